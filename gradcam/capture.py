@@ -1,0 +1,120 @@
+"""The only place that hooks a model.
+
+A model may be shared by many threads. Each forward made here holds that model's lock for as long as its hooks
+are in place, and a hook acts only in the thread that set it, so nobody ever sees another's activations.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gradcam.errors import LayerError, ModelError
+from gradcam.types import TargetLayer
+
+_locks: weakref.WeakKeyDictionary[nn.Module, threading.RLock] = weakref.WeakKeyDictionary()
+_locks_guard = threading.Lock()
+
+
+def lock_of(model: nn.Module) -> threading.RLock:
+    """The lock that every hooked forward of `model` holds."""
+    with _locks_guard:
+        return _locks.setdefault(model, threading.RLock())
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put `model` in eval mode and every module back into its own mode afterwards."""
+    trained = [module for module in model.modules() if module.training]
+    for module in trained:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in trained:
+            module.training = True
+
+
+def class_scores(output: Any) -> Tensor:
+    """The class scores `[B, C]` in whatever a classifier returns.
+
+    Takes a tensor, the first tensor of a tuple or list, or `logits` of a mapping or object. A head with a single
+    logit may give `[B]`.
+
+    Raises: ModelError where there is no such tensor.
+    """
+    if isinstance(output, Mapping):
+        output = output.get("logits", next(iter(output.values()), None))
+    elif hasattr(output, "logits"):
+        output = output.logits
+    elif isinstance(output, (tuple, list)):
+        output = next((item for item in output if isinstance(item, Tensor)), None)
+    if isinstance(output, Tensor) and output.ndim == 1:
+        output = output[:, None]
+    if not isinstance(output, Tensor) or output.ndim != 2:
+        got = f"a tensor {list(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
+        raise ModelError(f"expected class scores [batch, classes] from the model, got {got}; pass a classifier")
+    return output
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One forward whose autograd graph begins at the target layer.
+
+    logits: `[B, C]`, attached to the graph. activation: the target layer's output as it was, a leaf of the graph.
+    """
+
+    logits: Tensor
+    activation: Tensor
+
+
+def record(model: nn.Module, batch: Tensor, layer: TargetLayer) -> Recording:
+    """Run one forward and record autograd from the target layer on; the model is left exactly as found.
+
+    batch: `[B, 3, H, W]`, preprocessed, on the model's device. Costs what a bare forward costs: everything before
+    the layer runs without autograd, and no parameter is asked for a gradient.
+
+    Raises: LayerError where the layer never ran or its output is no floating tensor.
+    """
+    module = model.get_submodule(layer.name)
+    thread = threading.get_ident()
+    calls = 0
+    leaf: Tensor | None = None
+
+    def keep(_module: nn.Module, _args: Any, output: Any) -> Any:
+        nonlocal calls, leaf
+        if threading.get_ident() != thread:
+            return None
+        calls += 1
+        if calls != layer.call + 1:
+            return None
+        if not isinstance(output, Tensor) or not output.is_floating_point():
+            raise LayerError(
+                f"expected a tensor from layer {layer.name!r}, got {type(output).__name__}; name a layer inside it"
+            )
+        leaf = output.detach().requires_grad_()
+        torch.set_grad_enabled(True)  # until the surrounding no_grad() ends
+        return leaf.clone()  # an in-place operation further on may overwrite this copy, never what was kept
+
+    with lock_of(model), evaluating(model), torch.inference_mode(False), torch.no_grad():
+        if batch.is_inference():
+            batch = batch.clone()
+        handle = module.register_forward_hook(keep)
+        try:
+            logits = class_scores(model(batch))
+        finally:
+            handle.remove()
+    if leaf is None:
+        raise LayerError(
+            f"layer {layer.name!r} did not run {layer.call + 1} time(s) in the forward; name another layer"
+        )
+    if not logits.requires_grad:
+        raise LayerError(f"the class scores do not depend on layer {layer.name!r}; name another layer")
+    return Recording(logits, leaf)

@@ -1,0 +1,112 @@
+"""Grad-CAM on tensors: one forward, then the gradients of all targets at once.
+
+Source: Selvaraju et al. 2017, *Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization*,
+equations 1 and 2: α_k = mean over places of ∂y/∂A_k; L = ReLU(Σ_k α_k A_k); y is a logit, before softmax.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from gradcam.capture import Recording, record
+from gradcam.errors import ClassError, MapError
+from gradcam.layers import find_layer
+from gradcam.types import TargetLayer
+
+
+def heatmaps(
+    model: nn.Module,
+    batch: Tensor,
+    classes: int | Sequence[int] | Sequence[Sequence[int]],
+    layer: str | int | TargetLayer = "auto",
+) -> Tensor:
+    """Raw Grad-CAM maps of any classifier.
+
+    batch: `[B, 3, H, W]`, preprocessed, on the model's device.
+    classes: one class, a list of K classes for every image, or B lists of K classes each.
+    layer: `"auto"`, a module's name, a place in `candidate_layers(model)`, or a `TargetLayer`.
+    Returns: float32 `[B, K, h, w]` on the layer's own grid, not below 0, in the units of eq. 2.
+    Raises: ClassError, LayerError, ModelError, or MapError where a map is not finite.
+    """
+    found = layer if isinstance(layer, TargetLayer) else find_layer(model, batch, layer)
+    recording = record(model, batch, found)
+    wanted = _class_table(classes, *recording.logits.shape)
+    maps = gradcam(recording, one_hot(wanted, recording.logits), found)
+    for column in (~maps.isfinite()).flatten(2).any(2).any(0).nonzero().flatten().tolist():
+        raise MapError(
+            f"expected finite heat from layer {found.name!r} for class {wanted[:, column].unique().tolist()}, "
+            "got NaN or infinity; check the weights and the input, or use float32"
+        )
+    return maps
+
+
+def gradcam(recording: Recording, cotangents: Tensor, layer: TargetLayer) -> Tensor:
+    """Equations 1 and 2 for the scores that `cotangents` `[K, B, C]` weigh together from the logits.
+
+    A one-hot row asks for a class, +1 and −1 for a contrast. Returns: float32 `[B, K, h, w]`.
+    """
+    activation = to_grid(recording.activation, layer).float()
+    gradients = to_grid(_gradients(recording, cotangents).flatten(0, 1), layer).float()
+    alpha = gradients.mean(dim=(2, 3)).unflatten(0, cotangents.shape[:2])
+    return torch.einsum("kbc,bchw->bkhw", alpha, activation).relu()
+
+
+def to_grid(tensor: Tensor, layer: TargetLayer) -> Tensor:
+    """A layer's output, or its gradient, as `[N, channels, h, w]`.
+
+    Tokens lie row by row after the prefix; their aspect is that of `layer.grid`.
+    """
+    if layer.layout == "NHWC":
+        return tensor.permute(0, 3, 1, 2)
+    if layer.layout == "tokens":
+        return tensor[:, layer.prefix :].transpose(1, 2).unflatten(2, layer.grid)
+    return tensor
+
+
+def one_hot(classes: Tensor, logits: Tensor) -> Tensor:
+    """Cotangents `[K, B, C]` that pick `classes` `[B, K]` out of the logits `[B, C]`."""
+    return nn.functional.one_hot(classes.T, logits.shape[1]).to(logits)
+
+
+def _gradients(recording: Recording, cotangents: Tensor) -> Tensor:
+    """∂(cotangent · logits)/∂activation for every cotangent, `[K, *activation.shape]`."""
+
+    def backward(cotangent: Tensor, *, batched: bool) -> Tensor:
+        (gradient,) = torch.autograd.grad(
+            recording.logits, recording.activation, cotangent, retain_graph=True, is_grads_batched=batched
+        )
+        return gradient
+
+    if len(cotangents) > 1:
+        try:
+            return backward(cotangents, batched=True)
+        except RuntimeError:
+            pass  # an operation without a batching rule: below, one target after the other
+    return torch.stack([backward(cotangent, batched=False) for cotangent in cotangents])
+
+
+def _class_table(
+    classes: int | Sequence[int] | Sequence[Sequence[int]], images: int, heads: int
+) -> Tensor:
+    """`classes` in any accepted form as a table `[B, K]` of indices that the model has."""
+    try:
+        table = torch.as_tensor(classes, dtype=torch.long)
+    except (TypeError, ValueError) as error:
+        raise ClassError(
+            "expected a class index, K of them, or as many for each image, "
+            f"got {classes!r}; give every image equally many"
+        ) from error
+    if table.ndim < 2:
+        table = table.reshape(1, -1).expand(images, -1)
+    if table.ndim != 2 or len(table) != images or table.shape[1] == 0:
+        raise ClassError(
+            f"expected class lists for {images} image(s), got a table {list(table.shape)}; "
+            "pass one list for all images or one list for each"
+        )
+    outside = table[(table < 0) | (table >= heads)]
+    if len(outside):
+        raise ClassError(f"expected a class index from 0 to {heads - 1}, got {int(outside[0])}")
+    return table

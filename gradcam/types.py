@@ -1,0 +1,285 @@
+"""The nouns: frozen values, NumPy or plain Python inside, that the whole package speaks in.
+
+`B` is the batch, `K` the targets, `C` the classes, `H, W` a photo's pixels and `h, w` a target layer's grid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Fit = Literal["crop", "squash", "pad"]
+"""How a photo is fitted to a model's input: the model's own evaluation crop, the whole photo with its aspect
+lost, or the whole photo with bars."""
+
+Layout = Literal["NCHW", "NHWC", "tokens"]
+"""How a layer's output lies in memory: channels first, channels last, or `[B, prefix + h·w, C]`."""
+
+Scale = Literal["each", "model", "shared"]
+"""What full colour stands for: each map's own maximum, the maximum of one model's maps, or of all maps."""
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """An upright photograph.
+
+    pixels: RGB uint8 `[H, W, 3]`, EXIF orientation applied, transparency laid over white.
+    name: what the user calls it, usually the file name; never a path.
+    sha256: hexadecimal digest of the encoded bytes it was opened from.
+    """
+
+    pixels: NDArray[np.uint8]
+    name: str
+    sha256: str
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        height, width = self.pixels.shape[:2]
+        return height, width
+
+    def __repr__(self) -> str:
+        return f"Photo({self.name!r}, {self.size[1]}×{self.size[0]}, {self.sha256[:8]})"
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Where a model comes from. `str(spec)` is its id, such as `torchvision/vgg16@IMAGENET1K_V1`.
+
+    source: the family of ids, a row of `zoo.SOURCES`.
+    name: the builder or architecture, without the weights.
+    weights: a torchvision weights name, a timm tag, `None` for the source's default, or `"random"`.
+    seed: for random weights only.
+    """
+
+    source: str
+    name: str
+    weights: str | None = None
+    seed: int = 0
+
+    @property
+    def untrained(self) -> bool:
+        return self.weights == "random"
+
+    def __str__(self) -> str:
+        if self.untrained:
+            return f"{self.source}/{self.name} (untrained, seed {self.seed})"
+        mark = "@" if self.source == "torchvision" else "."
+        return f"{self.source}/{self.name}" + (f"{mark}{self.weights}" if self.weights else "")
+
+
+@dataclass(frozen=True)
+class TargetLayer:
+    """The place in a model whose output a heatmap is drawn on.
+
+    name: the module's dotted name, as in `model.get_submodule(name)`.
+    grid: height and width `(h, w)` of the output in cells, for the input size it was resolved with.
+    channels: number of feature maps.
+    rule: one plain sentence that says why this place.
+    layout: how the output lies in memory.
+    prefix: number of leading tokens that are no place on the grid (class token, registers).
+    call: which call of the module in one forward, from 0; only a module used several times needs it.
+    """
+
+    name: str
+    grid: tuple[int, int]
+    channels: int
+    rule: str
+    layout: Layout = "NCHW"
+    prefix: int = 0
+    call: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.grid[0]}×{self.grid[1]}, {self.channels} channels)"
+
+
+@dataclass(frozen=True)
+class Top:
+    """The model's own k-th prediction; `rank` counts from 1."""
+
+    rank: int = 1
+
+    def __str__(self) -> str:
+        return "top prediction" if self.rank == 1 else f"prediction {self.rank}"
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """*A rather than B*: what speaks for one class and against another, score y_a − y_b."""
+
+    of: int | str | Top
+    rather_than: int | str | Top
+
+    def __str__(self) -> str:
+        return f"{self.of} rather than {self.rather_than}"
+
+
+Target: TypeAlias = int | str | Top | Contrast
+"""What is explained: a class by index or by label, the k-th prediction, or a contrast."""
+
+
+@dataclass(frozen=True)
+class ScoredTarget:
+    """A `Target` resolved for one model and one photo.
+
+    index, label: the class; `against` and `against_label` are set for a contrast only.
+    score: the scalar that was differentiated (a logit, or the difference of two).
+    probability: softmax probability of `index` (sigmoid where the head has one logit), in [0, 1].
+    rank: place of `index` among the predictions, from 1.
+    """
+
+    index: int
+    label: str
+    score: float
+    probability: float
+    rank: int
+    against: int | None = None
+    against_label: str | None = None
+
+    def __str__(self) -> str:
+        return self.label if self.against_label is None else f"{self.label} rather than {self.against_label}"
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a model wants its photos: what its own metadata says.
+
+    size: input height and width in pixels.
+    resize: height and width of the canvas that the evaluation transform scales the photo to and then cuts
+        `size` from the middle of; `resize == size` cuts nothing more than the aspect demands.
+    mode: `center` scales the shorter side, `squash` both sides, `border` the longer one and fills the rest.
+    interpolation: `nearest`, `bilinear`, `bicubic`, `lanczos`, …: a Pillow filter's name in lower case.
+    mean, std: per channel, for values in [0, 1].
+    """
+
+    size: tuple[int, int]
+    resize: tuple[int, int]
+    mode: Literal["center", "squash", "border"] = "center"
+    interpolation: str = "bilinear"
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class View:
+    """How the model's input lies on the photo: the rectangle of the photo that the input shows.
+
+    box: left, top, right, bottom in photo pixels, fractional; beyond the photo's edges where bars were added.
+    photo_size, input_size: height and width in pixels.
+    """
+
+    box: tuple[float, float, float, float]
+    photo_size: tuple[int, int]
+    input_size: tuple[int, int]
+    fit: Fit
+
+    @property
+    def seen(self) -> tuple[float, float, float, float]:
+        """The part of the photo that the model saw: left, top, right, bottom in photo pixels."""
+        left, top, right, bottom = self.box
+        height, width = self.photo_size
+        return max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))
+
+    @property
+    def coverage(self) -> float:
+        """Share of the photo's area that the model saw, in [0, 1]."""
+        left, top, right, bottom = self.seen
+        return (right - left) * (bottom - top) / (self.photo_size[0] * self.photo_size[1])
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """What one model looked at in one photo, for one or more targets.
+
+    maps: float32 `[K, h, w]`, raw: in the units of eq. 2, on the layer's own grid, never rescaled.
+    logits, probabilities: float32 `[C]`; labels: the C class names.
+    seconds: wall time of preprocessing, forward and gradients.
+    """
+
+    photo: Photo
+    model: ModelSpec
+    targets: tuple[ScoredTarget, ...]
+    maps: NDArray[np.float32]
+    logits: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+    labels: tuple[str, ...]
+    layer: TargetLayer
+    view: View
+    seconds: float
+    weights_sha256: str = ""
+    method: str = "Grad-CAM"
+
+    def top(self, count: int = 5) -> list[tuple[str, float]]:
+        """The most probable classes as (label, probability), most probable first."""
+        order = np.argsort(-self.probabilities, kind="stable")[:count]
+        return [(self.labels[i], float(self.probabilities[i])) for i in order]
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """One cell of a comparison: the map of one target, or the reason why there is none.
+
+    model: the id the caller asked for. `explanation` and `position` (the target's place in it) are set
+    together; `reason` is set where they are not.
+    """
+
+    photo: Photo
+    model: str
+    question: Target
+    explanation: Explanation | None = None
+    position: int = 0
+    reason: str | None = None
+
+    @property
+    def map(self) -> NDArray[np.float32] | None:
+        """The raw map `[h, w]`, or None."""
+        return None if self.explanation is None else self.explanation.maps[self.position]
+
+    @property
+    def target(self) -> ScoredTarget | None:
+        return None if self.explanation is None else self.explanation.targets[self.position]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Every photo × model × question, in that order; failures are panels with a reason, never dropped."""
+
+    photos: tuple[Photo, ...]
+    models: tuple[str, ...]
+    questions: tuple[Target, ...]
+    panels: tuple[Panel, ...]
+
+    def panel(self, photo: int, model: int, question: int) -> Panel:
+        """The panel at these positions."""
+        return self.panels[(photo * len(self.models) + model) * len(self.questions) + question]
+
+    @property
+    def failures(self) -> tuple[Panel, ...]:
+        return tuple(panel for panel in self.panels if panel.reason is not None)
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a raw map is shown, never what it is.
+
+    colormap: a row of `render.COLORMAPS`. opacity: of the heat over the photo, in [0, 1].
+    threshold: heat below this share of full scale is left transparent, in [0, 1].
+    """
+
+    colormap: str = "viridis"
+    opacity: float = 0.5
+    scale: Scale = "each"
+    interpolation: Literal["bilinear", "nearest"] = "bilinear"
+    threshold: float = 0.0
+
+
+@dataclass(frozen=True)
+class ScaledMap:
+    """A raw map on a stated scale: `values` = raw / `full`, clipped to [0, 1]. See `render.scale_map`."""
+
+    values: NDArray[np.float32] = field(repr=False)
+    full: float
+    note: str = ""
