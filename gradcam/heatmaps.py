@@ -88,9 +88,7 @@ def _gradients(recording: Recording, cotangents: Tensor) -> Tensor:
     return torch.stack([backward(cotangent, batched=False) for cotangent in cotangents])
 
 
-def _class_table(
-    classes: int | Sequence[int] | Sequence[Sequence[int]], images: int, heads: int
-) -> Tensor:
+def _class_table(classes: int | Sequence[int] | Sequence[Sequence[int]], images: int, heads: int) -> Tensor:
     """`classes` in any accepted form as a table `[B, K]` of indices that the model has."""
     try:
         table = torch.as_tensor(classes, dtype=torch.long)
