@@ -1,0 +1,1 @@
+"""What do these image classifiers look at, and do they agree?"""

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gradcam.errors import LayerError, ModelError
+from gradcam.errors import GradcamError, LayerError, ModelError
 from gradcam.types import TargetLayer
 
 _locks: weakref.WeakKeyDictionary[nn.Module, threading.RLock] = weakref.WeakKeyDictionary()
@@ -108,9 +108,14 @@ def record(model: nn.Module, batch: Tensor, layer: TargetLayer) -> Recording:
             batch = batch.clone()
         handle = module.register_forward_hook(keep)
         try:
-            logits = class_scores(model(batch))
+            output = model(batch)
+        except GradcamError:
+            raise
+        except Exception as error:  # the model is the user's own code: whatever it raises is told as its failure
+            raise ModelError(f"the model failed on a batch {list(batch.shape)}: {error}") from error
         finally:
             handle.remove()
+        logits = class_scores(output)
     if leaf is None:
         raise LayerError(
             f"layer {layer.name!r} did not run {layer.call + 1} time(s) in the forward; name another layer"

@@ -1,0 +1,6 @@
+"""`python -m gradcam`."""
+
+from gradcam.cli import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,90 @@
+"""Many models, many photos, many questions: every answer side by side, and every failure with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from gradcam.classifier import Classifier, load_classifier
+from gradcam.errors import ClassError, GradcamError, OptionError
+from gradcam.explain import explain
+from gradcam.types import Comparison, Explanation, Fit, Panel, Photo, Target, TargetLayer, Top
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What `compare` is about to do: step `done` of `total`, `photo` None while the model is loading."""
+
+    done: int
+    total: int
+    model: str
+    photo: str | None
+
+
+OnProgress: TypeAlias = Callable[[Progress], None]
+
+
+def compare(
+    models: Sequence[str | Classifier],
+    photos: Sequence[Photo],
+    targets: Sequence[Target] = (Top(1),),
+    *,
+    fit: Fit = "crop",
+    layer: str | int | TargetLayer = "auto",
+    load: Callable[[str], Classifier] = load_classifier,
+    on_progress: OnProgress = lambda progress: None,
+) -> Comparison:
+    """Explain every photo with every model for every target; a model that fails is a panel with its reason.
+
+    models: ids, or classifiers already loaded.
+    load: turns an id into a classifier; pass a caching one to keep them.
+    on_progress: called before each step; an exception raised in it ends the comparison.
+    Raises: OptionError where there is nothing to compare. Never raises for one model's failure.
+    """
+    for wanted, plural in ((models, "models"), (photos, "photos"), (targets, "targets")):
+        if not wanted:
+            raise OptionError(f"expected at least one of the {plural} to compare, got none; add one")
+    names = tuple(model if isinstance(model, str) else str(model.spec) for model in models)
+    total = len(models) * (len(photos) + 1)
+    columns: dict[tuple[int, int], list[Panel]] = {}
+    for column, (model, name) in enumerate(zip(models, names, strict=True)):
+        step = column * (len(photos) + 1)
+        on_progress(Progress(step, total, name, None))
+        try:
+            classifier = load(model) if isinstance(model, str) else model
+        except GradcamError as error:
+            for row, photo in enumerate(photos):
+                columns[row, column] = [Panel(photo, name, target, reason=str(error)) for target in targets]
+            continue
+        for row, photo in enumerate(photos):
+            on_progress(Progress(step + row + 1, total, name, photo.name))
+            columns[row, column] = _explain_each(classifier, photo, targets, name, fit, layer)
+    panels = (
+        panel for row in range(len(photos)) for column in range(len(models)) for panel in columns[row, column]
+    )
+    return Comparison(tuple(photos), names, tuple(targets), tuple(panels))
+
+
+def _explain_each(
+    classifier: Classifier,
+    photo: Photo,
+    targets: Sequence[Target],
+    name: str,
+    fit: Fit,
+    layer: str | int | TargetLayer,
+) -> list[Panel]:
+    """The panels of one photo and one model; a class that the model lacks costs its own panel only."""
+
+    def answers(wanted: Sequence[Target]) -> Explanation:
+        return explain(classifier, photo, wanted, fit=fit, layer=layer)
+
+    try:
+        explanation = answers(targets)
+        return [Panel(photo, name, target, explanation, k) for k, target in enumerate(targets)]
+    except ClassError as error:
+        if len(targets) == 1:
+            return [Panel(photo, name, targets[0], reason=str(error))]
+        return [panel for one in targets for panel in _explain_each(classifier, photo, [one], name, fit, layer)]
+    except GradcamError as error:
+        return [Panel(photo, name, target, reason=str(error)) for target in targets]
