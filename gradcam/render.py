@@ -1,0 +1,563 @@
+"""How raw maps become pictures: scale, lay on the photo, colour, overlay. Each step is one function.
+
+The raw map stays the truth. Scaling divides by a stated full scale and never subtracts a minimum; a map without
+positive evidence stays transparent instead of being stretched to full colour.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from gradcam.errors import MapError, OptionError, nearest
+from gradcam.types import Comparison, Panel, Photo, Scale, ScaledMap, Style, Target, View
+
+Pixels = NDArray[np.uint8]
+Values = NDArray[np.float32]
+Box = tuple[float, float, float, float]
+Interpolation = Literal["bilinear", "nearest"]
+
+FLOOR = 1e-6
+"""Raw maps that peak below this are shown as empty. The cells of a map add up to about what the layer gives to
+the logit, so on a grid of up to 31×31 cells a map this low moves the logit by less than 0.001."""
+
+NO_EVIDENCE = "no positive evidence"
+
+SCALE_WORDS: dict[Scale, str] = {
+    "each": "Full colour is each map's own maximum: colours say where, not how much.",
+    "model": "Full colour is the maximum of one model's maps: compare amounts within a model only.",
+    "shared": "Full colour is the maximum of all maps: amounts compare between panels.",
+}
+
+
+# ---------------------------------------------------------------------------------------------- colour maps
+
+
+def _from_opencv(code: int) -> Pixels:
+    ramp = np.arange(256, dtype=np.uint8)[:, None]
+    return cv2.applyColorMap(ramp, code)[:, 0, ::-1].astype(np.uint8)  # OpenCV answers in BGR
+
+
+def _diverging(*anchors: tuple[int, int, int]) -> Pixels:
+    places = np.linspace(0, 255, len(anchors))
+    ramp = np.arange(256)
+    return (
+        np.stack([np.interp(ramp, places, channel) for channel in np.transpose(anchors)], 1)
+        .round()
+        .astype(np.uint8)
+    )
+
+
+SEQUENTIAL: dict[str, Pixels] = {
+    "viridis": _from_opencv(cv2.COLORMAP_VIRIDIS),
+    "cividis": _from_opencv(cv2.COLORMAP_CIVIDIS),
+    "inferno": _from_opencv(cv2.COLORMAP_INFERNO),
+    "turbo": _from_opencv(cv2.COLORMAP_TURBO),
+    "jet": _from_opencv(cv2.COLORMAP_JET),
+}
+"""Colour maps for heat, from none to full; RGB uint8 `[256, 3]` each."""
+
+DIVERGING: dict[str, Pixels] = {
+    "red-blue": _diverging((5, 48, 97), (67, 147, 195), (247, 247, 247), (214, 96, 77), (103, 0, 31)),
+}
+"""Colour maps around zero, for differences: blue below, white at zero, red above."""
+
+COLORMAPS: dict[str, Pixels] = SEQUENTIAL | DIVERGING
+for _table in COLORMAPS.values():
+    _table.flags.writeable = False
+
+
+def colormap(name: str) -> Pixels:
+    """The colours of a map, RGB uint8 `[256, 3]`.
+
+    Raises: OptionError for a name that is no row of `COLORMAPS`.
+    """
+    if name not in COLORMAPS:
+        raise OptionError(f"expected a colour map, got {name!r}; use {nearest(name, COLORMAPS)}")
+    return COLORMAPS[name]
+
+
+def check_style(style: Style) -> None:
+    """Raises: OptionError where a field of `style` is outside its choices."""
+    colormap(style.colormap)
+    for name, choices in (("scale", get_args(Scale)), ("interpolation", get_args(Interpolation))):
+        value = getattr(style, name)
+        if value not in choices:
+            raise OptionError(f"expected a {name}, got {value!r}; use {nearest(str(value), choices)}")
+    for name in ("opacity", "threshold"):
+        value = getattr(style, name)
+        if not 0 <= value <= 1:
+            raise OptionError(f"expected {name} from 0 to 1, got {value}; use {min(max(value, 0), 1)}")
+
+
+# ------------------------------------------------------------------------------------------------- scaling
+
+
+def scale_map(raw: Values, full: float | None = None) -> ScaledMap:
+    """A raw map as shares of full scale.
+
+    raw: `[h, w]`, in the units of eq. 2. full: the raw value that becomes 1; the map's own maximum if None.
+    Returns: values clipped to [0, 1]; all 0 with the note `NO_EVIDENCE` where the map peaks below `FLOOR`.
+    Raises: MapError where the map is not finite, OptionError where `full` is no positive number.
+    """
+    raw = np.asarray(raw, dtype=np.float32)
+    if not np.isfinite(raw).all():
+        raise MapError("expected a finite map, got NaN or infinity; check the weights and the input")
+    peak = float(raw.max())
+    if peak < FLOOR:
+        return ScaledMap(np.zeros_like(raw), peak if full is None else full, NO_EVIDENCE)
+    full = peak if full is None else full
+    if not 0 < full < np.inf:
+        raise OptionError(f"expected a positive full scale, got {full}; use the map's maximum {peak:.3g}")
+    return ScaledMap(np.clip(raw / np.float32(full), 0, 1), full)
+
+
+_GROUPS: dict[Scale, Callable[[int, Panel], object]] = {
+    "each": lambda place, panel: place,
+    "model": lambda place, panel: panel.model,
+    "shared": lambda place, panel: None,
+}
+
+
+def full_scales(panels: Sequence[Panel], scale: Scale) -> list[float | None]:
+    """What full colour stands for in each panel, in raw units; None where there is no map.
+
+    Raises: MapError where a map is not finite, naming model, layer and class.
+    """
+    peaks = [_peak(panel) for panel in panels]
+    groups = [_GROUPS[scale](place, panel) for place, panel in enumerate(panels)]
+    highest: dict[object, float] = {}
+    for group, peak in zip(groups, peaks, strict=True):
+        highest[group] = max(highest.get(group, 0.0), peak or 0.0)
+    return [None if peak is None else highest[group] for group, peak in zip(groups, peaks, strict=True)]
+
+
+def scale_panels(panels: Sequence[Panel], scale: Scale) -> list[ScaledMap | None]:
+    """Each panel's map as shares of the full scale that `scale` gives it; None where there is no map."""
+    fulls = full_scales(panels, scale)
+    return [None if p.map is None else scale_map(p.map, full) for p, full in zip(panels, fulls, strict=True)]
+
+
+def _peak(panel: Panel) -> float | None:
+    if panel.map is None or panel.explanation is None:
+        return None
+    peak = float(panel.map.max())
+    if not np.isfinite(panel.map).all():
+        raise MapError(
+            f"expected finite heat from {panel.model} at layer {panel.explanation.layer.name!r} for class "
+            f"{str(panel.target)!r}, got NaN or infinity; check the weights and the input"
+        )
+    return peak
+
+
+# ------------------------------------------------------------------------------------------ laying on photos
+
+
+def lay_on_photo(
+    values: Values, view: View, size: tuple[int, int] | None = None, interpolation: Interpolation = "bilinear"
+) -> Values:
+    """A map on its layer's grid laid straight on the photo's pixels.
+
+    Bilinear as `align_corners=False` means it: a cell's value stands at its centre, and the outermost values
+    reach to the edge of what the model saw.
+
+    values: `[h, w]`. size: height and width to draw the photo at; its own if None.
+    Returns: float32 `[H, W]`, NaN where a pixel's centre lies outside what the model saw.
+    """
+    height, width = size or view.photo_size
+    left, top, right, bottom = view.box
+    x = (np.arange(width) + 0.5) * (view.photo_size[1] / width)
+    y = (np.arange(height) + 0.5) * (view.photo_size[0] / height)
+    rows = _shares(values.shape[0], (y - top) / (bottom - top), interpolation)
+    columns = _shares(values.shape[1], (x - left) / (right - left), interpolation)
+    laid = (rows @ values.astype(np.float32) @ columns.T).astype(np.float32)
+    laid[(y < top) | (y >= bottom)] = np.nan
+    laid[:, (x < left) | (x >= right)] = np.nan
+    return laid
+
+
+def _shares(cells: int, places: NDArray[np.floating], interpolation: Interpolation) -> Values:
+    """How much each of `cells` in a row gives to each place, `[places, cells]`; places run from 0 to 1."""
+    at = places * cells - 0.5
+    if interpolation == "nearest":
+        at = np.floor(at + 0.5)
+    return np.stack([np.interp(at, np.arange(cells), row) for row in np.eye(cells)], 1).astype(np.float32)
+
+
+def fitted(size: tuple[int, int], width: float, height: float) -> tuple[int, int]:
+    """The largest height and width of the same aspect within `width` × `height`; never larger than `size`."""
+    factor = min(width / size[1], height / size[0], 1.0)
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    """A photo at another height and width, averaged where it shrinks."""
+    if pixels.shape[:2] == tuple(size):
+        return pixels
+    shrinks = size[0] * size[1] < pixels.shape[0] * pixels.shape[1]
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(pixels, (size[1], size[0]), interpolation=method).astype(np.uint8)
+
+
+# ---------------------------------------------------------------------------------------------- colouring
+
+
+def colourise(values: Values, name: str = "viridis", threshold: float = 0.0) -> Pixels:
+    """Values in [0, 1] as colours, RGBA uint8 `[H, W, 4]`.
+
+    Transparent where there is no value (NaN), below `threshold`, and everywhere if nothing is above 0.
+    """
+    known = np.nan_to_num(values, nan=0.0)
+    shown = np.isfinite(values) & (values >= threshold) & bool((known > 0).any())
+    rgb = colormap(name)[np.clip(np.rint(known * 255), 0, 255).astype(np.uint8)]
+    return np.dstack([rgb, np.where(shown, 255, 0).astype(np.uint8)])
+
+
+def blend(photo: Pixels, heat: Pixels, opacity: float) -> Pixels:
+    """photo · (1 − α) + heat · α with α = `opacity` where the heat is not transparent; RGB uint8 `[H, W, 3]`."""
+    alpha = heat[..., 3:].astype(np.float32) * np.float32(opacity / 255)
+    mixed = photo.astype(np.float32) * (1 - alpha) + heat[..., :3].astype(np.float32) * alpha
+    return np.rint(mixed).astype(np.uint8)
+
+
+def overlay(photo: Pixels, values: Values, style: Style) -> Pixels:
+    """Heat over a photo. Each pixel depends on its own photo pixel and its own value only.
+
+    photo: RGB uint8 `[H, W, 3]`. values: `[H, W]` in [0, 1], as `lay_on_photo` returns them.
+    Raises: OptionError where the style is outside its choices.
+    """
+    check_style(style)
+    return blend(photo, colourise(values, style.colormap, style.threshold), style.opacity)
+
+
+def hides_something(view: View) -> bool:
+    """Whether at least half a pixel of the photo lies outside what the model saw."""
+    left, top, right, bottom = view.seen
+    height, width = view.photo_size
+    return max(left, top, width - right, height - bottom) >= 0.5
+
+
+def outline(pixels: Pixels, view: View) -> Pixels:
+    """A photo at any size with a thin dark and light frame around what the model saw, unless that is all of it."""
+    if not hides_something(view):
+        return pixels
+    height, width = pixels.shape[:2]
+    across, down = width / view.photo_size[1], height / view.photo_size[0]
+    left, top, right, bottom = view.seen
+    corners = round(left * across), round(top * down), round(right * across) - 1, round(bottom * down) - 1
+    thick = max(1, round(max(height, width) / 400))
+    framed = np.ascontiguousarray(pixels).copy()
+    for inset, grey in ((0, 20), (thick, 245)):
+        for step in range(inset, inset + thick):
+            x0, y0, x1, y1 = corners[0] + step, corners[1] + step, corners[2] - step, corners[3] - step
+            cv2.rectangle(framed, (x0, y0), (x1, y1), (grey, grey, grey), 1)
+    return framed
+
+
+# --------------------------------------------------------------------------------------------- whole panels
+
+
+def draw_panel(
+    panel: Panel, style: Style, full: float | None = None, size: tuple[int, int] | None = None
+) -> Pixels:
+    """One panel as a picture: the heat over its photo, with the seen part outlined; RGB uint8 `[H, W, 3]`.
+
+    full: the raw value of full colour; the map's own maximum if None. size: height and width; the photo's if None.
+    Raises: MapError where the panel has no map, OptionError where the style is outside its choices.
+    """
+    photo, heat, view = _layers(panel, style, full, size)
+    return outline(blend(photo, heat, style.opacity), view)
+
+
+def three_panels(
+    panel: Panel, style: Style, full: float | None = None, size: tuple[int, int] | None = None
+) -> Pixels:
+    """Photo, heat alone and overlay side by side; RGB uint8 `[H, 3·W + 2·gap, 3]`.
+
+    Takes and raises what `draw_panel` does.
+    """
+    photo, heat, view = _layers(panel, style, full, size)
+    height, width = photo.shape[:2]
+    gap = np.full((height, max(2, width // 40), 3), 255, np.uint8)
+    blank = np.full_like(photo, 232)
+    pictures = photo, outline(blend(blank, heat, 1.0), view), outline(blend(photo, heat, style.opacity), view)
+    return np.hstack([pictures[0], gap, pictures[1], gap, pictures[2]])
+
+
+def _layers(
+    panel: Panel, style: Style, full: float | None, size: tuple[int, int] | None
+) -> tuple[Pixels, Pixels, View]:
+    """The photo at `size`, the coloured heat on it, and how the model saw it."""
+    check_style(style)
+    if panel.explanation is None or panel.map is None:
+        raise MapError(f"expected a panel with a map, got a failure; {panel.reason}")
+    size = size or panel.photo.size
+    view = panel.explanation.view
+    values = lay_on_photo(scale_map(panel.map, full).values, view, size, style.interpolation)
+    return resize(panel.photo.pixels, size), colourise(values, style.colormap, style.threshold), view
+
+
+def difference(a: Panel, b: Panel, scale: Scale = "each", size: tuple[int, int] | None = None) -> Values:
+    """A − B of two maps of one photo, in shares of full scale.
+
+    Returns: float32 `[H, W]` in [-1, 1], NaN where one of the two models saw nothing.
+    Raises: MapError where a panel has no map, OptionError where the photos differ.
+    """
+    if a.photo.sha256 != b.photo.sha256:
+        raise OptionError(f"expected two maps of one photo, got {a.photo.name!r} and {b.photo.name!r}; choose one")
+    laid: list[Values] = []
+    for panel, scaled in zip((a, b), scale_panels((a, b), scale), strict=True):
+        if scaled is None or panel.explanation is None:
+            raise MapError(f"expected a panel with a map, got a failure; {panel.reason}")
+        laid.append(lay_on_photo(scaled.values, panel.explanation.view, size))
+    return laid[0] - laid[1]
+
+
+# ---------------------------------------------------------------------------------------------------- words
+
+
+def percent(share: float) -> str:
+    """A probability in words: `95.1 %`, `<0.1 %`."""
+    return "<0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"
+
+
+def question_words(question: Target) -> str:
+    """A question as a reader would say it."""
+    return f"class {question}" if isinstance(question, int) else str(question)
+
+
+def model_words(panel: Panel) -> str:
+    """The model's id as it was asked for; says *untrained* wherever it is."""
+    untrained = panel.explanation is not None and panel.explanation.model.untrained
+    return f"{panel.model} (untrained)" if untrained and "untrained" not in panel.model else panel.model
+
+
+def target_words(panel: Panel) -> str:
+    """The target and its probability, such as `tabby · 62.0 %`; `no map` for a failure."""
+    return "no map" if panel.target is None else f"{panel.target} · {percent(panel.target.probability)}"
+
+
+def layer_words(panel: Panel) -> str:
+    """Layer, grid and time, such as `features.29 · 14×14 · 0.21 s`; empty for a failure."""
+    if panel.explanation is None:
+        return ""
+    layer = panel.explanation.layer
+    return f"{layer.name} · {layer.grid[0]}×{layer.grid[1]} · {panel.explanation.seconds:.2f} s"
+
+
+def scale_words(scaled: ScaledMap) -> str:
+    """What full colour is in one panel, or why there is no colour."""
+    return scaled.note or f"full colour = {scaled.full:.3g}"
+
+
+def bar_numbers(style: Style, scaled: Sequence[ScaledMap | None]) -> tuple[str, list[str]]:
+    """The colour bar's title, and its five numbers from none to full: raw where one scale serves all panels."""
+    shares = (0.0, 0.25, 0.5, 0.75, 1.0)
+    if style.scale == "shared":
+        full = max((one.full for one in scaled if one is not None), default=0.0)
+        return "heat, raw units (eq. 2)", [f"{share * full:.3g}" for share in shares]
+    whose = "each map's own maximum" if style.scale == "each" else "the model's maximum"
+    return f"heat, share of {whose}", [f"{share:.0%}" for share in shares]
+
+
+# ------------------------------------------------------------------------------------------ the grid as PNG
+
+
+@dataclass(frozen=True)
+class _Ink:
+    """A size in pixels, a weight from 100 to 900, and an RGB colour to write in."""
+
+    size: int
+    weight: int
+    colour: tuple[int, int, int]
+
+    @property
+    def line(self) -> int:
+        return round(self.size * 1.45)
+
+
+_TITLE = _Ink(28, 700, (22, 27, 34))
+_HEAD = _Ink(17, 650, (22, 27, 34))
+_BODY = _Ink(16, 450, (36, 41, 47))
+_SMALL = _Ink(14, 400, (89, 96, 106))
+_WARN = _Ink(14, 600, (154, 52, 18))
+_MARGIN, _GAP = 36, 20
+_CAPTION = 8 + _HEAD.line + _BODY.line + 2 * _SMALL.line
+
+
+def grid_png(comparison: Comparison, style: Style | None = None, cell: int = 340) -> bytes:
+    """The whole comparison as one PNG: a row for each photo and question, a column for each model.
+
+    cell: width of a picture in pixels. The first column is the bare photo.
+    Raises: OptionError where the style is outside its choices, MapError where a map is not finite.
+    """
+    style = style or Style()
+    check_style(style)
+    scaled = scale_panels(comparison.panels, style.scale)
+    of = dict(zip(map(id, comparison.panels), scaled, strict=True))
+    rows = [(p, q) for p in range(len(comparison.photos)) for q in range(len(comparison.questions))]
+    width = 2 * _MARGIN + (len(comparison.models) + 1) * (cell + _GAP) - _GAP
+    strips = [_header(comparison, style, width)]
+    for photo, question in rows:
+        panels = [comparison.panel(photo, model, question) for model in range(len(comparison.models))]
+        row = [(panel, of[id(panel)]) for panel in panels]
+        strips.append(_row(comparison.photos[photo], comparison.questions[question], row, style, cell, width))
+    strips.append(_footer(style, scaled, width))
+    out = io.BytesIO()
+    Image.fromarray(np.vstack(strips)).save(out, "PNG", optimize=True)
+    return out.getvalue()
+
+
+def _header(comparison: Comparison, style: Style, width: int) -> Pixels:
+    parts = ((comparison.models, "model"), (comparison.photos, "photo"), (comparison.questions, "question"))
+    counts = " · ".join(f"{len(items)} {noun}{'s' * (len(items) != 1)}" for items, noun in parts)
+    words = [
+        f"{counts}. {SCALE_WORDS[style.scale]}",
+        "A frame marks the part of the photo that the model saw, where that is not all of it.",
+    ]
+    lines = [line for sentence in words for line in _wrap(sentence, width - 2 * _MARGIN, _SMALL, 3)]
+    strip = _paper(_MARGIN + _TITLE.line + len(lines) * _SMALL.line + _GAP, width)
+    methods = sorted({p.explanation.method for p in comparison.panels if p.explanation}) or ["Grad-CAM"]
+    title = f"What the models look at: {', '.join(methods)}"
+    _write(strip, [(_fit(title, width - 2 * _MARGIN, _TITLE), _TITLE)], _MARGIN, _MARGIN - 8)
+    _write(strip, [(line, _SMALL) for line in lines], _MARGIN, _MARGIN + _TITLE.line - 4)
+    return strip
+
+
+def _row(
+    photo: Photo,
+    question: Target,
+    row: Sequence[tuple[Panel, ScaledMap | None]],
+    style: Style,
+    cell: int,
+    width: int,
+) -> Pixels:
+    factor = min(cell / photo.size[1], 1.5 * cell / photo.size[0])
+    size = max(1, round(photo.size[0] * factor)), max(1, round(photo.size[1] * factor))
+    height = max(size[0], 100)
+    strip = _paper(_GAP + height + _CAPTION + _GAP, width)
+    about = [
+        (photo.name, _HEAD),
+        (question_words(question), _BODY),
+        (f"{photo.size[1]}×{photo.size[0]} px", _SMALL),
+    ]
+    _cell(strip, _MARGIN, cell, height, resize(photo.pixels, size), about)
+    for place, (panel, scaled) in enumerate(row, start=1):
+        if scaled is None:
+            picture = _failure(panel.reason or "", cell, height)
+        else:
+            picture = draw_panel(panel, style, scaled.full, size)
+        note = (
+            (scale_words(scaled), _WARN if scaled.note else _SMALL) if scaled else ("see the reason above", _WARN)
+        )
+        about = [(model_words(panel), _HEAD), (target_words(panel), _BODY), (layer_words(panel), _SMALL), note]
+        _cell(strip, _MARGIN + place * (cell + _GAP), cell, height, picture, [a for a in about if a[0]])
+    return strip
+
+
+def _cell(
+    strip: Pixels, x: int, cell: int, height: int, picture: Pixels, about: Sequence[tuple[str, _Ink]]
+) -> None:
+    """A picture with its caption under it; the captions of a row begin at one height."""
+    strip[_GAP : _GAP + picture.shape[0], x : x + picture.shape[1]] = picture
+    _write(strip, [(_fit(text, cell, ink), ink) for text, ink in about], x, _GAP + height + 8)
+
+
+def _failure(reason: str, cell: int, height: int) -> Pixels:
+    """A pale card that says why there is no map."""
+    card = np.full((height, cell, 3), (253, 244, 237), np.uint8)
+    cv2.rectangle(card, (0, 0), (cell - 1, height - 1), (214, 158, 120), 1)
+    room = max(1, (height - 2 * 14 - _WARN.line) // _SMALL.line)
+    lines = _wrap(reason, cell - 2 * 16, _SMALL, room)
+    _write(card, [("No map", _WARN), *((line, _SMALL) for line in lines)], 16, 14)
+    return card
+
+
+def _footer(style: Style, scaled: Sequence[ScaledMap | None], width: int) -> Pixels:
+    title, numbers = bar_numbers(style, scaled)
+    notes = [f"Colour map {style.colormap}, opacity {style.opacity:.0%}"]
+    if style.threshold:
+        notes.append(f"heat below {style.threshold:.0%} of full colour is left out")
+    strip = _paper(_GAP + 2 * _SMALL.line + 18 + _SMALL.line + _MARGIN, width)
+    _write(strip, [(title[0].upper() + title[1:], _Ink(14, 600, _BODY.colour))], _MARGIN, _GAP // 2)
+    length, top = min(420, width - 2 * _MARGIN), _GAP // 2 + _SMALL.line + 6
+    ramp = np.broadcast_to(np.linspace(0, 1, length, dtype=np.float32), (18, length))
+    bar = strip[top : top + 18, _MARGIN : _MARGIN + length]
+    bar[:] = blend(bar.copy(), colourise(ramp, style.colormap, style.threshold), 1.0)
+    cv2.rectangle(strip, (_MARGIN, top), (_MARGIN + length - 1, top + 17), (140, 149, 159), 1)
+    for place, number in enumerate(numbers):
+        share = place / (len(numbers) - 1)
+        x = _MARGIN + round(share * length - share * _width(number, _SMALL))
+        _write(strip, [(number, _SMALL)], x, top + 22)
+    _write(
+        strip,
+        [(_fit("; ".join(notes) + ".", width - 2 * _MARGIN, _SMALL), _SMALL)],
+        _MARGIN,
+        top + 26 + _SMALL.line,
+    )
+    return strip
+
+
+def _paper(height: int, width: int) -> Pixels:
+    return np.full((height, width, 3), 255, np.uint8)
+
+
+def _write(canvas: Pixels, lines: Sequence[tuple[str, _Ink]], x: int, top: int) -> None:
+    """Lines of text below each other; OpenCV's own face `sans` covers Latin, Greek, Cyrillic and Chinese."""
+    for text, ink in lines:
+        face = cv2.FontFace("sans")
+        cv2.putText(canvas, _plain(text), (x, top + round(ink.size * 1.05)), ink.colour, face, ink.size, ink.weight)
+        top += ink.line
+
+
+def _plain(text: str) -> str:
+    """One line of printable characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _width(text: str, ink: _Ink) -> int:
+    x, _, width, _ = cv2.getTextSize((0, 0), _plain(text), (0, 0), cv2.FontFace("sans"), ink.size, ink.weight)
+    return x + width
+
+
+def _fit(text: str, width: int, ink: _Ink) -> str:
+    """`text`, or as much of its beginning and end as fits into `width` pixels."""
+    text = _plain(text)
+    short, keep = text, len(text)
+    while keep > 1 and _width(short, ink) > width:
+        keep = min(keep - 1, max(1, keep * width // _width(short, ink)))
+        short = shorten(text, keep)
+    return short
+
+
+def shorten(text: str, limit: int) -> str:
+    """`text` in at most `limit` characters, an ellipsis in place of its middle."""
+    if len(text) <= limit:
+        return text
+    tail = (limit - 1) // 2
+    return f"{text[: limit - 1 - tail]}…{text[len(text) - tail :]}"
+
+
+def _wrap(text: str, width: int, ink: _Ink, most: int) -> list[str]:
+    """`text` in lines no wider than `width`; what does not fit into `most` lines ends in an ellipsis."""
+    lines: list[str] = [""]
+    for word in _plain(text).split():
+        longer = f"{lines[-1]} {word}".strip()
+        if _width(longer, ink) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(_fit(word, width, ink))
+    lines = [line for line in lines if line]
+    if len(lines) > most:
+        last = f"{lines[most - 1]} …"
+        while _width(last, ink) > width and " " in last[:-2]:
+            last = f"{last[:-2].rsplit(' ', 1)[0]} …"
+        lines = [*lines[: most - 1], last]
+    return lines

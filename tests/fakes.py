@@ -1,0 +1,83 @@
+"""Finished comparisons made by hand, for tests that need no model."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam.types import (
+    Comparison,
+    Explanation,
+    ModelSpec,
+    Panel,
+    Photo,
+    ScoredTarget,
+    Target,
+    TargetLayer,
+    Top,
+    View,
+)
+
+
+def photo(height: int = 40, width: int = 60, name: str = "cat.jpg", grey: int | None = None) -> Photo:
+    """A photo of one grey, or of gradients that differ in every channel."""
+    if grey is not None:
+        pixels = np.full((height, width, 3), grey, np.uint8)
+    else:
+        y, x = np.mgrid[0:height, 0:width]
+        pixels = np.stack([255 * x / width, 255 * y / height, 128 + 0 * x], 2).astype(np.uint8)
+    return Photo(pixels, name, hashlib.sha256(pixels.tobytes() + name.encode()).hexdigest())
+
+
+def whole(of: Photo) -> View:
+    """A view that shows all of the photo."""
+    height, width = of.size
+    return View((0, 0, width, height), of.size, (8, 8), "squash")
+
+
+def middle(of: Photo) -> View:
+    """A view of the largest square in the middle of the photo."""
+    height, width = of.size
+    side = min(of.size)
+    left, top = (width - side) / 2, (height - side) / 2
+    return View((left, top, left + side, top + side), of.size, (8, 8), "crop")
+
+
+def panel(
+    of: Photo,
+    heat: object,
+    *,
+    model: str = "bundled/a",
+    view: View | None = None,
+    label: str = "tabby",
+    untrained: bool = False,
+    question: Target = Top(),  # noqa: B008
+) -> Panel:
+    """A panel whose raw map is `heat` `[h, w]`; class 1 of 3 with probability 0.7."""
+    raw: NDArray[np.float32] = np.asarray(heat, np.float32)
+    source, name = model.split("/")
+    explanation = Explanation(
+        photo=of,
+        model=ModelSpec(source, name, "random" if untrained else None),
+        targets=(ScoredTarget(1, label, 2.5, 0.7, 1),),
+        maps=raw[None],
+        logits=np.array([0.0, 2.5, 1.0], np.float32),
+        probabilities=np.array([0.1, 0.7, 0.2], np.float32),
+        labels=("dog", label, "espresso"),
+        layer=TargetLayer("features.29", (raw.shape[0], raw.shape[1]), 4, "the last layer with a grid"),
+        view=view or whole(of),
+        seconds=0.12,
+    )
+    return Panel(of, model, question, explanation)
+
+
+def failure(of: Photo, reason: str, *, model: str = "timm/b", question: Target = Top()) -> Panel:  # noqa: B008
+    return Panel(of, model, question, reason=reason)
+
+
+def comparison(*panels: Panel) -> Comparison:
+    """A comparison of the panels of one photo and one question, a model each."""
+    first = panels[0]
+    return Comparison((first.photo,), tuple(panel.model for panel in panels), (first.question,), panels)
