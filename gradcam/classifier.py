@@ -1,0 +1,125 @@
+"""A classifier: a module with everything needed to use and to explain it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from gradcam.errors import ModelError
+from gradcam.labels import Labels
+from gradcam.types import ModelSpec, Preprocessing
+from gradcam.weights import fetch
+from gradcam.zoo import SOURCES, Source, checked, parse_model_id, with_weights_named
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """A module that turns photos into class scores, with its preprocessing, its labels and where it comes from.
+
+    Make one by hand for a module of your own; `load_classifier` makes one by id, in eval mode and with frozen
+    parameters.
+    """
+
+    module: nn.Module
+    preprocessing: Preprocessing
+    labels: Labels
+    spec: ModelSpec
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.module.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.module.parameters()).dtype
+
+    @cached_property
+    def weights_sha256(self) -> str:
+        """Hexadecimal SHA-256 over the names, types, shapes and bytes of the module's state, read once."""
+        digest = hashlib.sha256()
+        for name, tensor in self.module.state_dict().items():
+            digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+    def __repr__(self) -> str:
+        return f"Classifier({self.spec}, {len(self.labels)} classes)"
+
+
+def load_classifier(
+    model: str | ModelSpec,
+    *,
+    weights: str | Path | None = None,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+) -> Classifier:
+    """Load a model by its id, ready to be explained.
+
+    weights: None for the model's own; a weight file; or `"random"` for an untrained model made from `seed`,
+        labelled as such in its spec. Random weights are never a fallback.
+    Raises: ModelError for an id or a file that cannot be used; WeightsError, within 15 seconds, where the weights
+        cannot be had.
+    """
+    spec = parse_model_id(model) if isinstance(model, str) else checked(model)
+    source = SOURCES[spec.source]
+    if weights == "random":
+        spec = replace(spec, weights="random", seed=seed)
+    spec = with_weights_named(spec)
+    if spec.untrained:
+        module = _build(source, spec, None)
+    else:
+        file = fetch(source.location(spec)) if weights is None else Path(weights).expanduser()
+        module = _build(source, spec, file)
+    return Classifier(
+        module=module.eval().requires_grad_(False).to(device),
+        preprocessing=source.preprocessing(spec),
+        labels=source.labels(spec),
+        spec=spec if weights in (None, "random") else replace(spec, weights=Path(weights).name),
+    )
+
+
+def _build(source: Source, spec: ModelSpec, file: Path | None) -> nn.Module:
+    if file is not None and not file.is_file():
+        raise ModelError(f"expected a weight file, got {file}, which does not exist; name another file")
+    with _seeded(spec.seed):
+        try:
+            return source.build(spec, file)
+        except ModelError:
+            raise
+        except Exception as error:
+            got = f"the weights in {file}" if file else "its initial state"
+            raise ModelError(f"expected {spec} to take {got}, got: {_mismatch(error)}") from error
+
+
+_building = threading.Lock()
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Draw random numbers from `seed`, one builder at a time, and leave the global generator as it was."""
+    with _building, torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+def _mismatch(error: Exception) -> str:
+    """What PyTorch says about tensors that do not fit, in a sentence."""
+    text = str(error)
+    parts = [
+        (f"{kind.lower()} tensors", re.findall(r'"([^"]+)"', names))
+        for kind, names in re.findall(r"(Missing|Unexpected) key\(s\) in state_dict: (.*)", text)
+    ]
+    parts.append(("tensors of another shape", re.findall(r"size mismatch for (\S+):", text)))
+    said = [
+        f"{len(names)} {what} ({', '.join(names[:3])}{', …' * (len(names) > 3)})" for what, names in parts if names
+    ]
+    return "; ".join(said) or f"{type(error).__name__}: {text.partition(chr(10))[0]}"

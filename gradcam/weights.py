@@ -1,0 +1,162 @@
+"""Where the weights of a model lie: bundled, in a folder of one's own, in a library's cache, or on the network."""
+
+from __future__ import annotations
+
+import os
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlparse
+
+import huggingface_hub
+import torch
+from huggingface_hub.errors import EntryNotFoundError
+
+from gradcam.errors import WeightsError
+
+DEADLINE = 10.0
+"""Seconds within which a download's host must have answered."""
+
+SUFFIXES = (".safetensors", ".pth", ".bin", ".npz")
+HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+
+
+@dataclass(frozen=True)
+class Location:
+    """Every place where the weights of one model may lie.
+
+    name: the model's place in the folder for hand-placed files, without a suffix: `timm/resnet50.a1_in1k`.
+    bundled: a file of an installed package. hub: a Hugging Face repository. url: a file on the network.
+    size: of the download in bytes, None where unknown.
+    """
+
+    name: str
+    bundled: Path | None = None
+    hub: str | None = None
+    hub_files: tuple[str, ...] = HUB_FILES
+    url: str | None = None
+    size: int | None = None
+
+    @property
+    def own(self) -> Path:
+        """Where a weight file can be put by hand."""
+        if self.url and not self.hub:
+            return folder() / Path(self.name).parent / _file_name(self.url)
+        return folder() / f"{self.name}{SUFFIXES[0]}"
+
+    @property
+    def remote(self) -> str | None:
+        """The address of the download, None where nobody offers one."""
+        return huggingface_hub.hf_hub_url(self.hub, self.hub_files[0]) if self.hub else self.url
+
+
+def folder() -> Path:
+    """The folder for hand-placed weight files: `$GRADCAM_WEIGHTS`, else `~/.cache/gradcam/weights`."""
+    return Path(os.environ.get("GRADCAM_WEIGHTS") or "~/.cache/gradcam/weights").expanduser()
+
+
+def find(location: Location) -> Path | None:
+    """The weight file if it is on this machine: hand-placed before bundled before a library's cache."""
+    return next((path for path in _places(location) if path.is_file()), None)
+
+
+def fetch(location: Location) -> Path:
+    """The weight file, downloaded into its library's own cache where it is not on this machine yet.
+
+    Raises: WeightsError, within `DEADLINE` seconds where the host does not answer.
+    """
+    if found := find(location):
+        return found
+    if location.remote is None:
+        raise WeightsError(
+            f"expected weights for {location.name}, which nobody offers for download; "
+            f"put a weight file at {location.own} or ask for random weights"
+        )
+    try:
+        _ask(location.remote)
+        return _download_from_hub(location) if location.hub else _download(location.remote)
+    except Exception as error:
+        host = urlparse(location.remote).netloc
+        size = f"about {location.size / 1e6:.0f} MB" if location.size else "of unknown size"
+        raise WeightsError(
+            f"expected weights for {location.name}, found none in {folder()} nor in the libraries' caches, and the "
+            f"download ({size}) from {host} failed: {_in_words(error)}; connect to the network, or put the file "
+            f"{location.remote} at {location.own}"
+        ) from error
+
+
+def _places(location: Location) -> Iterator[Path]:
+    """Every file that would do, best first; a file need not exist."""
+    yield location.own
+    stem = folder() / location.name
+    for suffix in SUFFIXES:
+        yield stem.with_name(stem.name + suffix)
+    if location.bundled:
+        yield location.bundled
+    for name in location.hub_files if location.hub else ():
+        cached = huggingface_hub.try_to_load_from_cache(location.hub or "", name)
+        if isinstance(cached, str):
+            yield Path(cached)
+    if location.url:
+        yield _torch_cache(location.url)
+
+
+def _torch_cache(url: str) -> Path:
+    """Where torch.hub keeps the file of this address."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / _file_name(url)
+
+
+def _file_name(url: str) -> str:
+    return Path(urlparse(url).path).name
+
+
+def _ask(url: str) -> None:
+    """Return once the host has answered, whatever it said.
+
+    A thread of its own holds the deadline, for name resolution and proxies can hang beyond any socket timeout.
+
+    Raises: OSError where the host cannot be reached, TimeoutError after `DEADLINE` seconds.
+    """
+    failure: list[OSError] = []
+    answered = threading.Event()
+
+    def knock() -> None:
+        try:
+            urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=DEADLINE).close()
+        except urllib.error.HTTPError as error:
+            error.close()
+        except OSError as error:
+            failure.append(error)
+        answered.set()
+
+    threading.Thread(target=knock, daemon=True).start()
+    if not answered.wait(DEADLINE):
+        raise TimeoutError(f"no answer within {DEADLINE:g} seconds")
+    if failure:
+        raise failure[0]
+
+
+def _download_from_hub(location: Location) -> Path:
+    for name in location.hub_files[:-1]:
+        try:
+            return Path(huggingface_hub.hf_hub_download(location.hub or "", name))
+        except EntryNotFoundError:
+            continue
+    return Path(huggingface_hub.hf_hub_download(location.hub or "", location.hub_files[-1]))
+
+
+def _download(url: str) -> Path:
+    target = _torch_cache(url)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    stated = torch.hub.HASH_REGEX.search(target.name)
+    torch.hub.download_url_to_file(url, str(target), stated[1] if stated else None, progress=False)
+    return target
+
+
+def _in_words(error: Exception) -> str:
+    """The first line of an error, without the wrapping of urllib."""
+    reason = getattr(error, "reason", None) or error
+    return str(reason).strip().partition("\n")[0] or type(error).__name__

