@@ -1,20 +1,31 @@
-"""One photo, one model, some targets: from pixels to an `Explanation`."""
+"""One model, some photos, some targets: from pixels to an `Explanation` each."""
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from itertools import islice
 
 import torch
+from torch import Tensor
 
 from gradcam.capture import record
 from gradcam.classifier import Classifier
-from gradcam.errors import MapError, OptionError
+from gradcam.errors import MapError, ModelError, OptionError, nearest
 from gradcam.heatmaps import gradcam
 from gradcam.layers import find_layer
 from gradcam.preprocess import to_input, view_of
 from gradcam.targets import probabilities, score_target
-from gradcam.types import Explanation, Fit, Photo, ScoredTarget, Target, TargetLayer, Top
+from gradcam.types import Contrast, Explanation, Fit, Photo, ScoredTarget, Target, TargetLayer, Top, View
+
+log = logging.getLogger(__name__)
+
+PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+"""What the forward computes in; all but float32 use autocast. Maps are always float32."""
 
 
 def explain(
@@ -24,52 +35,138 @@ def explain(
     *,
     fit: Fit = "crop",
     layer: str | int | TargetLayer = "auto",
+    precision: str = "float32",
 ) -> Explanation:
     """Explain what `classifier` looks at in `photo`, for each target, with one forward.
 
     fit: `crop` (the model's own evaluation transform), `squash` (whole photo, aspect lost) or `pad`.
     layer: `"auto"`, a module's name, a place in `candidate_layers`, or a `TargetLayer`.
+    precision: a row of `PRECISIONS`.
     Raises: ClassError for a class that the model does not have, LayerError, ModelError, or MapError where a map is
         not finite.
     Source: Selvaraju et al. 2017, eq. 1 and 2.
     """
-    asked = [targets] if isinstance(targets, (int, str, Top)) or not isinstance(targets, Sequence) else targets
+    return next(explain_many(classifier, [photo], targets, fit=fit, layer=layer, precision=precision))
+
+
+def explain_many(
+    classifier: Classifier,
+    photos: Iterable[Photo],
+    targets: Target | Sequence[Target] = Top(1),
+    *,
+    fit: Fit = "crop",
+    layer: str | int | TargetLayer = "auto",
+    precision: str = "float32",
+    batch_size: int = 8,
+) -> Iterator[Explanation]:
+    """Explain many photos in order, `batch_size` a forward; the other arguments and errors are those of `explain`.
+
+    photos: may be lazy, such as `map(open_photo, paths)`: one batch is opened and preprocessed while the model
+        works on the one before. A batch that does not fit into the device's memory is halved.
+    """
+    asked = [targets] if isinstance(targets, (int, str, Top, Contrast)) else list(targets)
     if not asked:
         raise OptionError("expected at least one target to explain, got none; name a class or use Top(1)")
+    if precision not in PRECISIONS:
+        raise OptionError(f"expected a precision, got {precision!r}; use {nearest(precision, PRECISIONS)}")
+    waiting = iter(photos)
+
+    def prepare() -> _Batch | None:
+        started = time.perf_counter()
+        group = tuple(islice(waiting, batch_size))
+        return _Batch.of(group, classifier, fit, started) if group else None
+
+    def answer(batch: _Batch) -> Iterator[Explanation]:
+        try:
+            return iter(_explain_batch(classifier, batch, asked, layer, precision))
+        except torch.OutOfMemoryError as error:
+            if len(batch.photos) == 1:
+                raise ModelError(
+                    f"{classifier.spec} needs more memory than {classifier.device} has for one photo; "
+                    "use a smaller model or another device"
+                ) from error
+        log.warning("%s: %d photos do not fit into memory, halving", classifier.spec, len(batch.photos))
+        return (explanation for half in batch.halves() for explanation in answer(half))
+
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="prepare") as ahead:
+        batch = prepare()
+        while batch is not None:
+            following = ahead.submit(prepare)
+            yield from answer(batch)
+            batch = following.result()
+
+
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """Photos ready for the model; `inputs` is `[B, 3, H, W]`, `seconds` what each photo's preparation took."""
+
+    photos: tuple[Photo, ...]
+    views: tuple[View, ...]
+    inputs: Tensor
+    seconds: float
+
+    @classmethod
+    def of(cls, photos: tuple[Photo, ...], classifier: Classifier, fit: Fit, started: float) -> _Batch:
+        preprocessing = classifier.preprocessing
+        views = tuple(view_of(photo.size, preprocessing, fit) for photo in photos)
+        inputs = [to_input(photo, view, preprocessing) for photo, view in zip(photos, views, strict=True)]
+        return cls(photos, views, torch.stack(inputs), (time.perf_counter() - started) / len(photos))
+
+    def halves(self) -> Iterator[_Batch]:
+        middle = len(self.photos) // 2
+        for part in (slice(None, middle), slice(middle, None)):
+            yield _Batch(self.photos[part], self.views[part], self.inputs[part], self.seconds)
+
+
+def _explain_batch(
+    classifier: Classifier, batch: _Batch, asked: Sequence[Target], layer: str | int | TargetLayer, precision: str
+) -> list[Explanation]:
+    """One forward for the whole batch, then all gradients."""
     started = time.perf_counter()
-    view = view_of(photo.size, classifier.preprocessing, fit)
-    batch = to_input(photo, view, classifier.preprocessing)[None].to(classifier.device, classifier.dtype)
-    found = find_layer(classifier.module, batch, layer)
-    recording = record(classifier.module, batch, found)
-    logits = recording.logits.detach().float().cpu().numpy()[0]
-    scored = tuple(score_target(target, logits, classifier.labels) for target in asked)
-    maps = gradcam(recording, _cotangents(scored, recording.logits), found)[0].cpu().numpy()
-    for target, finite in zip(scored, (abs(maps) < float("inf")).all(axis=(1, 2)), strict=True):
-        if not finite:
-            raise MapError(
-                f"expected finite heat from {classifier.spec} at layer {found.name!r} for class {target}, "
-                "got NaN or infinity; check the weights, or use float32"
-            )
-    return Explanation(
-        photo=photo,
-        model=classifier.spec,
-        targets=scored,
-        maps=maps,
-        logits=logits,
-        probabilities=probabilities(logits),
-        labels=classifier.labels.names,
-        layer=found,
-        view=view,
-        seconds=time.perf_counter() - started,
-        weights_sha256=classifier.weights_sha256,
-    )
+    inputs = batch.inputs.to(classifier.device, classifier.dtype, memory_format=torch.channels_last)
+    found = find_layer(classifier.module, inputs, layer)
+    with _computing_in(precision, classifier.device):
+        recording = record(classifier.module, inputs, found)
+    logits = recording.logits.detach().float().cpu().numpy()
+    scored = [tuple(score_target(target, row, classifier.labels) for target in asked) for row in logits]
+    maps = gradcam(recording, _cotangents(scored, recording.logits), found).cpu().numpy()
+    for targets, rows in zip(scored, maps, strict=True):
+        for target, heat in zip(targets, rows, strict=True):
+            if not (heat < float("inf")).all():
+                raise MapError(
+                    f"expected finite heat from {classifier.spec} at layer {found.name!r} for class {target}, "
+                    "got NaN or infinity; check the weights, or use float32"
+                )
+    seconds = batch.seconds + (time.perf_counter() - started) / len(batch.photos)
+    return [
+        Explanation(
+            photo=photo,
+            model=classifier.spec,
+            targets=targets,
+            maps=rows,
+            logits=row,
+            probabilities=probabilities(row),
+            labels=classifier.labels.names,
+            layer=found,
+            view=view,
+            seconds=seconds,
+            weights_sha256=classifier.weights_sha256,
+        )
+        for photo, view, targets, rows, row in zip(batch.photos, batch.views, scored, maps, logits, strict=True)
+    ]
 
 
-def _cotangents(targets: Sequence[ScoredTarget], logits: torch.Tensor) -> torch.Tensor:
-    """`[K, 1, C]`: +1 at each target's class and −1 at the class it is contrasted with."""
-    cotangents = logits.new_zeros(len(targets), 1, logits.shape[1])
-    for row, target in zip(cotangents[:, 0], targets, strict=True):
-        row[target.index] = 1
-        if target.against is not None:
-            row[target.against] = -1
+def _computing_in(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    dtype = PRECISIONS[precision]
+    return nullcontext() if dtype is None else torch.autocast(device.type, dtype)
+
+
+def _cotangents(targets: Sequence[Sequence[ScoredTarget]], logits: Tensor) -> Tensor:
+    """`[K, B, C]`: +1 at each target's class and −1 at the class it is contrasted with."""
+    cotangents = logits.new_zeros(len(targets[0]), *logits.shape)
+    for image, row in enumerate(targets):
+        for k, target in enumerate(row):
+            cotangents[k, image, target.index] = 1
+            if target.against is not None:
+                cotangents[k, image, target.against] = -1
     return cotangents

@@ -197,6 +197,7 @@ class Explanation:
     maps: float32 `[K, h, w]`, raw: in the units of eq. 2, on the layer's own grid, never rescaled.
     logits, probabilities: float32 `[C]`; labels: the C class names.
     seconds: wall time of preprocessing, forward and gradients.
+    preprocessing, device, dtype: what the model's input was made with and computed on.
     """
 
     photo: Photo
@@ -211,6 +212,9 @@ class Explanation:
     seconds: float
     weights_sha256: str = ""
     method: str = "Grad-CAM"
+    preprocessing: Preprocessing | None = None
+    device: str = "cpu"
+    dtype: str = "float32"
 
     def top(self, count: int = 5) -> list[tuple[str, float]]:
         """The most probable classes as (label, probability), most probable first."""
