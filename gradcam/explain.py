@@ -151,6 +151,9 @@ def _explain_batch(
             view=view,
             seconds=seconds,
             weights_sha256=classifier.weights_sha256,
+            preprocessing=classifier.preprocessing,
+            device=classifier.device.type,
+            dtype=precision if PRECISIONS[precision] else str(classifier.dtype).removeprefix("torch."),
         )
         for photo, view, targets, rows, row in zip(batch.photos, batch.views, scored, maps, logits, strict=True)
     ]
