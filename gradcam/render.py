@@ -493,9 +493,10 @@ def _footer(style: Style, scaled: Sequence[ScaledMap | None], width: int) -> Pix
     bar[:] = blend(bar.copy(), colourise(ramp, style.colormap, style.threshold), 1.0)
     cv2.rectangle(strip, (_MARGIN, top), (_MARGIN + length - 1, top + 17), (140, 149, 159), 1)
     for place, number in enumerate(numbers):
-        share = place / (len(numbers) - 1)
-        x = _MARGIN + round(share * length - share * _width(number, _SMALL))
-        _write(strip, [(number, _SMALL)], x, top + 22)
+        wide = _width(number, _SMALL)
+        x = round(place / (len(numbers) - 1) * (length - 1))
+        strip[top + 18 : top + 22, _MARGIN + x] = _SMALL.colour
+        _write(strip, [(number, _SMALL)], _MARGIN + min(max(0, x - wide // 2), length - wide), top + 22)
     _write(
         strip,
         [(_fit("; ".join(notes) + ".", width - 2 * _MARGIN, _SMALL), _SMALL)],

@@ -1,0 +1,537 @@
+"""The interactive face: Plotly figures and one HTML file that opens offline.
+
+A panel is the photo as an image with the raw map on its own grid over it. The browser draws that grid bilinearly
+(`zsmooth="best"` interpolates between cell centres and clamps at the edge, as `render.lay_on_photo` does), so the
+figure stays small, is exact at any zoom, and the value under the cursor is the layer's own, in raw units.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import textwrap
+from collections.abc import Sequence
+from string import Template
+from typing import Any, Literal
+
+import numpy as np
+import plotly.graph_objects as go
+from PIL import Image
+from plotly.offline import get_plotlyjs
+from plotly.subplots import make_subplots
+
+from gradcam import render
+from gradcam.types import Comparison, Explanation, Panel, Photo, ScaledMap, Style
+
+Theme = Literal["light", "dark"]
+
+PLOTLY_CONFIG: dict[str, Any] = {
+    "displaylogo": False,
+    "showSendToCloud": False,
+    "responsive": True,
+    "scrollZoom": False,
+    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+}
+"""Pass as `config` wherever a figure of this module is shown: no upload button, no logo."""
+
+_TEXT: dict[Theme, tuple[str, str]] = {"light": ("#1f2328", "#59606a"), "dark": ("#f0f3f6", "#a9b1bb")}
+"""Strong and quiet text for each theme; the background is the page's own."""
+
+_LONG_SIDE = 640
+_WIDTH, _GAP, _TITLE = 1200, 24, 58
+"""Nominal width, gap between columns and room for a panel's title, in pixels."""
+
+
+def comparison_figure(comparison: Comparison, style: Style | None = None, *, theme: Theme = "light") -> go.Figure:
+    """The comparison as one Plotly figure: a row for each photo and question, a column for each model.
+
+    Axes are photo pixels, y downwards; the panels of one photo zoom and pan together. A slider in the figure sets
+    the opacity and keeps the zoom. Show it with `PLOTLY_CONFIG`.
+
+    Raises: OptionError where the style is outside its choices, MapError where a map is not finite.
+    """
+    style = style or Style()
+    render.check_style(style)
+    return _draw(comparison, render.scale_panels(comparison.panels, style.scale), style, theme)
+
+
+def _draw(comparison: Comparison, scaled: Sequence[ScaledMap | None], style: Style, theme: Theme) -> go.Figure:
+    """`comparison_figure` with the scaled map of every panel given."""
+    of = dict(zip(map(id, comparison.panels), scaled, strict=True))
+    rows = [(p, q) for p in range(len(comparison.photos)) for q in range(len(comparison.questions))]
+    figure = _frame([comparison.photos[photo].size for photo, _ in rows], len(comparison.models))
+    images = [_data_uri(photo) for photo in comparison.photos]
+    heats: list[int] = []
+    for row, (photo, question) in enumerate(rows, start=1):
+        first = _axis(figure, photo * len(comparison.questions) + 1, 1)
+        for model in range(len(comparison.models)):
+            panel = comparison.panel(photo, model, question)
+            axis = _axis(figure, row, model + 1)
+            _place_photo(figure, axis, first, panel.photo, images[photo])
+            _title(figure, axis, panel, len(comparison.models), theme)
+            heat = of[id(panel)]
+            if heat is not None and not heat.note:
+                heats.append(len(figure.data))  # pyright: ignore[reportArgumentType]
+            _place_heat(figure, axis, panel, heat, style)
+    figure.add_trace(_colour_bar(style, scaled, theme))
+    _opacity_slider(figure, heats, style, theme)
+    return figure
+
+
+def _frame(sizes: Sequence[tuple[int, int]], columns: int) -> go.Figure:
+    """Empty subplots whose rows are as tall as their photos need; `sizes` are height and width."""
+    cell = (_WIDTH - 110 - _GAP * (columns - 1)) / columns
+    heights = [min(max(cell * height / width, 140), 560) for height, width in sizes]
+    inner = sum(heights) + _TITLE * (len(sizes) - 1)
+    figure = make_subplots(
+        rows=len(sizes),
+        cols=columns,
+        row_heights=[height / sum(heights) for height in heights],
+        horizontal_spacing=_GAP / (_WIDTH - 110) if columns > 1 else 0,
+        vertical_spacing=_TITLE / inner if len(sizes) > 1 else 0,
+    )
+    top, bottom = _TITLE + 8, 96
+    figure.update_layout(
+        height=round(inner + top + bottom),
+        margin={"l": 8, "r": 92, "t": top, "b": bottom},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        dragmode="zoom",
+        hovermode="closest",
+        showlegend=False,
+    )
+    return figure
+
+
+def _axis(figure: go.Figure, row: int, column: int) -> str:
+    """The number that Plotly gives a subplot's axes: empty for the first."""
+    subplot = figure.get_subplot(row, column)
+    return subplot.xaxis.plotly_name.removeprefix("xaxis")  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
+
+
+def _place_photo(figure: go.Figure, axis: str, first: str, photo: Photo, image: str) -> None:
+    """The photo under everything else, its axes linked with those of the photo's first panel."""
+    height, width = photo.size
+    shared = {"visible": False, "constrain": "domain", "minallowed": 0}
+    x = {**shared, "range": [0, width], "maxallowed": width}
+    y = {**shared, "range": [height, 0], "maxallowed": height, "constraintoward": "top"}
+    if axis == first:
+        y["scaleanchor"] = f"x{axis}"
+    else:
+        x["matches"], y["matches"] = f"x{first}", f"y{first}"
+    figure.update_layout({f"xaxis{axis}": x, f"yaxis{axis}": y})
+    figure.add_layout_image(
+        source=image,
+        xref=f"x{axis}",
+        yref=f"y{axis}",
+        x=0,
+        y=0,
+        sizex=width,
+        sizey=height,
+        sizing="stretch",
+        layer="below",
+    )
+
+
+def _place_heat(figure: go.Figure, axis: str, panel: Panel, heat: ScaledMap | None, style: Style) -> None:
+    """The map over its photo with what the model saw outlined, or the words why there is none."""
+    if panel.explanation is None or panel.map is None or heat is None:
+        _notice(figure, axis, "<b>No map</b><br>" + _folded(panel.reason or ""))
+        return
+    rows, columns = panel.map.shape
+    left, top, right, bottom = panel.explanation.view.box
+    dx, dy = (right - left) / columns, (bottom - top) / rows
+    name = _escape(f"{render.model_words(panel)}: {panel.target}")
+    figure.add_trace(
+        go.Heatmap(
+            z=panel.map.astype(np.float32),
+            x0=left + dx / 2,
+            dx=dx,
+            y0=top + dy / 2,
+            dy=dy,
+            zmin=0,
+            zmax=heat.full if heat.full > 0 else 1,
+            zsmooth="best" if style.interpolation == "bilinear" else False,
+            colorscale=plotly_scale(style.colormap, style.threshold),
+            showscale=False,
+            opacity=0 if heat.note else style.opacity,
+            name=name,
+            hovertemplate=f"heat %{{z:.3g}}<br>{_escape(render.scale_words(heat))}<extra>{name}</extra>",
+            xaxis=f"x{axis}",
+            yaxis=f"y{axis}",
+        )
+    )
+    if heat.note:
+        _notice(figure, axis, heat.note)
+    if render.hides_something(panel.explanation.view):
+        _outline(figure, axis, panel)
+
+
+def _outline(figure: go.Figure, axis: str, panel: Panel) -> None:
+    """A light line on a dark one around what the model saw: visible on any photo."""
+    assert panel.explanation is not None
+    left, top, right, bottom = panel.explanation.view.seen
+    for colour, width in (("#141414", 3), ("#f5f5f5", 1)):
+        figure.add_shape(
+            type="rect",
+            x0=left,
+            y0=top,
+            x1=right,
+            y1=bottom,
+            xref=f"x{axis}",
+            yref=f"y{axis}",
+            line={"color": colour, "width": width},
+        )
+
+
+def _notice(figure: go.Figure, axis: str, text: str) -> None:
+    """Words over the middle of a panel, dark behind them so that they can be read on any photo."""
+    figure.add_annotation(
+        text=text,
+        xref=f"x{axis} domain",
+        yref=f"y{axis} domain",
+        x=0.5,
+        y=0.5,
+        showarrow=False,
+        align="left",
+        font={"size": 12, "color": "#ffffff"},
+        bgcolor="rgba(20,20,20,0.86)",
+        borderpad=8,
+    )
+
+
+def _title(figure: go.Figure, axis: str, panel: Panel, columns: int, theme: Theme) -> None:
+    """Model, target and probability above a panel."""
+    room = max(14, 150 // columns)
+    lines = [render.shorten(line, room) for line in (render.model_words(panel), render.target_words(panel))]
+    if panel.explanation is not None and panel.explanation.model.untrained and "untrained" not in lines[0]:
+        lines[0] = render.shorten(panel.model, max(8, room - 12)) + " (untrained)"
+    strong, quiet = _TEXT[theme]
+    figure.add_annotation(
+        text=f"<b>{_escape(lines[0])}</b><br><span style='color:{quiet}'>{_escape(lines[1])}</span>",
+        hovertext=_escape("\n".join(filter(None, (render.model_words(panel), render.layer_words(panel))))),
+        xref=f"x{axis} domain",
+        yref=f"y{axis} domain",
+        x=0,
+        y=1,
+        xanchor="left",
+        yanchor="bottom",
+        yshift=4,
+        showarrow=False,
+        align="left",
+        font={"size": 13, "color": strong},
+    )
+
+
+def _colour_bar(style: Style, scaled: Sequence[ScaledMap | None], theme: Theme) -> go.Scatter:
+    """A trace without points that carries the colour bar of all panels."""
+    title, numbers = render.bar_numbers(style, scaled)
+    strong, quiet = _TEXT[theme]
+    return go.Scatter(
+        x=[None],
+        y=[None],
+        mode="markers",
+        hoverinfo="skip",
+        marker={
+            "color": [0],
+            "cmin": 0,
+            "cmax": 1,
+            "colorscale": plotly_scale(style.colormap, style.threshold),
+            "showscale": True,
+            "colorbar": {
+                "title": {"text": _escape(title), "side": "right", "font": {"size": 12, "color": quiet}},
+                "tickvals": [0, 0.25, 0.5, 0.75, 1],
+                "ticktext": numbers,
+                "tickfont": {"size": 12, "color": strong},
+                "thickness": 12,
+                "outlinewidth": 0,
+                "x": 1.01,
+                "y": 1,
+                "yanchor": "top",
+                "len": 280,
+                "lenmode": "pixels",
+            },
+        },
+    )
+
+
+def _opacity_slider(figure: go.Figure, heats: list[int], style: Style, theme: Theme) -> None:
+    """A slider below the panels that restyles the heat, which keeps the zoom."""
+    if not heats:
+        return
+    strong, _ = _TEXT[theme]
+    stops = sorted({*(step / 20 for step in range(21)), style.opacity})
+    steps = [
+        {"method": "restyle", "label": f"{stop:.0%}", "args": [{"opacity": stop}, heats], "value": f"{stop:g}"}
+        for stop in stops
+    ]
+    figure.update_layout(
+        sliders=[
+            {
+                "active": stops.index(style.opacity),
+                "steps": steps,
+                "currentvalue": {"prefix": "Opacity of the heat: ", "font": {"size": 13, "color": strong}},
+                "x": 0,
+                "len": 1,
+                "lenmode": "fraction",
+                "y": 0,
+                "yanchor": "top",
+                "pad": {"t": 14, "b": 0},
+                "ticklen": 0,
+                "minorticklen": 0,
+                "font": {"size": 1, "color": "rgba(0,0,0,0)"},
+                "bgcolor": "rgba(128,128,128,0.35)",
+                "activebgcolor": "#3b82f6",
+                "bordercolor": "rgba(128,128,128,0.6)",
+                "borderwidth": 1,
+            }
+        ]
+    )
+
+
+def plotly_scale(name: str, threshold: float = 0.0) -> list[tuple[float, str]]:
+    """One of `render.COLORMAPS` as a Plotly colour scale, transparent below `threshold`."""
+    colours = ["rgb({},{},{})".format(*colour) for colour in render.colormap(name).tolist()]
+    if not threshold:
+        return [(place / 255, colour) for place, colour in enumerate(colours)]
+    seen = [(place / 255, colour) for place, colour in enumerate(colours) if place / 255 > threshold]
+    first = colours[round(threshold * 255)]
+    clear = first.replace("rgb(", "rgba(").replace(")", ",0)")
+    return [(0.0, clear), (threshold, clear), (threshold, first), *(seen or [(1.0, first)])]
+
+
+def difference_figure(a: Panel, b: Panel, style: Style | None = None, *, theme: Theme = "light") -> go.Figure:
+    """A − B of two maps of one photo: red where A has more heat, blue where B has.
+
+    Raises: OptionError where the photos differ, MapError where a panel has no map.
+    """
+    style = style or Style()
+    render.check_style(style)
+    height, width = a.photo.size
+    grid = render.fitted(a.photo.size, 160, 160)
+    figure = _frame([a.photo.size], 1)
+    _place_photo(figure, "", "", a.photo, _data_uri(a.photo))
+    step = width / grid[1], height / grid[0]
+    strong, _ = _TEXT[theme]
+    figure.add_trace(
+        go.Heatmap(
+            z=render.difference(a, b, style.scale, grid),
+            x0=step[0] / 2,
+            dx=step[0],
+            y0=step[1] / 2,
+            dy=step[1],
+            zmin=-1,
+            zmax=1,
+            colorscale=plotly_scale("red-blue"),
+            opacity=style.opacity,
+            hovertemplate="A − B: %{z:.2f}<extra></extra>",
+            colorbar={"thickness": 12, "outlinewidth": 0, "x": 1.01, "tickfont": {"color": strong, "size": 12}},
+        )
+    )
+    words = f"<b>{_escape(render.model_words(a))}</b> (red) − <b>{_escape(render.model_words(b))}</b> (blue)"
+    note = "shares of each map's own maximum" if style.scale == "each" else "shares of one full scale"
+    figure.update_layout(title={"text": f"{words}<br>{note}", "font": {"size": 14, "color": strong}, "x": 0.01})
+    _opacity_slider(figure, [0], style, theme)
+    return figure
+
+
+def prediction_bars(explanation: Explanation, count: int = 5, *, theme: Theme = "light") -> go.Figure:
+    """The most probable classes of one explanation as small bars with their probabilities as text."""
+    top = explanation.top(count)
+    strong, _ = _TEXT[theme]
+    asked = {target.label for target in explanation.targets}
+    figure = go.Figure(
+        go.Bar(
+            x=[share for _, share in top],
+            y=list(range(len(top))),
+            orientation="h",
+            text=[f"{_escape(render.shorten(label, 30))} · {render.percent(share)}" for label, share in top],
+            customdata=[_escape(label) for label, _ in top],
+            textposition="outside",
+            cliponaxis=False,
+            textfont={"size": 12, "color": strong},
+            marker={"color": ["#2563eb" if label in asked else "#94a3b8" for label, _ in top]},
+            hovertemplate="%{customdata}: %{x:.1%}<extra></extra>",
+        )
+    )
+    figure.update_layout(
+        height=16 + 26 * len(top),
+        margin={"l": 4, "r": 4, "t": 4, "b": 4},
+        xaxis={"visible": False, "range": [0, 2.4], "fixedrange": True},
+        yaxis={"visible": False, "autorange": "reversed", "fixedrange": True},
+        bargap=0.35,
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        showlegend=False,
+    )
+    return figure
+
+
+# --------------------------------------------------------------------------------------------- one HTML file
+
+
+def comparison_html(comparison: Comparison, style: Style | None = None) -> str:
+    """The comparison as one HTML file that opens offline: figures, predictions, layers and failures.
+
+    Raises: what `comparison_figure` does.
+    """
+    style = style or Style()
+    render.check_style(style)
+    scaled = render.scale_panels(comparison.panels, style.scale)
+    stride = len(comparison.models) * len(comparison.questions)
+    sections: list[str] = []
+    for place, photo in enumerate(comparison.photos):
+        part = slice(place * stride, (place + 1) * stride)
+        alone = Comparison((photo,), comparison.models, comparison.questions, comparison.panels[part])
+        sections.append(_section(alone, scaled[part], style, place))
+    parts = ((comparison.photos, "photo"), (comparison.models, "model"))
+    counts = ", ".join(f"{len(items)} {noun}{'s' * (len(items) != 1)}" for items, noun in parts)
+    return _PAGE.substitute(
+        plotly=get_plotlyjs(),
+        lead=_escape(f"{counts}. Asked: {_asked(comparison)}."),
+        scale=_escape(render.SCALE_WORDS[style.scale]),
+        sections="\n".join(sections),
+    )
+
+
+def _section(alone: Comparison, scaled: Sequence[ScaledMap | None], style: Style, place: int) -> str:
+    """One photo: its figure and the table of what each model said."""
+    photo = alone.photos[0]
+    figure = _draw(alone, scaled, style, "light")
+    models = [[panel for panel in alone.panels if panel.model == model] for model in alone.models]
+    said = ", ".join(f"{render.model_words(panel)}: {render.target_words(panel)}" for panel in alone.panels)
+    return _SECTION.substitute(
+        name=_escape(photo.name),
+        size=f"{photo.size[1]}×{photo.size[0]} pixels",
+        digest=_escape(photo.sha256[:12]),
+        alt=html.escape(f"Heatmaps over {photo.name}, asked for {_asked(alone)}. {said}."),
+        width=max(320, 230 * len(alone.models)),
+        figure=figure.to_html(
+            full_html=False, include_plotlyjs=False, config=PLOTLY_CONFIG, div_id=f"photo-{place + 1}"
+        ),
+        rows="\n".join(_model_row(panels) for panels in models),
+    )
+
+
+def _model_row(panels: Sequence[Panel]) -> str:
+    """One model's row: predictions, layer, grid, time, and the reason of each map that is missing."""
+    reasons = dict.fromkeys(panel.reason for panel in panels if panel.reason)
+    failed = "".join(f"<p class='failed'>{_escape(reason)}</p>" for reason in reasons)
+    explained = next((panel for panel in panels if panel.explanation is not None), panels[0])
+    name, explanation = _escape(render.model_words(explained)), explained.explanation
+    if explanation is None:
+        return f"<tr><th scope='row'>{name}</th><td colspan='5'>{failed}</td></tr>"
+    layer = explanation.layer
+    tops = "".join(
+        f"<li><meter min='0' max='1' value='{share:.4f}' aria-hidden='true'></meter>"
+        f"<b>{render.percent(share)}</b> {_escape(label)}</li>"
+        for label, share in explanation.top()
+    )
+    maps = "".join(f"<li>{_map_words(panel)}</li>" for panel in panels if panel.map is not None)
+    return (
+        f"<tr><th scope='row'>{name}</th><td><ol>{tops}</ol></td><td><ul>{maps}</ul>{failed}</td>"
+        f"<td><code>{_escape(layer.name)}</code><br><small>{_escape(layer.rule)}</small></td>"
+        f"<td>{layer.grid[0]}×{layer.grid[1]}</td><td>{explanation.seconds:.2f} s</td></tr>"
+    )
+
+
+def _map_words(panel: Panel) -> str:
+    assert panel.map is not None
+    peak = f"maximum {panel.map.max():.3g}" if panel.map.max() >= render.FLOOR else render.NO_EVIDENCE
+    return _escape(f"{render.target_words(panel)}: {peak}")
+
+
+def _asked(comparison: Comparison) -> str:
+    return ", ".join(render.question_words(question) for question in comparison.questions)
+
+
+def _escape(text: str) -> str:
+    """Text that neither HTML nor Plotly's own markup can mistake for tags; quotes are no danger between tags."""
+    return html.escape(text, quote=False)
+
+
+def _folded(text: str) -> str:
+    """Text escaped and broken into a few short lines for the middle of a panel."""
+    return "<br>".join(map(_escape, textwrap.wrap(text, 34, max_lines=9, placeholder=" …")))
+
+
+def _data_uri(photo: Photo) -> str:
+    """The photo as a JPEG of display size inside its own address."""
+    out = io.BytesIO()
+    pixels = render.resize(photo.pixels, render.fitted(photo.size, _LONG_SIDE, _LONG_SIDE))
+    Image.fromarray(pixels).save(out, "JPEG", quality=85)
+    return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
+
+
+_SECTION = Template("""
+<section>
+<h2>$name</h2>
+<p class="quiet">$size · SHA-256 $digest…</p>
+<figure aria-label="$alt"><div class="scroll"><div style="min-width:${width}px">$figure</div></div></figure>
+<div class="scroll"><table>
+<thead><tr><th scope="col">Model</th><th scope="col">Predictions</th><th scope="col">Heatmaps</th>
+<th scope="col">Layer and why</th><th scope="col">Grid</th><th scope="col">Time</th></tr></thead>
+<tbody>
+$rows
+</tbody></table></div>
+</section>""")
+
+_PAGE = Template("""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline'; \
+style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Grad-CAM comparison</title>
+<style>
+:root { color-scheme: light dark;
+  --ink: #1f2328; --quiet: #59606a; --paper: #fff; --line: #d5dae0; --bad: #9a3412; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #f0f3f6; --quiet: #a9b1bb; --paper: #14181d; --line: #363d47; --bad: #fdba74; }
+  .infolayer .annotation text.annotation-text, .infolayer [class^="cb"] text, .infolayer .slider-current-value,
+  .infolayer tspan { fill: var(--ink) !important; }
+}
+body { margin: 0 auto; max-width: 1280px; padding: 2rem clamp(1rem, 3vw, 2.5rem); background: var(--paper);
+  color: var(--ink); font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
+h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .25rem; }
+h2 { font-size: 1.3rem; margin: 0; }
+section { border-top: 1px solid var(--line); margin-top: 2rem; padding-top: 1.5rem; }
+figure { margin: 1rem 0; }
+.quiet, small { color: var(--quiet); } .quiet { margin: 0; }
+.scroll { overflow-x: auto; }
+.failed { color: var(--bad); margin: .25rem 0; }
+table { border-collapse: collapse; width: 100%; font-size: .9rem; overflow-wrap: normal; }
+th, td { border-top: 1px solid var(--line); padding: .6rem .9rem .6rem 0; text-align: left; vertical-align: top; }
+thead th { border: 0; color: var(--quiet); font-weight: 600; }
+tbody th { max-width: 14rem; overflow-wrap: anywhere; }
+ol, ul { list-style: none; margin: 0; padding: 0; }
+meter { height: .7rem; margin-right: .5rem; width: 5rem; }
+dl { display: grid; gap: .25rem 1rem; grid-template-columns: max-content 1fr; margin: 1rem 0 0; }
+dt { font-weight: 600; } dd { margin: 0; }
+@media (max-width: 40rem) { dl { grid-template-columns: 1fr; } dd { margin-bottom: .5rem; } }
+@media print { section { break-inside: avoid; }
+  .modebar-container, .slider-container { display: none !important; } }
+</style>
+<script>$plotly</script>
+</head>
+<body>
+<header>
+<h1>What the models look at</h1>
+<p class="quiet">Grad-CAM. $lead</p>
+<dl>
+<dt>Heat</dt><dd>Where a layer's features raise the score of the named class (Selvaraju et al. 2017, eq. 1 and 2).
+It shows what the score rests on, not whether the answer is right.</dd>
+<dt>Scale</dt><dd>$scale</dd>
+<dt>Frame</dt><dd>The part of the photo that the model saw, drawn where that is not all of it.</dd>
+<dt>Figure</dt><dd>Drag to zoom all panels of a photo together, double-click to go back, point at a place for the
+layer's raw value, move the slider to see the bare photo.</dd>
+</dl>
+</header>
+<main>
+$sections
+</main>
+</body>
+</html>
+""")
