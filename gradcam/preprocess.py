@@ -1,0 +1,147 @@
+"""From a photo to a model's input, and the record of where that input lies on the photo."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Protocol, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from timm.data.config import resolve_data_config
+from torch import Tensor, nn
+from torchvision.transforms import InterpolationMode
+
+from gradcam.errors import ModelError, OptionError, PhotoError, nearest
+from gradcam.photo import MAX_PIXELS
+from gradcam.types import Fit, Photo, Preprocessing, View
+
+FITS: tuple[Fit, ...] = get_args(Fit)
+
+Size = tuple[int, int]
+
+
+class Preset(Protocol):
+    """What `weights.transforms()` of a torchvision classification model carries."""
+
+    crop_size: list[int]
+    resize_size: list[int]
+    mean: list[float]
+    std: list[float]
+    interpolation: InterpolationMode
+
+
+def preprocessing_of_torchvision(preset: Preset) -> Preprocessing:
+    """What a torchvision preset does to a photo."""
+    (crop,), (resize,) = preset.crop_size, preset.resize_size
+    return Preprocessing(
+        size=(crop, crop),
+        resize=(resize, resize),
+        interpolation=preset.interpolation.value,
+        mean=tuple(preset.mean),
+        std=tuple(preset.std),
+    )
+
+
+def preprocessing_of_timm(source: nn.Module | Mapping[str, Any]) -> Preprocessing:
+    """What timm's evaluation transform does to a photo, from a timm model or its pretrained configuration.
+
+    What the configuration leaves out is timm's default.
+    Raises: ModelError for a model that carries no configuration.
+    """
+    given: Any = getattr(source, "pretrained_cfg", None) if isinstance(source, nn.Module) else source
+    if not given:
+        raise ModelError(
+            f"expected a timm model with its pretrained_cfg, got a {type(source).__name__} without; "
+            "give its preprocessing"
+        )
+    config = resolve_data_config(pretrained_cfg=dict(given))
+    height, width = config["input_size"][-2:]
+    share = config["crop_pct"]
+    return Preprocessing(
+        size=(height, width),
+        resize=(math.floor(height / share), math.floor(width / share)),
+        mode=config["crop_mode"],
+        interpolation=config["interpolation"],
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+    )
+
+
+def view_of(photo_size: Size, preprocessing: Preprocessing, fit: Fit = "crop") -> View:
+    """Where the input of a model lies on a photo of this height and width.
+
+    fit: `crop` is the model's own evaluation transform, `squash` shows the whole photo with its aspect lost,
+        `pad` the whole photo between bars.
+    Raises: OptionError for another fit, or PhotoError for a strip so narrow that `crop` would blow it up beyond
+        `MAX_PIXELS`.
+    """
+    if fit not in FITS:
+        raise OptionError(f"expected a fit, got {fit!r}; try {nearest(str(fit), FITS)}")
+    canvas, mode = {
+        "crop": (preprocessing.resize, preprocessing.mode),
+        "squash": (preprocessing.size, "squash"),
+        "pad": (preprocessing.size, "border"),
+    }[fit]
+    scaled = _scaled_size(photo_size, canvas, mode)
+    if math.prod(scaled) > MAX_PIXELS:
+        raise PhotoError(
+            f"expected a photo that fit 'crop' can scale to {canvas[1]} × {canvas[0]} pixels, got a strip of "
+            f"{photo_size[1]} × {photo_size[0]}; choose fit 'squash' or 'pad'"
+        )
+    top, bottom = _span(photo_size[0], scaled[0], preprocessing.size[0])
+    left, right = _span(photo_size[1], scaled[1], preprocessing.size[1])
+    return View((left, top, right, bottom), photo_size, preprocessing.size, fit)
+
+
+def input_pixels(photo: Photo, view: View, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """The model's input before normalisation, RGB uint8 `[h, w, 3]`: bit for bit what the library itself makes.
+
+    The whole photo is scaled and the view cut out, as torchvision and timm do it. Resizing the view's box alone
+    would come out up to 8 levels away, because Pillow then takes rows and columns in another order.
+    """
+    height, width = view.input_size
+    left, top, right, bottom = view.box
+    across, down = width / (right - left), height / (bottom - top)
+    scaled = round(photo.size[1] * across), round(photo.size[0] * down)
+    image = Image.fromarray(photo.pixels).resize(scaled, Image.Resampling[preprocessing.interpolation.upper()])
+    canvas = Image.new("RGB", (width, height), _bar_colour(view, preprocessing))
+    canvas.paste(image, (round(-left * across), round(-top * down)))
+    return np.array(canvas)
+
+
+def to_input(photo: Photo, view: View, preprocessing: Preprocessing) -> Tensor:
+    """The model's input: float32 `[3, h, w]`, normalised."""
+    pixels = torch.from_numpy(input_pixels(photo, view, preprocessing)).permute(2, 0, 1)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (preprocessing.mean, preprocessing.std))
+    return ((pixels.float() / 255 - mean) / std).contiguous()
+
+
+def _scaled_size(photo_size: Size, canvas: Size, mode: str) -> Size:
+    """Height and width in whole pixels that the libraries scale a photo to before they cut from its middle."""
+    if mode == "squash":
+        return canvas
+    ratios = [side / target for side, target in zip(photo_size, canvas, strict=True)]
+    if mode == "center" and canvas[0] == canvas[1]:
+        # Both libraries keep the shorter side here and cut off the fraction of the longer; elsewhere timm rounds.
+        height, width = (canvas[0] * side // min(photo_size) for side in photo_size)
+    else:
+        ratio = min(ratios) if mode == "center" else max(ratios)
+        height, width = (max(1, round(side / ratio)) for side in photo_size)
+    return height, width
+
+
+def _span(photo: int, scaled: int, cut: int) -> tuple[float, float]:
+    """Both ends, in photo pixels, of `cut` pixels from the middle of a side scaled from `photo` to `scaled`."""
+    spare = scaled - cut
+    start = round(spare / 2) if spare >= 0 else -(-spare // 2)
+    return start * photo / scaled, (start + cut) * photo / scaled
+
+
+def _bar_colour(view: View, preprocessing: Preprocessing) -> tuple[int, ...]:
+    """The mean colour, as in timm's border mode; black where a library's own crop is larger than its canvas."""
+    if view.fit == "crop" and preprocessing.mode != "border":
+        return (0, 0, 0)
+    return tuple(round(255 * mean) for mean in preprocessing.mean)
