@@ -68,13 +68,13 @@ def _draw(comparison: Comparison, scaled: Sequence[ScaledMap | None], style: Sty
         for model in range(len(comparison.models)):
             panel = comparison.panel(photo, model, question)
             axis = _axis(figure, row, model + 1)
-            _place_photo(figure, axis, first, panel.photo, images[photo])
+            _place_photo(figure, axis, first, panel, images[photo])
             _title(figure, axis, panel, len(comparison.models), theme)
             heat = of[id(panel)]
             if heat is not None and not heat.note:
                 heats.append(len(figure.data))  # pyright: ignore[reportArgumentType]
-            _place_heat(figure, axis, panel, heat, style)
-    figure.add_trace(_colour_bar(style, scaled, theme))
+            _place_heat(figure, axis, panel, heat, style, _room(len(comparison.models)))
+    figure.add_trace(_colour_bar(figure, style, scaled, theme))
     _opacity_slider(figure, heats, style, theme)
     return figure
 
@@ -82,7 +82,7 @@ def _draw(comparison: Comparison, scaled: Sequence[ScaledMap | None], style: Sty
 def _frame(sizes: Sequence[tuple[int, int]], columns: int) -> go.Figure:
     """Empty subplots whose rows are as tall as their photos need; `sizes` are height and width."""
     cell = (_WIDTH - 110 - _GAP * (columns - 1)) / columns
-    heights = [min(max(cell * height / width, 140), 560) for height, width in sizes]
+    heights = [min(max(cell * height / width, 150), 560) for height, width in sizes]
     inner = sum(heights) + _TITLE * (len(sizes) - 1)
     figure = make_subplots(
         rows=len(sizes),
@@ -110,9 +110,9 @@ def _axis(figure: go.Figure, row: int, column: int) -> str:
     return subplot.xaxis.plotly_name.removeprefix("xaxis")  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
 
 
-def _place_photo(figure: go.Figure, axis: str, first: str, photo: Photo, image: str) -> None:
+def _place_photo(figure: go.Figure, axis: str, first: str, panel: Panel, image: str) -> None:
     """The photo under everything else, its axes linked with those of the photo's first panel."""
-    height, width = photo.size
+    height, width = panel.photo.size
     shared = {"visible": False, "constrain": "domain", "minallowed": 0}
     x = {**shared, "range": [0, width], "maxallowed": width}
     y = {**shared, "range": [height, 0], "maxallowed": height, "constraintoward": "top"}
@@ -131,13 +131,16 @@ def _place_photo(figure: go.Figure, axis: str, first: str, photo: Photo, image: 
         sizey=height,
         sizing="stretch",
         layer="below",
+        opacity=1 if panel.reason is None else 0.35,
     )
 
 
-def _place_heat(figure: go.Figure, axis: str, panel: Panel, heat: ScaledMap | None, style: Style) -> None:
+def _place_heat(
+    figure: go.Figure, axis: str, panel: Panel, heat: ScaledMap | None, style: Style, room: int
+) -> None:
     """The map over its photo with what the model saw outlined, or the words why there is none."""
     if panel.explanation is None or panel.map is None or heat is None:
-        _notice(figure, axis, "<b>No map</b><br>" + _folded(panel.reason or ""))
+        _notice(figure, axis, "<b>No map</b><br>" + _folded(panel.reason or "", room), panel.reason or "")
         return
     rows, columns = panel.map.shape
     left, top, right, bottom = panel.explanation.view.box
@@ -185,10 +188,11 @@ def _outline(figure: go.Figure, axis: str, panel: Panel) -> None:
         )
 
 
-def _notice(figure: go.Figure, axis: str, text: str) -> None:
+def _notice(figure: go.Figure, axis: str, text: str, more: str = "") -> None:
     """Words over the middle of a panel, dark behind them so that they can be read on any photo."""
     figure.add_annotation(
         text=text,
+        hovertext=_escape(more),
         xref=f"x{axis} domain",
         yref=f"y{axis} domain",
         x=0.5,
@@ -203,7 +207,7 @@ def _notice(figure: go.Figure, axis: str, text: str) -> None:
 
 def _title(figure: go.Figure, axis: str, panel: Panel, columns: int, theme: Theme) -> None:
     """Model, target and probability above a panel."""
-    room = max(14, 150 // columns)
+    room = _room(columns)
     lines = [render.shorten(line, room) for line in (render.model_words(panel), render.target_words(panel))]
     if panel.explanation is not None and panel.explanation.model.untrained and "untrained" not in lines[0]:
         lines[0] = render.shorten(panel.model, max(8, room - 12)) + " (untrained)"
@@ -224,10 +228,16 @@ def _title(figure: go.Figure, axis: str, panel: Panel, columns: int, theme: Them
     )
 
 
-def _colour_bar(style: Style, scaled: Sequence[ScaledMap | None], theme: Theme) -> go.Scatter:
+def _room(columns: int) -> int:
+    """How many characters fit beside each other in a panel of a figure 1000 pixels wide."""
+    return max(16, 110 // columns)
+
+
+def _colour_bar(figure: go.Figure, style: Style, scaled: Sequence[ScaledMap | None], theme: Theme) -> go.Scatter:
     """A trace without points that carries the colour bar of all panels."""
     title, numbers = render.bar_numbers(style, scaled)
     strong, quiet = _TEXT[theme]
+    margin = figure.layout.margin
     return go.Scatter(
         x=[None],
         y=[None],
@@ -240,7 +250,11 @@ def _colour_bar(style: Style, scaled: Sequence[ScaledMap | None], theme: Theme) 
             "colorscale": plotly_scale(style.colormap, style.threshold),
             "showscale": True,
             "colorbar": {
-                "title": {"text": _escape(title), "side": "right", "font": {"size": 12, "color": quiet}},
+                "title": {
+                    "text": _escape(title).replace(" of ", " of<br>"),
+                    "side": "right",
+                    "font": {"size": 12, "color": quiet},
+                },
                 "tickvals": [0, 0.25, 0.5, 0.75, 1],
                 "ticktext": numbers,
                 "tickfont": {"size": 12, "color": strong},
@@ -249,7 +263,7 @@ def _colour_bar(style: Style, scaled: Sequence[ScaledMap | None], theme: Theme) 
                 "x": 1.01,
                 "y": 1,
                 "yanchor": "top",
-                "len": 280,
+                "len": min(280, figure.layout.height - margin.t - margin.b),
                 "lenmode": "pixels",
             },
         },
@@ -263,7 +277,12 @@ def _opacity_slider(figure: go.Figure, heats: list[int], style: Style, theme: Th
     strong, _ = _TEXT[theme]
     stops = sorted({*(step / 20 for step in range(21)), style.opacity})
     steps = [
-        {"method": "restyle", "label": f"{stop:.0%}", "args": [{"opacity": stop}, heats], "value": f"{stop:g}"}
+        {
+            "method": "restyle",
+            "label": f"{100 * stop:.0f} %",
+            "args": [{"opacity": stop}, heats],
+            "value": f"{stop:g}",
+        }
         for stop in stops
     ]
     figure.update_layout(
@@ -311,7 +330,7 @@ def difference_figure(a: Panel, b: Panel, style: Style | None = None, *, theme: 
     height, width = a.photo.size
     grid = render.fitted(a.photo.size, 160, 160)
     figure = _frame([a.photo.size], 1)
-    _place_photo(figure, "", "", a.photo, _data_uri(a.photo))
+    _place_photo(figure, "", "", a, _data_uri(a.photo))
     step = width / grid[1], height / grid[0]
     strong, _ = _TEXT[theme]
     figure.add_trace(
@@ -451,9 +470,9 @@ def _escape(text: str) -> str:
     return html.escape(text, quote=False)
 
 
-def _folded(text: str) -> str:
+def _folded(text: str, width: int) -> str:
     """Text escaped and broken into a few short lines for the middle of a panel."""
-    return "<br>".join(map(_escape, textwrap.wrap(text, 34, max_lines=9, placeholder=" …")))
+    return "<br>".join(map(_escape, textwrap.wrap(text, width, max_lines=6, placeholder=" …")))
 
 
 def _data_uri(photo: Photo) -> str:
@@ -490,8 +509,8 @@ style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'no
   --ink: #1f2328; --quiet: #59606a; --paper: #fff; --line: #d5dae0; --bad: #9a3412; }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #f0f3f6; --quiet: #a9b1bb; --paper: #14181d; --line: #363d47; --bad: #fdba74; }
-  .infolayer .annotation text.annotation-text, .infolayer [class^="cb"] text, .infolayer .slider-current-value,
-  .infolayer tspan { fill: var(--ink) !important; }
+  .infolayer text, .infolayer tspan, .slider-current-value text, text.slider-current-value {
+    fill: var(--ink) !important; }
 }
 body { margin: 0 auto; max-width: 1280px; padding: 2rem clamp(1rem, 3vw, 2.5rem); background: var(--paper);
   color: var(--ink); font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
@@ -505,7 +524,7 @@ figure { margin: 1rem 0; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; overflow-wrap: normal; }
 th, td { border-top: 1px solid var(--line); padding: .6rem .9rem .6rem 0; text-align: left; vertical-align: top; }
 thead th { border: 0; color: var(--quiet); font-weight: 600; }
-tbody th { max-width: 14rem; overflow-wrap: anywhere; }
+tbody th { min-width: 13rem; max-width: 18rem; overflow-wrap: anywhere; }
 ol, ul { list-style: none; margin: 0; padding: 0; }
 meter { height: .7rem; margin-right: .5rem; width: 5rem; }
 dl { display: grid; gap: .25rem 1rem; grid-template-columns: max-content 1fr; margin: 1rem 0 0; }

@@ -364,7 +364,7 @@ def bar_numbers(style: Style, scaled: Sequence[ScaledMap | None]) -> tuple[str, 
         full = max((one.full for one in scaled if one is not None), default=0.0)
         return "heat, raw units (eq. 2)", [f"{share * full:.3g}" for share in shares]
     whose = "each map's own maximum" if style.scale == "each" else "the model's maximum"
-    return f"heat, share of {whose}", [f"{share:.0%}" for share in shares]
+    return f"heat, share of {whose}", [f"{100 * share:.0f} %" for share in shares]
 
 
 # ------------------------------------------------------------------------------------------ the grid as PNG
@@ -482,9 +482,9 @@ def _failure(reason: str, cell: int, height: int) -> Pixels:
 
 def _footer(style: Style, scaled: Sequence[ScaledMap | None], width: int) -> Pixels:
     title, numbers = bar_numbers(style, scaled)
-    notes = [f"Colour map {style.colormap}, opacity {style.opacity:.0%}"]
+    notes = [f"Colour map {style.colormap}, opacity {100 * style.opacity:.0f} %"]
     if style.threshold:
-        notes.append(f"heat below {style.threshold:.0%} of full colour is left out")
+        notes.append(f"heat below {100 * style.threshold:.0f} % of full colour is left out")
     strip = _paper(_GAP + 2 * _SMALL.line + 18 + _SMALL.line + _MARGIN, width)
     _write(strip, [(title[0].upper() + title[1:], _Ink(14, 600, _BODY.colour))], _MARGIN, _GAP // 2)
     length, top = min(420, width - 2 * _MARGIN), _GAP // 2 + _SMALL.line + 6

@@ -1,0 +1,93 @@
+"""How far finished heatmaps agree. All of it happens on the pixels of the photo that both models saw.
+
+A map without contrast (constant, or empty as `render.scale_map` has it) ranks nothing and has no hottest part:
+its agreement with any map is NaN, which means *cannot be said*, not *none*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from gradcam.errors import OptionError
+from gradcam.render import fitted, lay_on_photo, scale_map
+from gradcam.types import Panel
+
+Measure = Callable[[NDArray[np.float32], NDArray[np.float32]], float]
+"""Compares two laid maps `[H, W]` (NaN where nothing was seen) and gives one number."""
+
+
+def rank_correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """Spearman's rank correlation over the pixels that both maps cover, in [-1, 1]; ties share their mean rank.
+
+    a, b: `[H, W]` on the same photo, NaN where nothing was seen.
+    Returns: NaN where one of the two is constant there, or they share fewer than two pixels.
+    Raises: OptionError where the shapes differ.
+    Source: Spearman 1904, *The Proof and Measurement of Association between Two Things*.
+    """
+    a, b = _shared(a, b)
+    if not (_has_contrast(a) and _has_contrast(b)):
+        return float("nan")
+    return float(np.corrcoef(stats.rankdata(a), stats.rankdata(b))[0, 1])
+
+
+def iou_of_hottest(a: NDArray[np.float32], b: NDArray[np.float32], share: float = 0.2) -> float:
+    """Intersection over union of the hottest `share` of the pixels that both maps cover, in [0, 1].
+
+    Hot is what lies at or above the (1 − share) quantile and above 0, so a map with less heat than that counts
+    with all its heat, and ties at the edge count too.
+
+    a, b: `[H, W]` on the same photo, NaN where nothing was seen, 0 where there is no heat.
+    Returns: NaN where one of the two is constant there, or they share fewer than two pixels.
+    Raises: OptionError where the shapes differ or `share` is not between 0 and 1.
+    Source: Jaccard 1912, *The Distribution of the Flora in the Alpine Zone*.
+    """
+    if not 0 < share < 1:
+        raise OptionError(f"expected a share between 0 and 1, got {share}; use 0.2 for the hottest fifth")
+    a, b = _shared(a, b)
+    if not (_has_contrast(a) and _has_contrast(b)):
+        return float("nan")
+    hot_a, hot_b = ((one > 0) & (one >= np.quantile(one, 1 - share)) for one in (a, b))
+    return float((hot_a & hot_b).sum() / (hot_a | hot_b).sum())
+
+
+def agreement(
+    panels: Sequence[Panel], measure: Measure = rank_correlation, long_side: int = 400
+) -> NDArray[np.float64]:
+    """`measure` between every two panels of one photo, `[N, N]`, symmetric; NaN where a panel has no map.
+
+    long_side: photos larger than this many pixels are measured at this size; maps are far coarser.
+    Raises: OptionError where the panels show different photos, MapError where a map is not finite.
+    """
+    if len({panel.photo.sha256 for panel in panels}) > 1:
+        raise OptionError("expected panels of one photo, got several photos; measure each photo by itself")
+    laid = [_laid(panel, long_side) for panel in panels]
+    table = np.full((len(panels), len(panels)), np.nan)
+    for row, a in enumerate(laid):
+        for column, b in enumerate(laid[: row + 1]):
+            if a is not None and b is not None:
+                table[row, column] = table[column, row] = measure(a, b)
+    return table
+
+
+def _laid(panel: Panel, long_side: int) -> NDArray[np.float32] | None:
+    if panel.explanation is None or panel.map is None:
+        return None
+    size = fitted(panel.photo.size, long_side, long_side)
+    return lay_on_photo(scale_map(panel.map).values, panel.explanation.view, size)
+
+
+def _shared(a: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The values of both maps where both have one, as two rows of equal length."""
+    if a.shape != b.shape:
+        raise OptionError(f"expected maps on the same pixels, got {a.shape} and {b.shape}; lay both on the photo")
+    both = np.isfinite(a) & np.isfinite(b)
+    return a[both], b[both]
+
+
+def _has_contrast(values: NDArray[np.float32]) -> bool:
+    """Interpolating a constant leaves rounding errors of float32; they are no contrast."""
+    return len(values) > 1 and float(np.ptp(values)) > 1e-5 * max(float(np.abs(values).max()), 1e-30)
