@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from gradcam.errors import GradcamError, LayerError, ModelError
 from gradcam.types import TargetLayer
@@ -123,3 +124,73 @@ def record(model: nn.Module, batch: Tensor, layer: TargetLayer) -> Recording:
     if not logits.requires_grad:
         raise LayerError(f"the class scores do not depend on layer {layer.name!r}; name another layer")
     return Recording(logits, leaf)
+
+
+@dataclass(frozen=True, eq=False)
+class Passage:
+    """One call of one module in a traced forward, where it took and gave a plain tensor.
+
+    name, call: the module's dotted name and which of its calls this is, from 0. shape: of the output.
+    entered, left: the edges of the autograd graph at which its first argument and its output stood at that time.
+    """
+
+    name: str
+    call: int
+    module: nn.Module
+    shape: tuple[int, ...]
+    entered: GradientEdge | None
+    left: GradientEdge
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """One forward with autograd on from the pixels to the scores.
+
+    logits: `[B, C]`, attached to the graph. pixels: the leaf at the graph's other end.
+    passages: every module call that the pixels flow through, in the order in which they returned.
+    """
+
+    logits: Tensor
+    pixels: Tensor
+    passages: tuple[Passage, ...]
+
+
+def trace(model: nn.Module, batch: Tensor) -> Trace:
+    """Run one forward and note where every module's output stands in the autograd graph; no tensor is kept.
+
+    batch: `[B, 3, H, W]`, on the model's device; may be a meta tensor for a meta model. The model is left as found.
+    """
+    thread = threading.get_ident()
+    entered: dict[nn.Module, list[GradientEdge | None]] = {}
+    calls: dict[nn.Module, int] = {}
+    passages: list[Passage] = []
+
+    def enter(module: nn.Module, args: tuple[Any, ...]) -> None:
+        if threading.get_ident() == thread:
+            # taken now, because an operation in place inside the module gives the tensor another edge
+            entered.setdefault(module, []).append(_edge(args[0]) if args else None)
+
+    def leave(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def note(module: nn.Module, _args: Any, output: Any) -> None:
+            if threading.get_ident() != thread:
+                return
+            call = calls[module] = calls.get(module, -1) + 1
+            before, after = entered[module].pop(), _edge(output)
+            if after is not None:
+                passages.append(Passage(name, call, module, tuple(output.shape), before, after))
+
+        return note
+
+    with lock_of(model), evaluating(model), torch.inference_mode(False), torch.enable_grad(), ExitStack() as hooks:
+        pixels = batch.detach().clone().requires_grad_()
+        for name, module in model.named_modules():
+            if module is not model:
+                hooks.callback(module.register_forward_pre_hook(enter).remove)
+                hooks.callback(module.register_forward_hook(leave(name)).remove)
+        logits = class_scores(model(pixels.clone()))  # a clone, because the model may change its input in place
+    return Trace(logits, pixels, tuple(passages))
+
+
+def _edge(value: Any) -> GradientEdge | None:
+    """Where a tensor stands in the autograd graph now; None for what is no tensor or not on the graph."""
+    return get_gradient_edge(value) if isinstance(value, Tensor) and value.requires_grad else None
