@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gradcam.capture import Recording, record
-from gradcam.errors import ClassError, MapError
+from gradcam.errors import ClassError, LayerError, MapError
 from gradcam.layers import find_layer
 from gradcam.types import TargetLayer
 
@@ -28,7 +28,8 @@ def heatmaps(
     batch: `[B, 3, H, W]`, preprocessed, on the model's device.
     classes: one class, a list of K classes for every image, or B lists of K classes each.
     layer: `"auto"`, a module's name, a place in `candidate_layers(model)`, or a `TargetLayer`.
-    Returns: float32 `[B, K, h, w]` on the layer's own grid, not below 0, in the units of eq. 2.
+    Returns: `[B, K, h, w]` on the layer's own grid, not below 0, in the units of eq. 2; float32, or float64 where
+        the model is.
     Raises: ClassError, LayerError, ModelError, or MapError where a map is not finite.
     """
     found = layer if isinstance(layer, TargetLayer) else find_layer(model, batch, layer)
@@ -46,10 +47,12 @@ def heatmaps(
 def gradcam(recording: Recording, cotangents: Tensor, layer: TargetLayer) -> Tensor:
     """Equations 1 and 2 for the scores that `cotangents` `[K, B, C]` weigh together from the logits.
 
-    A one-hot row asks for a class, +1 and −1 for a contrast. Returns: float32 `[B, K, h, w]`.
+    A one-hot row asks for a class, +1 and −1 for a contrast. Returns: `[B, K, h, w]`, float32 or the model's own
+    float64, not attached to any graph.
     """
-    activation = to_grid(recording.activation, layer).float()
-    gradients = to_grid(_gradients(recording, cotangents).flatten(0, 1), layer).float()
+    precision = torch.promote_types(recording.activation.dtype, torch.float32)
+    activation = to_grid(recording.activation.detach(), layer).to(precision)
+    gradients = to_grid(_gradients(recording, cotangents).flatten(0, 1), layer).to(precision)
     alpha = gradients.mean(dim=(2, 3)).unflatten(0, cotangents.shape[:2])
     return torch.einsum("kbc,bchw->bkhw", alpha, activation).relu()
 
@@ -76,8 +79,15 @@ def _gradients(recording: Recording, cotangents: Tensor) -> Tensor:
 
     def backward(cotangent: Tensor, *, batched: bool) -> Tensor:
         (gradient,) = torch.autograd.grad(
-            recording.logits, recording.activation, cotangent, retain_graph=True, is_grads_batched=batched
+            recording.logits,
+            recording.activation,
+            cotangent,
+            retain_graph=True,
+            is_grads_batched=batched,
+            allow_unused=True,
         )
+        if gradient is None:
+            raise LayerError("the class scores do not depend on the target layer; name another layer")
         return gradient
 
     if len(cotangents) > 1:

@@ -109,7 +109,8 @@ def _cached(model: nn.Module, batch: Tensor, layer: str) -> list[TargetLayer]:
         with _found_guard:
             memory = _found.setdefault(model, {})
         if key not in memory:
-            memory[key] = _search(model, batch, layer)
+            with torch.inference_mode(False), torch.enable_grad():  # whatever mode the caller is in
+                memory[key] = _search(model, batch, layer)
         return memory[key]
 
 

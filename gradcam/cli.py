@@ -1,0 +1,148 @@
+"""The command line: the package's verbs with a progress bar, one sentence for every error and exit code 2."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from gradcam.classifier import Classifier, load_classifier
+from gradcam.compare import Progress, compare
+from gradcam.errors import GradcamError, OptionError
+from gradcam.figures import comparison_html
+from gradcam.photo import open_photo
+from gradcam.preprocess import FITS
+from gradcam.render import COLORMAPS, grid_png, three_panels_png
+from gradcam.targets import parse_target
+from gradcam.types import Comparison, Panel, Style
+from gradcam.zoo import search
+
+BAD_INPUT = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0, 1 where some panels failed, 2 for bad input, 130 for Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except GradcamError as error:
+        print(f"gradcam: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("gradcam: stopped", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gradcam", description="What do these image classifiers look at, and do they agree?"
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        return sub
+
+    sub = command("explain", _explain, "Compute heatmaps of photos with one or more models, side by side.")
+    sub.add_argument("photos", nargs="+", metavar="PHOTO", help="PNG, JPEG, WebP, GIF, TIFF or BMP")
+    sub.add_argument(
+        "--model", action="append", required=True, metavar="ID", help="see `gradcam models`; repeatable"
+    )
+    sub.add_argument(
+        "--class",
+        action="append",
+        dest="classes",
+        metavar="CLASS",
+        help="a class by name or index, `top`, `top-2` or `A rather than B`; repeatable [top]",
+    )
+    sub.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for pictures, maps and page")
+    sub.add_argument("--layer", default="auto", help="module to draw the heatmap on [found by itself]")
+    sub.add_argument("--fit", default="crop", metavar="|".join(FITS), help="how a photo meets the input [crop]")
+    sub.add_argument("--colormap", default=Style.colormap, metavar="|".join(COLORMAPS), help="[viridis]")
+    sub.add_argument("--opacity", default=Style.opacity, type=float, help="of the heat, 0 to 1 [0.5]")
+    sub.add_argument("--scale", default=Style.scale, choices=("each", "model", "shared"), help="[each]")
+    sub.add_argument("--random", action="store_true", help="seeded random weights: untrained, for teaching")
+    sub.add_argument("--seed", default=0, type=int, help="for --random [0]")
+    sub.add_argument("--force", action="store_true", help="overwrite files in DIR")
+
+    sub = command("models", _models, "List the models that can be compared.")
+    sub.add_argument("search", nargs="?", default="", metavar="SEARCH", help="part of a name")
+    return parser
+
+
+def _explain(options: argparse.Namespace) -> int:
+    style = Style(options.colormap, options.opacity, options.scale)
+    photos = [open_photo(path) for path in options.photos]
+    targets = [parse_target(text) for text in options.classes or ["top"]]
+    _claim(options.out, options.force)
+
+    def load(model_id: str) -> Classifier:
+        return load_classifier(model_id, weights="random" if options.random else None, seed=options.seed)
+
+    with closing(tqdm(total=len(options.model) * (len(photos) + 1), unit="step", leave=False)) as bar:
+
+        def show(progress: Progress) -> None:
+            bar.n = progress.done
+            bar.set_description(f"{progress.model}: {progress.photo or 'loading'}")
+
+        comparison = compare(
+            options.model,
+            photos,
+            targets,
+            fit=options.fit,
+            layer=int(options.layer) if options.layer.isdigit() else options.layer,
+            load=load,
+            on_progress=show,
+        )
+    for panel in comparison.panels:
+        print(_sentence(panel))
+    _write(options.out, comparison, style)
+    print(f"Wrote {options.out / 'comparison.html'}, comparison.png and {_found(comparison)} map(s)")
+    return 1 if comparison.failures else 0
+
+
+def _models(options: argparse.Namespace) -> int:
+    entries = search(options.search)
+    if not entries:
+        raise OptionError(f"expected a part of a model's name, got {options.search!r}, which no model contains")
+    for entry in entries:
+        print(f"{entry.id:<60} {entry.weights}")
+    return 0
+
+
+def _sentence(panel: Panel) -> str:
+    where = f"{panel.photo.name} · {panel.model}"
+    if panel.explanation is None or panel.target is None:
+        return f"{where} · FAILED: {panel.reason}"
+    layer = panel.explanation.layer
+    return f"{where} · {panel.target} {panel.target.probability:.1%} · layer {layer} · {layer.rule}"
+
+
+def _found(comparison: Comparison) -> int:
+    return len(comparison.panels) - len(comparison.failures)
+
+
+def _claim(folder: Path, force: bool) -> None:
+    """Refuse a folder that holds files already, before any model runs."""
+    if folder.exists() and not folder.is_dir():
+        raise OptionError(f"expected a folder for --out, got the file {folder}; name another")
+    if folder.is_dir() and any(folder.iterdir()) and not force:
+        raise OptionError(f"expected an empty folder for --out, got {folder} with files in it; add --force")
+
+
+def _write(folder: Path, comparison: Comparison, style: Style) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "comparison.png").write_bytes(grid_png(comparison, style))
+    (folder / "comparison.html").write_text(comparison_html(comparison, style), encoding="utf-8")
+    for number, panel in enumerate(comparison.panels, start=1):
+        if panel.map is not None:
+            stem = re.sub(r"[^\w.-]+", "-", f"{number:03}-{panel.photo.name}-{panel.model}-{panel.target}")
+            (folder / f"{stem}.png").write_bytes(three_panels_png(panel, style))
+            np.save(folder / f"{stem}.npy", panel.map)

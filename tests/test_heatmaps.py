@@ -1,0 +1,283 @@
+"""Grad-CAM is what the paper's equations say, and asks nothing of the model."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+import torch
+import torchvision
+from captum.attr import LayerGradCam
+from torch import Tensor, nn
+
+from gradcam.errors import ClassError, LayerError, MapError, ModelError
+from gradcam.heatmaps import heatmaps
+from gradcam.types import TargetLayer
+
+CLASSES = [243, 281, 7]
+
+
+class Handmade(nn.Module):
+    """Two feature maps: the red channel and the green one. Class 0 = 3·mean(red) − mean(green); class 1 = −that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pick = nn.Conv2d(3, 2, 1, bias=False)
+        self.head = nn.Linear(2, 2, bias=False)
+        with torch.no_grad():
+            self.pick.weight.copy_(torch.tensor([[1.0, 0, 0], [0, 1.0, 0]])[:, :, None, None])
+            self.head.weight.copy_(torch.tensor([[3.0, -1.0], [-3.0, 1.0]]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.pick(x).mean((2, 3)))
+
+
+RED = [[4.0, 0.0], [0.0, 2.0]]
+GREEN = [[0.0, 4.0], [0.0, 2.0]]
+HAND = torch.tensor([RED, GREEN, [[0.0, 0.0], [0.0, 0.0]]])[None]
+
+
+def test_a_two_channel_network_gives_the_numbers_worked_out_by_hand() -> None:
+    # Four places, so ∂y₀/∂red = 3/4 and ∂y₀/∂green = −1/4 everywhere: α = (3/4, −1/4).
+    # Class 0: ReLU(3/4·red − 1/4·green); class 1: ReLU of minus that.
+    maps = heatmaps(Handmade().eval(), HAND, [0, 1], "pick")
+    assert torch.allclose(maps[0, 0], torch.tensor([[3.0, 0.0], [0.0, 1.0]]))
+    assert torch.allclose(maps[0, 1], torch.tensor([[0.0, 1.0], [0.0, 0.0]]))
+
+
+@pytest.fixture(scope="module", params=[0, 1, 2])
+def vgg(request: pytest.FixtureRequest) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(request.param)
+        return torchvision.models.vgg16().eval()
+
+
+@pytest.fixture(scope="module")
+def picture() -> Tensor:
+    return torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(5))
+
+
+def step_by_step(model: nn.Module, picture: Tensor, index: int, depth: int) -> Tensor:
+    """Equations 1 and 2 before the ReLU, with plain autograd on VGG16, cut after `features[depth]`."""
+    maps = model.features[: depth + 1](picture).detach().requires_grad_()
+    pooled = model.avgpool(model.features[depth + 1 :](maps))
+    score = model.classifier(pooled.flatten(1))[:, index].sum()
+    (gradient,) = torch.autograd.grad(score, maps)
+    alpha = gradient.mean(dim=(2, 3), keepdim=True)
+    return (alpha * maps).sum(dim=1).detach()
+
+
+def captum(model: nn.Module, picture: Tensor, index: int, depth: int) -> Tensor:
+    return LayerGradCam(model, model.features[depth]).attribute(picture, index)[:, 0].detach()
+
+
+@pytest.mark.parametrize("depth", [29, 30])
+@pytest.mark.parametrize("reference", [step_by_step, captum])
+def test_vgg16_equals_the_formula_worked_step_by_step_and_captum(
+    vgg: nn.Module, picture: Tensor, depth: int, reference: Callable[..., Tensor]
+) -> None:
+    # The sum of eq. 2 has terms of both signs, so float32 rounding is relative to the sum before its ReLU.
+    maps = heatmaps(vgg, picture, CLASSES, f"features.{depth}")
+    assert maps.shape == {29: (2, 3, 14, 14), 30: (2, 3, 7, 7)}[depth]
+    for k, index in enumerate(CLASSES):
+        expected = reference(vgg, picture, index, depth)
+        assert (maps[:, k] - expected.relu()).abs().max() <= 1e-5 * expected.abs().max()
+
+
+def test_in_double_precision_the_maps_equal_the_formula_relative_to_their_own_peak(picture: Tensor) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = torchvision.models.vgg16().eval().double()
+    maps = heatmaps(model, picture[:1].double(), CLASSES, "features.29")
+    for k, index in enumerate(CLASSES):
+        expected = step_by_step(model, picture[:1].double(), index, 29).relu()
+        assert (maps[:, k] - expected).abs().max() <= 1e-9 * expected.max()
+
+
+def test_vgg16_finds_the_relu_after_its_last_convolution(vgg: nn.Module, picture: Tensor) -> None:
+    assert torch.equal(heatmaps(vgg, picture, 243), heatmaps(vgg, picture, 243, "features.29"))
+
+
+def small(head: nn.Module | None = None) -> nn.Sequential:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Conv2d(3, 8, 3, padding=1),
+            nn.BatchNorm2d(8),
+            nn.ReLU(inplace=True),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            head or nn.Linear(8, 5),
+        ).eval()
+
+
+@pytest.fixture
+def noise() -> Tensor:
+    return torch.randn(3, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+def test_every_image_may_have_its_own_classes(noise: Tensor) -> None:
+    model = small()
+    table = [[0, 1], [2, 3], [4, 0]]
+    maps = heatmaps(model, noise, table, "2")
+    for image, row in enumerate(table):
+        alone = heatmaps(model, noise[image : image + 1], row, "2")
+        assert torch.allclose(maps[image], alone[0], rtol=1e-5, atol=1e-7)
+
+
+def test_an_in_place_relu_does_not_overwrite_the_layer_before_it(noise: Tensor) -> None:
+    in_place, safe = small(), small()
+    safe[2] = nn.ReLU(inplace=False)
+    assert torch.equal(heatmaps(in_place, noise, [0, 1], "1"), heatmaps(safe, noise, [0, 1], "1"))
+
+
+def test_frozen_parameters_and_no_grad_and_inference_mode_change_nothing(noise: Tensor) -> None:
+    expected = heatmaps(small(), noise, [0, 1], "2")
+    frozen = small().requires_grad_(False)
+    assert torch.equal(heatmaps(frozen, noise, [0, 1], "2"), expected)
+    with torch.no_grad():
+        assert torch.equal(heatmaps(small(), noise, [0, 1], "2"), expected)
+    model = small()
+    with torch.inference_mode():
+        assert torch.equal(heatmaps(model, noise.clone(), [0, 1], "2"), expected)
+
+
+class Wrapped(nn.Module):
+    def __init__(self, wrap: object) -> None:
+        super().__init__()
+        self.body, self.wrap = small(), wrap
+
+    def forward(self, x: Tensor) -> object:
+        return self.wrap(self.body(x))
+
+
+class WithLogits:
+    def __init__(self, logits: Tensor) -> None:
+        self.logits = logits
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda y: (y, y * 0), lambda y: {"aux": y * 0, "logits": y}, WithLogits],
+    ids=["tuple", "dict", "object with logits"],
+)
+def test_class_scores_are_found_in_whatever_the_model_returns(noise: Tensor, wrap: object) -> None:
+    assert torch.equal(heatmaps(Wrapped(wrap), noise, 3, "body.2"), heatmaps(small(), noise, 3, "2"))
+
+
+def test_a_head_with_one_logit_has_one_class(noise: Tensor) -> None:
+    model = small(nn.Sequential(nn.Linear(8, 1), nn.Flatten(0)))
+    assert heatmaps(model, noise, 0, "2").shape == (3, 1, 8, 8)
+
+
+class NoBatchingRule(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: object, x: Tensor) -> Tensor:
+        return x * 2
+
+    @staticmethod
+    def backward(ctx: object, gradient: Tensor) -> Tensor:
+        return torch.from_numpy(gradient.numpy() * 2)  # NumPy cannot see a batched gradient
+
+
+def test_an_operation_that_cannot_be_batched_is_differentiated_class_by_class(noise: Tensor) -> None:
+    class Odd(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return NoBatchingRule.apply(x)
+
+    model = small()
+    odd = nn.Sequential(*list(model), Odd())
+    assert torch.allclose(heatmaps(odd, noise, [0, 1, 2], "2"), 2 * heatmaps(model, noise, [0, 1, 2], "2"))
+
+
+def state_of(model: nn.Module) -> tuple[object, ...]:
+    return (
+        [module.training for module in model.modules()],
+        [parameter.requires_grad for parameter in model.parameters()],
+        [parameter.grad for parameter in model.parameters()],
+        [len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules()],
+        [tensor.clone().tolist() for tensor in model.state_dict().values()],
+    )
+
+
+@pytest.mark.parametrize("wanted", [0, 99], ids=["after success", "after an error"])
+def test_the_model_is_left_exactly_as_found(noise: Tensor, wanted: int) -> None:
+    model = small().train()
+    model[0].eval()
+    model[0].weight.requires_grad_(False)
+    before, enabled = state_of(model), torch.is_grad_enabled()
+    if wanted == 99:
+        with pytest.raises(ClassError):
+            heatmaps(model, noise, wanted, "2")
+    else:
+        heatmaps(model, noise, wanted, "2")
+    assert state_of(model) == before
+    assert torch.is_grad_enabled() == enabled
+
+
+def test_a_model_that_raises_is_left_as_found_and_its_words_are_passed_on() -> None:
+    model = small()
+    before = state_of(model)
+    layer = TargetLayer("2", (8, 8), 8, "by hand")
+    with pytest.raises(ModelError, match=r"failed on a batch \[1, 4, 8, 8\].*4 channels"):
+        heatmaps(model, torch.zeros(1, 4, 8, 8), 0, layer)
+    assert state_of(model) == before
+
+
+def test_threads_that_share_a_model_each_get_their_own_maps() -> None:
+    model = small()
+    batches = [torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(i)) for i in range(8)]
+    expected = [heatmaps(model, batch, [0, 3], "2") for batch in batches]
+    wrong: list[str] = []
+
+    def work(mine: int) -> None:
+        for _ in range(25):
+            if not torch.equal(heatmaps(model, batches[mine], [0, 3], "2"), expected[mine]):
+                wrong.append(f"thread {mine}")
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert state_of(model) == state_of(small())
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (5, "from 0 to 4, got 5"),
+        (-1, "from 0 to 4, got -1"),
+        ([[0], [1]], r"for 3 image\(s\), got a table \[2, 1\]"),
+        ([[0], [1, 2], [3]], "equally many"),
+        ([], "got a table"),
+    ],
+)
+def test_classes_that_make_no_sense_are_refused(noise: Tensor, classes: object, message: str) -> None:
+    with pytest.raises(ClassError, match=message):
+        heatmaps(small(), noise, classes, "2")
+
+
+def test_nan_is_an_error_that_names_the_layer_and_the_class(noise: Tensor) -> None:
+    model = small()
+    layer = TargetLayer("2", (8, 8), 8, "by hand")
+    with torch.no_grad():
+        model[5].weight[2].fill_(float("nan"))
+    with pytest.raises(MapError, match=r"layer '2'.*class \[2\]"):
+        heatmaps(model, noise, 2, layer)
+
+
+def test_a_layer_the_scores_do_not_depend_on_is_refused(noise: Tensor) -> None:
+    class Idle(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.idle = small(), nn.Conv2d(3, 4, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.idle(x)
+            return self.body(x)
+
+    with pytest.raises(LayerError, match="do not depend on the target layer"):
+        heatmaps(Idle().eval(), noise, 0, TargetLayer("idle", (8, 8), 4, "by hand"))
