@@ -71,19 +71,20 @@ def load_classifier(
     """
     spec = parse_model_id(model) if isinstance(model, str) else checked(model)
     source = SOURCES[spec.source]
+    file = None
     if weights == "random":
         spec = replace(spec, weights="random", seed=seed)
-    spec = with_weights_named(spec)
-    if spec.untrained:
-        module = _build(source, spec, None)
-    else:
-        file = fetch(source.location(spec)) if weights is None else Path(weights).expanduser()
-        module = _build(source, spec, file)
+    elif weights is not None:
+        file = Path(weights).expanduser()
+        spec = with_weights_named(replace(spec, weights=None) if spec.untrained else spec)
+    elif not spec.untrained:
+        spec = with_weights_named(spec)
+        file = fetch(source.location(spec))
     return Classifier(
-        module=module.eval().requires_grad_(False).to(device),
+        module=_build(source, spec, file).eval().requires_grad_(False).to(device),
         preprocessing=source.preprocessing(spec),
         labels=source.labels(spec),
-        spec=spec if weights in (None, "random") else replace(spec, weights=Path(weights).name),
+        spec=spec if file is None or weights is None else replace(spec, weights=file.name),
     )
 
 

@@ -62,16 +62,17 @@ class Labels:
         )
 
     def search(self, text: str) -> list[tuple[int, str]]:
-        """Every class that `text` is a part of, as (index, name): whole words first, then beginnings of words.
+        """Every class that `text` is a part of, as (index, name).
 
-        An empty text finds every class, in order.
+        Whole words come first, then beginnings of words, and a class's name before its other words. An empty text
+        finds every class, in order.
         """
         word = text.strip().lower()
         if not word:
             return list(enumerate(self.names))
         found = []
         for index, terms in enumerate(self._terms):
-            ranks = [_rank(word, term) for term in terms if word in term]
+            ranks = [(_rank(word, term), place > 0) for place, term in enumerate(terms) if word in term]
             if ranks:
                 found.append((min(ranks), index))
         return [(index, self.names[index]) for _, index in sorted(found)]
@@ -144,7 +145,7 @@ def numbered(count: int) -> Labels:
 def labels_of_torchvision(categories: Sequence[str]) -> Labels:
     """The labels of a torchvision weights entry, from its `meta["categories"]`."""
     if list(categories) == AlexNet_Weights.DEFAULT.meta["categories"]:
-        return imagenet()
+        return imagenet(IMAGENET_1K)
     return make_labels(categories, "torchvision")
 
 

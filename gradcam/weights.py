@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import http.client
 import os
+import shutil
+import tempfile
 import threading
 import urllib.error
 import urllib.request
@@ -70,7 +74,7 @@ def fetch(location: Location) -> Path:
     """
     if found := find(location):
         return found
-    if location.remote is None:
+    if not location.remote:
         raise WeightsError(
             f"expected weights for {location.name}, which nobody offers for download; "
             f"put a weight file at {location.own} or ask for random weights"
@@ -118,9 +122,9 @@ def _ask(url: str) -> None:
 
     A thread of its own holds the deadline, for name resolution and proxies can hang beyond any socket timeout.
 
-    Raises: OSError where the host cannot be reached, TimeoutError after `DEADLINE` seconds.
+    Raises: OSError or HTTPException where the host cannot be reached, TimeoutError after `DEADLINE` seconds.
     """
-    failure: list[OSError] = []
+    failure: list[Exception] = []
     answered = threading.Event()
 
     def knock() -> None:
@@ -128,7 +132,7 @@ def _ask(url: str) -> None:
             urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=DEADLINE).close()
         except urllib.error.HTTPError as error:
             error.close()
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             failure.append(error)
         answered.set()
 
@@ -152,7 +156,16 @@ def _download(url: str) -> Path:
     target = _torch_cache(url)
     target.parent.mkdir(parents=True, exist_ok=True)
     stated = torch.hub.HASH_REGEX.search(target.name)
-    torch.hub.download_url_to_file(url, str(target), stated[1] if stated else None, progress=False)
+    # torch.hub.download_url_to_file has no timeout: a host that stalls would hang it for ever.
+    with tempfile.TemporaryDirectory(dir=target.parent) as unfinished:
+        partial = Path(unfinished) / target.name
+        with urllib.request.urlopen(url, timeout=DEADLINE) as answer, partial.open("w+b") as file:
+            shutil.copyfileobj(answer, file, 2**20)
+            file.seek(0)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if stated and not digest.startswith(stated[1]):
+            raise OSError(f"the file is damaged, its SHA-256 is {digest[:16]}… and not {stated[1]}…")
+        partial.replace(target)
     return target
 
 

@@ -9,8 +9,8 @@ import csv
 import difflib
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -139,6 +139,7 @@ def _timm_weights(name: str) -> tuple[str, ...]:
     return tuple(sorted(tags, key=lambda tag: tag != default))
 
 
+@cache
 def _timm_configuration(spec: ModelSpec) -> PretrainedCfg:
     name = spec.name if spec.untrained or not spec.weights else f"{spec.name}.{spec.weights}"
     return timm.get_pretrained_cfg(name) or PretrainedCfg(architecture=spec.name)
@@ -165,12 +166,11 @@ def _timm_classes(spec: ModelSpec) -> int:
 def _timm_location(spec: ModelSpec) -> Location:
     configuration = _timm_configuration(spec)
     parameters = _timm_parameters(spec)
-    url = configuration.url
     return Location(
         f"timm/{spec.name}" + (f".{configuration.tag}" if configuration.tag else ""),
         hub=configuration.hf_hub_id,
         hub_files=(configuration.hf_hub_filename,) if configuration.hf_hub_filename else Location.hub_files,
-        url=url if isinstance(url, str) else None,
+        url=configuration.url if isinstance(configuration.url, str) else None,
         size=parameters * 4 if parameters else None,
     )
 
@@ -241,14 +241,15 @@ def parse_model_id(text: str) -> ModelSpec:
     match = _ID.fullmatch(text.strip())
     if match is None:
         ids = [f"{source}/{name}" for source, row in SOURCES.items() for name in row.names()]
-        raise ModelError(f"expected a model id such as torchvision/vgg16, got {text!r}; try {nearest(text, ids)}")
-    source = match["source"]
+        same = [model_id for model_id in ids if model_id.partition("/")[2] == text.strip().lower()]
+        raise ModelError(
+            f"expected a model id such as 'torchvision/vgg16', got {text!r}; try {nearest(text, same or ids)}"
+        )
+    source, seed = match["source"], match["seed"]
     if source not in SOURCES:
         raise ModelError(f"expected a model source, got {source!r} in {text!r}; try {nearest(source, SOURCES)}")
     name, _, weights = match["rest"].partition(SOURCES[source].mark)
-    if match["seed"] is not None:
-        weights = "random"
-    return checked(ModelSpec(source, name, weights or None, int(match["seed"] or 0)))
+    return checked(ModelSpec(source, name, "random" if seed else weights or None, int(seed or 0)))
 
 
 def checked(spec: ModelSpec) -> ModelSpec:
@@ -266,9 +267,12 @@ def checked(spec: ModelSpec) -> ModelSpec:
         offered = f"try {nearest(spec.weights, known)}" if known else "leave them out"
         raise ModelError(f"expected weights of {spec.source}/{spec.name}, got {spec.weights!r}; {offered}")
     if source.classes(spec) == 0:
+        others = [replace(spec, weights=weights) for weights in known]
+        others += [ModelSpec(spec.source, name) for name in source.names()]
+        usable = [str(other) for other in others if source.classes(other)]
         raise ModelError(
             f"expected a classifier, got {spec}, which gives features without class scores; "
-            f"try {nearest(spec.name, [name for name in source.names() if name != spec.name])}"
+            f"try {nearest(str(spec), usable)}"
         )
     return spec
 
@@ -303,7 +307,7 @@ class CatalogueEntry:
 
 def catalogue() -> list[CatalogueEntry]:
     """Every model with weights, nothing built: bundled first, then torchvision, then timm."""
-    return [_entry(spec) for spec in _specs()]
+    return [replace(entry, weights=_availability(location)) for entry, location in _listed()]
 
 
 def search(text: str = "") -> list[CatalogueEntry]:
@@ -334,8 +338,13 @@ def _specs() -> Iterator[ModelSpec]:
                     yield spec
 
 
-def _entry(spec: ModelSpec) -> CatalogueEntry:
-    row = SOURCES[spec.source]
+@lru_cache
+def _listed() -> tuple[tuple[CatalogueEntry, Location], ...]:
+    """What cannot change while the program runs: every entry but for its `weights`, and where to look for them."""
+    return tuple((_entry(spec, SOURCES[spec.source]), SOURCES[spec.source].location(spec)) for spec in _specs())
+
+
+def _entry(spec: ModelSpec, row: Source) -> CatalogueEntry:
     return CatalogueEntry(
         id=str(spec),
         source=spec.source,
@@ -343,7 +352,7 @@ def _entry(spec: ModelSpec) -> CatalogueEntry:
         parameters=row.parameters(spec),
         input_size=row.preprocessing(spec).size,
         classes=row.classes(spec),
-        weights=_availability(row.location(spec)),
+        weights="",
     )
 
 
