@@ -1,1 +1,84 @@
-"""What do these image classifiers look at, and do they agree?"""
+"""What do these image classifiers look at, and do they agree?
+
+    from gradcam import compare, load_classifier, open_photo
+
+    comparison = compare(["torchvision/vgg16", "timm/resnet50.a1_in1k"], [open_photo("dog.jpg")], ["bull mastiff"])
+
+Load a `Classifier`, open a `Photo`, `explain` it into an `Explanation`, `compare` many into a `Comparison`.
+"""
+
+from __future__ import annotations
+
+from gradcam.classifier import Classifier, load_classifier
+from gradcam.compare import Progress, compare
+from gradcam.errors import (
+    ClassError,
+    GradcamError,
+    LayerError,
+    MapError,
+    ModelError,
+    OptionError,
+    PhotoError,
+    ReportError,
+    WeightsError,
+)
+from gradcam.explain import explain
+from gradcam.heatmaps import heatmaps
+from gradcam.labels import Labels
+from gradcam.layers import candidate_layers, resolve_target_layer
+from gradcam.photo import open_photo, sample_photo
+from gradcam.targets import parse_target
+from gradcam.types import (
+    Comparison,
+    Contrast,
+    Explanation,
+    ModelSpec,
+    Panel,
+    Photo,
+    Preprocessing,
+    ScoredTarget,
+    Style,
+    Target,
+    TargetLayer,
+    Top,
+    View,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ClassError",
+    "Classifier",
+    "Comparison",
+    "Contrast",
+    "Explanation",
+    "GradcamError",
+    "Labels",
+    "LayerError",
+    "MapError",
+    "ModelError",
+    "ModelSpec",
+    "OptionError",
+    "Panel",
+    "Photo",
+    "PhotoError",
+    "Preprocessing",
+    "Progress",
+    "ReportError",
+    "ScoredTarget",
+    "Style",
+    "Target",
+    "TargetLayer",
+    "Top",
+    "View",
+    "WeightsError",
+    "candidate_layers",
+    "compare",
+    "explain",
+    "heatmaps",
+    "load_classifier",
+    "open_photo",
+    "parse_target",
+    "resolve_target_layer",
+    "sample_photo",
+]

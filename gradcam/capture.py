@@ -65,6 +65,16 @@ def class_scores(output: Any) -> Tensor:
     return output
 
 
+def _forward(model: nn.Module, batch: Tensor) -> Tensor:
+    """The class scores `[B, C]`; whatever the model's own code raises is told as the model's failure."""
+    try:
+        return class_scores(model(batch))
+    except (GradcamError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        raise ModelError(f"the model failed on a batch {list(batch.shape)}: {error}") from error
+
+
 @dataclass(frozen=True, eq=False)
 class Recording:
     """One forward whose autograd graph begins at the target layer.
@@ -109,14 +119,9 @@ def record(model: nn.Module, batch: Tensor, layer: TargetLayer) -> Recording:
             batch = batch.clone()
         handle = module.register_forward_hook(keep)
         try:
-            output = model(batch)
-        except GradcamError:
-            raise
-        except Exception as error:  # the model is the user's own code: whatever it raises is told as its failure
-            raise ModelError(f"the model failed on a batch {list(batch.shape)}: {error}") from error
+            logits = _forward(model, batch)
         finally:
             handle.remove()
-        logits = class_scores(output)
     if leaf is None:
         raise LayerError(
             f"layer {layer.name!r} did not run {layer.call + 1} time(s) in the forward; name another layer"
@@ -187,7 +192,7 @@ def trace(model: nn.Module, batch: Tensor) -> Trace:
             if module is not model:
                 hooks.callback(module.register_forward_pre_hook(enter).remove)
                 hooks.callback(module.register_forward_hook(leave(name)).remove)
-        logits = class_scores(model(pixels.clone()))  # a clone, because the model may change its input in place
+        logits = _forward(model, pixels.clone())  # a clone, because the model may change its input in place
     return Trace(logits, pixels, tuple(passages))
 
 

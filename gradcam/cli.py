@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 from gradcam.classifier import Classifier, load_classifier
@@ -18,7 +19,7 @@ from gradcam.errors import GradcamError, OptionError
 from gradcam.figures import comparison_html
 from gradcam.photo import open_photo
 from gradcam.preprocess import FITS
-from gradcam.render import COLORMAPS, grid_png, three_panels_png
+from gradcam.render import COLORMAPS, check_style, grid_png, three_panels
 from gradcam.targets import parse_target
 from gradcam.types import Comparison, Panel, Style
 from gradcam.zoo import search
@@ -79,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _explain(options: argparse.Namespace) -> int:
     style = Style(options.colormap, options.opacity, options.scale)
+    check_style(style)
     photos = [open_photo(path) for path in options.photos]
     targets = [parse_target(text) for text in options.classes or ["top"]]
     _claim(options.out, options.force)
@@ -144,5 +146,5 @@ def _write(folder: Path, comparison: Comparison, style: Style) -> None:
     for number, panel in enumerate(comparison.panels, start=1):
         if panel.map is not None:
             stem = re.sub(r"[^\w.-]+", "-", f"{number:03}-{panel.photo.name}-{panel.model}-{panel.target}")
-            (folder / f"{stem}.png").write_bytes(three_panels_png(panel, style))
+            Image.fromarray(three_panels(panel, style)).save(folder / f"{stem}.png")
             np.save(folder / f"{stem}.npy", panel.map)

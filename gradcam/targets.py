@@ -20,9 +20,6 @@ def parse_target(text: str) -> Target:
 
     `parse_target(str(target)) == target` for every target.
     """
-    text = text.strip()
-    if not text:
-        raise ClassError("expected a class name, an index or 'top', got nothing; name a class")
     of, contrast, rather_than = text.partition(_CONTRAST)
     if contrast:
         return Contrast(_parse_choice(of), _parse_choice(rather_than))
@@ -31,6 +28,8 @@ def parse_target(text: str) -> Target:
 
 def _parse_choice(text: str) -> int | str | Top:
     text = text.strip()
+    if not text:
+        raise ClassError("expected a class name, an index or 'top', got nothing; name a class")
     if match := _TOP.fullmatch(text):
         return Top(int(match[1] or match[2] or 1))
     return int(text) if text.isascii() and text.isdigit() else text

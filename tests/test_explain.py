@@ -1,0 +1,220 @@
+"""From a photo to heat: with the real weights of the bundled models, and in every corner case."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gradcam import (
+    ClassError,
+    Classifier,
+    Contrast,
+    Labels,
+    MapError,
+    ModelError,
+    ModelSpec,
+    OptionError,
+    Photo,
+    Preprocessing,
+    Top,
+    compare,
+    explain,
+    load_classifier,
+    sample_photo,
+)
+from gradcam.compare import Progress
+from gradcam.explain import explain_many
+
+BUNDLED = [f"bundled/tf_efficientnet_lite{i}" for i in range(3)]
+CAT, COFFEE = "Egyptian cat", "espresso"
+
+
+@pytest.fixture(scope="module", params=BUNDLED)
+def bundled(request: pytest.FixtureRequest) -> Classifier:
+    return load_classifier(request.param)
+
+
+def test_chelsea_is_a_cat_and_coffee_is_espresso(bundled: Classifier) -> None:
+    assert explain(bundled, sample_photo("chelsea")).targets[0].label in {"tabby", "tiger cat", CAT}
+    assert explain(bundled, sample_photo("coffee")).targets[0].label == COFFEE
+
+
+@pytest.mark.parametrize(("sample", "cat_half"), [("cat and coffee", 0), ("coffee and cat", 1)])
+def test_the_cats_heat_lies_in_the_cats_half_and_the_coffees_in_the_other(
+    bundled: Classifier, sample: str, cat_half: int
+) -> None:
+    cat, coffee = explain(bundled, sample_photo(sample), [CAT, COFFEE], fit="squash").maps
+    for heat, half in ((cat, cat_half), (coffee, 1 - cat_half)):
+        assert share_in_half(heat, half) >= 0.75
+
+
+def share_in_half(heat: np.ndarray, half: int) -> float:
+    """Mass in the left (0) or right (1) half; a middle column counts half."""
+    places = (np.arange(heat.shape[1]) + 0.5) / heat.shape[1]
+    weight = np.where(places == 0.5, 0.5, (places > 0.5) == half)
+    return float((heat * weight).sum() / heat.sum())
+
+
+class Colours(nn.Module):
+    """Three classes: how red, how green and how blue a photo is; the maps are the colour channels themselves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maps = nn.Conv2d(3, 3, 1, bias=False)
+        self.maps.weight = nn.Parameter(torch.eye(3)[:, :, None, None], requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.maps(x).mean((2, 3))
+
+
+def colours(module: nn.Module | None = None, names: tuple[str, ...] = ("red", "green", "blue")) -> Classifier:
+    plain = Preprocessing((4, 4), (4, 4), interpolation="nearest", mean=(0.0,) * 3, std=(1.0,) * 3)
+    return Classifier((module or Colours()).eval(), plain, Labels(names), ModelSpec("own", "colours"))
+
+
+def quarters() -> Photo:
+    """4×4 pixels: red top left, green top right, blue bottom left, white bottom right."""
+    corners = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]], np.uint8)
+    return Photo(corners.repeat(2, 0).repeat(2, 1), "quarters", "0" * 64)
+
+
+def test_a_model_of_colours_looks_at_its_colour_and_the_numbers_are_those_of_the_paper() -> None:
+    # y_red = mean(red) over 16 places, so α = (1/16, 0, 0) and the map is red/16.
+    explanation = explain(colours(), quarters(), ["red", "blue"], layer="maps")
+    red = np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]]) / 16
+    blue = np.array([[0, 0, 0, 0], [0, 0, 0, 0], [1, 1, 1, 1], [1, 1, 1, 1]]) / 16
+    assert np.allclose(explanation.maps, [red, blue])
+    assert [target.label for target in explanation.targets] == ["red", "blue"]
+    assert explanation.targets[0].score == pytest.approx(0.5)
+    assert explanation.layer.grid == (4, 4)
+
+
+def test_a_contrast_is_the_heat_of_a_difference_of_logits() -> None:
+    # y_blue − y_red: α = (−1/16, 0, 1/16), so white cancels and pure blue is left.
+    explanation = explain(colours(), quarters(), [Contrast("blue", "red")], layer="maps")
+    expected = np.zeros((4, 4))
+    expected[2:, :2] = 1 / 16
+    assert np.allclose(explanation.maps[0], expected)
+    assert str(explanation.targets[0]) == "blue rather than red"
+    assert explanation.targets[0].score == pytest.approx(0.0)
+
+
+def test_the_second_prediction_is_the_second_most_probable_class() -> None:
+    photo = Photo(np.full((4, 4, 3), (30, 200, 90), np.uint8), "green", "1" * 64)
+    labels = [target.label for target in explain(colours(), photo, [Top(1), Top(2), Top(3)], layer="maps").targets]
+    assert labels == ["green", "blue", "red"]
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("purple", "purple"),
+        (3, "0 to 2"),
+        (Top(4), "from 1 to 3, got 4"),
+        (Top(0), "from 1 to 3, got 0"),
+        (Contrast("red", 0), "two different classes"),
+    ],
+)
+def test_a_class_that_the_model_does_not_have_is_refused(target: object, message: str) -> None:
+    with pytest.raises(ClassError, match=message):
+        explain(colours(), quarters(), [target], layer="maps")
+
+
+def test_nothing_to_explain_and_an_unknown_precision_are_refused() -> None:
+    with pytest.raises(OptionError, match="at least one target"):
+        explain(colours(), quarters(), [], layer="maps")
+    with pytest.raises(OptionError, match="bfloat16"):
+        explain(colours(), quarters(), precision="bf16", layer="maps")
+
+
+class Poisoned(Colours):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.maps(x).mul(float("nan")).mean((2, 3))
+
+
+def test_a_map_that_is_not_finite_names_model_layer_and_class() -> None:
+    with pytest.raises(MapError, match=r"own/colours at layer 'maps' for class red"):
+        explain(colours(Poisoned()), quarters(), "red", layer="maps")
+
+
+def test_many_photos_in_batches_give_what_each_gives_alone() -> None:
+    generator = np.random.default_rng(0)
+    photos = [Photo(generator.integers(0, 256, (6, 5, 3), np.uint8), f"{i}", f"{i}") for i in range(7)]
+    together = list(explain_many(colours(), iter(photos), [Top(1), "red"], layer="maps", batch_size=3))
+    assert [explanation.photo for explanation in together] == photos
+    for explanation in together:
+        alone = explain(colours(), explanation.photo, [Top(1), "red"], layer="maps")
+        assert np.allclose(explanation.maps, alone.maps, rtol=1e-6)
+        assert explanation.targets == alone.targets
+
+
+class Cramped(Colours):
+    """Room for two photos only, as a small graphics card."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) > 2:
+            raise torch.OutOfMemoryError("no room")
+        return super().forward(x)
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    photos = [quarters()] * 7
+    explanations = list(explain_many(colours(Cramped()), photos, "red", layer="maps"))
+    assert len(explanations) == 7
+    assert all(np.array_equal(e.maps, explanations[0].maps) for e in explanations)
+    assert "7 photos do not fit into memory, halving" in caplog.text
+
+
+def test_one_photo_that_does_not_fit_is_a_sentence() -> None:
+    class Full(Colours):
+        def forward(self, x: Tensor) -> Tensor:
+            raise torch.OutOfMemoryError("no room")
+
+    with pytest.raises(ModelError, match="needs more memory than cpu has"):
+        explain(colours(Full()), quarters(), layer="maps")
+
+
+def test_bfloat16_maps_agree_with_float32() -> None:
+    classifier = load_classifier(BUNDLED[0])
+    full = explain(classifier, sample_photo("chelsea"), CAT)
+    half = explain(classifier, sample_photo("chelsea"), CAT, precision="bfloat16")
+    assert half.maps.dtype == np.float32
+    assert not np.array_equal(full.maps, half.maps)
+    assert np.abs(full.maps - half.maps).max() <= 0.1 * full.maps.max()
+
+
+def test_a_model_that_fails_is_a_panel_with_its_reason_and_the_others_go_on() -> None:
+    comparison = compare(["timm/no_such_model", colours()], [quarters()], ["red"], layer="maps")
+    lost, found = comparison.panels
+    assert lost.map is None
+    assert "no_such_model" in str(lost.reason)
+    assert found.map is not None
+    assert comparison.failures == (lost,)
+
+
+def test_a_class_that_one_model_lacks_costs_one_panel() -> None:
+    other = colours(names=("rouge", "green", "bleu"))
+    comparison = compare([colours(), other], [quarters()], ["red", "green"], layer="maps")
+    assert [panel.map is not None for panel in comparison.panels] == [True, True, False, True]
+    assert comparison.panel(0, 1, 0).question == "red"
+    assert "red" in str(comparison.panel(0, 1, 0).reason)
+
+
+def test_progress_counts_every_model_and_photo_before_it_starts() -> None:
+    seen: list[Progress] = []
+    compare([colours(), colours()], [quarters()], ["red"], layer="maps", on_progress=seen.append)
+    name = "own/colours"
+    assert seen == [
+        Progress(0, 4, name, None),
+        Progress(1, 4, name, "quarters"),
+        Progress(2, 4, name, None),
+        Progress(3, 4, name, "quarters"),
+    ]
+
+
+@pytest.mark.parametrize(("models", "photos", "targets"), [([], [1], [1]), ([1], [], [1]), ([1], [1], [])])
+def test_nothing_to_compare_is_refused(models: list[int], photos: list[int], targets: list[int]) -> None:
+    with pytest.raises(OptionError, match="at least one of the"):
+        compare([colours()] * len(models), [quarters()] * len(photos), ["red"] * len(targets))
