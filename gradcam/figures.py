@@ -160,7 +160,7 @@ def _place_heat(
             showscale=False,
             opacity=0 if heat.note else style.opacity,
             name=name,
-            hovertemplate=f"heat %{{z:.3g}}<br>{_escape(render.scale_words(heat))}<extra>{name}</extra>",
+            hovertemplate=f"<b>{name}</b><br>heat %{{z:.3g}}<br>{_escape(render.scale_words(heat))}<extra></extra>",
             xaxis=f"x{axis}",
             yaxis=f"y{axis}",
         )

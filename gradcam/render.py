@@ -441,7 +441,7 @@ def _row(
 ) -> Pixels:
     factor = min(cell / photo.size[1], 1.5 * cell / photo.size[0])
     size = max(1, round(photo.size[0] * factor)), max(1, round(photo.size[1] * factor))
-    height = max(size[0], 100)
+    height = max([size[0], *(200 for panel, _ in row if panel.reason)])  # room for a failure's sentence
     strip = _paper(_GAP + height + _CAPTION + _GAP, width)
     about = [
         (photo.name, _HEAD),

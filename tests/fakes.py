@@ -53,7 +53,7 @@ def panel(
     view: View | None = None,
     label: str = "tabby",
     untrained: bool = False,
-    question: Target = Top(),  # noqa: B008
+    question: Target = Top(),
 ) -> Panel:
     """A panel whose raw map is `heat` `[h, w]`; class 1 of 3 with probability 0.7."""
     raw: NDArray[np.float32] = np.asarray(heat, np.float32)
@@ -73,7 +73,7 @@ def panel(
     return Panel(of, model, question, explanation)
 
 
-def failure(of: Photo, reason: str, *, model: str = "timm/b", question: Target = Top()) -> Panel:  # noqa: B008
+def failure(of: Photo, reason: str, *, model: str = "timm/b", question: Target = Top()) -> Panel:
     return Panel(of, model, question, reason=reason)
 
 

@@ -1,0 +1,97 @@
+"""Agreement of two maps, on numbers small enough to count."""
+
+from __future__ import annotations
+
+import math
+
+import fakes
+import numpy as np
+import pytest
+from scipy import stats
+
+from gradcam.errors import OptionError
+from gradcam.measures import agreement, iou_of_hottest, rank_correlation
+from gradcam.types import View
+
+RISING = np.arange(10, dtype=np.float32).reshape(2, 5)
+
+
+def test_a_map_agrees_fully_with_itself_at_any_scale():
+    assert rank_correlation(RISING, RISING * 100) == pytest.approx(1)
+    assert iou_of_hottest(RISING, RISING * 100) == 1
+
+
+def test_an_opposite_map_disagrees_fully():
+    assert rank_correlation(RISING, 9 - RISING) == pytest.approx(-1)
+    assert iou_of_hottest(RISING, 9 - RISING) == 0
+
+
+def test_rank_correlation_is_spearmans_with_ties():
+    a, b = np.random.default_rng(0).integers(0, 5, (2, 6, 7)).astype(np.float32)
+    wanted = stats.spearmanr(a.ravel(), b.ravel())[0]
+    assert rank_correlation(a, b) == pytest.approx(wanted)
+
+
+def test_the_hottest_fifth_of_ten_pixels_is_two_and_one_in_common_of_three_is_a_third():
+    other = RISING.copy()
+    other[1, 3], other[0, 0] = 0, 8  # 9 and 8 are hottest; the 8 moves to another place
+    assert iou_of_hottest(RISING, other) == pytest.approx(1 / 3)
+
+
+def test_cold_pixels_never_count_as_hot():
+    a, b = np.zeros((2, 5), np.float32), np.zeros((2, 5), np.float32)
+    a[0, 0], b[0, 1] = 1, 1
+    assert iou_of_hottest(a, b) == 0
+
+
+def test_only_pixels_that_both_saw_count():
+    a, b = RISING.copy(), RISING.copy()
+    a[0] = np.nan
+    b[0] = [9, 1, 7, 3, 5]
+    assert rank_correlation(a, b) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("measure", [rank_correlation, iou_of_hottest])
+@pytest.mark.parametrize("flat", [np.zeros((2, 5)), np.full((2, 5), 3.0), np.full((2, 5), np.nan)])
+def test_a_map_without_contrast_says_nothing_about_agreement(measure, flat):
+    assert math.isnan(measure(flat.astype(np.float32), RISING))
+    assert math.isnan(measure(RISING, flat.astype(np.float32)))
+
+
+def test_maps_of_other_sizes_are_refused():
+    with pytest.raises(OptionError, match="lay both on the photo"):
+        rank_correlation(RISING, RISING.T)
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.2])
+def test_a_share_must_lie_between_nothing_and_all(share):
+    with pytest.raises(OptionError, match=r"use 0\.2"):
+        iou_of_hottest(RISING, RISING, share)
+
+
+def test_agreement_compares_maps_of_other_grids_on_the_photos_pixels():
+    photo = fakes.photo(40, 60)
+    left_to_right = np.tile(np.arange(1, 7), (4, 1))
+    panels = [
+        fakes.panel(photo, left_to_right),
+        fakes.panel(photo, left_to_right[:2, ::-1] * 50, model="x/b"),
+        fakes.failure(photo, "no weights"),
+        fakes.panel(photo, np.full((3, 3), 2.0), model="x/flat"),
+    ]
+    table = agreement(panels)
+    assert table.shape == (4, 4)
+    assert table[:2, :2] == pytest.approx(np.array([[1, -1], [-1, 1]]), abs=1e-3)
+    assert np.isnan(table[2:]).all()
+    assert np.isnan(table[:, 2:]).all()
+
+
+def test_maps_of_parts_without_a_common_pixel_cannot_be_said_to_agree():
+    photo = fakes.photo(10, 20)
+    halves = [View((x, 0, x + 10, 10), (10, 20), (8, 8), "crop") for x in (0, 10)]
+    panels = [fakes.panel(photo, RISING, view=view) for view in halves]
+    assert math.isnan(agreement(panels, iou_of_hottest)[0, 1])
+
+
+def test_agreement_stays_within_one_photo():
+    with pytest.raises(OptionError, match="several photos"):
+        agreement([fakes.panel(fakes.photo(name=name), RISING) for name in "ab"])
