@@ -22,7 +22,7 @@ from gradcam.preprocess import FITS
 from gradcam.render import COLORMAPS, check_style, grid_png, three_panels
 from gradcam.targets import parse_target
 from gradcam.types import Comparison, Panel, Style
-from gradcam.zoo import search
+from gradcam.zoo import parse_model_id, search
 
 BAD_INPUT = 2
 
@@ -81,6 +81,8 @@ def _parser() -> argparse.ArgumentParser:
 def _explain(options: argparse.Namespace) -> int:
     style = Style(options.colormap, options.opacity, options.scale)
     check_style(style)
+    for model_id in options.model:
+        parse_model_id(model_id)
     photos = [open_photo(path) for path in options.photos]
     targets = [parse_target(text) for text in options.classes or ["top"]]
     _claim(options.out, options.force)
