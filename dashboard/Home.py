@@ -1,0 +1,22 @@
+"""The way in, `streamlit run dashboard/Home.py`: a router, one row for each page."""  # noqa: N999 (the name that everybody types)
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+ICON = Path(__file__).with_name("icon.svg")  # a named icon would be fetched from another host
+
+PAGES = (
+    st.Page(
+        "app_pages/compare_models.py",
+        title="Compare models",
+        icon=":material/compare:",
+        help="What do several models look at in the same photo?",
+        default=True,
+    ),
+)
+
+st.set_page_config(page_title="Grad-CAM", page_icon=ICON.as_posix(), layout="wide", initial_sidebar_state=330)
+st.navigation(list(PAGES), position="top").run()

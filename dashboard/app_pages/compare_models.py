@@ -1,0 +1,41 @@
+"""Compare models: photos × models for one question, side by side."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard.components import (
+    headline,
+    offer_downloads,
+    pick_look,
+    pick_models,
+    pick_photos,
+    pick_question,
+    run_comparison,
+    section,
+    sentences,
+    show_comparison,
+    watch_viewport,
+)
+
+with st.sidebar:
+    with section("Photos"):
+        photos = pick_photos()
+    with section("Models"):
+        models = pick_models()
+    with section("Question"):
+        question = pick_question(models)
+    with section("Look"):
+        style = pick_look()
+
+actions = headline("Compare models", "What does each model look at before it decides, and do the models agree?")
+
+if not photos or not models:
+    st.info("Choose a photo and a model in the sidebar to see what the model looks at.", icon=":material/west:")
+else:
+    with sentences():
+        comparison = run_comparison(models, photos, question)
+        show_comparison(comparison, style)
+        with actions:
+            offer_downloads(comparison, style)
+watch_viewport()

@@ -1,0 +1,32 @@
+"""Errors as sentences, and other people's words as plain text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from gradcam import GradcamError
+
+_MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+\-!|~$:])")
+
+
+def plain(text: str) -> str:
+    """Text that Markdown shows as it is: a file name must not become a link, a picture or a formula."""
+    return _MARKUP.sub(r"\\\1", " ".join(text.split()))
+
+
+def say_error(sentence: str) -> None:
+    """An error as a sentence on the page."""
+    st.error(plain(sentence[:1].upper() + sentence[1:]) + ".", icon=":material/error:")
+
+
+@contextmanager
+def sentences() -> Iterator[None]:
+    """Show a `GradcamError` raised in this block as a sentence, and go on after it."""
+    try:
+        yield
+    except GradcamError as error:
+        say_error(str(error))

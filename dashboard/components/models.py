@@ -1,0 +1,37 @@
+"""Which models: found by typing, over the whole catalogue."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import cache, state
+from dashboard.state import Key
+
+DEFAULT = ("bundled/tf_efficientnet_lite0", "bundled/tf_efficientnet_lite1", "bundled/tf_efficientnet_lite2")
+MOST = 8
+
+
+def pick_models() -> tuple[str, ...]:
+    """The ids of the chosen models; an id that the catalogue does not list can be typed in full."""
+    state.open_link(Key.MODELS, DEFAULT, MOST)
+    known = cache.catalogue()
+
+    def words(model: str) -> str:
+        weights = known[model].weights if model in known else ""
+        return f"{model} · {weights}" if weights not in ("", "bundled") else model
+
+    chosen = st.multiselect(
+        "Models",
+        list(dict.fromkeys([*known, *st.session_state[Key.MODELS]])),
+        format_func=words,
+        key=Key.MODELS,
+        persist_state="session",
+        max_selections=MOST,
+        select_all=False,
+        accept_new_options=True,
+        placeholder="Type a part of a name",
+        label_visibility="collapsed",
+    )
+    st.caption(f"Type to search {len(known):,} models; *download* is done once.")
+    state.write_link(Key.MODELS, DEFAULT)
+    return tuple(chosen)

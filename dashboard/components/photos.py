@@ -1,0 +1,88 @@
+"""Which photos: samples, and the visitor's own."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import cache, state
+from dashboard.components.messages import say_error
+from dashboard.state import Key
+from gradcam import GradcamError, Photo, open_photo
+from gradcam.photo import MAX_BYTES, SAMPLES
+
+DEFAULT = ("chelsea",)
+MOST = 6
+
+_UPLOADER = "_uploader"
+_REFUSED = "_refused"
+_TYPES = ["png", "apng", "jpg", "jpeg", "webp", "gif", "tif", "tiff", "bmp"]
+
+
+def pick_photos() -> tuple[Photo, ...]:
+    """The chosen photos, from a list of samples and uploads; uploading one chooses it."""
+    state.open_link(Key.PHOTOS, DEFAULT, MOST)
+    chosen = st.session_state[Key.PHOTOS]
+    tokens = st.multiselect(
+        "Photos",
+        list(dict.fromkeys([*SAMPLES, *state.uploads(), *chosen])),
+        format_func=_words,
+        key=Key.PHOTOS,
+        persist_state="session",
+        max_selections=MOST,
+        select_all=False,
+        placeholder="Take a sample or upload one",
+        label_visibility="collapsed",
+    )
+    state.write_link(Key.PHOTOS, DEFAULT)
+    _uploader()
+    return tuple(photo for token in tokens if (photo := _opened(token)) is not None)
+
+
+def _words(token: str) -> str:
+    return state.photo_name(token) if state.is_upload(token) else f"{token} · sample"
+
+
+def _opened(token: str) -> Photo | None:
+    try:
+        return cache.photo(token)
+    except GradcamError as error:
+        say_error(str(error))
+        return None
+
+
+def _uploader() -> None:
+    """The uploader; it is emptied after each upload, for the list of photos then holds what it took."""
+    turn = st.session_state.setdefault(_UPLOADER, 0)
+    key = f"{_UPLOADER}-{turn}"
+    st.file_uploader(
+        "Upload photos",
+        type=_TYPES,
+        accept_multiple_files=True,
+        max_upload_size=MAX_BYTES // 1_000_000,
+        key=key,
+        on_change=_take,
+        args=(key,),
+        label_visibility="collapsed",
+    )
+    for sentence in st.session_state.get(_REFUSED, ()):
+        say_error(sentence)
+
+
+def _take(key: str) -> None:
+    """Keep every photo that opens and choose it; the untouched default makes way. Say why the others do not."""
+    chosen = [token for token in st.session_state[Key.PHOTOS] if st.session_state[Key.PHOTOS] != list(DEFAULT)]
+    refused: list[str] = []
+    for file in st.session_state[key] or ():
+        try:
+            open_photo(data := file.getvalue(), name=file.name)
+        except GradcamError as error:
+            refused.append(str(error))
+            continue
+        token = state.remember(file.name, data).token
+        if token not in chosen and len(chosen) == MOST:
+            refused.append(f"expected at most {MOST} photos at once, got {file.name!r} as well; take one out first")
+        elif token not in chosen:
+            chosen.append(token)
+    st.session_state[Key.PHOTOS] = chosen or st.session_state[Key.PHOTOS]
+    st.session_state[_REFUSED] = refused
+    st.session_state[_UPLOADER] += 1
