@@ -1,0 +1,97 @@
+"""Models kept in memory for the next question, least recently used ones leaving first."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+
+from gradcam.classifier import Classifier, load_classifier
+
+
+def default_budget() -> int:
+    """Bytes of weights kept at most: `$GRADCAM_MODEL_BYTES`, or half of the machine's memory."""
+    if said := os.environ.get("GRADCAM_MODEL_BYTES"):
+        return int(said)
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def size_of(classifier: Classifier) -> int:
+    """Bytes of a classifier's parameters and buffers."""
+    module = classifier.module
+    return sum(tensor.numel() * tensor.element_size() for tensor in chain(module.parameters(), module.buffers()))
+
+
+@dataclass
+class _Place:
+    """One model: being loaded or there, and how many callers use it now."""
+
+    loading: Future[Classifier]
+    users: int = 0
+
+
+class ModelPool:
+    """Lends classifiers by id, loading each one once however many threads ask at the same time.
+
+    budget: bytes of weights to keep at most. The least recently used models leave first, but never one in use: the
+        pool then holds more than its budget until somebody gives a model back.
+    load: what turns an id into a classifier.
+    """
+
+    def __init__(self, budget: int | None = None, load: Callable[[str], Classifier] = load_classifier) -> None:
+        self.budget = default_budget() if budget is None else budget
+        self._load = load
+        self._places: OrderedDict[str, _Place] = OrderedDict()
+        self._guard = threading.Lock()
+
+    @contextmanager
+    def lend(self, model_id: str) -> Iterator[Classifier]:
+        """The classifier of this id, kept in memory while the context lasts.
+
+        Raises: what loading raises, for every caller who waited for it; the next caller tries again.
+        """
+        with self._guard:
+            place, mine = self._places.get(model_id), False
+            if place is None:
+                place, mine = self._places.setdefault(model_id, _Place(Future())), True
+            self._places.move_to_end(model_id)
+            place.users += 1
+        try:
+            if mine:
+                self._fill(model_id, place)
+            yield place.loading.result()
+        finally:
+            with self._guard:
+                place.users -= 1
+                self._shrink()
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        """Ids of the models in memory, least recently used first."""
+        with self._guard:
+            return tuple(model_id for model_id, place in self._places.items() if place.loading.done())
+
+    def _fill(self, model_id: str, place: _Place) -> None:
+        try:
+            place.loading.set_result(self._load(model_id))
+        except BaseException as error:  # told to everyone who waits, and raised by the `result()` that follows
+            with self._guard:
+                del self._places[model_id]
+            place.loading.set_exception(error)
+
+    def _shrink(self) -> None:
+        """Let idle models go, oldest first, until the rest fits the budget."""
+        sizes = {model_id: size_of(place.loading.result()) for model_id, place in self._ready()}
+        excess = sum(sizes.values()) - self.budget
+        for model_id, place in self._ready():
+            if excess > 0 and place.users == 0:
+                excess -= sizes[model_id]
+                del self._places[model_id]
+
+    def _ready(self) -> list[tuple[str, _Place]]:
+        return [(model_id, place) for model_id, place in self._places.items() if place.loading.done()]

@@ -1,0 +1,123 @@
+"""Models stay in memory while they are used, and leave in the order in which they were last asked for."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from torch import nn
+
+from gradcam import Classifier, Labels, ModelError, ModelSpec, Preprocessing
+from gradcam.pool import ModelPool, size_of
+
+PLAIN = Preprocessing((4, 4), (4, 4))
+
+
+def classifier(name: str, floats: int = 100) -> Classifier:
+    return Classifier(nn.Linear(floats, 1, bias=False), PLAIN, Labels(("one",)), ModelSpec("own", name))
+
+
+class Library:
+    """Counts how often each model is loaded."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.loaded: list[str] = []
+        self.seconds = seconds
+
+    def __call__(self, name: str) -> Classifier:
+        self.loaded.append(name)
+        time.sleep(self.seconds)
+        if name == "lost":
+            raise ModelError("lost")
+        return classifier(name)
+
+
+def test_a_model_weighs_its_parameters_and_buffers() -> None:
+    batch_norm = Classifier(nn.BatchNorm2d(10), PLAIN, Labels(("one",)), ModelSpec("own", "norm"))
+    assert size_of(classifier("a")) == 400
+    assert size_of(batch_norm) == 4 * 40 + 8  # weight, bias, mean and variance; a counter of 64 bits
+
+
+def test_asking_again_loads_nothing() -> None:
+    library = Library()
+    pool = ModelPool(10_000, library)
+    with pool.lend("a") as first, pool.lend("a") as second:
+        assert first is second
+    with pool.lend("a") as third:
+        assert third is first
+    assert library.loaded == ["a"]
+
+
+def test_the_least_recently_used_model_leaves_first() -> None:
+    pool = ModelPool(800, Library())
+    for name in ("a", "b", "a", "c"):
+        with pool.lend(name):
+            pass
+    assert pool.held == ("a", "c")
+
+
+def test_a_model_in_use_never_leaves_whatever_the_budget() -> None:
+    pool = ModelPool(0, Library())
+    with pool.lend("a") as used:
+        with pool.lend("b"):
+            assert pool.held == ("a", "b")
+        assert pool.held == ("a",)
+        with pool.lend("a") as again:
+            assert again is used
+    assert pool.held == ()
+
+
+def test_many_threads_that_ask_at_once_share_one_loading() -> None:
+    library = Library(seconds=0.05)
+    pool = ModelPool(10_000, library)
+    got: list[Classifier] = []
+
+    def ask() -> None:
+        with pool.lend("a") as model:
+            got.append(model)
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert library.loaded == ["a"]
+    assert len({id(model) for model in got}) == 1
+    assert len(got) == 8
+
+
+def test_different_models_load_side_by_side() -> None:
+    together = threading.Barrier(2, timeout=10)
+
+    def load(name: str) -> Classifier:
+        together.wait()  # passes only when both are being loaded at the same time
+        return classifier(name)
+
+    pool = ModelPool(10_000, load)
+
+    def ask(name: str) -> None:
+        with pool.lend(name):
+            pass
+
+    threads = [threading.Thread(target=ask, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(pool.held) == {"a", "b"}
+
+
+def test_a_model_that_failed_to_load_is_tried_again() -> None:
+    library = Library()
+    pool = ModelPool(10_000, library)
+    for _ in range(2):
+        with pytest.raises(ModelError, match="lost"), pool.lend("lost"):
+            pass
+    assert library.loaded == ["lost", "lost"]
+    assert pool.held == ()
+
+
+def test_the_budget_can_be_set_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADCAM_MODEL_BYTES", "12345")
+    assert ModelPool().budget == 12345
