@@ -16,10 +16,11 @@ from tqdm import tqdm
 from gradcam.classifier import Classifier, load_classifier
 from gradcam.compare import Progress, compare
 from gradcam.errors import GradcamError, OptionError
-from gradcam.figures import comparison_html
+from gradcam.page import comparison_html
 from gradcam.photo import open_photo
 from gradcam.preprocess import FITS
-from gradcam.render import COLORMAPS, check_style, grid_png, three_panels
+from gradcam.render import COLORMAPS, check_style, three_panels
+from gradcam.sheet import grid_png
 from gradcam.targets import parse_target
 from gradcam.types import Comparison, Panel, Style
 from gradcam.zoo import parse_model_id, search

@@ -1,4 +1,4 @@
-"""The interactive face: Plotly figures and one HTML file that opens offline.
+"""The interactive face: Plotly figures.
 
 A panel is the photo as an image with the raw map on its own grid over it. The browser draws that grid bilinearly
 (`zsmooth="best"` interpolates between cell centres and clamps at the edge, as `render.lay_on_photo` does), so the
@@ -12,7 +12,6 @@ import html
 import io
 import textwrap
 from collections.abc import Sequence
-from string import Template
 from typing import Any, Literal
 
 import numpy as np
@@ -43,21 +42,24 @@ _WIDTH, _GAP, _TITLE = 1200, 24, 58
 """Nominal width, gap between columns and room for a panel's title, in pixels."""
 
 
-def comparison_figure(comparison: Comparison, style: Style | None = None, *, theme: Theme = "light") -> go.Figure:
+def comparison_figure(
+    comparison: Comparison,
+    style: Style | None = None,
+    *,
+    scaled: Sequence[ScaledMap | None] | None = None,
+    theme: Theme = "light",
+) -> go.Figure:
     """The comparison as one Plotly figure: a row for each photo and question, a column for each model.
 
     Axes are photo pixels, y downwards; the panels of one photo zoom and pan together. A slider in the figure sets
     the opacity and keeps the zoom. Show it with `PLOTLY_CONFIG`.
 
+    scaled: one for each panel, where the comparison is a part of a larger one that shares its scale.
     Raises: OptionError where the style is outside its choices, MapError where a map is not finite.
     """
     style = style or Style()
     render.check_style(style)
-    return _draw(comparison, render.scale_panels(comparison.panels, style.scale), style, theme)
-
-
-def _draw(comparison: Comparison, scaled: Sequence[ScaledMap | None], style: Style, theme: Theme) -> go.Figure:
-    """`comparison_figure` with the scaled map of every panel given."""
+    scaled = render.scale_panels(comparison.panels, style.scale) if scaled is None else scaled
     of = dict(zip(map(id, comparison.panels), scaled, strict=True))
     rows = [(p, q) for p in range(len(comparison.photos)) for q in range(len(comparison.questions))]
     figure = _frame([comparison.photos[photo].size for photo, _ in rows], len(comparison.models))
@@ -309,6 +311,11 @@ def _opacity_slider(figure: go.Figure, heats: list[int], style: Style, theme: Th
     )
 
 
+def plotly_script() -> str:
+    """The text of plotly.js, 4.8 MB, as it ships with Plotly: a page that holds it asks no other host."""
+    return get_plotlyjs()
+
+
 def plotly_scale(name: str, threshold: float = 0.0) -> list[tuple[float, str]]:
     """One of `render.COLORMAPS` as a Plotly colour scale, transparent below `threshold`."""
     colours = ["rgb({},{},{})".format(*colour) for colour in render.colormap(name).tolist()]
@@ -387,84 +394,6 @@ def prediction_bars(explanation: Explanation, count: int = 5, *, theme: Theme = 
     return figure
 
 
-# --------------------------------------------------------------------------------------------- one HTML file
-
-
-def comparison_html(comparison: Comparison, style: Style | None = None) -> str:
-    """The comparison as one HTML file that opens offline: figures, predictions, layers and failures.
-
-    Raises: what `comparison_figure` does.
-    """
-    style = style or Style()
-    render.check_style(style)
-    scaled = render.scale_panels(comparison.panels, style.scale)
-    stride = len(comparison.models) * len(comparison.questions)
-    sections: list[str] = []
-    for place, photo in enumerate(comparison.photos):
-        part = slice(place * stride, (place + 1) * stride)
-        alone = Comparison((photo,), comparison.models, comparison.questions, comparison.panels[part])
-        sections.append(_section(alone, scaled[part], style, place))
-    parts = ((comparison.photos, "photo"), (comparison.models, "model"))
-    counts = ", ".join(f"{len(items)} {noun}{'s' * (len(items) != 1)}" for items, noun in parts)
-    return _PAGE.substitute(
-        plotly=get_plotlyjs(),
-        lead=_escape(f"{counts}. Asked: {_asked(comparison)}."),
-        scale=_escape(render.SCALE_WORDS[style.scale]),
-        sections="\n".join(sections),
-    )
-
-
-def _section(alone: Comparison, scaled: Sequence[ScaledMap | None], style: Style, place: int) -> str:
-    """One photo: its figure and the table of what each model said."""
-    photo = alone.photos[0]
-    figure = _draw(alone, scaled, style, "light")
-    models = [[panel for panel in alone.panels if panel.model == model] for model in alone.models]
-    said = ", ".join(f"{render.model_words(panel)}: {render.target_words(panel)}" for panel in alone.panels)
-    return _SECTION.substitute(
-        name=_escape(photo.name),
-        size=f"{photo.size[1]}×{photo.size[0]} pixels",
-        digest=_escape(photo.sha256[:12]),
-        alt=html.escape(f"Heatmaps over {photo.name}, asked for {_asked(alone)}. {said}."),
-        width=max(320, 230 * len(alone.models)),
-        figure=figure.to_html(
-            full_html=False, include_plotlyjs=False, config=PLOTLY_CONFIG, div_id=f"photo-{place + 1}"
-        ),
-        rows="\n".join(_model_row(panels) for panels in models),
-    )
-
-
-def _model_row(panels: Sequence[Panel]) -> str:
-    """One model's row: predictions, layer, grid, time, and the reason of each map that is missing."""
-    reasons = dict.fromkeys(panel.reason for panel in panels if panel.reason)
-    failed = "".join(f"<p class='failed'>{_escape(reason)}</p>" for reason in reasons)
-    explained = next((panel for panel in panels if panel.explanation is not None), panels[0])
-    name, explanation = _escape(render.model_words(explained)), explained.explanation
-    if explanation is None:
-        return f"<tr><th scope='row'>{name}</th><td colspan='5'>{failed}</td></tr>"
-    layer = explanation.layer
-    tops = "".join(
-        f"<li><meter min='0' max='1' value='{share:.4f}' aria-hidden='true'></meter>"
-        f"<b>{render.percent(share)}</b> {_escape(label)}</li>"
-        for label, share in explanation.top()
-    )
-    maps = "".join(f"<li>{_map_words(panel)}</li>" for panel in panels if panel.map is not None)
-    return (
-        f"<tr><th scope='row'>{name}</th><td><ol>{tops}</ol></td><td><ul>{maps}</ul>{failed}</td>"
-        f"<td><code>{_escape(layer.name)}</code><br><small>{_escape(layer.rule)}</small></td>"
-        f"<td>{layer.grid[0]}×{layer.grid[1]}</td><td>{explanation.seconds:.2f} s</td></tr>"
-    )
-
-
-def _map_words(panel: Panel) -> str:
-    assert panel.map is not None
-    peak = f"maximum {panel.map.max():.3g}" if panel.map.max() >= render.FLOOR else render.NO_EVIDENCE
-    return _escape(f"{render.target_words(panel)}: {peak}")
-
-
-def _asked(comparison: Comparison) -> str:
-    return ", ".join(render.question_words(question) for question in comparison.questions)
-
-
 def _escape(text: str) -> str:
     """Text that neither HTML nor Plotly's own markup can mistake for tags; quotes are no danger between tags."""
     return html.escape(text, quote=False)
@@ -481,76 +410,3 @@ def _data_uri(photo: Photo) -> str:
     pixels = render.resize(photo.pixels, render.fitted(photo.size, _LONG_SIDE, _LONG_SIDE))
     Image.fromarray(pixels).save(out, "JPEG", quality=85)
     return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
-
-
-_SECTION = Template("""
-<section>
-<h2>$name</h2>
-<p class="quiet">$size · SHA-256 $digest…</p>
-<figure aria-label="$alt"><div class="scroll"><div style="min-width:${width}px">$figure</div></div></figure>
-<div class="scroll"><table>
-<thead><tr><th scope="col">Model</th><th scope="col">Predictions</th><th scope="col">Heatmaps</th>
-<th scope="col">Layer and why</th><th scope="col">Grid</th><th scope="col">Time</th></tr></thead>
-<tbody>
-$rows
-</tbody></table></div>
-</section>""")
-
-_PAGE = Template("""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline'; \
-style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Grad-CAM comparison</title>
-<style>
-:root { color-scheme: light dark;
-  --ink: #1f2328; --quiet: #59606a; --paper: #fff; --line: #d5dae0; --bad: #9a3412; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #f0f3f6; --quiet: #a9b1bb; --paper: #14181d; --line: #363d47; --bad: #fdba74; }
-  .infolayer text, .infolayer tspan, .slider-current-value text, text.slider-current-value {
-    fill: var(--ink) !important; }
-}
-body { margin: 0 auto; max-width: 1280px; padding: 2rem clamp(1rem, 3vw, 2.5rem); background: var(--paper);
-  color: var(--ink); font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
-h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .25rem; }
-h2 { font-size: 1.3rem; margin: 0; }
-section { border-top: 1px solid var(--line); margin-top: 2rem; padding-top: 1.5rem; }
-figure { margin: 1rem 0; }
-.quiet, small { color: var(--quiet); } .quiet { margin: 0; }
-.scroll { overflow-x: auto; }
-.failed { color: var(--bad); margin: .25rem 0; }
-table { border-collapse: collapse; width: 100%; font-size: .9rem; overflow-wrap: normal; }
-th, td { border-top: 1px solid var(--line); padding: .6rem .9rem .6rem 0; text-align: left; vertical-align: top; }
-thead th { border: 0; color: var(--quiet); font-weight: 600; }
-tbody th { min-width: 13rem; max-width: 18rem; overflow-wrap: anywhere; }
-ol, ul { list-style: none; margin: 0; padding: 0; }
-meter { height: .7rem; margin-right: .5rem; width: 5rem; }
-dl { display: grid; gap: .25rem 1rem; grid-template-columns: max-content 1fr; margin: 1rem 0 0; }
-dt { font-weight: 600; } dd { margin: 0; }
-@media (max-width: 40rem) { dl { grid-template-columns: 1fr; } dd { margin-bottom: .5rem; } }
-@media print { section { break-inside: avoid; }
-  .modebar-container, .slider-container { display: none !important; } }
-</style>
-<script>$plotly</script>
-</head>
-<body>
-<header>
-<h1>What the models look at</h1>
-<p class="quiet">Grad-CAM. $lead</p>
-<dl>
-<dt>Heat</dt><dd>Where a layer's features raise the score of the named class (Selvaraju et al. 2017, eq. 1 and 2).
-It shows what the score rests on, not whether the answer is right.</dd>
-<dt>Scale</dt><dd>$scale</dd>
-<dt>Frame</dt><dd>The part of the photo that the model saw, drawn where that is not all of it.</dd>
-<dt>Figure</dt><dd>Drag to zoom all panels of a photo together, double-click to go back, point at a place for the
-layer's raw value, move the slider to see the bare photo.</dd>
-</dl>
-</header>
-<main>
-$sections
-</main>
-</body>
-</html>
-""")

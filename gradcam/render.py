@@ -6,18 +6,15 @@ positive evidence stays transparent instead of being stretched to full colour.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal, get_args
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from gradcam.errors import MapError, OptionError, nearest
-from gradcam.types import Comparison, Panel, Photo, Scale, ScaledMap, Style, Target, View
+from gradcam.types import Panel, Scale, ScaledMap, Style, Target, View
 
 Pixels = NDArray[np.uint8]
 Values = NDArray[np.float32]
@@ -367,198 +364,9 @@ def bar_numbers(style: Style, scaled: Sequence[ScaledMap | None]) -> tuple[str, 
     return f"heat, share of {whose}", [f"{100 * share:.0f} %" for share in shares]
 
 
-# ------------------------------------------------------------------------------------------ the grid as PNG
-
-
-@dataclass(frozen=True)
-class _Ink:
-    """A size in pixels, a weight from 100 to 900, and an RGB colour to write in."""
-
-    size: int
-    weight: int
-    colour: tuple[int, int, int]
-
-    @property
-    def line(self) -> int:
-        return round(self.size * 1.45)
-
-
-_TITLE = _Ink(28, 700, (22, 27, 34))
-_HEAD = _Ink(17, 650, (22, 27, 34))
-_BODY = _Ink(16, 450, (36, 41, 47))
-_SMALL = _Ink(14, 400, (89, 96, 106))
-_WARN = _Ink(14, 600, (154, 52, 18))
-_MARGIN, _GAP = 36, 20
-_CAPTION = 8 + _HEAD.line + _BODY.line + 2 * _SMALL.line
-
-
-def grid_png(comparison: Comparison, style: Style | None = None, cell: int = 340) -> bytes:
-    """The whole comparison as one PNG: a row for each photo and question, a column for each model.
-
-    cell: width of a picture in pixels. The first column is the bare photo.
-    Raises: OptionError where the style is outside its choices, MapError where a map is not finite.
-    """
-    style = style or Style()
-    check_style(style)
-    scaled = scale_panels(comparison.panels, style.scale)
-    of = dict(zip(map(id, comparison.panels), scaled, strict=True))
-    rows = [(p, q) for p in range(len(comparison.photos)) for q in range(len(comparison.questions))]
-    width = 2 * _MARGIN + (len(comparison.models) + 1) * (cell + _GAP) - _GAP
-    strips = [_header(comparison, style, width)]
-    for photo, question in rows:
-        panels = [comparison.panel(photo, model, question) for model in range(len(comparison.models))]
-        row = [(panel, of[id(panel)]) for panel in panels]
-        strips.append(_row(comparison.photos[photo], comparison.questions[question], row, style, cell, width))
-    strips.append(_footer(style, scaled, width))
-    out = io.BytesIO()
-    Image.fromarray(np.vstack(strips)).save(out, "PNG", optimize=True)
-    return out.getvalue()
-
-
-def _header(comparison: Comparison, style: Style, width: int) -> Pixels:
-    parts = ((comparison.models, "model"), (comparison.photos, "photo"), (comparison.questions, "question"))
-    counts = " · ".join(f"{len(items)} {noun}{'s' * (len(items) != 1)}" for items, noun in parts)
-    words = [
-        f"{counts}. {SCALE_WORDS[style.scale]}",
-        "A frame marks the part of the photo that the model saw, where that is not all of it.",
-    ]
-    lines = [line for sentence in words for line in _wrap(sentence, width - 2 * _MARGIN, _SMALL, 3)]
-    strip = _paper(_MARGIN + _TITLE.line + len(lines) * _SMALL.line + _GAP, width)
-    methods = sorted({p.explanation.method for p in comparison.panels if p.explanation}) or ["Grad-CAM"]
-    title = f"What the models look at: {', '.join(methods)}"
-    _write(strip, [(_fit(title, width - 2 * _MARGIN, _TITLE), _TITLE)], _MARGIN, _MARGIN - 8)
-    _write(strip, [(line, _SMALL) for line in lines], _MARGIN, _MARGIN + _TITLE.line - 4)
-    return strip
-
-
-def _row(
-    photo: Photo,
-    question: Target,
-    row: Sequence[tuple[Panel, ScaledMap | None]],
-    style: Style,
-    cell: int,
-    width: int,
-) -> Pixels:
-    factor = min(cell / photo.size[1], 1.5 * cell / photo.size[0])
-    size = max(1, round(photo.size[0] * factor)), max(1, round(photo.size[1] * factor))
-    height = max([size[0], *(200 for panel, _ in row if panel.reason)])  # room for a failure's sentence
-    strip = _paper(_GAP + height + _CAPTION + _GAP, width)
-    about = [
-        (photo.name, _HEAD),
-        (question_words(question), _BODY),
-        (f"{photo.size[1]}×{photo.size[0]} px", _SMALL),
-    ]
-    _cell(strip, _MARGIN, cell, height, resize(photo.pixels, size), about)
-    for place, (panel, scaled) in enumerate(row, start=1):
-        if scaled is None:
-            picture = _failure(panel.reason or "", cell, height)
-        else:
-            picture = draw_panel(panel, style, scaled.full, size)
-        note = (
-            (scale_words(scaled), _WARN if scaled.note else _SMALL) if scaled else ("see the reason above", _WARN)
-        )
-        about = [(model_words(panel), _HEAD), (target_words(panel), _BODY), (layer_words(panel), _SMALL), note]
-        _cell(strip, _MARGIN + place * (cell + _GAP), cell, height, picture, [a for a in about if a[0]])
-    return strip
-
-
-def _cell(
-    strip: Pixels, x: int, cell: int, height: int, picture: Pixels, about: Sequence[tuple[str, _Ink]]
-) -> None:
-    """A picture with its caption under it; the captions of a row begin at one height."""
-    strip[_GAP : _GAP + picture.shape[0], x : x + picture.shape[1]] = picture
-    _write(strip, [(_fit(text, cell, ink), ink) for text, ink in about], x, _GAP + height + 8)
-
-
-def _failure(reason: str, cell: int, height: int) -> Pixels:
-    """A pale card that says why there is no map."""
-    card = np.full((height, cell, 3), (253, 244, 237), np.uint8)
-    cv2.rectangle(card, (0, 0), (cell - 1, height - 1), (214, 158, 120), 1)
-    room = max(1, (height - 2 * 14 - _WARN.line) // _SMALL.line)
-    lines = _wrap(reason, cell - 2 * 16, _SMALL, room)
-    _write(card, [("No map", _WARN), *((line, _SMALL) for line in lines)], 16, 14)
-    return card
-
-
-def _footer(style: Style, scaled: Sequence[ScaledMap | None], width: int) -> Pixels:
-    title, numbers = bar_numbers(style, scaled)
-    notes = [f"Colour map {style.colormap}, opacity {100 * style.opacity:.0f} %"]
-    if style.threshold:
-        notes.append(f"heat below {100 * style.threshold:.0f} % of full colour is left out")
-    strip = _paper(_GAP + 2 * _SMALL.line + 18 + _SMALL.line + _MARGIN, width)
-    _write(strip, [(title[0].upper() + title[1:], _Ink(14, 600, _BODY.colour))], _MARGIN, _GAP // 2)
-    length, top = min(420, width - 2 * _MARGIN), _GAP // 2 + _SMALL.line + 6
-    ramp = np.broadcast_to(np.linspace(0, 1, length, dtype=np.float32), (18, length))
-    bar = strip[top : top + 18, _MARGIN : _MARGIN + length]
-    bar[:] = blend(bar.copy(), colourise(ramp, style.colormap, style.threshold), 1.0)
-    cv2.rectangle(strip, (_MARGIN, top), (_MARGIN + length - 1, top + 17), (140, 149, 159), 1)
-    for place, number in enumerate(numbers):
-        wide = _width(number, _SMALL)
-        x = round(place / (len(numbers) - 1) * (length - 1))
-        strip[top + 18 : top + 22, _MARGIN + x] = _SMALL.colour
-        _write(strip, [(number, _SMALL)], _MARGIN + min(max(0, x - wide // 2), length - wide), top + 22)
-    _write(
-        strip,
-        [(_fit("; ".join(notes) + ".", width - 2 * _MARGIN, _SMALL), _SMALL)],
-        _MARGIN,
-        top + 26 + _SMALL.line,
-    )
-    return strip
-
-
-def _paper(height: int, width: int) -> Pixels:
-    return np.full((height, width, 3), 255, np.uint8)
-
-
-def _write(canvas: Pixels, lines: Sequence[tuple[str, _Ink]], x: int, top: int) -> None:
-    """Lines of text below each other; OpenCV's own face `sans` covers Latin, Greek, Cyrillic and Chinese."""
-    for text, ink in lines:
-        face = cv2.FontFace("sans")
-        cv2.putText(canvas, _plain(text), (x, top + round(ink.size * 1.05)), ink.colour, face, ink.size, ink.weight)
-        top += ink.line
-
-
-def _plain(text: str) -> str:
-    """One line of printable characters."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
-
-
-def _width(text: str, ink: _Ink) -> int:
-    x, _, width, _ = cv2.getTextSize((0, 0), _plain(text), (0, 0), cv2.FontFace("sans"), ink.size, ink.weight)
-    return x + width
-
-
-def _fit(text: str, width: int, ink: _Ink) -> str:
-    """`text`, or as much of its beginning and end as fits into `width` pixels."""
-    text = _plain(text)
-    short, keep = text, len(text)
-    while keep > 1 and _width(short, ink) > width:
-        keep = min(keep - 1, max(1, keep * width // _width(short, ink)))
-        short = shorten(text, keep)
-    return short
-
-
 def shorten(text: str, limit: int) -> str:
     """`text` in at most `limit` characters, an ellipsis in place of its middle."""
     if len(text) <= limit:
         return text
     tail = (limit - 1) // 2
     return f"{text[: limit - 1 - tail]}…{text[len(text) - tail :]}"
-
-
-def _wrap(text: str, width: int, ink: _Ink, most: int) -> list[str]:
-    """`text` in lines no wider than `width`; what does not fit into `most` lines ends in an ellipsis."""
-    lines: list[str] = [""]
-    for word in _plain(text).split():
-        longer = f"{lines[-1]} {word}".strip()
-        if _width(longer, ink) <= width:
-            lines[-1] = longer
-        else:
-            lines.append(_fit(word, width, ink))
-    lines = [line for line in lines if line]
-    if len(lines) > most:
-        last = f"{lines[most - 1]} …"
-        while _width(last, ink) > width and " " in last[:-2]:
-            last = f"{last[:-2].rsplit(' ', 1)[0]} …"
-        lines = [*lines[: most - 1], last]
-    return lines

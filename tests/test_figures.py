@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import re
-from html.parser import HTMLParser
 
 import fakes
 import numpy as np
@@ -19,7 +17,6 @@ from gradcam.errors import MapError, OptionError
 from gradcam.figures import (
     PLOTLY_CONFIG,
     comparison_figure,
-    comparison_html,
     difference_figure,
     plotly_scale,
     prediction_bars,
@@ -216,70 +213,3 @@ def test_a_difference_is_drawn_around_zero():
     (heat,) = heats(difference_figure(fakes.panel(photo, [[2, 0]]), other))
     assert (heat.zmin, heat.zmax) == (-1, 1)
     np.testing.assert_allclose(np.asarray(heat.z)[0], [np.nan, 0.75, -0.75, np.nan], atol=1e-6)
-
-
-# ----- one HTML file
-
-
-class Page(HTMLParser):
-    """Every tag of a page with its attributes, and all text outside scripts."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        if self.tags and self.tags[-1][0] != "script":
-            self.text += data
-
-
-def test_the_page_loads_nothing_from_anywhere():
-    page = Page(comparison_html(two_by_two()))
-    assert [tag for tag, attributes in page.tags if "src" in attributes or "href" in attributes] == []
-    (policy,) = [a["content"] for _, a in page.tags if a.get("http-equiv") == "Content-Security-Policy"]
-    assert policy is not None
-    assert "default-src 'none'" in policy
-    assert "http" not in policy
-
-
-def test_the_page_holds_every_photo_and_plotly_once():
-    text = comparison_html(two_by_two())
-    assert len(re.findall(r"data:image(?:/|\\u002f)jpeg;base64,", text)) == 4
-    assert len(re.findall(r"Plotly\.newPlot\(\s*.photo-", text)) == text.count('id="photo-') == 2
-    assert text.count("* plotly.js v") == 1
-
-
-def test_the_page_tells_models_predictions_layers_and_failures():
-    text = Page(comparison_html(two_by_two())).text
-    for fact in (
-        "wide.jpg", "60×40 pixels", "bundled/a", "timm/b (untrained)", "tabby", "70.0 %", "espresso", "features.29",
-        "the last layer with a grid", "2×3", "0.12 s", "expected weights, got no network", "no positive evidence",
-        "each map's own maximum",
-    ):  # fmt: skip
-        assert fact in text, fact
-
-
-def test_a_shared_scale_is_shared_by_all_photos_of_the_page():
-    photos = fakes.photo(name="a.jpg"), fakes.photo(name="b.jpg")
-    panels = tuple(fakes.panel(photo, HEAT * k) for photo, k in zip(photos, (1, 3), strict=True))
-    text = comparison_html(Comparison(photos, ("bundled/a",), (Top(),), panels), Style(scale="shared"))
-    assert re.findall(r'"zmax":([\d.]+)', text.split("</script>", 1)[1]) == ["24.0", "24.0"]
-
-
-def test_hostile_names_stay_text_on_the_page():
-    photo = fakes.photo(name=HOSTILE)
-    panels = (
-        fakes.panel(photo, HEAT, model=f"x/{HOSTILE.replace('/', '')}", label=HOSTILE, question=HOSTILE),
-        fakes.failure(photo, HOSTILE, model=HOSTILE, question=HOSTILE),
-    )
-    page = Page(comparison_html(fakes.comparison(*panels)))
-    assert not [a for tag, a in page.tags if tag == "img" or "onerror" in a]
-    assert HOSTILE in page.text
-    (figure,) = [a["aria-label"] for tag, a in page.tags if tag == "figure"]
-    assert figure is not None
-    assert HOSTILE in figure
