@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 import re
 import threading
 from collections.abc import Iterator
@@ -97,8 +98,8 @@ def _build(source: Source, spec: ModelSpec, file: Path | None) -> nn.Module:
         except ModelError:
             raise
         except Exception as error:
-            got = f"the weights in {file}" if file else "its initial state"
-            raise ModelError(f"expected {spec} to take {got}, got: {_mismatch(error)}") from error
+            wanted = f"the weights of {spec} in {file}" if file else f"{spec} to build"
+            raise ModelError(f"expected {wanted}, got {_mismatch(error)}") from error
 
 
 _building = threading.Lock()
@@ -113,7 +114,9 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 def _mismatch(error: Exception) -> str:
-    """What PyTorch says about tensors that do not fit, in a sentence."""
+    """What PyTorch says about a file that does not fit, in words."""
+    if isinstance(error.__cause__ or error, pickle.UnpicklingError):
+        return "a file that holds no tensors or could run code; save the model's state_dict(), or as safetensors"
     text = str(error)
     parts = [
         (f"{kind.lower()} tensors", re.findall(r'"([^"]+)"', names))
@@ -123,4 +126,4 @@ def _mismatch(error: Exception) -> str:
     said = [
         f"{len(names)} {what} ({', '.join(names[:3])}{', …' * (len(names) > 3)})" for what, names in parts if names
     ]
-    return "; ".join(said) or f"{type(error).__name__}: {text.partition(chr(10))[0]}"
+    return ", ".join(said) or f"what PyTorch cannot use ({type(error).__name__}: {text.partition(chr(10))[0]})"

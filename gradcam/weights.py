@@ -170,6 +170,6 @@ def _download(url: str) -> Path:
 
 
 def _in_words(error: Exception) -> str:
-    """The first line of an error, without the wrapping of urllib."""
+    """The first line of an error; urllib wraps the real one as its reason."""
     reason = getattr(error, "reason", None) or error
     return str(reason).strip().partition("\n")[0] or type(error).__name__

@@ -15,7 +15,9 @@ from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 
+import safetensors.torch
 import timm
+import torch
 import torchvision
 from timm.data.imagenet_info import infer_imagenet_subset
 from timm.models import PretrainedCfg, get_arch_pretrained_cfgs
@@ -34,13 +36,14 @@ class Source:
     """A family of models, and how to ask about one of them without building it.
 
     mark: what stands between a name and its weights in an id.
-    names: every architecture. weights: the names of one architecture's weights, the default first.
+    names: every architecture. weights: the names of one architecture's weights, the default first; None stands for
+        weights that need no name.
     build: the module in its initial state, or with the weights of a file. classes: how many, 0 without a head.
     """
 
     mark: str
     names: Callable[[], Sequence[str]]
-    weights: Callable[[str], Sequence[str]]
+    weights: Callable[[str], Sequence[str | None]]
     build: Callable[[ModelSpec, Path | None], nn.Module]
     preprocessing: Callable[[ModelSpec], Preprocessing]
     labels: Callable[[ModelSpec], Labels]
@@ -192,16 +195,24 @@ def _measured() -> dict[str, int]:
 
 # --------------------------------------------------------------------------------------------------------------
 
+_TIMM = Source(
+    mark=".",
+    names=_timm_names,
+    weights=_timm_weights,
+    build=_timm_build,
+    preprocessing=lambda spec: preprocessing_of_timm(_timm_configuration(spec).to_dict()),
+    labels=lambda spec: labels_of_timm(_timm_configuration(spec).to_dict()),
+    classes=_timm_classes,
+    parameters=_timm_parameters,
+    location=_timm_location,
+)
+
 SOURCES: dict[str, Source] = {
-    "bundled": Source(
-        mark=".",
+    "bundled": replace(
+        _TIMM,
         names=lambda: tuple(BUNDLED),
-        weights=lambda name: (),
+        weights=lambda name: (None,),
         build=_bundled_build,
-        preprocessing=lambda spec: preprocessing_of_timm(_timm_configuration(spec).to_dict()),
-        labels=lambda spec: labels_of_timm(_timm_configuration(spec).to_dict()),
-        classes=_timm_classes,
-        parameters=_timm_parameters,
         location=_bundled_location,
     ),
     "torchvision": Source(
@@ -215,17 +226,7 @@ SOURCES: dict[str, Source] = {
         parameters=lambda spec: _torchvision_entry(spec).meta["num_params"],
         location=_torchvision_location,
     ),
-    "timm": Source(
-        mark=".",
-        names=_timm_names,
-        weights=_timm_weights,
-        build=_timm_build,
-        preprocessing=lambda spec: preprocessing_of_timm(_timm_configuration(spec).to_dict()),
-        labels=lambda spec: labels_of_timm(_timm_configuration(spec).to_dict()),
-        classes=_timm_classes,
-        parameters=_timm_parameters,
-        location=_timm_location,
-    ),
+    "timm": _TIMM,
 }
 
 _ID = re.compile(r"(?P<source>[^/\s]+)/(?P<rest>\S+?)(?: \(untrained, seed (?P<seed>\d+)\))?")
@@ -246,10 +247,15 @@ def parse_model_id(text: str) -> ModelSpec:
             f"expected a model id such as 'torchvision/vgg16', got {text!r}; try {nearest(text, same or ids)}"
         )
     source, seed = match["source"], match["seed"]
-    if source not in SOURCES:
-        raise ModelError(f"expected a model source, got {source!r} in {text!r}; try {nearest(source, SOURCES)}")
-    name, _, weights = match["rest"].partition(SOURCES[source].mark)
+    name, _, weights = match["rest"].partition(source_of(source).mark)
     return checked(ModelSpec(source, name, "random" if seed else weights or None, int(seed or 0)))
+
+
+def source_of(name: str) -> Source:
+    """A row of `SOURCES`. Raises: ModelError naming the nearest source."""
+    if name not in SOURCES:
+        raise ModelError(f"expected a model source, got {name!r}; try {nearest(name, SOURCES)}")
+    return SOURCES[name]
 
 
 def checked(spec: ModelSpec) -> ModelSpec:
@@ -257,14 +263,15 @@ def checked(spec: ModelSpec) -> ModelSpec:
 
     Raises: ModelError.
     """
-    source = SOURCES[spec.source]
+    source = source_of(spec.source)
     if spec.name not in source.names():
         raise ModelError(
             f"expected a model of {spec.source}, got {spec.name!r}; try {nearest(spec.name, source.names())}"
         )
     known = source.weights(spec.name)
     if spec.weights not in (None, "random", *known):
-        offered = f"try {nearest(spec.weights, known)}" if known else "leave them out"
+        named = [name for name in known if name]
+        offered = f"try {nearest(spec.weights, named)}" if named else "leave them out"
         raise ModelError(f"expected weights of {spec.source}/{spec.name}, got {spec.weights!r}; {offered}")
     if source.classes(spec) == 0:
         others = [replace(spec, weights=weights) for weights in known]
@@ -280,12 +287,19 @@ def checked(spec: ModelSpec) -> ModelSpec:
 def with_weights_named(spec: ModelSpec) -> ModelSpec:
     """The same spec with its default weights spelled out: it means the same after a default has changed."""
     known = SOURCES[spec.source].weights(spec.name)
-    return spec if spec.weights or not known else ModelSpec(spec.source, spec.name, known[0])
+    return spec if spec.weights or not known else replace(spec, weights=known[0])
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
-    """The tensors of a weight file by name; no code in the file is ever run."""
-    return timm.models.load_state_dict(str(file), device="cpu", weights_only=True)
+    """The tensors of a weight file by name; no code in the file is ever run.
+
+    Keeps what PyTorch notes about versions beside the tensors, for MNASNet refuses a state without it. Also reads a
+    training checkpoint that holds the state under `model` or `state_dict`.
+    """
+    if file.suffix == ".safetensors":
+        return safetensors.torch.load_file(file)
+    state = torch.load(file, map_location="cpu", weights_only=True)
+    return next((state[key] for key in ("model", "state_dict") if key in state), state)
 
 
 @dataclass(frozen=True)
@@ -293,7 +307,7 @@ class CatalogueEntry:
     """One model that can be loaded, as a page lists it.
 
     input_size: height and width in pixels. parameters: None where nobody measured them.
-    weights: `bundled`, `cached`, `download 528 MB` or `download`.
+    weights: `bundled`, `cached`, `download 553 MB` or `download`.
     """
 
     id: str
@@ -332,7 +346,7 @@ def _distance(words: list[str], entry: CatalogueEntry) -> tuple[bool, bool, int]
 def _specs() -> Iterator[ModelSpec]:
     for source, row in SOURCES.items():
         for name in row.names():
-            for weights in row.weights(name) or ((None,) if source == "bundled" else ()):
+            for weights in row.weights(name):
                 spec = ModelSpec(source, name, weights)
                 if row.classes(spec):
                     yield spec
