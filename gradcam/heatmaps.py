@@ -13,8 +13,12 @@ from torch import Tensor, nn
 
 from gradcam.capture import Recording, record
 from gradcam.errors import ClassError, LayerError, MapError
-from gradcam.layers import find_layer
+from gradcam.layers import find_layer, to_grid
 from gradcam.types import TargetLayer
+
+CHUNK_BYTES = 8 << 20
+"""Gradients of as many targets at once as fit here: enough to read a large head once for all of them, and little
+beside what the forward itself needs."""
 
 
 def heatmaps(
@@ -52,21 +56,15 @@ def gradcam(recording: Recording, cotangents: Tensor, layer: TargetLayer) -> Ten
     """
     precision = torch.promote_types(recording.activation.dtype, torch.float32)
     activation = to_grid(recording.activation.detach(), layer).to(precision)
-    gradients = to_grid(_gradients(recording, cotangents).flatten(0, 1), layer).to(precision)
-    alpha = gradients.mean(dim=(2, 3)).unflatten(0, cotangents.shape[:2])
+    at_once = max(1, CHUNK_BYTES // recording.activation.nbytes)
+    alpha = torch.cat([_weights(recording, chunk, layer, precision) for chunk in cotangents.split(at_once)])
     return torch.einsum("kbc,bchw->bkhw", alpha, activation).relu()
 
 
-def to_grid(tensor: Tensor, layer: TargetLayer) -> Tensor:
-    """A layer's output, or its gradient, as `[N, channels, h, w]`.
-
-    Tokens lie row by row after the prefix; their aspect is that of `layer.grid`.
-    """
-    if layer.layout == "NHWC":
-        return tensor.permute(0, 3, 1, 2)
-    if layer.layout == "tokens":
-        return tensor[:, layer.prefix :].transpose(1, 2).unflatten(2, layer.grid)
-    return tensor
+def _weights(recording: Recording, cotangents: Tensor, layer: TargetLayer, precision: torch.dtype) -> Tensor:
+    """Equation 1: α `[K, B, channels]`, the mean gradient over the places of the grid."""
+    gradients = to_grid(_gradients(recording, cotangents).flatten(0, 1), layer)
+    return gradients.mean(dim=(2, 3), dtype=precision).unflatten(0, cotangents.shape[:2])
 
 
 def one_hot(classes: Tensor, logits: Tensor) -> Tensor:
@@ -93,6 +91,8 @@ def _gradients(recording: Recording, cotangents: Tensor) -> Tensor:
     if len(cotangents) > 1:
         try:
             return backward(cotangents, batched=True)
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError:
             pass  # an operation without a batching rule: below, one target after the other
     return torch.stack([backward(cotangent, batched=False) for cotangent in cotangents])

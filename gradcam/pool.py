@@ -79,10 +79,11 @@ class ModelPool:
     def _fill(self, model_id: str, place: _Place) -> None:
         try:
             place.loading.set_result(self._load(model_id))
-        except BaseException as error:  # told to everyone who waits, and raised by the `result()` that follows
+        except BaseException as error:
             with self._guard:
                 del self._places[model_id]
-            place.loading.set_exception(error)
+            place.loading.set_exception(error)  # for everyone who waits
+            raise
 
     def _shrink(self) -> None:
         """Let idle models go, oldest first, until the rest fits the budget."""
