@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 import streamlit as st
@@ -19,4 +20,6 @@ PAGES = (
 )
 
 st.set_page_config(page_title="Grad-CAM", page_icon=ICON.as_posix(), layout="wide", initial_sidebar_state=330)
+with st.spinner("Starting: the first visit loads PyTorch"):
+    import_module("gradcam")
 st.navigation(list(PAGES), position="top").run()

@@ -19,10 +19,13 @@ from gradcam.figures import PLOTLY_CONFIG, Theme, comparison_figure, prediction_
 from gradcam.render import SCALE_WORDS, model_words, target_words
 
 FIGURE_WIDTH = 1200  # that `comparison_figure` reckons with
+LEFT, RIGHT, BELOW = 8, 112, 76  # margins of a row's figure: the colour bar stands to the right, the slider below
 
-_CSS = """<style>
-@media (min-width: 641px) { [class*="st-key-facts-"] { padding: 0 92px 0 8px; } }
-</style>"""  # the figure's own margins, so that facts stand under their panels
+# Facts have the figure's own margins, so that they stand under their panels.
+_CSS = f"""<style>
+[class*="st-key-facts-"] .stAlert p {{ font-size: 0.875rem; }}
+@media (min-width: 641px) {{ [class*="st-key-facts-"] {{ padding: 0 {RIGHT}px 0 {LEFT}px; }} }}
+</style>"""
 
 
 def show_comparison(comparison: Comparison, style: Style) -> None:
@@ -58,8 +61,11 @@ def _show_row(alone: Comparison, style: Style, key: str) -> None:
     """One photo's panels side by side, no taller than the page's width needs."""
     figure = comparison_figure(alone, style, theme=_theme())
     drawn = figure.to_dict()["layout"]
-    margins = drawn["margin"]["t"] + drawn["margin"]["b"]
-    figure.update_layout(height=round(margins + (drawn["height"] - margins) * PAGE_WIDTH / FIGURE_WIDTH))
+    panels = drawn["height"] - drawn["margin"]["t"] - drawn["margin"]["b"]
+    figure.update_layout(
+        height=round(drawn["margin"]["t"] + panels * PAGE_WIDTH / FIGURE_WIDTH + BELOW),
+        margin={"l": LEFT, "r": RIGHT, "b": BELOW, "autoexpand": False},
+    )
     _show(figure, key, _alt(alone))
 
 

@@ -1,0 +1,304 @@
+"""The dashboard's pages without a browser: defaults, each control, each error."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+
+import pytest
+import streamlit as st
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from dashboard import cache
+from dashboard.components.messages import plain
+from dashboard.components.models import DEFAULT as THREE_MODELS
+from dashboard.components.photos import MOST as MOST_PHOTOS
+
+LITE0, LITE1, LITE2 = THREE_MODELS
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _clean_caches() -> Iterator[None]:
+    st.cache_data.clear()
+    yield
+    st.cache_data.clear()
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def page() -> AppTest:
+    """The first page, as it is before its first run."""
+    return AppTest.from_file("../dashboard/Home.py", default_timeout=120)
+
+
+def one_model(page: AppTest) -> AppTest:
+    """The page with one model only, which is quicker."""
+    page.session_state["models"] = [LITE0]
+    return page
+
+
+def heatmaps(page: AppTest) -> list[dict]:
+    """The heat traces of every figure on the page."""
+    return [trace for figure in figures(page) for trace in figure["data"] if trace["type"] == "heatmap"]
+
+
+def figures(page: AppTest) -> list[dict]:
+    return [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
+
+
+def words(page: AppTest) -> str:
+    return "\n".join(element.value for kind in ("markdown", "caption", "error") for element in page.get(kind))
+
+
+def png(width: int = 64, height: int = 48, colour: str = "teal") -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (width, height), colour).save(out, "PNG")
+    return out.getvalue()
+
+
+def upload(page: AppTest, name: str, data: bytes, turn: int = 0) -> AppTest:
+    return page.file_uploader(key=f"_uploader-{turn}").upload(name, data, "image/png").run()
+
+
+def test_first_sight_shows_three_real_heatmaps_with_predictions_layer_grid_reason_and_time(page: AppTest) -> None:
+    page.run()
+    assert not page.exception
+    assert not page.error
+    assert [heat["name"].split(":")[0] for heat in heatmaps(page)] == list(THREE_MODELS)
+    assert len([figure for figure in figures(page) if figure["data"][0]["type"] == "bar"]) == 3
+    said = words(page)
+    assert said.count("7×7 grid") == 1
+    assert said.count("Why this layer: ") == 3
+    assert said.count(" s") >= 3
+
+
+def test_three_photos_can_be_compared_at_once_and_all_is_in_the_link(page: AppTest) -> None:
+    one_model(page).run()
+    page.multiselect(key="photos").set_value(["chelsea", "coffee"]).run()
+    page.multiselect(key="classes").set_value(["espresso", "tabby"]).run()
+    assert len(heatmaps(page)) == 4
+    assert page.query_params["photos"] == ["chelsea", "coffee"]
+    assert page.query_params["models"] in (LITE0, [LITE0])
+    assert page.query_params["classes"] == ["espresso", "tabby"]
+
+
+def test_a_link_reopens_the_same_view(page: AppTest) -> None:
+    page.query_params["photos"] = ["coffee"]
+    page.query_params["models"] = [LITE1]
+    page.query_params["classes"] = ["espresso"]
+    page.query_params["fit"] = "squash"
+    page.query_params["colormap"] = "cividis"
+    page.query_params["opacity"] = "30"
+    page.query_params["scale"] = "shared"
+    page.run()
+    assert not page.error
+    (heat,) = heatmaps(page)
+    assert heat["name"] == f"{LITE1}: espresso"
+    assert heat["opacity"] == 0.3
+    assert page.segmented_control(key="fit").value == "squash"
+    assert page.selectbox(key="colormap").value == "cividis"
+    assert page.segmented_control(key="scale").value == "shared"
+
+
+def test_a_change_of_look_runs_no_model_and_a_new_model_only_itself(
+    page: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    st.cache_data.clear()
+    one_model(page).run()
+    asked: list[str] = []
+    compare = cache.compare
+
+    def counted(models, *args, **options):
+        asked.extend(models)
+        return compare(models, *args, **options)
+
+    monkeypatch.setattr(cache, "compare", counted)
+    page.selectbox(key="colormap").set_value("turbo").run()
+    page.slider(key="opacity").set_value(80).run()
+    page.segmented_control(key="scale").set_value("shared").run()
+    assert asked == []
+    assert heatmaps(page)[0]["opacity"] == 0.8
+    page.multiselect(key="models").set_value([LITE0, LITE2]).run()
+    page.multiselect(key="photos").set_value(["coffee"]).run()
+    assert asked.count(LITE0) == 1
+    assert len(heatmaps(page)) == 2
+
+
+def test_the_fit_changes_where_the_heat_lies(page: AppTest) -> None:
+    one_model(page).run()
+    step = {}
+    for fit in ("crop", "squash", "pad"):
+        page.segmented_control(key="fit").set_value(fit).run()
+        (heat,) = heatmaps(page)
+        step[fit] = heat["dx"], heat["dy"]
+    width, height = 451, 300
+    assert step["squash"] == pytest.approx((width / 7, height / 7), rel=1e-3)
+    assert step["pad"] == pytest.approx((width / 7, width / 7), rel=1e-3)
+    assert step["crop"][0] == pytest.approx(step["crop"][1], rel=1e-3)
+    assert step["crop"][0] < height / 7
+
+
+def test_classes_are_offered_by_name_and_taken_by_index_or_contrast(page: AppTest) -> None:
+    one_model(page).run()
+    offered = page.multiselect(key="classes").options
+    assert offered[:3] == ["top prediction", "prediction 2", "prediction 3"]
+    assert len(offered) == 3 + 1000
+    assert "tabby" in offered
+    page.multiselect(key="classes").set_value(["281", "tabby rather than tiger cat"]).run()
+    assert [heat["name"] for heat in heatmaps(page)] == [
+        f"{LITE0}: tabby",
+        f"{LITE0}: tabby rather than tiger cat",
+    ]
+
+
+def test_no_class_means_the_top_prediction(page: AppTest) -> None:
+    one_model(page).run()
+    page.multiselect(key="classes").set_value([]).run()
+    assert [heat["name"] for heat in heatmaps(page)] == [f"{LITE0}: tiger cat"]
+
+
+def test_a_class_that_no_model_has_is_a_sentence(page: AppTest) -> None:
+    one_model(page)
+    page.query_params["classes"] = ["tabyb", "espresso"]
+    page.run()
+    assert not page.exception
+    (error,) = page.error
+    assert "tabyb" in error.value
+    assert "tabby" in error.value
+    assert [heat["name"] for heat in heatmaps(page)] == [f"{LITE0}: espresso"]
+
+
+def test_models_are_offered_with_where_their_weights_come_from(page: AppTest) -> None:
+    one_model(page).run()
+    offered = page.multiselect(key="models").options
+    assert offered[:3] == list(THREE_MODELS)
+    assert len(offered) > 1000
+    assert any(option.startswith("torchvision/vgg16@IMAGENET1K_V1 · ") for option in offered)
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [("bundled/tf_efficientnet_lite9", "tf_efficientnet_lite0"), ("nonsense", "expected a model id")],
+)
+def test_a_model_that_fails_says_why_and_the_others_go_on(page: AppTest, model: str, sentence: str) -> None:
+    page.session_state["models"] = [model, LITE0]
+    page.run()
+    assert not page.exception
+    (error,) = page.error
+    assert sentence.lower() in error.value.replace("\\", "").lower()
+    assert [heat["name"] for heat in heatmaps(page)] == [f"{LITE0}: tiger cat"]
+
+
+def test_a_failed_model_is_not_asked_again_at_once_but_later(
+    page: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def load(model: str):
+        tried.append(model)
+        raise cache.GradcamError(f"expected a network for {model}; plug it in")
+
+    monkeypatch.setattr(cache, "load_classifier", load)
+    page.session_state["models"] = ["timm/resnet18.a1_in1k"]
+    page.run()
+    page.selectbox(key="colormap").set_value("turbo").run()
+    assert len(tried) == 1
+    assert "plug it in" in page.error[0].value
+    monkeypatch.setattr(cache, "SECONDS_BEFORE_RETRY", 0.0)
+    page.run()
+    assert len(tried) == 2
+
+
+def test_an_uploaded_photo_replaces_the_untouched_sample_and_joins_chosen_ones(page: AppTest) -> None:
+    one_model(page).run()
+    upload(page, "one.png", png(colour="navy"))
+    assert page.main.subheader[0].value == plain("one.png")
+    upload(page, "two.png", png(colour="olive"), turn=1)
+    assert [state_name.partition("~")[0] for state_name in page.session_state["photos"]] == ["one.png", "two.png"]
+    assert len(heatmaps(page)) == 2
+    assert not page.error
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "sentence"),
+    [
+        ("notes.png", b"not a picture at all", "expected a picture"),
+        pytest.param("half.png", png()[:60], "truncated or damaged", id="half"),
+        ("none.png", b"", "empty"),
+        pytest.param("large.png", b"\x89PNG" + bytes(50_000_001), "at most 50 MB", id="large"),
+        pytest.param("many.png", png(10_000, 5_001), "at most 50 megapixels", id="many"),
+    ],
+)
+def test_a_file_that_is_no_photo_is_refused_in_a_sentence(
+    page: AppTest, name: str, data: bytes, sentence: str
+) -> None:
+    one_model(page).run()
+    upload(page, name, data)
+    assert not page.exception
+    (error,) = page.error
+    assert sentence in error.value.replace("\\", "").replace("Expected", "expected")
+    assert page.session_state["photos"] == ["chelsea"]
+    assert len(heatmaps(page)) == 1
+
+
+def test_more_photos_than_fit_are_refused_in_a_sentence(page: AppTest) -> None:
+    page.session_state["models"] = ["nonsense"]
+    page.session_state["photos"] = ["coffee", "cat and coffee", "coffee and cat", "chelsea"]
+    page.run()
+    for turn in range(MOST_PHOTOS - 3):
+        upload(page, f"{turn}.png", png(colour=f"rgb({turn},9,9)"), turn)
+    assert len(page.session_state["photos"]) == MOST_PHOTOS
+    assert any("take one out" in error.value for error in page.error)
+
+
+def test_a_link_with_somebody_elses_photo_asks_for_the_file(page: AppTest) -> None:
+    page.query_params["photos"] = ["dog.jpg~0123456789abcdef", "coffee"]
+    one_model(page).run()
+    (error,) = page.error
+    assert "upload that file again" in error.value
+    assert [heat["name"] for heat in heatmaps(page)] == [f"{LITE0}: espresso"]
+
+
+def test_a_link_with_an_unknown_sample_is_a_sentence(page: AppTest) -> None:
+    page.query_params["photos"] = ["chelsae"]
+    one_model(page).run()
+    assert not page.exception
+    assert "chelsea" in page.error[0].value
+    assert page.info
+
+
+def test_nothing_chosen_teaches_what_to_do(page: AppTest) -> None:
+    page.session_state["models"] = []
+    page.run()
+    assert not page.exception
+    assert "Choose a photo and a model" in page.info[0].value
+
+
+def test_a_file_name_is_never_markup(page: AppTest) -> None:
+    one_model(page).run()
+    upload(page, "![x](http:evil) $a$ **b**.png", png())
+    heading = page.main.subheader[0].value
+    assert heading == r"\!\[x\]\(http\:evil\) \$a\$ \*\*b\*\*.png"
+
+
+def test_two_visitors_never_see_each_others_photos() -> None:
+    first, second = (AppTest.from_file("../dashboard/Home.py", default_timeout=120) for _ in range(2))
+    for visitor in (first, second):
+        one_model(visitor).run()
+    upload(first, "mine.png", png(colour="maroon"))
+    upload(second, "yours.png", png(colour="maroon"))
+    assert "mine.png" not in str(second.session_state["photos"]) + words(second)
+    assert "yours.png" in str(second.session_state["photos"])
+    assert not any("mine.png" in option for option in second.multiselect(key="photos").options)
+    alts = [chart.proto.alt for chart in second.get("plotly_chart")]
+    assert not any("mine.png" in alt for alt in alts)
+    assert any("yours.png" in alt for alt in alts)
+
+
+def test_every_chart_has_words_for_those_who_do_not_see_it(page: AppTest) -> None:
+    one_model(page).run()
+    alts = [chart.proto.alt for chart in page.get("plotly_chart")]
+    assert len(alts) == 2
+    assert all(LITE0 in alt and "tiger cat" in alt for alt in alts)
