@@ -1,0 +1,274 @@
+"""From a comparison to a report: every number and sentence is worked out here, once."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib import metadata
+from itertools import combinations, product
+
+import numpy as np
+import torch
+
+from gradcam import measures, render
+from gradcam.errors import OptionError, nearest
+from gradcam.report.model import (
+    CARRIED,
+    Agreement,
+    Answer,
+    Carried,
+    Environment,
+    Finding,
+    MapNumbers,
+    ModelEntry,
+    Note,
+    PhotoEntry,
+    Pixels,
+    Prediction,
+    Report,
+    Verdict,
+    number,
+    revised,
+)
+from gradcam.report.words import limits, method, warnings_of
+from gradcam.types import Comparison, Explanation, Fit, Panel, Photo, ScoredTarget, Style, TargetLayer
+from gradcam.zoo import SOURCES, parse_model_id
+
+TOP = 5
+SMALL_SIDE = 512
+"""The longest side of a photo that travels `small`, in pixels."""
+
+
+def build_report(
+    comparison: Comparison,
+    *,
+    style: Style | None = None,
+    verdict: Verdict | None = None,
+    notes: Sequence[Note] | None = None,
+    title: str = "What the models look at",
+    layer: str | int | TargetLayer = "auto",
+    fit: Fit = "crop",
+    carried: Carried = "full",
+    now: datetime | None = None,
+) -> Report:
+    """Everything a review of `comparison` says, ready to be written in any format.
+
+    The content depends on the arguments and the machine only, so the same comparison gives the same report
+    wherever it is made.
+
+    notes: one a photo, in order. layer, fit: what the comparison was asked with.
+    carried: whether the photos' pixels travel along in full, with their longest side at most `SMALL_SIDE`, or not.
+    now: the report's time, in UTC to the second; the present if None.
+    Raises: OptionError or ReportError for a choice that there is not, MapError where a map is not finite.
+    """
+    style = style or Style()
+    render.check_style(style)
+    if carried not in CARRIED:
+        raise OptionError(f"expected how photos travel, got {carried!r}; use {nearest(carried, CARRIED)}")
+    explained = _explanations(comparison)
+    answers = {place: _answer(*place, explanation) for place, explanation in explained.items()}
+    models = tuple(_model(comparison, place, explained) for place in range(len(comparison.models)))
+    pixels = tuple(_carried_pixels(photo, carried) for photo in comparison.photos)
+    fits: set[Fit] = {explanation.view.fit for explanation in explained.values()}
+    layers = [answer.layer for answer in answers.values()]
+    named = layer.name if isinstance(layer, TargetLayer) else str(layer)
+    found = fits.pop() if len(fits) == 1 else fit
+    report = Report(
+        format="gradcam-report-1",
+        title=_unpaired(title),
+        created=(now or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        verdict=Verdict(),
+        photos=tuple(_photo(photo, kept) for photo, kept in zip(comparison.photos, pixels, strict=True)),
+        models=models,
+        questions=tuple(_unpaired(str(question)) for question in comparison.questions),
+        style=style,
+        fit=found,
+        layer=named,
+        carried=carried,
+        answers=tuple(answers.values()),
+        findings=_findings(comparison, style, answers, models),
+        agreements=_agreements(comparison),
+        method=method([model.method for model in models if model.method], style, found, named),
+        limits=limits(layers, style, found),
+        environment=environment(),
+        pixels=pixels,
+    )
+    return revised(report, verdict, notes)
+
+
+def environment() -> Environment:
+    """This machine and the packages installed on it."""
+    version = metadata.version
+    return Environment(
+        gradcam=version("gradcam"),
+        python=platform.python_version(),
+        torch=version("torch"),
+        torchvision=version("torchvision"),
+        timm=version("timm"),
+        numpy=np.__version__,
+        opencv=version("opencv-python-headless"),
+        pillow=version("pillow"),
+        cuda=f"{torch.version.cuda}, {torch.cuda.get_device_name()}" if torch.cuda.is_available() else "",
+        os=f"{platform.system()} {platform.release()} {platform.machine()}",
+        threads=torch.get_num_threads(),
+    )
+
+
+def pixels_sha256(pixels: Pixels) -> str:
+    """Hexadecimal SHA-256 of an image's shape and values, whatever file it came from."""
+    return hashlib.sha256(f"{pixels.shape}".encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
+
+
+def _explanations(comparison: Comparison) -> dict[tuple[int, int], Explanation]:
+    """What each model said of each photo, by their places; a model that failed on a photo has none."""
+    found: dict[tuple[int, int], Explanation] = {}
+    for photo in range(len(comparison.photos)):
+        for model in range(len(comparison.models)):
+            for question in range(len(comparison.questions)):
+                explanation = comparison.panel(photo, model, question).explanation
+                if explanation is not None:
+                    found.setdefault((photo, model), explanation)
+    return found
+
+
+def _photo(photo: Photo, kept: Pixels | None) -> PhotoEntry:
+    return PhotoEntry(
+        name=_unpaired(photo.name),
+        sha256=photo.sha256,
+        size=photo.size,
+        pixels_sha256=pixels_sha256(photo.pixels),
+        carried_sha256=None if kept is None else pixels_sha256(kept),
+    )
+
+
+def _carried_pixels(photo: Photo, carried: Carried) -> Pixels | None:
+    if carried == "none":
+        return None
+    if carried == "full":
+        return photo.pixels
+    return render.resize(photo.pixels, render.fitted(photo.size, SMALL_SIDE, SMALL_SIDE))
+
+
+def _model(comparison: Comparison, place: int, explained: dict[tuple[int, int], Explanation]) -> ModelEntry:
+    asked = comparison.models[place]
+    one = next((explanation for (_, model), explanation in explained.items() if model == place), None)
+    if one is None:
+        return ModelEntry(_unpaired(asked), False, None, "", None, None, "", "", "")
+    return ModelEntry(
+        id=_unpaired(str(one.model)),
+        untrained=one.model.untrained,
+        weights_sha256=one.weights_sha256 or None,
+        origin=_origin(one),
+        classes=len(one.labels),
+        preprocessing=one.preprocessing,
+        method=one.method,
+        device=one.device,
+        dtype=one.dtype,
+    )
+
+
+def _origin(explanation: Explanation) -> str:
+    """Where the weights come from, in words."""
+    spec = explanation.model
+    if spec.untrained:
+        return f"random, seed {spec.seed}"
+    if spec.source not in SOURCES or str(parse_model_id(str(spec))) != str(spec):
+        return f"file {spec.weights}" if spec.weights else "made by hand"
+    location = SOURCES[spec.source].location(spec)
+    return f"installed package, {location.bundled.name}" if location.bundled else location.remote or ""
+
+
+def _answer(photo: int, model: int, explanation: Explanation) -> Answer:
+    order = np.argsort(-explanation.logits, kind="stable")[:TOP]
+    predictions = tuple(
+        Prediction(
+            _unpaired(explanation.labels[i]),
+            number(float(explanation.probabilities[i])),
+            number(float(explanation.logits[i])),
+        )
+        for i in order
+    )
+    return Answer(photo, model, explanation.view, explanation.layer, predictions)
+
+
+def _findings(
+    comparison: Comparison, style: Style, answers: dict[tuple[int, int], Answer], models: Sequence[ModelEntry]
+) -> tuple[Finding, ...]:
+    fulls = render.full_scales(comparison.panels, style.scale)
+    findings: list[Finding] = []
+    for place, (panel, full) in enumerate(zip(comparison.panels, fulls, strict=True)):
+        rest, question = divmod(place, len(comparison.questions))
+        photo, model = divmod(rest, len(comparison.models))
+        if panel.target is None or panel.map is None or panel.explanation is None or full is None:
+            reason = _unpaired(panel.reason or "no reason was given")
+            findings.append(Finding(photo, model, question, reason=reason))
+            continue
+        finding = Finding(
+            photo,
+            model,
+            question,
+            target=_target(panel.target),
+            map=tuple(tuple(number(value) for value in row) for row in panel.map),
+            numbers=_numbers(panel, full),
+        )
+        warnings = warnings_of(finding, answers[photo, model], models[model])
+        findings.append(replace(finding, warnings=warnings))
+    return tuple(findings)
+
+
+def _target(target: ScoredTarget) -> ScoredTarget:
+    """The same target in numbers and text that JSON keeps exactly."""
+    return ScoredTarget(
+        index=target.index,
+        label=_unpaired(target.label),
+        score=number(target.score),
+        probability=number(target.probability),
+        rank=target.rank,
+        against=target.against,
+        against_label=None if target.against_label is None else _unpaired(target.against_label),
+    )
+
+
+def _numbers(panel: Panel, full: float) -> MapNumbers:
+    assert panel.map is not None
+    assert panel.explanation is not None
+    raw, peak = panel.map, float(panel.map.max())
+    row, column = (int(place) for place in np.unravel_index(raw.argmax(), raw.shape))
+    left, top, right, bottom = panel.explanation.view.box
+    x = left + (column + 0.5) / raw.shape[1] * (right - left)
+    y = top + (row + 0.5) / raw.shape[0] * (bottom - top)
+    return MapNumbers(
+        peak=number(peak),
+        mean=number(float(raw.mean(dtype=np.float64))),
+        positive=number(float((raw > 0).mean())),
+        full=number(full),
+        hottest=(number(x), number(y)) if peak >= render.FLOOR else None,
+    )
+
+
+def _agreements(comparison: Comparison) -> tuple[Agreement, ...]:
+    """Every pair of models on every photo and question where both have a map."""
+    agreements: list[Agreement] = []
+    for photo, question in product(range(len(comparison.photos)), range(len(comparison.questions))):
+        panels = [comparison.panel(photo, model, question) for model in range(len(comparison.models))]
+        correlations = measures.agreement(panels, measures.rank_correlation)
+        overlaps = measures.agreement(panels, measures.iou_of_hottest)
+        for a, b in combinations(range(len(panels)), 2):
+            targets = panels[a].target, panels[b].target
+            if targets[0] is not None and targets[1] is not None:
+                same = str(targets[0]) == str(targets[1])
+                pair = _finite(correlations[a, b]), _finite(overlaps[a, b])
+                agreements.append(Agreement(photo, question, (a, b), same, *pair))
+    return tuple(agreements)
+
+
+def _finite(value: float) -> float | None:
+    return number(value) if np.isfinite(value) else None
+
+
+def _unpaired(text: str) -> str:
+    """Text that can be written as UTF-8: undecodable bytes of a file name become `⟨U+DC80⟩`."""
+    return "".join(f"⟨U+{ord(c):04X}⟩" if 0xD800 <= ord(c) <= 0xDFFF else c for c in text)

@@ -1,0 +1,314 @@
+"""The ZIP: everything about a review in one file, written and read without touching anything else."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import stat
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from gradcam.errors import PhotoError, ReportError
+from gradcam.photo import MAX_PIXELS, open_photo
+from gradcam.report.build import pixels_sha256
+from gradcam.report.codec import decode, encode, published_schema
+from gradcam.report.html import html
+from gradcam.report.model import Finding, PhotoEntry, Pixels, Report
+from gradcam.report.pdf import pdf
+from gradcam.report.pictures import Pictures, png
+from gradcam.report.reproduce import command, python_lines
+from gradcam.report.table import metrics_csv
+from gradcam.report.text import paragraphs
+from gradcam.report.words import conclusion, extent
+
+SIDE = 1024
+"""The longest side of the heatmaps and overlays in a ZIP, in pixels; the photos keep their own."""
+
+MAX_BYTES = 1_000_000_000
+MAX_ENTRIES = 10_000
+MAX_RATIO = 100
+MANIFEST = "MANIFEST.sha256"
+
+_LAYOUT = re.compile(
+    r"report\.(html|pdf|json)|schema\.json|metrics\.csv|README\.txt|MANIFEST\.sha256"
+    r"|images/photo-\d+\.png|images/p\d+-m\d+(-input|-q\d+-(heatmap|overlay))\.png|maps/p\d+-m\d+-q\d+\.npy"
+)
+
+_README = """{title}
+{extent}
+Verdict: {conclusion}
+Made {created} with gradcam {version}.
+
+report.html      the review as a page; opens offline in any browser
+report.pdf       the same for paper
+report.json      the same for programs: canonical, every other file is made from it
+schema.json      the JSON Schema (2020-12) of report.json
+metrics.csv      a row a photo × model × class
+images/          photo-P.png: the photos' pixels; pP-mM-input.png: what the models were given;
+                 pP-mM-qQ-heatmap.png and -overlay.png: photo P, model M, question Q
+maps/            pP-mM-qQ.npy: the raw heatmaps, float32, on the layer's own grid (numpy.load)
+MANIFEST.sha256  check with: sha256sum -c MANIFEST.sha256
+
+Photos
+{photos}
+
+Models
+{models}
+
+Questions
+{questions}
+
+To check the maps with the models at hand:
+python -m gradcam replay review.zip
+
+To make this report again, in a folder that holds the photos:
+{command}
+
+Or in Python:
+{python}
+"""
+
+
+# ------------------------------------------------------------------------------------------- writing
+
+
+def bundle(report: Report) -> bytes:
+    """The report as a ZIP whose order, times and attributes are fixed: the same report gives the same bytes."""
+    files = dict(_members(report))
+    files[MANIFEST] = _manifest(files)
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(_entry(name, report.created), data)
+    return out.getvalue()
+
+
+def _members(report: Report) -> Iterator[tuple[str, bytes]]:
+    yield "report.html", html(report)
+    yield "report.pdf", pdf(report)
+    yield "report.json", encode(report)
+    yield "schema.json", published_schema()
+    yield "metrics.csv", metrics_csv(report)
+    for place, pixels in enumerate(report.pixels):
+        if pixels is not None:
+            yield photo_file(place), png(pixels)
+    pictures = Pictures(report, SIDE)
+    maps = [finding for finding in report.findings if finding.map is not None]
+    given = {(finding.photo, finding.model): pictures.seen(finding) for finding in maps}
+    for (photo, model), seen in given.items():
+        if seen is not None:
+            yield f"images/p{photo + 1}-m{model + 1}-input.png", png(seen)
+    for finding in maps:
+        yield f"images/{_stem(finding)}-heatmap.png", png(pictures.heatmap(finding))
+        yield f"images/{_stem(finding)}-overlay.png", png(pictures.overlay(finding))
+    for finding in maps:
+        out = io.BytesIO()
+        np.save(out, finding.values, allow_pickle=False)
+        yield map_file(finding), out.getvalue()
+    yield "README.txt", _readme(report)
+
+
+def photo_file(place: int) -> str:
+    """Where in a ZIP the pixels of a photo lie."""
+    return f"images/photo-{place + 1}.png"
+
+
+def map_file(finding: Finding) -> str:
+    """Where in a ZIP a raw map lies."""
+    return f"maps/{_stem(finding)}.npy"
+
+
+def _stem(finding: Finding) -> str:
+    return f"p{finding.photo + 1}-m{finding.model + 1}-q{finding.question + 1}"
+
+
+def _manifest(files: dict[str, bytes]) -> bytes:
+    return "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items()).encode()
+
+
+def _entry(name: str, created: str) -> zipfile.ZipInfo:
+    made = datetime.fromisoformat(created)
+    time = (max(made.year, 1980), made.month, made.day, made.hour, made.minute, made.second)
+    entry = zipfile.ZipInfo(name, time)
+    entry.create_system, entry.external_attr = 3, (stat.S_IFREG | 0o644) << 16
+    # What is compressed already is stored: that also keeps every honest entry far below MAX_RATIO.
+    entry.compress_type = zipfile.ZIP_STORED if name.endswith((".png", ".pdf")) else zipfile.ZIP_DEFLATED
+    return entry
+
+
+def _readme(report: Report) -> bytes:
+    text = _README.format(
+        title=report.title,
+        extent=extent(report),
+        conclusion=conclusion(report.verdict),
+        created=report.created,
+        version=report.environment.gradcam,
+        photos=_numbered([f"{photo.name} (sha256 {photo.sha256})" for photo in report.photos]),
+        models=_numbered([model.id for model in report.models]),
+        questions=_numbered(list(report.questions)),
+        command=command(report),
+        python=python_lines(report),
+    )
+    return paragraphs(text).encode()
+
+
+def _numbered(items: list[str]) -> str:
+    return "\n".join(f"{place}. {item}" for place, item in enumerate(items, start=1))
+
+
+# ------------------------------------------------------------------------------------------- reading
+
+
+def read_report(source: str | Path | bytes) -> Report:
+    """Reopen a report from its ZIP or its `report.json`, checked; nothing is unpacked and no code in it is run.
+
+    source: a path or the bytes themselves. From a JSON the report comes without the photos' pixels.
+    Raises: ReportError, one sentence, for whatever is not as it was written.
+    """
+    data = _bytes_of(source)
+    if data.startswith(b"PK"):
+        return _read_zip(data)
+    if data.startswith(b"\x80"):
+        raise ReportError("expected a report as ZIP or JSON, got a pickle, which could run code; it was not opened")
+    if not data.lstrip().startswith(b"{"):
+        raise ReportError(
+            "expected a report as ZIP or JSON, got another kind of file; choose review.zip or report.json"
+        )
+    return decode(data)
+
+
+def _bytes_of(source: str | Path | bytes) -> bytes:
+    if isinstance(source, bytes):
+        data = source
+    else:
+        try:
+            with Path(source).open("rb") as file:
+                data = file.read(MAX_BYTES + 1)
+        except OSError as error:
+            raise ReportError(
+                f"expected a report at {source}, got: {error.strerror or error}; check the path"
+            ) from error
+    if len(data) > MAX_BYTES:
+        raise ReportError(
+            f"expected a report of at most {MAX_BYTES / 1e9:g} GB, got a larger file; it was not opened"
+        )
+    return data
+
+
+def _read_zip(data: bytes) -> Report:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            files = _read_entries(archive)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, OSError, ValueError) as error:
+        raise ReportError(f"expected a whole ZIP, got a damaged one ({error}); fetch it again") from error
+    _check_hashes(files)
+    report = decode(_file(files, "report.json"))
+    for finding in report.findings:
+        if finding.map is not None:
+            _check_map(_file(files, map_file(finding)), finding)
+    pixels = tuple(_read_photo(files, place, photo) for place, photo in enumerate(report.photos))
+    return replace(report, pixels=pixels)
+
+
+def _read_entries(archive: zipfile.ZipFile) -> dict[str, bytes]:
+    """Every entry's bytes, once all of them are known to be harmless."""
+    entries = archive.infolist()
+    if len(entries) > MAX_ENTRIES:
+        raise ReportError(
+            f"expected at most {MAX_ENTRIES} files in a report, got {len(entries)}; it was not opened"
+        )
+    for entry in entries:
+        _check_entry(entry)
+    if len({entry.filename for entry in entries}) != len(entries):
+        raise ReportError("expected every file once, got a ZIP that holds two of one name; it was not opened")
+    if sum(entry.file_size for entry in entries) > MAX_BYTES:
+        raise ReportError(
+            f"expected at most {MAX_BYTES / 1e9:g} GB unpacked, got a ZIP that holds more; it was not opened"
+        )
+    return {entry.filename: _unpack(archive, entry) for entry in entries}
+
+
+def _check_entry(entry: zipfile.ZipInfo) -> None:
+    name = entry.filename
+    shown = paragraphs(name)[:80]
+    if name.startswith(("/", "\\")) or ":" in name or ".." in re.split(r"[\\/]", name):
+        raise ReportError(
+            f"expected files inside the report, got the path {shown!r}, which leads out; it was not opened"
+        )
+    kind = stat.S_IFMT(entry.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG):
+        raise ReportError(f"expected plain files, got {shown!r}, which is a link or a device; it was not opened")
+    if entry.flag_bits & 1:
+        raise ReportError(f"expected plain files, got {shown!r}, which is encrypted; it was not opened")
+    if not _LAYOUT.fullmatch(name):
+        raise ReportError(f"expected the files of a report only, got {shown!r} as well; it was not opened")
+    if entry.file_size > MAX_RATIO * max(entry.compress_size, 10_000):
+        raise ReportError(
+            f"expected honest compression, got {shown!r}, which would unpack enormously; it was not opened"
+        )
+
+
+def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    with archive.open(entry) as file:
+        data = file.read(entry.file_size + 1)
+    if len(data) != entry.file_size:
+        raise ReportError(f"expected {entry.file_size} bytes in {entry.filename!r}, got others; it was not opened")
+    return data
+
+
+def _check_hashes(files: dict[str, bytes]) -> None:
+    listed = _file(files, MANIFEST).decode("utf-8", "replace")
+    found = _manifest({name: data for name, data in files.items() if name != MANIFEST}).decode()
+    if listed == found:
+        return
+    said, actual = ({line[66:]: line[:64] for line in text.splitlines()} for text in (listed, found))
+    for name in sorted(said.keys() | actual.keys()):
+        if said.get(name) != actual.get(name):
+            what = (
+                "was changed"
+                if name in said and name in actual
+                else "was added"
+                if name in actual
+                else "is missing"
+            )
+            raise ReportError(
+                f"expected the files as they were written, but {paragraphs(name)[:80]!r} {what}; do not trust it"
+            )
+    raise ReportError(f"expected the files in the order they were written, got another {MANIFEST}; do not trust it")
+
+
+def _check_map(data: bytes, finding: Finding) -> None:
+    name = map_file(finding)
+    try:
+        found = np.load(io.BytesIO(data), allow_pickle=False)
+    except (ValueError, EOFError, OSError, SyntaxError, MemoryError) as error:
+        raise ReportError(
+            f"expected a plain array in {name}, got a pickle or a damaged file; it was not read"
+        ) from error
+    if not isinstance(found, np.ndarray) or found.dtype != np.float32 or not np.array_equal(found, finding.values):
+        raise ReportError(f"expected the map of report.json in {name}, got another; do not trust it")
+
+
+def _read_photo(files: dict[str, bytes], place: int, photo: PhotoEntry) -> Pixels | None:
+    if photo.carried_sha256 is None:
+        return None
+    name = photo_file(place)
+    try:
+        pixels = open_photo(_file(files, name), name=name, max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS).pixels
+    except PhotoError as error:
+        raise ReportError(f"expected the photo in {name}, got: {error}") from error
+    if pixels_sha256(pixels) != photo.carried_sha256:
+        raise ReportError(f"expected the pixels that report.json names in {name}, got others; do not trust it")
+    return pixels
+
+
+def _file(files: dict[str, bytes], name: str) -> bytes:
+    if name not in files:
+        raise ReportError(f"expected {name} in the ZIP, got none; export the report again")
+    return files[name]

@@ -1,0 +1,95 @@
+"""The report as one HTML page: no network, no inline code that its own security policy does not name by hash."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from importlib import resources
+
+import jinja2
+from markupsafe import Markup
+
+from gradcam.render import hides_something
+from gradcam.report import reproduce, sections, words
+from gradcam.report.model import Finding, Report
+from gradcam.report.notes import note_html
+from gradcam.report.pictures import Pictures, jpeg, png, webp
+from gradcam.report.text import clean, paragraphs
+
+SIDE = 720
+"""The longest side of a photo on the page, in pixels: enough for a full screen, light enough for an e-mail."""
+
+
+def html(report: Report) -> bytes:
+    """The report as UTF-8 HTML. It asks for nothing beyond itself and can be read without JavaScript."""
+    pictures = Pictures(report, SIDE)
+    style = _file("report.css").replace("--opacity: 0.5", f"--opacity: {report.style.opacity:g}")
+    script = _file("report.js")
+    page = _environment().get_template("report.html.j2")
+    return page.render(
+        report=report,
+        pictures=pictures,
+        sections=sections,
+        words=words,
+        reproduce=reproduce,
+        style=Markup(style),
+        script=Markup(script),
+        policy=_policy(style, script),
+    ).encode()
+
+
+def _policy(style: str, script: str) -> str:
+    """What the page may load: nothing but its own pictures, and this one style sheet and script."""
+    return (
+        f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _file(name: str) -> str:
+    return resources.files("gradcam.report").joinpath("templates", name).read_text("utf-8")
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_file),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_finalize,
+    )
+    environment.filters.update(
+        paragraphs=lambda text: Markup.escape(paragraphs(text)),
+        note=lambda text: Markup(note_html(text)),
+        photo_uri=lambda pixels: _uri("image/jpeg", jpeg(pixels)),
+        heat_uri=lambda pixels: _uri("image/webp", webp(pixels)),
+        bar_uri=lambda pixels: _uri("image/png", png(pixels)),
+    )
+    environment.globals.update(frame=_frame)
+    return environment
+
+
+def _finalize(value: object) -> object:
+    """Whatever the template shows: text is cleaned here and escaped by Jinja."""
+    return value if isinstance(value, Markup) or not isinstance(value, str) else clean(value)
+
+
+def _uri(kind: str, data: bytes) -> Markup:
+    return Markup(f"data:{kind};base64,{base64.b64encode(data).decode()}")
+
+
+def _frame(report: Report, finding: Finding) -> tuple[float, float, float, float] | None:
+    """Left, top, width and height of what the model saw, as shares of the photo; None where that is all of it."""
+    view = report.answer(finding).view
+    if not hides_something(view):
+        return None
+    left, top, right, bottom = view.seen
+    height, width = view.photo_size
+    return left / width, top / height, (right - left) / width, (bottom - top) / height

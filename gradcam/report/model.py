@@ -1,0 +1,262 @@
+"""The report: one frozen value that holds everything a review says, and from which every format is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Literal, TypeAlias, get_args
+
+import numpy as np
+from msgspec import Meta
+from numpy.typing import NDArray
+
+from gradcam.errors import ReportError, nearest
+from gradcam.types import Fit, Preprocessing, ScoredTarget, Style, TargetLayer, View
+
+Status = Literal["needs review", "in review", "approved", "rejected"]
+STATUSES: tuple[Status, ...] = get_args(Status)
+
+Carried = Literal["full", "small", "none"]
+"""How the photos travel along: every decoded pixel, scaled down, or not at all. Never with EXIF."""
+CARRIED: tuple[Carried, ...] = get_args(Carried)
+
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Time = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Place = Annotated[int, Meta(ge=0)]
+Map: TypeAlias = tuple[tuple[float, ...], ...]
+Pixels: TypeAlias = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the reviewer says about the whole. `summary` is Markdown; `date` is free text, best `2026-11-22`."""
+
+    status: Status = "needs review"
+    reviewer: str = ""
+    date: str = ""
+    summary: str = ""
+    questions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Note:
+    """What the reviewer says about one photo; `text` is Markdown."""
+
+    status: Status = "needs review"
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class PhotoEntry:
+    """One photo: `sha256` of the file, `size` (height, width) and `pixels_sha256` of the decoded pixels.
+
+    carried_sha256: of the pixels that travel with the report; None where none do.
+    """
+
+    name: str
+    sha256: Sha256
+    size: tuple[Place, Place]
+    pixels_sha256: Sha256
+    carried_sha256: Sha256 | None
+    note: Note = Note()
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One model; what could not be found out, because it failed on every photo, is empty or None.
+
+    id: as `load_classifier` takes it. origin: where its weights come from. classes: how many it knows.
+    """
+
+    id: str
+    untrained: bool
+    weights_sha256: Sha256 | None
+    origin: str
+    classes: Place | None
+    preprocessing: Preprocessing | None
+    method: str
+    device: str
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Prediction:
+    label: str
+    probability: Share
+    logit: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one model said of one photo; `photo` and `model` are places in the report's lists."""
+
+    photo: Place
+    model: Place
+    view: View
+    layer: TargetLayer
+    predictions: tuple[Prediction, ...]
+
+
+@dataclass(frozen=True)
+class MapNumbers:
+    """A raw map in numbers.
+
+    peak, mean: raw units. positive: share of cells above 0. full: what full colour stands for in this report.
+    hottest: centre of the hottest cell, x and y in photo pixels; None for a map without positive evidence.
+    """
+
+    peak: float
+    mean: float
+    positive: Share
+    full: float
+    hottest: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One panel: a raw map `[h, w]` with its target and numbers, or the reason why there is none.
+
+    warnings: computed sentences that belong beside this panel and nowhere else.
+    """
+
+    photo: Place
+    model: Place
+    question: Place
+    target: ScoredTarget | None = None
+    map: Map | None = None
+    numbers: MapNumbers | None = None
+    warnings: tuple[str, ...] = ()
+    reason: str | None = None
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """The raw map as an array `[h, w]`.
+
+        Raises: ReportError for a panel without one.
+        """
+        if self.map is None:
+            raise ReportError(f"expected a panel with a map, got a failure: {self.reason}")
+        return np.array(self.map, np.float32)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far two models agree on one photo and question, measured on the photo pixels that both saw.
+
+    rank_correlation: Spearman's, in [-1, 1]; None where it is not defined. iou: of the hottest fifths, in [0, 1].
+    """
+
+    photo: Place
+    question: Place
+    models: tuple[Place, Place]
+    same_class: bool
+    rank_correlation: Annotated[float, Meta(ge=-1, le=1)] | None
+    iou: Share | None
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The machine and the packages that computed the maps; `cuda` is empty without a CUDA device."""
+
+    gradcam: str
+    python: str
+    torch: str
+    torchvision: str
+    timm: str
+    numpy: str
+    opencv: str
+    pillow: str
+    cuda: str
+    os: str
+    threads: Place
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A heading and a paragraph of fixed text."""
+
+    heading: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Content:
+    """All that `report.json` holds, in this order. See `Report`."""
+
+    format: Literal["gradcam-report-1"]
+    title: str
+    created: Time
+    verdict: Verdict
+    photos: tuple[PhotoEntry, ...]
+    models: tuple[ModelEntry, ...]
+    questions: tuple[str, ...]
+    style: Style
+    fit: Fit
+    layer: str
+    carried: Carried
+    answers: tuple[Answer, ...]
+    findings: tuple[Finding, ...]
+    agreements: tuple[Agreement, ...]
+    method: tuple[Passage, ...]
+    limits: tuple[Passage, ...]
+    environment: Environment
+
+    def answer(self, finding: Finding) -> Answer:
+        """What the finding's model said of its photo. Raises: ReportError for a failure without one."""
+        for answer in self.answers:
+            if (answer.photo, answer.model) == (finding.photo, finding.model):
+                return answer
+        raise ReportError(f"expected an answer of model {finding.model + 1} on photo {finding.photo + 1}, got none")
+
+    def findings_of(self, photo: int) -> tuple[Finding, ...]:
+        """The photo's panels, question by question."""
+        found = [finding for finding in self.findings if finding.photo == photo]
+        return tuple(sorted(found, key=lambda finding: (finding.question, finding.model)))
+
+    @property
+    def failures(self) -> tuple[Finding, ...]:
+        return tuple(finding for finding in self.findings if finding.reason is not None)
+
+    @property
+    def disagreements(self) -> tuple[Agreement, ...]:
+        """The agreements, the worst first; what could not be measured comes last."""
+
+        def badness(agreement: Agreement) -> tuple[bool, float, float]:
+            correlation, iou = agreement.rank_correlation, agreement.iou
+            return correlation is None, correlation or 0.0, iou or 0.0
+
+        return tuple(sorted(self.agreements, key=badness))
+
+
+@dataclass(frozen=True)
+class Report(Content):
+    """A finished review: its content, and the pixels that travel along.
+
+    pixels: RGB uint8 `[H, W, 3]` of each photo, or None; they are in no `report.json`, only in a ZIP.
+    """
+
+    pixels: tuple[Pixels | None, ...] = field(default=(), compare=False, repr=False)
+
+
+def revised(report: Report, verdict: Verdict | None = None, notes: Sequence[Note] | None = None) -> Report:
+    """The same report with another verdict, or other notes, one a photo in the photos' order.
+
+    Raises: ReportError for a status outside `STATUSES` or another number of notes.
+    """
+    verdict = report.verdict if verdict is None else verdict
+    notes = [photo.note for photo in report.photos] if notes is None else list(notes)
+    if len(notes) != len(report.photos):
+        raise ReportError(
+            f"expected a note for each of {len(report.photos)} photos, got {len(notes)}; add the rest"
+        )
+    for said in (verdict, *notes):
+        if said.status not in STATUSES:
+            raise ReportError(f"expected a status, got {said.status!r}; use {nearest(said.status, STATUSES)}")
+    photos = tuple(replace(photo, note=note) for photo, note in zip(report.photos, notes, strict=True))
+    return replace(report, verdict=verdict, photos=photos)
+
+
+def number(value: float) -> float:
+    """The shortest decimal that is this float32, as a Python float."""
+    return float(str(np.float32(value)))

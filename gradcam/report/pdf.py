@@ -1,0 +1,218 @@
+"""The report as a PDF, typeset by Typst: tagged, with contents and page numbers, its text selectable.
+
+Text reaches the template as data and is never read as markup. The embedded fonts of the typst package cover Latin,
+Greek and Cyrillic; other scripts are set in whatever fonts the machine has, and a character for which it has none
+is written as its code, such as `⟨U+65E5⟩`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+import threading
+from datetime import datetime
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import typst
+
+from gradcam.errors import ReportError
+from gradcam.report import reproduce, sections, words
+from gradcam.report.model import Finding, Report
+from gradcam.report.notes import note_tree
+from gradcam.report.pictures import Pictures, jpeg, png
+from gradcam.report.text import paragraphs
+
+SIDE = 560
+"""The longest side of a photo in the PDF, in pixels: about 250 dots an inch where three panels share a row."""
+
+STANDARD = "ua-1"
+"""PDF/UA-1: Typst refuses to write a document that a screen reader could not follow."""
+
+
+def pdf(report: Report) -> bytes:
+    """The report as PDF/UA. Every panel is in it, or there is no PDF.
+
+    Raises: ReportError.
+    """
+    with tempfile.TemporaryDirectory(prefix="gradcam-") as name:
+        folder = Path(name)
+        data = _content(report, Pictures(report, SIDE), folder)
+        data = _without(data, _missing_glyphs(data))
+        (folder / "data.json").write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
+        main = folder / "report.typ"
+        main.write_bytes(resources.files("gradcam.report").joinpath("templates", "report.typ").read_bytes())
+        return _compiled(main, report)
+
+
+def _compiled(main: Path, report: Report) -> bytes:
+    made = datetime.fromisoformat(report.created)
+    try:
+        compiler = typst.Compiler(main, root=main.parent, font_paths=_fonts())
+        panels = len(json.loads(compiler.query("<panel>")))
+        if panels != len(report.findings):
+            raise ReportError(
+                f"expected {len(report.findings)} panels in the PDF, got {panels}; write another format"
+            )
+        done = compiler.compile(format="pdf", pdf_standards=STANDARD, timestamp=made)
+    except typst.TypstError as error:
+        raise ReportError(f"the PDF cannot be typeset: {error.message}; write another format") from error
+    if not isinstance(done, bytes):
+        raise ReportError("expected one PDF from Typst, got none; write another format")
+    return done
+
+
+# ------------------------------------------------------------------------------------- what is in it
+
+
+def _content(report: Report, pictures: Pictures, folder: Path) -> dict[str, Any]:
+    """Everything the template shows, as plain data; the pictures are put into `folder`."""
+    (folder / "bar.png").write_bytes(png(pictures.bar.repeat(12, axis=0)))
+    verdict = report.verdict
+    numbered = range(len(report.photos))
+    return _shown(
+        {
+            "title": report.title,
+            "created": report.created,
+            "version": report.environment.gradcam,
+            "extent": words.extent(report),
+            "status": verdict.status,
+            "reviewer": verdict.reviewer,
+            "date": verdict.date,
+            "summary": note_tree(verdict.summary),
+            "open_questions": verdict.questions,
+            "questions": [words.question_text(question) for question in report.questions],
+            "models": _table(sections.models_table(report)),
+            "photo_list": _table(sections.photos_table(report)),
+            "settings": _table(sections.settings_table(report)),
+            "predictions": [_table(sections.predictions_table(report, photo)) for photo in numbered],
+            "agreement": _table(sections.agreement_table(report)),
+            "numbers": _table(sections.numbers_table(report)),
+            "photos": [_photo(report, pictures, photo, folder) for photo in numbered],
+            "disagreements": _table(sections.disagreements_table(report)),
+            "method": [vars(passage) for passage in report.method],
+            "limits": [vars(passage) for passage in report.limits],
+            "failures": _table(sections.failures_table(report)),
+            "hashes": _table(sections.hashes_table(report)),
+            "environment": _table(sections.environment_table(report)),
+            "command": reproduce.command(report),
+            "python": reproduce.python_lines(report),
+        }
+    )
+
+
+def _table(table: sections.Table) -> dict[str, Any]:
+    return {"head": table.head, "rows": table.rows, "marked": table.marked, "numbers": table.numbers}
+
+
+def _photo(report: Report, pictures: Pictures, place: int, folder: Path) -> dict[str, Any]:
+    entry = report.photos[place]
+    groups = [
+        {
+            "title": words.question_title(question),
+            "panels": [
+                _panel(report, pictures, finding, folder)
+                for finding in report.findings_of(place)
+                if finding.question == asked
+            ],
+        }
+        for asked, question in enumerate(report.questions)
+    ]
+    note = note_tree(entry.note.text)
+    return {"name": entry.name, "status": entry.note.status, "note": note, "groups": groups}
+
+
+def _panel(report: Report, pictures: Pictures, finding: Finding, folder: Path) -> dict[str, Any]:
+    model, photo = report.models[finding.model].id, report.photos[finding.photo].name
+    panel: dict[str, Any] = {
+        "model": model,
+        "title": sections.panel_title(report, finding),
+        "reason": finding.reason,
+    }
+    if finding.target is None:
+        return panel
+    drawn = {
+        "overlay": (pictures.overlay(finding), sections.picture_words(report, finding, "Overlay")),
+        "heatmap": (pictures.heatmap(finding), sections.picture_words(report, finding, "Heatmap")),
+        "input": (pictures.seen(finding), f"{photo} as {model} was given it"),
+    }
+    for kind, (pixels, alt) in drawn.items():
+        if pixels is not None:
+            name = f"{finding.photo}-{finding.model}-{finding.question}-{kind}.jpg"
+            (folder / name).write_bytes(jpeg(pixels))
+            panel[kind] = {"file": name, "alt": alt}
+    panel["ticks"] = sections.bar_numbers(finding)
+    panel["scale"] = sections.scale_line(report, finding)
+    panel["warnings"] = finding.warnings
+    panel["facts"] = sections.panel_facts(report, finding)
+    return panel
+
+
+def _shown(value: Any) -> Any:
+    """The same data with every text cleaned."""
+    if isinstance(value, str):
+        return paragraphs(value)
+    if isinstance(value, dict):
+        return {key: _shown(item) for key, item in value.items()}
+    return [_shown(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+# --------------------------------------------------------------------------------------------- fonts
+
+
+def _missing_glyphs(data: Any) -> set[str]:
+    """The characters of `data` that no font on this machine can show."""
+    rest = {character for character in json.dumps(data, ensure_ascii=False) if ord(character) > 0x17F}
+    missing: set[str] = set()
+    while rest:
+        unknown = _first_missing(frozenset(rest))
+        if not unknown:
+            break
+        missing |= unknown & rest
+        rest -= unknown
+    return missing
+
+
+@cache
+def _first_missing(characters: frozenset[str]) -> frozenset[str]:
+    """Some of the characters that cannot be shown; empty if all can."""
+    text = " ".join(sorted(characters))
+    source = b'#set document(title: "t")\n#sys.inputs.text'
+    try:
+        compiler = typst.Compiler(source, font_paths=_fonts(), sys_inputs={"text": text})
+        compiler.compile(format="pdf", pdf_standards=STANDARD)
+    except typst.TypstError as error:
+        named = re.search(r'the text `"(.*)"` could not be displayed', error.message)
+        if named is None:
+            raise ReportError(f"the PDF cannot be typeset: {error.message}; write another format") from error
+        shown = re.sub(r"\\u\{([0-9a-f]+)\}", lambda code: chr(int(code[1], 16)), named[1])
+        return frozenset(shown) & characters or characters
+    return frozenset()
+
+
+def _without(value: Any, missing: set[str]) -> Any:
+    """The same data with the missing characters written as their codes."""
+    if not missing:
+        return value
+    if isinstance(value, str):
+        return "".join(f"⟨U+{ord(c):04X}⟩" if c in missing else c for c in value)
+    if isinstance(value, dict):
+        return {key: _without(item, missing) for key, item in value.items()}
+    return [_without(item, missing) for item in value] if isinstance(value, list) else value
+
+
+_loading = threading.Lock()
+
+
+def _fonts() -> typst.Fonts:
+    """The fonts embedded in the typst package and the machine's own, read once."""
+    with _loading:
+        return _read_fonts()
+
+
+@cache
+def _read_fonts() -> typst.Fonts:
+    return typst.Fonts()

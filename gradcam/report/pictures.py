@@ -1,0 +1,135 @@
+"""The pictures of a report, drawn by `render` from its maps and from the pixels that travel along."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from PIL import Image
+
+from gradcam import render
+from gradcam.preprocess import input_pixels
+from gradcam.report.model import Finding, Pixels, Report
+from gradcam.types import Comparison, Explanation, ModelSpec, Panel, Photo, View
+
+GREY = 214
+"""Stands where a photo does not travel along."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Every picture of a report, the longest side of a photo at most `side` pixels."""
+
+    report: Report
+    side: int
+
+    @cached_property
+    def photos(self) -> tuple[Pixels, ...]:
+        """The photos at the size they are shown at, RGB uint8 `[H, W, 3]`; plain grey where none travels along."""
+        return tuple(self._photo(place) for place in range(len(self.report.photos)))
+
+    def _photo(self, place: int) -> Pixels:
+        pixels = self.report.pixels[place]
+        size = self.report.photos[place].size if pixels is None else (pixels.shape[0], pixels.shape[1])
+        size = render.fitted(size, self.side, self.side)
+        return np.full((*size, 3), GREY, np.uint8) if pixels is None else render.resize(pixels, size)
+
+    def heat(self, finding: Finding) -> Pixels:
+        """The coloured heat on the photo's pixels, RGBA; transparent where there is none."""
+        height, width = self.photos[finding.photo].shape[:2]
+        style, view = self.report.style, self.report.answer(finding).view
+        full = finding.numbers.full if finding.numbers else None
+        scaled = render.scale_map(finding.values, full)
+        laid = render.lay_on_photo(scaled.values, view, (height, width), style.interpolation)
+        return render.colourise(laid, style.colormap, style.threshold)
+
+    def heatmap(self, finding: Finding) -> Pixels:
+        """The heat alone, on grey, with what the model saw outlined; RGB."""
+        blank = np.full_like(self.photos[finding.photo], GREY)
+        return render.outline(render.blend(blank, self.heat(finding), 1.0), self.report.answer(finding).view)
+
+    def overlay(self, finding: Finding) -> Pixels:
+        """The heat over the photo at the report's opacity, with what the model saw outlined; RGB."""
+        photo, opacity = self.photos[finding.photo], self.report.style.opacity
+        return render.outline(render.blend(photo, self.heat(finding), opacity), self.report.answer(finding).view)
+
+    def seen(self, finding: Finding) -> Pixels | None:
+        """The model's input before normalisation, RGB `[h, w, 3]`; None where no photo travels along."""
+        preprocessing = self.report.models[finding.model].preprocessing
+        pixels = self.report.pixels[finding.photo]
+        if pixels is None or preprocessing is None:
+            return None
+        view = _scaled(self.report.answer(finding).view, (pixels.shape[0], pixels.shape[1]))
+        return input_pixels(Photo(pixels, "", ""), view, preprocessing)
+
+    @property
+    def bar(self) -> Pixels:
+        """The colour bar without its numbers, from none to full, RGB `[1, 256, 3]`."""
+        return render.colormap(self.report.style.colormap)[None]
+
+
+def comparison_of(report: Report) -> Comparison:
+    """The comparison a report was made of, as far as it keeps it: predictions and logits of the first five only."""
+    photos = tuple(_whole(report, place) for place in range(len(report.photos)))
+    panels = tuple(_panel(report, finding, photos[finding.photo]) for finding in report.findings)
+    return Comparison(photos, tuple(model.id for model in report.models), report.questions, panels)
+
+
+def png(pixels: Pixels) -> bytes:
+    """RGB or RGBA as PNG, without metadata."""
+    return _encoded(pixels, "PNG", optimize=False)
+
+
+def jpeg(pixels: Pixels) -> bytes:
+    """RGB as JPEG, without metadata."""
+    return _encoded(pixels, "JPEG", quality=85, optimize=True)
+
+
+def webp(pixels: Pixels) -> bytes:
+    """RGB or RGBA as WebP: colours nearly, transparency exactly kept."""
+    return _encoded(pixels, "WEBP", quality=80, alpha_quality=100, method=4)
+
+
+def _encoded(pixels: Pixels, kind: str, **options: object) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, kind, **options)
+    return out.getvalue()
+
+
+def _whole(report: Report, place: int) -> Photo:
+    """The photo at its own size, whatever travels along."""
+    entry, pixels = report.photos[place], report.pixels[place]
+    if pixels is None:
+        pixels = np.full((*entry.size, 3), GREY, np.uint8)
+    return Photo(render.resize(pixels, entry.size), entry.name, entry.sha256)
+
+
+def _panel(report: Report, finding: Finding, photo: Photo) -> Panel:
+    model, question = report.models[finding.model], report.questions[finding.question]
+    if finding.target is None:
+        return Panel(photo, model.id, question, reason=finding.reason)
+    answer = report.answer(finding)
+    explanation = Explanation(
+        photo=photo,
+        model=ModelSpec("", model.id, "random" if model.untrained else None),
+        targets=(finding.target,),
+        maps=finding.values[None],
+        logits=np.array([one.logit for one in answer.predictions], np.float32),
+        probabilities=np.array([one.probability for one in answer.predictions], np.float32),
+        labels=tuple(one.label for one in answer.predictions),
+        layer=answer.layer,
+        view=answer.view,
+        seconds=0.0,
+    )
+    return Panel(photo, model.id, question, explanation)
+
+
+def _scaled(view: View, size: tuple[int, int]) -> View:
+    """The same view on the photo at another height and width."""
+    if size == view.photo_size:
+        return view
+    across, down = size[1] / view.photo_size[1], size[0] / view.photo_size[0]
+    left, top, right, bottom = view.box
+    return replace(view, box=(left * across, top * down, right * across, bottom * down), photo_size=size)

@@ -1,0 +1,300 @@
+"""What a report says, section by section, as tables of words: every format writes these and adds nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from gradcam.render import SCALE_WORDS, percent
+from gradcam.report.model import Answer, Content, Finding, ModelEntry
+from gradcam.report.text import listed
+from gradcam.report.words import FIT_WORDS, question_text
+
+UNKNOWN = "–"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells under a head. `marked` rows differ within themselves; `numbers` are right-aligned columns."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    marked: tuple[int, ...] = ()
+    numbers: tuple[int, ...] = ()
+
+
+def models_table(report: Content) -> Table:
+    """A column a model, a row a property; rows in which the models differ are marked."""
+    rows = [(label, *(said(report, place) for place in range(len(report.models)))) for label, said in _PROPERTIES]
+    marked = tuple(place for place, row in enumerate(rows) if len({*row[1:]} - {UNKNOWN}) > 1)
+    return Table(("", *(model.id for model in report.models)), tuple(rows), marked)
+
+
+def settings_table(report: Content) -> Table:
+    """What was the same for every panel."""
+    style = report.style
+    rows = (
+        ("Photos", {"full": "travel along in full", "small": "travel along scaled down", "none": "left out"}),
+        ("Fit", f"{report.fit}: {FIT_WORDS[report.fit]}"),
+        ("Target layer", "found by itself" if report.layer == "auto" else f"{report.layer}, named by hand"),
+        ("Scale", f"{style.scale}: {SCALE_WORDS[style.scale]}"),
+        ("Colour map", f"{style.colormap}, opacity {style.opacity:g}, {style.interpolation}"),
+    )
+    return Table(("", ""), tuple((name, _at(said, report.carried)) for name, said in rows))
+
+
+def photos_table(report: Content) -> Table:
+    rows = [
+        (str(place), photo.name, f"{photo.size[1]}×{photo.size[0]}", photo.note.status)
+        for place, photo in enumerate(report.photos, start=1)
+    ]
+    return Table(("No.", "Photo", "Pixels", "Status"), tuple(rows), numbers=(0, 2))
+
+
+def predictions_table(report: Content, photo: int) -> Table:
+    """A column a model, its five most probable classes below one another."""
+    columns = [_predictions(_answer(report, photo, model)) for model in range(len(report.models))]
+    marked = (0,) if len({column[0].rpartition(" · ")[0] for column in columns} - {""}) > 1 else ()
+    rows = tuple((str(rank + 1), *(column[rank] for column in columns)) for rank in range(5))
+    return Table(("", *(model.id for model in report.models)), rows, marked)
+
+
+def agreement_table(report: Content) -> Table:
+    """A row a pair of models: means over every photo and question that both answered."""
+    rows: list[tuple[str, ...]] = []
+    for a, b in combinations(range(len(report.models)), 2):
+        found = [agreement for agreement in report.agreements if agreement.models == (a, b)]
+        if not found:
+            continue
+        same = sum(agreement.same_class for agreement in found)
+        rows.append(
+            (
+                f"{report.models[a].id} and {report.models[b].id}",
+                _mean([agreement.rank_correlation for agreement in found]),
+                _mean([agreement.iou for agreement in found]),
+                f"{same} of {len(found)}",
+            )
+        )
+    return Table(
+        ("Models", "Rank correlation, mean", "IoU of hottest fifths, mean", "Same class explained"),
+        tuple(rows),
+        numbers=(1, 2, 3),
+    )
+
+
+def numbers_table(report: Content) -> Table:
+    """A row a panel: every number of it."""
+    head = ("Photo", "Model", "Question", "Class", "Probability", "Rank", "Score", "Peak", "Mean", "Cells > 0")
+    rows = tuple(_number_row(report, finding) for finding in report.findings)
+    return Table((*head, "Hottest at"), rows, numbers=tuple(range(4, 11)))
+
+
+def disagreements_table(report: Content) -> Table:
+    """Pairs of models on one photo and question, the least agreeing first."""
+    rows = [
+        (
+            str(place),
+            report.photos[agreement.photo].name,
+            question_text(report.questions[agreement.question]),
+            f"{report.models[agreement.models[0]].id} and {report.models[agreement.models[1]].id}",
+            figure(agreement.rank_correlation),
+            figure(agreement.iou),
+            "yes" if agreement.same_class else "no",
+        )
+        for place, agreement in enumerate(report.disagreements, start=1)
+    ]
+    head = ("", "Photo", "Question", "Models", "Rank correlation", "IoU", "Same class")
+    return Table(head, tuple(rows), numbers=(0, 4, 5))
+
+
+def failures_table(report: Content) -> Table:
+    rows = [
+        (
+            report.photos[finding.photo].name,
+            report.models[finding.model].id,
+            question_text(report.questions[finding.question]),
+            finding.reason or "",
+        )
+        for finding in report.failures
+    ]
+    return Table(("Photo", "Model", "Question", "Reason"), tuple(rows))
+
+
+def hashes_table(report: Content) -> Table:
+    """SHA-256 of every photo's file and of every model's weights."""
+    photos = tuple(("Photo", photo.name, photo.sha256) for photo in report.photos)
+    models = tuple(("Weights", model.id, model.weights_sha256 or UNKNOWN) for model in report.models)
+    return Table(("", "", "SHA-256"), photos + models)
+
+
+def environment_table(report: Content) -> Table:
+    found = report.environment
+    rows = (
+        ("Made (UTC)", report.created),
+        ("gradcam", found.gradcam),
+        ("Python", found.python),
+        ("torch", found.torch),
+        ("torchvision", found.torchvision),
+        ("timm", found.timm),
+        ("NumPy", found.numpy),
+        ("OpenCV", found.opencv),
+        ("Pillow", found.pillow),
+        ("CUDA", found.cuda or "not used"),
+        ("System", found.os),
+        ("Threads", str(found.threads)),
+        ("Seed", listed(sorted({model.origin for model in report.models if model.untrained})) or UNKNOWN),
+    )
+    return Table(("", ""), rows[:-1] + ((rows[-1],) if any(model.untrained for model in report.models) else ()))
+
+
+def panel_title(report: Content, finding: Finding) -> str:
+    """`Egyptian cat · 43.1 %`, or that there is no map."""
+    return "No map" if finding.target is None else f"{finding.target} · {percent(finding.target.probability)}"
+
+
+def panel_facts(report: Content, finding: Finding) -> tuple[str, ...]:
+    """The numbers and the layer of a panel, a phrase each; nothing for a failure."""
+    if finding.target is None or finding.numbers is None:
+        return ()
+    layer, numbers = report.answer(finding).layer, finding.numbers
+    return (
+        f"Prediction {finding.target.rank}, score {finding.target.score:.3g}",
+        f"Layer {layer.name}, {layer.grid[0]}×{layer.grid[1]} cells",
+        f"Peak {numbers.peak:.3g}, mean {numbers.mean:.3g} (raw); {numbers.positive:.0%} of cells above 0",
+    )
+
+
+def bar_numbers(finding: Finding) -> tuple[str, ...]:
+    """What none, half and full colour stand for, in raw units."""
+    full = finding.numbers.full if finding.numbers else 0.0
+    return tuple(f"{share * full:.3g}" for share in (0, 0.25, 0.5, 0.75, 1))
+
+
+def scale_line(report: Content, finding: Finding) -> str:
+    """Whose maximum full colour is, in this panel."""
+    whose = {
+        "each": "this map's own maximum",
+        "model": "the maximum of this model's maps",
+        "shared": "the maximum of all maps",
+    }
+    return f"Raw units; full colour is {whose[report.style.scale]}"
+
+
+def picture_words(report: Content, finding: Finding, kind: str) -> str:
+    """Alternative text for one picture of a panel."""
+    photo, model = report.photos[finding.photo].name, report.models[finding.model].id
+    words = f"{kind} of {model} for {panel_title(report, finding)} on {photo}"
+    place = where(report, finding)
+    return f"{words}; hottest {place}" if place else f"{words}; no positive evidence"
+
+
+def where(report: Content, finding: Finding) -> str:
+    """The hottest place in words, such as `at the upper left`; empty for a map without positive evidence."""
+    if finding.numbers is None or finding.numbers.hottest is None:
+        return ""
+    height, width = report.photos[finding.photo].size
+    across = ("left", "centre", "right")[_third(finding.numbers.hottest[0] / width)]
+    down = ("upper", "middle", "lower")[_third(finding.numbers.hottest[1] / height)]
+    return "in the centre" if (down, across) == ("middle", "centre") else f"at the {down} {across}"
+
+
+def figure(value: float | None) -> str:
+    """A number from −1 to 1 with two decimals, or a dash for what could not be measured."""
+    return UNKNOWN if value is None else f"{value:.2f}".replace("-", "−")
+
+
+def _third(share: float) -> int:
+    return min(max(int(share * 3), 0), 2)
+
+
+def _at(said: str | dict[str, str], choice: str) -> str:
+    return said if isinstance(said, str) else said[choice]
+
+
+def _mean(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return figure(float(np.mean(known))) if known else UNKNOWN
+
+
+def _answer(report: Content, photo: int, model: int) -> Answer | None:
+    return next((answer for answer in report.answers if (answer.photo, answer.model) == (photo, model)), None)
+
+
+def _predictions(answer: Answer | None) -> list[str]:
+    found = answer.predictions if answer else ()
+    said = [f"{one.label} · {percent(one.probability)}" for one in found]
+    return said + [UNKNOWN] * (5 - len(said))
+
+
+def _number_row(report: Content, finding: Finding) -> tuple[str, ...]:
+    start = (
+        report.photos[finding.photo].name,
+        report.models[finding.model].id,
+        question_text(report.questions[finding.question]),
+    )
+    if finding.target is None or finding.numbers is None:
+        return (*start, "no map", *[UNKNOWN] * 7)
+    target, numbers = finding.target, finding.numbers
+    hottest = UNKNOWN if numbers.hottest is None else f"{numbers.hottest[0]:.0f}, {numbers.hottest[1]:.0f}"
+    measured = (f"{target.score:.3g}", f"{numbers.peak:.3g}", f"{numbers.mean:.3g}", f"{numbers.positive:.0%}")
+    return (*start, str(target), percent(target.probability), str(target.rank), *measured, hottest)
+
+
+def _layers(report: Content, place: int) -> str:
+    layers = sorted({str(answer.layer) for answer in report.answers if answer.model == place})
+    return listed(layers) if layers else UNKNOWN
+
+
+def _rules(report: Content, place: int) -> str:
+    return " ".join(sorted({answer.layer.rule for answer in report.answers if answer.model == place})) or UNKNOWN
+
+
+def _preprocessing(report: Content, place: int) -> str:
+    found = report.models[place].preprocessing
+    if found is None:
+        return UNKNOWN
+    sizes = [f"{height}×{width}" for height, width in (found.resize, found.size)]
+    scaled = sizes[1] if found.resize == found.size else f"{sizes[0]}, middle {sizes[1]}"
+    return f"{found.mode}, {scaled}, {found.interpolation}"
+
+
+def _values(report: Content, place: int) -> str:
+    found = report.models[place].preprocessing
+    if found is None:
+        return UNKNOWN
+    mean, std = (" ".join(f"{value:.3g}" for value in values) for values in (found.mean, found.std))
+    return f"mean {mean}; std {std}"
+
+
+def _field(name: str):
+    def said(report: Content, place: int) -> str:
+        value = getattr(report.models[place], name)
+        return UNKNOWN if value in (None, "") else str(value)
+
+    return said
+
+
+_PROPERTIES = (
+    ("Weights", _field("origin")),
+    ("Trained", lambda report, place: _trained(report.models[place])),
+    ("Classes", _field("classes")),
+    ("Input", _preprocessing),
+    ("Normalised by", _values),
+    ("Target layer", _layers),
+    ("Chosen because", _rules),
+    ("Method", _field("method")),
+    ("Device, type", lambda report, place: _device(report.models[place])),
+)
+
+
+def _trained(model: ModelEntry) -> str:
+    if not model.origin:
+        return UNKNOWN
+    return "no: random weights" if model.untrained else "yes"
+
+
+def _device(model: ModelEntry) -> str:
+    return f"{model.device}, {model.dtype}" if model.device else UNKNOWN

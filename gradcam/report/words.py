@@ -1,0 +1,198 @@
+"""The fixed sentences of a report: method, limits, and the warnings that stand beside a panel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from gradcam.render import NO_EVIDENCE, SCALE_WORDS, hides_something, percent, scale_map
+from gradcam.report.model import Answer, Content, Finding, ModelEntry, Passage, Verdict
+from gradcam.report.text import count, listed
+from gradcam.types import Fit, Style, TargetLayer
+
+FORMULA = "L = ReLU(Σₖ αₖ Aₖ), with αₖ = the mean over all places of ∂y/∂Aₖ"
+
+FIT_WORDS: dict[Fit, str] = {
+    "crop": "each model's own evaluation crop",
+    "squash": "the whole photo, its aspect lost",
+    "pad": "the whole photo between bars",
+}
+
+
+def question_text(question: str) -> str:
+    """A question in a table."""
+    return f"class {question}" if question.isascii() and question.isdigit() else question
+
+
+def question_title(question: str) -> str:
+    """A question as a heading."""
+    if question.startswith(("top prediction", "prediction ")) and " rather than " not in question:
+        return f"Each model’s {question}"
+    text = question_text(question)
+    return text[:1].upper() + text[1:]
+
+
+# -------------------------------------------------------------------------------------- beside a panel
+
+
+def _no_evidence(finding: Finding, answer: Answer, model: ModelEntry) -> str | None:
+    if scale_map(finding.values).note != NO_EVIDENCE:
+        return None
+    return "No positive evidence: the map is zero everywhere, so nothing is coloured."
+
+
+def _flat(finding: Finding, answer: Answer, model: ModelEntry) -> str | None:
+    flat = finding.values.max() > 0 and np.ptp(finding.values) == 0
+    return "The map has one value everywhere: it says nothing about where." if flat else None
+
+
+def _unlikely(finding: Finding, answer: Answer, model: ModelEntry) -> str | None:
+    if finding.target is None or finding.target.rank <= 5:
+        return None
+    return (
+        f"The model does not expect this class: it is number {finding.target.rank} among its predictions, with "
+        f"{percent(finding.target.probability)}."
+    )
+
+
+def _untrained(finding: Finding, answer: Answer, model: ModelEntry) -> str | None:
+    return "Untrained: random weights; this is not what a trained model looks at." if model.untrained else None
+
+
+def _hidden(finding: Finding, answer: Answer, model: ModelEntry) -> str | None:
+    if not hides_something(answer.view):
+        return None
+    hidden = 100 * (1 - answer.view.coverage)
+    share = f"{hidden:.0f} %" if hidden >= 1 else "less than 1 %"
+    return f"The crop hides {share} of the photo; the model never saw what lies outside the frame."
+
+
+def _squashed(finding: Finding, answer: Answer, model: ModelEntry) -> str | None:
+    left, top, right, bottom = answer.view.box
+    height, width = answer.view.input_size
+    stretch = (right - left) / width * height / (bottom - top)
+    if 0.95 < stretch < 1.05:
+        return None
+    return f"The photo was squashed: width and height were scaled {max(stretch, 1 / stretch):.2f} to 1."
+
+
+WARNINGS: tuple[Callable[[Finding, Answer, ModelEntry], str | None], ...] = (
+    _no_evidence,
+    _flat,
+    _unlikely,
+    _untrained,
+    _hidden,
+    _squashed,
+)
+
+
+def warnings_of(finding: Finding, answer: Answer, model: ModelEntry) -> tuple[str, ...]:
+    """Every computed warning that concerns this panel."""
+    said = (warning(finding, answer, model) for warning in WARNINGS)
+    return tuple(sentence for sentence in said if sentence is not None)
+
+
+# --------------------------------------------------------------------------------------- of the whole
+
+
+def method(methods: Sequence[str], style: Style, fit: Fit, layer: str) -> tuple[Passage, ...]:
+    """How the maps were made, a passage a step."""
+    chosen = (
+        "Found in each model's own data flow: the place and the rule that chose it are named with each model. "
+        "Nothing was overridden."
+        if layer == "auto"
+        else f"Overridden: {layer!r} was named by hand for every model."
+    )
+    smooth = {
+        "bilinear": "Bilinear (as align_corners=False means it), from the layer's grid straight to the photo.",
+        "nearest": "None: each cell of the layer's grid is shown as a block.",
+    }
+    threshold = f" Heat below {percent(style.threshold)} of full colour is left out." if style.threshold else ""
+    return (
+        Passage("Method", f"{listed(sorted(set(methods))) or 'Grad-CAM'} (Selvaraju et al. 2017, eq. 1 and 2)."),
+        Passage("Formula", f"{FORMULA}. A is the target layer's output and k runs over its feature maps."),
+        Passage(
+            "Target scalar",
+            "y is the class's logit, before softmax; for “A rather than B” it is logit A minus logit B.",
+        ),
+        Passage("Target layer", chosen),
+        Passage("Fit to the input", f"{FIT_WORDS[fit].capitalize()}; the frame in a picture marks what was seen."),
+        Passage("Upsampling", smooth[style.interpolation]),
+        Passage(
+            "Normalisation",
+            "The raw map is the truth and is kept; for showing it is divided by full scale, and no minimum is "
+            f"subtracted. {SCALE_WORDS[style.scale]}{threshold}",
+        ),
+        Passage(
+            "Agreement",
+            "Measured between the maps of two models on the photo's own pixels that both saw: Spearman's rank "
+            "correlation (1 same order, 0 none, −1 opposite) and the overlap (IoU) of the hottest fifths (1 same, "
+            "0 none in common).",
+        ),
+    )
+
+
+def limits(layers: Sequence[TargetLayer], style: Style, fit: Fit) -> tuple[Passage, ...]:
+    """What the pictures cannot show, as far as it applies to these models."""
+    grids = sorted({layer.grid for layer in layers})
+    told = listed([f"{height}×{width}" for height, width in grids])
+    passages = [
+        Passage(
+            "Coarse grid",
+            f"The maps have {told} cells; the smooth look comes from upsampling. A cell covers many photo pixels, "
+            "so an edge in the heat is no edge in the photo.",
+        ),
+        Passage("Scale", _SCALE_LIMITS[style.scale]),
+    ]
+    if len(grids) > 1:
+        passages.append(
+            Passage(
+                "Different grids",
+                "The models' grids differ: a coarser one spreads its heat over more of the photo, which alone "
+                "lowers agreement and must not be read as a wider gaze.",
+            )
+        )
+    if any(layer.layout == "tokens" for layer in layers):
+        passages.append(
+            Passage(
+                "Transformers",
+                "Grad-CAM was made for convolutional layers. Attention mixes places, so a token's heat need not "
+                "belong to the patch that it started from; read these maps with more doubt.",
+            )
+        )
+    if fit == "crop":
+        passages.append(
+            Passage("Crop", "A model's evaluation crop may cut off what matters; nothing is known about that part.")
+        )
+    passages.append(
+        Passage(
+            "Plausible is not correct",
+            "A map that looks right does not make the prediction right, nor one that looks odd make it wrong. It "
+            "shows where a score is sensitive, not what the model understands.",
+        )
+    )
+    return tuple(passages)
+
+
+_SCALE_LIMITS = {
+    "each": "Every map is scaled by its own maximum: a weak map looks as strong as a strong one. Compare places, "
+    "never strengths; the raw peaks are in the numbers.",
+    "model": "Maps of one model share a scale; strengths cannot be compared across models.",
+    "shared": "All maps share one scale. Raw units differ between architectures, so a pale map may be a matter of "
+    "units.",
+}
+
+
+def conclusion(verdict: Verdict) -> str:
+    """Status, reviewer and date in one line."""
+    said = [verdict.status.capitalize(), verdict.reviewer and f"by {verdict.reviewer}", verdict.date]
+    return " · ".join(part for part in said if part)
+
+
+def extent(report: Content) -> str:
+    """How much was compared, in one line."""
+    parts = [count(len(report.photos), "photo"), count(len(report.models), "model")]
+    parts += [count(len(report.questions), "question"), count(len(report.findings), "panel")]
+    failures = f" · {len(report.failures)} failed" if report.failures else ""
+    return " × ".join(parts[:3]) + f" = {parts[3]}{failures}"

@@ -1,0 +1,104 @@
+"""Writing a report: one table of formats, whole files or none."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gradcam.errors import OptionError, ReportError, nearest
+from gradcam.report.bundle import bundle
+from gradcam.report.codec import encode
+from gradcam.report.html import html
+from gradcam.report.model import Report
+from gradcam.report.pdf import pdf
+from gradcam.report.table import metrics_csv
+
+
+@dataclass(frozen=True)
+class Format:
+    """One way to write a report: its file suffix, media type, what it is in a line, and the writer."""
+
+    suffix: str
+    media_type: str
+    words: str
+    render: Callable[[Report], bytes]
+
+
+FORMATS: dict[str, Format] = {
+    "zip": Format(".zip", "application/zip", "everything below, with maps, pictures and checksums", bundle),
+    "html": Format(".html", "text/html", "one page with pictures that opens offline", html),
+    "pdf": Format(".pdf", "application/pdf", "for paper: contents, page numbers, selectable text", pdf),
+    "csv": Format(".csv", "text/csv", "the numbers, a row a photo × model × class", metrics_csv),
+    "json": Format(".json", "application/json", "the canonical content, without pictures", encode),
+}
+
+
+def render_report(report: Report, format: str = "zip") -> bytes:
+    """The report's bytes in a row of `FORMATS`; the same report gives the same bytes.
+
+    Raises: OptionError for another format, ReportError where it cannot be written whole.
+    """
+    return _format(format).render(report)
+
+
+def write_report(report: Report, path: str | Path, format: str | None = None, *, force: bool = False) -> Path:
+    """Write a report to `path`: whole or, whatever interrupts it, not at all.
+
+    format: a row of `FORMATS`; by default the one whose suffix `path` has.
+    force: replace a file that is there already.
+    Raises: OptionError for a format that there is not, ReportError where the file exists or cannot be written.
+    """
+    path = Path(path)
+    if format is None:
+        format = format_of(path)
+    claim(path, force)
+    write_whole(path, render_report(report, format))
+    return path
+
+
+def format_of(path: Path) -> str:
+    """The format whose suffix a path has. Raises: OptionError for another suffix."""
+    for name, row in FORMATS.items():
+        if path.suffix.lower() == row.suffix:
+            return name
+    suffixes = ", ".join(row.suffix for row in FORMATS.values())
+    raise OptionError(f"expected a file name that ends in one of {suffixes}, got {path.name!r}; name the format")
+
+
+def claim(path: Path, force: bool) -> None:
+    """Refuse a path that cannot or must not be written, before any work is done. Raises: ReportError."""
+    if path.is_dir():
+        raise ReportError(f"expected a file to write, got the folder {path}; name a file in it")
+    if not path.parent.is_dir():
+        raise ReportError(f"expected a folder for {path.name}, got {path.parent}, which is none; make it first")
+    if path.exists() and not force:
+        raise ReportError(f"expected a new file, got {path}, which exists; choose another name or add --force")
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Put `data` at `path` in one step: a reader, a full disk or a kill sees the old file or the new one, whole.
+
+    Raises: ReportError where the folder cannot be written.
+    """
+    part = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.part")
+    try:
+        with part.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise ReportError(
+            f"expected to write {path}, got: {error.strerror or error}; free some space or choose another folder"
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _format(name: str) -> Format:
+    if name not in FORMATS:
+        raise OptionError(f"expected a report format, got {name!r}; use {nearest(name, FORMATS)}")
+    return FORMATS[name]
