@@ -1,0 +1,1 @@
+"""What explaining costs beside predicting: `python -m benchmarks`."""

@@ -1,0 +1,107 @@
+"""`python -m benchmarks`: measure, then write the tables as Markdown and JSON. Never part of the tests."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from benchmarks.contenders import CONTENDERS, MODELS, build
+from benchmarks.measure import Case, cases, peak_here, peak_memory, throughput, times
+from gradcam import resolve_target_layer
+
+PEERS = [name for name in CONTENDERS if name != "bare forward"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
+    parser.add_argument("--batches", nargs="+", type=int, default=[1, 8])
+    parser.add_argument("--classes", nargs="+", type=int, default=[1, 5, 20])
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument(
+        "--patience", type=float, default=20.0, help="seconds after which a slow peer is not repeated"
+    )
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--peak", help=argparse.SUPPRESS)  # one memory measurement, in a process of its own
+    options = parser.parse_args()
+    if options.peak:
+        print(peak_here(options.peak))
+        return
+    rows = [
+        measure(case, options.rounds, options.patience)
+        for case in tqdm(list(cases(options.models, options.batches, options.classes)), unit="case")
+    ]
+    result = {"machine": machine(), "rows": rows, "throughput": throughput("bundled/tf_efficientnet_lite0", 64, 5)}
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "results.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    (options.out / "RESULTS.md").write_text(markdown(result), encoding="utf-8")
+    print(markdown(result))
+
+
+def measure(case: Case, rounds: int, patience: float) -> dict[str, Any]:
+    """One row: median seconds and their ratio to the bare forward in the same rounds, and peak bytes."""
+    layer = resolve_target_layer(build(case.model))
+    seconds = {name: statistics.median(values) for name, values in times(case, layer, rounds, patience).items()}
+    return {
+        **vars(case),
+        "seconds": seconds,
+        "ratio": {name: value / seconds["bare forward"] for name, value in seconds.items()},
+        "peak_bytes": {name: peak_memory(case, name, layer) for name in ("bare forward", "gradcam")},
+    }
+
+
+def machine() -> dict[str, str]:
+    return {
+        "processor": _processor(),
+        "cores": str(os.cpu_count()),
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "threads": str(torch.get_num_threads()),
+    }
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """The tables a person reads."""
+    lines = [
+        "Time as a ratio to a bare `inference_mode` forward of the same model in the same run (medians, float32, "
+        "224×224), and the peak resident memory of a fresh process that loads the model and makes one call. "
+        + ", ".join(f"{k} {v}" for k, v in result["machine"].items()),
+        "",
+        "| model | batch | classes | " + " | ".join(PEERS) + " | forward | peak: forward | peak: gradcam |",
+        "|---|--:|--:|" + "--:|" * (len(PEERS) + 3),
+    ]
+    for row in result["rows"]:
+        ratios = " | ".join(_number(row["ratio"].get(name)) for name in PEERS)
+        peaks = " | ".join(_mebibytes(row["peak_bytes"][name]) for name in ("bare forward", "gradcam"))
+        seconds = f"{row['seconds']['bare forward'] * 1000:.0f} ms"
+        lines.append(f"| {row['model']} | {row['batch']} | {row['classes']} | {ratios} | {seconds} | {peaks} |")
+    lines += ["", "| step, 8 photos a batch, EfficientNet-Lite0 | photos a second |", "|---|--:|"]
+    lines += [f"| {name} | {value:.1f} |" for name, value in result["throughput"].items()]
+    return "\n".join(lines) + "\n"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _mebibytes(value: int | None) -> str:
+    return "–" if value is None else f"{value / 2**20:.0f} MiB"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""The models that are measured, and every way to compute the same Grad-CAM maps, one row each.
+
+A contender turns a model (its own copy), a batch, classes and a target layer into a callable that does the work
+once. All get the same weights, the same layer and the same classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import timm
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from gradcam import heatmaps
+from gradcam.types import TargetLayer
+
+Work: TypeAlias = Callable[[], object]
+Contender: TypeAlias = Callable[[nn.Module, Tensor, Sequence[int], TargetLayer], Work]
+
+
+def _timm(name: str) -> Callable[[], nn.Module]:
+    return lambda: timm.create_model(name)
+
+
+MODELS: dict[str, Callable[[], nn.Module]] = {
+    "VGG16": torchvision.models.vgg16,
+    "ResNet-50": torchvision.models.resnet50,
+    "EfficientNet-Lite0": _timm("tf_efficientnet_lite0"),
+    "ConvNeXt-Tiny": _timm("convnext_tiny"),
+    "ViT-S/16": _timm("vit_small_patch16_224"),
+}
+
+
+def build(name: str) -> nn.Module:
+    """The model of a row of `MODELS` with seeded random weights (time does not depend on them), frozen."""
+    torch.manual_seed(0)
+    return MODELS[name]().eval().requires_grad_(False)
+
+
+class NotPossibleError(Exception):
+    """A library has no way to do this."""
+
+
+def bare(model: nn.Module, batch: Tensor, classes: Sequence[int], layer: TargetLayer) -> Work:
+    """A forward in inference mode and nothing else: what predicting costs."""
+
+    def work() -> None:
+        with torch.inference_mode():
+            model(batch)
+
+    return work
+
+
+def ours(model: nn.Module, batch: Tensor, classes: Sequence[int], layer: TargetLayer) -> Work:
+    """This package on the model just as it is."""
+    return lambda: heatmaps(model, batch, classes, layer)
+
+
+def ours_channels_last(model: nn.Module, batch: Tensor, classes: Sequence[int], layer: TargetLayer) -> Work:
+    """This package as `explain` runs it: `load_classifier` lays the weights out channels last."""
+    laid_out = model.to(memory_format=torch.channels_last)
+    return lambda: heatmaps(laid_out, batch.contiguous(memory_format=torch.channels_last), classes, layer)
+
+
+def grad_cam(model: nn.Module, batch: Tensor, classes: Sequence[int], layer: TargetLayer) -> Work:
+    from pytorch_grad_cam import GradCAM
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    def to_maps(tokens: Tensor) -> Tensor:
+        return tokens[:, layer.prefix :].transpose(1, 2).unflatten(2, layer.grid)
+
+    reshape = to_maps if layer.layout == "tokens" else None
+    model.requires_grad_()  # it does not work on frozen parameters
+    module = model.get_submodule(layer.name)
+
+    def work() -> None:
+        with GradCAM(model, [module], reshape_transform=reshape) as cam:
+            for index in classes:
+                cam(batch, [ClassifierOutputTarget(index)] * len(batch))
+
+    return work
+
+
+def torch_cam(model: nn.Module, batch: Tensor, classes: Sequence[int], layer: TargetLayer) -> Work:
+    from torchcam.methods import GradCAM
+
+    if layer.layout != "NCHW":
+        raise NotPossibleError("no way to say that the layer gives tokens")
+    model.requires_grad_()
+
+    def work() -> None:
+        with GradCAM(model, layer.name) as extractor:
+            scores = model(batch)
+            for index in classes:
+                extractor([index] * len(batch), scores, retain_graph=True)
+
+    return work
+
+
+def captum(model: nn.Module, batch: Tensor, classes: Sequence[int], layer: TargetLayer) -> Work:
+    from captum.attr import LayerGradCam
+
+    if layer.layout != "NCHW":
+        raise NotPossibleError("no way to say that the layer gives tokens")
+    attribution = LayerGradCam(model, model.get_submodule(layer.name))
+    pixels = batch.clone().requires_grad_()
+
+    def work() -> None:
+        for index in classes:
+            attribution.attribute(pixels, index, relu_attributions=True)
+
+    return work
+
+
+CONTENDERS: dict[str, Contender] = {
+    "bare forward": bare,
+    "gradcam": ours_channels_last,
+    "gradcam, weights as they are": ours,
+    "torchcam": torch_cam,
+    "captum": captum,
+    "pytorch-grad-cam": grad_cam,
+}

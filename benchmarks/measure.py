@@ -1,0 +1,124 @@
+"""Wall time, interleaved in one process; peak memory, each in a fresh one; throughput of a whole pipeline."""
+
+from __future__ import annotations
+
+import io
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from benchmarks.contenders import CONTENDERS, NotPossibleError, Work, build
+from gradcam import TargetLayer, Top, load_classifier, open_photo, sample_photo
+from gradcam.explain import explain_many
+from gradcam.preprocess import to_input, view_of
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the table."""
+
+    model: str
+    batch: int
+    classes: int
+
+    def work(self, contender: str, layer: TargetLayer) -> Work:
+        """A call of this contender on a model of its own."""
+        model = build(self.model)
+        pixels = torch.randn(self.batch, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+        return CONTENDERS[contender](model, pixels, range(self.classes), layer)
+
+
+def times(case: Case, layer: TargetLayer, rounds: int, patience: float) -> dict[str, list[float]]:
+    """Seconds of every contender in every round; all take turns, so that a busy moment meets all of them.
+
+    A contender that needs more than `patience` seconds for one call is measured once.
+    """
+    works: dict[str, Work] = {}
+    for name in CONTENDERS:
+        try:
+            works[name] = case.work(name, layer)
+        except NotPossibleError:
+            continue
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    for round_number in range(rounds + 1):  # the first one warms up
+        for name, work in works.items():
+            if sum(seconds[name]) > patience:
+                continue
+            started = time.perf_counter()
+            work()
+            elapsed = time.perf_counter() - started
+            if round_number or elapsed > patience:
+                seconds[name].append(elapsed)
+    return seconds
+
+
+def peak_memory(case: Case, contender: str, layer: TargetLayer) -> int | None:
+    """Bytes resident at the peak of a fresh process that loads the model and makes one call; None off Linux."""
+    if not Path("/proc/self/status").exists():
+        return None
+    command = [sys.executable, "-m", "benchmarks", "--peak", json.dumps([vars(case), contender, vars(layer)])]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def peak_here(request: str) -> int:
+    """The other end of `peak_memory`."""
+    case, contender, layer = json.loads(request)
+    layer["grid"] = tuple(layer["grid"])
+    Case(**case).work(contender, TargetLayer(**layer))()
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+def throughput(model_id: str, photos: int, rounds: int) -> dict[str, float]:
+    """Median photos a second: the bare forward on inputs ready in memory, and the whole way from files to maps."""
+    encoded = io.BytesIO()
+    Image.fromarray(sample_photo("chelsea").pixels).save(encoded, "JPEG", quality=90)
+    files = [encoded.getvalue()] * photos
+    classifier = load_classifier(model_id)
+    photo = open_photo(files[0])
+    view = view_of(photo.size, classifier.preprocessing)
+    ready = torch.stack([to_input(photo, view, classifier.preprocessing)] * 8)
+    ready = ready.contiguous(memory_format=torch.channels_last)
+
+    def bare_forward() -> None:
+        with torch.inference_mode():
+            for _ in range(photos // 8):
+                classifier.module(ready)
+
+    def decode_and_preprocess() -> None:
+        for file in files:
+            opened = open_photo(file)
+            to_input(opened, view_of(opened.size, classifier.preprocessing), classifier.preprocessing)
+
+    def pipeline() -> None:
+        for _ in explain_many(classifier, map(open_photo, files), Top(1)):
+            pass
+
+    steps: dict[str, Callable[[], None]] = {
+        "bare forward": bare_forward,
+        "decode and preprocess": decode_and_preprocess,
+        "decode, preprocess, explain": pipeline,
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for round_number in range(rounds + 1):
+        for name, step in steps.items():
+            started = time.perf_counter()
+            step()
+            if round_number:
+                seconds[name].append(time.perf_counter() - started)
+    return {name: photos / statistics.median(values) for name, values in seconds.items()}
+
+
+def cases(models: Sequence[str], batches: Sequence[int], classes: Sequence[int]) -> Iterator[Case]:
+    for model in models:
+        for batch in batches:
+            for count in classes:
+                yield Case(model, batch, count)
