@@ -7,21 +7,17 @@ figure stays small, is exact at any zoom, and the value under the cursor is the 
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import textwrap
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 import plotly.graph_objects as go
-from PIL import Image
-from plotly.offline import get_plotlyjs
 from plotly.subplots import make_subplots
 
 from gradcam import render
-from gradcam.types import Comparison, Explanation, Panel, Photo, ScaledMap, Style
+from gradcam.types import Comparison, Explanation, Panel, ScaledMap, Style
 
 Theme = Literal["light", "dark"]
 
@@ -42,28 +38,21 @@ _WIDTH, _GAP, _TITLE = 1200, 24, 58
 """Nominal width, gap between columns and room for a panel's title, in pixels."""
 
 
-def comparison_figure(
-    comparison: Comparison,
-    style: Style | None = None,
-    *,
-    scaled: Sequence[ScaledMap | None] | None = None,
-    theme: Theme = "light",
-) -> go.Figure:
+def comparison_figure(comparison: Comparison, style: Style | None = None, *, theme: Theme = "light") -> go.Figure:
     """The comparison as one Plotly figure: a row for each photo and question, a column for each model.
 
     Axes are photo pixels, y downwards; the panels of one photo zoom and pan together. A slider in the figure sets
     the opacity and keeps the zoom. Show it with `PLOTLY_CONFIG`.
 
-    scaled: one for each panel, where the comparison is a part of a larger one that shares its scale.
     Raises: OptionError where the style is outside its choices, MapError where a map is not finite.
     """
     style = style or Style()
     render.check_style(style)
-    scaled = render.scale_panels(comparison.panels, style.scale) if scaled is None else scaled
+    scaled = render.scale_panels(comparison.panels, style.scale)
     of = dict(zip(map(id, comparison.panels), scaled, strict=True))
     rows = [(p, q) for p in range(len(comparison.photos)) for q in range(len(comparison.questions))]
     figure = _frame([comparison.photos[photo].size for photo, _ in rows], len(comparison.models))
-    images = [_data_uri(photo) for photo in comparison.photos]
+    images = [render.jpeg_uri(photo, _LONG_SIDE) for photo in comparison.photos]
     heats: list[int] = []
     for row, (photo, question) in enumerate(rows, start=1):
         first = _axis(figure, photo * len(comparison.questions) + 1, 1)
@@ -311,11 +300,6 @@ def _opacity_slider(figure: go.Figure, heats: list[int], style: Style, theme: Th
     )
 
 
-def plotly_script() -> str:
-    """The text of plotly.js, 4.8 MB, as it ships with Plotly: a page that holds it asks no other host."""
-    return get_plotlyjs()
-
-
 def plotly_scale(name: str, threshold: float = 0.0) -> list[tuple[float, str]]:
     """One of `render.COLORMAPS` as a Plotly colour scale, transparent below `threshold`."""
     colours = ["rgb({},{},{})".format(*colour) for colour in render.colormap(name).tolist()]
@@ -337,7 +321,7 @@ def difference_figure(a: Panel, b: Panel, style: Style | None = None, *, theme: 
     height, width = a.photo.size
     grid = render.fitted(a.photo.size, 160, 160)
     figure = _frame([a.photo.size], 1)
-    _place_photo(figure, "", "", a, _data_uri(a.photo))
+    _place_photo(figure, "", "", a, render.jpeg_uri(a.photo, _LONG_SIDE))
     step = width / grid[1], height / grid[0]
     strong, _ = _TEXT[theme]
     figure.add_trace(
@@ -402,11 +386,3 @@ def _escape(text: str) -> str:
 def _folded(text: str, width: int) -> str:
     """Text escaped and broken into a few short lines for the middle of a panel."""
     return "<br>".join(map(_escape, textwrap.wrap(text, width, max_lines=6, placeholder=" …")))
-
-
-def _data_uri(photo: Photo) -> str:
-    """The photo as a JPEG of display size inside its own address."""
-    out = io.BytesIO()
-    pixels = render.resize(photo.pixels, render.fitted(photo.size, _LONG_SIDE, _LONG_SIDE))
-    Image.fromarray(pixels).save(out, "JPEG", quality=85)
-    return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"

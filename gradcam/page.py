@@ -7,49 +7,43 @@ from html import escape
 from string import Template
 
 from gradcam import render
-from gradcam.figures import PLOTLY_CONFIG, comparison_figure, plotly_script
 from gradcam.types import Comparison, Panel, ScaledMap, Style
+from gradcam.viewer import SCRIPT, STYLES, comparison_scene, scene_json
 
 
 def comparison_html(comparison: Comparison, style: Style | None = None) -> str:
     """The comparison as one HTML file that opens offline: figures, predictions, layers and failures.
 
-    Raises: what `comparison_figure` does.
+    Raises: OptionError where the style is outside its choices, MapError where a map is not finite.
     """
     style = style or Style()
     render.check_style(style)
     scaled = render.scale_panels(comparison.panels, style.scale)
-    stride = len(comparison.models) * len(comparison.questions)
-    sections: list[str] = []
-    for place, photo in enumerate(comparison.photos):
-        part = slice(place * stride, (place + 1) * stride)
-        alone = Comparison((photo,), comparison.models, comparison.questions, comparison.panels[part])
-        sections.append(_section(alone, scaled[part], style, place))
+    sections = [_section(comparison, place, scaled, style) for place in range(len(comparison.photos))]
     parts = ((comparison.photos, "photo"), (comparison.models, "model"))
     counts = ", ".join(f"{len(items)} {noun}{'s' * (len(items) != 1)}" for items, noun in parts)
     return _PAGE.substitute(
-        plotly=plotly_script(),
+        script=SCRIPT,
+        styles=STYLES,
         lead=escape(f"{counts}. Asked: {_asked(comparison)}."),
         scale=escape(render.SCALE_WORDS[style.scale]),
         sections="\n".join(sections),
     )
 
 
-def _section(alone: Comparison, scaled: Sequence[ScaledMap | None], style: Style, place: int) -> str:
-    """One photo: its figure and the table of what each model said."""
-    photo = alone.photos[0]
-    figure = comparison_figure(alone, style, scaled=scaled)
-    models = [[panel for panel in alone.panels if panel.model == model] for model in alone.models]
-    said = ", ".join(f"{render.model_words(panel)}: {render.target_words(panel)}" for panel in alone.panels)
+def _section(comparison: Comparison, place: int, scaled: Sequence[ScaledMap | None], style: Style) -> str:
+    """One photo: its heatmaps and the table of what each model said."""
+    photo = comparison.photos[place]
+    questions = range(len(comparison.questions))
+    models = [
+        [comparison.panel(place, model, question) for question in questions]
+        for model in range(len(comparison.models))
+    ]
     return _SECTION.substitute(
         name=escape(photo.name),
         size=f"{photo.size[1]}×{photo.size[0]} pixels",
         digest=escape(photo.sha256[:12]),
-        alt=escape(f"Heatmaps over {photo.name}, asked for {_asked(alone)}. {said}."),
-        width=max(320, 230 * len(alone.models)),
-        figure=figure.to_html(
-            full_html=False, include_plotlyjs=False, config=PLOTLY_CONFIG, div_id=f"photo-{place + 1}"
-        ),
+        scene=scene_json(comparison_scene(comparison, place, style, scaled=scaled)),
         rows="\n".join(_model_row(panels) for panels in models),
     )
 
@@ -65,7 +59,7 @@ def _model_row(panels: Sequence[Panel]) -> str:
     layer = explanation.layer
     tops = "".join(
         f"<li><meter min='0' max='1' value='{share:.4f}' aria-hidden='true'></meter>"
-        f"<b>{render.percent(share)}</b> {escape(label)}</li>"
+        f"<b>{render.percent(share)}</b> <span>{escape(label)}</span></li>"
         for label, share in explanation.top()
     )
     maps = "".join(f"<li>{_map_words(panel)}</li>" for panel in panels if panel.map is not None)
@@ -90,8 +84,9 @@ _SECTION = Template("""
 <section>
 <h2>$name</h2>
 <p class="quiet">$size · SHA-256 $digest…</p>
-<figure aria-label="$alt"><div class="scroll"><div style="min-width:${width}px">$figure</div></div></figure>
-<div class="scroll"><table>
+<div class="heatmaps"><script type="application/json">$scene</script>
+<noscript>The heatmaps need JavaScript. The table below holds their numbers.</noscript></div>
+<div class="scroll" tabindex="0" role="region" aria-label="What the models say of this photo"><table>
 <thead><tr><th scope="col">Model</th><th scope="col">Predictions</th><th scope="col">Heatmaps</th>
 <th scope="col">Layer and why</th><th scope="col">Grid</th><th scope="col">Time</th></tr></thead>
 <tbody>
@@ -112,31 +107,28 @@ style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'no
   --ink: #1f2328; --quiet: #59606a; --paper: #fff; --line: #d5dae0; --bad: #9a3412; }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #f0f3f6; --quiet: #a9b1bb; --paper: #14181d; --line: #363d47; --bad: #fdba74; }
-  .infolayer text, .infolayer tspan, .slider-current-value text, text.slider-current-value {
-    fill: var(--ink) !important; }
 }
 body { margin: 0 auto; max-width: 1280px; padding: 2rem clamp(1rem, 3vw, 2.5rem); background: var(--paper);
   color: var(--ink); font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .25rem; }
 h2 { font-size: 1.3rem; margin: 0; }
 section { border-top: 1px solid var(--line); margin-top: 2rem; padding-top: 1.5rem; }
-figure { margin: 1rem 0; }
+.heatmaps { margin: 1.25rem 0 1.75rem; }
 .quiet, small { color: var(--quiet); } .quiet { margin: 0; }
 .scroll { overflow-x: auto; }
 .failed { color: var(--bad); margin: .25rem 0; }
-table { border-collapse: collapse; width: 100%; font-size: .9rem; overflow-wrap: normal; }
+table { border-collapse: collapse; width: 100%; min-width: 54rem; font-size: .9rem; overflow-wrap: normal; }
 th, td { border-top: 1px solid var(--line); padding: .6rem .9rem .6rem 0; text-align: left; vertical-align: top; }
 thead th { border: 0; color: var(--quiet); font-weight: 600; }
 tbody th { min-width: 13rem; max-width: 18rem; overflow-wrap: anywhere; }
 ol, ul { list-style: none; margin: 0; padding: 0; }
-meter { height: .7rem; margin-right: .5rem; width: 5rem; }
+ol li { display: grid; grid-template-columns: 5rem 3.6em 1fr; gap: .5rem; align-items: baseline; }
+meter { height: .7rem; width: 5rem; }
 dl { display: grid; gap: .25rem 1rem; grid-template-columns: max-content 1fr; margin: 1rem 0 0; }
 dt { font-weight: 600; } dd { margin: 0; }
 @media (max-width: 40rem) { dl { grid-template-columns: 1fr; } dd { margin-bottom: .5rem; } }
-@media print { section { break-inside: avoid; }
-  .modebar-container, .slider-container { display: none !important; } }
+$styles
 </style>
-<script>$plotly</script>
 </head>
 <body>
 <header>
@@ -147,13 +139,17 @@ dt { font-weight: 600; } dd { margin: 0; }
 It shows what the score rests on, not whether the answer is right.</dd>
 <dt>Scale</dt><dd>$scale</dd>
 <dt>Frame</dt><dd>The part of the photo that the model saw, drawn where that is not all of it.</dd>
-<dt>Figure</dt><dd>Drag to zoom all panels of a photo together, double-click to go back, point at a place for the
-layer's raw value, move the slider to see the bare photo.</dd>
 </dl>
 </header>
 <main>
 $sections
 </main>
+<script type="module">
+$script
+for (const place of document.querySelectorAll(".heatmaps")) {
+  mount(place, JSON.parse(place.querySelector("script").textContent));
+}
+</script>
 </body>
 </html>
 """)

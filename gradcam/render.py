@@ -6,15 +6,18 @@ positive evidence stays transparent instead of being stretched to full colour.
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from gradcam.errors import MapError, OptionError, nearest
-from gradcam.types import Panel, Scale, ScaledMap, Style, Target, View
+from gradcam.types import Panel, Photo, Scale, ScaledMap, Style, Target, View
 
 Pixels = NDArray[np.uint8]
 Values = NDArray[np.float32]
@@ -203,6 +206,13 @@ def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     return cv2.resize(pixels, (size[1], size[0]), interpolation=method).astype(np.uint8)
 
 
+def jpeg_uri(photo: Photo, long_side: int) -> str:
+    """The photo as a JPEG of at most `long_side` pixels inside its own address, `data:image/jpeg;base64,…`."""
+    out = io.BytesIO()
+    Image.fromarray(resize(photo.pixels, fitted(photo.size, long_side, long_side))).save(out, "JPEG", quality=85)
+    return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
+
+
 # ---------------------------------------------------------------------------------------------- colouring
 
 
@@ -347,6 +357,37 @@ def layer_words(panel: Panel) -> str:
         return ""
     layer = panel.explanation.layer
     return f"{layer.name} · {layer.grid[0]}×{layer.grid[1]} · {panel.explanation.seconds:.2f} s"
+
+
+_ROWS, _COLUMNS = ("upper", "middle", "lower"), ("left", "centre", "right")
+
+
+def place_words(values: Values) -> str:
+    """Where the largest of values `[H, W]` on a photo lies: `upper left`, `lower centre`, `centre`, …."""
+    row, column = np.unravel_index(int(np.nanargmax(values)), values.shape)
+    down, across = _ROWS[3 * int(row) // values.shape[0]], _COLUMNS[3 * int(column) // values.shape[1]]
+    return "centre" if (down, across) == ("middle", "centre") else f"{down} {across}"
+
+
+def heat_words(panel: Panel, scaled: ScaledMap | None) -> str:
+    """One panel in a sentence for those who cannot see it: model, target, probability, where it is hottest."""
+    if panel.explanation is None or scaled is None:
+        return f"{model_words(panel)}: no map. {panel.reason or ''}".strip()
+    said = f"{model_words(panel)}, {target_words(panel)}"
+    if scaled.note:
+        return f"{said}: {scaled.note}."
+    laid = lay_on_photo(scaled.values, panel.explanation.view, fitted(panel.photo.size, 90, 90))
+    return f"{said}: hottest at {place_words(laid)}."
+
+
+def difference_words(a: Panel, b: Panel, scale: Scale = "each") -> str:
+    """The difference of two maps in a sentence for those who cannot see it."""
+    values = difference(a, b, scale, fitted(a.photo.size, 90, 90))
+    if not np.isfinite(values).any():
+        return f"{model_words(a)} and {model_words(b)} saw no common part of the photo."
+    sides = ((a, values), (b, -values))
+    said = [f"{model_words(panel)} has most more at {place_words(v)}" for panel, v in sides if np.nanmax(v) > 0.01]
+    return "; ".join(said) + "." if said else f"{model_words(a)} and {model_words(b)} do not differ."
 
 
 def scale_words(scaled: ScaledMap) -> str:

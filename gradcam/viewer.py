@@ -1,0 +1,180 @@
+"""What the linked viewer shows: scenes, plain JSON that `viewer.js` draws on the HTML page and in the dashboard.
+
+A scene is the panels of one photo. Raw maps travel on their own grid; the browser lays, scales and colours them as
+`render` does, so that colour map, opacity, threshold and zoom change there without asking Python. It needs no
+library: Plotly's script is 4.8 MB, knows no keyboard and no pinch, and says one value where each panel has its own.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam import render
+from gradcam.types import Comparison, Panel, Photo, ScaledMap, Style
+
+Scene = dict[str, Any]
+"""`photo`, `columns`, `panels`, `look`, `colormaps`, `bar`, `words`: what `viewer.js` documents at its top."""
+
+SCRIPT = resources.files("gradcam").joinpath("viewer.js").read_text("utf-8")
+"""An ES module: `mount(parent, scene, report)`; its default export is a Streamlit component."""
+
+STYLES = resources.files("gradcam").joinpath("viewer.css").read_text("utf-8")
+
+_LONG_SIDE = 1280
+
+
+def panels_scene(
+    panels: Sequence[Panel],
+    style: Style | None = None,
+    *,
+    scaled: Sequence[ScaledMap | None] | None = None,
+    columns: int | None = None,
+) -> Scene:
+    """Heatmaps of one photo side by side.
+
+    scaled: one for each panel, where they share their scale with others. columns: at most so many in a row.
+    Raises: OptionError where the style is outside its choices, MapError where a map is not finite.
+    """
+    style = style or Style()
+    render.check_style(style)
+    scaled = render.scale_panels(panels, style.scale) if scaled is None else scaled
+    title, numbers = render.bar_numbers(style, scaled)
+    return {
+        "photo": _photo(panels[0].photo),
+        "columns": columns or len(panels),
+        "panels": [_panel(panel, one) for panel, one in zip(panels, scaled, strict=True)],
+        "look": _look(style),
+        "colormaps": _colormaps(render.SEQUENTIAL),
+        "bar": {"title": title, "numbers": numbers, "diverging": False},
+        "words": render.SCALE_WORDS[style.scale],
+    }
+
+
+def comparison_scene(
+    comparison: Comparison,
+    place: int = 0,
+    style: Style | None = None,
+    *,
+    scaled: Sequence[ScaledMap | None] | None = None,
+) -> Scene:
+    """One photo of a comparison: a row for each question and a column for each model; one model has one row.
+
+    The scale is that of the whole comparison. place: of the photo. scaled: one for each panel, if known already.
+    Raises: OptionError where the style is outside its choices, MapError where a map is not finite.
+    """
+    style = style or Style()
+    render.check_style(style)
+    scaled = render.scale_panels(comparison.panels, style.scale) if scaled is None else scaled
+    of = dict(zip(map(id, comparison.panels), scaled, strict=True))
+    models, questions = range(len(comparison.models)), range(len(comparison.questions))
+    panels = [comparison.panel(place, model, question) for question in questions for model in models]
+    columns = len(models) if len(models) > 1 else len(questions)
+    return panels_scene(panels, style, scaled=[of[id(panel)] for panel in panels], columns=columns)
+
+
+def difference_scene(a: Panel, b: Panel, style: Style | None = None) -> Scene:
+    """A − B of two maps of one photo: red where A has more heat, blue where B has.
+
+    Raises: OptionError where the photos differ, MapError where a panel has no map.
+    """
+    style = style or Style()
+    render.check_style(style)
+    alt = render.difference_words(a, b, style.scale)
+    first, second = render.scale_panels((a, b), style.scale)
+    names = render.model_words(a), render.model_words(b)
+    seen = [rectangle for panel in (a, b) for rectangle in _hidden(panel)]
+    return {
+        "photo": _photo(a.photo),
+        "columns": 1,
+        "panels": [
+            {
+                "title": f"A − B: {names[0]} − {names[1]}",
+                "subtitle": f"A {render.target_words(a)}; B {render.target_words(b)}",
+                "facts": "",
+                "alt": alt,
+                "note": "",
+                "reason": "",
+                "terms": [_term(a, first, 1), _term(b, second, -1)],
+                "seen": seen,
+            }
+        ],
+        "look": _look(style) | {"colormap": "red-blue"},
+        "colormaps": _colormaps(render.DIVERGING),
+        "bar": {
+            "title": "A − B, in shares of full colour",
+            "numbers": ["−1, B more", "−0.5", "0", "0.5", "A more, 1"],
+            "diverging": True,
+        },
+        "words": f"Red: more heat in A, {names[0]}. Blue: more in B, {names[1]}. {render.SCALE_WORDS[style.scale]}",
+    }
+
+
+def scene_json(scene: Scene) -> str:
+    """A scene that can stand inside `<script type="application/json">`."""
+    return json.dumps(scene, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
+
+
+def _photo(photo: Photo) -> dict[str, Any]:
+    height, width = photo.size
+    uri = render.jpeg_uri(photo, _LONG_SIDE)
+    return {"name": photo.name, "sha256": photo.sha256, "width": width, "height": height, "uri": uri}
+
+
+def _look(style: Style) -> dict[str, Any]:
+    return {
+        "colormap": style.colormap,
+        "opacity": style.opacity,
+        "threshold": style.threshold,
+        "smooth": style.interpolation == "bilinear",
+    }
+
+
+def _colormaps(tables: dict[str, render.Pixels]) -> dict[str, str]:
+    return {name: _packed(table) for name, table in tables.items()}
+
+
+def _panel(panel: Panel, scaled: ScaledMap | None) -> dict[str, Any]:
+    facts = [render.layer_words(panel), render.scale_words(scaled)] if scaled else []
+    return {
+        "title": render.model_words(panel),
+        "subtitle": render.target_words(panel) if scaled else render.question_words(panel.question),
+        "facts": " · ".join(facts),
+        "alt": render.heat_words(panel, scaled),
+        "note": scaled.note if scaled else "",
+        "reason": panel.reason or "",
+        "terms": [_term(panel, scaled, 1)] if scaled and not scaled.note else [],
+        "seen": _hidden(panel),
+    }
+
+
+def _term(panel: Panel, scaled: ScaledMap | None, sign: int) -> dict[str, Any]:
+    """A raw map with its place on the photo; the browser adds up sign · clip(raw / full)."""
+    assert panel.map is not None
+    assert panel.explanation is not None
+    assert scaled is not None
+    rows, columns = panel.map.shape
+    return {
+        "values": _packed(panel.map.astype("<f4")),
+        "rows": rows,
+        "columns": columns,
+        "box": panel.explanation.view.box,
+        "full": 0 if scaled.note else float(scaled.full),
+        "sign": sign,
+    }
+
+
+def _hidden(panel: Panel) -> list[tuple[float, float, float, float]]:
+    """What the model saw, where that is not all of the photo."""
+    explanation = panel.explanation
+    return [explanation.view.seen] if explanation and render.hides_something(explanation.view) else []
+
+
+def _packed(values: NDArray[np.generic]) -> str:
+    return base64.b64encode(values.tobytes()).decode()

@@ -1,0 +1,113 @@
+"""What the viewer is told: maps in raw numbers, their place, and words for those who cannot see them."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import fakes
+import numpy as np
+import pytest
+
+from gradcam import render
+from gradcam.errors import MapError, OptionError
+from gradcam.types import Comparison, Style, Top
+from gradcam.viewer import comparison_scene, difference_scene, panels_scene, scene_json
+
+HEAT = np.array([[0, 1, 2], [3, 4, 8]], np.float32)
+
+
+def test_the_raw_map_travels_on_its_own_grid_with_its_place_and_full_scale():
+    photo = fakes.photo(40, 60)
+    (panel,) = panels_scene([fakes.panel(photo, HEAT, view=fakes.middle(photo))])["panels"]
+    (term,) = panel["terms"]
+    assert np.frombuffer(base64.b64decode(term["values"]), "<f4").tolist() == [0, 1, 2, 3, 4, 8]
+    assert (term["rows"], term["columns"], term["full"], term["sign"]) == (2, 3, 8, 1)
+    assert term["box"] == panel["seen"][0] == (10, 0, 50, 40)
+
+
+def test_a_photo_seen_whole_has_no_frame():
+    assert panels_scene([fakes.panel(fakes.photo(), HEAT)])["panels"][0]["seen"] == []
+
+
+def test_an_empty_map_has_words_and_no_colour():
+    (panel,) = panels_scene([fakes.panel(fakes.photo(), HEAT * 0)])["panels"]
+    assert (panel["terms"], panel["note"]) == ([], "no positive evidence")
+
+
+def test_a_failure_keeps_its_place_and_its_reason():
+    photo = fakes.photo()
+    panels = panels_scene([fakes.panel(photo, HEAT), fakes.failure(photo, "no network")])["panels"]
+    assert panels[1]["reason"] == "no network"
+    assert panels[1]["alt"] == "timm/b: no map. no network"
+
+
+def test_one_model_has_its_questions_side_by_side_and_several_have_a_row_for_each():
+    photo = fakes.photo()
+    questions = Top(1), Top(2), Top(3)
+    for models, columns in ((("a/a",), 3), (("a/a", "b/b"), 2)):
+        panels = tuple(fakes.panel(photo, HEAT, model=m, question=q) for m in models for q in questions)
+        scene = comparison_scene(Comparison((photo,), models, questions, panels))
+        assert scene["columns"] == columns
+        assert [panel["title"] for panel in scene["panels"]] == list(models) * 3
+
+
+def test_the_scale_is_shared_with_photos_that_are_not_in_the_scene():
+    photos = fakes.photo(name="a.jpg"), fakes.photo(name="b.jpg")
+    panels = tuple(fakes.panel(photo, HEAT * k) for photo, k in zip(photos, (1, 3), strict=True))
+    comparison = Comparison(photos, ("bundled/a",), (Top(),), panels)
+    scene = comparison_scene(comparison, 0, Style(scale="shared"))
+    assert scene["panels"][0]["terms"][0]["full"] == 24
+    assert scene["bar"]["numbers"][-1] == "24"
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ((0, 0), "upper left"),
+        ((0, 1), "upper centre"),
+        ((1, 1), "centre"),
+        ((1, 2), "middle right"),
+        ((2, 0), "lower left"),
+    ],
+)
+def test_the_alt_text_says_where_it_is_hottest(place: tuple[int, int], words: str):
+    heat = np.zeros((3, 3), np.float32)
+    heat[place] = 1
+    (panel,) = panels_scene([fakes.panel(fakes.photo(60, 60), heat)])["panels"]
+    assert panel["alt"] == f"bundled/a, tabby · 70.0 %: hottest at {words}."
+
+
+def test_a_difference_is_two_maps_of_opposite_sign_and_the_frames_of_both_crops():
+    photo = fakes.photo(30, 60)
+    a = fakes.panel(photo, [[2, 0]], view=fakes.middle(photo))
+    b = fakes.panel(photo, [[0, 3]], model="timm/b")
+    scene = difference_scene(a, b)
+    (panel,) = scene["panels"]
+    assert [(term["sign"], term["full"]) for term in panel["terms"]] == [(1, 2), (-1, 3)]
+    assert panel["seen"] == [(15, 0, 45, 30)]
+    assert (scene["look"]["colormap"], list(scene["colormaps"])) == ("red-blue", ["red-blue"])
+    assert panel["alt"].startswith("bundled/a has most more at ")
+    assert "timm/b has most more at " in panel["alt"]
+
+
+def test_colours_are_those_of_every_other_picture():
+    packed = panels_scene([fakes.panel(fakes.photo(), HEAT)])["colormaps"]["turbo"]
+    assert base64.b64decode(packed) == render.colormap("turbo").tobytes()
+
+
+def test_a_scene_cannot_end_the_script_it_stands_in():
+    photo = fakes.photo(name="</script><img src=x>")
+    text = scene_json(panels_scene([fakes.panel(photo, HEAT)]))
+    assert "<" not in text
+    assert json.loads(text)["photo"]["name"] == photo.name
+
+
+def test_a_bad_style_and_a_map_that_is_not_finite_are_refused():
+    panel = fakes.panel(fakes.photo(), HEAT)
+    with pytest.raises(OptionError, match="opacity"):
+        panels_scene([panel], Style(opacity=2))
+    with pytest.raises(MapError, match="NaN"):
+        panels_scene([fakes.panel(fakes.photo(), HEAT * np.nan)])
+    with pytest.raises(MapError, match="no network"):
+        difference_scene(panel, fakes.failure(fakes.photo(), "no network"))
