@@ -1,0 +1,51 @@
+"""Linked heatmaps on the page: the package's viewer as a component, whose look changes without running a model.
+
+    style = view_photo(comparison, 0, style, key="photo-0")
+
+Zoom, crosshair and look live in the browser. What comes back is the style as the visitor has set it there, so that
+downloads and links can follow. A style that Python changes is taken over; a new scene of the same photo keeps the
+zoom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from streamlit.components import v2
+
+from gradcam import Comparison, Panel, Style
+from gradcam.types import ScaledMap
+from gradcam.viewer import SCRIPT, STYLES, Scene, comparison_scene, difference_scene, panels_scene
+
+_viewer = v2.component("gradcam_viewer", css=STYLES, js=SCRIPT)
+
+
+def view_photo(comparison: Comparison, place: int, style: Style, key: str) -> Style:
+    """One photo's heatmaps on the scale of the whole comparison: a row for each question, a column for each model."""
+    return _view(comparison_scene(comparison, place, style), style, key)
+
+
+def view_panels(
+    panels: Sequence[Panel],
+    style: Style,
+    key: str,
+    *,
+    scaled: Sequence[ScaledMap | None] | None = None,
+    columns: int | None = None,
+) -> Style:
+    """Any panels of one photo, such as one class at several layers; see `gradcam.viewer.panels_scene`."""
+    return _view(panels_scene(panels, style, scaled=scaled, columns=columns), style, key)
+
+
+def view_difference(a: Panel, b: Panel, style: Style, key: str) -> Style:
+    """A − B of two maps of one photo: red where A has more heat, blue where B has; keeps the colour map of `style`."""
+    return replace(_view(difference_scene(a, b, style), style, key), colormap=style.colormap)
+
+
+def _view(scene: Scene, style: Style, key: str) -> Style:
+    said = _viewer(key=key, data=scene, on_look_change=lambda: None).look
+    if not said or said["base"] != scene["look"]:
+        return style
+    look = said["look"]
+    return replace(style, colormap=look["colormap"], opacity=look["opacity"], threshold=look["threshold"])
