@@ -2,20 +2,36 @@
 
 from gradcam.report.build import build_report
 from gradcam.report.bundle import read_report
+from gradcam.report.commands import add_report_commands
+from gradcam.report.diff import Change, diff
+from gradcam.report.junit import Check, Thresholds, check, junit
 from gradcam.report.model import CARRIED, STATUSES, Note, Report, Verdict, revised
+from gradcam.report.notes import note_html
+from gradcam.report.replay import MapCheck, Replay, replay
 from gradcam.report.write import FORMATS, Format, render_report, write_report
 
 __all__ = [
     "CARRIED",
     "FORMATS",
     "STATUSES",
+    "Change",
+    "Check",
     "Format",
+    "MapCheck",
     "Note",
+    "Replay",
     "Report",
+    "Thresholds",
     "Verdict",
+    "add_report_commands",
     "build_report",
+    "check",
+    "diff",
+    "junit",
+    "note_html",
     "read_report",
     "render_report",
+    "replay",
     "revised",
     "write_report",
 ]

@@ -22,7 +22,7 @@ def command(report: Content) -> str:
 def python_lines(report: Content) -> str:
     """The same in Python."""
     arguments = [f"now=datetime.fromisoformat({report.created!r})", f"title={report.title!r}"]
-    arguments += [f"layer={_layer(report)}", f"fit={report.fit!r}", f"carried={report.carried!r}"]
+    arguments += [f"layer={layer_of(report)!r}", f"fit={report.fit!r}", f"carried={report.carried!r}"]
     arguments += [f"style={report.style!r}"] * (report.style != Style())
     arguments += [f"verdict={report.verdict!r}"] * (report.verdict != Verdict())
     notes = [photo.note for photo in report.photos]
@@ -36,7 +36,7 @@ def python_lines(report: Content) -> str:
             f"photos = [{', '.join(_opened(photo) for photo in report.photos)}]",
             f"models = {[model.id for model in report.models]!r}",
             f"targets = [{', '.join(f'parse_target({question!r})' for question in report.questions)}]",
-            f"comparison = compare(models, photos, targets, fit={report.fit!r}, layer={_layer(report)})",
+            f"comparison = compare(models, photos, targets, fit={report.fit!r}, layer={layer_of(report)!r})",
             "report = build_report(",
             *(f"    {argument}," for argument in ("comparison", *arguments)),
             ")",
@@ -78,9 +78,9 @@ def _review(report: Content) -> Iterator[tuple[str, str]]:
             yield "--note", f"{place}={photo.note.text}"
 
 
-def _layer(report: Content) -> str:
-    """A place in `candidate_layers` is a number, everything else a name."""
-    return report.layer if re.fullmatch(r"\d+", report.layer) else repr(report.layer)
+def layer_of(report: Content) -> str | int:
+    """The layer as it was asked for: a place in `candidate_layers` is a number, everything else a name."""
+    return int(report.layer) if re.fullmatch(r"-?[0-9]+", report.layer) else report.layer
 
 
 def _opened(photo: PhotoEntry) -> str:

@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gradcam.errors import OptionError, ReportError, nearest
+from gradcam.page import comparison_html
 from gradcam.report.bundle import bundle
 from gradcam.report.codec import encode
 from gradcam.report.html import html
+from gradcam.report.junit import junit
+from gradcam.report.markdown import markdown
 from gradcam.report.model import Report
 from gradcam.report.pdf import pdf
+from gradcam.report.pictures import comparison_of
 from gradcam.report.table import metrics_csv
 
 
@@ -27,12 +31,20 @@ class Format:
     render: Callable[[Report], bytes]
 
 
+def interactive(report: Report) -> bytes:
+    """The panels alone as one page, with the values under the pointer."""
+    return comparison_html(comparison_of(report), report.style).encode()
+
+
 FORMATS: dict[str, Format] = {
     "zip": Format(".zip", "application/zip", "everything below, with maps, pictures and checksums", bundle),
     "html": Format(".html", "text/html", "one page with pictures that opens offline", html),
     "pdf": Format(".pdf", "application/pdf", "for paper: contents, page numbers, selectable text", pdf),
+    "markdown": Format(".md", "text/markdown", "for a pull request, without pictures", markdown),
     "csv": Format(".csv", "text/csv", "the numbers, a row a photo × model × class", metrics_csv),
     "json": Format(".json", "application/json", "the canonical content, without pictures", encode),
+    "junit": Format(".xml", "application/xml", "for a build server, a test a check", junit),
+    "interactive": Format(".interactive.html", "text/html", "one page with values under the pointer", interactive),
 }
 
 
@@ -61,9 +73,9 @@ def write_report(report: Report, path: str | Path, format: str | None = None, *,
 
 def format_of(path: Path) -> str:
     """The format whose suffix a path has. Raises: OptionError for another suffix."""
-    for name, row in FORMATS.items():
-        if path.suffix.lower() == row.suffix:
-            return name
+    fitting = [name for name, row in FORMATS.items() if path.name.lower().endswith(row.suffix)]
+    if fitting:
+        return max(fitting, key=lambda name: len(FORMATS[name].suffix))
     suffixes = ", ".join(row.suffix for row in FORMATS.values())
     raise OptionError(f"expected a file name that ends in one of {suffixes}, got {path.name!r}; name the format")
 

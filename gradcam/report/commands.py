@@ -1,0 +1,259 @@
+"""The commands `report`, `replay` and `diff`."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from tqdm import tqdm
+
+from gradcam.compare import OnProgress, Progress, compare
+from gradcam.errors import OptionError, nearest
+from gradcam.photo import SAMPLES, open_photo, sample_photo
+from gradcam.preprocess import FITS
+from gradcam.render import SEQUENTIAL, check_style
+from gradcam.report.build import build_report
+from gradcam.report.bundle import read_report
+from gradcam.report.diff import diff
+from gradcam.report.junit import Box, Thresholds, check, junit
+from gradcam.report.model import CARRIED, STATUSES, Note, Report, Verdict
+from gradcam.report.replay import TOLERANCE, replay
+from gradcam.report.write import FORMATS, claim, format_of, render_report, write_whole
+from gradcam.targets import parse_target
+from gradcam.types import Photo, Style
+from gradcam.zoo import parse_model_id
+
+AddCommand = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
+
+DIFFERENT = 1
+
+
+def add_report_commands(command: AddCommand) -> None:
+    """Add the three commands through `command(name, run, text)`, which returns the new parser.
+
+    They return 0; 1 where a panel failed, a threshold did not hold, or something differs.
+    """
+    _add_report(command("report", _report, "Compare models on photos and write a report that can be checked."))
+
+    sub = command("replay", _replay, "Compute the maps of a report again and say whether they are the same.")
+    sub.add_argument("report", metavar="REPORT", help="a ZIP or JSON written by `gradcam report`")
+    sub.add_argument("photos", nargs="*", metavar="PHOTO", help="originals that the report does not carry in full")
+    sub.add_argument(
+        "--tolerance", type=float, default=TOLERANCE, metavar="SHARE", help=f"of each map's peak [{TOLERANCE:g}]"
+    )
+
+    sub = command("diff", _diff, "Say what changed between two reports.")
+    sub.add_argument("reports", nargs=2, metavar="REPORT", help="a ZIP or JSON written by `gradcam report`")
+
+
+def _add_report(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("photos", nargs="+", metavar="PHOTO", help=f"a picture, or a sample: {', '.join(SAMPLES)}")
+    sub.add_argument("--model", action="append", required=True, metavar="ID", help="repeatable")
+    sub.add_argument(
+        "--class",
+        action="append",
+        dest="classes",
+        metavar="CLASS",
+        help="name, index, `top`, `A rather than B` [top]",
+    )
+    sub.add_argument("--out", required=True, type=Path, metavar="FILE", help="such as review.zip")
+    sub.add_argument(
+        "--format",
+        action="append",
+        choices=FORMATS,
+        help="repeatable: FILE then gets each format's suffix [by FILE]",
+    )
+    sub.add_argument("--force", action="store_true", help="replace files that exist")
+    sub.add_argument("--fit", default="crop", choices=FITS, help="how a photo meets the input [crop]")
+    sub.add_argument("--layer", default="auto", help="a module's name, or its place among the candidates [auto]")
+    look = sub.add_argument_group("how maps are shown")
+    look.add_argument("--colormap", default=Style.colormap, metavar="|".join(SEQUENTIAL), help="[viridis]")
+    look.add_argument("--opacity", default=Style.opacity, type=float, help="0 to 1 [0.5]")
+    look.add_argument("--scale", default=Style.scale, choices=("each", "model", "shared"), help="[each]")
+    look.add_argument("--interpolation", default=Style.interpolation, choices=("bilinear", "nearest"))
+    look.add_argument("--threshold", default=Style.threshold, type=float, help="heat below is left out, 0 to 1 [0]")
+    review = sub.add_argument_group("what the reviewer says")
+    review.add_argument("--title", default="What the models look at")
+    review.add_argument("--status", default=Verdict.status, choices=STATUSES, help="[needs review]")
+    review.add_argument("--reviewer", default="")
+    review.add_argument("--date", default="")
+    review.add_argument("--summary", default="", metavar="MARKDOWN")
+    review.add_argument("--open-question", action="append", default=[], metavar="TEXT", help="repeatable")
+    review.add_argument("--note", action="append", default=[], metavar="N=MARKDOWN", help="on the N-th photo")
+    review.add_argument("--photo-status", action="append", default=[], metavar="N=STATUS", help="of the N-th photo")
+    review.add_argument(
+        "--photos", dest="carried", default="full", choices=CARRIED, help="how photos travel along, never with EXIF"
+    )
+    review.add_argument(
+        "--now", metavar="TIME", help="the report's time, such as 2026-11-22T12:00:00Z [the present]"
+    )
+    limits = sub.add_argument_group("thresholds: exit code 1 where one does not hold")
+    limits.add_argument("--min-agreement", type=float, metavar="R", help="least rank correlation of any two models")
+    limits.add_argument(
+        "--expect-class",
+        action="append",
+        default=[],
+        metavar="[PHOTO=]CLASS",
+        help="that every model predicts first",
+    )
+    limits.add_argument("--max-outside-box", type=float, metavar="SHARE", help="most heat outside a photo's box")
+    limits.add_argument(
+        "--box", action="append", default=[], metavar="PHOTO=LEFT,TOP,RIGHT,BOTTOM", help="in pixels"
+    )
+
+
+# ------------------------------------------------------------------------------------------- report
+
+
+def _report(options: argparse.Namespace) -> int:
+    style = Style(options.colormap, options.opacity, options.scale, options.interpolation, options.threshold)
+    check_style(style)
+    files = _files(options.out, options.format)
+    for path in files.values():
+        claim(path, options.force)
+    for model in options.model:
+        parse_model_id(model)
+    photos = [_photo(name) for name in options.photos]
+    thresholds = _thresholds(options, [photo.name for photo in photos])
+    targets = [parse_target(text) for text in options.classes or ["top"]]
+    notes, now = _notes(options, len(photos)), _time(options.now)
+    layer = int(options.layer) if re.fullmatch(r"-?[0-9]+", options.layer) else options.layer
+    with _bar(len(options.model) * (len(photos) + 1)) as show:
+        compared = compare(options.model, photos, targets, fit=options.fit, layer=layer, on_progress=show)
+    said = Verdict(options.status, options.reviewer, options.date, options.summary, tuple(options.open_question))
+    report = build_report(
+        compared,
+        style=style,
+        verdict=said,
+        notes=notes,
+        title=options.title,
+        layer=layer,
+        fit=options.fit,
+        carried=options.carried,
+        now=now,
+    )
+    failed = [one for one in check(report, thresholds) if one.failure is not None]
+    _write(report, files, thresholds)
+    for one in failed:
+        print(f"{one.photo} · {one.name}: {one.failure}", file=sys.stderr)
+    return DIFFERENT if failed else 0
+
+
+def _write(report: Report, files: dict[str, Path], thresholds: Thresholds) -> None:
+    for name, path in tqdm(files.items(), desc="writing", leave=False, disable=None):
+        data = junit(report, thresholds) if name == "junit" else render_report(report, name)
+        write_whole(path, data)
+        tqdm.write(f"Wrote {path} ({len(data) / 1e6:.1f} MB)")
+
+
+def _files(out: Path, formats: list[str] | None) -> dict[str, Path]:
+    """The path of each wanted format: `out` itself for one, `out` with each format's own suffix for several."""
+    wanted = list(dict.fromkeys(formats or [format_of(out)]))
+    if len(wanted) == 1:
+        return {wanted[0]: out}
+    return {name: out.with_suffix(FORMATS[name].suffix) for name in wanted}
+
+
+def _photo(name: str) -> Photo:
+    return sample_photo(name) if name in SAMPLES and not Path(name).exists() else open_photo(name)
+
+
+def _notes(options: argparse.Namespace, photos: int) -> list[Note]:
+    texts, statuses = _numbered(options.note, photos), _numbered(options.photo_status, photos)
+    return [
+        Note(statuses.get(place, Note.status), texts.get(place, ""))  # pyright: ignore[reportArgumentType]
+        for place in range(1, photos + 1)
+    ]
+
+
+def _numbered(values: list[str], photos: int) -> dict[int, str]:
+    """`N=TEXT` options by N."""
+    found: dict[int, str] = {}
+    for value in values:
+        place, equals, text = value.partition("=")
+        if not equals or not re.fullmatch("[0-9]+", place) or not 1 <= int(place) <= photos:
+            raise OptionError(
+                f"expected a photo's number from 1 to {photos} and a text, such as 1=good, got {value!r}"
+            )
+        found[int(place)] = text
+    return found
+
+
+def _time(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        made = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise OptionError(f"expected a time such as 2026-11-22T12:00:00Z, got {text!r}") from error
+    if made.tzinfo is None:
+        raise OptionError(
+            f"expected a time with its zone, such as 2026-11-22T12:00:00Z, got {text!r}; add Z for UTC"
+        )
+    return made
+
+
+def _thresholds(options: argparse.Namespace, photos: list[str]) -> Thresholds:
+    expected = tuple(_of_photo(value, photos) for value in options.expect_class)
+    boxes = tuple(_box(value, photos) for value in options.box)
+    return Thresholds(options.min_agreement, expected, options.max_outside_box, boxes)
+
+
+def _of_photo(value: str, photos: list[str]) -> tuple[str | None, str]:
+    """`PHOTO=CLASS`, or a class for every photo: its name may hold an equals sign itself."""
+    for photo in photos:
+        if value.startswith(f"{photo}="):
+            return photo, value[len(photo) + 1 :]
+    return None, value
+
+
+def _box(value: str, photos: list[str]) -> tuple[str, Box]:
+    photo, numbers = _of_photo(value, photos)
+    if photo is None:
+        name = value.rpartition("=")[0]
+        raise OptionError(f"expected one of the photos before =, got {value!r}; use {nearest(name, photos)}")
+    try:
+        left, top, right, bottom = (float(number) for number in numbers.split(","))
+    except ValueError as error:
+        raise OptionError(f"expected LEFT,TOP,RIGHT,BOTTOM in photo pixels, got {numbers!r}") from error
+    if not (left < right and top < bottom):
+        raise OptionError(f"expected a box with left < right and top < bottom, got {numbers!r}")
+    return photo, (left, top, right, bottom)
+
+
+# ---------------------------------------------------------------------------------- replay and diff
+
+
+def _replay(options: argparse.Namespace) -> int:
+    report = read_report(Path(options.report))
+    photos = [open_photo(path) for path in options.photos]
+    with _bar(len(report.models) * (len(report.photos) + 1)) as show:
+        done = replay(report, photos=photos, tolerance=options.tolerance, on_progress=show)
+    for one in (*done.checks, *(f"this machine: {change}" for change in done.environment), done):
+        print(one)
+    return DIFFERENT if done.count("differs") or done.count("cannot be checked") else 0
+
+
+def _diff(options: argparse.Namespace) -> int:
+    changes = diff(*(read_report(Path(path)) for path in options.reports))
+    for change in changes:
+        print(change)
+    if not changes:
+        print("Both reports say the same.")
+    return DIFFERENT if changes else 0
+
+
+@contextmanager
+def _bar(total: int) -> Iterator[OnProgress]:
+    with closing(tqdm(total=total, unit="step", leave=False, disable=None)) as bar:
+
+        def show(progress: Progress) -> None:
+            bar.n = progress.done
+            bar.set_description(f"{progress.model}: {progress.photo or 'loading'}")
+
+        yield show

@@ -1,0 +1,168 @@
+"""The report as a test: thresholds that a review must keep, and JUnit XML for a build server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+import numpy as np
+
+from gradcam.errors import OptionError, nearest
+from gradcam.render import fitted, lay_on_photo, percent
+from gradcam.report.model import Finding, Report
+from gradcam.report.sections import figure, panel_title
+from gradcam.report.text import clean, paragraphs
+from gradcam.report.words import question_text
+
+Box = tuple[float, float, float, float]
+
+LONG_SIDE = 400
+"""Photos larger than this many pixels are measured at this size; maps are far coarser."""
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What a review must keep; None or empty asks for nothing.
+
+    min_agreement: the least rank correlation between any two models, in [-1, 1].
+    expect_classes: (photo's name or None for every photo, label) that every model must predict first.
+    max_outside_box: the largest share of a map's heat outside the photo's box, in [0, 1].
+    boxes: (photo's name, (left, top, right, bottom) in photo pixels).
+    """
+
+    min_agreement: float | None = None
+    expect_classes: tuple[tuple[str | None, str], ...] = ()
+    max_outside_box: float | None = None
+    boxes: tuple[tuple[str, Box], ...] = ()
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at: the photo it is about, what it is, and a sentence if it did not hold."""
+
+    photo: str
+    name: str
+    failure: str | None = None
+
+
+def check(report: Report, thresholds: Thresholds | None = None) -> tuple[Check, ...]:
+    """Every panel must have a map, and every threshold must hold.
+
+    Raises: OptionError where a threshold names a photo that the report does not have, or is outside its range.
+    """
+    thresholds = thresholds or Thresholds()
+    _validate(report, thresholds)
+    return (
+        *_computed(report),
+        *_agreeing(report, thresholds.min_agreement),
+        *_expected(report, thresholds.expect_classes),
+        *_inside(report, thresholds),
+    )
+
+
+def junit(report: Report, thresholds: Thresholds | None = None) -> bytes:
+    """The checks as JUnit XML: a test suite a photo, a test case a check."""
+    checks = check(report, thresholds)
+    root = ElementTree.Element("testsuites", _counts(checks, clean(report.title)))
+    for photo in dict.fromkeys(photo.name for photo in report.photos):
+        cases = [one for one in checks if one.photo == photo]
+        suite = ElementTree.SubElement(
+            root, "testsuite", _counts(cases, clean(photo)) | {"timestamp": report.created[:-1]}
+        )
+        for one in cases:
+            case = ElementTree.SubElement(suite, "testcase", classname=clean(photo), name=clean(one.name), time="0")
+            if one.failure is not None:
+                message = paragraphs(one.failure)
+                ElementTree.SubElement(case, "failure", message=message, type="AssertionError").text = message
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+
+
+def outside_box(report: Report, finding: Finding, box: Box) -> float:
+    """The share of a map's heat that lies outside a box on the photo, in [0, 1]; NaN where there is no heat."""
+    view = report.answer(finding).view
+    size = fitted(view.photo_size, LONG_SIDE, LONG_SIDE)
+    heat = np.nan_to_num(lay_on_photo(np.maximum(finding.values, 0), view, size), nan=0.0)
+    y, x = ((np.arange(count) + 0.5) * whole / count for count, whole in zip(size, view.photo_size, strict=True))
+    left, top, right, bottom = box
+    inside = np.outer((y >= top) & (y < bottom), (x >= left) & (x < right))
+    total = float(heat.sum(dtype=np.float64))
+    return 1 - float(heat[inside].sum(dtype=np.float64)) / total if total > 0 else float("nan")
+
+
+def _computed(report: Report) -> Iterator[Check]:
+    for finding in report.findings:
+        yield Check(_photo(report, finding), f"map of {_model(report, finding)}", finding.reason)
+
+
+def _agreeing(report: Report, least: float | None) -> Iterator[Check]:
+    if least is None:
+        return
+    for one in report.agreements:
+        a, b = (report.models[place].id for place in one.models)
+        name = f"{a} and {b} agree · {question_text(report.questions[one.question])}"
+        low = one.rank_correlation is None or one.rank_correlation < least
+        failure = f"expected a rank correlation of at least {least:g}, got {figure(one.rank_correlation)}"
+        yield Check(report.photos[one.photo].name, name, failure if low else None)
+
+
+def _expected(report: Report, expected: tuple[tuple[str | None, str], ...]) -> Iterator[Check]:
+    for wanted, label in expected:
+        for place, photo in enumerate(report.photos):
+            if wanted in (None, photo.name):
+                for number, model in enumerate(report.models):
+                    yield Check(photo.name, f"{model.id} says {label}", _other_class(report, place, number, label))
+
+
+def _other_class(report: Report, photo: int, model: int, label: str) -> str | None:
+    for answer in report.answers:
+        if (answer.photo, answer.model) == (photo, model):
+            first = answer.predictions[0]
+            if first.label.casefold() == label.casefold():
+                return None
+            return (
+                f"expected {label!r} as the first prediction, got {first.label!r} with {percent(first.probability)}"
+            )
+    return f"expected {label!r} as the first prediction, got no answer"
+
+
+def _inside(report: Report, thresholds: Thresholds) -> Iterator[Check]:
+    if thresholds.max_outside_box is None:
+        return
+    most, boxes = thresholds.max_outside_box, dict(thresholds.boxes)
+    for finding in report.findings:
+        photo = _photo(report, finding)
+        if finding.map is not None and photo in boxes:
+            share = outside_box(report, finding, boxes[photo])
+            failure = f"expected at most {100 * most:.4g} % of the heat outside the box, got {100 * share:.4g} %"
+            name = f"heat of {_model(report, finding)} ({panel_title(report, finding)}) lies in the box"
+            yield Check(photo, name, None if share <= most else failure)
+
+
+def _validate(report: Report, thresholds: Thresholds) -> None:
+    names = [photo.name for photo in report.photos]
+    asked = [photo for photo, _ in (*thresholds.expect_classes, *thresholds.boxes) if photo is not None]
+    for photo in asked:
+        if photo not in names:
+            raise OptionError(f"expected a photo of the report, got {photo!r}; use {nearest(photo, names)}")
+    least, most = thresholds.min_agreement, thresholds.max_outside_box
+    if least is not None and not -1 <= least <= 1:
+        raise OptionError(f"expected a rank correlation from -1 to 1 as the least agreement, got {least:g}")
+    if most is not None and not 0 <= most <= 1:
+        raise OptionError(f"expected a share from 0 to 1 of heat outside a box, got {most:g}")
+    if most is not None and not thresholds.boxes:
+        raise OptionError("expected a box to keep the heat in, got none; name one, such as cat.jpg=10,20,200,180")
+
+
+def _photo(report: Report, finding: Finding) -> str:
+    return report.photos[finding.photo].name
+
+
+def _model(report: Report, finding: Finding) -> str:
+    return f"{report.models[finding.model].id} · {question_text(report.questions[finding.question])}"
+
+
+def _counts(checks: list[Check] | tuple[Check, ...], name: str) -> dict[str, str]:
+    failures = sum(one.failure is not None for one in checks)
+    return {"name": name, "tests": str(len(checks)), "failures": str(failures), "errors": "0", "time": "0"}

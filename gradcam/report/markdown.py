@@ -1,0 +1,123 @@
+"""The report as Markdown for a pull request: all but the pictures, and nothing live in it but a note's links.
+
+Names and labels are escaped; a reviewer's notes are put in as the HTML that `notes` made safe, on one line, so that
+no line of theirs is read as Markdown again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from gradcam.report import reproduce, sections, words
+from gradcam.report.model import Passage, Report
+from gradcam.report.notes import note_html
+from gradcam.report.text import clean, paragraphs
+
+
+def markdown(report: Report) -> bytes:
+    """The report as GitHub-flavoured Markdown in UTF-8."""
+    return ("\n\n".join(_blocks(report)) + "\n").encode()
+
+
+def escape(text: str) -> str:
+    """Text that Markdown shows as it is: no markup, no mention, no reference, no link."""
+    escaped = re.sub(r"([\\`*_\[\]<>|~&$#!])", r"\\\1", clean(text))
+    escaped = re.sub(r"^([-+=]|\d+[.)])", r"\\\1" if not escaped[:1].isdigit() else r"&#8203;\1", escaped)
+    return re.sub(r"(@|#|:(?=//)|www(?=\.))", r"\1<!-- -->", escaped)
+
+
+def _blocks(report: Report) -> Iterator[str]:
+    verdict = report.verdict
+    yield f"# {escape(report.title)}"
+    yield f"**{verdict.status}** · {words.extent(report)} · {report.created}"
+    yield "## Verdict"
+    yield escape(words.conclusion(verdict))
+    yield _note(verdict.summary, "No summary was written.")
+    if verdict.questions:
+        yield "### Open questions"
+        yield _list(verdict.questions)
+    yield "## What was compared"
+    yield _table(sections.models_table(report))
+    yield _table(sections.photos_table(report))
+    yield _table(sections.settings_table(report))
+    yield "## Findings"
+    for place, photo in enumerate(report.photos):
+        yield f"### {escape(photo.name)}: most probable classes"
+        yield _table(sections.predictions_table(report, place))
+    if report.agreements:
+        yield "### Agreement"
+        yield _table(sections.agreement_table(report))
+    yield from _folded("Numbers of every panel", _table(sections.numbers_table(report)))
+    yield "## Panels"
+    yield "The pictures are in the HTML, PDF and ZIP of this report. What was noticed about a panel:"
+    yield _warnings(report)
+    yield "## Disagreements, ranked"
+    yield from _folded("The least agreeing first", _table(sections.disagreements_table(report)))
+    yield "## Notes on photos"
+    for photo in report.photos:
+        yield f"### {escape(photo.name)}: {photo.note.status}"
+        yield _note(photo.note.text, "No note was written.")
+    yield "## Method"
+    yield _passages(report.method)
+    yield "## Limits"
+    yield _passages(report.limits)
+    yield "## Failures"
+    yield _table(sections.failures_table(report)) if report.failures else "None: every panel has a map."
+    yield "## Provenance"
+    yield from _folded("Fingerprints", _table(sections.hashes_table(report)))
+    yield from _folded("Computed with", _table(sections.environment_table(report)))
+    yield from _folded(
+        "Make this report again",
+        _fence("sh", reproduce.command(report)),
+        _fence("python", reproduce.python_lines(report)),
+    )
+
+
+def _table(table: sections.Table) -> str:
+    head = [escape(cell) or " " for cell in table.head]
+    rule = ["---:" if place in table.numbers else "---" for place in range(len(head))]
+    rows = [[escape(cell) for cell in row] for row in table.rows]
+    for place in table.marked:
+        rows[place][0] += " **≠**"
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))
+
+
+def _warnings(report: Report) -> str:
+    said = [
+        f"{report.photos[finding.photo].name} · {report.models[finding.model].id} · "
+        f"{sections.panel_title(report, finding)}: {' '.join(finding.warnings) or finding.reason}"
+        for finding in report.findings
+        if finding.warnings or finding.reason
+    ]
+    return _list(said) if said else "Nothing."
+
+
+def _list(items: list[str] | tuple[str, ...]) -> str:
+    return "\n".join(f"- {escape(item)}" for item in items)
+
+
+def _passages(passages: tuple[Passage, ...]) -> str:
+    return "\n".join(f"- **{escape(passage.heading)}.** {escape(passage.text)}" for passage in passages)
+
+
+def _folded(summary: str, *blocks: str) -> Iterator[str]:
+    yield f"<details><summary>{summary}</summary>"
+    yield from blocks
+    yield "</details>"
+
+
+def _note(text: str, otherwise: str) -> str:
+    html = note_html(text).strip()
+    if not html:
+        return f"*{otherwise}*"
+    shy = re.sub(r">[^<]*", lambda part: re.sub(r"([@#])(?=\w)", r"\1<!-- -->", part[0]), html)
+    return f"<blockquote>{shy.replace(chr(10), '&#10;')}</blockquote>"
+
+
+def _fence(language: str, code: str) -> str:
+    """A code block whose fence is longer than any in the code."""
+    code = paragraphs(code)
+    ticks = max((len(run) for run in re.findall(r"`+", code)), default=0)
+    fence = "`" * max(3, ticks + 1)
+    return f"{fence}{language}\n{code}\n{fence}"

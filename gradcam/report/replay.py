@@ -1,0 +1,153 @@
+"""Computing a report's maps again with the models at hand, and saying in words whether they are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from gradcam.classifier import Classifier, load_classifier
+from gradcam.compare import OnProgress, compare
+from gradcam.report.build import pixels_sha256
+from gradcam.report.diff import TOLERANCE, difference_words, environment_changes, largest_difference
+from gradcam.report.model import Finding, Report
+from gradcam.report.reproduce import layer_of
+from gradcam.report.text import count
+from gradcam.report.words import question_text
+from gradcam.targets import parse_target
+from gradcam.types import Comparison, Panel, Photo
+
+Outcome = Literal["same", "same within tolerance", "differs", "cannot be checked"]
+OUTCOMES: tuple[Outcome, ...] = ("same", "same within tolerance", "differs", "cannot be checked")
+
+
+@dataclass(frozen=True)
+class MapCheck:
+    """One panel computed again. `difference` is the largest over all cells, in raw units; None without two maps."""
+
+    photo: str
+    model: str
+    question: str
+    outcome: Outcome
+    words: str
+    difference: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.photo} · {self.model} · {question_text(self.question)}: {self.words}"
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A report computed again: a check a panel, in the report's order, and what is different about this machine."""
+
+    checks: tuple[MapCheck, ...]
+    environment: tuple[str, ...]
+
+    def count(self, outcome: Outcome) -> int:
+        return sum(check.outcome == outcome for check in self.checks)
+
+    def __str__(self) -> str:
+        said = [f"{self.count(outcome)} {outcome}" for outcome in OUTCOMES if self.count(outcome)]
+        return f"{count(len(self.checks), 'panel')}: {', '.join(said)}"
+
+
+def replay(
+    report: Report,
+    *,
+    photos: Sequence[Photo] = (),
+    load: Callable[[str], Classifier] = load_classifier,
+    tolerance: float = TOLERANCE,
+    on_progress: OnProgress = lambda progress: None,
+) -> Replay:
+    """Compute every map again and compare it with the report's, cell by cell.
+
+    photos: the originals, for those that the report does not carry in full; known by their SHA-256.
+    load, on_progress: as for `compare`. tolerance: a share of each map's peak, see `TOLERANCE`.
+    """
+    found = _photos(report, photos)
+    again: Comparison | None = None
+    if found:
+        again = compare(
+            [model.id for model in report.models],
+            list(found.values()),
+            [parse_target(question) for question in report.questions],
+            fit=report.fit,
+            layer=layer_of(report),
+            load=load,
+            on_progress=on_progress,
+        )
+    rows = {place: row for row, place in enumerate(found)}
+    checks: list[MapCheck] = []
+    for finding in report.findings:
+        row = rows.get(finding.photo)
+        panel = None if again is None or row is None else again.panel(row, finding.model, finding.question)
+        outcome, words, difference = _judge(report, finding, panel, tolerance)
+        where = (report.photos[finding.photo].name, report.models[finding.model].id)
+        checks.append(MapCheck(*where, report.questions[finding.question], outcome, words, difference))
+    return Replay(tuple(checks), environment_changes(report.environment))
+
+
+def _photos(report: Report, given: Sequence[Photo]) -> dict[int, Photo]:
+    """The photos at hand by their place in the report: those given, else those carried in full."""
+    by_hash = {photo.sha256: photo for photo in given}
+    found: dict[int, Photo] = {}
+    for place, (entry, pixels) in enumerate(zip(report.photos, report.pixels, strict=True)):
+        if entry.sha256 in by_hash:
+            found[place] = by_hash[entry.sha256]
+        elif pixels is not None and pixels_sha256(pixels) == entry.pixels_sha256:
+            found[place] = Photo(pixels, entry.name, entry.sha256)
+    return found
+
+
+def _judge(
+    report: Report, finding: Finding, panel: Panel | None, tolerance: float
+) -> tuple[Outcome, str, float | None]:
+    """Outcome, words and the largest difference."""
+    if panel is None:
+        sha256 = report.photos[finding.photo].sha256
+        return (
+            "cannot be checked",
+            f"cannot be checked because the report does not carry the photo in full; give the file {sha256[:12]}…",
+            None,
+        )
+    if finding.map is None:
+        if panel.map is None:
+            return "same", "same: there is no map, now as then", None
+        return "differs", f"differs: then there was no map ({finding.reason}), now there is one", None
+    if panel.map is None or panel.explanation is None:
+        return "cannot be checked", f"cannot be checked because the model gives no map: {panel.reason}", None
+    return _judge_maps(report, finding, panel, tolerance)
+
+
+def _judge_maps(
+    report: Report, finding: Finding, panel: Panel, tolerance: float
+) -> tuple[Outcome, str, float | None]:
+    assert panel.map is not None
+    assert panel.explanation is not None
+    then, now = finding.values, panel.map
+    about = _causes(report, finding, panel)
+    if then.shape != now.shape:
+        grids = f"{then.shape[0]}×{then.shape[1]} cells then, {now.shape[0]}×{now.shape[1]} now"
+        return "differs", f"differs: {grids}{about}", None
+    if np.array_equal(then, now) and not about:
+        return "same", "same", 0.0
+    largest, share = largest_difference(then, now)
+    told = difference_words(largest, share)
+    if share <= tolerance and not about:
+        return "same within tolerance", f"same within tolerance: {told}", largest
+    return "differs", f"differs: {told}{about}", largest
+
+
+def _causes(report: Report, finding: Finding, panel: Panel) -> str:
+    """What else is not as it was: the weights, the layer or the class."""
+    assert panel.explanation is not None
+    model = report.models[finding.model]
+    weights = model.weights_sha256, panel.explanation.weights_sha256
+    layers = report.answer(finding).layer.name, panel.explanation.layer.name
+    classes = str(finding.target), str(panel.target)
+    causes = ["the weights are others"] * (None not in weights and "" not in weights and weights[0] != weights[1])
+    causes += [f"the layer was {layers[0]} and is {layers[1]}"] * (layers[0] != layers[1])
+    causes += [f"the class was {classes[0]} and is {classes[1]}"] * (classes[0] != classes[1])
+    return f"; {', '.join(causes)}" if causes else ""
