@@ -30,6 +30,38 @@ def lock_of(model: nn.Module) -> threading.RLock:
         return _locks.setdefault(model, threading.RLock())
 
 
+def unwrap(model: nn.Module) -> nn.Module:
+    """The plain module inside a wrapper, whose own forward can be hooked rightly.
+
+    Taken off: `torch.compile(model)`, DataParallel and DistributedDataParallel, which share the weights inside.
+    Raises: ModelError for TorchScript, modules compiled in place and quantised modules, which skip hooks or have no
+        gradient.
+    """
+    while (inner := getattr(model, _WRAPPERS.get(type(model).__name__, ""), None)) is not None:
+        model = inner
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ModelError("expected a Python module, got TorchScript; pass the module it was made from")
+    for name, module in model.named_modules():
+        if module._compiled_call_impl is not None:
+            where = f"module {name!r}" if name else "the model"
+            raise ModelError(
+                f"expected a plain module, but {where} is compiled in place; pass it before .compile()"
+            )
+        if ".quantized" in type(module).__module__:
+            raise ModelError(
+                f"expected floating-point modules, but {name or 'the model'!r} is quantised and has no gradient; "
+                "pass the model before quantisation"
+            )
+    return model
+
+
+_WRAPPERS = {
+    "OptimizedModule": "_orig_mod",
+    "DataParallel": "module",
+    "DistributedDataParallel": "module",
+}
+
+
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Put `model` in eval mode and every module back into its own mode afterwards."""
@@ -94,6 +126,7 @@ def record(model: nn.Module, batch: Tensor, layer: TargetLayer) -> Recording:
 
     Raises: LayerError where the layer never ran or its output is no floating tensor.
     """
+    model = unwrap(model)
     module = model.get_submodule(layer.name)
     thread = threading.get_ident()
     calls = 0

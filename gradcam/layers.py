@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
-from gradcam.capture import Passage, Trace, lock_of, trace
+from gradcam.capture import Passage, Trace, lock_of, trace, unwrap
 from gradcam.errors import LayerError, ModelError, nearest
-from gradcam.graph import MOVES, Cut, computing, find_cuts, operation
+from gradcam.graph import MOVES, Cut, computing, find_cuts, gradient_at, operation
 from gradcam.types import Layout, TargetLayer
 
 SUPPORT = 0.1
@@ -102,6 +102,7 @@ def _example(model: nn.Module, input_size: tuple[int, int] | Tensor) -> Tensor:
 
 def _cached(model: nn.Module, batch: Tensor, layer: str) -> list[TargetLayer]:
     """What `_search` answers, from memory where the model has not changed its architecture or head since."""
+    model = unwrap(model)
     shape = tuple((name, type(module)) for name, module in model.named_modules())
     head = tuple(parameter.shape for parameter in model.parameters())[-2:]
     key = (tuple(batch.shape[-2:]), layer, hash(shape), head)
@@ -161,7 +162,7 @@ class _Flow:
 
     def support(self, place: _Place) -> float:
         """Share of the place's grid that the gradient of the top score reaches, in [0, 1]."""
-        (gradient,) = torch.autograd.grad(self.score, [place.passage.left], retain_graph=True, allow_unused=True)
+        gradient = gradient_at(self.score, place.passage.left)
         if gradient is None:
             return 0.0
         return float((to_grid(gradient, place.layer) != 0).any(dim=1).float().mean())

@@ -281,3 +281,39 @@ def test_a_layer_the_scores_do_not_depend_on_is_refused(noise: Tensor) -> None:
 
     with pytest.raises(LayerError, match="do not depend on the target layer"):
         heatmaps(Idle().eval(), noise, 0, TargetLayer("idle", (8, 8), 4, "by hand"))
+
+
+@pytest.mark.parametrize("wrap", [torch.compile, nn.DataParallel], ids=["torch.compile", "DataParallel"])
+def test_a_wrapper_that_shares_the_weights_is_taken_off(noise: Tensor, wrap: Callable[..., nn.Module]) -> None:
+    model = small()
+    assert torch.equal(heatmaps(wrap(model), noise, [0, 1]), heatmaps(model, noise, [0, 1]))
+
+
+def compiled_in_place() -> nn.Module:
+    model = small()
+    model[5].compile()
+    return model
+
+
+def quantised() -> nn.Module:
+    return torch.ao.quantization.quantize_dynamic(small(), {nn.Linear})
+
+
+def scripted() -> nn.Module:
+    return torch.jit.trace(small(), torch.zeros(1, 3, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (scripted, "got TorchScript; pass the module it was made from"),
+        (compiled_in_place, r"module '5' is compiled in place; pass it before .compile\(\)"),
+        (quantised, "'5' is quantised and has no gradient; pass the model before quantisation"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::Warning")  # PyTorch announces the end of TorchScript and of this quantisation
+def test_what_cannot_be_hooked_rightly_is_refused(
+    noise: Tensor, make: Callable[[], nn.Module], message: str
+) -> None:
+    with pytest.raises(ModelError, match=message):
+        heatmaps(make(), noise, 0)
