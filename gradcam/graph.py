@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass
+from math import prod
+from typing import Any
 
+import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +67,17 @@ def operation(node: Node) -> str:
     return node.name().rsplit(".", 1)[-1].split("Backward")[0]
 
 
+def upstream(node: Node) -> set[Node]:
+    """`node` and every node that it was computed from."""
+    seen, stack = {node}, [node]
+    while stack:
+        for source, _ in stack.pop().next_functions:
+            if source is not None and source not in seen:
+                seen.add(source)
+                stack.append(source)
+    return seen
+
+
 MOVES = frozenset(
     {"Alias", "AsStrided", "Clone", "Expand", "Flatten", "Movedim", "Permute", "Reshape", "ReshapeAlias", "Squeeze"}
     | {"T", "ToCopy", "Transpose", "Unflatten", "UnsafeView", "Unsqueeze", "View"}
@@ -68,24 +85,74 @@ MOVES = frozenset(
 """Operations that only rearrange or copy values."""
 
 
+def gradient_at(start: GradientEdge, weights: Tensor, edge: GradientEdge) -> Tensor | None:
+    """Gradient of the `weights`ed sum of the tensor at `start` for the tensor at `edge`; None where none flows.
+
+    On the meta device its values mean nothing, but they are zero where the gradient is always zero.
+    """
+    with _Numbers() if weights.is_meta else nullcontext() as numbers:
+        (gradient,) = torch.autograd.grad([start], [edge], [weights], retain_graph=True, allow_unused=True)
+    return numbers.of(gradient) if numbers is not None and gradient is not None else gradient
+
+
 def _edges_between(scores: Node, pixels: Node) -> dict[Node, list[tuple[Node, int]]]:
     """For every node on a path from `scores` to `pixels`: the edges from it that stay on such a path."""
     feeds: dict[Node, list[Node]] = {}
-    seen, stack = {scores}, [scores]
-    while stack:
-        node = stack.pop()
+    for node in upstream(scores):
         for child, _ in node.next_functions:
             if child is not None:
                 feeds.setdefault(child, []).append(node)
-                if child not in seen:
-                    seen.add(child)
-                    stack.append(child)
-    if pixels not in seen:
-        return {}
     on_path, stack = {pixels}, [pixels]
     while stack:
         for node in feeds.get(stack.pop(), ()):
             if node not in on_path:
                 on_path.add(node)
                 stack.append(node)
+    if scores not in on_path:
+        return {}
     return {node: [(child, nr) for child, nr in node.next_functions if child in on_path] for node in on_path}
+
+
+class _Numbers(TorchDispatchMode):
+    """Runs a backward pass over meta tensors with numbers beside them.
+
+    Every tensor that the forward saved, and that has no numbers, is given positive ones when it is first read.
+    So the backward pass shows which places a gradient reaches, at the cost of the layers that it runs through.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers: dict[int, tuple[Tensor, Tensor]] = {}
+        self.some = torch.rand(9973, generator=torch.Generator().manual_seed(0)) + 0.5
+
+    def of(self, tensor: Tensor, indices: int = 1) -> Tensor:
+        """The numbers of a meta tensor; those of an index tensor are below `indices`."""
+        if id(tensor) not in self.numbers:
+            self.numbers[id(tensor)] = tensor, self._invent(tensor, indices)
+        return self.numbers[id(tensor)][1]
+
+    def _invent(self, tensor: Tensor, indices: int) -> Tensor:
+        if tensor.is_floating_point():
+            some = self.some.to(tensor.dtype)
+            return some.repeat(tensor.numel() // len(some) + 1)[: tensor.numel()].reshape(tensor.shape)
+        return torch.arange(tensor.numel()).remainder(indices).reshape(tensor.shape).to(tensor.dtype)
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        output = func(*args, **kwargs)
+        given = [item for item in tree_leaves((args, kwargs)) if isinstance(item, Tensor) and item.is_meta]
+        wide = max((item.shape for item in given), key=lambda shape: shape.numel(), default=torch.Size([1]))
+        indices = prod(wide[-2:]) if "pool" in str(func) else min(wide, default=1)
+
+        def number(item: Any) -> Any:
+            if isinstance(item, Tensor):
+                return self.of(item, indices) if item.is_meta else item
+            return torch.device("cpu") if item == torch.device("meta") else item
+
+        numbered = func(*tree_map(number, args), **tree_map(number, kwargs))
+        for empty, full in zip(tree_leaves(output), tree_leaves(numbered), strict=True):
+            if isinstance(empty, Tensor) and empty.is_meta:
+                self.numbers[id(empty)] = empty, full
+        return output

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from gradcam.capture import Recording, record
 from gradcam.errors import ClassError, LayerError, MapError
-from gradcam.layers import find_layer, to_grid
+from gradcam.layers import find_layer
+from gradcam.layouts import to_grid
 from gradcam.types import TargetLayer
 
 CHUNK_BYTES = 8 << 20

@@ -10,27 +10,26 @@ from __future__ import annotations
 import re
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import log2
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import GradientEdge
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from gradcam.capture import Passage, Trace, lock_of, trace, unwrap
+from gradcam.capture import Passage, Trace, lock_of, trace
 from gradcam.errors import LayerError, ModelError, nearest
-from gradcam.graph import MOVES, Cut, computing, find_cuts, gradient_at, operation
-from gradcam.types import Layout, TargetLayer
+from gradcam.graph import MOVES, Cut, computing, find_cuts, gradient_at, operation, upstream
+from gradcam.layouts import Grid, read_layout, to_grid
+from gradcam.types import TargetLayer
 
 SUPPORT = 0.1
 """Least share of a grid's places that the gradient must reach. Seen in practice: wrong places at most 0.01, right
 places at least 0.5."""
 
 LATE = 0.6
-"""A cut with a larger share of the graph after it is early: the network then goes on in parallel branches."""
-
-MOST_PREFIX = 16
-"""Most leading tokens that are taken for class tokens and registers."""
+"""A cut with a larger share of the graph after it is early: the network may go on in parallel branches."""
 
 POOLING = re.compile("Pool|Upsample|Mean|Sum|Amax|Max|Logsumexp")
 
@@ -48,7 +47,8 @@ def resolve_target_layer(
 
     input_size: height and width in pixels, or a preprocessed example `[B, 3, H, W]` on the model's device.
     layer: what to resolve; by default the model's own target layer is searched.
-    Costs about three forwards of one image, once for each model and input size.
+    Costs about three forwards of one image, once for each model and input size. A model on the meta device is
+    resolved from its shapes alone.
     Raises: LayerError where the layer does not exist, has no layout in space or none can be found; ModelError where
     the model is no classifier.
     """
@@ -56,8 +56,8 @@ def resolve_target_layer(
 
 
 def candidate_layers(model: nn.Module, input_size: tuple[int, int] | Tensor = (224, 224)) -> list[TargetLayer]:
-    """The places where a heatmap makes sense, from early to late: one for each stage, or for each block where all
-    stages share one grid. The last one is the target layer.
+    """The places where a heatmap makes sense, from early to late: one for each stage, or for each block where the
+    network keeps one grid. The last one is the target layer.
 
     Raises: as `resolve_target_layer`.
     """
@@ -79,18 +79,6 @@ def find_layer(model: nn.Module, batch: Tensor, layer: LayerChoice = "auto") -> 
     return _cached(model, batch, layer)[0]
 
 
-def to_grid(tensor: Tensor, layer: TargetLayer) -> Tensor:
-    """A layer's output, or its gradient, as `[N, channels, h, w]`.
-
-    Tokens lie row by row after the prefix; their aspect is that of `layer.grid`.
-    """
-    if layer.layout == "NHWC":
-        return tensor.permute(0, 3, 1, 2)
-    if layer.layout == "tokens":
-        return tensor[:, layer.prefix :].transpose(1, 2).unflatten(2, layer.grid)
-    return tensor
-
-
 def _example(model: nn.Module, input_size: tuple[int, int] | Tensor) -> Tensor:
     """Seeded noise of the input size where the model's parameters are, or the example that was passed."""
     if isinstance(input_size, Tensor):
@@ -102,16 +90,14 @@ def _example(model: nn.Module, input_size: tuple[int, int] | Tensor) -> Tensor:
 
 def _cached(model: nn.Module, batch: Tensor, layer: str) -> list[TargetLayer]:
     """What `_search` answers, from memory where the model has not changed its architecture or head since."""
-    model = unwrap(model)
-    shape = tuple((name, type(module)) for name, module in model.named_modules())
+    modules = tuple((name, type(module)) for name, module in model.named_modules())
     head = tuple(parameter.shape for parameter in model.parameters())[-2:]
-    key = (tuple(batch.shape[-2:]), layer, hash(shape), head)
+    key = (tuple(batch.shape[-2:]), layer, hash(modules), head)
     with lock_of(model):
         with _found_guard:
             memory = _found.setdefault(model, {})
         if key not in memory:
-            with torch.inference_mode(False), torch.enable_grad():  # whatever mode the caller is in
-                memory[key] = _search(model, batch, layer)
+            memory[key] = _search(model, batch, layer)
         return memory[key]
 
 
@@ -125,6 +111,7 @@ def _search(model: nn.Module, batch: Tensor, layer: str) -> list[TargetLayer]:
             f"expected a classifier, got a {type(model).__name__} without a head (num_classes=0); "
             "build it with a head, such as num_classes=1000, and load weights that have one"
         )
+    # two images, so that windows folded into the batch are told from maps by their first dimension
     flow = _Flow(trace(model, batch[:1].repeat(2, 1, 1, 1)), getattr(model, "num_prefix_tokens", None))
     if layer == "auto":
         return [_target(flow).layer]
@@ -135,68 +122,106 @@ def _search(model: nn.Module, batch: Tensor, layer: str) -> list[TargetLayer]:
 
 @dataclass(frozen=True, eq=False)
 class _Place:
-    """A module's output that has a layout in space. after: as in `Cut`; 1 where it is no cut."""
+    """A module's output that has a layout in space.
+
+    order: when it came in the forward, among all places. after: as in `Cut`; 1 where it is no cut.
+    """
 
     layer: TargetLayer
     passage: Passage
+    order: int
     after: float = 1.0
 
     @property
+    def node(self) -> torch.autograd.graph.Node:
+        return self.passage.left.node
+
+    @property
     def depth(self) -> int:
+        """How deep the module is nested."""
         return self.layer.name.count(".")
+
+    def why(self, rule: str) -> _Place:
+        """This place with its rule, in which `{grid}` stands for the grid."""
+        height, width = self.layer.grid
+        return replace(self, layer=replace(self.layer, rule=rule.format(grid=f"{height}×{width}")))
 
 
 class _Flow:
-    """A traced forward, read: which module outputs have a layout in space, and where the graph's cuts are."""
+    """A traced forward, read: which module outputs have a layout in space, and where the cuts of its graph are."""
 
     def __init__(self, traced: Trace, prefix: int | None) -> None:
-        self.trace = traced
+        self.classes = traced.logits.shape[1]
+        self.pixels = traced.pixels
+        self.passages = traced.passages
+        self.places = _read_places(traced, prefix)
         self.cuts = find_cuts(traced.logits, traced.pixels)
         if not self.cuts:
             raise LayerError(
                 "expected class scores that depend on the pixels through autograd, got scores that are cut off "
                 "from them; remove detach() and no_grad() from the model's forward"
             )
-        self.score = traced.logits.max(dim=1).values.sum()
-        self.places = list(_read_layouts(traced, prefix))
+        self.start, self.weights = self.cuts[0].edge, _positive(traced.logits)
+        for cut in self.cuts[1:]:
+            gradient = gradient_at(self.start, self.weights, cut.edge)
+            if gradient is None or gradient.any():
+                break
+            self.start, self.weights = (
+                cut.edge,
+                _positive(gradient),
+            )  # a head that starts at zero hides what feeds it
 
     def support(self, place: _Place) -> float:
-        """Share of the place's grid that the gradient of the top score reaches, in [0, 1]."""
-        gradient = gradient_at(self.score, place.passage.left)
+        """Share of the place's grid that the gradient of the class scores, mixed at random, reaches, in [0, 1]."""
+        gradient = gradient_at(self.start, self.weights, place.passage.left)
         if gradient is None:
             return 0.0
         return float((to_grid(gradient, place.layer) != 0).any(dim=1).float().mean())
 
-    def cut_places(self) -> Iterator[_Place]:
+    def at_cuts(self) -> Iterator[_Place]:
         """From late to early: the outermost module at every cut whose output can be a feature map."""
         at_edge: dict[GradientEdge, list[_Place]] = {}
         for place in self.places:
-            at_edge.setdefault(place.passage.left, []).append(place)
+            if _is_feature_map(place):
+                at_edge.setdefault(place.passage.left, []).append(place)
         for position, cut in enumerate(self.cuts):
-            if _is_pooled(cut.edge):
-                continue
-            places = [place for place in at_edge.get(cut.edge, ()) if _is_feature_map(place)]
+            places = at_edge.get(cut.edge)
             if places and not self._is_class_map(places[0], self.cuts[:position]):
                 yield replace(min(places, key=lambda place: place.depth), after=cut.after)
 
     def _is_class_map(self, place: _Place, later: Sequence[Cut]) -> bool:
         """Whether the place holds one map for each class, which are only pooled into the scores afterwards."""
         operations = [operation(cut.edge.node) for cut in later]
-        return place.layer.channels == self.trace.logits.shape[1] and all(
+        return place.layer.channels == self.classes and all(
             name in MOVES or name == "Relu" or POOLING.search(name) for name in operations
         )
 
 
+def _read_places(traced: Trace, prefix: int | None) -> list[_Place]:
+    size = traced.pixels.shape[-2:]
+    grids: set[Grid] = set()
+    places: list[_Place] = []
+    for passage in traced.passages:
+        found = read_layout(passage.shape, len(traced.pixels), size, grids, prefix)
+        if found is not None:
+            layout, grid, lead = found
+            if layout != "tokens":
+                grids.add(grid)
+            channels = passage.shape[1 if layout == "NCHW" else -1]
+            layer = TargetLayer(passage.name, grid, channels, "", layout, lead, passage.call)
+            places.append(_Place(layer, passage, len(places)))
+    return places
+
+
 def _is_feature_map(place: _Place) -> bool:
-    """Nothing passed on as it came (Identity, Dropout, Permute), and no projection for an attention pool."""
-    entered, left = place.passage.entered, place.passage.left
-    if entered is not None and computing(entered.node) is computing(left.node):
+    """Nothing passed on as it came (Identity, Dropout, Permute), pooled or resized, and no linear projection of
+    tokens, such as the keys and values of an attention pool."""
+    passage = place.passage
+    if passage.entered is not None and computing(passage.entered.node) is computing(place.node):
         return False
-    return not (isinstance(place.passage.module, nn.Linear) and place.layer.layout != "NCHW")
-
-
-def _is_pooled(edge: GradientEdge) -> bool:
-    return POOLING.search(operation(computing(edge.node))) is not None
+    if POOLING.search(operation(computing(place.node))):
+        return False
+    return not (isinstance(passage.module, nn.Linear) and place.layer.layout != "NCHW")
 
 
 def _is_normalisation(place: _Place) -> bool:
@@ -206,163 +231,142 @@ def _is_normalisation(place: _Place) -> bool:
 def _target(flow: _Flow) -> _Place:
     """The target layer, with its rule in words."""
     unread: _Place | None = None
-    for place in flow.cut_places():
-        if flow.support(place) >= SUPPORT:
+    place: _Place | None = None
+    for cut in flow.at_cuts():
+        if flow.support(cut) >= SUPPORT:
+            place = cut
             break
-        unread = place
-    else:
-        place = None
+        unread = cut
     if place is None or place.after > LATE:
-        place = _in_a_branch(flow) or place
+        branch = _in_a_branch(flow)
+        if branch is not None and (place is None or branch.order > place.order):
+            return branch
     if place is None:
         raise LayerError(
             "expected a layer whose output has a layout in space and a gradient from the class scores, found none; "
             "pass layer= the name of a module that returns [B, C, h, w], [B, h, w, C] or [B, tokens, C]"
         )
-    if place.layer.rule:
-        return place
-    height, width = place.layer.grid
-    rule = f"the last place with a {height}×{width} layout that every path to the class scores passes through"
-    if unread is not None:
-        patches = _alone_feeds(flow, place, unread)
-        why = f"because the class scores do not read the patches that leave {unread.layer.name}"
-        if patches is None:
-            rule += f", {why}"
-        else:
-            place, rule = replace(patches, after=place.after), f"{rule}; {patches.layer.name}, {why}"
-    return replace(place, layer=replace(place.layer, rule=rule))
+    rule = "the last place with a {grid} layout that every path to the class scores passes through"
+    if unread is None:
+        return place.why(rule)
+    reason = f"because the class scores do not read the patches that leave {unread.layer.name}"
+    patches = _alone_feeds(flow, place, unread)
+    if patches is None:
+        return place.why(f"{rule}, {reason}")
+    return replace(patches, after=place.after).why(f"{rule}; {patches.layer.name}, {reason}")
 
 
 def _alone_feeds(flow: _Flow, place: _Place, unread: _Place) -> _Place | None:
-    """The normalisation after `place` through which alone its patches are read, if there is one."""
-    for later in flow.places[flow.places.index(_same(flow, place)) + 1 : flow.places.index(_same(flow, unread))]:
-        if _is_normalisation(later) and later.layer.grid == place.layer.grid and flow.support(later) >= SUPPORT:
-            handle = later.passage.left.node.register_prehook(
+    """The normalisation between the two through which alone the patches of `place` are read, if there is one."""
+    for norm in flow.places[place.order + 1 : unread.order]:
+        if _is_normalisation(norm) and norm.layer.grid == place.layer.grid and flow.support(norm) >= SUPPORT:
+            with_norm_blocked = norm.node.register_prehook(
                 lambda gradients: tuple(None if g is None else torch.zeros_like(g) for g in gradients)
             )
             try:
-                alone = flow.support(place) < SUPPORT
+                if flow.support(place) < SUPPORT:
+                    return norm
             finally:
-                handle.remove()
-            if alone:
-                return later
+                with_norm_blocked.remove()
     return None
-
-
-def _same(flow: _Flow, place: _Place) -> _Place:
-    """`place` as it stands in `flow.places`."""
-    return next(other for other in flow.places if other.passage is place.passage)
 
 
 def _in_a_branch(flow: _Flow) -> _Place | None:
-    """Where branches run in parallel up to the scores: the latest normalisation with support, else any place."""
-    late = [place for place in reversed(flow.places) if _is_feature_map(place)]
-    for group in ([place for place in late if _is_normalisation(place)], late):
-        for place in group:
-            if not _is_pooled(place.passage.left) and flow.support(place) >= SUPPORT:
-                height, width = place.layer.grid
-                rule = (
-                    f"the last {height}×{width} layout that the class scores read, in one of several parallel "
-                    "branches; no single late place carries every path"
-                )
-                return replace(place, layer=replace(place.layer, rule=rule))
-    return None
+    """Where no late place carries every path: the latest normalisation with support, and its siblings in words."""
+    ends: list[_Place] = []
+    for norm in reversed([place for place in flow.places if _is_normalisation(place) and _is_feature_map(place)]):
+        apart = all(norm.node not in upstream(end.node) for end in ends)
+        if apart and flow.support(norm) >= SUPPORT:
+            ends.append(norm)
+    if not ends:
+        return None
+    rule = "the last place with a {grid} layout that the class scores read; no late place carries every path"
+    siblings = ", ".join(end.layer.name for end in ends[1:])
+    return ends[0].why(f"{rule}, parallel branches end at {siblings}" if siblings else rule)
 
 
 def _candidates(flow: _Flow) -> list[TargetLayer]:
-    """One place for each grid, the outermost and latest; with fewer than three grids one for each block."""
+    """The outermost and latest place of each stage; of each block, where there are fewer than three stages."""
     target = _target(flow)
-    order = [place.passage for place in flow.places]
-    early = [place for place in flow.cut_places() if order.index(place.passage) < order.index(target.passage)][::-1]
-    grids = list(dict.fromkeys(place.layer.grid for place in early if place.layer.grid != target.layer.grid))
-    if len(grids) < 2:
-        chosen = [place for place in early if any(True for _ in place.passage.module.children())]
+    early = [place for place in flow.at_cuts() if place.order < target.order][::-1]
+    early = _in_their_places(flow, early)
+
+    def stage(place: _Place) -> int:
+        return round(log2(flow.pixels.shape[-2] / place.layer.grid[0]))
+
+    stages = sorted({stage(place) for place in early} - {stage(target)})
+    if len(stages) < 2:
+        chosen = [place for place in early if next(place.passage.module.children(), None) is not None]
     else:
-        chosen = [
-            max(
-                (place for place in early if place.layer.grid == grid),
-                key=lambda p: (-p.depth, order.index(p.passage)),
-            )
-            for grid in grids
-        ]
-    return [place.layer for place in [*chosen, target]]
+        groups = [[place for place in early if stage(place) == number] for number in stages]
+        chosen = [max(group, key=lambda place: (-place.depth, place.order)) for group in groups]
+    rule = "the {grid} layout that every path to the class scores passes through here"
+    return [*(place.why(rule).layer for place in chosen), target.layer]
 
 
 def _named(flow: _Flow, name: str) -> TargetLayer:
     """The last call of the module of this name, checked for a layout and for support."""
     places = [place for place in flow.places if place.layer.name == name]
     if not places:
-        order = [passage.name for passage in flow.trace.passages]
-        others = [place.layer.name for place in flow.places]
         raise LayerError(
-            f"expected a layer with a layout in space, got {name!r}; use {_nearest_place(name, order, others)!r}"
+            f"expected a layer whose output has a layout in space, got {name!r}; use {_nearest_place(flow, name)}"
         )
-    if flow.support(places[-1]) < SUPPORT:
+    place = places[-1]
+    if flow.support(place) < SUPPORT:
         raise LayerError(
-            f"expected a layer whose places the class scores read, got {name!r}, which they do not read; "
+            f"expected a layer whose places the class scores read, got {name!r}, whose gradient is zero there; "
             f"use {_target(flow).layer.name!r}"
         )
-    height, width = places[-1].layer.grid
-    return replace(places[-1].layer, rule=f"chosen by name; its layout is {height}×{width}")
+    if not _in_their_places(flow, [place]):
+        raise LayerError(
+            f"expected a layer whose tokens lie row by row, got {name!r}, which has them in another order; "
+            f"use {_target(flow).layer.name!r}"
+        )
+    return place.why("chosen by name; its layout is {grid}").layer
 
 
-def _nearest_place(name: str, order: Sequence[str], places: Sequence[str]) -> str:
-    """The name among `places` that ran closest to `name`, an earlier one rather than a later one."""
+def _nearest_place(flow: _Flow, name: str) -> str:
+    """The name of the place that ran closest to `name`, an earlier one rather than a later one."""
+    order = [passage.name for passage in flow.passages]
     here = order.index(name) if name in order else len(order)
-    return min(places, key=lambda place: (order.index(place) > here, abs(order.index(place) - here)))
+    names = [place.layer.name for place in flow.places]
+    return repr(min(names, key=lambda other: (order.index(other) > here, abs(order.index(other) - here))))
 
 
-def _read_layouts(traced: Trace, prefix: int | None) -> Iterator[_Place]:
-    """The module outputs of a trace that have a layout in space, in the order in which they returned."""
-    size = traced.pixels.shape[-2:]
-    grids: set[tuple[int, int]] = set()
-    for passage in traced.passages:
-        shape = passage.shape
-        if len(shape) == 4 and shape[0] == 2:
-            found = _read_map(shape, size)
-        elif len(shape) == 3 and shape[0] == 2:
-            found = _read_tokens(shape, size, grids, prefix)
-        else:
-            found = None
-        if found is not None:
-            layout, grid, lead = found
-            if layout != "tokens":
-                grids.add(grid)
-            channels = shape[1] if layout == "NCHW" else shape[-1]
-            yield _Place(TargetLayer(passage.name, grid, channels, "", layout, lead, passage.call), passage)
+def _in_their_places(flow: _Flow, places: list[_Place]) -> list[_Place]:
+    """`places` without tokens in another order than row by row, such as windows that follow each other.
+
+    Where a token is seen from is where its gradient with respect to the pixels is largest. One token layout of each
+    grid is looked at, in its upper right and lower left corner.
+    """
+    if flow.pixels.is_meta:
+        return places
+    moved: dict[Grid, bool] = {}
+    for place in places:
+        grid = place.layer.grid
+        if place.layer.layout == "tokens" and grid not in moved:
+            moved[grid] = _corner_error(flow, place) > 0.5
+    return [place for place in places if place.layer.layout != "tokens" or not moved[place.layer.grid]]
 
 
-def _read_map(shape: Sequence[int], size: Sequence[int]) -> tuple[Layout, tuple[int, int], int] | None:
-    """`[B, C, h, w]` or `[B, h, w, C]`: whichever has the aspect of the input, to within one cell."""
-    fitting: list[tuple[Layout, tuple[int, int]]] = []
-    if _is_grid((shape[2], shape[3]), size):
-        fitting.append(("NCHW", (shape[2], shape[3])))
-    if _is_grid((shape[1], shape[2]), size):
-        fitting.append(("NHWC", (shape[1], shape[2])))
-    if not fitting:
-        return None
-    layout, grid = min(fitting, key=lambda choice: _misfit(choice[1], size))
-    return layout, grid, 0
+def _corner_error(flow: _Flow, place: _Place) -> float:
+    """How far from their corners the upper right and lower left cell see the image, as a share of its side."""
+    height, width = place.layer.grid
+    corners = [(0, width - 1), (height - 1, 0)]
+    cotangent = flow.pixels.new_zeros(place.passage.shape)
+    for image, (row, column) in enumerate(corners):
+        cotangent[image, place.layer.prefix + row * width + column] = _positive(cotangent[image, 0])
+    gradient = gradient_at(place.passage.left, cotangent, get_gradient_edge(flow.pixels))
+    if gradient is None:
+        return 1.0
+    seen = torch.nn.functional.adaptive_avg_pool2d(gradient.abs().sum(dim=1).float(), (height, width))
+    errors = []
+    for (row, column), cell in zip(corners, seen.flatten(1).argmax(dim=1).tolist(), strict=True):
+        errors.append(max(abs(cell // width - row) / height, abs(cell % width - column) / width))
+    return max(errors)
 
 
-def _read_tokens(
-    shape: Sequence[int], size: Sequence[int], grids: Iterable[tuple[int, int]], prefix: int | None
-) -> tuple[Layout, tuple[int, int], int] | None:
-    """`[B, prefix + h·w, C]`: a grid seen upstream, or else the largest one of the input's aspect."""
-    count = shape[1]
-    root = int((count * size[0] / size[1]) ** 0.5)
-    guesses = [(height, round(height * size[1] / size[0])) for height in range(root, 1, -1)]
-    for grid in [*sorted(grids, key=lambda grid: -grid[0] * grid[1]), *guesses]:
-        lead = count - grid[0] * grid[1]
-        if _is_grid(grid, size) and (lead == prefix or 0 <= lead <= min(MOST_PREFIX, grid[0] * grid[1])):
-            return "tokens", grid, lead
-    return None
-
-
-def _is_grid(grid: tuple[int, int], size: Sequence[int]) -> bool:
-    return min(grid) >= 2 and grid[0] <= size[0] and grid[1] <= size[1] and _misfit(grid, size) <= 1
-
-
-def _misfit(grid: tuple[int, int], size: Sequence[int]) -> float:
-    """How far a grid's aspect is from the input's, in cells."""
-    return abs(grid[0] * size[1] - grid[1] * size[0]) / max(size)
+def _positive(like: Tensor) -> Tensor:
+    """Seeded random numbers between 0.5 and 1.5."""
+    numbers = torch.rand(like.shape, generator=torch.Generator().manual_seed(0)) + 0.5
+    return numbers.to(like.device, like.dtype)
