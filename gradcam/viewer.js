@@ -39,6 +39,7 @@ const parents = new WeakMap();
 export default function ({ data, parentElement, setStateValue }) {
   const there = parents.get(parentElement);
   const report = (look) => setStateValue("look", { look, base: data.look });
+  setTimeout(() => matchTheme(parents.get(parentElement).root));
   if (there) {
     there.report = report;
     there.update(data);
@@ -49,6 +50,12 @@ export default function ({ data, parentElement, setStateValue }) {
     parents.get(parentElement)?.remove();
     parents.delete(parentElement);
   };
+}
+
+/** Streamlit's themes are its own, so the browser draws its sliders for the wrong one unless told. */
+function matchTheme(root) {
+  const ink = getComputedStyle(root).color.match(/[\d.]+/g).slice(0, 3).map(Number);
+  root.style.colorScheme = Math.max(...ink) > 128 ? "dark" : "light";
 }
 
 // ------------------------------------------------------------------------------------------------ building
@@ -86,14 +93,14 @@ function show(viewer, scene) {
 function panelOf(viewer, panel) {
   const canvas = element("canvas", { role: "img", "aria-label": panel.alt });
   const value = element("p", { class: "value", "aria-hidden": "true" });
-  const said = panel.reason ? `No map: ${panel.reason}` : panel.note;
+  const said = panel.reason ? "No map" : panel.note;
   const { width, height } = viewer.scene.photo;
   const shape = `aspect-ratio: ${width} / ${height}; max-width: ${(TALLEST * width) / height}px`;
   const picture = element("div", { class: "picture", style: shape }, [canvas, said && element("p", { class: "notice" }, [said])]);
   const figure = element("figure", { class: "panel" }, [
     element("figcaption", {}, [element("b", {}, [panel.title]), panel.subtitle]),
     picture,
-    element("div", { class: "facts" }, [element("p", { class: "quiet" }, [panel.facts]), value]),
+    element("div", { class: "facts" }, [element("p", { class: "quiet" }, [panel.reason || panel.facts]), value]),
   ]);
   listenToPointers(viewer, canvas);
   const terms = panel.terms.map((term) => ({ ...term, values: new Float32Array(bytes(term.values).buffer) }));
@@ -103,7 +110,7 @@ function panelOf(viewer, panel) {
 function toolsOf(viewer) {
   const { look, scene } = viewer;
   const slider = (name, label) => {
-    const shown = element("output", {});
+    const shown = element("span", { class: "quiet", "aria-hidden": "true" }); // an output would take the label
     const input = element("input", { type: "range", min: "0", max: "100", step: "1", "data-look": name });
     input.oninput = () => choose(viewer, { [name]: input.value / 100 });
     input.onchange = () => tell(viewer);
@@ -116,19 +123,19 @@ function toolsOf(viewer) {
     tell(viewer);
   };
   const button = (text, label, act) => {
-    const it = element("button", { type: "button", class: label ? "step" : "", ...(label && { "aria-label": label }) }, [text]);
+    const it = element("button", { type: "button", "aria-label": label }, [text]);
     it.onclick = act;
     return it;
   };
   const tools = element("div", { class: "tools", role: "group", "aria-label": "Look and zoom" }, [
     slider("opacity", "Opacity"),
-    slider("threshold", scene.bar.diverging ? "Hide differences below" : "Hide heat below"),
+    slider("threshold", "Hide below"),
     names.length > 1 && element("label", { class: "tool" }, [element("span", {}, ["Colour map"]), select]),
     holdOf(viewer),
     element("div", { class: "zoom" }, [
       button("−", "Zoom out", () => zoom(viewer, 1 / 1.5)),
       button("+", "Zoom in", () => zoom(viewer, 1.5)),
-      button("Reset zoom", "", () => move(viewer, whole(scene.photo))),
+      button("Reset", "Reset zoom", () => move(viewer, whole(scene.photo))),
     ]),
   ]);
   viewer.tools = tools;
@@ -181,8 +188,9 @@ function reflect(viewer, look) {
   for (const control of viewer.tools.querySelectorAll("[data-look]")) {
     const value = look[control.dataset.look];
     control.value = typeof value === "number" ? Math.round(100 * value) : value;
-    const shown = control.parentElement.querySelector("output");
-    if (shown) shown.value = `${control.value} %`;
+    if (typeof value !== "number") continue;
+    control.setAttribute("aria-valuetext", `${control.value} %`);
+    control.parentElement.querySelector(".quiet").textContent = `${control.value} %`;
   }
 }
 
@@ -423,7 +431,7 @@ function share(term, down, across) {
 /** What a panel shows under the cross: the raw value and its share of full colour. */
 function valueWords({ cross, scene, look }, panel) {
   if (!cross) return "";
-  if (!panel.terms.length) return panel.reason ? "no map" : panel.note;
+  if (!panel.terms.length) return panel.note;
   const found = panel.terms.map((term) => {
     const [left, top, right, bottom] = term.box;
     const down = cells((cross.y - top) / (bottom - top), term.rows, look.smooth);

@@ -49,7 +49,7 @@ def panels_scene(
     return {
         "photo": _photo(panels[0].photo),
         "columns": columns or len(panels),
-        "panels": [_panel(panel, one) for panel, one in zip(panels, scaled, strict=True)],
+        "panels": _said_once([_panel(panel, one) for panel, one in zip(panels, scaled, strict=True)]),
         "look": _look(style),
         "colormaps": _colormaps(render.SEQUENTIAL),
         "bar": {"title": title, "numbers": numbers, "diverging": False},
@@ -152,6 +152,17 @@ def _panel(panel: Panel, scaled: ScaledMap | None) -> dict[str, Any]:
         "terms": [_term(panel, scaled, 1)] if scaled and not scaled.note else [],
         "seen": _hidden(panel),
     }
+
+
+def _said_once(panels: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A model that fails for every question gives its reason once."""
+    reasons: set[str] = set()
+    for panel in panels:
+        if panel["reason"] in reasons:
+            panel["reason"] = "for the same reason as above"
+        elif panel["reason"]:
+            reasons.add(panel["reason"])
+    return panels
 
 
 def _term(panel: Panel, scaled: ScaledMap | None, sign: int) -> dict[str, Any]:

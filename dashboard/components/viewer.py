@@ -15,6 +15,7 @@ from dataclasses import replace
 from streamlit.components import v2
 
 from gradcam import Comparison, Panel, Style
+from gradcam.render import check_style
 from gradcam.types import ScaledMap
 from gradcam.viewer import SCRIPT, STYLES, Scene, comparison_scene, difference_scene, panels_scene
 
@@ -22,7 +23,7 @@ _viewer = v2.component("gradcam_viewer", css=STYLES, js=SCRIPT)
 
 
 def view_photo(comparison: Comparison, place: int, style: Style, key: str) -> Style:
-    """One photo's heatmaps on the scale of the whole comparison: a row for each question, a column for each model."""
+    """One photo's heatmaps, on the scale of the whole comparison: a row a question, a column a model."""
     return _view(comparison_scene(comparison, place, style), style, key)
 
 
@@ -39,7 +40,7 @@ def view_panels(
 
 
 def view_difference(a: Panel, b: Panel, style: Style, key: str) -> Style:
-    """A − B of two maps of one photo: red where A has more heat, blue where B has; keeps the colour map of `style`."""
+    """A − B of two maps of one photo: red where A has more heat, blue where B has. `style` keeps its colours."""
     return replace(_view(difference_scene(a, b, style), style, key), colormap=style.colormap)
 
 
@@ -48,4 +49,6 @@ def _view(scene: Scene, style: Style, key: str) -> Style:
     if not said or said["base"] != scene["look"]:
         return style
     look = said["look"]
-    return replace(style, colormap=look["colormap"], opacity=look["opacity"], threshold=look["threshold"])
+    chosen = replace(style, colormap=look["colormap"], opacity=look["opacity"], threshold=look["threshold"])
+    check_style(chosen)  # a browser can send anything
+    return chosen
