@@ -6,10 +6,12 @@ carries nothing of a visitor: the photo is taken out of an explanation on the wa
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -30,11 +32,11 @@ from gradcam import (
     open_photo,
     sample_photo,
 )
+from gradcam.pool import ModelPool
 from gradcam.types import Fit
 from gradcam.zoo import SOURCES, CatalogueEntry, parse_model_id
 from gradcam.zoo import catalogue as read_catalogue
 
-KEPT_CLASSIFIERS = 6
 KEPT_PANELS = 1000
 KEPT_PHOTOS = 32
 SECONDS_BEFORE_RETRY = 60.0
@@ -78,37 +80,49 @@ def _decoded(sha256: str, _data: bytes) -> Photo:
     return open_photo(_data, name="photo")
 
 
-@dataclass(frozen=True)
-class _Loaded:
-    """A classifier, or why there is none and when that was found."""
+class _Patient:
+    """`load_classifier`, but a model that could not be loaded is not tried again for a while."""
 
-    classifier: Classifier | None
-    error: GradcamError | None
-    at: float
+    def __init__(self) -> None:
+        self._failures: dict[str, tuple[float, GradcamError]] = {}
+
+    def __call__(self, model: str) -> Classifier:
+        failed_at, error = self._failures.get(model, (-math.inf, GradcamError()))
+        if time.monotonic() - failed_at < SECONDS_BEFORE_RETRY:
+            raise error
+        try:
+            return load_classifier(model)
+        except GradcamError as error:
+            self._failures[model] = time.monotonic(), error
+            raise
 
 
-def _still_good(loaded: _Loaded) -> bool:
-    return loaded.error is None or time.monotonic() - loaded.at < SECONDS_BEFORE_RETRY
-
-
-@st.cache_resource(max_entries=KEPT_CLASSIFIERS, validate=_still_good, show_spinner=False)
-def _loaded(model: str) -> _Loaded:
-    try:
-        return _Loaded(load_classifier(model), None, time.monotonic())
-    except GradcamError as error:
-        return _Loaded(None, error, time.monotonic())
+@st.cache_resource(show_spinner=False)
+def pool() -> ModelPool:
+    """The classifiers that all visitors share, within the machine's memory."""
+    return ModelPool(load=_Patient())
 
 
 def classifier(model: str) -> Classifier:
-    """A classifier by id, loaded once for all visitors; the least recently used is let go.
+    """A classifier by id, loaded once for all visitors.
 
     Raises: GradcamError as `load_classifier` does; a failure is remembered for `SECONDS_BEFORE_RETRY`.
     """
-    loaded = _loaded(model)
-    if loaded.classifier is None:
-        assert loaded.error is not None
-        raise loaded.error
-    return loaded.classifier
+    with pool().lend(model) as lent:
+        return lent
+
+
+def _load_ahead(models: Sequence[str]) -> None:
+    """Begin to load models side by side; whoever asks for one then waits for it, or hears why it cannot be had."""
+
+    def load(model: str) -> None:
+        with suppress(GradcamError):
+            classifier(model)
+
+    side_by_side = ThreadPoolExecutor(thread_name_prefix="load")
+    for model in models:
+        side_by_side.submit(load, model)
+    side_by_side.shutdown(wait=False)
 
 
 class _NotYetError(LookupError):
@@ -145,6 +159,11 @@ def compared(
     on_progress: called before each step that takes time, so never where everything is there already.
     """
     total = len(models) * len(photos)
+
+    def is_there(model: str) -> bool:
+        return all(len(_recall(photo, model, targets, fit, layer)) == len(targets) for photo in photos)
+
+    _load_ahead([model for model in models if not is_there(model)])
     cells: dict[tuple[int, int], list[Panel]] = {}
     for column, model in enumerate(models):
         for row, photo in enumerate(photos):
@@ -160,18 +179,28 @@ def _cell(
     photo: Photo, model: str, targets: Sequence[Target], fit: Fit, layer: str, say: Callable[[str | None], None]
 ) -> list[Panel]:
     """The panels of one photo and one model: what is kept, and in one forward what is missing."""
-    kept: dict[Target, Panel] = {}
-    for target in targets:
-        with suppress(_NotYetError):
-            kept[target] = _with_photo(_kept(photo.sha256, model, str(target), fit, layer), photo)
-    if missing := [target for target in targets if target not in kept]:
+    panels = _recall(photo, model, targets, fit, layer)
+    if missing := [target for target in targets if target not in panels]:
         say(None)
         try:
-            loaded = classifier(model)
+            with pool().lend(model) as lent:
+                say(photo.name)
+                answers = compare(
+                    [model], [photo], missing, fit=fit, layer=layer, lend=lambda _: nullcontext(lent)
+                ).panels
         except GradcamError as error:  # not kept: the next run may find the weights
-            return [kept.get(target) or Panel(photo, model, target, reason=str(error)) for target in targets]
-        say(photo.name)
-        for panel in compare([model], [photo], missing, fit=fit, layer=layer, load=lambda _: loaded).panels:
-            kept[panel.question] = panel
-            _kept(photo.sha256, model, str(panel.question), fit, layer, panel)
-    return [kept[target] for target in targets]
+            answers = tuple(Panel(photo, model, target, reason=str(error)) for target in missing)
+        else:
+            for panel in answers:
+                _kept(photo.sha256, model, str(panel.question), fit, layer, panel)
+        panels |= {panel.question: panel for panel in answers}
+    return [panels[target] for target in targets]
+
+
+def _recall(photo: Photo, model: str, targets: Sequence[Target], fit: Fit, layer: str) -> dict[Target, Panel]:
+    """The panels of one photo and one model that somebody has asked for already."""
+    panels = {}
+    for target in targets:
+        with suppress(_NotYetError):
+            panels[target] = _with_photo(_kept(photo.sha256, model, str(target), fit, layer), photo)
+    return panels

@@ -89,8 +89,9 @@ def load_classifier(
     elif not spec.untrained:
         spec = with_weights_named(spec)
         file = fetch(source.location(spec))
+    module = _build(source, spec, file).eval().requires_grad_(False)
     return Classifier(
-        module=_build(source, spec, file).eval().requires_grad_(False).to(place, memory_format=torch.channels_last),
+        module=module.to(place).to(memory_format=torch.channels_last),
         preprocessing=source.preprocessing(spec),
         labels=source.labels(spec),
         spec=spec if file is None or weights is None else replace(spec, weights=file.name),

@@ -18,6 +18,7 @@ from gradcam.compare import Progress, compare
 from gradcam.errors import GradcamError, OptionError
 from gradcam.page import comparison_html
 from gradcam.photo import open_photo
+from gradcam.pool import ModelPool
 from gradcam.preprocess import FITS
 from gradcam.render import COLORMAPS, check_style, three_panels
 from gradcam.sheet import grid_png
@@ -103,7 +104,7 @@ def _explain(options: argparse.Namespace) -> int:
             targets,
             fit=options.fit,
             layer=int(options.layer) if options.layer.isdigit() else options.layer,
-            load=load,
+            lend=ModelPool(load=load).lend,
             on_progress=show,
         )
     for panel in comparison.panels:

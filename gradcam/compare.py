@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from gradcam.classifier import Classifier, load_classifier
+from gradcam.classifier import Classifier
 from gradcam.errors import ClassError, GradcamError, OptionError
 from gradcam.explain import explain
+from gradcam.pool import shared_pool
 from gradcam.types import Comparison, Explanation, Fit, Panel, Photo, Target, TargetLayer, Top
 
 
@@ -23,6 +25,7 @@ class Progress:
 
 
 OnProgress: TypeAlias = Callable[[Progress], None]
+Lend: TypeAlias = Callable[[str], AbstractContextManager[Classifier]]
 
 
 def compare(
@@ -32,19 +35,21 @@ def compare(
     *,
     fit: Fit = "crop",
     layer: str | int | TargetLayer = "auto",
-    load: Callable[[str], Classifier] = load_classifier,
+    lend: Lend | None = None,
     on_progress: OnProgress = lambda progress: None,
 ) -> Comparison:
     """Explain every photo with every model for every target; a model that fails is a panel with its reason.
 
     models: ids, or classifiers already loaded.
-    load: turns an id into a classifier; pass a caching one to keep them.
+    lend: turns an id into a classifier for as long as it is used; by default the pool of this process, which keeps
+        models in memory.
     on_progress: called before each step; an exception raised in it ends the comparison.
     Raises: OptionError where there is nothing to compare. Never raises for one model's failure.
     """
     for wanted, plural in ((models, "models"), (photos, "photos"), (targets, "targets")):
         if not wanted:
             raise OptionError(f"expected at least one of the {plural} to compare, got none; add one")
+    lend = lend or shared_pool().lend
     names = tuple(model if isinstance(model, str) else str(model.spec) for model in models)
     total = len(models) * (len(photos) + 1)
     columns: dict[tuple[int, int], list[Panel]] = {}
@@ -52,14 +57,15 @@ def compare(
         step = column * (len(photos) + 1)
         on_progress(Progress(step, total, name, None))
         try:
-            classifier = load(model) if isinstance(model, str) else model
-        except GradcamError as error:
+            with (
+                (lend or shared_pool().lend)(model) if isinstance(model, str) else nullcontext(model) as classifier
+            ):
+                for row, photo in enumerate(photos):
+                    on_progress(Progress(step + row + 1, total, name, photo.name))
+                    columns[row, column] = _explain_each(classifier, photo, targets, name, fit, layer)
+        except GradcamError as error:  # the model could not be loaded
             for row, photo in enumerate(photos):
                 columns[row, column] = [Panel(photo, name, target, reason=str(error)) for target in targets]
-            continue
-        for row, photo in enumerate(photos):
-            on_progress(Progress(step + row + 1, total, name, photo.name))
-            columns[row, column] = _explain_each(classifier, photo, targets, name, fit, layer)
     panels = (
         panel for row in range(len(photos)) for column in range(len(models)) for panel in columns[row, column]
     )

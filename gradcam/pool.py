@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain
 
 from gradcam.classifier import Classifier, load_classifier
@@ -96,3 +97,9 @@ class ModelPool:
 
     def _ready(self) -> list[tuple[str, _Place]]:
         return [(model_id, place) for model_id, place in self._places.items() if place.loading.done()]
+
+
+@cache
+def shared_pool() -> ModelPool:
+    """The pool that `compare` uses unless it is given another."""
+    return ModelPool()

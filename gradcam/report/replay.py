@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -75,7 +76,7 @@ def replay(
             [parse_target(question) for question in report.questions],
             fit=report.fit,
             layer=layer_of(report),
-            load=load,
+            lend=lambda model: nullcontext(load(model)),
             on_progress=on_progress,
         )
     rows = {place: row for row, place in enumerate(found)}
