@@ -1,4 +1,4 @@
-"""From a comparison to a report: every number and sentence is worked out here, once."""
+"""From a comparison to a report, and to one with another verdict: every number and sentence is worked out here."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ import numpy as np
 import torch
 
 from gradcam import measures, render
-from gradcam.errors import OptionError, nearest
+from gradcam.errors import OptionError, ReportError, nearest
+from gradcam.report.codec import tidied
 from gradcam.report.model import (
     CARRIED,
+    STATUSES,
     Agreement,
     Answer,
     Carried,
@@ -31,11 +33,10 @@ from gradcam.report.model import (
     Report,
     Verdict,
     number,
-    revised,
 )
 from gradcam.report.words import limits, method, warnings_of
 from gradcam.types import Comparison, Explanation, Fit, Panel, Photo, ScoredTarget, Style, TargetLayer
-from gradcam.zoo import SOURCES, parse_model_id
+from gradcam.zoo import SOURCES
 
 TOP = 5
 SMALL_SIDE = 512
@@ -78,12 +79,12 @@ def build_report(
     found = fits.pop() if len(fits) == 1 else fit
     report = Report(
         format="gradcam-report-1",
-        title=_unpaired(title),
+        title=title,
         created=(now or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         verdict=Verdict(),
         photos=tuple(_photo(photo, kept) for photo, kept in zip(comparison.photos, pixels, strict=True)),
         models=models,
-        questions=tuple(_unpaired(str(question)) for question in comparison.questions),
+        questions=tuple(str(question) for question in comparison.questions),
         style=style,
         fit=found,
         layer=named,
@@ -97,6 +98,24 @@ def build_report(
         pixels=pixels,
     )
     return revised(report, verdict, notes)
+
+
+def revised(report: Report, verdict: Verdict | None = None, notes: Sequence[Note] | None = None) -> Report:
+    """The same report with another verdict, or other notes, one a photo in the photos' order.
+
+    Raises: ReportError for a status outside `STATUSES` or another number of notes.
+    """
+    verdict = report.verdict if verdict is None else verdict
+    notes = [photo.note for photo in report.photos] if notes is None else list(notes)
+    if len(notes) != len(report.photos):
+        raise ReportError(
+            f"expected a note for each of {len(report.photos)} photos, got {len(notes)}; add the rest"
+        )
+    for said in (verdict, *notes):
+        if said.status not in STATUSES:
+            raise ReportError(f"expected a status, got {said.status!r}; use {nearest(said.status, STATUSES)}")
+    photos = tuple(replace(photo, note=note) for photo, note in zip(report.photos, notes, strict=True))
+    return tidied(replace(report, verdict=verdict, photos=photos))
 
 
 def environment() -> Environment:
@@ -136,7 +155,7 @@ def _explanations(comparison: Comparison) -> dict[tuple[int, int], Explanation]:
 
 def _photo(photo: Photo, kept: Pixels | None) -> PhotoEntry:
     return PhotoEntry(
-        name=_unpaired(photo.name),
+        name=photo.name,
         sha256=photo.sha256,
         size=photo.size,
         pixels_sha256=pixels_sha256(photo.pixels),
@@ -156,9 +175,9 @@ def _model(comparison: Comparison, place: int, explained: dict[tuple[int, int], 
     asked = comparison.models[place]
     one = next((explanation for (_, model), explanation in explained.items() if model == place), None)
     if one is None:
-        return ModelEntry(_unpaired(asked), False, None, "", None, None, "", "", "")
+        return ModelEntry(asked, False, None, "", None, None, "", "", "")
     return ModelEntry(
-        id=_unpaired(str(one.model)),
+        id=str(one.model),
         untrained=one.model.untrained,
         weights_sha256=one.weights_sha256 or None,
         origin=_origin(one),
@@ -173,19 +192,22 @@ def _model(comparison: Comparison, place: int, explained: dict[tuple[int, int], 
 def _origin(explanation: Explanation) -> str:
     """Where the weights come from, in words."""
     spec = explanation.model
+    source = SOURCES.get(spec.source)
     if spec.untrained:
         return f"random, seed {spec.seed}"
-    if spec.source not in SOURCES or str(parse_model_id(str(spec))) != str(spec):
-        return f"file {spec.weights}" if spec.weights else "made by hand"
-    location = SOURCES[spec.source].location(spec)
-    return f"installed package, {location.bundled.name}" if location.bundled else location.remote or ""
+    if source is None or spec.name not in source.names():
+        return "made by hand"
+    if spec.weights is not None and spec.weights not in source.weights(spec.name):
+        return f"file {spec.weights}"
+    location = source.location(spec)
+    return f"installed package, {location.bundled.name}" if location.bundled else location.remote or "unknown"
 
 
 def _answer(photo: int, model: int, explanation: Explanation) -> Answer:
     order = np.argsort(-explanation.logits, kind="stable")[:TOP]
     predictions = tuple(
         Prediction(
-            _unpaired(explanation.labels[i]),
+            explanation.labels[i],
             number(float(explanation.probabilities[i])),
             number(float(explanation.logits[i])),
         )
@@ -203,7 +225,7 @@ def _findings(
         rest, question = divmod(place, len(comparison.questions))
         photo, model = divmod(rest, len(comparison.models))
         if panel.target is None or panel.map is None or panel.explanation is None or full is None:
-            reason = _unpaired(panel.reason or "no reason was given")
+            reason = panel.reason or "no reason was given"
             findings.append(Finding(photo, model, question, reason=reason))
             continue
         finding = Finding(
@@ -223,12 +245,12 @@ def _target(target: ScoredTarget) -> ScoredTarget:
     """The same target in numbers and text that JSON keeps exactly."""
     return ScoredTarget(
         index=target.index,
-        label=_unpaired(target.label),
+        label=target.label,
         score=number(target.score),
         probability=number(target.probability),
         rank=target.rank,
         against=target.against,
-        against_label=None if target.against_label is None else _unpaired(target.against_label),
+        against_label=target.against_label,
     )
 
 
@@ -267,8 +289,3 @@ def _agreements(comparison: Comparison) -> tuple[Agreement, ...]:
 
 def _finite(value: float) -> float | None:
     return number(value) if np.isfinite(value) else None
-
-
-def _unpaired(text: str) -> str:
-    """Text that can be written as UTF-8: undecodable bytes of a file name become `⟨U+DC80⟩`."""
-    return "".join(f"⟨U+{ord(c):04X}⟩" if 0xD800 <= ord(c) <= 0xDFFF else c for c in text)

@@ -7,6 +7,7 @@ import io
 import re
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -205,7 +206,7 @@ def _read_zip(data: bytes) -> Report:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             files = _read_entries(archive)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, ValueError) as error:
         raise ReportError(f"expected a whole ZIP, got a damaged one ({error}); fetch it again") from error
     _check_hashes(files)
     report = decode(_file(files, "report.json"))
@@ -244,8 +245,8 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if kind not in (0, stat.S_IFREG):
         raise ReportError(f"expected plain files, got {shown!r}, which is a link or a device; it was not opened")
-    if entry.flag_bits & 1:
-        raise ReportError(f"expected plain files, got {shown!r}, which is encrypted; it was not opened")
+    if entry.flag_bits & 1 or entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ReportError(f"expected plain files, got {shown!r}, encrypted or packed otherwise; it was not opened")
     if not _LAYOUT.fullmatch(name):
         raise ReportError(f"expected the files of a report only, got {shown!r} as well; it was not opened")
     if entry.file_size > MAX_RATIO * max(entry.compress_size, 10_000):

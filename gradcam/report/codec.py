@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from gradcam.errors import ReportError
-from gradcam.report.model import Content, Finding, Report
+from gradcam.report.model import Content, Finding, Pixels, Report
 from gradcam.report.text import clean
 
 SCHEMA_ID = "https://json-schema.org/draft/2020-12/schema"
@@ -26,8 +26,7 @@ def encode(report: Report) -> bytes:
 
     Raises: ReportError where a number is not finite.
     """
-    content = {name: getattr(report, name) for name in Content.__dataclass_fields__}
-    return _dumps(msgspec.to_builtins(content))
+    return _dumps(_builtins(report))
 
 
 def decode(data: bytes) -> Report:
@@ -45,10 +44,32 @@ def decode(data: bytes) -> Report:
             f"expected a report by the published schema, got at {broken.json_path}: {clean(broken.message)[:200]}; "
             "export it again"
         )
-    content = msgspec.convert(found, Content, strict=False)
-    _check(content)
-    fields = {name: getattr(content, name) for name in Content.__dataclass_fields__}
-    return Report(**fields, pixels=(None,) * len(content.photos))
+    report = _report(found, (None,) * len(found["photos"]))
+    _check(report)
+    return report
+
+
+def tidied(report: Report) -> Report:
+    """The report as it comes back from its JSON: `1` is `1.0` where a fraction is meant, all text can be UTF-8."""
+    return _report(_encodable(_builtins(report)), report.pixels)
+
+
+def _builtins(report: Report) -> Any:
+    return msgspec.to_builtins({name: getattr(report, name) for name in Content.__dataclass_fields__})
+
+
+def _report(content: Any, pixels: tuple[Pixels | None, ...]) -> Report:
+    whole = msgspec.convert(content, Content, strict=False)
+    return Report(**{name: getattr(whole, name) for name in Content.__dataclass_fields__}, pixels=pixels)
+
+
+def _encodable(value: Any) -> Any:
+    """The same data, undecodable bytes of a file name written as `⟨U+DCE9⟩`."""
+    if isinstance(value, str):
+        return "".join(f"⟨U+{ord(c):04X}⟩" if "\ud800" <= c <= "\udfff" else c for c in value)
+    if isinstance(value, dict):
+        return {key: _encodable(item) for key, item in value.items()}
+    return [_encodable(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def published_schema() -> bytes:

@@ -16,7 +16,6 @@ from gradcam.report.model import Answer, Content, Environment, Finding, ModelEnt
 from gradcam.report.text import count
 from gradcam.report.words import question_text
 
-
 TOLERANCE = 1e-4
 """Largest difference, as a share of the map's peak, that another machine's arithmetic may make."""
 
@@ -163,7 +162,7 @@ def largest_difference(then: NDArray[np.float32], now: NDArray[np.float32]) -> t
 
 
 def difference_words(largest: float, share: float) -> str:
-    return f"largest difference {largest:.3g}, {100 * share:.2g} % of the peak"
+    return f"largest difference {largest:.3g}, {100 * share:.3g} % of the peak"
 
 
 def _fields(one: Any, other: Any) -> Iterator[str]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Annotated, Literal, TypeAlias, get_args
 
 import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from gradcam.errors import ReportError, nearest
+from gradcam.errors import ReportError
 from gradcam.types import Fit, Preprocessing, ScoredTarget, Style, TargetLayer, View
 
 Status = Literal["needs review", "in review", "approved", "rejected"]
@@ -237,24 +236,6 @@ class Report(Content):
     """
 
     pixels: tuple[Pixels | None, ...] = field(default=(), compare=False, repr=False)
-
-
-def revised(report: Report, verdict: Verdict | None = None, notes: Sequence[Note] | None = None) -> Report:
-    """The same report with another verdict, or other notes, one a photo in the photos' order.
-
-    Raises: ReportError for a status outside `STATUSES` or another number of notes.
-    """
-    verdict = report.verdict if verdict is None else verdict
-    notes = [photo.note for photo in report.photos] if notes is None else list(notes)
-    if len(notes) != len(report.photos):
-        raise ReportError(
-            f"expected a note for each of {len(report.photos)} photos, got {len(notes)}; add the rest"
-        )
-    for said in (verdict, *notes):
-        if said.status not in STATUSES:
-            raise ReportError(f"expected a status, got {said.status!r}; use {nearest(said.status, STATUSES)}")
-    photos = tuple(replace(photo, note=note) for photo, note in zip(report.photos, notes, strict=True))
-    return replace(report, verdict=verdict, photos=photos)
 
 
 def number(value: float) -> float:

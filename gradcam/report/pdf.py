@@ -24,7 +24,7 @@ from gradcam.report import reproduce, sections, words
 from gradcam.report.model import Finding, Report
 from gradcam.report.notes import note_tree
 from gradcam.report.pictures import Pictures, jpeg, png
-from gradcam.report.text import paragraphs
+from gradcam.report.text import clean, paragraphs
 
 SIDE = 560
 """The longest side of a photo in the PDF, in pixels: about 250 dots an inch where three panels share a row."""
@@ -98,10 +98,11 @@ def _content(report: Report, pictures: Pictures, folder: Path) -> dict[str, Any]
             "failures": _table(sections.failures_table(report)),
             "hashes": _table(sections.hashes_table(report)),
             "environment": _table(sections.environment_table(report)),
-            "command": reproduce.command(report),
-            "python": reproduce.python_lines(report),
         }
-    )
+    ) | {
+        "command": paragraphs(reproduce.command(report)),
+        "python": paragraphs(reproduce.python_lines(report)),
+    }
 
 
 def _table(table: sections.Table) -> dict[str, Any]:
@@ -152,11 +153,11 @@ def _panel(report: Report, pictures: Pictures, finding: Finding, folder: Path) -
 
 
 def _shown(value: Any) -> Any:
-    """The same data with every text cleaned."""
+    """The same data with every text cleaned; only notes and code keep their line breaks."""
     if isinstance(value, str):
-        return paragraphs(value)
+        return clean(value)
     if isinstance(value, dict):
-        return {key: _shown(item) for key, item in value.items()}
+        return {key: item if key in ("summary", "note") else _shown(item) for key, item in value.items()}
     return [_shown(item) for item in value] if isinstance(value, list | tuple) else value
 
 

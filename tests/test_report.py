@@ -1,0 +1,373 @@
+"""The report's content and its formats: true, complete, the same bytes for the same report."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from xml.etree import ElementTree
+
+import jsonschema
+import numpy as np
+import pypdf
+import pytest
+from PIL import Image
+
+from gradcam.errors import OptionError, ReportError
+from gradcam.report import (
+    FORMATS,
+    Note,
+    Thresholds,
+    Verdict,
+    build_report,
+    check,
+    codec,
+    junit,
+    render_report,
+    revised,
+    write_report,
+)
+from gradcam.report.junit import outside_box
+from gradcam.report.reproduce import command, python_lines
+from gradcam.types import Comparison, Style
+from tests import fakes
+from tests.report_fakes import HEAT, NOON, comparison, report
+
+# ------------------------------------------------------------------------------------------ content
+
+
+def test_a_finding_keeps_the_raw_map_to_the_last_bit():
+    heat = np.array([[0.1, 1e-7], [1 / 3, 2.5e9]], np.float32)
+    made = build_report(comparison([fakes.photo()], ["x/a"], heat=heat), now=NOON)
+    kept = codec.decode(codec.encode(made)).findings[0].values
+    assert kept.dtype == np.float32
+    assert kept.tobytes() == heat.tobytes()
+
+
+def test_the_numbers_of_a_panel_are_those_of_its_map():
+    numbers = report().findings[0].numbers
+    assert numbers is not None
+    assert (numbers.peak, numbers.mean, numbers.positive, numbers.full) == (4.0, 1.75, 0.75, 4.0)
+    assert numbers.hottest == (45.0, 30.0)  # the lower right cell's centre on a photo of 60×40
+
+
+def test_on_a_shared_scale_full_colour_is_the_highest_peak_of_all():
+    photo = fakes.photo()
+    both = fakes.comparison(fakes.panel(photo, HEAT), fakes.panel(photo, HEAT * 3, model="x/b"))
+    made = build_report(both, style=Style(scale="shared"), now=NOON)
+    assert [finding.numbers.full for finding in made.findings if finding.numbers] == [12.0, 12.0]
+
+
+def test_opposite_maps_disagree_and_rank_before_equal_ones():
+    photo = fakes.photo()
+    panels = [
+        fakes.panel(photo, heat, model=f"x/{name}") for name, heat in (("a", HEAT), ("b", HEAT), ("c", HEAT[::-1]))
+    ]
+    ranked = build_report(fakes.comparison(*panels), now=NOON).disagreements
+    assert [one.models for one in ranked][-1] == (0, 1)
+    assert ranked[-1].rank_correlation == pytest.approx(1)
+    assert ranked[-1].iou == pytest.approx(1)
+    assert ranked[0].rank_correlation is not None
+    assert ranked[0].rank_correlation < 0.5
+
+
+@pytest.mark.parametrize(
+    ("heat", "about", "words"),
+    [
+        (HEAT * 0, {}, "No positive evidence"),
+        (HEAT * 0 + 1, {}, "one value everywhere"),
+        (HEAT, {"untrained": True}, "Untrained"),
+        (HEAT, {"view": fakes.middle(fakes.photo())}, "hides 33 % of the photo"),
+        (HEAT, {"view": fakes.whole(fakes.photo())}, "squashed: width and height were scaled 1.50 to 1"),
+    ],
+)
+def test_a_warning_stands_beside_the_panel_it_concerns(heat, about, words):
+    photo = fakes.photo()
+    sound = fakes.panel(photo, HEAT, model="x/b", view=replace(fakes.whole(photo), input_size=photo.size))
+    made = build_report(fakes.comparison(fakes.panel(photo, heat, **about), sound), now=NOON)
+    assert any(words in warning for warning in made.findings[0].warnings)
+    assert made.findings[1].warnings == ()
+
+
+def test_a_class_far_down_the_predictions_is_warned_of_and_one_in_the_first_five_is_not():
+    photo = fakes.photo()
+    view = replace(fakes.whole(photo), input_size=photo.size)
+    panels = []
+    for rank, name in ((5, "a"), (6, "b")):
+        panel = fakes.panel(photo, HEAT, model=f"x/{name}", view=view)
+        assert panel.explanation is not None
+        target = replace(panel.explanation.targets[0], rank=rank)
+        panels.append(replace(panel, explanation=replace(panel.explanation, targets=(target,))))
+    first, second = build_report(fakes.comparison(*panels), now=NOON).findings
+    assert first.warnings == ()
+    assert "number 6 among its predictions" in second.warnings[0]
+
+
+def test_a_failure_stays_in_the_report_with_its_reason():
+    photo = fakes.photo()
+    made = build_report(fakes.comparison(fakes.panel(photo, HEAT), fakes.failure(photo, "no network")), now=NOON)
+    assert [(finding.model, finding.reason) for finding in made.failures] == [(1, "no network")]
+    for format in ("html", "markdown", "csv", "junit", "json"):
+        assert "no network" in render_report(made, format).decode()
+    assert "no network" in _pdf_text(made)
+
+
+def test_a_report_of_nothing_but_failures_can_be_written_in_every_format():
+    made = build_report(fakes.comparison(fakes.failure(fakes.photo(), "no network")), now=NOON)
+    assert all(render_report(made, format) for format in FORMATS)
+
+
+def test_a_revised_verdict_changes_nothing_else():
+    made = report()
+    again = revised(made, Verdict("approved", "Ada"), [Note("rejected", "no")])
+    assert again.verdict.status == "approved"
+    assert again.photos[0].note.text == "no"
+    assert replace(again, verdict=made.verdict, photos=made.photos) == made
+
+
+def test_an_unknown_status_and_a_missing_note_are_refused_in_a_sentence():
+    with pytest.raises(ReportError, match="expected a status, got 'fine'; use"):
+        revised(report(), Verdict("fine"))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ReportError, match="expected a note for each of 1 photos, got 2"):
+        revised(report(), notes=[Note(), Note()])
+    with pytest.raises(OptionError, match="expected how photos travel, got 'ful'; use 'full'"):
+        report(carried="ful")
+
+
+def test_the_time_is_told_in_utc():
+    eastern = datetime.fromisoformat("2026-11-22T07:00:00-05:00")
+    assert report(now=eastern).created == report(now=datetime(2026, 11, 22, 12, tzinfo=UTC)).created
+
+
+# ------------------------------------------------------------------------------------------- schema
+
+
+def test_the_published_schema_is_the_data_models_own():
+    assert codec.published_schema() == codec.schema_of_model()
+
+
+def test_a_report_keeps_the_published_schema():
+    jsonschema.validate(json.loads(codec.encode(report())), json.loads(codec.published_schema()))
+
+
+def test_reading_and_writing_json_again_gives_the_same_bytes():
+    data = codec.encode(report(verdict=Verdict(summary="[ 1,\n 2 ]", questions=("[\n1\n]",))))
+    assert codec.encode(codec.decode(data)) == data
+
+
+# --------------------------------------------------------------------------------------- every format
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_same_report_gives_the_same_bytes(format):
+    assert render_report(report(), format) == render_report(report(), format)
+
+
+def test_another_process_writes_the_same_zip(tmp_path):
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from tests.report_fakes import report; "
+        "from gradcam.report import write_report; write_report(report(), sys.argv[2])"
+    )
+    out = tmp_path / "review.zip"
+    subprocess.run(
+        [sys.executable, "-c", script, str(Path(__file__).parents[1]), str(out)], check=True, timeout=120
+    )
+    assert out.read_bytes() == render_report(report(), "zip")
+
+
+def test_every_panel_is_in_the_pdf_and_it_is_tagged_and_numbered():
+    made = report(fakes.photo(name="one.jpg"), fakes.photo(30, 30, "two.jpg"))
+    document = pypdf.PdfReader(io.BytesIO(render_report(made, "pdf")))
+    text = "\n".join(page.extract_text() for page in document.pages)
+    panels = text[text.rindex("Overlay, then what") : text.rindex("Disagreements, ranked")]
+    assert panels.count("tabby · 70.0 %") == 4
+    assert document.trailer["/Root"]["/MarkInfo"]["/Marked"]
+    assert document.trailer["/Root"]["/Lang"] == "en"
+    assert f"1 / {len(document.pages)}" in document.pages[0].extract_text()
+    chapters = [item.title for item in document.outline if not isinstance(item, list)]
+    assert chapters[:3] == ["Verdict", "What was compared", "Findings"]
+    assert chapters[-1] == "Provenance"
+
+
+def test_the_csv_has_a_row_a_panel_with_its_numbers():
+    rows = list(csv.DictReader(io.StringIO(render_report(report(), "csv").decode())))
+    assert [(row["model"], row["peak"], row["share_above_zero"]) for row in rows] == [
+        ("x/a", "4.0", "0.75"),
+        ("x/b", "4.0", "0.75"),
+    ]
+    assert rows[0]["mean_rank_correlation"] == rows[1]["mean_rank_correlation"] != ""
+
+
+def test_the_zip_holds_what_its_manifest_says_in_fixed_order_and_time():
+    with zipfile.ZipFile(io.BytesIO(render_report(report(), "zip"))) as archive:
+        names = archive.namelist()
+        assert names[:5] == ["report.html", "report.pdf", "report.json", "schema.json", "metrics.csv"]
+        assert {"images/photo-1.png", "images/p1-m2-q1-overlay.png", "maps/p1-m1-q1.npy"} <= set(names)
+        assert names[-2:] == ["README.txt", "MANIFEST.sha256"]
+        assert {entry.date_time for entry in archive.infolist()} == {(2026, 11, 22, 12, 0, 0)}
+        listed = [line.split("  ")[1] for line in archive.read("MANIFEST.sha256").decode().splitlines()]
+        assert listed == names[:-1]
+        assert np.array_equal(np.load(io.BytesIO(archive.read("maps/p1-m1-q1.npy"))), HEAT)
+
+
+@pytest.mark.parametrize(("carried", "size"), [("full", (60, 40)), ("none", None)])
+def test_photos_travel_as_the_option_says(carried, size):
+    with zipfile.ZipFile(io.BytesIO(render_report(report(carried=carried), "zip"))) as archive:
+        found = [name for name in archive.namelist() if name.startswith("images/photo")]
+        assert [Image.open(io.BytesIO(archive.read(name))).size for name in found] == ([size] if size else [])
+
+
+def test_a_large_photo_travels_small_if_asked():
+    pixels = report(fakes.photo(1024, 2048), carried="small").pixels[0]
+    assert pixels is not None
+    assert pixels.shape == (256, 512, 3)
+
+
+def test_no_picture_in_a_zip_has_metadata():
+    with zipfile.ZipFile(io.BytesIO(render_report(report(), "zip"))) as archive:
+        for name in archive.namelist():
+            if name.endswith(".png"):
+                picture = Image.open(io.BytesIO(archive.read(name)))
+                assert picture.info == {}
+                assert not picture.getexif()
+
+
+def test_without_the_photo_nothing_of_it_is_in_any_picture():
+    light, dark = (
+        report(replace(fakes.photo(), pixels=fakes.photo(grey=grey).pixels), carried="none") for grey in (9, 250)
+    )
+    for finding, other in zip(light.findings, dark.findings, strict=True):
+        assert finding.values.tobytes() == other.values.tobytes()
+    pictures = []
+    for made in (light, dark):
+        with zipfile.ZipFile(io.BytesIO(render_report(made, "zip"))) as archive:
+            pictures.append({name: archive.read(name) for name in archive.namelist() if name.startswith("images/")})
+    assert pictures[0] == pictures[1]
+
+
+# ------------------------------------------------------------------------------------------- thresholds
+
+
+def test_thresholds_that_hold_give_no_failure():
+    made = report(fakes.photo(name="cat.jpg"))
+    asked = Thresholds(-1.0, ((None, "Tabby"),), 1.0, (("cat.jpg", (0, 0, 60, 40)),))
+    assert [one.failure for one in check(made, asked)] == [None] * 7
+    assert ElementTree.fromstring(junit(made, asked)).get("failures") == "0"
+
+
+def test_thresholds_that_do_not_hold_are_failures_in_the_junit_file():
+    made = report(fakes.photo(name="cat.jpg"))
+    asked = Thresholds(0.99, (("cat.jpg", "dog"),), 0.1, (("cat.jpg", (0, 0, 10, 10)),))
+    root = ElementTree.fromstring(junit(made, asked))
+    assert (root.get("tests"), root.get("failures")) == ("7", "5")
+    told = " ".join(str(failure.get("message")) for failure in root.iter("failure"))
+    for words in ("expected a rank correlation of at least 0.99", "expected 'dog' as the first", "outside the box"):
+        assert words in told
+
+
+def test_the_share_outside_a_box_is_the_heat_outside_it():
+    photo = fakes.photo(40, 40)
+    heat = np.array([[1, 1], [1, 1]], np.float32)
+    made = build_report(fakes.comparison(fakes.panel(photo, heat)), now=NOON)
+    assert outside_box(made, made.findings[0], (0, 0, 10, 40)) == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (Thresholds(min_agreement=2), "from -1 to 1"),
+        (Thresholds(max_outside_box=0.5), "expected a box"),
+        (
+            Thresholds(expect_classes=(("cta.jpg", "tabby"),)),
+            "expected a photo of the report, got 'cta.jpg'; use 'cat.jpg'",
+        ),
+    ],
+)
+def test_a_threshold_that_makes_no_sense_is_refused(asked, words):
+    with pytest.raises(OptionError, match=words):
+        check(report(), asked)
+
+
+# --------------------------------------------------------------------------------------------- writing
+
+
+def test_a_file_that_exists_is_replaced_only_by_force(tmp_path):
+    out = tmp_path / "review.json"
+    out.write_text("mine")
+    with pytest.raises(ReportError, match="which exists; choose another name or add --force"):
+        write_report(report(), out)
+    assert out.read_text() == "mine"
+    write_report(report(), out, force=True)
+    assert out.read_bytes() == render_report(report(), "json")
+
+
+@pytest.mark.parametrize("trouble", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_whatever_interrupts_writing_the_old_file_stays_whole_and_no_half_file_is_left(
+    tmp_path, monkeypatch, trouble
+):
+    out = tmp_path / "review.json"
+    out.write_text("mine")
+
+    def interrupted(handle: int) -> None:
+        raise trouble
+
+    monkeypatch.setattr("os.fsync", interrupted)
+    with pytest.raises((ReportError, KeyboardInterrupt)):
+        write_report(report(), out, force=True)
+    assert out.read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("review.doc", "ends in one of"), ("none/review.zip", "which is none; make it first"), ("", "got the folder")],
+)
+def test_a_path_that_cannot_be_written_is_refused_in_a_sentence(tmp_path, name, words):
+    with pytest.raises((ReportError, OptionError), match=words):
+        write_report(report(), tmp_path / name, None if name else "zip")
+
+
+# ------------------------------------------------------------------------------------------ reproducing
+
+
+def test_the_command_names_everything_that_decides_the_report():
+    made = report(
+        fakes.photo(name="-my cat.jpg"),
+        style=Style("turbo", 0.4, "shared"),
+        verdict=Verdict("approved", "Ada", questions=("-why?",)),
+        notes=[Note("rejected", "no")],
+        layer="features.29",
+    )
+    assert command(made) == (
+        "python -m gradcam report './-my cat.jpg' --model x/a --model x/b --class 'top prediction' --fit squash "
+        "--layer features.29 --colormap turbo --opacity 0.4 --scale shared --photos full "
+        "--title 'What the models look at' --status approved --reviewer Ada '--open-question=-why?' "
+        "--photo-status 1=rejected --note 1=no --now 2026-11-22T12:00:00Z --out review.zip"
+    )
+
+
+def test_the_python_lines_are_python():
+    lines = python_lines(report(fakes.photo(name="a'b\"\n.jpg"), verdict=Verdict(summary="'''")))
+    compile(lines, "<report>", "exec")
+    assert "verdict=Verdict(status='needs review'" in lines
+
+
+def _pdf_text(made) -> str:
+    document = pypdf.PdfReader(io.BytesIO(render_report(made, "pdf")))
+    return " ".join(" ".join(page.extract_text() for page in document.pages).split())
+
+
+def test_a_comparison_without_pairs_says_so():
+    made = build_report(Comparison(*_one()), now=NOON)
+    assert "There are no two maps" in render_report(made, "html").decode()
+
+
+def _one():
+    one = fakes.comparison(fakes.panel(fakes.photo(), HEAT))
+    return one.photos, one.models, one.questions, one.panels
