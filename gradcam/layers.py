@@ -31,6 +31,10 @@ places at least 0.5."""
 LATE = 0.6
 """A cut with a larger share of the graph after it is early: the network may go on in parallel branches."""
 
+IN_PLACE = 0.5
+"""Least influence of the pixels at a token's own place, as a share of the strongest influence on it. Seen in
+practice: tokens row by row at least 0.97, windows one after the other 0."""
+
 POOLING = re.compile("Pool|Upsample|Mean|Sum|Amax|Max|Logsumexp")
 
 LayerChoice = str | int | TargetLayer
@@ -161,7 +165,9 @@ class _Flow:
                 "expected class scores that depend on the pixels through autograd, got scores that are cut off "
                 "from them; remove detach() and no_grad() from the model's forward"
             )
-        self.start, self.weights = self.cuts[0].edge, _positive(traced.logits)
+        self._in_place: dict[Grid, bool] = {}
+        scores = traced.logits[:, 0] if traced.logits.is_meta else traced.logits.max(dim=1).values
+        self.start, self.weights = get_gradient_edge(scores), _positive(scores)
         for cut in self.cuts[1:]:
             gradient = gradient_at(self.start, self.weights, cut.edge)
             if gradient is None or gradient.any():
@@ -172,11 +178,24 @@ class _Flow:
             )  # a head that starts at zero hides what feeds it
 
     def support(self, place: _Place) -> float:
-        """Share of the place's grid that the gradient of the class scores, mixed at random, reaches, in [0, 1]."""
+        """Share of the place's grid that the gradient of the highest score reaches, in [0, 1]."""
         gradient = gradient_at(self.start, self.weights, place.passage.left)
         if gradient is None:
             return 0.0
         return float((to_grid(gradient, place.layer) != 0).any(dim=1).float().mean())
+
+    def in_place(self, place: _Place) -> bool:
+        """Whether tokens lie row by row, and not window after window: each must see the pixels at its own place.
+
+        The earliest tokens of the same grid are looked at, because later ones mix the image more.
+        """
+        grid = place.layer.grid
+        if place.layer.layout != "tokens" or self.pixels.is_meta:
+            return True
+        if grid not in self._in_place:
+            tokens = [cut for cut in self.at_cuts() if cut.layer.layout == "tokens" and cut.layer.grid == grid]
+            self._in_place[grid] = not tokens or _influence(self.pixels, tokens[-1]) >= IN_PLACE
+        return self._in_place[grid]
 
     def at_cuts(self) -> Iterator[_Place]:
         """From late to early: the outermost module at every cut whose output can be a feature map."""
@@ -233,10 +252,11 @@ def _target(flow: _Flow) -> _Place:
     unread: _Place | None = None
     place: _Place | None = None
     for cut in flow.at_cuts():
-        if flow.support(cut) >= SUPPORT:
+        if flow.support(cut) < SUPPORT:
+            unread = cut
+        elif flow.in_place(cut):
             place = cut
             break
-        unread = cut
     if place is None or place.after > LATE:
         branch = _in_a_branch(flow)
         if branch is not None and (place is None or branch.order > place.order):
@@ -288,8 +308,7 @@ def _in_a_branch(flow: _Flow) -> _Place | None:
 def _candidates(flow: _Flow) -> list[TargetLayer]:
     """The outermost and latest place of each stage; of each block, where there are fewer than three stages."""
     target = _target(flow)
-    early = [place for place in flow.at_cuts() if place.order < target.order][::-1]
-    early = _in_their_places(flow, early)
+    early = [cut for cut in flow.at_cuts() if cut.order < target.order and flow.in_place(cut)][::-1]
 
     def stage(place: _Place) -> int:
         return round(log2(flow.pixels.shape[-2] / place.layer.grid[0]))
@@ -317,7 +336,7 @@ def _named(flow: _Flow, name: str) -> TargetLayer:
             f"expected a layer whose places the class scores read, got {name!r}, whose gradient is zero there; "
             f"use {_target(flow).layer.name!r}"
         )
-    if not _in_their_places(flow, [place]):
+    if not flow.in_place(place):
         raise LayerError(
             f"expected a layer whose tokens lie row by row, got {name!r}, which has them in another order; "
             f"use {_target(flow).layer.name!r}"
@@ -333,37 +352,21 @@ def _nearest_place(flow: _Flow, name: str) -> str:
     return repr(min(names, key=lambda other: (order.index(other) > here, abs(order.index(other) - here))))
 
 
-def _in_their_places(flow: _Flow, places: list[_Place]) -> list[_Place]:
-    """`places` without tokens in another order than row by row, such as windows that follow each other.
-
-    Where a token is seen from is where its gradient with respect to the pixels is largest. One token layout of each
-    grid is looked at, in its upper right and lower left corner.
-    """
-    if flow.pixels.is_meta:
-        return places
-    moved: dict[Grid, bool] = {}
-    for place in places:
-        grid = place.layer.grid
-        if place.layer.layout == "tokens" and grid not in moved:
-            moved[grid] = _corner_error(flow, place) > 0.5
-    return [place for place in places if place.layer.layout != "tokens" or not moved[place.layer.grid]]
-
-
-def _corner_error(flow: _Flow, place: _Place) -> float:
-    """How far from their corners the upper right and lower left cell see the image, as a share of its side."""
+def _influence(pixels: Tensor, place: _Place) -> float:
+    """Influence of the pixels around their own places on two tokens, as a share of the strongest one, in [0, 1]."""
     height, width = place.layer.grid
-    corners = [(0, width - 1), (height - 1, 0)]
-    cotangent = flow.pixels.new_zeros(place.passage.shape)
-    for image, (row, column) in enumerate(corners):
+    cells = [(height // 2, width // 2), (height // 4, width - 1)]  # where orders window by window differ most
+    cotangent = pixels.new_zeros(place.passage.shape)
+    for image, (row, column) in enumerate(cells):
         cotangent[image, place.layer.prefix + row * width + column] = _positive(cotangent[image, 0])
-    gradient = gradient_at(place.passage.left, cotangent, get_gradient_edge(flow.pixels))
-    if gradient is None:
+    gradient = gradient_at(place.passage.left, cotangent, get_gradient_edge(pixels))
+    if gradient is None or not gradient.any():
         return 1.0
-    seen = torch.nn.functional.adaptive_avg_pool2d(gradient.abs().sum(dim=1).float(), (height, width))
-    errors = []
-    for (row, column), cell in zip(corners, seen.flatten(1).argmax(dim=1).tolist(), strict=True):
-        errors.append(max(abs(cell // width - row) / height, abs(cell % width - column) / width))
-    return max(errors)
+    felt = nn.functional.adaptive_avg_pool2d(gradient.abs().sum(dim=1, keepdim=True).float(), (height, width))
+    around = nn.functional.max_pool2d(felt, 3, stride=1, padding=1)
+    return min(
+        float(around[image, 0, row, column] / felt[image].max()) for image, (row, column) in enumerate(cells)
+    )
 
 
 def _positive(like: Tensor) -> Tensor:
