@@ -83,6 +83,16 @@ def find_layer(model: nn.Module, batch: Tensor, layer: LayerChoice = "auto") -> 
     return _cached(model, batch, layer)[0]
 
 
+def reach(model: nn.Module, input_size: tuple[int, int] | Tensor = (224, 224)) -> tuple[TargetLayer, float]:
+    """The target layer, and the share of its grid that the gradient of the highest score reaches, in [0, 1].
+
+    Raises: as `resolve_target_layer`.
+    """
+    flow = _flow(model, _example(model, input_size))
+    place = _target(flow)
+    return place.layer, flow.support(place)
+
+
 def _example(model: nn.Module, input_size: tuple[int, int] | Tensor) -> Tensor:
     """Seeded noise of the input size where the model's parameters are, or the example that was passed."""
     if isinstance(input_size, Tensor):
@@ -110,18 +120,23 @@ def _search(model: nn.Module, batch: Tensor, layer: str) -> list[TargetLayer]:
     names = [name for name, _ in model.named_modules() if name]
     if layer not in ("auto", "candidates", *names):
         raise LayerError(f"expected the name of a layer, got {layer!r}; did you mean {nearest(layer, names)}?")
+    flow = _flow(model, batch)
+    if layer == "auto":
+        return [_target(flow).layer]
+    if layer == "candidates":
+        return _candidates(flow)
+    return [_named(flow, layer)]
+
+
+def _flow(model: nn.Module, batch: Tensor) -> _Flow:
+    """The first image's way through a model that has a head."""
     if getattr(model, "num_classes", None) == 0:
         raise ModelError(
             f"expected a classifier, got a {type(model).__name__} without a head (num_classes=0); "
             "build it with a head, such as num_classes=1000, and load weights that have one"
         )
     # two images, so that windows folded into the batch are told from maps by their first dimension
-    flow = _Flow(trace(model, batch[:1].repeat(2, 1, 1, 1)), getattr(model, "num_prefix_tokens", None))
-    if layer == "auto":
-        return [_target(flow).layer]
-    if layer == "candidates":
-        return _candidates(flow)
-    return [_named(flow, layer)]
+    return _Flow(trace(model, batch[:1].repeat(2, 1, 1, 1)), getattr(model, "num_prefix_tokens", None))
 
 
 @dataclass(frozen=True, eq=False)
