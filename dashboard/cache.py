@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import replace
@@ -27,6 +27,8 @@ from gradcam import (
     PhotoError,
     Progress,
     Target,
+    TargetLayer,
+    candidate_layers,
     compare,
     load_classifier,
     open_photo,
@@ -130,7 +132,7 @@ class _NotYetError(LookupError):
 
 
 @st.cache_data(max_entries=KEPT_PANELS, show_spinner=False)
-def _kept(sha256: str, model: str, question: str, fit: Fit, layer: str, _panel: Panel | None = None) -> Panel:
+def _kept(sha256: str, model: str, question: str, fit: Fit, layer: str | int, _panel: Panel | None = None) -> Panel:
     """The panel under this key; given one, keeps it. Raises: _NotYetError."""
     if _panel is None:
         raise _NotYetError
@@ -148,7 +150,7 @@ def compared(
     targets: Sequence[Target],
     *,
     fit: Fit = "crop",
-    layer: str = "auto",
+    layers: Mapping[str, str] | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Comparison:
     """`gradcam.compare`, computing only the panels that nobody has asked for yet.
@@ -156,11 +158,14 @@ def compared(
     Another model, photo or class computes what is new; another look computes nothing; a run that was interrupted
     keeps what it has finished.
 
+    layers: by model, the name of the layer to draw on; the model's own target layer elsewhere.
     on_progress: called before each step that takes time, so never where everything is there already.
     """
+    layers = layers or {}
     total = len(models) * len(photos)
 
     def is_there(model: str) -> bool:
+        layer = layers.get(model, "auto")
         return all(len(_recall(photo, model, targets, fit, layer)) == len(targets) for photo in photos)
 
     _load_ahead([model for model in models if not is_there(model)])
@@ -169,14 +174,51 @@ def compared(
         for row, photo in enumerate(photos):
             step = partial(Progress, column * len(photos) + row, total, model)
             cells[row, column] = _cell(
-                photo, model, targets, fit, layer, lambda of, step=step: on_progress(step(of))
+                photo,
+                model,
+                targets,
+                fit,
+                layers.get(model, "auto"),
+                lambda of, step=step: on_progress(step(of)),
             )
     panels = (panel for row in range(len(photos)) for column in range(len(models)) for panel in cells[row, column])
     return Comparison(tuple(photos), tuple(models), tuple(targets), tuple(panels))
 
 
+@st.cache_data(max_entries=100, show_spinner=False)
+def depths(model: str) -> tuple[TargetLayer, ...]:
+    """The layers of a model where a heatmap makes sense, from early to late; the last one is its target layer.
+
+    Raises: GradcamError as loading the model and `candidate_layers` do.
+    """
+    with pool().lend(model) as lent:
+        return tuple(candidate_layers(lent.module, lent.preprocessing.size))
+
+
+def at_every_depth(
+    model: str,
+    photo: Photo,
+    target: Target,
+    *,
+    fit: Fit = "crop",
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> tuple[Panel, ...]:
+    """One class of one photo at each of `depths(model)`, one forward each, computing only what is not kept."""
+    total = len(depths(model))
+    panels: list[Panel] = []
+    for depth in range(total):
+        step = partial(Progress, depth, total, model)
+        panels += _cell(photo, model, [target], fit, depth, lambda of, step=step: on_progress(step(of)))
+    return tuple(panels)
+
+
 def _cell(
-    photo: Photo, model: str, targets: Sequence[Target], fit: Fit, layer: str, say: Callable[[str | None], None]
+    photo: Photo,
+    model: str,
+    targets: Sequence[Target],
+    fit: Fit,
+    layer: str | int,
+    say: Callable[[str | None], None],
 ) -> list[Panel]:
     """The panels of one photo and one model: what is kept, and in one forward what is missing."""
     panels = _recall(photo, model, targets, fit, layer)
@@ -197,7 +239,7 @@ def _cell(
     return [panels[target] for target in targets]
 
 
-def _recall(photo: Photo, model: str, targets: Sequence[Target], fit: Fit, layer: str) -> dict[Target, Panel]:
+def _recall(photo: Photo, model: str, targets: Sequence[Target], fit: Fit, layer: str | int) -> dict[Target, Panel]:
     """The panels of one photo and one model that somebody has asked for already."""
     panels = {}
     for target in targets:

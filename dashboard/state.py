@@ -7,12 +7,16 @@ finds the same choices. Photos live in the session as the bytes that were upload
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal, TypedDict
 
 import streamlit as st
+
+from gradcam import Style
+from gradcam.render import SEQUENTIAL
 
 
 class Key(StrEnum):
@@ -24,7 +28,19 @@ class Key(StrEnum):
     FIT = "fit"
     COLORMAP = "colormap"
     OPACITY = "opacity"
+    THRESHOLD = "threshold"
     SCALE = "scale"
+    RIVALS = "rivals"
+    RIVALS_SCALE = "rivals-scale"
+    CLASS = "class"
+    DEPTH = "depth"
+    DEPTH_SCALE = "depth-scale"
+    SHOWN_PHOTO = "photo"
+    SHOWN_MODEL = "model"
+    LAYERS = "layers"
+
+
+_FILLED = "_filled"
 
 
 class Linked(TypedDict):
@@ -40,14 +56,21 @@ def linked(key: Key) -> Linked:
 
 
 def open_link(key: Key, default: Sequence[str], most: int) -> None:
-    """Fill a list from the link, else with its default.
+    """Fill a list from the link, else with the page's default, which takes the place of another page's default.
 
     For a widget whose options read otherwise on the page than in the link: call it before the widget, which gets
     `key=` alone, and `write_link` after.
     """
-    if key not in st.session_state:
-        asked = st.query_params.get_all(key)
-        st.session_state[key] = list(dict.fromkeys(asked))[:most] if key in st.query_params else list(default)
+    if key not in st.session_state and key in st.query_params:
+        st.session_state[key] = list(dict.fromkeys(st.query_params.get_all(key)))[:most]
+    elif is_untouched(key):
+        st.session_state[key] = list(default)
+        st.session_state.setdefault(_FILLED, {})[key] = list(default)
+
+
+def is_untouched(key: Key) -> bool:
+    """Whether a list still is what `open_link` filled it with, so that nobody has chosen it."""
+    return st.session_state.get(key) == st.session_state.get(_FILLED, {}).get(key)
 
 
 def write_link(key: Key, default: Sequence[str]) -> None:
@@ -57,6 +80,53 @@ def write_link(key: Key, default: Sequence[str]) -> None:
         st.query_params.pop(key, None)
     elif st.query_params.get_all(key) != (values or [""]):
         st.query_params[key] = values or [""]
+
+
+# Look: set in the viewer, so no widget carries it ----------------------------------------------------------------
+
+_LOOK, _SETTLED = "_look", "_settled_look"
+
+
+def look() -> Style:
+    """The colour map, opacity and threshold as last set, or as the link has them; what a link cannot say is default."""
+    if _LOOK not in st.session_state:
+        asked = Style(
+            colormap=st.query_params.get(Key.COLORMAP, Style.colormap),
+            opacity=_share(st.query_params.get(Key.OPACITY), Style.opacity),
+            threshold=_share(st.query_params.get(Key.THRESHOLD), Style.threshold),
+        )
+        st.session_state[_LOOK] = asked if asked.colormap in SEQUENTIAL else replace(asked, colormap=Style.colormap)
+    return st.session_state[_LOOK]
+
+
+def _share(percent: str | None, default: float) -> float:
+    return int(percent) / 100 if percent and re.fullmatch(r"\d\d?|100", percent, re.ASCII) else default
+
+
+def settled_look(style: Style, shown: object) -> Style:
+    """`style`, with the look that viewers of `shown` were made with.
+
+    A viewer that is sent its own new look would be built anew, under the visitor's hand; so it is sent the old one,
+    until something else is shown.
+    """
+    before, base = st.session_state.get(_SETTLED, (None, style))
+    if before != shown:
+        base = style
+    st.session_state[_SETTLED] = shown, base
+    return replace(base, scale=style.scale)
+
+
+def keep_look(style: Style) -> None:
+    """Remember a look, and put what is not the default into the link."""
+    st.session_state[_LOOK] = style
+    percents = {Key.OPACITY: style.opacity, Key.THRESHOLD: style.threshold}
+    said = {Key.COLORMAP: style.colormap, **{key: f"{100 * share:.0f}" for key, share in percents.items()}}
+    usual = {Key.COLORMAP: Style.colormap, Key.OPACITY: "50", Key.THRESHOLD: "0"}
+    for key, value in said.items():
+        if value == usual[key]:
+            st.query_params.pop(key, None)
+        elif st.query_params.get(key) != value:
+            st.query_params[key] = value
 
 
 # Photos -------------------------------------------------------------------------------------------------------
