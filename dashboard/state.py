@@ -88,7 +88,7 @@ _LOOK, _SETTLED = "_look", "_settled_look"
 
 
 def look() -> Style:
-    """The colour map, opacity and threshold as last set, or as the link has them; what a link cannot say is default."""
+    """The colour map, opacity and threshold as last set, else as the link says, else the default."""
     if _LOOK not in st.session_state:
         asked = Style(
             colormap=st.query_params.get(Key.COLORMAP, Style.colormap),

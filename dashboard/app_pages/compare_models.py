@@ -15,7 +15,6 @@ from dashboard.components import (
     section,
     sentences,
     show_comparison,
-    watch_viewport,
 )
 
 with st.sidebar:
@@ -35,7 +34,6 @@ if not photos or not models:
 else:
     with sentences():
         comparison = run_comparison(models, photos, question)
-        show_comparison(comparison, style)
+        style = show_comparison(comparison, style)
         with actions:
             offer_downloads(comparison, style)
-watch_viewport()

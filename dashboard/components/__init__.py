@@ -3,12 +3,13 @@
 To add a page:
 1. Write `dashboard/app_pages/<name>.py`, about 50 lines: pick inputs in the sidebar with the `pick_…` components,
    in the order Photos, Models, Question, Look; compute with one function of `dashboard.cache`; show the result.
-   Open with `headline()`, put what can fail into `with sentences():`, end with `watch_viewport()` where figures
-   stack.
+   Open with `headline()`, put what can fail into `with sentences():`.
 2. Add its row to `PAGES` in `dashboard/Home.py`.
 3. A new choice gets a `Key` in `dashboard/state.py`. `**linked(Key.X)` ties a widget to session and link, so that
    every page that draws it finds it as it was left. Where the options read otherwise on the page than in the link,
    use `open_link` and `write_link`, as `pick_models` does.
+   Heatmaps are shown with `view_photo`, `view_panels` or `view_difference`, drawn with `state.settled_look()`; what
+   they return goes to `state.keep_look()`, as `show_comparison` does.
 4. What runs a model goes through `dashboard/cache.py`, under a key made of contents: `cache.classifier(id)`,
    `cache.compared(…)`. Cached values serve every visitor and carry nothing of one.
 5. Words that others wrote (file names, labels, errors) go through `plain()` before Markdown sees them.
@@ -23,18 +24,16 @@ from dashboard.components.layout import PAGE_WIDTH, headline, section
 from dashboard.components.look import pick_look
 from dashboard.components.messages import plain, say_error, sentences
 from dashboard.components.models import pick_models
-from dashboard.components.panels import show_comparison
+from dashboard.components.panels import show_comparison, show_facts, theme
 from dashboard.components.photos import pick_photos
 from dashboard.components.progress import run_comparison
 from dashboard.components.question import Question, pick_classes, pick_fit, pick_question
-from dashboard.components.viewport import is_narrow
-from dashboard.components.viewport import watch as watch_viewport
+from dashboard.components.viewer import view_difference, view_panels, view_photo
 
 __all__ = [
     "PAGE_WIDTH",
     "Question",
     "headline",
-    "is_narrow",
     "offer_downloads",
     "pick_classes",
     "pick_fit",
@@ -48,5 +47,9 @@ __all__ = [
     "section",
     "sentences",
     "show_comparison",
-    "watch_viewport",
+    "show_facts",
+    "theme",
+    "view_difference",
+    "view_panels",
+    "view_photo",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import get_args
 
 import streamlit as st
@@ -9,30 +10,19 @@ import streamlit as st
 from dashboard import state
 from dashboard.state import Key
 from gradcam import Style
-from gradcam.render import SEQUENTIAL
 from gradcam.types import Scale
 
 
 def pick_look() -> Style:
-    """Colour map, opacity and scale."""
-    colormap = st.selectbox("Colour map", list(SEQUENTIAL), **state.linked(Key.COLORMAP))
-    opacity = st.slider(
-        "Opacity",
-        0,
-        100,
-        50,
-        5,
-        format="%d %%",
-        help="Used for downloads too. The slider under the heatmaps changes it without losing the zoom.",
-        **state.linked(Key.OPACITY),
-    )
+    """The scale, with the opacity, threshold and colour map that the visitor has set in the viewer or link."""
     scale = st.segmented_control(
         "Scale",
         get_args(Scale),
         default="each",
         required=True,
         width="stretch",
-        help="Full colour is the maximum of *each* map, of one *model*'s maps, or of all maps, *shared*.",
+        help="Full colour is the maximum of *each* map, of one *model*'s maps, or of all maps, *shared*. "
+        "Opacity and colour map are above the heatmaps.",
         **state.linked(Key.SCALE),
     )
-    return Style(colormap=colormap or "viridis", opacity=opacity / 100, scale=scale or "each")
+    return replace(state.look(), scale=scale or "each")
