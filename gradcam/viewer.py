@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
@@ -30,26 +31,38 @@ STYLES = resources.files("gradcam").joinpath("viewer.css").read_text("utf-8")
 _LONG_SIDE = 1280
 
 
+@dataclass(frozen=True)
+class Caption:
+    """What stands above a panel, title and subtitle, and the facts below it."""
+
+    title: str
+    subtitle: str
+    facts: str
+
+
 def panels_scene(
     panels: Sequence[Panel],
     style: Style | None = None,
     *,
     scaled: Sequence[ScaledMap | None] | None = None,
     columns: int | None = None,
+    captions: Sequence[Caption] | None = None,
 ) -> Scene:
     """Heatmaps of one photo side by side.
 
     scaled: one for each panel, where they share their scale with others. columns: at most so many in a row.
+    captions: one for each panel, in place of model, class, and layer.
     Raises: OptionError where the style is outside its choices, MapError where a map is not finite.
     """
     style = style or Style()
     render.check_style(style)
     scaled = render.scale_panels(panels, style.scale) if scaled is None else scaled
     title, numbers = render.bar_numbers(style, scaled)
+    nothing: list[Caption | None] = [None] * len(panels)
     return {
         "photo": _photo(panels[0].photo),
         "columns": columns or len(panels),
-        "panels": _said_once([_panel(panel, one) for panel, one in zip(panels, scaled, strict=True)]),
+        "panels": _said_once([_panel(*cell) for cell in zip(panels, scaled, captions or nothing, strict=True)]),
         "look": _look(style),
         "colormaps": _colormaps(render.SEQUENTIAL),
         "bar": {"title": title, "numbers": numbers, "diverging": False},
@@ -140,13 +153,18 @@ def _colormaps(tables: dict[str, render.Pixels]) -> dict[str, str]:
     return {name: _packed(table) for name, table in tables.items()}
 
 
-def _panel(panel: Panel, scaled: ScaledMap | None) -> dict[str, Any]:
+def _panel(panel: Panel, scaled: ScaledMap | None, caption: Caption | None) -> dict[str, Any]:
     facts = [render.layer_words(panel), render.scale_words(scaled)] if scaled else []
+    said = caption or Caption(
+        title=render.model_words(panel),
+        subtitle=render.target_words(panel) if scaled else render.question_words(panel.question),
+        facts=" · ".join(facts),
+    )
     return {
-        "title": render.model_words(panel),
-        "subtitle": render.target_words(panel) if scaled else render.question_words(panel.question),
-        "facts": " · ".join(facts),
-        "alt": render.heat_words(panel, scaled),
+        "title": said.title,
+        "subtitle": said.subtitle,
+        "facts": said.facts,
+        "alt": f"{said.title}. " * (caption is not None) + render.heat_words(panel, scaled),
         "note": scaled.note if scaled else "",
         "reason": panel.reason or "",
         "terms": [_term(panel, scaled, 1)] if scaled and not scaled.note else [],

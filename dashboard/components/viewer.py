@@ -17,7 +17,7 @@ from streamlit.components import v2
 from gradcam import Comparison, Panel, Style
 from gradcam.render import check_style
 from gradcam.types import ScaledMap
-from gradcam.viewer import SCRIPT, STYLES, Scene, comparison_scene, difference_scene, panels_scene
+from gradcam.viewer import SCRIPT, STYLES, Caption, Scene, comparison_scene, difference_scene, panels_scene
 
 _viewer = v2.component("gradcam_viewer", css=STYLES, js=SCRIPT)
 
@@ -34,9 +34,10 @@ def view_panels(
     *,
     scaled: Sequence[ScaledMap | None] | None = None,
     columns: int | None = None,
+    captions: Sequence[Caption] | None = None,
 ) -> Style:
     """Any panels of one photo, such as one class at several layers; see `gradcam.viewer.panels_scene`."""
-    return _view(panels_scene(panels, style, scaled=scaled, columns=columns), style, key)
+    return _view(panels_scene(panels, style, scaled=scaled, columns=columns, captions=captions), style, key)
 
 
 def view_difference(a: Panel, b: Panel, style: Style, key: str) -> Style:
