@@ -21,6 +21,7 @@ from gradcam.photo import open_photo
 from gradcam.pool import ModelPool
 from gradcam.preprocess import FITS
 from gradcam.render import COLORMAPS, check_style, three_panels
+from gradcam.report import add_report_commands
 from gradcam.sheet import grid_png
 from gradcam.targets import parse_target
 from gradcam.types import Comparison, Panel, Style
@@ -77,6 +78,8 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("models", _models, "List the models that can be compared.")
     sub.add_argument("search", nargs="?", default="", metavar="SEARCH", help="part of a name")
+
+    add_report_commands(command)
     return parser
 
 

@@ -8,7 +8,8 @@ import json
 import pickle
 import stat
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import timedelta
 
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 
 from gradcam.classifier import Classifier, load_classifier
-from gradcam.compare import compare
+from gradcam.compare import Lend, compare
 from gradcam.errors import ReportError, WeightsError
 from gradcam.photo import sample_photo
 from gradcam.report import Note, Report, Verdict, build_report, diff, read_report, render_report, replay, revised
@@ -216,8 +217,12 @@ def reviewed(lite) -> Report:
     return build_report(compare([lite], photos, [Top(), "espresso"]), now=NOON)
 
 
+def _only(classifier: Classifier) -> Lend:
+    return lambda _: nullcontext(classifier)
+
+
 def test_replay_on_the_same_machine_says_same_for_every_map(reviewed, lite):
-    done = replay(read_report(render_report(reviewed, "zip")), load=lambda _: lite)
+    done = replay(read_report(render_report(reviewed, "zip")), lend=_only(lite))
     assert [check.words for check in done.checks] == ["same"] * 4
     assert str(done) == "4 panels: 4 same"
     assert done.environment == ()
@@ -229,32 +234,32 @@ def test_replay_tells_how_far_a_changed_map_is_off(reviewed, lite):
         values = tuple(tuple(float(value) for value in row) for row in first.values * np.float32(factor))
         return replace(report, findings=(replace(first, map=values), *rest))
 
-    assert replay(scaled(reviewed, 1.00001), load=lambda _: lite).checks[0].outcome == "same within tolerance"
-    off = replay(scaled(reviewed, 0.5), load=lambda _: lite).checks[0]
+    assert replay(scaled(reviewed, 1.00001), lend=_only(lite)).checks[0].outcome == "same within tolerance"
+    off = replay(scaled(reviewed, 0.5), lend=_only(lite)).checks[0]
     assert off.outcome == "differs"
     assert "100 % of the peak" in off.words
 
 
 def test_replay_says_why_a_map_cannot_be_checked(reviewed, lite):
-    def broken(_: str) -> Classifier:
+    @contextmanager
+    def broken(_: str) -> Iterator[Classifier]:
         raise WeightsError("expected weights, got no network")
+        yield
 
     def words(report: Report, **options: object) -> set[str]:
         return {check.words for check in replay(report, **options).checks}  # pyright: ignore[reportArgumentType]
 
-    assert words(reviewed, load=broken) == {
+    assert words(reviewed, lend=broken) == {
         "cannot be checked because the model gives no map: expected weights, got no network"
     }
     bare = read_report(render_report(reviewed, "json"))
-    assert all(
-        "does not carry the photo in full; give the file" in said for said in words(bare, load=lambda _: lite)
-    )
-    assert words(bare, load=lambda _: lite, photos=[sample_photo("chelsea"), sample_photo("coffee")]) == {"same"}
+    assert all("does not carry the photo in full; give the file" in said for said in words(bare, lend=_only(lite)))
+    assert words(bare, lend=_only(lite), photos=[sample_photo("chelsea"), sample_photo("coffee")]) == {"same"}
 
 
 def test_replay_names_weights_that_are_others(reviewed, lite):
     another = load_classifier("bundled/tf_efficientnet_lite0", weights="random", seed=1)
-    said = replay(reviewed, load=lambda _: another).checks[0]
+    said = replay(reviewed, lend=_only(another)).checks[0]
     assert said.outcome == "differs"
     assert "the weights are others" in said.words
     assert lite.weights_sha256 != another.weights_sha256

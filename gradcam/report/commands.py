@@ -20,7 +20,7 @@ from gradcam.render import SEQUENTIAL, check_style
 from gradcam.report.build import build_report
 from gradcam.report.bundle import read_report
 from gradcam.report.diff import diff
-from gradcam.report.junit import Box, Thresholds, check, junit
+from gradcam.report.junit import Box, Thresholds, check, check_thresholds, junit
 from gradcam.report.model import CARRIED, STATUSES, Note, Report, Verdict
 from gradcam.report.replay import TOLERANCE, replay
 from gradcam.report.write import FORMATS, claim, format_of, render_report, write_whole
@@ -201,7 +201,9 @@ def _time(text: str | None) -> datetime | None:
 def _thresholds(options: argparse.Namespace, photos: list[str]) -> Thresholds:
     expected = tuple(_of_photo(value, photos) for value in options.expect_class)
     boxes = tuple(_box(value, photos) for value in options.box)
-    return Thresholds(options.min_agreement, expected, options.max_outside_box, boxes)
+    thresholds = Thresholds(options.min_agreement, expected, options.max_outside_box, boxes)
+    check_thresholds(thresholds, photos)
+    return thresholds
 
 
 def _of_photo(value: str, photos: list[str]) -> tuple[str | None, str]:

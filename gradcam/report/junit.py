@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
@@ -52,7 +52,7 @@ def check(report: Report, thresholds: Thresholds | None = None) -> tuple[Check, 
     Raises: OptionError where a threshold names a photo that the report does not have, or is outside its range.
     """
     thresholds = thresholds or Thresholds()
-    _validate(report, thresholds)
+    check_thresholds(thresholds, [photo.name for photo in report.photos])
     return (
         *_computed(report),
         *_agreeing(report, thresholds.min_agreement),
@@ -140,8 +140,8 @@ def _inside(report: Report, thresholds: Thresholds) -> Iterator[Check]:
             yield Check(photo, name, None if share <= most else failure)
 
 
-def _validate(report: Report, thresholds: Thresholds) -> None:
-    names = [photo.name for photo in report.photos]
+def check_thresholds(thresholds: Thresholds, names: Sequence[str]) -> None:
+    """Raises: OptionError where a threshold is outside its range, or is about a photo that is not among `names`."""
     asked = [photo for photo, _ in (*thresholds.expect_classes, *thresholds.boxes) if photo is not None]
     for photo in asked:
         if photo not in names:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from gradcam.classifier import Classifier, load_classifier
-from gradcam.compare import OnProgress, compare
+from gradcam.compare import Lend, OnProgress, compare
 from gradcam.report.build import pixels_sha256
 from gradcam.report.diff import TOLERANCE, difference_words, environment_changes, largest_difference
 from gradcam.report.model import Finding, Report
@@ -58,14 +56,14 @@ def replay(
     report: Report,
     *,
     photos: Sequence[Photo] = (),
-    load: Callable[[str], Classifier] = load_classifier,
+    lend: Lend | None = None,
     tolerance: float = TOLERANCE,
     on_progress: OnProgress = lambda progress: None,
 ) -> Replay:
     """Compute every map again and compare it with the report's, cell by cell.
 
     photos: the originals, for those that the report does not carry in full; known by their SHA-256.
-    load, on_progress: as for `compare`. tolerance: a share of each map's peak, see `TOLERANCE`.
+    lend, on_progress: as for `compare`. tolerance: a share of each map's peak, see `TOLERANCE`.
     """
     found = _photos(report, photos)
     again: Comparison | None = None
@@ -76,7 +74,7 @@ def replay(
             [parse_target(question) for question in report.questions],
             fit=report.fit,
             layer=layer_of(report),
-            lend=lambda model: nullcontext(load(model)),
+            lend=lend,
             on_progress=on_progress,
         )
     rows = {place: row for row, place in enumerate(found)}

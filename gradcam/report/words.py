@@ -26,11 +26,11 @@ def question_text(question: str) -> str:
 
 
 def question_title(question: str) -> str:
-    """A question as a heading."""
-    if question.startswith(("top prediction", "prediction ")) and " rather than " not in question:
-        return f"Each model’s {question}"
-    text = question_text(question)
-    return text[:1].upper() + text[1:]
+    """A question as a heading; a label is left as it is written."""
+    if question.isascii() and question.isdigit():
+        return f"Class {question}"
+    own = question.startswith(("top prediction", "prediction ")) and " rather than " not in question
+    return f"Each model’s {question}" if own else question
 
 
 # -------------------------------------------------------------------------------------- beside a panel

@@ -1,0 +1,166 @@
+"""The HTML report in a real browser, without a network: its controls, its print, and without JavaScript."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pypdf
+import pytest
+
+from gradcam.report import Verdict, render_report
+from tests import fakes
+from tests.report_fakes import report
+
+playwright = pytest.importorskip("playwright.sync_api")
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory) -> Path:
+    made = report(fakes.photo(name="one.jpg"), fakes.photo(50, 50, "two.jpg"), verdict=Verdict("approved", "Ada"))
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    path.write_bytes(render_report(made, "html"))
+    return path
+
+
+@pytest.fixture
+def page(browser, file) -> Iterator[playwright.Page]:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    troubles: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: troubles.append(message.text))
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(file.as_uri())
+    yield page
+    assert troubles == []
+    assert [url for url in asked if not url.startswith("data:")] == [file.as_uri()]
+    page.close()
+
+
+def _boxes(page: playwright.Page, photo: int) -> list[str]:
+    return page.eval_on_selector_all(
+        f"svg[data-photo='{photo}']", "pictures => pictures.map(picture => picture.getAttribute('viewBox'))"
+    )
+
+
+def _heat(page: playwright.Page) -> float:
+    return float(page.eval_on_selector(".overlay .heat", "heat => getComputedStyle(heat).opacity"))
+
+
+def test_every_picture_is_drawn_and_has_words_for_those_who_cannot_see_it(page):
+    assert page.locator("svg[role=img]").count() == 8
+    for picture in page.locator("svg[role=img]").all():
+        assert "hottest" in (picture.get_attribute("aria-label") or "")
+    sizes = page.eval_on_selector_all("img", "images => images.map(image => [image.naturalWidth, image.alt])")
+    assert sizes
+    assert all(width > 0 and alt for width, alt in sizes)
+
+
+def test_the_heat_really_lies_on_the_photo(page):
+    overlay = page.locator(".overlay").first
+    with_heat = overlay.screenshot()
+    page.locator("#opacity").fill("0")
+    assert overlay.screenshot() != with_heat
+
+
+def test_the_opacity_slider_moves_every_overlay(page):
+    assert _heat(page) == 0.5
+    page.locator("#opacity").fill("80")
+    assert _heat(page) == 0.8
+    assert page.locator("#opacity-value").text_content() == "80 %"
+
+
+def test_zooming_one_panel_zooms_all_panels_of_its_photo_and_no_other(page):
+    page.locator(".overlay[data-photo='0']").first.focus()
+    page.keyboard.press("+")
+    assert len(set(_boxes(page, 0))) == 1
+    assert [float(part) for part in _boxes(page, 0)[0].split()] == pytest.approx([10, 20 / 3, 40, 80 / 3])
+    assert set(_boxes(page, 1)) == {"0 0 50 50"}
+    page.keyboard.press("ArrowLeft")
+    assert float(_boxes(page, 0)[0].split()[0]) == pytest.approx(6)
+    page.locator("#whole").click()
+    assert set(_boxes(page, 0)) == {"0 0 60 40"}
+
+
+def test_dragging_moves_a_zoomed_photo(page):
+    page.locator("#nearer").click()
+    before = _boxes(page, 0)[0]
+    box = page.locator(".overlay").first.bounding_box()
+    page.mouse.move(box["x"] + 100, box["y"] + 100)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 60, box["y"] + 80, steps=4)
+    page.mouse.up()
+    assert _boxes(page, 0)[0] != before
+    assert len(set(_boxes(page, 0))) == 1
+
+
+def test_blink_hides_and_shows_the_heat_and_stops(page):
+    page.locator("#blink").click()
+    page.wait_for_selector("html.blinked")
+    assert _heat(page) == 0
+    page.locator("#blink").click()
+    assert _heat(page) == 0.5
+
+
+def test_a_panel_can_fill_the_screen(page):
+    page.locator("button.full").first.click()
+    page.wait_for_selector(".card:fullscreen")
+    page.evaluate("document.exitFullscreen()")
+
+
+def test_the_page_has_landmarks_and_headings_in_order(page):
+    assert [page.locator(name).count() for name in ("header", "nav", "main", "footer")] == [1, 1, 1, 1]
+    levels = page.eval_on_selector_all("h1,h2,h3,h4", "all => all.map(one => Number(one.tagName[1]))")
+    assert levels[0] == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    targets = page.eval_on_selector_all(
+        "nav a", "links => links.map(link => document.querySelector(link.hash) !== null)"
+    )
+    assert all(targets)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_sticks_out_and_text_stands_out_from_its_ground(browser, file, width, scheme):
+    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page.goto(file.as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    ink, paper = page.evaluate(
+        "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
+    )
+    assert _contrast(ink, paper) > 7
+    page.close()
+
+
+def test_without_javascript_everything_is_there_but_the_controls(browser, file):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(file.as_uri())
+    assert page.locator(".overlay").count() == 4
+    assert page.locator(".overlay").first.is_visible()
+    assert not page.locator(".tools").is_visible()
+    assert not page.locator("button.full").first.is_visible()
+    context.close()
+
+
+def test_it_prints_with_its_words_and_without_its_controls(page):
+    printed = pypdf.PdfReader(io.BytesIO(page.pdf(prefer_css_page_size=True)))
+    text = " ".join(sheet.extract_text() for sheet in printed.pages)
+    assert "Provenance" in text
+    assert "Blink" not in text
+    assert len(printed.pages) < 12
+
+
+def _contrast(one: str, other: str) -> float:
+    """Contrast ratio as WCAG 2 defines it, of two colours such as `rgb(1, 2, 3)`."""
+
+    def light(colour: str) -> float:
+        levels = [int(level) / 255 for level in colour[colour.index("(") + 1 : -1].split(",")[:3]]
+        linear = [level / 12.92 if level <= 0.04045 else ((level + 0.055) / 1.055) ** 2.4 for level in levels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    high, low = sorted((light(one), light(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
