@@ -80,11 +80,13 @@ def layer_row(model: str) -> LayerRow:
     facts = {
         "model": model,
         "family": _family(spec),
-        "input_size": f"{size[0]}×{size[1]}",
         "classes": row.classes(spec),
     }
     try:
         module = _build(spec)
+        side = getattr(module, "image_size", None)  # torchvision's ViT without weights has a size of its own
+        size = (side, side) if side else size
+        facts["input_size"] = f"{size[0]}×{size[1]}"
         facts["parameters"] = sum(parameter.numel() for parameter in module.parameters())
         started = time.perf_counter()
         layer, support = reach(module, size)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from gradcam.capture import Passage, Trace, lock_of, trace
+from gradcam.capture import Passage, Trace, lock_of, trace, unwrap
 from gradcam.errors import LayerError, ModelError, nearest
 from gradcam.graph import MOVES, Cut, computing, find_cuts, gradient_at, operation, upstream
 from gradcam.layouts import Grid, read_layout, to_grid
@@ -88,7 +88,7 @@ def reach(model: nn.Module, input_size: tuple[int, int] | Tensor = (224, 224)) -
 
     Raises: as `resolve_target_layer`.
     """
-    flow = _flow(model, _example(model, input_size))
+    flow = _flow(unwrap(model), _example(model, input_size))
     place = _target(flow)
     return place.layer, flow.support(place)
 
@@ -104,6 +104,7 @@ def _example(model: nn.Module, input_size: tuple[int, int] | Tensor) -> Tensor:
 
 def _cached(model: nn.Module, batch: Tensor, layer: str) -> list[TargetLayer]:
     """What `_search` answers, from memory where the model has not changed its architecture or head since."""
+    model = unwrap(model)
     modules = tuple((name, type(module)) for name, module in model.named_modules())
     head = tuple(parameter.shape for parameter in model.parameters())[-2:]
     key = (tuple(batch.shape[-2:]), layer, hash(modules), head)
@@ -111,7 +112,8 @@ def _cached(model: nn.Module, batch: Tensor, layer: str) -> list[TargetLayer]:
         with _found_guard:
             memory = _found.setdefault(model, {})
         if key not in memory:
-            memory[key] = _search(model, batch, layer)
+            with torch.inference_mode(False), torch.enable_grad():
+                memory[key] = _search(model, batch, layer)
         return memory[key]
 
 
@@ -132,7 +134,7 @@ def _flow(model: nn.Module, batch: Tensor) -> _Flow:
     """The first image's way through a model that has a head."""
     if getattr(model, "num_classes", None) == 0:
         raise ModelError(
-            f"expected a classifier, got a {type(model).__name__} without a head (num_classes=0); "
+            f"expected a classifier, got {type(model).__name__} without a head (num_classes=0); "
             "build it with a head, such as num_classes=1000, and load weights that have one"
         )
     # two images, so that windows folded into the batch are told from maps by their first dimension
@@ -273,6 +275,7 @@ def _target(flow: _Flow) -> _Place:
             place = cut
             break
     if place is None or place.after > LATE:
+        _refuse_tokens_before_batch(flow, place)
         branch = _in_a_branch(flow)
         if branch is not None and (place is None or branch.order > place.order):
             return branch
@@ -291,6 +294,17 @@ def _target(flow: _Flow) -> _Place:
     return replace(patches, after=place.after).why(f"{rule}; {patches.layer.name}, {reason}")
 
 
+def _refuse_tokens_before_batch(flow: _Flow, place: _Place | None) -> None:
+    """Raise where the network goes on from `place` with tokens `[N, B, C]`, whose maps would be read wrongly."""
+    start = 0 if place is None else flow.passages.index(place.passage)
+    for passage in flow.passages[start:]:
+        if len(passage.shape) == 3 and passage.shape[0] != len(flow.pixels) == passage.shape[1]:
+            raise LayerError(
+                f"expected tokens [batch, tokens, channels], got [tokens, batch, channels] from {passage.name!r}; "
+                "build the transformer with batch_first=True"
+            )
+
+
 def _alone_feeds(flow: _Flow, place: _Place, unread: _Place) -> _Place | None:
     """The normalisation between the two through which alone the patches of `place` are read, if there is one."""
     for norm in flow.places[place.order + 1 : unread.order]:
@@ -307,12 +321,12 @@ def _alone_feeds(flow: _Flow, place: _Place, unread: _Place) -> _Place | None:
 
 
 def _in_a_branch(flow: _Flow) -> _Place | None:
-    """Where no late place carries every path: the latest normalisation with support, and its siblings in words."""
+    """Where no late place carries every path: the latest place that is read, and its siblings in words."""
     ends: list[_Place] = []
-    for norm in reversed([place for place in flow.places if _is_normalisation(place) and _is_feature_map(place)]):
-        apart = all(norm.node not in upstream(end.node) for end in ends)
-        if apart and flow.support(norm) >= SUPPORT:
-            ends.append(norm)
+    for place in reversed(flow.places):
+        apart = _is_feature_map(place) and all(place.node not in upstream(end.node) for end in ends)
+        if apart and flow.support(place) >= SUPPORT and flow.in_place(place):
+            ends.append(place)
     if not ends:
         return None
     rule = "the last place with a {grid} layout that the class scores read; no late place carries every path"
