@@ -17,6 +17,8 @@ from torchvision.models import AlexNet_Weights
 from gradcam.errors import ClassError, nearest
 
 IMAGENET_1K = "imagenet-1k"
+ALIGNED = (IMAGENET_1K, "imagenet-12k", "imagenet-21k-goog")
+"""The label sets whose names are understood by every other ImageNet set, first come first served."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class Labels:
     def index(self, wanted: int | str) -> int:
         """The index of a class given by index, name, alias, WordNet id or a part that only one class has.
 
-        Case does not matter, and `index(names[i]) == i` for every class.
+        Case does not matter, and `index(names[i]) == i` for every class. A name that means one class in an ImageNet
+        set means that class, by its WordNet id, in all others: `tabby` is one cat in 1k and two words in 21k.
 
         Raises: ClassError naming the classes that match, or the nearest ones.
         """
@@ -50,7 +53,10 @@ class Labels:
                 raise ClassError(f"expected a class from 0 to {len(self) - 1}, got {index}; name another class")
             return index
         word = wanted.strip().lower()
-        found = self._exact.get(word) or [index for index, _ in self.search(word)]
+        found = self._exact.get(word, [])
+        if len(found) != 1 and self.wnids:
+            found = self._by_wnid(word) or found
+        found = found or [index for index, _ in self.search(word)]
         if len(found) == 1:
             return found[0]
         if found:
@@ -76,6 +82,14 @@ class Labels:
             if ranks:
                 found.append((min(ranks), index))
         return [(index, self.names[index]) for _, index in sorted(found)]
+
+    def _by_wnid(self, word: str) -> list[int]:
+        """The class here that the first ImageNet set with a single class of this name means, if it is here."""
+        for other in map(imagenet, ALIGNED):
+            named = other._exact.get(word, [])
+            if len(named) == 1 and other.wnids and (here := self._exact.get(other.wnids[named[0]])):
+                return here
+        return []
 
     @cached_property
     def _terms(self) -> list[list[str]]:

@@ -55,6 +55,34 @@ def test_two_classes_of_one_name_stay_distinguishable() -> None:
     assert make_labels(["cat", "dog", "cat"]).names == ("cat (0)", "dog", "cat (2)")
 
 
+@pytest.mark.parametrize("subset", ["imagenet-12k", "imagenet-22k-ms", "imagenet-21k-goog", "imagenet-21k-miil"])
+def test_a_class_of_1k_asked_for_by_name_is_the_same_animal_in_every_other_head(subset: str) -> None:
+    other = imagenet(subset)
+    assert LABELS.wnids is not None
+    assert other.wnids is not None
+    shared = [(name, wnid) for name, wnid in zip(LABELS.names, LABELS.wnids, strict=True) if wnid in other.wnids]
+    assert len(shared) > 990
+    assert ("Egyptian cat", "n02124075") in shared
+    assert [(name, other.wnids[other.index(name)]) for name, _ in shared] == shared
+
+
+def test_heads_of_one_label_set_may_ask_in_the_words_of_another() -> None:
+    wide, middle = imagenet("imagenet-21k-goog"), imagenet("imagenet-12k")
+    assert wide.wnids is not None
+    assert middle.wnids is not None
+    crane = next(name for name, wnid in zip(wide.names, wide.wnids, strict=True) if wnid == "n02012849")
+    assert crane != "crane bird"
+    assert LABELS.index(crane) == 134
+    assert middle.wnids[middle.index(crane)] == "n02012849"
+
+
+def test_labels_without_wordnet_ids_go_by_their_names_alone() -> None:
+    own = make_labels(["tabby", "Egyptian cat"])
+    assert own.index("Egyptian cat") == 1
+    with pytest.raises(ClassError, match="expected a class of own, got 'crane bird'"):
+        own.index("crane bird")
+
+
 def test_search_puts_whole_words_before_parts_of_words() -> None:
     found = [name for _, name in LABELS.search("cat")]
     assert found[:2] == ["tiger cat", "Persian cat"]
