@@ -140,7 +140,7 @@ def test_a_visitor_uploads_a_photo_adds_a_model_and_asks_for_a_class(visit: Visi
     expect(pictures(page)).to_have_count(3)
 
     choose(page, "Models", "torchvision/vgg16@", re.compile("vgg16@IMAGENET1K_V1 · download"))
-    expect(page.get_by_role("alert").filter(has_text="Expected weights for torchvision/vgg16")).to_be_visible()
+    expect(page.locator(".viewer .facts").get_by_text("expected weights for torchvision/vgg16")).to_be_visible()
 
     choose(page, "Classes", "coffee m", "coffee mug")
     found = titles(page)

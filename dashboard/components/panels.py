@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from dashboard import state
-from dashboard.components.messages import plain, say_error
+from dashboard.components.messages import plain
 from dashboard.components.viewer import view_photo
 from gradcam import Comparison, Explanation, Panel, Style
 from gradcam.figures import PLOTLY_CONFIG, Theme, prediction_bars
@@ -40,12 +40,11 @@ def show_comparison(comparison: Comparison, style: Style, key: str = "photo") ->
 
 
 def show_facts(panels: Sequence[Panel], key: str) -> None:
-    """What one model says of one photo: predictions, layer, why that layer, time; and why a map is missing."""
+    """What one model says of one photo: predictions, layer, why that layer, time; the viewer says what failed."""
     explanation = next((panel.explanation for panel in panels if panel.explanation), None)
     st.markdown(f"**{plain(model_words(panels[0]))}**")
-    for reason in dict.fromkeys(panel.reason for panel in panels if panel.reason):
-        say_error(reason)
     if explanation is None:
+        st.caption("No predictions, for the reason given above.")
         return
     bars = prediction_bars(explanation, theme=theme())
     alt = f"{model_words(panels[0])} predicts {_said(explanation)}."
