@@ -17,6 +17,12 @@ PAGES = (
         help="What do several models look at in the same photo?",
         default=True,
     ),
+    st.Page(
+        "app_pages/compare_classes.py",
+        title="Compare classes",
+        icon=":material/category:",
+        help="Where does each class find its evidence, and which class competes?",
+    ),
 )
 
 st.set_page_config(page_title="Grad-CAM", page_icon=ICON.as_posix(), layout="wide", initial_sidebar_state=330)

@@ -129,6 +129,39 @@ def keep_look(style: Style) -> None:
             st.query_params[key] = value
 
 
+# Pinned layers ------------------------------------------------------------------------------------------------
+
+_AT = "~"
+MOST_PINS = 20
+
+
+def pinned() -> dict[str, str]:
+    """The layer that the visitor has pinned, by model."""
+    return read_pins(pins())
+
+
+def read_pins(pins: Sequence[str]) -> dict[str, str]:
+    """Layers by model, from pins as they stand in the link."""
+    return {model: layer for model, _, layer in (pin.rpartition(_AT) for pin in pins)}
+
+
+def pins() -> list[str]:
+    """The pins as they stand in the link, such as `torchvision/vgg16~features.22`."""
+    open_link(Key.LAYERS, (), MOST_PINS)
+    return st.session_state[Key.LAYERS]
+
+
+def pin(model: str, layer: str) -> None:
+    """Draw on this layer of this model from now on, on every page."""
+    unpin(model)
+    st.session_state[Key.LAYERS] = [*pins(), f"{model}{_AT}{layer}"][-MOST_PINS:]
+
+
+def unpin(model: str) -> None:
+    """Draw on the model's own target layer again."""
+    st.session_state[Key.LAYERS] = [pin for pin in pins() if pin.rpartition(_AT)[0] != model]
+
+
 # Photos -------------------------------------------------------------------------------------------------------
 
 _UPLOADS = "_uploads"

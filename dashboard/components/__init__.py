@@ -24,23 +24,30 @@ from dashboard.components.layout import PAGE_WIDTH, headline, section
 from dashboard.components.look import pick_look
 from dashboard.components.messages import plain, say_error, sentences
 from dashboard.components.models import pick_models
+from dashboard.components.one import pick_one
 from dashboard.components.panels import show_comparison, show_facts, theme
 from dashboard.components.photos import pick_photos
+from dashboard.components.pins import pick_layers
 from dashboard.components.progress import run_comparison
 from dashboard.components.question import Question, pick_classes, pick_fit, pick_question
+from dashboard.components.rivals import is_pair, pick_rivals, show_rivals
 from dashboard.components.viewer import view_difference, view_panels, view_photo
 
 __all__ = [
     "PAGE_WIDTH",
     "Question",
     "headline",
+    "is_pair",
     "offer_downloads",
     "pick_classes",
     "pick_fit",
+    "pick_layers",
     "pick_look",
     "pick_models",
+    "pick_one",
     "pick_photos",
     "pick_question",
+    "pick_rivals",
     "plain",
     "run_comparison",
     "say_error",
@@ -48,6 +55,7 @@ __all__ = [
     "sentences",
     "show_comparison",
     "show_facts",
+    "show_rivals",
     "theme",
     "view_difference",
     "view_panels",

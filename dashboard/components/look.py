@@ -13,16 +13,19 @@ from gradcam import Style
 from gradcam.types import Scale
 
 
-def pick_look() -> Style:
-    """The scale, with the opacity, threshold and colour map that the visitor has set in the viewer or link."""
+def pick_look(key: Key = Key.SCALE, default: Scale = "each") -> Style:
+    """The scale, with the opacity, threshold and colour map that the visitor has set in the viewer or link.
+
+    key, default: pages that compare other things have a scale of their own.
+    """
     scale = st.segmented_control(
         "Scale",
         get_args(Scale),
-        default="each",
+        default=default,
         required=True,
         width="stretch",
         help="Full colour is the maximum of *each* map, of one *model*'s maps, or of all maps, *shared*. "
         "Opacity and colour map are above the heatmaps.",
-        **state.linked(Key.SCALE),
+        **state.linked(key),
     )
-    return replace(state.look(), scale=scale or "each")
+    return replace(state.look(), scale=scale or default)

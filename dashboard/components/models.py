@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from dashboard import cache, state
@@ -11,9 +13,9 @@ DEFAULT = ("bundled/tf_efficientnet_lite0", "bundled/tf_efficientnet_lite1", "bu
 MOST = 8
 
 
-def pick_models() -> tuple[str, ...]:
+def pick_models(default: Sequence[str] = DEFAULT) -> tuple[str, ...]:
     """The ids of the chosen models; an id that the catalogue does not list can be typed in full."""
-    state.open_link(Key.MODELS, DEFAULT, MOST)
+    state.open_link(Key.MODELS, default, MOST)
     known = cache.catalogue()
 
     def words(model: str) -> str:
@@ -33,5 +35,5 @@ def pick_models() -> tuple[str, ...]:
         label_visibility="collapsed",
     )
     st.caption(f"Type to search {len(known):,} models; *download* is done once.")
-    state.write_link(Key.MODELS, DEFAULT)
+    state.write_link(Key.MODELS, default)
     return tuple(chosen)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from dashboard import cache, state
@@ -18,9 +20,9 @@ _REFUSED = "_refused"
 _TYPES = ["png", "apng", "jpg", "jpeg", "webp", "gif", "tif", "tiff", "bmp"]
 
 
-def pick_photos() -> tuple[Photo, ...]:
+def pick_photos(default: Sequence[str] = DEFAULT) -> tuple[Photo, ...]:
     """The chosen photos, from a list of samples and uploads; uploading one chooses it."""
-    state.open_link(Key.PHOTOS, DEFAULT, MOST)
+    state.open_link(Key.PHOTOS, default, MOST)
     chosen = st.session_state[Key.PHOTOS]
     tokens = st.multiselect(
         "Photos",
@@ -33,7 +35,7 @@ def pick_photos() -> tuple[Photo, ...]:
         placeholder="Take a sample or upload one",
         label_visibility="collapsed",
     )
-    state.write_link(Key.PHOTOS, DEFAULT)
+    state.write_link(Key.PHOTOS, default)
     _uploader()
     return tuple(photo for token in tokens if (photo := _opened(token)) is not None)
 
@@ -70,7 +72,7 @@ def _uploader() -> None:
 
 def _take(key: str) -> None:
     """Keep every photo that opens and choose it; the untouched default makes way. Say why the others do not."""
-    chosen = [token for token in st.session_state[Key.PHOTOS] if st.session_state[Key.PHOTOS] != list(DEFAULT)]
+    chosen = [] if state.is_untouched(Key.PHOTOS) else list(st.session_state[Key.PHOTOS])
     refused: list[str] = []
     for file in st.session_state[key] or ():
         try:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import get_args
 
 import streamlit as st
 
 from dashboard import cache, state
 from dashboard.components.messages import say_error
+from dashboard.components.pins import pick_layers
 from dashboard.state import Key
 from gradcam import GradcamError, Target, Top, parse_target
 from gradcam.types import Fit
@@ -26,23 +27,23 @@ FIT_WORDS: dict[Fit, str] = {
 
 @dataclass(frozen=True)
 class Question:
-    """The targets, and the fit of a photo to the model's input."""
+    """The targets, the fit of a photo to the model's input, and the layers that were pinned, by model."""
 
     targets: tuple[Target, ...]
     fit: Fit
+    layers: Mapping[str, str] = field(default_factory=dict)
 
 
 def pick_question(models: Sequence[str]) -> Question:
-    """The classes that are asked for, by name from the models' own labels, and the fit."""
-    return Question(pick_classes(models), pick_fit())
+    """The classes that are asked for, by name from the models' own labels, the fit, and pinned layers."""
+    return Question(pick_classes(models), pick_fit(), pick_layers())
 
 
 def pick_classes(models: Sequence[str]) -> tuple[Target, ...]:
     """The targets; each model's own top prediction where none is chosen."""
-    names = dict.fromkeys(name for model in models for name in cache.class_names(model))
     typed = st.multiselect(
         "Classes",
-        [*(str(Top(rank)) for rank in (1, 2, 3)), *names],
+        class_options(models),
         default=[str(target) for target in DEFAULT],
         max_selections=MOST,
         select_all=False,
@@ -52,7 +53,18 @@ def pick_classes(models: Sequence[str]) -> tuple[Target, ...]:
         "*tabby rather than tiger cat* asks for the difference.",
         **state.linked(Key.CLASSES),
     )
-    return tuple(dict.fromkeys(target for text in typed if (target := _read(text)) is not None)) or DEFAULT
+    return read_targets(typed) or DEFAULT
+
+
+def class_options(models: Sequence[str], predictions: int = 3) -> list[str]:
+    """The models' own predictions, then every class that one of them has, each once."""
+    names = (name for model in models for name in cache.class_names(model))
+    return list(dict.fromkeys([*(str(Top(rank + 1)) for rank in range(predictions)), *names]))
+
+
+def read_targets(typed: Iterable[str]) -> tuple[Target, ...]:
+    """The targets that were typed, each once; what is none is a sentence on the page."""
+    return tuple(dict.fromkeys(target for text in typed if (target := _read(text)) is not None))
 
 
 def _read(text: str) -> Target | None:

@@ -1,0 +1,160 @@
+"""Classes that compete for one photo: which ones, and what speaks for each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import streamlit as st
+
+from dashboard import state
+from dashboard.components.messages import plain
+from dashboard.components.panels import GAP, PANEL_WIDTH, show_facts
+from dashboard.components.question import class_options, read_targets
+from dashboard.components.viewer import view_panels
+from dashboard.state import Key
+from gradcam import Comparison, Contrast, Panel, Photo, Style, Target, Top, sample_photo
+from gradcam.measures import agreement, iou_of_hottest
+from gradcam.photo import SAMPLES
+from gradcam.render import layer_words, model_words, percent, question_words, scale_panels, scale_words
+from gradcam.types import ScaledMap
+from gradcam.viewer import Caption
+
+MOST = 6
+PREDICTIONS = 5
+
+_A, _B = "_rather_a", "_rather_b"
+
+
+def is_pair(photo: Photo) -> bool:
+    """Whether a photo is a sample made of two photos."""
+    return photo.sha256 in {sample_photo(name).sha256 for name, files in SAMPLES.items() if len(files) == 2}
+
+
+def usual_rivals(photos: Sequence[Photo]) -> tuple[Target, ...]:
+    """What is asked of photos where nobody has asked yet: two classes, and what tells them apart."""
+    pair = bool(photos) and all(map(is_pair, photos))
+    a, b = ("Egyptian cat", "espresso") if pair else (Top(1), Top(2))
+    return a, b, Contrast(a, b)
+
+
+def pick_rivals(models: Sequence[str], photos: Sequence[Photo]) -> tuple[Target, ...]:
+    """The classes to compare: predictions, classes by name, and *A rather than B*."""
+    usual = usual_rivals(photos)
+    default = [str(target) for target in usual]
+    state.open_link(Key.RIVALS, default, MOST)
+    options = class_options(models, PREDICTIONS)
+    typed = st.multiselect(
+        "Classes",
+        list(dict.fromkeys([*options, *st.session_state[Key.RIVALS]])),
+        key=Key.RIVALS,
+        persist_state="session",
+        max_selections=MOST,
+        select_all=False,
+        accept_new_options=True,
+        placeholder="Type a part of a name",
+        help="*Top prediction* is each model's own. A class can be named, or given by its index.",
+    )
+    with st.container(horizontal=True, gap="xsmall"):
+        for count in (3, PREDICTIONS):
+            top = [str(Top(rank + 1)) for rank in range(count)]
+            st.button(f"Top {count}", on_click=_ask, args=(top,), help="Ask for the model's own first predictions")
+        with st.popover("A rather than B", help="Ask what speaks for one class and against another"):
+            _pick_contrast(options)
+    state.write_link(Key.RIVALS, default)
+    return read_targets(typed) or usual
+
+
+def _pick_contrast(options: Sequence[str]) -> None:
+    a = st.selectbox("What speaks for", options, index=0, key=_A)
+    b = st.selectbox("rather than for", options, index=1, key=_B)
+    full = len(st.session_state[Key.RIVALS]) == MOST
+    st.button("Ask", on_click=_ask_more, args=(f"{a} rather than {b}",), disabled=a == b or full, type="primary")
+
+
+def _ask(texts: list[str]) -> None:
+    st.session_state[Key.RIVALS] = texts
+
+
+def _ask_more(text: str) -> None:
+    _ask(list(dict.fromkeys([*st.session_state[Key.RIVALS], text])))
+
+
+def show_rivals(comparison: Comparison, style: Style, key: str = "rivals") -> Style:
+    """Every photo's classes side by side, each model's facts, and who leads; returns the viewers' style."""
+    base = state.settled_look(style, (key, [photo.sha256 for photo in comparison.photos]))
+    chosen = base
+    scaled = dict(zip(map(id, comparison.panels), scale_panels(comparison.panels, base.scale), strict=True))
+    several = len(comparison.models) > 1
+    for place, photo in enumerate(comparison.photos):
+        st.subheader(plain(photo.name), anchor=False)
+        of_model = [
+            [comparison.panel(place, model, question) for question in range(len(comparison.questions))]
+            for model in range(len(comparison.models))
+        ]
+        panels = [panel for row in zip(*of_model, strict=True) for panel in row]
+        seen = view_panels(
+            panels,
+            base,
+            f"{key}-{place}",
+            scaled=[scaled[id(panel)] for panel in panels],
+            columns=len(comparison.models) if several else min(len(panels), 4),
+            captions=[_caption(panel, scaled[id(panel)], several) for panel in panels],
+        )
+        chosen = chosen if seen == base else seen
+        with st.grid(len(of_model), min_column_width=PANEL_WIDTH, gap=GAP):
+            for model, asked in enumerate(of_model):
+                with st.container(gap="xsmall"):
+                    st.markdown(rivalry(asked))
+                    show_facts(_asked_together(asked), f"{key}-{place}-{model}")
+    state.keep_look(chosen)
+    return chosen
+
+
+def _caption(panel: Panel, scaled: ScaledMap | None, several: bool) -> Caption:
+    """The class above all, its standing, and in what layer it was found."""
+    said = [model_words(panel)] if several else []
+    if panel.target is None or panel.explanation is None or scaled is None:
+        return Caption(question_words(panel.question), " · ".join(said), "")
+    target, shares = panel.target, panel.explanation.probabilities
+    if target.against is None:
+        said += [percent(target.probability), f"rank {target.rank}", f"score {target.score:.2f}"]
+    else:
+        said += [f"{percent(target.probability)} against {percent(float(shares[target.against]))}"]
+        said += [f"scores differ by {target.score:+.2f}"]
+    return Caption(str(target), " · ".join(said), f"{layer_words(panel)} · {scale_words(scaled)}")
+
+
+def _asked_together(panels: Sequence[Panel]) -> list[Panel]:
+    """The panels with all their targets in each explanation: they may have been asked for one after another."""
+    targets = tuple(panel.target for panel in panels if panel.target)
+    return [
+        replace(panel, explanation=panel.explanation and replace(panel.explanation, targets=targets))
+        for panel in panels
+    ]
+
+
+def rivalry(panels: Sequence[Panel]) -> str:
+    """One model's classes in a sentence or two: who leads, by how much, and whether they are seen in one place."""
+    classes = {panel.target.index: panel for panel in panels if panel.target and panel.target.against is None}
+    ranked = sorted(classes.values(), key=lambda panel: panel.target.rank if panel.target else 0)
+    if not ranked or ranked[0].explanation is None:
+        return ""
+    own = [f"**{plain(label)}** ({percent(share)})" for label, share in ranked[0].explanation.top(2)]
+    if len(ranked) == 1:
+        return f"The model's first choice is {own[0]}, its second {own[1]}." if len(own) > 1 else ""
+    first, second = ranked[:2]
+    assert first.target
+    assert second.target
+    said = (
+        f"Of the classes asked for, **{plain(first.target.label)}** leads **{plain(second.target.label)}** by "
+        f"{first.target.score - second.target.score:.2f} in score."
+    )
+    if first.target.rank > 1:
+        said += f" The model's own first choice is {own[0]}."
+    common = agreement([first, second], iou_of_hottest)[0, 1]
+    if common >= 0.01:
+        said += f" The hottest fifths of their maps overlap by {common:.0%} (intersection over union)."
+    elif common >= 0:
+        said += " The hottest fifths of their maps do not overlap."
+    return said
