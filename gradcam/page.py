@@ -66,7 +66,7 @@ def _model_row(panels: Sequence[Panel]) -> str:
     return (
         f"<tr><th scope='row'>{name}</th><td><ol>{tops}</ol></td><td><ul>{maps}</ul>{failed}</td>"
         f"<td><code>{escape(layer.name)}</code><br><small>{escape(layer.rule)}</small></td>"
-        f"<td>{layer.grid[0]}×{layer.grid[1]}</td><td>{explanation.seconds:.2f} s</td></tr>"
+        f"<td>{layer.grid[0]}×{layer.grid[1]}</td><td>{render.time_words(explanation.seconds)}</td></tr>"
     )
 
 

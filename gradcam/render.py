@@ -356,7 +356,13 @@ def layer_words(panel: Panel) -> str:
     if panel.explanation is None:
         return ""
     layer = panel.explanation.layer
-    return f"{layer.name} · {layer.grid[0]}×{layer.grid[1]} · {panel.explanation.seconds:.2f} s"
+    parts = (layer.name, f"{layer.grid[0]}×{layer.grid[1]}", time_words(panel.explanation.seconds))
+    return " · ".join(part for part in parts if part)
+
+
+def time_words(seconds: float) -> str:
+    """A wall time such as `0.21 s`; empty where it was not kept."""
+    return f"{seconds:.2f} s" if np.isfinite(seconds) else ""
 
 
 _ROWS, _COLUMNS = ("upper", "middle", "lower"), ("left", "centre", "right")

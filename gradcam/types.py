@@ -196,7 +196,7 @@ class Explanation:
 
     maps: float32 `[K, h, w]`, raw: in the units of eq. 2, on the layer's own grid, never rescaled.
     logits, probabilities: float32 `[C]`; labels: the C class names.
-    seconds: wall time of preprocessing, forward and gradients.
+    seconds: wall time of preprocessing, forward and gradients; NaN where nobody kept it.
     preprocessing, device, dtype: what the model's input was made with and computed on.
     """
 

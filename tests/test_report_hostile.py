@@ -206,6 +206,7 @@ def test_zip_names_come_from_numbers_and_it_reopens_to_the_same_bytes(hostile):
 
 
 def test_the_interactive_page_obeys_none_either(hostile):
+    assert "0.00 s" not in render_report(hostile, "interactive").decode()
     for tag, attributes in _tags(render_report(hostile, "interactive").decode()).tags:
         assert tag not in ("iframe", "object", "embed")
         assert not [name for name in attributes if name.startswith("on")], attributes

@@ -32,6 +32,7 @@ SIDE = 1024
 """The longest side of the heatmaps and overlays in a ZIP, in pixels; the photos keep their own."""
 
 MAX_BYTES = 1_000_000_000
+MAX_JSON = 100_000_000
 MAX_ENTRIES = 10_000
 MAX_RATIO = 100
 MANIFEST = "MANIFEST.sha256"
@@ -181,6 +182,12 @@ def read_report(source: str | Path | bytes) -> Report:
         raise ReportError(
             "expected a report as ZIP or JSON, got another kind of file; choose review.zip or report.json"
         )
+    return _decoded(data)
+
+
+def _decoded(data: bytes) -> Report:
+    if len(data) > MAX_JSON:
+        raise ReportError(f"expected a report.json of at most {MAX_JSON / 1e6:g} MB, got more; it was not opened")
     return decode(data)
 
 
@@ -209,7 +216,7 @@ def _read_zip(data: bytes) -> Report:
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, ValueError) as error:
         raise ReportError(f"expected a whole ZIP, got a damaged one ({error}); fetch it again") from error
     _check_hashes(files)
-    report = decode(_file(files, "report.json"))
+    report = _decoded(_file(files, "report.json"))
     for finding in report.findings:
         if finding.map is not None:
             _check_map(_file(files, map_file(finding)), finding)

@@ -121,7 +121,7 @@ def _panel(report: Report, finding: Finding, photo: Photo) -> Panel:
         labels=tuple(one.label for one in answer.predictions),
         layer=answer.layer,
         view=answer.view,
-        seconds=0.0,
+        seconds=float("nan"),
     )
     return Panel(photo, model.id, question, explanation)
 
