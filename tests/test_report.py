@@ -11,12 +11,14 @@ import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import jsonschema
 import numpy as np
 import pypdf
 import pytest
+import typst
 from PIL import Image
 
 from gradcam.errors import OptionError, ReportError
@@ -29,6 +31,7 @@ from gradcam.report import (
     check,
     codec,
     junit,
+    pdf,
     render_report,
     revised,
     write_report,
@@ -193,6 +196,32 @@ def test_every_panel_is_in_the_pdf_and_it_is_tagged_and_numbered():
     chapters = [item.title for item in document.outline if not isinstance(item, list)]
     assert chapters[:3] == ["Verdict", "What was compared", "Findings"]
     assert chapters[-1] == "Provenance"
+
+
+def test_without_a_font_for_a_script_the_pdf_names_its_characters(monkeypatch):
+    bare = typst.Fonts(include_system_fonts=False)
+    monkeypatch.setattr(pdf, "_read_fonts", lambda: bare)
+    pdf._first_missing.cache_clear()
+    try:
+        text = _pdf_text(report(fakes.photo(name="日本\n🐱 Łódź.jpg")))
+    finally:
+        pdf._first_missing.cache_clear()
+    shown = "".join(text.split())
+    assert "⟨U+65E5⟩⟨U+672C⟩" in shown
+    assert "⟨U+1F431⟩Łódź.jpg" in shown
+
+
+def test_a_pdf_that_lacks_a_panel_is_not_written(monkeypatch):
+    whole = pdf._content
+
+    def one_short(*arguments: Any) -> dict[str, Any]:
+        content = whole(*arguments)
+        content["photos"][0]["groups"][0]["panels"].pop()
+        return content
+
+    monkeypatch.setattr(pdf, "_content", one_short)
+    with pytest.raises(ReportError, match="expected 2 panels in the PDF, got 1"):
+        render_report(report(), "pdf")
 
 
 def test_the_csv_has_a_row_a_panel_with_its_numbers():
