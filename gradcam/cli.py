@@ -16,6 +16,7 @@ from tqdm import tqdm
 from gradcam.classifier import Classifier, load_classifier
 from gradcam.compare import Progress, compare
 from gradcam.errors import GradcamError, OptionError
+from gradcam.layer_table import known_models, layer_row, write_layer_table
 from gradcam.page import comparison_html
 from gradcam.photo import open_photo
 from gradcam.pool import ModelPool
@@ -79,6 +80,11 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("models", _models, "List the models that can be compared.")
     sub.add_argument("search", nargs="?", default="", metavar="SEARCH", help="part of a name")
 
+    sub = command("layers", _layers, "Find the target layer of models from their shapes alone, without weights.")
+    sub.add_argument("models", nargs="*", metavar="ID", help="such as timm/convnext_tiny")
+    sub.add_argument("--all", action="store_true", help="every builder of torchvision and every name in timm")
+    sub.add_argument("--out", type=Path, metavar="FILE.csv", help="write a table, and counts by family beside it")
+
     add_report_commands(command)
     return parser
 
@@ -123,6 +129,31 @@ def _models(options: argparse.Namespace) -> int:
         raise OptionError(f"expected a part of a model's name, got {options.search!r}, which no model contains")
     for entry in entries:
         print(f"{entry.id:<60} {entry.weights}")
+    return 0
+
+
+def _layers(options: argparse.Namespace) -> int:
+    models = known_models() if options.all else options.models
+    if not models:
+        raise OptionError("expected the ids of models, got none; name some or add --all")
+    for model_id in options.models:
+        parse_model_id(model_id)
+    if options.out is None:
+        rows = [layer_row(model) for model in models]
+    else:
+        with closing(tqdm(total=len(models), unit="model", leave=False)) as bar:
+
+            def show(done: int, model: str) -> None:
+                bar.n = done
+                bar.set_description(model)
+
+            rows = write_layer_table(models, options.out, show)
+        print(f"Wrote {options.out} and {options.out.with_suffix('.md').name}")
+    if not options.all:
+        for row in rows:
+            found = f"{row.layer} · {row.grid} · {row.channels} channels · {row.layout} · {row.rule}"
+            print(f"{row.model} · {f'REFUSED: {row.refused}' if row.refused else found}")
+    print(f"{sum(not row.refused for row in rows)} of {len(rows)} resolved")
     return 0
 
 

@@ -63,6 +63,8 @@ def test_a_model_whose_weights_cannot_be_had_fails_alone_with_exit_code_1(
         (["explain", "{photo}", "--model", MODEL, "--out", "{photo}"], "expected a folder for --out"),
         (["explain", "{photo}", "--model", MODEL, "--out", "{full}"], "add --force"),
         (["models", "no such model"], "which no model contains"),
+        (["layers"], "name some or add --all"),
+        (["layers", "torchvision/vgg17"], "'vgg16'"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(
@@ -83,6 +85,16 @@ def test_models_names_where_the_weights_come_from(capsys: pytest.CaptureFixture[
     lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("torchvision/vgg16@IMAGENET1K_V1 ") and "553 MB" in line for line in lines)
     assert any(line.startswith("timm/vgg16.tv_in1k ") for line in lines)
+
+
+def test_layers_tells_the_target_layer_and_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "layers.csv"
+    assert main(["layers", "torchvision/vgg16", "timm/vit_tiny_patch16_224", "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "torchvision/vgg16 · features.29 · 14×14 · 512 channels · NCHW" in said
+    assert "2 of 2 resolved" in said
+    assert "features.29,NCHW,0,14×14,512" in out.read_text(encoding="utf-8")
+    assert "| **timm** | 1 | 1 | 0 |" in out.with_suffix(".md").read_text(encoding="utf-8")
 
 
 def test_untrained_weights_are_asked_for_and_named_so(
