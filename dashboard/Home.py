@@ -23,6 +23,12 @@ PAGES = (
         icon=":material/category:",
         help="Where does each class find its evidence, and which class competes?",
     ),
+    st.Page(
+        "app_pages/layers.py",
+        title="Layers",
+        icon=":material/layers:",
+        help="At which depth does a model see the class, and how finely?",
+    ),
 )
 
 st.set_page_config(page_title="Grad-CAM", page_icon=ICON.as_posix(), layout="wide", initial_sidebar_state=330)

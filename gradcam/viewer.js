@@ -1,6 +1,6 @@
 // Linked heatmaps of one photo, drawn on canvases: one zoom, one look and one crosshair for all panels.
 //
-// A scene: { photo: {name, sha256, width, height, uri}, columns, words,
+// A scene: { photo: {name, sha256, width, height, uri}, columns, least, words,
 //   panels: [{title, subtitle, facts, alt, note, reason, terms: [{values, rows, columns, box, full, sign}], seen}],
 //   look: {colormap, opacity, threshold, smooth}, colormaps: {name: RGB × 256}, bar: {title, numbers, diverging} }
 // Arrays come as base64: float32 maps on their own grid, uint8 colours. Places are photo pixels.
@@ -79,7 +79,7 @@ function show(viewer, scene) {
     tabindex: "0",
     role: "group",
     "aria-label": `Heatmaps over ${scene.photo.name}. ${HINT}`,
-    style: `--columns: ${scene.columns}`,
+    style: `--columns: ${scene.columns}; --room: ${scene.least}rem`,
   }, viewer.panels.map((panel) => panel.figure));
   viewer.spoken = element("p", { class: "spoken", "aria-live": "polite" });
   viewer.legend = legendOf(scene);

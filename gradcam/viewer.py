@@ -47,11 +47,12 @@ def panels_scene(
     scaled: Sequence[ScaledMap | None] | None = None,
     columns: int | None = None,
     captions: Sequence[Caption] | None = None,
+    least: float = 13,
 ) -> Scene:
     """Heatmaps of one photo side by side.
 
     scaled: one for each panel, where they share their scale with others. columns: at most so many in a row.
-    captions: one for each panel, in place of model, class, and layer.
+    captions: one for each panel, in place of model, class, and layer. least: width in rem below which they wrap.
     Raises: OptionError where the style is outside its choices, MapError where a map is not finite.
     """
     style = style or Style()
@@ -62,6 +63,7 @@ def panels_scene(
     return {
         "photo": _photo(panels[0].photo),
         "columns": columns or len(panels),
+        "least": least,
         "panels": _said_once([_panel(*cell) for cell in zip(panels, scaled, captions or nothing, strict=True)]),
         "look": _look(style),
         "colormaps": _colormaps(render.SEQUENTIAL),
@@ -106,6 +108,7 @@ def difference_scene(a: Panel, b: Panel, style: Style | None = None) -> Scene:
     return {
         "photo": _photo(a.photo),
         "columns": 1,
+        "least": 13,
         "panels": [
             {
                 "title": f"A − B: {names[0]} − {names[1]}",

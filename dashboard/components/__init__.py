@@ -19,6 +19,7 @@ To add a page:
 
 from __future__ import annotations
 
+from dashboard.components.depths import pick_class, run_depths, show_depths
 from dashboard.components.downloads import offer_downloads
 from dashboard.components.layout import PAGE_WIDTH, headline, section
 from dashboard.components.look import pick_look
@@ -39,6 +40,7 @@ __all__ = [
     "headline",
     "is_pair",
     "offer_downloads",
+    "pick_class",
     "pick_classes",
     "pick_fit",
     "pick_layers",
@@ -50,10 +52,12 @@ __all__ = [
     "pick_rivals",
     "plain",
     "run_comparison",
+    "run_depths",
     "say_error",
     "section",
     "sentences",
     "show_comparison",
+    "show_depths",
     "show_facts",
     "show_rivals",
     "theme",

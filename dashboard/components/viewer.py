@@ -35,9 +35,11 @@ def view_panels(
     scaled: Sequence[ScaledMap | None] | None = None,
     columns: int | None = None,
     captions: Sequence[Caption] | None = None,
+    least: float = 13,
 ) -> Style:
     """Any panels of one photo, such as one class at several layers; see `gradcam.viewer.panels_scene`."""
-    return _view(panels_scene(panels, style, scaled=scaled, columns=columns, captions=captions), style, key)
+    scene = panels_scene(panels, style, scaled=scaled, columns=columns, captions=captions, least=least)
+    return _view(scene, style, key)
 
 
 def view_difference(a: Panel, b: Panel, style: Style, key: str) -> Style:

@@ -1,0 +1,48 @@
+"""Layers: one class of one photo at every depth of a model, from early to last."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard.components import (
+    headline,
+    pick_class,
+    pick_fit,
+    pick_layers,
+    pick_look,
+    pick_models,
+    pick_one,
+    pick_photos,
+    run_depths,
+    say_error,
+    section,
+    sentences,
+    show_depths,
+)
+from dashboard.state import Key
+
+with st.sidebar:
+    with section("Photos"):
+        photos = pick_photos(default=("cat and coffee",))
+    with section("Models"):
+        models = pick_models(default=("bundled/tf_efficientnet_lite0",))
+    with section("Question"):
+        target, fit = pick_class(models), pick_fit()
+        pick_layers()
+    with section("Look"):
+        style = pick_look(Key.DEPTH_SCALE)
+
+headline("Layers", "At which depth does the model see the class, and how finely?")
+
+if not photos or not models:
+    st.info("Choose a photo and a model in the sidebar to see it layer by layer.", icon=":material/west:")
+else:
+    photo = photos[pick_one("Photo", [photo.name for photo in photos], Key.SHOWN_PHOTO)]
+    model = models[pick_one("Model", models, Key.SHOWN_MODEL)]
+    with sentences():
+        panels = run_depths(model, photo, target, fit)
+        reasons = dict.fromkeys(panel.reason for panel in panels if panel.reason)
+        for reason in reasons:
+            say_error(reason)
+        if not reasons:
+            show_depths(panels, style)

@@ -1,0 +1,226 @@
+"""One class at every depth of a model: which class and depth, what each depth shows, and why the last is usual."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import streamlit as st
+
+from dashboard import cache, state
+from dashboard.components.messages import plain
+from dashboard.components.question import class_options, read_targets
+from dashboard.components.rivals import is_pair
+from dashboard.components.viewer import view_panels
+from dashboard.state import Key
+from gradcam import Panel, Photo, Progress, Style, Target, Top
+from gradcam.measures import agreement
+from gradcam.render import fitted, lay_on_photo, percent
+from gradcam.types import Fit
+from gradcam.viewer import Caption
+
+IN_A_ROW, LEAST = 6, 9.5
+"""Panels of the strip beside each other at most, and the width in rem below which they wrap."""
+
+CLOSE = 0.25
+"""A map accounts for a score where its sum is at most this share of the score away from it."""
+
+
+def pick_class(models: Sequence[str]) -> Target:
+    """The one class that is asked for."""
+    text = st.selectbox(
+        "Class",
+        class_options(models),
+        accept_new_options=True,
+        help="*Top prediction* is the model's own. A class can be named, or given by its index; "
+        "*tabby rather than tiger cat* asks for the difference.",
+        **state.linked(Key.CLASS),
+    )
+    return next(iter(read_targets([text] if text else [])), Top(1))
+
+
+def run_depths(model: str, photo: Photo, target: Target, fit: Fit) -> tuple[Panel, ...]:
+    """Explain at every depth, with a bar; nothing is shown where everything is there already."""
+    place = st.empty()
+
+    def show(progress: Progress) -> None:
+        place.progress(
+            progress.done / progress.total,
+            f"Explaining with **{plain(model)}** · depth {progress.done + 1} of {progress.total}",
+        )
+
+    with st.spinner(f"Finding the layers of {plain(model)}"):
+        cache.depths(model)
+    panels = cache.at_every_depth(model, photo, target, fit=fit, on_progress=show)
+    place.empty()
+    return panels
+
+
+def show_depths(panels: Sequence[Panel], style: Style, key: str = "depths") -> Style:
+    """A slider through the depths of one map, all of them as a strip, and why the last one is usual.
+
+    panels: of one photo, model and class, from early to late, each with an explanation.
+    Returns: the style as set in the viewers.
+    """
+    base = state.settled_look(style, (key, panels[0].photo.sha256, panels[0].model))
+    captions = _captions(panels)
+    depth = _pick_depth([caption.title for caption in captions])
+    large, words = st.columns([3, 2], gap="medium")
+    with large:
+        seen = view_panels([panels[depth]], base, f"{key}-one", captions=[captions[depth]])
+    with words:
+        st.markdown(_said_of(panels, depth))
+        _offer_pin(panels, depth)
+        st.subheader("Why the last one is the usual choice", anchor=False)
+        st.markdown(why_the_last(panels))
+        st.caption(
+            "Measured on this photo, class and model. *Like the last*: rank correlation with the last map. Heat "
+            "adds up to the score where only averaging and one linear layer follow, as in most CNNs, and but for "
+            "the negative part, which Grad-CAM cuts off."
+        )
+    st.subheader("From early to last", anchor=False)
+    also = view_panels(
+        panels, base, f"{key}-all", captions=captions, columns=min(len(panels), IN_A_ROW), least=LEAST
+    )
+    chosen = next((look for look in (seen, also) if look != base), base)
+    state.keep_look(chosen)
+    return chosen
+
+
+def _pick_depth(names: Sequence[str]) -> int:
+    if len(names) == 1:
+        return 0
+    if st.session_state.get(Key.DEPTH) not in (None, *names):
+        del st.session_state[Key.DEPTH]
+    name = st.select_slider(
+        f"Depth: {len(names)} layers from early to last", names, value=names[-1], **state.linked(Key.DEPTH)
+    )
+    return names.index(name)
+
+
+def _captions(panels: Sequence[Panel]) -> list[Caption]:
+    """Module and grid above each depth, its numbers below."""
+    agreements = agreement(panels)[-1]
+    captions = []
+    for panel, alike in zip(panels, agreements, strict=True):
+        assert panel.explanation
+        layer, view = panel.explanation.layer, panel.explanation.view
+        left, top, right, bottom = view.box
+        cell = f"{(right - left) / layer.grid[1]:.0f}×{(bottom - top) / layer.grid[0]:.0f}"
+        facts = f"heat in all {_heat(panel):.2f} · like the last {_number(alike)}"
+        captions.append(Caption(layer.name, f"{layer.grid[0]}×{layer.grid[1]} grid, cells of {cell} px", facts))
+    return captions
+
+
+def _number(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:.2f}".replace("-", "−")
+
+
+def _heat(panel: Panel) -> float:
+    """All heat of a map: the sum over its cells, in the units of the score."""
+    assert panel.map is not None
+    return float(panel.map.sum())
+
+
+def _left(panel: Panel) -> float:
+    """Share of a map's heat that lies on the left half of the photo; NaN without heat."""
+    assert panel.map is not None
+    assert panel.explanation
+    laid = np.nan_to_num(lay_on_photo(panel.map, panel.explanation.view, fitted(panel.photo.size, 400, 400)))
+    return float(laid[:, : laid.shape[1] // 2].sum() / laid.sum()) if laid.sum() > 0 else float("nan")
+
+
+def _said_of(panels: Sequence[Panel], depth: int) -> str:
+    """The depth that is shown, in words."""
+    panel, last = panels[depth], depth == len(panels) - 1
+    assert panel.explanation
+    assert panel.target
+    layer = panel.explanation.layer
+    what = "the last, the model's own target layer" if last else f"number {depth + 1} of {len(panels)}"
+    return (
+        f"**{plain(str(panel.target))}** has {percent(panel.target.probability)}, rank {panel.target.rank}, score "
+        f"{panel.target.score:.2f}, at whatever depth it is read. `{layer.name}` is {what}: {layer.channels} "
+        f"feature maps of {_grid(panel)} cells."
+    )
+
+
+def _offer_pin(panels: Sequence[Panel], depth: int) -> None:
+    """A button that has every page draw this model on this layer."""
+    model = panels[depth].model
+    names = [panel.explanation.layer.name for panel in panels if panel.explanation]
+    here, there = names[depth], state.pinned().get(model)
+    if there == here:
+        st.success(f"`{here}` is pinned: every page draws this model on it.", icon=":material/keep:")
+    elif there is None and depth == len(names) - 1:
+        st.caption("Every page draws this model on this layer. Move the slider to pin an earlier one.")
+    else:
+        st.button(
+            f"Pin {here} for the other pages",
+            on_click=state.pin,
+            args=(model, here),
+            icon=":material/keep:",
+            help="Every page then draws this model on this layer, and says so",
+        )
+    if there is not None:
+        st.button(f"Back to {names[-1]}", on_click=state.unpin, args=(model,), icon=":material/keep_off:")
+
+
+def why_the_last(panels: Sequence[Panel]) -> str:
+    """What speaks for the last of these depths and what for earlier ones, measured on them, as Markdown."""
+    target = panels[-1].target
+    assert target
+    pair = is_pair(panels[0].photo)
+    columns = {
+        "Layer": [f"`{_name(panel)}`" for panel in panels],
+        f"Heat, of a score of {target.score:.2f}": [f"{_heat(panel):.2f}" for panel in panels],
+        "On the left photo": [_share(_left(panel)) for panel in panels] if pair else [],
+        "Like the last": [_number(alike) for alike in agreement(panels)[-1]],
+    }
+    told = {name: cells for name, cells in columns.items() if cells}
+    rows = [list(told), ["---"] * len(told), *zip(*told.values(), strict=True)]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    reasons = [_meaning(panels), *([PLACE] if pair else []), *([_detail(panels)] if len(panels) > 1 else [])]
+    return "\n\n".join([table, *reasons])
+
+
+PLACE = "**Place.** This sample is two photos, so a class should be seen in its own half: the cat on the left."
+
+
+def _meaning(panels: Sequence[Panel]) -> str:
+    """Whether the last map accounts for the class's score."""
+    target = panels[-1].target
+    assert target
+    if target.score <= 0:
+        return "**Meaning.** The score is not positive: there is little to account for. Ask for another class."
+    fits = abs(_heat(panels[-1]) / target.score - 1) <= CLOSE
+    return (
+        f"**Meaning.** The heat of `{_name(panels[-1])}` adds up to {_heat(panels[-1]):.2f}"
+        + (", so the map accounts for the score. " if fits else ". ")
+        + "Grad-CAM weighs a feature map with one number for the whole photo: fair for a late feature, which means "
+        "the same wherever it fires, as an ear does; too crude for an edge."
+    )
+
+
+def _detail(panels: Sequence[Panel]) -> str:
+    """What the last map is coarser by, and whether the one before says the same."""
+    last, before = panels[-1], panels[-2]
+    return (
+        f"**Detail.** Earlier layers are finer: `{_name(before)}` has {_grid(before)} cells, `{_name(last)}` "
+        f"{_grid(last)}. That serves where the maps agree; here their rank correlation is "
+        f"{_number(agreement([before, last])[0, 1])}."
+    )
+
+
+def _name(panel: Panel) -> str:
+    assert panel.explanation
+    return panel.explanation.layer.name
+
+
+def _share(value: float) -> str:
+    return "no heat" if np.isnan(value) else f"{value:.0%}"
+
+
+def _grid(panel: Panel) -> str:
+    assert panel.explanation
+    height, width = panel.explanation.layer.grid
+    return f"{height}×{width}"
