@@ -27,7 +27,9 @@ def run_comparison(models: Sequence[str], photos: Sequence[Photo], question: Que
 
     if _SHOWN not in st.session_state:
         below.skeleton(height=420)
-    comparison = cache.compared(models, photos, question.targets, fit=question.fit, on_progress=show)
+    comparison = cache.compared(
+        models, photos, question.targets, fit=question.fit, layers=question.layers, on_progress=show
+    )
     place.empty()
     below.empty()
     st.session_state[_SHOWN] = True
