@@ -221,7 +221,7 @@ def test_the_interactive_page_obeys_none_either(hostile):
         ("[x](JaVaScRiPt&#58;alert(1))", "<p>[x](JaVaScRiPt:alert(1))</p>\n"),
         ("[x](/local)", "<p>[x](/local)</p>\n"),
         ("[x](https://example.org)", '<p><a href="https://example.org">x</a></p>\n'),
-        ("# Loud", "<h5>Loud</h5>\n"),
+        ("# Loud", "<p><strong>Loud</strong></p>\n"),
         ("a\u202eb", "<p>a⟨U+202E⟩b</p>\n"),
     ],
 )

@@ -14,12 +14,8 @@ SCHEMES = ("http", "https", "mailto")
 
 
 def note_html(text: str) -> str:
-    """The note as HTML that needs no further escaping; its headings come out below every heading of a report."""
-    tokens = _PARSER.parse(paragraphs(text))
-    for token in tokens:
-        if token.type.startswith("heading"):
-            token.tag = "h5"
-    return _PARSER.renderer.render(tokens, _PARSER.options, {})
+    """The note as HTML that needs no further escaping; its headings are bold lines, not headings of the report."""
+    return _PARSER.render(paragraphs(text))
 
 
 def note_tree(text: str) -> list[dict[str, Any]]:
@@ -46,4 +42,6 @@ def _leads_out(link: str) -> bool:
 
 
 _PARSER = MarkdownIt("commonmark", {"html": False}).disable("image")
+_PARSER.add_render_rule("heading_open", lambda *_: "<p><strong>")
+_PARSER.add_render_rule("heading_close", lambda *_: "</strong></p>\n")
 _PARSER.validateLink = _leads_out  # pyright: ignore[reportAttributeAccessIssue]
