@@ -153,7 +153,7 @@ def _offer_pin(panels: Sequence[Panel], depth: int) -> None:
         st.success(f"`{here}` is pinned: every page draws this model on it.", icon=":material/keep:")
     elif there is None and depth == len(names) - 1:
         st.caption("Every page draws this model on this layer. Move the slider to pin an earlier one.")
-    else:
+    elif depth < len(names) - 1:
         st.button(
             f"Pin {here} for the other pages",
             on_click=state.pin,
@@ -162,7 +162,12 @@ def _offer_pin(panels: Sequence[Panel], depth: int) -> None:
             help="Every page then draws this model on this layer, and says so",
         )
     if there is not None:
-        st.button(f"Back to {names[-1]}", on_click=state.unpin, args=(model,), icon=":material/keep_off:")
+        st.button(
+            f"Unpin {there}: draw on {names[-1]} again",
+            on_click=state.unpin,
+            args=(model,),
+            icon=":material/keep_off:",
+        )
 
 
 def why_the_last(panels: Sequence[Panel]) -> str:
@@ -179,11 +184,20 @@ def why_the_last(panels: Sequence[Panel]) -> str:
     told = {name: cells for name, cells in columns.items() if cells}
     rows = [list(told), ["---"] * len(told), *zip(*told.values(), strict=True)]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    reasons = [_meaning(panels), *([PLACE] if pair else []), *([_detail(panels)] if len(panels) > 1 else [])]
+    reasons = [
+        _meaning(panels),
+        *([_place(panels[0].photo)] if pair else []),
+        *([_detail(panels)] if len(panels) > 1 else []),
+    ]
     return "\n\n".join([table, *reasons])
 
 
-PLACE = "**Place.** This sample is two photos, so a class should be seen in its own half: the cat on the left."
+def _place(photo: Photo) -> str:
+    """Where the classes of a sample of two photos are."""
+    left, right = photo.name.split(" and ")
+    return (
+        f"**Place.** This sample is two photos, so the heat should be on its own half: {left} left, {right} right."
+    )
 
 
 def _meaning(panels: Sequence[Panel]) -> str:

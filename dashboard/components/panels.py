@@ -39,20 +39,26 @@ def show_comparison(comparison: Comparison, style: Style, key: str = "photo") ->
     return chosen
 
 
-def show_facts(panels: Sequence[Panel], key: str) -> None:
-    """What one model says of one photo: predictions, layer, why that layer, time; the viewer says what failed."""
+def show_facts(panels: Sequence[Panel], key: str, lead: str = "") -> None:
+    """What one model says of one photo, after a leading sentence: predictions, layer, why that layer, time.
+
+    What failed is said in the viewer.
+    """
     explanation = next((panel.explanation for panel in panels if panel.explanation), None)
     st.markdown(f"**{plain(model_words(panels[0]))}**")
     if explanation is None:
         st.caption("No predictions, for the reason given above.")
         return
+    if lead:
+        st.markdown(lead)
     bars = prediction_bars(explanation, theme=theme())
     alt = f"{model_words(panels[0])} predicts {_said(explanation)}."
     st.plotly_chart(bars, key=key, config={**PLOTLY_CONFIG, "displayModeBar": False}, alt=alt)
     layer = explanation.layer
+    why = f"pinned on the page Layers, {layer.rule}" if panels[0].model in state.pinned() else layer.rule
     st.caption(
         f"`{layer.name}` · {layer.grid[0]}×{layer.grid[1]} grid · {explanation.seconds:.2f} s  \n"
-        f"Why this layer: {plain(layer.rule)}."
+        f"Why this layer: {plain(why)}."
     )
 
 

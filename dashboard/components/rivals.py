@@ -105,8 +105,7 @@ def show_rivals(comparison: Comparison, style: Style, key: str = "rivals") -> St
         with st.grid(len(of_model), min_column_width=PANEL_WIDTH, gap=GAP):
             for model, asked in enumerate(of_model):
                 with st.container(gap="xsmall"):
-                    st.markdown(rivalry(asked))
-                    show_facts(_asked_together(asked), f"{key}-{place}-{model}")
+                    show_facts(_asked_together(asked), f"{key}-{place}-{model}", rivalry(asked))
     state.keep_look(chosen)
     return chosen
 
@@ -121,8 +120,9 @@ def _caption(panel: Panel, scaled: ScaledMap | None, several: bool) -> Caption:
         said += [percent(target.probability), f"rank {target.rank}", f"score {target.score:.2f}"]
     else:
         said += [f"{percent(target.probability)} against {percent(float(shares[target.against]))}"]
-        said += [f"scores differ by {target.score:+.2f}"]
-    return Caption(str(target), " · ".join(said), f"{layer_words(panel)} · {scale_words(scaled)}")
+        said += [f"scores differ by {target.score:+.2f}".replace("-", "−")]
+    pinned = "pinned layer " * (panel.model in state.pinned())
+    return Caption(str(target), " · ".join(said), f"{pinned}{layer_words(panel)} · {scale_words(scaled)}")
 
 
 def _asked_together(panels: Sequence[Panel]) -> list[Panel]:
