@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import torch
 
 from gradcam import cli
 from gradcam.compare import compare
@@ -19,6 +21,15 @@ from gradcam.types import Style, Top
 
 LITE = "bundled/tf_efficientnet_lite0"
 NOW = "2026-11-22T12:00:00Z"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _on_one_thread() -> Iterator[None]:
+    """Small nets on a shared machine: threads that wait for one another cost more than they save."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+import torch
 
 from gradcam.classifier import Classifier, load_classifier
 from gradcam.compare import Lend, compare
@@ -28,6 +29,15 @@ from tests import fakes
 from tests.report_fakes import NOON, report
 
 Files = dict[str, bytes]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _on_one_thread() -> Iterator[None]:
+    """Small nets on a shared machine: threads that wait for one another cost more than they save."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
