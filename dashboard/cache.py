@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
 
 from dashboard import state
 from gradcam import (
@@ -34,6 +35,7 @@ from gradcam import (
     open_photo,
     sample_photo,
 )
+from gradcam.measures import Measure, agreement
 from gradcam.pool import ModelPool
 from gradcam.types import Fit
 from gradcam.zoo import SOURCES, CatalogueEntry, parse_model_id
@@ -43,6 +45,7 @@ KEPT_PANELS = 1000
 KEPT_PHOTOS = 32
 SECONDS_BEFORE_RETRY = 60.0
 """How long a model that could not be loaded is not tried again."""
+SECONDS_BETWEEN_WORDS = 0.25
 
 _NO_PHOTO = Photo(np.zeros((1, 1, 3), np.uint8), "", "")
 
@@ -114,7 +117,7 @@ def classifier(model: str) -> Classifier:
         return lent
 
 
-def _load_ahead(models: Sequence[str]) -> None:
+def _load_ahead(models: Sequence[str]) -> dict[str, Future[None]]:
     """Begin to load models side by side; whoever asks for one then waits for it, or hears why it cannot be had."""
 
     def load(model: str) -> None:
@@ -122,9 +125,16 @@ def _load_ahead(models: Sequence[str]) -> None:
             classifier(model)
 
     side_by_side = ThreadPoolExecutor(thread_name_prefix="load")
-    for model in models:
-        side_by_side.submit(load, model)
+    loading = {model: side_by_side.submit(load, model) for model in models}
     side_by_side.shutdown(wait=False)
+    return loading
+
+
+def _await(loading: Future[None], say: Callable[[None], None]) -> None:
+    """Wait for a model and keep saying so: where the page has been told to stop, saying it ends the wait."""
+    while not loading.done():
+        say(None)
+        wait([loading], SECONDS_BETWEEN_WORDS)
 
 
 class _NotYetError(LookupError):
@@ -168,11 +178,13 @@ def compared(
         layer = layers.get(model, "auto")
         return all(len(_recall(photo, model, targets, fit, layer)) == len(targets) for photo in photos)
 
-    _load_ahead([model for model in models if not is_there(model)])
+    loading = _load_ahead([model for model in models if not is_there(model)])
     cells: dict[tuple[int, int], list[Panel]] = {}
     for column, model in enumerate(models):
         for row, photo in enumerate(photos):
             step = partial(Progress, column * len(photos) + row, total, model)
+            if model in loading:
+                _await(loading[model], lambda of, step=step: on_progress(step(of)))
             cells[row, column] = _cell(
                 photo,
                 model,
@@ -181,8 +193,56 @@ def compared(
                 layers.get(model, "auto"),
                 lambda of, step=step: on_progress(step(of)),
             )
+    return _comparison(models, photos, targets, cells)
+
+
+def kept(
+    models: Sequence[str],
+    photos: Sequence[Photo],
+    targets: Sequence[Target],
+    *,
+    fit: Fit = "crop",
+    layers: Mapping[str, str] | None = None,
+    reason: str,
+) -> Comparison:
+    """What is there already of what `compared` would answer; the other panels say `reason`."""
+    layers = layers or {}
+    cells: dict[tuple[int, int], list[Panel]] = {}
+    for column, model in enumerate(models):
+        for row, photo in enumerate(photos):
+            there = _recall(photo, model, targets, fit, layers.get(model, "auto"))
+            cells[row, column] = [there.get(t) or Panel(photo, model, t, reason=reason) for t in targets]
+    return _comparison(models, photos, targets, cells)
+
+
+def _comparison(
+    models: Sequence[str],
+    photos: Sequence[Photo],
+    targets: Sequence[Target],
+    cells: Mapping[tuple[int, int], Sequence[Panel]],
+) -> Comparison:
     panels = (panel for row in range(len(photos)) for column in range(len(models)) for panel in cells[row, column])
     return Comparison(tuple(photos), tuple(models), tuple(targets), tuple(panels))
+
+
+def agreements(panels: Sequence[Panel], measure: Measure) -> NDArray[np.float64]:
+    """`gradcam.measures.agreement`, computed once: a change of look measures nothing."""
+    maps = [_content(panel) for panel in panels]
+    return _agreements(panels[0].photo.sha256, maps, measure.__name__, measure, panels)
+
+
+def _content(panel: Panel) -> tuple[bytes, str] | None:
+    """What a measure reads of a panel: its map, and where this lies on the photo."""
+    if panel.map is None or panel.explanation is None:
+        return None
+    return panel.map.tobytes(), f"{panel.map.shape} {panel.explanation.view}"
+
+
+@st.cache_data(max_entries=100, show_spinner=False)
+def _agreements(
+    sha256: str, maps: Sequence[object], name: str, _measure: Measure, _panels: Sequence[Panel]
+) -> NDArray[np.float64]:
+    return agreement(_panels, _measure)
 
 
 @st.cache_data(max_entries=100, show_spinner=False)

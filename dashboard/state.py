@@ -37,6 +37,10 @@ class Key(StrEnum):
     DEPTH_SCALE = "depth-scale"
     SHOWN_PHOTO = "photo"
     SHOWN_MODEL = "model"
+    SHOWN_CLASS = "of-class"
+    DIFFERENCE_A = "a"
+    DIFFERENCE_B = "b"
+    FADE = "differing"
     LAYERS = "layers"
 
 

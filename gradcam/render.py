@@ -327,6 +327,24 @@ def difference(a: Panel, b: Panel, scale: Scale = "each", size: tuple[int, int] 
     return laid[0] - laid[1]
 
 
+DIFFERS = 0.25
+"""Two maps that are this share of full scale apart, or more, differ as clearly as `fade_alike` shows."""
+
+
+def fade_alike(a: Panel, b: Panel, scale: Scale = "each", size: tuple[int, int] | None = None) -> Pixels:
+    """The photo faded where two of its maps are alike: wholly where equal, not at all from `DIFFERS` apart.
+
+    Returns: RGB uint8 `[H, W, 3]`; faded too where one of the two models saw nothing.
+    Raises: what `difference` raises.
+    """
+    apart = np.abs(np.nan_to_num(difference(a, b, scale, size)))
+    photo = resize(a.photo.pixels, apart.shape)
+    fog = np.dstack(
+        [np.full_like(photo, 232), np.rint(255 * (1 - np.clip(apart / DIFFERS, 0, 1))).astype(np.uint8)]
+    )
+    return blend(photo, fog, 0.85)
+
+
 # ---------------------------------------------------------------------------------------------------- words
 
 

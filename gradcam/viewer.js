@@ -67,8 +67,8 @@ function show(viewer, scene) {
   if (before?.photo.sha256 !== scene.photo.sha256) {
     viewer.view = whole(scene.photo);
     viewer.cross = null;
-    viewer.image = load(scene.photo.uri, viewer.redraw);
   }
+  if (before?.photo.uri !== scene.photo.uri) viewer.image = load(scene.photo.uri, viewer.redraw);
   if (before && JSON.stringify(before.look) !== JSON.stringify(scene.look)) viewer.look = { ...scene.look };
   viewer.scene = scene;
   viewer.bare = false;
@@ -113,14 +113,14 @@ function toolsOf(viewer) {
     const shown = element("span", { class: "quiet", "aria-hidden": "true" }); // an output would take the label
     const input = element("input", { type: "range", min: "0", max: "100", step: "1", "data-look": name });
     input.oninput = () => choose(viewer, { [name]: input.value / 100 });
-    input.onchange = () => tell(viewer);
+    input.onchange = tell;
     return element("label", { class: "tool" }, [element("span", {}, [label, shown]), input]);
   };
   const names = Object.keys(scene.colormaps);
   const select = element("select", { "data-look": "colormap" }, names.map((name) => element("option", {}, [name])));
   select.onchange = () => {
     choose(viewer, { colormap: select.value });
-    tell(viewer);
+    tell();
   };
   const button = (text, label, act) => {
     const it = element("button", { type: "button", "aria-label": label }, [text]);
@@ -169,18 +169,18 @@ function legendOf({ bar, words }) {
 
 // ------------------------------------------------------------------------------------------- look and zoom
 
-/** Change the look of every viewer on the page that knows its colour map. */
+/** Change the look of every viewer on the page; one that does not know a colour map keeps its own. */
 function choose(viewer, change) {
   for (const other of mounted) {
-    if (!(viewer.look.colormap in other.colours)) continue;
+    if (change.colormap && !(change.colormap in other.colours)) continue;
     other.look = { ...other.look, ...change };
     reflect(other, other.look);
     other.redraw();
   }
 }
 
-function tell(viewer) {
-  for (const other of mounted) if (viewer.look.colormap in other.colours) other.report({ ...other.look });
+function tell() {
+  for (const other of mounted) other.report({ ...other.look });
 }
 
 /** Let the controls show the look. */

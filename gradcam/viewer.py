@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any
 
@@ -94,9 +94,10 @@ def comparison_scene(
     return panels_scene(panels, style, scaled=[of[id(panel)] for panel in panels], columns=columns)
 
 
-def difference_scene(a: Panel, b: Panel, style: Style | None = None) -> Scene:
+def difference_scene(a: Panel, b: Panel, style: Style | None = None, *, fade: bool = False) -> Scene:
     """A − B of two maps of one photo: red where A has more heat, blue where B has.
 
+    fade: whether to fade the photo where the two agree, see `render.fade_alike`.
     Raises: OptionError where the photos differ, MapError where a panel has no map.
     """
     style = style or Style()
@@ -105,8 +106,10 @@ def difference_scene(a: Panel, b: Panel, style: Style | None = None) -> Scene:
     first, second = render.scale_panels((a, b), style.scale)
     names = render.model_words(a), render.model_words(b)
     seen = [rectangle for panel in (a, b) for rectangle in _hidden(panel)]
+    small = render.fitted(a.photo.size, _LONG_SIDE, _LONG_SIDE)
+    pixels = render.fade_alike(a, b, style.scale, small) if fade else a.photo.pixels
     return {
-        "photo": _photo(a.photo),
+        "photo": _photo(a.photo) | {"uri": render.jpeg_uri(replace(a.photo, pixels=pixels), _LONG_SIDE)},
         "columns": 1,
         "least": 13,
         "panels": [

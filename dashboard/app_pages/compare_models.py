@@ -14,6 +14,7 @@ from dashboard.components import (
     run_comparison,
     section,
     sentences,
+    show_agreement,
     show_comparison,
 )
 
@@ -37,3 +38,4 @@ else:
         style = show_comparison(comparison, style)
         with actions:
             offer_downloads(comparison, style)
+        show_agreement(comparison, style)

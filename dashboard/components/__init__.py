@@ -19,6 +19,8 @@ To add a page:
 
 from __future__ import annotations
 
+from dashboard.components.agreement import show_agreement
+from dashboard.components.cell import offer_large
 from dashboard.components.depths import pick_class, run_depths, show_depths
 from dashboard.components.downloads import offer_downloads
 from dashboard.components.layout import PAGE_WIDTH, headline, section
@@ -40,6 +42,7 @@ __all__ = [
     "headline",
     "is_pair",
     "offer_downloads",
+    "offer_large",
     "pick_class",
     "pick_classes",
     "pick_fit",
@@ -56,6 +59,7 @@ __all__ = [
     "say_error",
     "section",
     "sentences",
+    "show_agreement",
     "show_comparison",
     "show_depths",
     "show_facts",

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import streamlit as st
 
 from dashboard import state
+from dashboard.components.cell import offer_large
 from dashboard.components.messages import plain
 from dashboard.components.viewer import view_photo
 from gradcam import Comparison, Explanation, Panel, Style
 from gradcam.figures import PLOTLY_CONFIG, Theme, prediction_bars
-from gradcam.render import model_words
+from gradcam.render import model_words, scale_panels
 
 PANEL_WIDTH, GAP = 208, 22
 """Pixels of the viewer's own grid: facts wrap where heatmaps do, and so stand under them."""
@@ -22,8 +23,9 @@ def show_comparison(comparison: Comparison, style: Style, key: str = "photo") ->
 
     key: differs between the pages that show a comparison.
     """
-    base = state.settled_look(style, (key, [photo.sha256 for photo in comparison.photos]))
+    base = state.settled_look(style, what_is_shown(comparison, key))
     chosen = base
+    heat_of = dict(zip(map(id, comparison.panels), scale_panels(comparison.panels, base.scale), strict=True))
     for place, photo in enumerate(comparison.photos):
         st.subheader(plain(photo.name), anchor=False)
         seen = view_photo(comparison, place, base, f"{key}-{place}")
@@ -35,8 +37,14 @@ def show_comparison(comparison: Comparison, style: Style, key: str = "photo") ->
                         comparison.panel(place, model, question) for question in range(len(comparison.questions))
                     ]
                     show_facts(panels, f"{key}-{place}-{model}")
+                    offer_large(panels, [heat_of[id(panel)] for panel in panels], chosen, f"{key}-{place}-{model}")
     state.keep_look(chosen)
     return chosen
+
+
+def what_is_shown(comparison: Comparison, key: str) -> object:
+    """What `state.settled_look` is told of a comparison: its photos, and whether a difference joins them."""
+    return key, [photo.sha256 for photo in comparison.photos], len(comparison.models) > 1
 
 
 def show_facts(panels: Sequence[Panel], key: str, lead: str = "") -> None:

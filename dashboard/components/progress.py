@@ -1,36 +1,97 @@
-"""Running a comparison with its progress on the page."""
+"""Running a comparison: its progress per model, a way to stop it, and word of what finished."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import cache
 from dashboard.components.messages import plain
 from dashboard.components.question import Question
 from gradcam import Comparison, Photo, Progress
 
-_SHOWN = "_shown"
+WORTH_A_TOAST = 2.0
+"""Seconds: what takes longer may have been left alone, and says when it is there."""
+
+_SHOWN, _CANCELLED = "_shown", "_cancelled"
 
 
 def run_comparison(models: Sequence[str], photos: Sequence[Photo], question: Question) -> Comparison:
-    """Compare, with a bar that names the model at work; nothing is shown where everything is there already."""
+    """Compare, with a bar for each model; nothing is shown where everything is there already.
+
+    *Cancel* needs no thread: a click reruns the page, and that ends this run at its next word, which comes before
+    each explanation and several times a second while a model loads. `cache` keeps what has finished. A model, which
+    everybody shares, goes on loading for the next who asks.
+    """
+    asked = (tuple(models), tuple(photo.sha256 for photo in photos), question)
+    if st.session_state.get(_CANCELLED) == asked:
+        return _what_finished(models, photos, question)
     place, below = st.empty(), st.empty()
-
-    def show(progress: Progress) -> None:
-        doing = "Loading" if progress.photo is None else f"Explaining {plain(progress.photo)} with"
-        place.progress(
-            progress.done / progress.total,
-            f"{doing} **{plain(progress.model)}** · model {models.index(progress.model) + 1} of {len(models)}",
-        )
-
+    bars = _Bars(place, models, len(photos), asked)
     if _SHOWN not in st.session_state:
         below.skeleton(height=420)
     comparison = cache.compared(
-        models, photos, question.targets, fit=question.fit, layers=question.layers, on_progress=show
+        models, photos, question.targets, fit=question.fit, layers=question.layers, on_progress=bars.show
     )
     place.empty()
     below.empty()
     st.session_state[_SHOWN] = True
+    bars.say_what_finished(comparison)
     return comparison
+
+
+def _what_finished(models: Sequence[str], photos: Sequence[Photo], question: Question) -> Comparison:
+    """What a cancelled comparison has, and a way to go on with it."""
+    comparison = cache.kept(
+        models,
+        photos,
+        question.targets,
+        fit=question.fit,
+        layers=question.layers,
+        reason="cancelled before its turn; press Continue",
+    )
+    done, total = len(comparison.panels) - len(comparison.failures), len(comparison.panels)
+    st.info(f"Cancelled. {done} of {total} heatmaps had finished and are kept.", icon=":material/cancel:")
+    st.button("Continue", on_click=st.session_state.pop, args=(_CANCELLED, None), type="primary")
+    return comparison
+
+
+def _cancel(asked: object) -> None:
+    st.session_state[_CANCELLED] = asked
+
+
+class _Bars:
+    """A bar for each model and the button that stops them, drawn at the first word of progress."""
+
+    def __init__(self, place: DeltaGenerator, models: Sequence[str], photos: int, asked: object) -> None:
+        self._place, self._models, self._photos, self._asked = place, models, photos, asked
+        self._bars: dict[str, DeltaGenerator] = {}
+        self._started = time.monotonic()
+        self._worked: list[str] = []
+
+    def show(self, progress: Progress) -> None:
+        if not self._bars:
+            with self._place.container(border=True):
+                self._bars = {model: st.progress(0.0, f"{plain(model)} · waiting") for model in self._models}
+                st.button("Cancel", on_click=_cancel, args=(self._asked,), icon=":material/close:")
+        if progress.model not in self._worked:
+            self._worked.append(progress.model)
+            for model in self._models[: self._models.index(progress.model)]:
+                self._bars[model].progress(1.0, f"{plain(model)} · done")
+        share = (progress.done % self._photos) / self._photos
+        doing = "loading" if progress.photo is None else f"explaining {plain(progress.photo)}"
+        self._bars[progress.model].progress(share, f"**{plain(progress.model)}** · {doing}")
+
+    def say_what_finished(self, comparison: Comparison) -> None:
+        if time.monotonic() - self._started < WORTH_A_TOAST:
+            return
+        failed = {panel.model for panel in comparison.failures}
+        done = [plain(model) for model in self._worked if model not in failed]
+        left = [plain(model) for model in self._worked if model in failed]
+        if done:
+            st.toast(f"Finished: {', '.join(done)}", icon=":material/check:")
+        if left:
+            st.toast(f"Without a map: {', '.join(left)}; the panel says why", icon=":material/error:")

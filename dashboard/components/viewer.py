@@ -42,9 +42,12 @@ def view_panels(
     return _view(scene, style, key)
 
 
-def view_difference(a: Panel, b: Panel, style: Style, key: str) -> Style:
-    """A − B of two maps of one photo: red where A has more heat, blue where B has. `style` keeps its colours."""
-    return replace(_view(difference_scene(a, b, style), style, key), colormap=style.colormap)
+def view_difference(a: Panel, b: Panel, style: Style, key: str, *, fade: bool = False) -> Style:
+    """A − B of two maps of one photo: red where A has more heat, blue where B has. `style` keeps its colours.
+
+    fade: whether to fade the photo where the two agree.
+    """
+    return replace(_view(difference_scene(a, b, style, fade=fade), style, key), colormap=style.colormap)
 
 
 def _view(scene: Scene, style: Style, key: str) -> Style:

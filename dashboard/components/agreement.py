@@ -1,0 +1,139 @@
+"""How far the models agree on one photo: in numbers, and where they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from dashboard import cache, state
+from dashboard.components.messages import plain
+from dashboard.components.one import pick_one
+from dashboard.components.panels import what_is_shown
+from dashboard.components.viewer import view_difference
+from dashboard.state import Key
+from gradcam import Comparison, Panel, Style
+from gradcam.measures import iou_of_hottest, rank_correlation
+from gradcam.render import DIFFERS, model_words, question_words
+
+UNSAID = "cannot be said"
+
+_CSS = """<style>
+.agreement { border-collapse: collapse; width: 100%; font-size: 0.9375rem; font-variant-numeric: tabular-nums; }
+.agreement caption { text-align: left; font-weight: 600; padding-bottom: 0.375rem; }
+.agreement th { text-align: left; font-weight: 400; overflow-wrap: anywhere; padding: 0.375rem 0.5rem 0.375rem 0; }
+.agreement thead th, .agreement td { text-align: center; padding: 0.375rem; min-width: 3.5rem; }
+.agreement thead th:first-child { text-align: left; }
+.agreement td { border: 1px solid rgba(128, 140, 155, 0.35); }
+</style>"""
+
+
+def show_agreement(comparison: Comparison, style: Style, key: str = "photo") -> Style:
+    """A table of how far every two models agree, and the difference of any two; returns the style as set there.
+
+    key: as given to `show_comparison`, which comes before.
+    """
+    st.subheader("How far the models agree", anchor=False)
+    if len(comparison.models) < 2:
+        st.caption("Add a second model in the sidebar to see where the two agree and where they differ.")
+        return style
+    place = pick_one("Photo", [photo.name for photo in comparison.photos], Key.SHOWN_PHOTO)
+    question = pick_one("Class", [question_words(one) for one in comparison.questions], Key.SHOWN_CLASS)
+    panels = [comparison.panel(place, model, question) for model in range(len(comparison.models))]
+    _show_tables(panels)
+    mapped = [panel for panel in panels if panel.explanation]
+    if len(mapped) < 2:
+        st.caption("A difference needs two models with a map.")
+        return style
+    base = state.settled_look(style, what_is_shown(comparison, key))
+    seen = _show_difference(mapped, base, f"{key}-difference")
+    chosen = style if seen == base else seen
+    state.keep_look(chosen)
+    return chosen
+
+
+def _show_tables(panels: Sequence[Panel]) -> None:
+    correlations = cache.agreements(panels, rank_correlation)
+    overlaps = cache.agreements(panels, iou_of_hottest)
+    names = [model_words(panel) for panel in panels]
+    st.markdown(_summary(names, correlations))
+    st.html(_CSS)
+    with st.grid(2, min_column_width=320, gap="medium"):
+        st.html(matrix_html("Rank correlation", names, correlations))
+        st.html(matrix_html("Overlap of the hottest fifths", names, overlaps))
+    st.caption(
+        "Measured on the photo's own pixels that both models saw. *Rank correlation* (Spearman): 1 where two maps "
+        "put all pixels in the same order, 0 where the orders have nothing in common, −1 where they are opposite. "
+        "*Overlap*: intersection over union of the hottest fifth of the pixels of each, from 0 to 1. "
+        f"*{UNSAID.capitalize()}*: one of the two has no map, or one without contrast."
+    )
+
+
+def _summary(names: Sequence[str], table: NDArray[np.float64]) -> str:
+    """Which two agree most and which least, in a sentence."""
+    pairs = {(a, b): table[a, b] for b in range(len(names)) for a in range(b) if np.isfinite(table[a, b])}
+    if not pairs:
+        return f"How far they agree {UNSAID}: fewer than two of them have a map with contrast."
+    least, most = (choose(pairs, key=pairs.__getitem__) for choose in (min, max))
+
+    def said(pair: tuple[int, int]) -> str:
+        a, b = (f"**{plain(names[model])}**" for model in pair)
+        return f"{a} and {b}, rank correlation {_number(pairs[pair])}"
+
+    if len(pairs) == 1:
+        return f"{said(least)}."
+    return f"Most alike: {said(most)}. Least alike: {said(least)}."
+
+
+def matrix_html(title: str, names: Sequence[str], table: NDArray[np.float64]) -> str:
+    """A symmetric table of numbers with its names, tinted by size: blue above zero, red below."""
+    numbers = range(1, len(names) + 1)
+    head = "".join(f'<th scope="col">{number}</th>' for number in numbers)
+    rows = "".join(
+        f'<tr><th scope="row">{number} · {escape(name)}</th>'
+        + "".join(_cell(value, itself=place == number - 1) for place, value in enumerate(row))
+        + "</tr>"
+        for number, name, row in zip(numbers, names, table, strict=True)
+    )
+    return (
+        f'<table class="agreement"><caption>{escape(title)}</caption>'
+        f'<thead><tr><th scope="col">Model</th>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    )
+
+
+def _cell(value: float, itself: bool) -> str:
+    if itself:
+        return "<td>–</td>"
+    if np.isnan(value):
+        return f"<td>{UNSAID}</td>"
+    tint = "58, 123, 240" if value >= 0 else "226, 84, 62"
+    return f'<td style="background: rgba({tint}, {0.45 * min(abs(value), 1):.2f})">{_number(value)}</td>'
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")
+
+
+def _show_difference(panels: Sequence[Panel], style: Style, key: str) -> Style:
+    """A − B of two of these panels, chosen by model."""
+    st.subheader("Where two of them differ", anchor=False)
+    names = [panel.model for panel in panels]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        a = _pick("A", names, Key.DIFFERENCE_A)
+        b = _pick("B", [name for name in names if name != a], Key.DIFFERENCE_B)
+        fade = st.toggle(
+            "Show only where they differ",
+            help="Fades the photo where both models put the same heat. Nothing is faded where their heats are "
+            f"{DIFFERS:.0%} of full colour apart, or more.",
+            **state.linked(Key.FADE),
+        )
+    return view_difference(panels[names.index(a)], panels[names.index(b)], style, key, fade=fade)
+
+
+def _pick(label: str, names: Sequence[str], key: Key) -> str:
+    if st.session_state.get(key) not in (None, *names):
+        del st.session_state[key]
+    return st.selectbox(label, names, **state.linked(key))

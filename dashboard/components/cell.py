@@ -1,0 +1,127 @@
+"""One cell of a comparison, large: its picture, all its facts, and its files."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+
+from dashboard.components.messages import plain
+from gradcam import Panel, Style
+from gradcam.render import draw_panel, heat_words, model_words, percent, question_words, scale_words
+from gradcam.types import ScaledMap
+
+LONG_SIDE = 1200
+"""Pixels of the picture, where the photo is smaller."""
+
+_CLASS = "_large_class"
+
+
+def offer_large(panels: Sequence[Panel], scaled: Sequence[ScaledMap | None], style: Style, key: str) -> None:
+    """A button that opens one model's heatmaps of one photo large, one class at a time."""
+    cells = [(panel, heat) for panel, heat in zip(panels, scaled, strict=True) if heat]
+    if cells and st.button(
+        "Open large",
+        key=f"{key}-large",
+        icon=":material/open_in_full:",
+        help=f"The heatmap of {plain(model_words(panels[0]))} with all its facts, to look at and to download",
+    ):
+        st.dialog("One heatmap", width="large", icon=":material/open_in_full:")(_show_large)(cells, style)
+
+
+def _show_large(cells: Sequence[tuple[Panel, ScaledMap]], style: Style) -> None:
+    panel, heat = cells[_pick_class([question_words(panel.question) for panel, _ in cells])]
+    st.markdown(f"**{plain(model_words(panel))}** · {plain(str(panel.target))}")
+    st.image(cell_png(panel, style, heat), alt=heat_words(panel, heat))
+    stem = re.sub(r"[^\w.-]+", "-", f"{panel.photo.name}-{panel.model}-{panel.target}")
+    with st.container(horizontal=True):
+        for label, suffix, kind, make, words in (
+            ("PNG", "png", "image/png", partial(cell_png, panel, style, heat), "This picture"),
+            ("Raw map", "npy", "application/octet-stream", partial(cell_npy, panel), "NumPy, float32, raw units"),
+            ("Numbers", "json", "application/json", partial(cell_json, panel), "JSON, with the raw map"),
+        ):
+            st.download_button(
+                label, make, f"{stem}.{suffix}", kind, on_click="ignore", icon=":material/download:", help=words
+            )
+    st.table({name: plain(words) for name, words in cell_facts(panel, heat).items()})
+
+
+def _pick_class(names: Sequence[str]) -> int:
+    if len(names) == 1:
+        return 0
+    if st.session_state.get(_CLASS) not in (None, *names):
+        del st.session_state[_CLASS]
+    name = st.segmented_control("Class", names, default=names[0], required=True, key=_CLASS)
+    return names.index(name or names[0])
+
+
+def cell_facts(panel: Panel, heat: ScaledMap) -> dict[str, str]:
+    """Everything that is known of one heatmap, in words."""
+    explanation, target, raw = panel.explanation, panel.target, panel.map
+    assert explanation is not None
+    assert target is not None
+    assert raw is not None
+    layer, view = explanation.layer, explanation.view
+    facts = {
+        "Model": model_words(panel),
+        "Class": f"{target} (index {target.index})",
+        "Probability": f"{percent(target.probability)}, rank {target.rank} of {len(explanation.labels)}",
+        "Score": f"{target.score:.4g}, the number whose gradient was taken",
+        "Predictions": ", ".join(f"{label} {percent(share)}" for label, share in explanation.top()),
+        "Layer": f"{layer.name}, {layer.grid[0]}×{layer.grid[1]} grid, {layer.channels} feature maps",
+        "Why this layer": layer.rule,
+        "Heat": f"{scale_words(heat)}; raw from {raw.min():.3g} to {raw.max():.3g}, in all {raw.sum():.3g}",
+        "Seen by the model": f"{percent(view.coverage)} of the photo, fit {view.fit}, "
+        f"input {view.input_size[1]}×{view.input_size[0]} px",
+        "Photo": f"{panel.photo.name}, {panel.photo.size[1]}×{panel.photo.size[0]} px, "
+        f"SHA-256 {panel.photo.sha256}",
+        "Weights": f"SHA-256 {explanation.weights_sha256}" if explanation.weights_sha256 else "",
+        "Method": explanation.method,
+        "Computed": f"in {explanation.seconds:.2f} s on {explanation.device}, {explanation.dtype}",
+    }
+    return {name: words for name, words in facts.items() if words}
+
+
+def cell_png(panel: Panel, style: Style, heat: ScaledMap) -> bytes:
+    """The heatmap over its photo, enlarged where the photo is small."""
+    factor = max(1.0, LONG_SIDE / max(panel.photo.size))
+    size = round(panel.photo.size[0] * factor), round(panel.photo.size[1] * factor)
+    out = io.BytesIO()
+    Image.fromarray(draw_panel(panel, style, heat.full or None, size)).save(out, "PNG")
+    return out.getvalue()
+
+
+def cell_npy(panel: Panel) -> bytes:
+    """The raw map `[h, w]` as NumPy writes it."""
+    assert panel.map is not None
+    out = io.BytesIO()
+    np.save(out, panel.map, allow_pickle=False)
+    return out.getvalue()
+
+
+def cell_json(panel: Panel) -> bytes:
+    """Target, layer, view, raw map and predictions as numbers."""
+    explanation, target, raw = panel.explanation, panel.target, panel.map
+    assert explanation is not None
+    assert target is not None
+    assert raw is not None
+    said: dict[str, Any] = {
+        "photo": {"name": panel.photo.name, "sha256": panel.photo.sha256, "size": panel.photo.size},
+        "model": str(explanation.model),
+        "weights_sha256": explanation.weights_sha256,
+        "method": explanation.method,
+        "target": asdict(target),
+        "layer": asdict(explanation.layer),
+        "view": asdict(explanation.view),
+        "map": raw.tolist(),
+        "top": explanation.top(),
+    }
+    return json.dumps(said, ensure_ascii=False, indent=1).encode()
