@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -22,6 +24,7 @@ import typst
 from PIL import Image
 
 from gradcam.errors import OptionError, ReportError
+from gradcam.photo import open_photo
 from gradcam.report import (
     FORMATS,
     Note,
@@ -265,6 +268,21 @@ def test_no_picture_in_a_zip_has_metadata():
                 picture = Image.open(io.BytesIO(archive.read(name)))
                 assert picture.info == {}
                 assert not picture.getexif()
+
+
+def test_where_a_photo_was_taken_does_not_travel_along():
+    exif = Image.Exif()
+    exif.get_ifd(0x8825)[1] = "N"
+    exif[0x010F] = "Secret Camera Maker"
+    out = io.BytesIO()
+    Image.fromarray(fakes.photo().pixels).save(out, "JPEG", exif=exif)
+    assert b"Secret Camera Maker" in out.getvalue()
+    made = report(open_photo(out.getvalue(), name="holiday.jpg"))
+    with zipfile.ZipFile(io.BytesIO(render_report(made, "zip"))) as archive:
+        files = [archive.read(name) for name in archive.namelist()]
+    pictures = [base64.b64decode(part) for part in re.findall(rb"base64,([A-Za-z0-9+/=]+)", files[0])]
+    assert len(pictures) > 3
+    assert not [data for data in files + pictures if b"Secret" in data or b"Exif\0" in data]
 
 
 def test_without_the_photo_nothing_of_it_is_in_any_picture():
