@@ -135,35 +135,37 @@ def keep_look(style: Style) -> None:
 
 # Pinned layers ------------------------------------------------------------------------------------------------
 
+_PINS = "_pins"
 _AT = "~"
 MOST_PINS = 20
 
 
 def pinned() -> dict[str, str]:
-    """The layer that the visitor has pinned, by model."""
-    return read_pins(pins())
-
-
-def read_pins(pins: Sequence[str]) -> dict[str, str]:
-    """Layers by model, from pins as they stand in the link."""
-    return {model: layer for model, _, layer in (pin.rpartition(_AT) for pin in pins)}
-
-
-def pins() -> list[str]:
-    """The pins as they stand in the link, such as `torchvision/vgg16~features.22`."""
-    open_link(Key.LAYERS, (), MOST_PINS)
-    return st.session_state[Key.LAYERS]
+    """The layers that the visitor has pinned, by model; at first the link's, as in `torchvision/vgg16~features.22`."""
+    if _PINS not in st.session_state:
+        asked = (pin.rpartition(_AT) for pin in st.query_params.get_all(Key.LAYERS)[:MOST_PINS])
+        st.session_state[_PINS] = {model: layer for model, _, layer in asked if model}
+    return st.session_state[_PINS]
 
 
 def pin(model: str, layer: str) -> None:
-    """Draw on this layer of this model from now on, on every page."""
+    """Draw on this layer of this model from now on, on every page; the oldest of too many pins makes way."""
     unpin(model)
-    st.session_state[Key.LAYERS] = [*pins(), f"{model}{_AT}{layer}"][-MOST_PINS:]
+    st.session_state[_PINS] = dict([*pinned().items(), (model, layer)][-MOST_PINS:])
 
 
 def unpin(model: str) -> None:
     """Draw on the model's own target layer again."""
-    st.session_state[Key.LAYERS] = [pin for pin in pins() if pin.rpartition(_AT)[0] != model]
+    st.session_state[_PINS] = {other: layer for other, layer in pinned().items() if other != model}
+
+
+def write_pins() -> None:
+    """Put the pins into the link."""
+    said = [f"{model}{_AT}{layer}" for model, layer in pinned().items()]
+    if said and st.query_params.get_all(Key.LAYERS) != said:
+        st.query_params[Key.LAYERS] = said
+    elif not said:
+        st.query_params.pop(Key.LAYERS, None)
 
 
 # Photos -------------------------------------------------------------------------------------------------------

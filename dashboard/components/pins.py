@@ -1,30 +1,26 @@
-"""Layers that the visitor has pinned on the page *Layers*: shown on every page that draws on them."""
+"""Layers that the visitor has pinned on the page *Layers*: told on every page that draws on them."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from dashboard import state
-from dashboard.state import Key
 
 
 def pick_layers() -> dict[str, str]:
-    """The pinned layers by model, listed so that one can be let go of; nothing is shown where there are none."""
-    if pins := state.pins():
-        st.multiselect(
-            "Pinned layers",
-            pins,
-            format_func=_words,
-            key=Key.LAYERS,
-            persist_state="session",
-            select_all=False,
-            help="These models are drawn on a layer that was pinned on the page *Layers*. "
-            "Take one out to go back to the model's own target layer.",
+    """The pinned layers by model, each with a button that lets go of it; nothing is shown where there are none."""
+    pins = state.pinned()
+    if pins:
+        st.caption("Pinned layers")
+    for model, layer in pins.items():
+        st.button(
+            f"{layer} of {model}",
+            key=f"_unpin-{model}",
+            on_click=state.unpin,
+            args=(model,),
+            icon=":material/keep_off:",
+            width="stretch",
+            help="Unpin: draw this model on its own target layer again",
         )
-    state.write_link(Key.LAYERS, ())
-    return state.pinned()
-
-
-def _words(pin: str) -> str:
-    ((model, layer),) = state.read_pins([pin]).items()
-    return f"{layer} of {model}"
+    state.write_pins()
+    return pins
