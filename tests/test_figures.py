@@ -6,7 +6,6 @@ import base64
 import io
 import json
 
-import fakes
 import numpy as np
 import plotly.graph_objects as go
 import pytest
@@ -22,6 +21,7 @@ from gradcam.figures import (
     prediction_bars,
 )
 from gradcam.types import Comparison, Style, Top, View
+from tests import fakes
 
 HEAT = np.array([[0, 1, 2], [3, 4, 8]], np.float32)
 HOSTILE = "<img src=x onerror=alert(1)>&\"'</script>.jpg"

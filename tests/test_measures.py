@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import fakes
 import numpy as np
 import pytest
 from scipy import stats
@@ -12,6 +11,7 @@ from scipy import stats
 from gradcam.errors import OptionError
 from gradcam.measures import agreement, iou_of_hottest, rank_correlation
 from gradcam.types import View
+from tests import fakes
 
 RISING = np.arange(10, dtype=np.float32).reshape(2, 5)
 

@@ -7,11 +7,11 @@ import re
 from html.parser import HTMLParser
 from typing import Any
 
-import fakes
 import numpy as np
 
 from gradcam.page import comparison_html
 from gradcam.types import Comparison, Style, Top
+from tests import fakes
 
 HEAT = np.array([[0, 1, 2], [3, 4, 8]], np.float32)
 HOSTILE = "<img src=x onerror=alert(1)>&\"'</script>.jpg"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fakes
 import numpy as np
 import pytest
 import torch
@@ -10,6 +9,7 @@ import torch
 from gradcam import render
 from gradcam.errors import MapError, OptionError
 from gradcam.types import Style, View
+from tests import fakes
 
 ONE_HOT = np.array([[1, 0], [0, 0]], np.float32)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 
 import cv2
-import fakes
 import numpy as np
 import pytest
 from PIL import Image
 
 from gradcam import sheet
 from gradcam.types import Comparison, Panel, Photo, Style, Top
+from tests import fakes
 
 ONE_HOT = np.array([[1, 0], [0, 0]], np.float32)
 

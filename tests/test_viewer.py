@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 
-import fakes
 import numpy as np
 import pytest
 
@@ -13,6 +12,7 @@ from gradcam import render
 from gradcam.errors import MapError, OptionError
 from gradcam.types import Comparison, Style, Top
 from gradcam.viewer import comparison_scene, difference_scene, panels_scene, scene_json
+from tests import fakes
 
 HEAT = np.array([[0, 1, 2], [3, 4, 8]], np.float32)
 

@@ -7,7 +7,6 @@ from base64 import b64decode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import fakes
 import numpy as np
 import pytest
 from PIL import Image
@@ -16,6 +15,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from gradcam import render
 from gradcam.page import comparison_html
 from gradcam.types import Comparison, Style, Top
+from tests import fakes
 
 pytestmark = pytest.mark.browser
 
