@@ -141,7 +141,7 @@ MOST_PINS = 20
 
 
 def pinned() -> dict[str, str]:
-    """The layers that the visitor has pinned, by model; at first the link's, as in `torchvision/vgg16~features.22`."""
+    """The layers that the visitor has pinned, by model; at first those of the link, `model~layer` each."""
     if _PINS not in st.session_state:
         asked = (pin.rpartition(_AT) for pin in st.query_params.get_all(Key.LAYERS)[:MOST_PINS])
         st.session_state[_PINS] = {model: layer for model, _, layer in asked if model}
