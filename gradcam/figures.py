@@ -339,6 +339,9 @@ def difference_figure(a: Panel, b: Panel, style: Style | None = None, *, theme: 
             colorbar={"thickness": 12, "outlinewidth": 0, "x": 1.01, "tickfont": {"color": strong, "size": 12}},
         )
     )
+    for panel in (a, b):
+        if panel.explanation is not None and render.hides_something(panel.explanation.view):
+            _outline(figure, "", panel)
     words = f"<b>{_escape(render.model_words(a))}</b> (red) − <b>{_escape(render.model_words(b))}</b> (blue)"
     note = "shares of each map's own maximum" if style.scale == "each" else "shares of one full scale"
     figure.update_layout(title={"text": f"{words}<br>{note}", "font": {"size": 14, "color": strong}, "x": 0.01})

@@ -41,6 +41,7 @@ def _section(comparison: Comparison, place: int, scaled: Sequence[ScaledMap | No
     ]
     return _SECTION.substitute(
         name=escape(photo.name),
+        label=escape(f"photo {place + 1}, {photo.name}"),
         size=f"{photo.size[1]}×{photo.size[0]} pixels",
         digest=escape(photo.sha256[:12]),
         scene=scene_json(comparison_scene(comparison, place, style, scaled=scaled)),
@@ -86,7 +87,7 @@ _SECTION = Template("""
 <p class="quiet">$size · SHA-256 $digest…</p>
 <div class="heatmaps"><script type="application/json">$scene</script>
 <noscript>The heatmaps need JavaScript. The table below holds their numbers.</noscript></div>
-<div class="scroll" tabindex="0" role="region" aria-label="What the models say of this photo"><table>
+<div class="scroll" tabindex="0" role="region" aria-label="What the models say of $label"><table>
 <thead><tr><th scope="col">Model</th><th scope="col">Predictions</th><th scope="col">Heatmaps</th>
 <th scope="col">Layer and why</th><th scope="col">Grid</th><th scope="col">Time</th></tr></thead>
 <tbody>

@@ -210,6 +210,8 @@ def test_bars_show_the_most_probable_first_with_numbers():
 def test_a_difference_is_drawn_around_zero():
     photo = fakes.photo(2, 4)
     other = fakes.panel(photo, [[0, 3]], model="timm/b", view=View((1, 0, 3, 2), (2, 4), (2, 2), "crop"))
-    (heat,) = heats(difference_figure(fakes.panel(photo, [[2, 0]]), other))
+    figure = difference_figure(fakes.panel(photo, [[2, 0]]), other)
+    (heat,) = heats(figure)
     assert (heat.zmin, heat.zmax) == (-1, 1)
     np.testing.assert_allclose(np.asarray(heat.z)[0], [np.nan, 0.75, -0.75, np.nan], atol=1e-6)
+    assert {(s.x0, s.y0, s.x1, s.y1) for s in figure.layout.shapes} == {(1, 0, 3, 2)}

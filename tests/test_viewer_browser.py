@@ -51,7 +51,7 @@ def visit(browser: Browser, tmp_path: Path) -> Iterator[Visit]:
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda asked: strangers.append(asked.url) if asked.url.startswith("http") else None)
         page.goto(path.as_uri())
-        page.wait_for_function("document.querySelector('canvas')?.width > 300")
+        page.wait_for_function("() => document.querySelector('canvas')?.width > 300")
         settle(page)
         return page
 
@@ -148,10 +148,10 @@ def test_dragging_moves_all_panels(visit: Visit):
 
 
 def test_the_wheel_scrolls_the_page_and_zooms_with_ctrl(visit: Visit):
-    page = visit(viewport={"width": 1280, "height": 500})
+    page = visit(viewport={"width": 1280, "height": 800})
     point_at(page, 0, 0.5, 0.5)
     page.mouse.wheel(0, 60)
-    page.wait_for_function("scrollY > 0")
+    page.wait_for_function("() => scrollY > 0")
     expect(page.locator(".zoomed")).to_have_count(0)
     point_at(page, 0, 0.5, 0.5)
     page.keyboard.down("Control")
