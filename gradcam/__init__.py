@@ -9,6 +9,7 @@ Load a `Classifier`, open a `Photo`, `explain` it into an `Explanation`, `compar
 
 from __future__ import annotations
 
+from gradcam.checkpoint import load_checkpoint
 from gradcam.classifier import Classifier, load_classifier
 from gradcam.compare import Progress, compare
 from gradcam.errors import (
@@ -76,6 +77,7 @@ __all__ = [
     "compare",
     "explain",
     "heatmaps",
+    "load_checkpoint",
     "load_classifier",
     "open_photo",
     "parse_target",

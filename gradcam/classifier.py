@@ -129,7 +129,7 @@ _DEVICES: dict[str, Callable[[], bool]] = {
 def _build(source: Source, spec: ModelSpec, file: Path | None) -> nn.Module:
     if file is not None and not file.is_file():
         raise ModelError(f"expected a weight file, got {file}, which does not exist; name another file")
-    with _seeded(spec.seed):
+    with seeded(spec.seed):
         try:
             return source.build(spec, file)
         except ModelError:
@@ -143,7 +143,7 @@ _building = threading.Lock()
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
     """Draw random numbers from `seed`, one builder at a time, and leave the global generator as it was."""
     with _building, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from gradcam.checkpoint import load_checkpoint
 from gradcam.classifier import Classifier, load_classifier
 from gradcam.compare import Progress, compare
 from gradcam.errors import GradcamError, OptionError
@@ -57,9 +58,12 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("explain", _explain, "Compute heatmaps of photos with one or more models, side by side.")
     sub.add_argument("photos", nargs="+", metavar="PHOTO", help="PNG, JPEG, WebP, GIF, TIFF or BMP")
+    sub.add_argument("--model", action="append", default=[], metavar="ID", help="see `gradcam models`; repeatable")
     sub.add_argument(
-        "--model", action="append", required=True, metavar="ID", help="see `gradcam models`; repeatable"
+        "--checkpoint", metavar="FILE", help="your own weights: .safetensors, or .pt with tensors alone"
     )
+    sub.add_argument("--arch", metavar="ID", help="the checkpoint's architecture, such as timm/resnet18")
+    sub.add_argument("--labels", metavar="FILE", help="its class names: text, CSV, JSON, or imagenet-1k [numbers]")
     sub.add_argument(
         "--class",
         action="append",
@@ -97,18 +101,19 @@ def _explain(options: argparse.Namespace) -> int:
     photos = [open_photo(path) for path in options.photos]
     targets = [parse_target(text) for text in options.classes or ["top"]]
     _claim(options.out, options.force)
+    models = [*options.model, *_own(options)]
 
     def load(model_id: str) -> Classifier:
         return load_classifier(model_id, weights="random" if options.random else None, seed=options.seed)
 
-    with closing(tqdm(total=len(options.model) * (len(photos) + 1), unit="step", leave=False)) as bar:
+    with closing(tqdm(total=len(models) * (len(photos) + 1), unit="step", leave=False)) as bar:
 
         def show(progress: Progress) -> None:
             bar.n = progress.done
             bar.set_description(f"{progress.model}: {progress.photo or 'loading'}")
 
         comparison = compare(
-            options.model,
+            models,
             photos,
             targets,
             fit=options.fit,
@@ -121,6 +126,17 @@ def _explain(options: argparse.Namespace) -> int:
     _write(options.out, comparison, style)
     print(f"Wrote {options.out / 'comparison.html'}, comparison.png and {_found(comparison)} map(s)")
     return 1 if comparison.failures else 0
+
+
+def _own(options: argparse.Namespace) -> list[Classifier]:
+    """The checkpoint that the caller brings, if any."""
+    if (options.checkpoint is None) != (options.arch is None):
+        raise OptionError("expected a checkpoint and its architecture, got one alone; give --checkpoint and --arch")
+    if options.checkpoint is None:
+        if not options.model:
+            raise OptionError("expected a model, got none; add --model ID, or --checkpoint FILE with --arch ID")
+        return []
+    return [load_checkpoint(options.checkpoint, options.arch, labels=options.labels)]
 
 
 def _models(options: argparse.Namespace) -> int:

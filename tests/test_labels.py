@@ -29,6 +29,11 @@ def test_a_part_that_several_classes_have_names_them_with_their_indices() -> Non
         LABELS.index("cat")
 
 
+def test_the_inside_of_a_word_is_no_class() -> None:
+    with pytest.raises(ClassError, match="got 'athtu'; the nearest are 'bathtub'"):
+        LABELS.index("athtu")
+
+
 def test_a_misspelt_class_names_the_nearest() -> None:
     with pytest.raises(ClassError, match="got 'tabbby'; the nearest are 'tabby'"):
         LABELS.index("tabbby")

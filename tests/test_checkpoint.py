@@ -1,0 +1,346 @@
+"""Somebody's own checkpoint: what fits is explained, what does not is said in words, and nothing in it is run."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import warnings
+import zipfile
+from argparse import Namespace
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from gradcam import ModelError, compare, explain
+from gradcam.checkpoint import load_checkpoint
+from gradcam.cli import main
+from gradcam.label_files import read_labels
+from gradcam.labels import make_labels
+from gradcam.render import lay_on_photo
+from gradcam.zoo import SOURCES, parse_model_id
+from tests.shapes import ARCHITECTURE, KINDS, PREPROCESSING, photo, trained
+
+
+def state() -> dict[str, Tensor]:
+    return trained().state_dict()
+
+
+def saved(content: object) -> bytes:
+    out = io.BytesIO()
+    torch.save(content, out)
+    return out.getvalue()
+
+
+def load(content: object, name: str = "shapes.pt", **options):
+    data = content if isinstance(content, bytes) else saved(content)
+    return load_checkpoint(data, ARCHITECTURE, name=name, preprocessing=PREPROCESSING, **options)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("x", "y"), [(32, 32), (96, 40), (64, 96)])
+def test_the_heat_of_a_model_trained_on_shapes_lies_on_the_shape(kind: str, x: int, y: int) -> None:
+    explanation = explain(load(state(), labels=make_labels(KINDS)), photo(kind, x, y))
+    assert explanation.targets[0].label == kind
+    heat = lay_on_photo(explanation.maps[0], explanation.view)
+    row, column = np.unravel_index(heat.argmax(), heat.shape)
+    assert abs(row - y) <= 32, "one cell of the grid"
+    assert abs(column - x) <= 32
+    around = heat[max(0, y - 32) : y + 32, max(0, x - 32) : x + 32].sum() / heat.sum()
+    assert around > 0.5, "a quarter of the photo holds most of the heat"
+
+
+def test_safetensors_and_pickled_tensors_are_one_model_by_the_hash_of_their_weights(tmp_path: Path) -> None:
+    file = tmp_path / "my shapes.safetensors"
+    safetensors.torch.save_model(trained(), str(file))
+    (tmp_path / "my shapes.pt").write_bytes(saved(state()))
+    one, two = (load_checkpoint(tmp_path / f"my shapes.{kind}", ARCHITECTURE) for kind in ("safetensors", "pt"))
+    assert str(one.spec) == str(two.spec) == f"checkpoint/{ARCHITECTURE}@my-shapes~{one.weights_sha256[:16]}"
+    changed = {key: value + (key == "fc.bias") for key, value in state().items()}
+    assert load(changed).weights_sha256 != one.weights_sha256
+
+
+def test_the_number_of_classes_is_read_from_the_head_and_may_be_checked() -> None:
+    assert load(state()).labels.names == ("class 0", "class 1")
+    assert len(load(state(), classes=2).labels) == 2
+    with pytest.raises(ModelError, match=r"expected a head of 5 classes in 'shapes.pt', got one of 2; ask for 2"):
+        load(state(), classes=5)
+
+
+@pytest.mark.parametrize(
+    "architecture", ["torchvision/squeezenet1_1", "torchvision/regnet_y_400mf", "timm/vit_tiny_patch16_224"]
+)
+def test_the_head_is_found_in_any_architecture(architecture: str) -> None:
+    source, _, name = architecture.partition("/")
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        module = SOURCES[source].headed(name, 7)
+    classifier = load_checkpoint(saved(module.state_dict()), architecture, name="seven.pth")
+    assert len(classifier.labels) == 7
+    assert classifier.preprocessing.size == (224, 224)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: {"state_dict": state, "epoch": 3, "optimizer": {"lr": 0.1}},
+        lambda state: {"model": state},
+        lambda state: {"model_state_dict": {f"module.{key}": value for key, value in state.items()}},
+        lambda state: {f"module._orig_mod.{key}": value for key, value in state.items()},
+        lambda state: {"state_dict": {f"model.backbone.{key}": value for key, value in state.items()}},
+        lambda state: {**{f"net.{key}": value for key, value in state.items()}, "loss.weight": torch.ones(3)},
+        lambda state: {key: value for key, value in state.items() if "num_batches" not in key},
+        lambda state: {"state_dict": state, "model_ema": {}},
+    ],
+)
+def test_what_training_scripts_wrap_around_a_state_is_taken_off(wrap) -> None:
+    wrapped = saved(wrap(OrderedDict(state())))
+    assert torch.equal(load(wrapped).module.fc.weight, trained().fc.weight)
+
+
+def test_half_precision_becomes_single() -> None:
+    assert (
+        load({key: value.half() if value.is_floating_point() else value for key, value in state().items()}).dtype
+        is torch.float32
+    )
+
+
+def test_tensors_that_do_not_fit_are_listed_in_words() -> None:
+    changed = dict(state())
+    del changed["layer1.0.conv1.weight"]
+    changed["neck.weight"] = torch.ones(2)
+    changed["conv1.0.weight"] = torch.ones(3, 3, 7, 7)
+    first = next(iter(state()))
+    changed[first] = torch.ones(5)
+    with pytest.raises(ModelError) as caught:
+        load(changed)
+    said = str(caught.value)
+    assert said.startswith(
+        f"expected the tensors of {ARCHITECTURE} in 'shapes.pt', got 1 missing (layer1.0.conv1.weight)"
+    )
+    assert "neck.weight" in said
+    assert f"{first} 5 instead of " in said
+    assert "name the architecture that was trained" in said
+
+
+def test_another_architectures_tensors_are_a_sentence() -> None:
+    with pytest.raises(ModelError, match=r"expected the tensors of timm/resnet18 in 'shapes.pt', got \d+ missing"):
+        load_checkpoint(saved(state()), "timm/resnet18", name="shapes.pt")
+
+
+def test_a_checkpoint_without_its_head_names_the_missing_head() -> None:
+    backbone = {key: value for key, value in state().items() if not key.startswith("fc.")}
+    with pytest.raises(ModelError, match=r"got 2 missing \(fc.weight, fc.bias\)"):
+        load(backbone)
+
+
+@pytest.mark.parametrize("architecture", ["resnet18", "timm/resnt18", "nowhere/resnet18", ""])
+def test_an_unknown_architecture_names_the_nearest(architecture: str) -> None:
+    with pytest.raises(ModelError, match="try '"):
+        load_checkpoint(saved(state()), architecture, name="shapes.pt")
+
+
+def test_an_id_alone_does_not_bring_the_file() -> None:
+    with pytest.raises(ModelError, match="expected the file of a checkpoint, got its id alone"):
+        parse_model_id(str(load(state()).spec))
+
+
+# Files that nobody should trust -------------------------------------------------------------------------------
+
+
+class _Trap:
+    """Unpickling it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize(
+    "bait",
+    [
+        lambda trap: saved(trap),
+        lambda trap: saved({"state_dict": state(), "hook": trap}),
+        lambda trap: pickle.dumps({"state_dict": {}, "hook": trap}),
+        lambda trap: pickle.dumps(trap, protocol=0),
+    ],
+)
+def test_a_malicious_pickle_is_refused_and_never_run(bait, tmp_path: Path) -> None:
+    path = tmp_path / "pwned"
+    data = bait(_Trap(path))
+    for name in ("evil.pt", "evil.pth", "evil.safetensors"):
+        with pytest.raises(ModelError, match="evil") as caught:
+            load(data, name)
+        assert "weights_only" not in str(caught.value), "PyTorch's advice to open it anyway is not passed on"
+        assert "save the model's state_dict()" in str(caught.value)
+    assert not path.exists()
+
+
+def test_a_whole_pickled_model_is_refused_with_the_reason() -> None:
+    with pytest.raises(
+        ModelError, match=r"got a pickled timm\.models\.resnet\.ResNet .* could run code when opened"
+    ):
+        load(trained())
+    with pytest.raises(ModelError, match=r"got a pickled argparse\.Namespace"):
+        load({"state_dict": state(), "args": Namespace(lr=1)})
+
+
+def test_a_torchscript_program_is_refused() -> None:
+    out = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.script(nn.Linear(2, 2)), out)
+    with pytest.raises(ModelError, match="a TorchScript program, which runs code when opened"):
+        load(out.getvalue())
+
+
+def test_a_packed_archive_is_refused_before_it_unfolds() -> None:
+    out = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(saved(state()))) as plain,
+        zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for part in plain.namelist():
+            packed.writestr(part, plain.read(part))
+    with pytest.raises(ModelError, match="packed archive"):
+        load(out.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "sentence"),
+    [
+        pytest.param(b"", "a.pt", "damaged", id="empty"),
+        pytest.param(b"hello", "a.pth", "damaged", id="text"),
+        pytest.param(b"hello", "a.safetensors", "damaged", id="text-as-safetensors"),
+        pytest.param(b"\xff" * 64, "a.safetensors", "damaged", id="header-beyond-the-file"),
+        pytest.param(saved([1, 2]), "a.pt", "got none", id="list"),
+        pytest.param(saved({"epoch": 3}), "a.pt", "got none", id="no-tensors"),
+        pytest.param(saved({}), "a.onnx", r"\.safetensors, \.pt", id="other-kind"),
+    ],
+)
+def test_a_file_that_is_no_checkpoint_is_a_sentence(data: bytes, name: str, sentence: str) -> None:
+    with pytest.raises(ModelError, match=sentence):
+        load(data, name)
+
+
+def test_half_a_file_is_a_sentence() -> None:
+    with pytest.raises(ModelError, match="damaged"):
+        load(saved(state())[:5000])
+    with pytest.raises(ModelError, match="no file"):
+        load_checkpoint("nowhere.pt", ARCHITECTURE)
+
+
+def test_a_head_of_a_billion_classes_is_refused_before_it_is_built() -> None:
+    huge = {**state(), "fc.weight": torch.zeros(1).expand(10**9, 96)}
+    with pytest.raises(ModelError, match=r"1 to 100,000 classes in 'shapes.pt', got one of 1,000,000,000"):
+        load(huge)
+
+
+# Labels -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("names.txt", "cat\ndog\n\nRussian blue\n"),
+        ("names.txt", "\ufeffcat\r\ndog\r\nRussian blue"),
+        ("names.csv", "index,name\n2,Russian blue\n0,cat\n1,dog\n"),
+        ("names.csv", "name\ncat\ndog\nRussian blue\n"),
+        ("names.csv", "0,cat\n1,dog\n2,Russian blue\n"),
+        ("names.csv", "id;note;label\n0;;cat\n1;x;dog\n2;;Russian blue\n"),
+        ("names.tsv", "0\tcat\n1\tdog\n2\tRussian blue\n"),
+        ("names.csv", "cat\ndog\nRussian blue\n"),
+        ("names.json", '["cat", "dog", "Russian blue"]'),
+        ("names.json", '{"1": "dog", "0": "cat", "2": "Russian blue"}'),
+    ],
+)
+def test_labels_are_read_from_text_csv_and_json(name: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(text.encode())
+    labels = read_labels(tmp_path / name)
+    assert labels.names == ("cat", "dog", "Russian blue")
+    assert read_labels(text.encode(), name) == labels
+
+
+def test_wordnet_ids_of_a_table_line_its_classes_up_with_imagenet() -> None:
+    labels = read_labels(b"wnid,name\nn02124075,egyptian mau\nn07920052,coffee", "mine.csv")
+    assert labels.index("Egyptian cat") == 0
+    assert labels.index("espresso") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "sentence"),
+    [
+        pytest.param("a.txt", b"", "0 of them", id="empty"),
+        pytest.param("a.csv", b"", "0 of them", id="empty-table"),
+        pytest.param("a.txt", b"\xff\xfe\x00", "UTF-8", id="bytes"),
+        pytest.param("a.txt", b"x\n" * 100_001, "1 to 100,000", id="too-many"),
+        pytest.param("a.txt", b"x" * 5_000_001, "at most 5 MB", id="too-large"),
+        pytest.param("a.txt", b"y\n" + b"x" * 201, "more than 200 letters for class 1", id="too-long"),
+        pytest.param("a.txt", "\u202e\u0000\ncat".encode(), "none for class 0", id="invisible"),
+        pytest.param("a.txt", b"cat\ncat\ncat (0)", "cannot be told apart", id="same-name"),
+        pytest.param("a.json", b"[" * 100_000, "no JSON", id="deep"),
+        pytest.param("a.json", b"{", "no JSON", id="half"),
+        pytest.param("a.json", b"3", "another shape", id="number"),
+        pytest.param("a.json", b'[["cat"]]', "another shape", id="nested"),
+        pytest.param("a.json", b'{"0": "cat", "2": "dog"}', "none for class 1 of 2", id="gap"),
+        pytest.param("a.json", b'{"cat": "0"}', "the index 'cat'", id="turned-around"),
+        pytest.param("a.json", ('{"' + "9" * 5000 + '": "cat"}').encode(), "the index '999", id="huge-index"),
+        pytest.param("a.csv", b"index,name\n0,cat\n0,dog", "class 0 twice", id="twice"),
+        pytest.param("a.csv", b"index,name\n0,cat\n1", "1 cells instead of 2 for class 1", id="uneven"),
+        pytest.param("a.csv", b"colour,size\nred,3", "title the columns", id="untitled"),
+        pytest.param("a.csv", b'"' + b"x" * 200_000, "cannot be read", id="endless-cell"),
+    ],
+)
+def test_a_hostile_file_of_labels_is_a_sentence(name: str, data: bytes, sentence: str) -> None:
+    with pytest.raises(ModelError, match=sentence) as caught:
+        read_labels(data, name)
+    assert len(str(caught.value)) < 300
+
+
+def test_as_many_names_as_classes_are_wanted(tmp_path: Path) -> None:
+    (tmp_path / "three.txt").write_text("disc\ncross\nstar")
+    with pytest.raises(
+        ModelError, match="expected 2 class names, one for each class of the head, got 3 in 'three'"
+    ):
+        load(state(), labels=tmp_path / "three.txt")
+    with pytest.raises(ModelError, match="cannot be read"):
+        load(state(), labels=tmp_path / "nowhere.txt")
+
+
+# Beside other models ------------------------------------------------------------------------------------------
+
+
+def test_models_of_different_label_sets_are_compared_by_class_name() -> None:
+    own = load(state(), labels=make_labels(["Egyptian cat", "gizmo"]))
+    comparison = compare(["bundled/tf_efficientnet_lite0", own], [photo("disc", 64, 64)], ["Egyptian cat", "gizmo"])
+    labels = [panel.target and panel.target.label for panel in comparison.panels]
+    assert labels == ["Egyptian cat", None, "Egyptian cat", "gizmo"]
+    assert "expected a class of imagenet-1k, got 'gizmo'" in str(comparison.panels[1].reason)
+
+
+def test_the_command_line_takes_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.fromarray(photo("cross", 90, 40).pixels).save(tmp_path / "cross.png")
+    (tmp_path / "shapes.pt").write_bytes(saved(state()))
+    (tmp_path / "shapes.json").write_text(json.dumps(KINDS))
+    own = ["--checkpoint", str(tmp_path / "shapes.pt"), "--arch", ARCHITECTURE]
+    base = ["explain", str(tmp_path / "cross.png")]
+    labels = ["--labels", str(tmp_path / "shapes.json")]
+    assert main([*base, *own, *labels, "--class", "cross", "--out", str(tmp_path / "out")]) == 0
+    assert f"checkpoint/{ARCHITECTURE}@shapes~" in capsys.readouterr().out
+    for arguments, sentence in (
+        (own[:2], "--arch"),
+        (own[2:], "--checkpoint"),
+        ([], "--model"),
+        ([*own[:3], "timm/resnet18"], "missing"),
+    ):
+        assert main([*base, *arguments, "--out", str(tmp_path / "other")]) == 2
+        assert sentence in capsys.readouterr().err

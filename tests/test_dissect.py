@@ -1,0 +1,105 @@
+"""Grad-CAM laid open: the steps add up to the heatmap, and so does the script that a reader copies."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from gradcam import Classifier, Contrast, explain, heatmaps, load_classifier, sample_photo
+from gradcam.dissect import dissect
+from gradcam.labels import make_labels
+from gradcam.preprocess import to_input, view_of
+from gradcam.recipe import recipe
+from gradcam.types import ModelSpec, Preprocessing, Target, TargetLayer
+from tests.fakes import photo
+
+LITE0 = "bundled/tf_efficientnet_lite0"
+
+
+class _TwoMaps(torch.nn.Module):
+    """Feature maps: the red channel, and minus twice the red channel. Scores: sums of their means."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maps = torch.nn.Conv2d(3, 2, 1, bias=False)
+        self.maps.weight.data = torch.tensor([[1.0, 0, 0], [-2.0, 0, 0]])[:, :, None, None]
+        self.head = torch.nn.Linear(2, 2, bias=False)
+        self.head.weight.data = torch.tensor([[3.0, -0.5], [1.0, 1.0]])
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.head(self.maps(pixels).mean((2, 3)))
+
+
+def by_hand() -> Classifier:
+    preprocessing = Preprocessing((2, 2), (2, 2), mean=(0.0,) * 3, std=(1.0,) * 3, interpolation="nearest")
+    return Classifier(_TwoMaps().eval(), preprocessing, make_labels(["a", "b"]), ModelSpec("own", "two"))
+
+
+def test_the_numbers_are_those_that_one_gets_by_hand() -> None:
+    laid_open = dissect(by_hand(), photo(2, 2, grey=51), "a", layer="maps")
+    assert laid_open.activation == pytest.approx(np.array([[[0.2] * 2] * 2, [[-0.4] * 2] * 2]), rel=1e-6)
+    assert laid_open.gradients == pytest.approx(np.array([[[0.75] * 2] * 2, [[-0.125] * 2] * 2]))
+    assert laid_open.alpha == pytest.approx([0.75, -0.125])
+    assert laid_open.by_weight.tolist() == [0, 1]
+    assert laid_open.weighted_sum(0) == pytest.approx(np.zeros((2, 2)))
+    assert laid_open.weighted_sum(1) == pytest.approx(np.full((2, 2), 0.15))
+    assert laid_open.weighted_sum() == pytest.approx(np.full((2, 2), 0.2))
+
+
+def test_channels_come_in_order_of_what_they_add_not_of_their_weight() -> None:
+    laid_open = dissect(by_hand(), photo(2, 2, grey=51), "b", layer="maps")
+    assert laid_open.alpha == pytest.approx([0.25, 0.25])
+    assert laid_open.by_weight.tolist() == [0, 1]
+    assert laid_open.by_effect.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("target", ["Egyptian cat", 967, Contrast("tabby", "tiger cat")])
+def test_the_steps_add_up_to_the_heatmap(target: Target) -> None:
+    classifier, chelsea = load_classifier(LITE0), sample_photo("chelsea")
+    laid_open = dissect(classifier, chelsea, target)
+    expected = explain(classifier, chelsea, target).maps[0]
+    assert np.maximum(laid_open.weighted_sum(), 0) == pytest.approx(
+        expected, rel=1e-4, abs=1e-6 * float(expected.max())
+    )
+    assert laid_open.channels == 1280
+    assert laid_open.gradients.mean((1, 2)) == pytest.approx(laid_open.alpha, rel=1e-4, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("model", "layer"),
+    [
+        (LITE0, "auto"),
+        (LITE0, "blocks.2"),
+        ("timm/vit_tiny_patch16_224 (untrained, seed 3)", "auto"),
+        ("timm/swin_tiny_patch4_window7_224 (untrained, seed 3)", "auto"),
+    ],
+)
+def test_the_script_runs_and_gives_the_same_map(model: str, layer: str) -> None:
+    classifier, chelsea = load_classifier(model), sample_photo("chelsea")
+    explanation = explain(classifier, chelsea, 281, fit="squash", layer=layer)
+    names: dict = {}
+    exec(compile(recipe(explanation, 'sample_photo("chelsea")'), "recipe", "exec"), names)
+    batch = to_input(chelsea, view_of(chelsea.size, classifier.preprocessing, "squash"), classifier.preprocessing)
+    expected = heatmaps(classifier.module, batch[None], 281, explanation.layer)[0, 0]
+    assert expected.max() > 0
+    assert torch.allclose(names["heat"], expected, rtol=1e-3, atol=1e-4 * float(expected.max()))
+    assert names["smooth"].shape == batch.shape[1:]
+
+
+def test_a_contrast_and_a_later_call_are_in_the_script() -> None:
+    explanation = explain(load_classifier(LITE0), sample_photo("chelsea"), Contrast("tabby", "tiger cat"))
+    script = recipe(explanation, 'sample_photo("chelsea")')
+    assert "logits[0, 281] - logits[0, 282]  # tabby rather than tiger cat" in script
+    layer = TargetLayer("blocks", (7, 7), 8, "by hand", call=2)
+    later = recipe(type(explanation)(**{**vars(explanation), "layer": layer}), "open_photo('x.png')")
+    assert "outputs[2]" in later
+
+
+def test_a_label_never_becomes_code() -> None:
+    classifier = by_hand()
+    evil = Classifier(
+        classifier.module, classifier.preprocessing, make_labels(["a\nraise SystemExit", "b"]), classifier.spec
+    )
+    explanation = explain(evil, photo(2, 2, grey=51), 0, layer="maps")
+    assert "\nraise" not in recipe(explanation, "open_photo('x.png')")
