@@ -306,9 +306,9 @@ def _refuse_tokens_before_batch(flow: _Flow, place: _Place | None) -> None:
 
 
 def _alone_feeds(flow: _Flow, place: _Place, unread: _Place) -> _Place | None:
-    """The normalisation between the two through which alone the patches of `place` are read, if there is one."""
-    for norm in flow.places[place.order + 1 : unread.order]:
-        if _is_normalisation(norm) and norm.layer.grid == place.layer.grid and flow.support(norm) >= SUPPORT:
+    """The last normalisation between the two through which alone the patches of `place` are read, if any."""
+    for norm in reversed(flow.places[place.order + 1 : unread.order]):
+        if _is_normalisation(norm) and flow.support(norm) >= SUPPORT:
             with_norm_blocked = norm.node.register_prehook(
                 lambda gradients: tuple(None if g is None else torch.zeros_like(g) for g in gradients)
             )
