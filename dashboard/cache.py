@@ -2,6 +2,7 @@
 
 These caches serve every visitor. So a key is a content (a photo's SHA-256, a model's id), never a name, and a value
 carries nothing of a visitor: the photo is taken out of an explanation on the way in and put back on the way out.
+A model that a visitor brought, and all that is computed with it, stays in that visitor's session and ends with it.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import nullcontext, suppress
-from dataclasses import replace
-from functools import partial
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, replace
+from functools import partial, wraps
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import streamlit as st
@@ -23,6 +25,7 @@ from gradcam import (
     Classifier,
     Comparison,
     GradcamError,
+    ModelError,
     Panel,
     Photo,
     PhotoError,
@@ -33,13 +36,18 @@ from gradcam import (
     compare,
     load_classifier,
     open_photo,
+    resolve_target_layer,
     sample_photo,
 )
+from gradcam.dissect import Dissection, dissect
+from gradcam.layer_table import layer_row
 from gradcam.measures import Measure, agreement
 from gradcam.pool import ModelPool
 from gradcam.types import Fit
 from gradcam.zoo import SOURCES, CatalogueEntry, parse_model_id
 from gradcam.zoo import catalogue as read_catalogue
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 KEPT_PANELS = 1000
 KEPT_PHOTOS = 32
@@ -56,14 +64,52 @@ def catalogue() -> dict[str, CatalogueEntry]:
     return {entry.id: entry for entry in read_catalogue()}
 
 
-@st.cache_data(max_entries=100, show_spinner=False)
+def _by_model(max_entries: int) -> Callable[[F], F]:
+    """Cache a function whose first argument is a model: for all visitors, or for this one where it is their own."""
+
+    def decorate(function: F) -> F:
+        shared = st.cache_data(max_entries=max_entries, show_spinner=False)(function)
+        own = st.cache_data(max_entries=max_entries, show_spinner=False, scope="session")(function)
+        _FORGETTING.append(own.clear)
+
+        @wraps(function)
+        def cached(model: str, *args: Any) -> Any:
+            return (own if state.is_own(model) else shared)(model, *args)
+
+        return cast(F, cached)
+
+    return decorate
+
+
+_FORGETTING: list[Callable[[], None]] = []
+
+
+def forget_own() -> None:
+    """Compute anew what models of this visitor's own answer: one was brought again, or is gone."""
+    for forget in _FORGETTING:
+        forget()
+
+
 def class_names(model: str) -> tuple[str, ...]:
-    """The classes of a model, without loading it; none where the id is not one."""
+    """The classes of a model, without loading it; none where it is no id, or a hub has not told yet."""
+    if own := state.own_models().get(model):
+        return own.labels.names
+    if _is_remote(model):
+        return classifier(model).labels.names if model in pool().held else ()
+    return _class_names(model)
+
+
+@st.cache_data(max_entries=100, show_spinner=False)
+def _class_names(model: str) -> tuple[str, ...]:
     try:
         spec = parse_model_id(model)
     except GradcamError:
         return ()
     return SOURCES[spec.source].labels(spec).names
+
+
+def _is_remote(model: str) -> bool:
+    return model.startswith(tuple(f"{source}:" for source, row in SOURCES.items() if not row.listed))
 
 
 def photo(token: str) -> Photo:
@@ -108,12 +154,18 @@ def pool() -> ModelPool:
     return ModelPool(load=_Patient())
 
 
-def classifier(model: str) -> Classifier:
-    """A classifier by id, loaded once for all visitors.
+def lend(model: str) -> AbstractContextManager[Classifier]:
+    """A classifier for as long as the context lasts: this visitor's own, else one loaded once for all visitors.
 
     Raises: GradcamError as `load_classifier` does; a failure is remembered for `SECONDS_BEFORE_RETRY`.
     """
-    with pool().lend(model) as lent:
+    own = state.own_models().get(model)
+    return nullcontext(own) if own else pool().lend(model)
+
+
+def classifier(model: str) -> Classifier:
+    """What `lend` lends, to look at without holding on to it."""
+    with lend(model) as lent:
         return lent
 
 
@@ -121,8 +173,8 @@ def _load_ahead(models: Sequence[str]) -> dict[str, Future[None]]:
     """Begin to load models side by side; whoever asks for one then waits for it, or hears why it cannot be had."""
 
     def load(model: str) -> None:
-        with suppress(GradcamError):
-            classifier(model)
+        with suppress(GradcamError), pool().lend(model):
+            pass
 
     side_by_side = ThreadPoolExecutor(thread_name_prefix="load")
     loading = {model: side_by_side.submit(load, model) for model in models}
@@ -141,8 +193,8 @@ class _NotYetError(LookupError):
     """Nobody has asked for this panel yet."""
 
 
-@st.cache_data(max_entries=KEPT_PANELS, show_spinner=False)
-def _kept(sha256: str, model: str, question: str, fit: Fit, layer: str | int, _panel: Panel | None = None) -> Panel:
+@_by_model(KEPT_PANELS)
+def _kept(model: str, sha256: str, question: str, fit: Fit, layer: str | int, _panel: Panel | None = None) -> Panel:
     """The panel under this key; given one, keeps it. Raises: _NotYetError."""
     if _panel is None:
         raise _NotYetError
@@ -178,7 +230,7 @@ def compared(
         layer = layers.get(model, "auto")
         return all(len(_recall(photo, model, targets, fit, layer)) == len(targets) for photo in photos)
 
-    loading = _load_ahead([model for model in models if not is_there(model)])
+    loading = _load_ahead([model for model in models if not state.is_own(model) and not is_there(model)])
     cells: dict[tuple[int, int], list[Panel]] = {}
     for column, model in enumerate(models):
         for row, photo in enumerate(photos):
@@ -245,13 +297,13 @@ def _agreements(
     return agreement(_panels, _measure)
 
 
-@st.cache_data(max_entries=100, show_spinner=False)
+@_by_model(100)
 def depths(model: str) -> tuple[TargetLayer, ...]:
     """The layers of a model where a heatmap makes sense, from early to late; the last one is its target layer.
 
     Raises: GradcamError as loading the model and `candidate_layers` do.
     """
-    with pool().lend(model) as lent:
+    with lend(model) as lent:
         return tuple(candidate_layers(lent.module, lent.preprocessing.size))
 
 
@@ -285,7 +337,7 @@ def _cell(
     if missing := [target for target in targets if target not in panels]:
         say(None)
         try:
-            with pool().lend(model) as lent:
+            with lend(model) as lent:
                 say(photo.name)
                 answers = compare(
                     [model], [photo], missing, fit=fit, layer=layer, lend=lambda _: nullcontext(lent)
@@ -294,7 +346,7 @@ def _cell(
             answers = tuple(Panel(photo, model, target, reason=str(error)) for target in missing)
         else:
             for panel in answers:
-                _kept(photo.sha256, model, str(panel.question), fit, layer, panel)
+                _kept(model, photo.sha256, str(panel.question), fit, layer, panel)
         panels |= {panel.question: panel for panel in answers}
     return [panels[target] for target in targets]
 
@@ -304,5 +356,49 @@ def _recall(photo: Photo, model: str, targets: Sequence[Target], fit: Fit, layer
     panels = {}
     for target in targets:
         with suppress(_NotYetError):
-            panels[target] = _with_photo(_kept(photo.sha256, model, str(target), fit, layer), photo)
+            panels[target] = _with_photo(_kept(model, photo.sha256, str(target), fit, layer), photo)
     return panels
+
+
+# For the pages *Models* and *How it works* --------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Located:
+    """A model's target layer; `untrained` where it was found from shapes alone, for want of weights."""
+
+    layer: TargetLayer
+    untrained: bool
+
+
+@_by_model(1000)
+def located(model: str) -> Located:
+    """Where the heatmap of a model lies: on the real model if its weights are at hand, else from its shapes.
+
+    Nothing is downloaded. Raises: GradcamError.
+    """
+    entry = catalogue().get(model)
+    if entry is None or not entry.weights.startswith("download"):
+        with lend(model) as lent:
+            return Located(resolve_target_layer(lent.module, lent.preprocessing.size), untrained=False)
+    row = layer_row(f"{entry.source}/{entry.architecture}")
+    if row.refused:
+        raise ModelError(row.refused)
+    height, _, width = row.grid.partition("×")
+    layer = TargetLayer(row.layer, (int(height), int(width)), row.channels or 0, row.rule)
+    return Located(layer, untrained=True)
+
+
+def dissected(model: str, photo: Photo, target: Target, fit: Fit, layer: str) -> Dissection:
+    """`gradcam.dissect.dissect`, computed once. Raises: GradcamError."""
+    kept = _dissected(model, photo.sha256, str(target), fit, layer, photo, target)
+    return replace(kept, explanation=replace(kept.explanation, photo=photo))
+
+
+@_by_model(16)
+def _dissected(
+    model: str, sha256: str, question: str, fit: Fit, layer: str, _photo: Photo, _target: Target
+) -> Dissection:
+    with lend(model) as lent:
+        found = dissect(lent, _photo, _target, fit=fit, layer=layer)
+    return replace(found, explanation=replace(found.explanation, photo=_NO_PHOTO))

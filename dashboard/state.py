@@ -15,8 +15,9 @@ from typing import Literal, TypedDict
 
 import streamlit as st
 
-from gradcam import Style
+from gradcam import Classifier, Style
 from gradcam.render import SEQUENTIAL
+from gradcam.zoo import CHECKPOINT
 
 
 class Key(StrEnum):
@@ -42,6 +43,10 @@ class Key(StrEnum):
     DIFFERENCE_B = "b"
     FADE = "differing"
     LAYERS = "layers"
+    SEARCH = "search"
+    SOURCES = "sources"
+    AT_HAND = "at-hand"
+    STEP = "step"
 
 
 _FILLED = "_filled"
@@ -166,6 +171,21 @@ def write_pins() -> None:
         st.query_params[Key.LAYERS] = said
     elif not said:
         st.query_params.pop(Key.LAYERS, None)
+
+
+# Models of one's own --------------------------------------------------------------------------------------------
+
+_OWN = "_own_models"
+
+
+def own_models() -> dict[str, Classifier]:
+    """The models that this visitor brought, by id, oldest first. They live in the session and nowhere else."""
+    return st.session_state.setdefault(_OWN, {})
+
+
+def is_own(model: str) -> bool:
+    """Whether an id stands for a model that somebody brought, here or where the link was made."""
+    return model.startswith(f"{CHECKPOINT}/")
 
 
 # Photos -------------------------------------------------------------------------------------------------------
