@@ -14,9 +14,10 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.contenders import CONTENDERS, MODELS, build
-from benchmarks.measure import Case, cases, peak_here, peak_memory, throughput, times
+from benchmarks.measure import Case, cases, peak_here, peak_memory, startup, throughput, times
 from gradcam import resolve_target_layer
 
+THROUGHPUT = ["bundled/tf_efficientnet_lite0", "torchvision/resnet50 (untrained, seed 0)"]
 PEERS = [name for name in CONTENDERS if name != "bare forward"]
 
 
@@ -39,7 +40,12 @@ def main() -> None:
         measure(case, options.rounds, options.patience)
         for case in tqdm(list(cases(options.models, options.batches, options.classes)), unit="case")
     ]
-    result = {"machine": machine(), "rows": rows, "throughput": throughput("bundled/tf_efficientnet_lite0", 64, 5)}
+    result = {
+        "machine": machine(),
+        "rows": rows,
+        "throughput": {model: throughput(model, 64, 5) for model in THROUGHPUT},
+        "startup": startup(),
+    }
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "results.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     (options.out / "RESULTS.md").write_text(markdown(result), encoding="utf-8")
@@ -90,8 +96,12 @@ def markdown(result: dict[str, Any]) -> str:
         peaks = " | ".join(_mebibytes(row["peak_bytes"][name]) for name in ("bare forward", "gradcam"))
         seconds = f"{row['seconds']['bare forward'] * 1000:.0f} ms"
         lines.append(f"| {row['model']} | {row['batch']} | {row['classes']} | {ratios} | {seconds} | {peaks} |")
-    lines += ["", "| step, 8 photos a batch, EfficientNet-Lite0 | photos a second |", "|---|--:|"]
-    lines += [f"| {name} | {value:.1f} |" for name, value in result["throughput"].items()]
+    steps = list(next(iter(result["throughput"].values())))
+    lines += ["", "| photos a second, 8 a batch | " + " | ".join(steps) + " |", "|---|" + "--:|" * len(steps)]
+    for model, rates in result["throughput"].items():
+        lines.append(f"| {model} | " + " | ".join(f"{rates[step]:.1f}" for step in steps) + " |")
+    lines += ["", "| from `streamlit run` until | seconds |", "|---|--:|"]
+    lines += [f"| {name} | {seconds:.1f} |" for name, seconds in result["startup"].items()]
     return "\n".join(lines) + "\n"
 
 

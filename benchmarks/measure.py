@@ -14,11 +14,14 @@ from pathlib import Path
 
 import torch
 from PIL import Image
+from playwright.sync_api import sync_playwright
 
 from benchmarks.contenders import CONTENDERS, NotPossibleError, Work, build
 from gradcam import TargetLayer, Top, load_classifier, open_photo, sample_photo
 from gradcam.explain import explain_many
 from gradcam.preprocess import to_input, view_of
+from tests.conftest import ARGUMENTS, CHROMIUM
+from tests.server import dashboard
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,24 @@ def throughput(model_id: str, photos: int, rounds: int) -> dict[str, float]:
             if round_number:
                 seconds[name].append(time.perf_counter() - started)
     return {name: photos / statistics.median(values) for name, values in seconds.items()}
+
+
+def startup() -> dict[str, float]:
+    """Seconds from `streamlit run` until the server answers, and until a browser shows the first heatmaps."""
+    started = time.perf_counter()
+    with dashboard() as address, sync_playwright() as playwright:
+        answers = time.perf_counter() - started
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        page = browser.new_page()
+        page.goto(address)
+        page.locator(".js-plotly-plot").first.wait_for(timeout=120_000)
+        first = time.perf_counter() - started
+        page.reload()
+        opened = time.perf_counter()
+        page.locator(".js-plotly-plot").first.wait_for(timeout=120_000)
+        again = time.perf_counter() - opened
+        browser.close()
+    return {"server answers": answers, "first heatmaps": first, "the next visitor's first heatmaps": again}
 
 
 def cases(models: Sequence[str], batches: Sequence[int], classes: Sequence[int]) -> Iterator[Case]:
