@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -25,6 +25,7 @@ class Progress:
 
 
 OnProgress: TypeAlias = Callable[[Progress], None]
+Layer: TypeAlias = str | int | TargetLayer
 Lend: TypeAlias = Callable[[str], AbstractContextManager[Classifier]]
 
 
@@ -34,13 +35,14 @@ def compare(
     targets: Sequence[Target] = (Top(1),),
     *,
     fit: Fit = "crop",
-    layer: str | int | TargetLayer = "auto",
+    layer: Layer | Mapping[str, Layer] = "auto",
     lend: Lend | None = None,
     on_progress: OnProgress = lambda progress: None,
 ) -> Comparison:
     """Explain every photo with every model for every target; a model that fails is a panel with its reason.
 
     models: ids, or classifiers already loaded.
+    layer: of every model, or by id, each other model's own target layer then.
     lend: turns an id into a classifier for as long as it is used; by default the pool of this process, which keeps
         models in memory.
     on_progress: called before each step; an exception raised in it ends the comparison.
@@ -55,6 +57,7 @@ def compare(
     columns: dict[tuple[int, int], list[Panel]] = {}
     for column, (model, name) in enumerate(zip(models, names, strict=True)):
         step = column * (len(photos) + 1)
+        chosen = layer.get(name, "auto") if isinstance(layer, Mapping) else layer
         on_progress(Progress(step, total, name, None))
         try:
             with (
@@ -62,7 +65,7 @@ def compare(
             ):
                 for row, photo in enumerate(photos):
                     on_progress(Progress(step + row + 1, total, name, photo.name))
-                    columns[row, column] = _explain_each(classifier, photo, targets, name, fit, layer)
+                    columns[row, column] = _explain_each(classifier, photo, targets, name, fit, chosen)
         except GradcamError as error:  # the model could not be loaded
             for row, photo in enumerate(photos):
                 columns[row, column] = [Panel(photo, name, target, reason=str(error)) for target in targets]
@@ -78,7 +81,7 @@ def _explain_each(
     targets: Sequence[Target],
     name: str,
     fit: Fit,
-    layer: str | int | TargetLayer,
+    layer: Layer,
 ) -> list[Panel]:
     """The panels of one photo and one model; a class that the model lacks costs its own panel only."""
 

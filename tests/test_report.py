@@ -39,6 +39,7 @@ from gradcam.report import (
     revised,
     write_report,
 )
+from gradcam.report.diff import diff
 from gradcam.report.junit import outside_box
 from gradcam.report.reproduce import command, python_lines
 from gradcam.types import Comparison, Style
@@ -397,6 +398,19 @@ def test_the_command_names_everything_that_decides_the_report():
         "--title 'What the models look at' --status approved --reviewer Ada '--open-question=-why?' "
         "--photo-status 1=rejected --note 1=no --now 2026-11-22T12:00:00Z --out review.zip"
     )
+
+
+def test_a_layer_named_for_one_model_is_said_asked_again_and_told_apart():
+    one_by_hand = report(layer={"x/b": "features.22"})
+    assert [model.asked_layer for model in one_by_hand.models] == ["auto", "features.22"]
+    assert "--layer x/b=features.22" in command(one_by_hand)
+    assert "layer={'x/b': 'features.22'}" in python_lines(one_by_hand)
+    said = {passage.heading: passage.text for passage in one_by_hand.method}["Target layer"]
+    assert said.startswith("Found in each model's own data flow")
+    assert said.endswith("Overridden by hand: 'features.22' for x/b.")
+    assert [str(change) for change in diff(report(), one_by_hand)] == [
+        "Models: x/b: asked_layer was auto and is features.22"
+    ]
 
 
 def test_the_python_lines_are_python():

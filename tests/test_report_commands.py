@@ -88,6 +88,16 @@ def test_replay_says_same_and_diff_says_what_changed(capsys):
     assert capsys.readouterr().out == "Both reports say the same.\n"
 
 
+def test_a_layer_of_one_model_makes_the_same_report_again(capsys):
+    models = ["--model", LITE, "--model", "bundled/tf_efficientnet_lite1", "--layer", f"{LITE}=blocks.4"]
+    assert _run("report", "chelsea", *models, "--now", NOW, "--out", "review.json") == 0
+    made = read_report(Path("review.json"))
+    assert [answer.layer.name for answer in made.answers] == ["blocks.4", "bn2"]
+    again = shlex.split(command(made).replace("review.zip", "again.json"))[4:]
+    assert _run("report", *again) == 0
+    assert Path("again.json").read_bytes() == Path("review.json").read_bytes()
+
+
 def test_several_formats_share_a_stem_and_thresholds_decide_the_exit_code(capsys):
     asked = ["--expect-class", "coffee=espresso", "--max-outside-box", "0.4", "--box", "coffee=100,0,500,350"]
     formats = ["--format", "markdown", "--format", "junit"]
@@ -113,6 +123,7 @@ def test_a_failing_model_is_in_the_report_and_in_the_exit_code(capsys):
         (["--out", "review.doc"], "ends in one of"),
         (["--out", "none/review.zip"], "which is none; make it first"),
         (["--out", "r.json", "--note", "2=x"], "expected a photo's number from 1 to 1"),
+        (["--out", "r.json", "--layer", "lite=bn2"], "expected one of the models before =, got 'lite'; use"),
         (["--out", "r.json", "--now", "yesterday"], "expected a time such as"),
         (["--out", "r.json", "--now", "2026-11-22T12:00:00"], "add Z for UTC"),
         (["--out", "r.json", "--box", "cofee=1,2,3,4"], "expected one of the photos before =, got 'cofee=1,2,3,4'"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from gradcam import measures, render
+from gradcam.compare import Layer
 from gradcam.errors import OptionError, ReportError, nearest
 from gradcam.report.codec import tidied
 from gradcam.report.model import (
@@ -36,7 +37,7 @@ from gradcam.report.model import (
 )
 from gradcam.report.words import limits, method, warnings_of
 from gradcam.types import Comparison, Explanation, Fit, Panel, Photo, ScoredTarget, Style, TargetLayer
-from gradcam.zoo import SOURCES
+from gradcam.zoo import CHECKPOINT, SOURCES
 
 TOP = 5
 SMALL_SIDE = 512
@@ -50,7 +51,7 @@ def build_report(
     verdict: Verdict | None = None,
     notes: Sequence[Note] | None = None,
     title: str = "What the models look at",
-    layer: str | int | TargetLayer = "auto",
+    layer: Layer | Mapping[str, Layer] = "auto",
     fit: Fit = "crop",
     carried: Carried = "full",
     now: datetime | None = None,
@@ -71,11 +72,11 @@ def build_report(
         raise OptionError(f"expected how photos travel, got {carried!r}; use {nearest(carried, CARRIED)}")
     explained = _explanations(comparison)
     answers = {place: _answer(*place, explanation) for place, explanation in explained.items()}
-    models = tuple(_model(comparison, place, explained) for place in range(len(comparison.models)))
+    asked = [layer.get(model, "auto") if isinstance(layer, Mapping) else layer for model in comparison.models]
+    models = tuple(_model(comparison, place, explained, _asked(asked[place])) for place in range(len(asked)))
     pixels = tuple(_carried_pixels(photo, carried) for photo in comparison.photos)
     fits: set[Fit] = {explanation.view.fit for explanation in explained.values()}
     layers = [answer.layer for answer in answers.values()]
-    named = layer.name if isinstance(layer, TargetLayer) else str(layer)
     found = fits.pop() if len(fits) == 1 else fit
     report = Report(
         format="gradcam-report-1",
@@ -87,12 +88,11 @@ def build_report(
         questions=tuple(str(question) for question in comparison.questions),
         style=style,
         fit=found,
-        layer=named,
         carried=carried,
         answers=tuple(answers.values()),
         findings=_findings(comparison, style, answers, models),
         agreements=_agreements(comparison),
-        method=method([model.method for model in models if model.method], style, found, named),
+        method=method(models, style, found),
         limits=limits(layers, style, found),
         environment=environment(),
         pixels=pixels,
@@ -171,11 +171,17 @@ def _carried_pixels(photo: Photo, carried: Carried) -> Pixels | None:
     return render.resize(photo.pixels, render.fitted(photo.size, SMALL_SIDE, SMALL_SIDE))
 
 
-def _model(comparison: Comparison, place: int, explained: dict[tuple[int, int], Explanation]) -> ModelEntry:
+def _asked(layer: Layer) -> str:
+    return layer.name if isinstance(layer, TargetLayer) else str(layer)
+
+
+def _model(
+    comparison: Comparison, place: int, explained: dict[tuple[int, int], Explanation], layer: str
+) -> ModelEntry:
     asked = comparison.models[place]
     one = next((explanation for (_, model), explanation in explained.items() if model == place), None)
     if one is None:
-        return ModelEntry(asked, False, None, "", None, None, "", "", "")
+        return ModelEntry(asked, False, None, "", None, None, "", layer, "", "")
     return ModelEntry(
         id=str(one.model),
         untrained=one.model.untrained,
@@ -184,6 +190,7 @@ def _model(comparison: Comparison, place: int, explained: dict[tuple[int, int], 
         classes=len(one.labels),
         preprocessing=one.preprocessing,
         method=one.method,
+        asked_layer=layer,
         device=one.device,
         dtype=one.dtype,
     )
@@ -195,7 +202,9 @@ def _origin(explanation: Explanation) -> str:
     source = SOURCES.get(spec.source)
     if spec.untrained:
         return f"random, seed {spec.seed}"
-    if source is None or spec.name not in source.names():
+    if spec.source == CHECKPOINT:
+        return f"checkpoint {spec.weights}"
+    if source is None or (source.listed and spec.name not in source.names()):
         return "made by hand"
     if spec.weights is not None and spec.weights not in source.weights(spec.name):
         return f"file {spec.weights}"

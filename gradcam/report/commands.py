@@ -23,6 +23,7 @@ from gradcam.report.diff import diff
 from gradcam.report.junit import Box, Thresholds, check, check_thresholds, junit
 from gradcam.report.model import CARRIED, STATUSES, Note, Report, Verdict
 from gradcam.report.replay import TOLERANCE, replay
+from gradcam.report.reproduce import read_layer
 from gradcam.report.write import FORMATS, claim, format_of, render_report, write_whole
 from gradcam.targets import parse_target
 from gradcam.types import Photo, Style
@@ -70,7 +71,13 @@ def _add_report(sub: argparse.ArgumentParser) -> None:
     )
     sub.add_argument("--force", action="store_true", help="replace files that exist")
     sub.add_argument("--fit", default="crop", choices=FITS, help="how a photo meets the input [crop]")
-    sub.add_argument("--layer", default="auto", help="a module's name, or its place among the candidates [auto]")
+    sub.add_argument(
+        "--layer",
+        action="append",
+        default=[],
+        metavar="[ID=]LAYER",
+        help="a module's name or its place among the candidates, of every model or of one; repeatable [auto]",
+    )
     look = sub.add_argument_group("how maps are shown")
     look.add_argument("--colormap", default=Style.colormap, metavar="|".join(SEQUENTIAL), help="[viridis]")
     look.add_argument("--opacity", default=Style.opacity, type=float, help="0 to 1 [0.5]")
@@ -122,7 +129,7 @@ def _report(options: argparse.Namespace) -> int:
     thresholds = _thresholds(options, [photo.name for photo in photos])
     targets = [parse_target(text) for text in options.classes or ["top"]]
     notes, now = _notes(options, len(photos)), _time(options.now)
-    layer = int(options.layer) if re.fullmatch(r"-?[0-9]+", options.layer) else options.layer
+    layer = _layers(options.layer, options.model)
     with _bar(len(options.model) * (len(photos) + 1)) as show:
         compared = compare(options.model, photos, targets, fit=options.fit, layer=layer, on_progress=show)
     said = Verdict(options.status, options.reviewer, options.date, options.summary, tuple(options.open_question))
@@ -196,6 +203,18 @@ def _time(text: str | None) -> datetime | None:
             f"expected a time with its zone, such as 2026-11-22T12:00:00Z, got {text!r}; add Z for UTC"
         )
     return made
+
+
+def _layers(values: list[str], models: list[str]) -> dict[str, str | int]:
+    """`LAYER` and `ID=LAYER` options by model; what is said of one model goes before what is said of all."""
+    split = [value.rpartition("=") for value in values]
+    unknown = [model for model, _, _ in split if model and model not in models]
+    if unknown:
+        raise OptionError(
+            f"expected one of the models before =, got {unknown[0]!r}; use {nearest(unknown[0], models)}"
+        )
+    of_all = {model: read_layer(layer) for one, _, layer in split if not one for model in models}
+    return of_all | {model: read_layer(layer) for model, _, layer in split if model}
 
 
 def _thresholds(options: argparse.Namespace, photos: list[str]) -> Thresholds:

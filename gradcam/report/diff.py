@@ -90,7 +90,7 @@ def _models(a: Content, b: Content) -> Iterator[str]:
 def _model(one: ModelEntry, other: ModelEntry) -> Iterator[str]:
     if one.weights_sha256 != other.weights_sha256:
         yield "the weights are others"
-    for name in ("origin", "classes", "preprocessing", "method", "device", "dtype"):
+    for name in ("asked_layer", "origin", "classes", "preprocessing", "method", "device", "dtype"):
         if getattr(one, name) != getattr(other, name):
             yield f"{name} was {getattr(one, name)} and is {getattr(other, name)}"
 
@@ -101,7 +101,7 @@ def _questions(a: Content, b: Content) -> Iterator[str]:
 
 def _settings(a: Content, b: Content) -> Iterator[str]:
     yield from _fields(a.style, b.style)
-    for name in ("fit", "layer", "carried"):
+    for name in ("fit", "carried"):
         if getattr(a, name) != getattr(b, name):
             yield f"{name} was {getattr(a, name)} and is {getattr(b, name)}"
 

@@ -66,6 +66,7 @@ class ModelEntry:
     """One model; what could not be found out, because it failed on every photo, is empty or None.
 
     id: as `load_classifier` takes it. origin: where its weights come from. classes: how many it knows.
+    asked_layer: `auto`, a module's name, or a place among `candidate_layers`.
     """
 
     id: str
@@ -75,6 +76,7 @@ class ModelEntry:
     classes: Place | None
     preprocessing: Preprocessing | None
     method: str
+    asked_layer: str
     device: str
     dtype: str
 
@@ -192,7 +194,6 @@ class Content:
     questions: tuple[str, ...]
     style: Style
     fit: Fit
-    layer: str
     carried: Carried
     answers: tuple[Answer, ...]
     findings: tuple[Finding, ...]

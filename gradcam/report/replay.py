@@ -12,7 +12,7 @@ from gradcam.compare import Lend, OnProgress, compare
 from gradcam.report.build import pixels_sha256
 from gradcam.report.diff import TOLERANCE, difference_words, environment_changes, largest_difference
 from gradcam.report.model import Finding, Report
-from gradcam.report.reproduce import layer_of
+from gradcam.report.reproduce import layers_of
 from gradcam.report.text import count
 from gradcam.report.words import question_text
 from gradcam.targets import parse_target
@@ -73,7 +73,7 @@ def replay(
             list(found.values()),
             [parse_target(question) for question in report.questions],
             fit=report.fit,
-            layer=layer_of(report),
+            layer=layers_of(report),
             lend=lend,
             on_progress=on_progress,
         )

@@ -22,7 +22,7 @@ def command(report: Content) -> str:
 def python_lines(report: Content) -> str:
     """The same in Python."""
     arguments = [f"now=datetime.fromisoformat({report.created!r})", f"title={report.title!r}"]
-    arguments += [f"layer={layer_of(report)!r}", f"fit={report.fit!r}", f"carried={report.carried!r}"]
+    arguments += [f"layer={layers_of(report)!r}", f"fit={report.fit!r}", f"carried={report.carried!r}"]
     arguments += [f"style={report.style!r}"] * (report.style != Style())
     arguments += [f"verdict={report.verdict!r}"] * (report.verdict != Verdict())
     notes = [photo.note for photo in report.photos]
@@ -36,7 +36,7 @@ def python_lines(report: Content) -> str:
             f"photos = [{', '.join(_opened(photo) for photo in report.photos)}]",
             f"models = {[model.id for model in report.models]!r}",
             f"targets = [{', '.join(f'parse_target({question!r})' for question in report.questions)}]",
-            f"comparison = compare(models, photos, targets, fit={report.fit!r}, layer={layer_of(report)!r})",
+            f"comparison = compare(models, photos, targets, fit={report.fit!r}, layer={layers_of(report)!r})",
             "report = build_report(",
             *(f"    {argument}," for argument in ("comparison", *arguments)),
             ")",
@@ -52,7 +52,9 @@ def _options(report: Content) -> Iterator[tuple[str, str]]:
     for question in report.questions:
         yield "--class", question
     yield "--fit", report.fit
-    yield "--layer", report.layer
+    layers = layers_of(report)
+    for layer in [f"{model}={name}" for model, name in layers.items()] if isinstance(layers, dict) else [layers]:
+        yield "--layer", str(layer)
     style, default = report.style, Style()
     for name in ("colormap", "opacity", "scale", "interpolation", "threshold"):
         if getattr(style, name) != getattr(default, name):
@@ -78,9 +80,17 @@ def _review(report: Content) -> Iterator[tuple[str, str]]:
             yield "--note", f"{place}={photo.note.text}"
 
 
-def layer_of(report: Content) -> str | int:
-    """The layer as it was asked for: a place in `candidate_layers` is a number, everything else a name."""
-    return int(report.layer) if re.fullmatch(r"-?[0-9]+", report.layer) else report.layer
+def layers_of(report: Content) -> str | int | dict[str, str | int]:
+    """The layer as it was asked for, one for every model or by model."""
+    asked = {model.id: read_layer(model.asked_layer) for model in report.models}
+    if len(set(asked.values())) == 1:
+        return next(iter(asked.values()))
+    return {model: layer for model, layer in asked.items() if layer != "auto"}
+
+
+def read_layer(text: str) -> str | int:
+    """A place in `candidate_layers` is a number, everything else a name."""
+    return int(text) if re.fullmatch(r"-?[0-9]+", text) else text
 
 
 def _opened(photo: PhotoEntry) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from gradcam.render import SCALE_WORDS, percent
 from gradcam.report.model import Answer, Content, Finding, ModelEntry
 from gradcam.report.text import listed
-from gradcam.report.words import FIT_WORDS, question_text
+from gradcam.report.words import FIT_WORDS, layer_words, question_text
 
 UNKNOWN = "–"
 
@@ -39,7 +39,7 @@ def settings_table(report: Content) -> Table:
     rows = (
         ("Photos", {"full": "travel along in full", "small": "travel along scaled down", "none": "left out"}),
         ("Fit", f"{report.fit}: {FIT_WORDS[report.fit]}"),
-        ("Target layer", "found by itself" if report.layer == "auto" else f"{report.layer}, named by hand"),
+        ("Target layer", layer_words(report.models)),
         ("Scale", f"{style.scale}: {SCALE_WORDS[style.scale]}"),
         ("Colour map", f"{style.colormap}, opacity {style.opacity:g}, {style.interpolation}"),
     )

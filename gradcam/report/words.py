@@ -96,27 +96,22 @@ def warnings_of(finding: Finding, answer: Answer, model: ModelEntry) -> tuple[st
 # --------------------------------------------------------------------------------------- of the whole
 
 
-def method(methods: Sequence[str], style: Style, fit: Fit, layer: str) -> tuple[Passage, ...]:
+def method(models: Sequence[ModelEntry], style: Style, fit: Fit) -> tuple[Passage, ...]:
     """How the maps were made, a passage a step."""
-    chosen = (
-        "Found in each model's own data flow: the place and the rule that chose it are named with each model. "
-        "Nothing was overridden."
-        if layer == "auto"
-        else f"Overridden: {layer!r} was named by hand for every model."
-    )
+    methods = sorted({model.method for model in models if model.method})
     smooth = {
         "bilinear": "Bilinear (as align_corners=False means it), from the layer's grid straight to the photo.",
         "nearest": "None: each cell of the layer's grid is shown as a block.",
     }
     threshold = f" Heat below {percent(style.threshold)} of full colour is left out." if style.threshold else ""
     return (
-        Passage("Method", f"{listed(sorted(set(methods))) or 'Grad-CAM'} (Selvaraju et al. 2017, eq. 1 and 2)."),
+        Passage("Method", f"{listed(methods) if methods else 'Grad-CAM'} (Selvaraju et al. 2017, eq. 1 and 2)."),
         Passage("Formula", f"{FORMULA}. A is the target layer's output and k runs over its feature maps."),
         Passage(
             "Target scalar",
             "y is the class's logit, before softmax; for “A rather than B” it is logit A minus logit B.",
         ),
-        Passage("Target layer", chosen),
+        Passage("Target layer", layer_words(models)),
         Passage("Fit to the input", f"{FIT_WORDS[fit].capitalize()}; the frame in a picture marks what was seen."),
         Passage("Upsampling", smooth[style.interpolation]),
         Passage(
@@ -131,6 +126,20 @@ def method(methods: Sequence[str], style: Style, fit: Fit, layer: str) -> tuple[
             "0 none in common).",
         ),
     )
+
+
+def layer_words(models: Sequence[ModelEntry]) -> str:
+    """Who chose the models' layers: the rule, or somebody by hand."""
+    asked = {model.id: model.asked_layer for model in models if model.asked_layer != "auto"}
+    if len(asked) == len(models) > 1 and len(set(asked.values())) == 1:
+        return f"Overridden: {next(iter(asked.values()))!r} was named by hand for every model."
+    by_hand = listed([f"{layer!r} for {model}" for model, layer in asked.items()])
+    found = (
+        "Found in each model's own data flow: the place and the rule that chose it are named with each model. "
+        if len(asked) < len(models)
+        else ""
+    )
+    return found + (f"Overridden by hand: {by_hand}." if asked else "Nothing was overridden.")
 
 
 def limits(layers: Sequence[TargetLayer], style: Style, fit: Fit) -> tuple[Passage, ...]:
