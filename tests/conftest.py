@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.server import dashboard
+
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
+
+    from tests.visiting import Visit
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 ARGUMENTS = [
@@ -37,3 +41,36 @@ def browser() -> Iterator[Browser]:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="session")
+def address() -> Iterator[str]:
+    """One dashboard for all tests that visit it, as it has many visitors in use."""
+    with dashboard() as address:
+        yield address
+
+
+@pytest.fixture
+def visit(browser: Browser, address: str) -> Iterator[Visit]:
+    """Open the dashboard as a new visitor; at the end, no error was logged and no other host was asked."""
+    from playwright.sync_api import expect
+
+    from tests.visiting import DESKTOP, arrive, listen
+
+    contexts, complaints, strangers = [], [], []
+
+    def open_page(place: str = "", *, wait_for: str | None = ".viewer canvas", **options) -> Page:
+        context = browser.new_context(**{"viewport": DESKTOP, "color_scheme": "light", **options})
+        contexts.append(context)
+        page = context.new_page()
+        listen(page, complaints, strangers)
+        page.goto(f"{address}/{place}")
+        arrive(page, wait_for)
+        return page
+
+    expect.set_options(timeout=20_000)
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+    assert strangers == []

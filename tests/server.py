@@ -19,16 +19,19 @@ NOWHERE = "http://127.0.0.1:9"
 
 
 @contextmanager
-def dashboard() -> Iterator[str]:
-    """Start the dashboard, give its address, stop it; fails if its log holds a traceback."""
+def dashboard(proxy: str = NOWHERE) -> Iterator[str]:
+    """Start the dashboard, give its address, stop it; fails if its log holds a traceback.
+
+    proxy: what its downloads go through.
+    """
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         environment = os.environ | {
-            "https_proxy": NOWHERE,
-            "http_proxy": NOWHERE,
+            "https_proxy": proxy,
+            "http_proxy": proxy,
             "TORCH_HOME": str(home / "torch"),
             "HF_HOME": str(home / "huggingface"),
             "GRADCAM_WEIGHTS": str(home / "weights"),

@@ -4,77 +4,35 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+import socket
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Page, expect
 from skimage import data, io
 
+from gradcam import Panel, compare, parse_target, sample_photo
+from gradcam.measures import agreement
+from gradcam.render import target_words
 from tests.server import dashboard
+from tests.visiting import (
+    DESKTOP,
+    FIRST_VISIT,
+    PHONE,
+    Visit,
+    arrive,
+    choose,
+    listen,
+    panels,
+    pictures,
+    settle,
+    titles,
+)
 
 pytestmark = pytest.mark.browser
-
-DESKTOP, PHONE = {"width": 1440, "height": 1000}, {"width": 390, "height": 844}
-FIRST_VISIT = 90_000
-"""Milliseconds: the first visitor waits for PyTorch."""
-
-Visit = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with dashboard() as address:
-        yield address
-
-
-@pytest.fixture
-def visit(browser: Browser, address: str) -> Iterator[Visit]:
-    """Open the dashboard as a new visitor; at the end, no error was logged and no other host was asked."""
-    contexts, complaints, strangers = [], [], []
-
-    def open_page(query: str = "", **options) -> Page:
-        context = browser.new_context(**{"viewport": DESKTOP, "color_scheme": "light", **options})
-        contexts.append(context)
-        page = context.new_page()
-        listen(page, complaints, strangers)
-        page.goto(f"{address}/{query}")
-        pictures(page).first.wait_for(timeout=FIRST_VISIT)
-        settle(page)
-        return page
-
-    expect.set_options(timeout=20_000)
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert complaints == []
-    assert strangers == []
-
-
-def listen(page: Page, complaints: list[str], strangers: list[str]) -> None:
-    """Note what the page complains of and which other hosts it asks."""
-    own = ("http://127.0.0.1:", "file:", "data:", "blob:")
-    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda asked: None if asked.url.startswith(own) else strangers.append(asked.url))
-
-
-def settle(page: Page) -> None:
-    """Wait until the server has nothing more to say and a frame has been drawn."""
-    page.wait_for_timeout(300)
-    expect(page.locator("[data-test-script-state='running']")).to_have_count(0, timeout=FIRST_VISIT)
-    page.wait_for_timeout(300)
-
-
-def pictures(page: Page) -> Locator:
-    """The canvas of every panel that is drawn."""
-    return page.locator(".viewer canvas")
-
-
-def titles(page: Page) -> list[str]:
-    """Model, target and probability of every panel, as written over it."""
-    return page.locator(".viewer figcaption").all_inner_texts()
 
 
 def heat(page: Page) -> list[int]:
@@ -87,14 +45,6 @@ def heat(page: Page) -> list[int]:
     bare = pictures(page).evaluate_all(drawn)
     page.mouse.up()
     return [max(abs(a - b) for a, b in zip(*pair, strict=True)) for pair in zip(covered, bare, strict=True)]
-
-
-def choose(page: Page, label: str, typed: str, option: str | re.Pattern[str]) -> None:
-    """Type into a list of choices and take an option."""
-    page.get_by_role("combobox", name=label).fill(typed)
-    page.get_by_role("option", name=option).first.click()
-    page.mouse.click(900, 20)  # outside the list, which closes it
-    settle(page)
 
 
 def test_the_first_sight_is_three_real_heatmaps_of_a_sample(visit: Visit) -> None:
@@ -112,18 +62,18 @@ def test_the_first_sight_is_three_real_heatmaps_of_a_sample(visit: Visit) -> Non
 
 def test_the_look_changes_without_losing_the_zoom_and_goes_into_the_link(visit: Visit) -> None:
     page = visit()
-    page.get_by_role("button", name="Zoom in").click()
+    page.get_by_role("button", name="Zoom in").first.click()
     expect(page.locator(".viewer .zoomed")).to_have_count(1)
-    page.get_by_role("slider", name="Opacity").fill("80")
-    page.get_by_role("combobox", name="Colour map").select_option("inferno")
+    page.get_by_role("slider", name="Opacity").first.fill("80")
+    page.get_by_role("combobox", name="Colour map").first.select_option("inferno")
     expect(page).to_have_url(re.compile("colormap=inferno"))
     expect(page).to_have_url(re.compile("opacity=80"))
     settle(page)
     expect(page.locator(".viewer .zoomed")).to_have_count(1)
     choose(page, "Photos", "coffee", "coffee · sample")
     sliders = page.get_by_role("slider", name="Opacity")
-    expect(sliders).to_have_count(2)
-    assert [slider.input_value() for slider in sliders.all()] == ["80", "80"]
+    expect(sliders).to_have_count(3)  # two photos, and the difference of two models
+    assert [slider.input_value() for slider in sliders.all()] == ["80", "80", "80"]
 
 
 def test_a_visitor_uploads_a_photo_adds_a_model_and_asks_for_a_class(visit: Visit, tmp_path: Path) -> None:
@@ -216,3 +166,140 @@ def test_the_dark_theme_writes_light_on_dark(visit: Visit) -> None:
 
     assert brightness(ground) < 40
     assert all(brightness(colour) > 200 for colour in words), json.dumps(words)
+
+
+LITE0, LITE1, LITE2 = (f"bundled/tf_efficientnet_lite{number}" for number in range(3))
+
+QUESTIONS = (
+    ("chelsea", LITE0, "tabby", "crop"),
+    ("coffee", LITE1, "espresso", "crop"),
+    ("cat and coffee", LITE2, "espresso rather than Egyptian cat", "crop"),
+    ("coffee and cat", LITE0, "prediction 2", "squash"),
+    ("coffee", LITE2, "coffee mug", "pad"),
+    ("chelsea", LITE1, "lynx", "pad"),
+    ("cat and coffee", LITE0, "cup", "squash"),
+    ("coffee and cat", LITE1, "tiger cat", "crop"),
+)
+
+
+def answer(photo: str, model: str, target: str, fit) -> Panel:
+    """What the package answers in this process."""
+    return compare([model], [sample_photo(photo)], [parse_target(target)], fit=fit).panels[0]
+
+
+def shares(text: str) -> list[float]:
+    """Every percentage in a text."""
+    return [float(share) for share in re.findall(r"([\d.]+) %", text)]
+
+
+def test_eight_visitors_at_once_each_get_the_answer_to_their_own_question(browser: Browser, address: str) -> None:
+    context_of = [browser.new_context(viewport=DESKTOP) for _ in QUESTIONS]
+    pages = [context.new_page() for context in context_of]
+    for page, (photo, model, target, fit) in zip(pages, QUESTIONS, strict=True):
+        page.goto(f"{address}/?photos={photo}&models={model}&classes={target}&fit={fit}", wait_until="commit")
+    for page, question in zip(pages, QUESTIONS, strict=True):
+        arrive(page, ".viewer canvas")
+        expect(page.get_by_role("heading", name=question[0], exact=True)).to_be_visible()
+        panel = answer(*question)
+        assert panel.map is not None
+        (title,) = titles(page)
+        wanted = f"{panel.model}\n{target_words(panel)}"
+        assert title.partition(" · ")[0] == wanted.partition(" · ")[0]
+        assert shares(title) == pytest.approx(shares(wanted), abs=0.11)
+        full = re.search(r"full colour = (\S+)", panels(page).inner_text())
+        assert full
+        assert float(full[1]) == pytest.approx(float(panel.map.max()), rel=0.01)
+    for context in context_of:
+        context.close()
+
+
+def test_two_visitors_never_see_each_others_upload_even_of_one_name(visit: Visit, tmp_path: Path) -> None:
+    visitors = {"espresso": data.coffee(), "cat": data.chelsea()[:, ::-1]}
+    pages = {}
+    for seen, photo in visitors.items():
+        (tmp_path / seen).mkdir()
+        io.imsave(tmp_path / seen / "photo.png", photo)
+        pages[seen] = visit(f"?models={LITE0}")
+    for seen, page in pages.items():
+        page.set_input_files("input[type=file]", tmp_path / seen / "photo.png")
+    for seen, page in pages.items():
+        expect(page.get_by_role("heading", name="photo.png")).to_be_visible()
+        settle(page)
+        (title,) = titles(page)
+        assert seen in title
+    stranger = visit("?photos=" + pages["cat"].url.partition("photos=")[2], wait_for="[data-testid=stAlert]")
+    expect(stranger.get_by_text("upload that file again").first).to_be_visible()
+    expect(pictures(stranger)).to_have_count(0)
+
+
+def test_an_upload_is_still_there_on_another_page_and_back(visit: Visit, tmp_path: Path) -> None:
+    page = visit(f"?models={LITE0}")
+    io.imsave(tmp_path / "my cup.png", data.coffee())
+    page.set_input_files("input[type=file]", tmp_path / "my cup.png")
+    expect(page.get_by_role("heading", name="my cup.png")).to_be_visible()
+    settle(page)
+    before = titles(page)
+    for name in ("Compare classes", "Compare models"):
+        page.get_by_role("link", name=name).click()
+        expect(page.get_by_role("heading", name=name, level=1)).to_be_visible()
+        expect(page.get_by_role("heading", name="my cup.png")).to_be_visible()
+        settle(page)
+    assert titles(page) == before
+
+
+def test_the_table_says_how_far_the_models_agree_and_the_difference_follows_the_choice(visit: Visit) -> None:
+    page = visit(f"?models={LITE0}&models={LITE2}&classes=Egyptian cat")
+    table = page.get_by_role("table", name="Rank correlation")
+    wanted = agreement([answer("chelsea", model, "Egyptian cat", "crop") for model in (LITE0, LITE2)])[0, 1]
+    shown = table.get_by_role("cell").all_inner_texts()
+    assert shown[0] == shown[3] == "–"
+    assert float(shown[1]) == float(shown[2]) == pytest.approx(wanted, abs=0.011)
+
+    difference = page.locator(".viewer .panel", has_text="A − B:")
+    expect(difference).to_contain_text(f"A − B: {LITE0} − {LITE2}")
+    canvas = difference.locator("canvas")
+    plain = canvas.evaluate("it => it.toDataURL()")
+    page.get_by_text("Show only where they differ").click()
+    expect(page).to_have_url(re.compile("differing=true"))
+    settle(page)
+    assert canvas.evaluate("it => it.toDataURL()") != plain
+
+
+def test_a_cell_opens_large_with_its_facts_and_files(visit: Visit) -> None:
+    page = visit(f"?models={LITE0}&models={LITE1}&classes=tabby&classes=lynx")
+    page.get_by_role("button", name="Open large").nth(1).click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("radio", name="lynx").click()
+    expect(dialog.get_by_role("img", name=re.compile("lite1, lynx .*hottest at"))).to_be_visible()
+    for words in ("Probability", "Why this layer", "SHA-256"):
+        expect(dialog.get_by_text(words).first).to_be_visible()
+    panel = answer("chelsea", LITE1, "lynx", "crop")
+    files = {}
+    for name in ("PNG", "Raw map", "Numbers"):
+        with page.expect_download() as download:
+            dialog.get_by_role("button", name=name).click()
+        files[name] = download.value.path().read_bytes()
+    assert io.imread(BytesIO(files["PNG"])).shape == (798, 1200, 3)
+    assert np.load(BytesIO(files["Raw map"])) == pytest.approx(panel.map, rel=1e-3, abs=1e-6)
+    numbers = json.loads(files["Numbers"])
+    assert numbers["target"]["label"] == "lynx"
+    assert np.array(numbers["map"], np.float32) == pytest.approx(panel.map, rel=1e-3, abs=1e-6)
+
+
+def test_a_comparison_can_be_cancelled_while_a_model_loads_and_keeps_what_has_finished(browser: Browser) -> None:
+    silent = socket.create_server(("127.0.0.1", 0))  # takes a call and never says a word, as a slow download
+    with dashboard(proxy=f"http://127.0.0.1:{silent.getsockname()[1]}") as address:
+        page = browser.new_page(viewport=DESKTOP)
+        page.goto(f"{address}/?models={LITE0}&models=torchvision/vgg16@IMAGENET1K_V1")
+        cancel = page.get_by_role("button", name="Cancel")
+        cancel.wait_for(timeout=FIRST_VISIT)
+        expect(page.get_by_text(f"{LITE0} · done")).to_be_visible(timeout=FIRST_VISIT)
+        cancel.click()
+        expect(page.get_by_text("1 of 2 heatmaps had finished and are kept")).to_be_visible(timeout=FIRST_VISIT)
+        settle(page)
+        assert "tiger cat" in titles(page)[0]
+        expect(page.get_by_text("cancelled before its turn").first).to_be_visible()
+        page.get_by_role("button", name="Continue").click()
+        expect(page.get_by_text("expected weights for torchvision/vgg16").first).to_be_visible(timeout=FIRST_VISIT)
+        page.close()
+        silent.close()

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import streamlit as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from dashboard import cache
+from dashboard.components import Question
+from dashboard.components.agreement import matrix_html
 from dashboard.components.messages import plain
 from dashboard.components.models import DEFAULT as THREE_MODELS
 from dashboard.components.photos import MOST as MOST_PHOTOS
+from gradcam import GradcamError, Progress, Top, parse_target, sample_photo
+from gradcam.measures import agreement
 
 LITE0, LITE1, LITE2 = THREE_MODELS
 
@@ -46,8 +52,8 @@ def scenes(page: AppTest) -> list[dict]:
 
 
 def heatmaps(page: AppTest) -> list[str]:
-    """Model and target of every panel that has a map."""
-    panels = [panel for scene in scenes(page) for panel in scene["panels"] if panel["terms"]]
+    """Model and target of every panel that has a map, and is no difference of two."""
+    panels = [panel for scene in scenes(page) for panel in scene["panels"] if len(panel["terms"]) == 1]
     return [f"{panel['title']}: {panel['subtitle'].rpartition(' · ')[0]}" for panel in panels]
 
 
@@ -328,3 +334,83 @@ def test_every_chart_has_words_for_those_who_do_not_see_it(page: AppTest) -> Non
     alts += [panel["alt"] for scene in scenes(page) for panel in scene["panels"]]
     assert len(alts) == 2
     assert all(LITE0 in alt and "tiger cat" in alt for alt in alts)
+
+
+def tables(page: AppTest) -> list[str]:
+    """The tables of agreement, as HTML."""
+    return [found.proto.body for found in page.get("html") if "<table" in found.proto.body]
+
+
+def test_models_that_agree_are_named_and_every_number_stands_in_a_table(page: AppTest) -> None:
+    page.session_state["models"] = [LITE0, LITE1]
+    page.query_params["classes"] = ["Egyptian cat", "tabby"]
+    page.run()
+    assert not page.exception
+    correlation, overlap = tables(page)
+    photo, target = sample_photo("chelsea"), parse_target("Egyptian cat")
+    maps = [cache.kept([model], [photo], [target], reason="").panels[0] for model in (LITE0, LITE1)]
+    number = f"{agreement(maps)[0, 1]:.2f}"
+    assert correlation.count(f">{number}</td>") == 2
+    assert "Overlap of the hottest fifths" in overlap
+    assert f"rank correlation {number}." in words(page)
+    page.segmented_control(key="of-class").set_value("tabby").run()
+    assert tables(page)[0] != correlation
+
+
+def test_what_cannot_be_measured_is_said_in_words() -> None:
+    table = matrix_html("Rank correlation", ["a", "<b>"], np.array([[1, np.nan], [np.nan, np.nan]]))
+    assert table.count("<td>cannot be said</td>") == 2
+    assert "2 · &lt;b&gt;" in table
+    assert "nan" not in table
+
+
+def test_any_two_models_can_be_subtracted_and_one_alone_is_told_to_find_another(page: AppTest) -> None:
+    page.session_state["models"] = [LITE0, LITE1, LITE2]
+    page.run()
+    page.selectbox(key="a").set_value(LITE2).run()
+    assert page.selectbox(key="b").options == [LITE0, LITE1]
+    assert scenes(page)[-1]["panels"][0]["title"] == f"A − B: {LITE2} − {LITE1}"
+    photo = scenes(page)[-1]["photo"]
+    page.toggle(key="differing").set_value(True).run()
+    faded = scenes(page)[-1]["photo"]
+    assert faded["uri"] != photo["uri"]
+    assert faded["sha256"] == photo["sha256"]
+    one_model(page).run()
+    assert not page.exception
+    assert tables(page) == []
+    assert "Add a second model" in words(page)
+
+
+def test_a_cancelled_run_shows_what_it_has_and_goes_on_when_asked(page: AppTest) -> None:
+    page.query_params["classes"] = ["lynx"]
+    one_model(page).run()
+    question = Question((parse_target("zebra"),), "crop")
+    page.session_state["_cancelled"] = ((LITE0,), (sample_photo("chelsea").sha256,), question)
+    page.multiselect(key="classes").set_value(["zebra"]).run()
+    assert "0 of 1 heatmaps" in page.info[0].value
+    assert "press Continue" in reasons(page)[0]
+    next(button for button in page.button if button.label == "Continue").click().run()
+    assert heatmaps(page) == [f"{LITE0}: zebra"]
+    assert not page.info
+
+
+def test_a_run_can_be_ended_while_a_model_still_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    arrived, words = threading.Event(), []
+
+    def load(model: str):
+        arrived.wait(60)
+        raise GradcamError("too late")
+
+    class StopRun(BaseException):
+        pass
+
+    def say(progress: Progress) -> None:
+        words.append(progress)
+        if len(words) == 3:
+            raise StopRun
+
+    monkeypatch.setattr(cache, "load_classifier", load)
+    with pytest.raises(StopRun):
+        cache.compared(["timm/never"], [sample_photo("chelsea")], [Top()], on_progress=say)
+    assert {progress.photo for progress in words} == {None}
+    arrived.set()

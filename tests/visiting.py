@@ -1,0 +1,73 @@
+"""What a visitor of the dashboard sees and does, for tests in a browser."""
+
+from __future__ import annotations
+
+import re
+from typing import Protocol
+
+from playwright.sync_api import Locator, Page, expect
+
+DESKTOP, PHONE = {"width": 1440, "height": 1000}, {"width": 390, "height": 844}
+FIRST_VISIT = 120_000
+"""Milliseconds: the first visitor waits for PyTorch."""
+
+_OWN = ("http://127.0.0.1:", "file:", "data:", "blob:")
+_SEARCHED = ("/_stcore/health", "/_stcore/host-config")
+"""Opened at a page's own address, Streamlit looks for its server there first, and then at the root."""
+
+
+class Visit(Protocol):
+    """Opens the dashboard at a place, such as `layers?fit=pad`, as a new visitor."""
+
+    def __call__(self, place: str = "", *, wait_for: str | None = ".viewer canvas", **options: object) -> Page: ...
+
+
+def listen(page: Page, complaints: list[str], strangers: list[str]) -> None:
+    """Note what the page complains of and which other hosts it asks."""
+
+    def hear(said) -> None:
+        searched = "404" in said.text and said.location["url"].endswith(_SEARCHED)
+        if said.type == "error" and not searched:
+            complaints.append(f"{said.text} {said.location['url']}")
+
+    page.on("console", hear)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda asked: None if asked.url.startswith(_OWN) else strangers.append(asked.url))
+
+
+def arrive(page: Page, wait_for: str | None) -> None:
+    """Wait until a page is there."""
+    page.get_by_role("heading", level=1).wait_for(timeout=FIRST_VISIT)
+    if wait_for:
+        page.locator(wait_for).first.wait_for(timeout=FIRST_VISIT)
+    settle(page)
+
+
+def settle(page: Page) -> None:
+    """Wait until the server has nothing more to say and a frame has been drawn."""
+    page.wait_for_timeout(300)
+    expect(page.locator("[data-test-script-state='running']")).to_have_count(0, timeout=FIRST_VISIT)
+    page.wait_for_timeout(300)
+
+
+def panels(page: Page) -> Locator:
+    """Every heatmap with its words; not the difference of two."""
+    return page.locator(".viewer .panel", has_not_text="A − B:")
+
+
+def pictures(page: Page) -> Locator:
+    """The canvas of every heatmap."""
+    return panels(page).locator("canvas")
+
+
+def titles(page: Page) -> list[str]:
+    """Model, target and probability of every heatmap, as written over it."""
+    return panels(page).locator("figcaption").all_inner_texts()
+
+
+def choose(page: Page, label: str, typed: str, option: str | re.Pattern[str]) -> None:
+    """Type into a list of choices and take an option."""
+    page.get_by_role("combobox", name=label).fill(typed)
+    page.get_by_role("option", name=option).first.click()
+    page.mouse.click(900, 20)  # outside the list, which closes it
+    settle(page)
