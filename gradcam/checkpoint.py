@@ -10,17 +10,18 @@ import io
 import re
 import warnings
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from math import floor, isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast, get_args
 
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from gradcam.classifier import Classifier, pick_device, seeded
-from gradcam.errors import ModelError, nearest
+from gradcam.errors import ModelError, OptionError, nearest
 from gradcam.label_files import read_labels
 from gradcam.labels import Labels, imagenet, numbered
 from gradcam.types import ModelSpec, Preprocessing
@@ -33,6 +34,12 @@ WRAPPERS = ("state_dict", "model_state_dict", "model", "module", "net", "network
 
 LABEL_SETS = ("imagenet-1k", "imagenet-12k", "imagenet-21k-goog", "imagenet-21k-miil", "imagenet-22k")
 """Label sets that can be named instead of a file."""
+
+CropMode = Literal["center", "squash", "border"]
+CROPS: tuple[CropMode, ...] = get_args(CropMode)
+INTERPOLATIONS = ("bilinear", "bicubic", "nearest", "lanczos", "box", "hamming")
+MAX_SIZE = 1024
+"""What preprocessing can be asked for."""
 
 AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")
 """Tensors of heads that only training uses."""
@@ -78,6 +85,49 @@ def load_checkpoint(
     )
     stem = re.sub(r"[^\w.-]+", "-", Path(name).stem)[:40]
     return replace(classifier, spec=replace(classifier.spec, weights=f"{stem}~{classifier.weights_sha256[:16]}"))
+
+
+def preprocessing_for(
+    architecture: str,
+    *,
+    size: int | None = None,
+    crop: float | None = None,
+    mode: str | None = None,
+    interpolation: str | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> Preprocessing:
+    """An architecture's own preprocessing, but for what is given.
+
+    size: of the square input in pixels. crop: the share of the resized photo's side that is shown, in (0, 1].
+    mode, interpolation, mean, std: as in `Preprocessing`.
+    Raises: ModelError for an unknown architecture, OptionError for what no photo can be prepared with.
+    """
+    spec = _architecture(architecture)
+    own = SOURCES[spec.source].preprocessing(spec)
+    height, width = own.size if size is None else (size, size)
+    share = own.size[0] / own.resize[0] if crop is None else crop
+    if not (16 <= height <= MAX_SIZE and 0 < share <= 1):
+        raise OptionError(
+            f"expected an input of 16 to {MAX_SIZE} pixels, a crop above 0 and up to 1, got {height} and {share:g}"
+        )
+    for what, values in (("mean", mean), ("std", std)):
+        if values is not None and not (
+            len(values) == 3 and all(map(isfinite, values)) and (what == "mean" or all(values))
+        ):
+            raise OptionError(f"expected three numbers for {what}, not 0 for std, got {list(values)}; give R, G, B")
+    for wanted, choices in ((mode, CROPS), (interpolation, INTERPOLATIONS)):
+        if wanted not in (None, *choices):
+            raise OptionError(f"expected one of {', '.join(choices)}, got {wanted!r}")
+    return replace(
+        own,
+        size=(height, width),
+        resize=own.resize if size is crop is None else (floor(height / share), floor(width / share)),
+        mode=cast(CropMode, mode) or own.mode,
+        interpolation=interpolation or own.interpolation,
+        mean=tuple(mean) if mean else own.mean,
+        std=tuple(std) if std else own.std,
+    )
 
 
 def architectures() -> list[str]:

@@ -400,16 +400,24 @@ class CatalogueEntry:
     classes: int
     weights: str
 
+    @property
+    def label_set(self) -> str:
+        """What its classes are, such as `imagenet-1k`."""
+        return infer_imagenet_subset({"num_classes": self.classes}) or f"{self.classes} classes"
+
 
 def catalogue() -> list[CatalogueEntry]:
     """Every model with weights, nothing built: bundled first, then torchvision, then timm."""
     return [replace(entry, weights=_availability(location)) for entry, location in _listed()]
 
 
-def search(text: str = "") -> list[CatalogueEntry]:
-    """The catalogue entries whose id has every word of `text`, closest first; similar names where none has."""
+def search(text: str = "", entries: Sequence[CatalogueEntry] | None = None) -> list[CatalogueEntry]:
+    """The entries whose id has every word of `text`, closest first; similar names where none has.
+
+    entries: those to search, by default the catalogue.
+    """
     words = text.lower().split()
-    entries = catalogue()
+    entries = catalogue() if entries is None else entries
     found = [entry for entry in entries if all(word in entry.id.lower() for word in words)]
     if not found:
         close = difflib.get_close_matches(text.lower(), {entry.architecture for entry in entries}, n=5)

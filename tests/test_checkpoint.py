@@ -19,8 +19,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from gradcam import ModelError, compare, explain
-from gradcam.checkpoint import load_checkpoint
+from gradcam import ModelError, OptionError, compare, explain
+from gradcam.checkpoint import load_checkpoint, preprocessing_for
 from gradcam.cli import main
 from gradcam.label_files import read_labels
 from gradcam.labels import make_labels
@@ -314,6 +314,34 @@ def test_as_many_names_as_classes_are_wanted(tmp_path: Path) -> None:
         load(state(), labels=tmp_path / "three.txt")
     with pytest.raises(ModelError, match="cannot be read"):
         load(state(), labels=tmp_path / "nowhere.txt")
+
+
+# Preprocessing ------------------------------------------------------------------------------------------------
+
+
+def test_preprocessing_is_the_architectures_own_but_for_what_is_given() -> None:
+    own = preprocessing_for("torchvision/vgg16")
+    assert (own.size, own.resize, own.interpolation) == ((224, 224), (256, 256), "bilinear")
+    other = preprocessing_for("torchvision/vgg16", size=100, crop=0.5, mode="squash", mean=(0, 0, 0), std=(1, 1, 1))
+    assert (other.size, other.resize, other.mode) == ((100, 100), (200, 200), "squash")
+    assert (other.mean, other.std, other.interpolation) == ((0, 0, 0), (1, 1, 1), "bilinear")
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"size": 7}, "16 to 1024 pixels"),
+        ({"crop": 0.0}, "a crop above 0"),
+        ({"mean": (1.0, 2.0)}, "three numbers for mean"),
+        ({"std": (1.0, 0.0, 1.0)}, "not 0 for std"),
+        ({"mean": (float("nan"), 0.0, 0.0)}, "three numbers for mean"),
+        ({"mode": "corner"}, "center, squash, border"),
+        ({"interpolation": "cubic"}, "bicubic"),
+    ],
+)
+def test_what_no_photo_can_be_prepared_with_is_a_sentence(given: dict, sentence: str) -> None:
+    with pytest.raises(OptionError, match=sentence):
+        preprocessing_for("torchvision/vgg16", **given)
 
 
 # Beside other models ------------------------------------------------------------------------------------------
