@@ -29,6 +29,18 @@ PAGES = (
         icon=":material/layers:",
         help="At which depth does a model see the class, and how finely?",
     ),
+    st.Page(
+        "app_pages/reports.py",
+        title="Reports",
+        icon=":material/draft:",
+        help="What do we conclude, and can anybody check it?",
+    ),
+    st.Page(
+        "app_pages/models.py",
+        title="Models",
+        icon=":material/deployed_code:",
+        help="Which models are there, and how do I bring my own?",
+    ),
 )
 
 st.set_page_config(page_title="Grad-CAM", page_icon=ICON.as_posix(), layout="wide", initial_sidebar_state=330)

@@ -15,7 +15,7 @@ from typing import Literal, TypedDict
 
 import streamlit as st
 
-from gradcam import Classifier, Style
+from gradcam import Classifier, Photo, Style
 from gradcam.render import SEQUENTIAL
 from gradcam.zoo import CHECKPOINT
 
@@ -43,6 +43,7 @@ class Key(StrEnum):
     DIFFERENCE_B = "b"
     FADE = "differing"
     LAYERS = "layers"
+    TASK = "task"
     SEARCH = "search"
     SOURCES = "sources"
     AT_HAND = "at-hand"
@@ -186,6 +187,46 @@ def own_models() -> dict[str, Classifier]:
 def is_own(model: str) -> bool:
     """Whether an id stands for a model that somebody brought, here or where the link was made."""
     return model.startswith(f"{CHECKPOINT}/")
+
+
+# Reports --------------------------------------------------------------------------------------------------------
+
+
+class Draft(StrEnum):
+    """What a visitor writes into a report: it outlives a change of page, and no link carries it."""
+
+    TITLE = "_title"
+    STATUS = "_status"
+    REVIEWER = "_reviewer"
+    DATE = "_date"
+    SUMMARY = "_summary"
+    QUESTIONS = "_open_questions"
+    NOTE = "_note"
+    NOTE_STATUS = "_note_status"
+    CARRIED = "_carried"
+    FORMATS = "_formats"
+
+
+class Held(StrEnum):
+    """The reports that a visitor has at hand, each under its key in the session."""
+
+    BUILT = "_built"
+    REOPENED = "_reopened"
+    BEFORE = "_before"
+    AFTER = "_after"
+    REPLAYED = "_replayed"
+
+
+class Drafted(TypedDict):
+    """The arguments that tie a widget to a draft."""
+
+    key: str
+    persist_state: Literal["session"]
+
+
+def drafted(draft: Draft, photo: Photo | None = None) -> Drafted:
+    """Arguments for a widget that a visitor writes a draft in: of the whole report, or of one photo."""
+    return {"key": draft.value + (f"-{photo.sha256[:16]}" if photo else ""), "persist_state": "session"}
 
 
 # Photos -------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ To add a page:
 from __future__ import annotations
 
 from dashboard.components.agreement import show_agreement
+from dashboard.components.catalogue import offer_choice, pick_entries, search_catalogue, show_layers
 from dashboard.components.cell import offer_large
 from dashboard.components.depths import pick_class, run_depths, show_depths
 from dashboard.components.downloads import offer_downloads
@@ -28,23 +29,33 @@ from dashboard.components.look import pick_look
 from dashboard.components.messages import plain, say_error, sentences
 from dashboard.components.models import pick_models
 from dashboard.components.one import pick_one
+from dashboard.components.own import bring_your_own, show_own
 from dashboard.components.panels import show_comparison, show_facts, theme
 from dashboard.components.photos import pick_photos
 from dashboard.components.pins import pick_layers
 from dashboard.components.progress import run_comparison
 from dashboard.components.question import Question, pick_classes, pick_fit, pick_question
+from dashboard.components.report_build import offer_report
+from dashboard.components.report_check import replay_report, show_changes
+from dashboard.components.report_read import open_report, show_report
+from dashboard.components.report_write import write_notes, write_verdict
 from dashboard.components.rivals import is_pair, pick_rivals, show_rivals
 from dashboard.components.viewer import view_difference, view_panels, view_photo
 
 __all__ = [
     "PAGE_WIDTH",
     "Question",
+    "bring_your_own",
     "headline",
     "is_pair",
+    "offer_choice",
     "offer_downloads",
     "offer_large",
+    "offer_report",
+    "open_report",
     "pick_class",
     "pick_classes",
+    "pick_entries",
     "pick_fit",
     "pick_layers",
     "pick_look",
@@ -54,18 +65,26 @@ __all__ = [
     "pick_question",
     "pick_rivals",
     "plain",
+    "replay_report",
     "run_comparison",
     "run_depths",
     "say_error",
+    "search_catalogue",
     "section",
     "sentences",
     "show_agreement",
+    "show_changes",
     "show_comparison",
     "show_depths",
     "show_facts",
+    "show_layers",
+    "show_own",
+    "show_report",
     "show_rivals",
     "theme",
     "view_difference",
     "view_panels",
     "view_photo",
+    "write_notes",
+    "write_verdict",
 ]

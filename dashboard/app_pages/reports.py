@@ -1,0 +1,64 @@
+"""Reports: write a review of what is compared, reopen and replay one, and compare two."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard.components import (
+    headline,
+    offer_report,
+    open_report,
+    pick_look,
+    pick_models,
+    pick_one,
+    pick_photos,
+    pick_question,
+    replay_report,
+    run_comparison,
+    section,
+    sentences,
+    show_changes,
+    show_report,
+    write_notes,
+    write_verdict,
+)
+from dashboard.state import Held, Key
+
+with st.sidebar:
+    with section("Photos"):
+        photos = pick_photos()
+    with section("Models"):
+        models = pick_models()
+    with section("Question"):
+        question = pick_question(models)
+    with section("Look"):
+        style = pick_look()
+
+headline("Reports", "What did the models look at, what do you conclude, and can anybody check it?")
+task = pick_one("Task", ["Write", "Reopen", "Compare"], Key.TASK)
+
+with sentences():
+    if task == 0 and not (photos and models):
+        st.info("Choose a photo and a model in the sidebar; the report is about them.", icon=":material/west:")
+    elif task == 0:
+        comparison = run_comparison(models, photos, question)
+        with section("1 · Photos"):
+            notes = write_notes(comparison, style)
+        with section("2 · Verdict"):
+            verdict = write_verdict()
+        with section("3 · Report"):
+            offer_report(comparison, question, style, verdict, notes)
+    elif task == 1:
+        if opened := open_report(Held.REOPENED, "Report to reopen"):
+            show_report(opened)
+            replay_report(opened.report)
+        else:
+            st.info("A reopened report shows what was reviewed, and whether its heatmaps can be had again today.")
+    else:
+        with st.container(horizontal=True):
+            before = open_report(Held.BEFORE, "Earlier report")
+            after = open_report(Held.AFTER, "Later report")
+        if before and after:
+            show_changes(before, after)
+        else:
+            st.info("Two reports side by side: which models, classes, verdicts, predictions and maps changed.")

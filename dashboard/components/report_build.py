@@ -1,0 +1,173 @@
+"""From what is on the page to files: one report, frozen with its time, and every format made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import cast
+
+import streamlit as st
+
+from dashboard import cache
+from dashboard.components.messages import plain
+from dashboard.components.question import Question
+from dashboard.components.report_read import preview
+from dashboard.state import Draft, Held, drafted
+from gradcam import Comparison, Style, compare
+from gradcam.report import CARRIED, FORMATS, Note, Report, Verdict, build_report, render_report
+from gradcam.report.model import Carried
+from gradcam.report.reproduce import command
+from gradcam.report.words import extent
+
+TITLE = "What the models look at"
+STEM = "review"
+CARRIED_WORDS: dict[Carried, str] = {
+    "full": "every pixel, so that anybody can replay the report",
+    "small": "at most 512 pixels a side; a replay then needs the originals",
+    "none": "the heat lies on plain grey",
+}
+FORMAT_WORDS = {"zip": "ZIP", "html": "HTML", "pdf": "PDF", "csv": "CSV", "json": "JSON", "junit": "JUnit XML"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """All that decides a report but for its time."""
+
+    comparison: tuple[object, ...]
+    style: Style
+    verdict: Verdict
+    notes: tuple[Note, ...]
+    title: str
+    carried: Carried
+    formats: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Built:
+    """A report that was built, what it was built of, and its files by format."""
+
+    asked: Asked
+    report: Report
+    files: Mapping[str, bytes]
+
+
+def offer_report(
+    comparison: Comparison, question: Question, style: Style, verdict: Verdict, notes: Sequence[Note]
+) -> None:
+    """Choose what goes along, build the report, and take it away."""
+    title, carried, formats = _pick_export()
+    hashes = tuple((photo.name, photo.sha256) for photo in comparison.photos)
+    layers = tuple((model, question.layers[model]) for model in comparison.models if model in question.layers)
+    what = (hashes, comparison.models, tuple(map(str, comparison.questions)), question.fit, layers)
+    asked = Asked(what, style, verdict, tuple(notes), title, carried, formats)
+    built: Built | None = st.session_state.get(Held.BUILT)
+    if st.button("Build the report", type="primary", icon=":material/draft:", disabled=not formats):
+        report = build_report(
+            _in_one_forward(comparison, question),
+            style=style,
+            verdict=verdict,
+            notes=notes,
+            title=title,
+            layer=dict(layers),
+            fit=question.fit,
+            carried=carried,
+            now=datetime.now(UTC),
+        )
+        built = Built(asked, report, _made(report, formats))
+        st.session_state[Held.BUILT] = built
+    if built:
+        _show_built(built, is_current=built.asked == asked)
+
+
+def _pick_export() -> tuple[str, Carried, tuple[str, ...]]:
+    title = st.text_input("Title", TITLE, max_chars=200, **drafted(Draft.TITLE))
+    carried = st.segmented_control(
+        "Photos that go along",
+        CARRIED,
+        default="full",
+        required=True,
+        help="; ".join(f"*{name}*: {words}" for name, words in CARRIED_WORDS.items())
+        + ". Never with EXIF or a place.",
+        **drafted(Draft.CARRIED),
+    )
+    formats = st.pills(
+        "Formats",
+        list(FORMATS),
+        selection_mode="multi",
+        default=["zip", "html", "pdf"],
+        format_func=_name,
+        help="; ".join(f"*{_name(name)}*: {row.words}" for name, row in FORMATS.items()) + ".",
+        **drafted(Draft.FORMATS),
+    )
+    kept = cast(Carried, carried or "full")
+    return (title or "").strip() or TITLE, kept, tuple(name for name in FORMATS if name in formats)
+
+
+def _name(format: str) -> str:
+    return FORMAT_WORDS.get(format, format.capitalize())
+
+
+def _in_one_forward(comparison: Comparison, question: Question) -> Comparison:
+    """The comparison as the command line computes it: all classes of a photo together.
+
+    Classes that were asked for one after the other may differ from that in the last digit.
+    """
+    wanted = len(comparison.questions)
+    if all(
+        panel.explanation and len(panel.explanation.targets) == wanted and panel.position == place % wanted
+        for place, panel in enumerate(comparison.panels)
+    ):
+        return comparison
+    with st.spinner("Computing all classes together"):
+        return compare(
+            comparison.models,
+            comparison.photos,
+            comparison.questions,
+            fit=question.fit,
+            layer=question.layers,
+            lend=cache.lend,
+        )
+
+
+def _made(report: Report, formats: Sequence[str]) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    bar = st.progress(0.0)
+    for place, name in enumerate(formats):
+        bar.progress(place / len(formats), f"Writing {_name(name)}")
+        files[name] = render_report(report, name)
+    bar.empty()
+    return files
+
+
+def _show_built(built: Built, is_current: bool) -> None:
+    report = built.report
+    made = report.created.replace("T", " ").replace("Z", " UTC")
+    with st.container(border=True):
+        st.markdown(f"**{plain(report.title)}** · built {made}  \n{extent(report)}")
+        if not is_current:
+            st.warning("You have changed something since; build again to take that in.", icon=":material/update:")
+        with st.container(horizontal=True):
+            for name, data in built.files.items():
+                row = FORMATS[name]
+                st.download_button(
+                    f"{_name(name)} · {size_words(len(data))}",
+                    lambda data=data: data,
+                    f"{STEM}{row.suffix}",
+                    row.media_type,
+                    key=f"_take-{name}",
+                    on_click="ignore",
+                    icon=":material/download:",
+                    help=row.words,
+                )
+        preview(built, "Preview")
+        with st.expander("The command that makes the same file", icon=":material/terminal:"):
+            st.caption(
+                "In a folder that holds the photos; samples need no file. The fixed time makes the same bytes."
+            )
+            st.code(command(report), language="bash", wrap_lines=True)
+
+
+def size_words(size: int) -> str:
+    """`11.4 MB`, `52 kB`."""
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1e3))} kB"

@@ -1,0 +1,86 @@
+"""Whether a report still holds: its maps computed again, and what changed between two reports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import groupby
+
+import streamlit as st
+
+from dashboard import cache, state
+from dashboard.components.messages import plain
+from dashboard.components.report_read import Opened
+from dashboard.state import Held
+from gradcam import GradcamError, Photo, Progress
+from gradcam.photo import SAMPLES
+from gradcam.report import Replay, Report, diff, replay
+from gradcam.report.replay import OUTCOMES
+from gradcam.report.words import question_title
+
+
+def replay_report(report: Report) -> None:
+    """Compute every map again with the models at hand, and say of each whether it is the same."""
+    st.subheader("Replay", anchor=False)
+    st.caption(
+        "Computes every map again with the models at hand and compares it, cell by cell, with the one in the "
+        "report. Where the photos do not go along, samples and photos that you have uploaded are recognised."
+    )
+    shown, done = st.session_state.get(Held.REPLAYED, (None, None))
+    if st.button("Replay", type="primary", icon=":material/replay:"):
+        place = st.empty()
+        with place.container(border=True):
+            bar = st.progress(0.0, "Beginning")
+            st.button("Cancel", key="_cancel_replay", icon=":material/close:")
+
+        def show(progress: Progress) -> None:
+            doing = "loading" if progress.photo is None else f"explaining {plain(progress.photo)}"
+            bar.progress(progress.done / progress.total, f"**{plain(progress.model)}** · {doing}")
+
+        shown, done = report, replay(report, photos=_at_hand(report), lend=cache.lend, on_progress=show)
+        st.session_state[Held.REPLAYED] = shown, done
+        place.empty()
+    if done is not None and shown is report:
+        _show_replay(done)
+
+
+def _at_hand(report: Report) -> Sequence[Photo]:
+    """The samples and this visitor's photos that the report is about."""
+    wanted = {photo.sha256 for photo in report.photos}
+    found: list[Photo] = []
+    for token in (*SAMPLES, *state.uploads()):
+        with suppress(GradcamError):
+            if (photo := cache.photo(token)).sha256 in wanted:
+                found.append(photo)
+    return found
+
+
+def _show_replay(done: Replay) -> None:
+    all_same = done.count("same") == len(done.checks)
+    say = st.success if all_same else st.warning
+    say(f"{done}.", icon=":material/check:" if all_same else ":material/rule:")
+    rows = sorted(done.checks, key=lambda check: -OUTCOMES.index(check.outcome))
+    st.table(
+        {
+            "Photo": [plain(check.photo) for check in rows],
+            "Model": [plain(check.model) for check in rows],
+            "Question": [plain(question_title(check.question)) for check in rows],
+            "Result": [plain(check.words) for check in rows],
+        },
+        border="horizontal",
+        hide_index=True,
+        alt="Every panel and what its replay says",
+    )
+    if done.environment:
+        st.caption("This machine differs from the report's: " + plain("; ".join(done.environment)) + ".")
+
+
+def show_changes(before: Opened, after: Opened) -> None:
+    """What changed between two reports, in words, section by section."""
+    changes = diff(before.report, after.report)
+    if not changes:
+        st.success("Both reports say the same.", icon=":material/check:")
+        return
+    st.markdown(f"From **{plain(before.name)}** to **{plain(after.name)}**")
+    for section, found in groupby(changes, key=lambda change: change.section):
+        st.markdown(f"**{section}**\n\n" + "\n".join(f"- {plain(change.words)}" for change in found))

@@ -1,0 +1,108 @@
+"""A report that somebody wrote: opened, checked, and shown as it was reviewed."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import Protocol
+
+import streamlit as st
+
+from dashboard.components.messages import plain, say_error
+from dashboard.state import Held
+from gradcam import GradcamError
+from gradcam.report import Report, note_html, read_report, render_report
+from gradcam.report.words import conclusion, extent, question_title
+
+HEIGHT = 680
+"""Pixels of the preview."""
+
+_PAGE, _REFUSED, _TURN = "_page", "_refused", "_turn"
+
+
+class HasReport(Protocol):
+    """Whatever a report is at hand in, built or opened."""
+
+    @property
+    def report(self) -> Report: ...
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A report that this visitor opened, and the name of its file."""
+
+    name: str
+    report: Report
+
+
+def open_report(held: Held, label: str) -> Opened | None:
+    """A report from a file of the visitor's, kept until another is opened; what is wrong is one sentence."""
+    key = f"{held}-{st.session_state.setdefault(held + _TURN, 0)}"
+    st.file_uploader(
+        label,
+        type=["zip", "json"],
+        key=key,
+        on_change=_take,
+        args=(held, key),
+        help="A ZIP or JSON that was written here or by `python -m gradcam report`. Nothing in it is run or "
+        "unpacked; its schema and hashes are checked.",
+    )
+    if sentence := st.session_state.get(held + _REFUSED):
+        say_error(sentence)
+    return st.session_state.get(held)
+
+
+def _take(held: Held, key: str) -> None:
+    """Open the file and keep it; the uploader is emptied, for the page then shows what it took."""
+    file = st.session_state[key]
+    if file is None:
+        return
+    st.session_state[held + _TURN] += 1
+    st.session_state[held + _REFUSED] = None
+    try:
+        st.session_state[held] = Opened(file.name, read_report(file.getvalue()))
+    except GradcamError as error:
+        st.session_state.pop(held, None)
+        st.session_state[held + _REFUSED] = f"{file.name}: {error}"
+
+
+def show_report(opened: Opened) -> None:
+    """What was reviewed: verdict, notes, models, questions, and the whole as it reads."""
+    report = opened.report
+    made = report.created.replace("T", " ").replace("Z", " UTC")
+    with st.container(border=True):
+        st.subheader(plain(report.title), anchor=False)
+        st.markdown(f"**{plain(conclusion(report.verdict))}**  \n{extent(report)} · built {made}")
+        if report.verdict.summary:
+            st.html(note_html(report.verdict.summary))
+        if report.verdict.questions:
+            st.markdown("Open questions\n" + "\n".join(f"- {plain(one)}" for one in report.verdict.questions))
+        for photo in report.photos:
+            st.markdown(f"**{plain(photo.name)}** · {photo.note.status}")
+            if photo.note.text:
+                st.html(note_html(photo.note.text))
+        models = ", ".join(plain(model.id) for model in report.models)
+        questions = ", ".join(plain(question_title(question)) for question in report.questions)
+        st.caption(f"Models: {models}  \nQuestions: {questions}")
+        checked = "schema, every hash, maps and photos" if any(p is not None for p in report.pixels) else "schema"
+        st.caption(f":material/verified: {plain(opened.name)} is as it was written: {checked} were checked.")
+    preview(opened, "The whole report, as it reads")
+
+
+def preview(held: HasReport, label: str) -> None:
+    """The HTML report in a frame that cannot reach this page and asks no other host; made when it is opened."""
+    box = st.expander(label, icon=":material/preview:", on_change="rerun", key=f"{_PAGE}-{label}")
+    if box.open:
+        with box, st.spinner("Typesetting"):
+            page = _page_of(held.report)
+            frame = f"data:text/html;charset=utf-8;base64,{base64.b64encode(page).decode()}"
+            st.iframe(frame, height=HEIGHT, alt=f"The report {held.report.title}")
+
+
+def _page_of(report: Report) -> bytes:
+    """The report's HTML, kept for the one shown last."""
+    shown, page = st.session_state.get(_PAGE, (None, b""))
+    if shown is not report:
+        page = render_report(report, "html")
+        st.session_state[_PAGE] = report, page
+    return page

@@ -1,0 +1,91 @@
+"""What the reviewer says: a note and a status on each photo, then the verdict on the whole."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import streamlit as st
+
+from dashboard.components.messages import plain
+from dashboard.state import Draft, drafted
+from gradcam import Comparison, Panel, Photo, Style
+from gradcam.render import draw_panel, fitted, full_scales, model_words
+from gradcam.report import STATUSES, Note, Verdict
+from gradcam.report.model import Status
+
+THUMBNAIL = 164
+"""Pixels across; twice as many are sent, for fine screens."""
+MOST_TEXT = 20_000
+MARKDOWN = "Markdown: \\*\\*bold\\*\\*, \\*italic\\*, lists with -, links to a site."
+
+
+def write_notes(comparison: Comparison, style: Style) -> tuple[Note, ...]:
+    """A note on each photo, beside its heatmaps for the first question."""
+    fulls = full_scales(comparison.panels, style.scale)
+    full_of = {id(panel): full for panel, full in zip(comparison.panels, fulls, strict=True)}
+    notes: list[Note] = []
+    for place, photo in enumerate(comparison.photos):
+        panels = [comparison.panel(place, model, 0) for model in range(len(comparison.models))]
+        with st.container(border=True):
+            st.markdown(f"**{plain(photo.name)}**")
+            with st.container(horizontal=True, gap="small"):
+                for panel in panels:
+                    _show_small(panel, style, full_of[id(panel)])
+            notes.append(_write_note(photo))
+    return tuple(notes)
+
+
+def _show_small(panel: Panel, style: Style, full: float | None) -> None:
+    name = model_words(panel).rpartition("/")[2]
+    with st.container(width=THUMBNAIL, gap="xxsmall"):
+        if panel.target is None:
+            st.caption(f"{plain(name)}: no map, for {plain(panel.reason or 'no stated reason')}")
+            return
+        size = fitted(panel.photo.size, 2 * THUMBNAIL, 2 * THUMBNAIL)
+        picture = draw_panel(panel, style, full or None, size)
+        st.image(picture, width="stretch", alt=f"Heatmap of {name} for {panel.target}")
+        st.caption(f"{plain(name)}  \n{plain(str(panel.target))}")
+
+
+def _write_note(photo: Photo) -> Note:
+    status = st.segmented_control(
+        "Status of this photo",
+        STATUSES,
+        default=Note.status,
+        required=True,
+        **drafted(Draft.NOTE_STATUS, photo),
+    )
+    text = st.text_area(
+        "Note",
+        height=84,
+        max_chars=MOST_TEXT,
+        placeholder="What is right or odd in these heatmaps?",
+        help=MARKDOWN,
+        **drafted(Draft.NOTE, photo),
+    )
+    return Note(cast(Status, status or Note.status), (text or "").strip())
+
+
+def write_verdict() -> Verdict:
+    """The verdict on the whole; its date is free text."""
+    with st.container(border=True):
+        status = st.segmented_control(
+            "Status", STATUSES, default=Verdict.status, required=True, **drafted(Draft.STATUS)
+        )
+        with st.container(horizontal=True):
+            reviewer = st.text_input("Reviewer", max_chars=200, placeholder="Your name", **drafted(Draft.REVIEWER))
+            date = st.text_input("Date", max_chars=40, placeholder="2026-11-22", **drafted(Draft.DATE))
+        summary = st.text_area(
+            "Summary",
+            height=120,
+            max_chars=MOST_TEXT,
+            placeholder="What did the models look at, and may they be used?",
+            help=MARKDOWN,
+            **drafted(Draft.SUMMARY),
+        )
+        questions = st.text_area(
+            "Open questions, one a line", height=84, max_chars=MOST_TEXT, **drafted(Draft.QUESTIONS)
+        )
+    lines = tuple(line.strip() for line in (questions or "").splitlines() if line.strip())
+    who, when, what = ((text or "").strip() for text in (reviewer, date, summary))
+    return Verdict(cast(Status, status or Verdict.status), who, when, what, lines)
