@@ -2,39 +2,59 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.conftest import ARGUMENTS, CHROMIUM
 from tests.server import dashboard
+from tests.visiting import arrive
 
-FOLDER = Path(__file__).parents[1] / "dashboard" / "screenshots"
+DASHBOARD = Path(__file__).parents[1] / "dashboard"
+FOLDER = DASHBOARD / "screenshots"
 WIDE, HIGH = 1440, 1000
+MOST_BYTES = 300_000
 
-PAGES: dict[str, str] = {
-    "compare_models": "",
-    "compare_classes": "compare_classes",
-    "layers": "layers",
-    "how_it_works": "how_it_works",
-    "models": "models",
-    "reports": "reports",
+FIRST = "compare_models"
+PAGES = {
+    path.stem: path.stem if path.stem != FIRST else "" for path in sorted(DASHBOARD.glob("app_pages/[a-z]*.py"))
 }
-"""File name and place in the app of every picture."""
+"""File name and place in the app of every page's picture."""
+
+HEIGHTS = {"compare_models": 1500}
+"""Pages whose answer lies below the first screen."""
 
 
-def shoot(browser: Browser, address: str, name: str, theme: str = "light") -> Path:
+def shoot(browser: Browser, address: str, name: str) -> Path:
     """Open a page, wait until it has nothing more to do, and take its picture."""
-    page = browser.new_page(viewport={"width": WIDE, "height": HIGH}, color_scheme=theme)  # type: ignore[arg-type]
+    page = browser.new_page(viewport={"width": WIDE, "height": HEIGHTS.get(name, HIGH)}, color_scheme="light")
     page.goto(f"{address}/{PAGES[name]}")
-    page.get_by_role("heading", level=1).wait_for(timeout=120_000)
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=180_000)
+    arrive(page, None)
+    page.wait_for_selector("[data-testid=stToast]", state="detached")
     page.wait_for_timeout(2_000)  # pictures are drawn after the script has ended
     path = FOLDER / f"{name}.png"
-    page.screenshot(path=path)
+    path.write_bytes(_small(page.screenshot()))
     page.close()
     return path
+
+
+def _small(png: bytes, colours: int = 256, flat: int = 48) -> bytes:
+    """A picture in few colours: those of the flat parts exactly, those of photos and heat by dithering."""
+    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    each, count = np.unique(np.asarray(picture).reshape(-1, 3), axis=0, return_counts=True)
+    frequent = each[np.argsort(-count)[:flat]]
+    others = Image.fromarray(each[None]).quantize(colours - flat, kmeans=1).getpalette() or []
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([*frequent.ravel().tolist(), *others[: 3 * (colours - flat)]])
+    out = io.BytesIO()
+    picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(out, "PNG", optimize=True)
+    if out.tell() > MOST_BYTES:
+        raise ValueError(f"expected a picture of at most {MOST_BYTES} bytes, got {out.tell()}; make it lower")
+    return out.getvalue()
 
 
 def main() -> None:
