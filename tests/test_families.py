@@ -1,0 +1,205 @@
+"""Every family of classifiers in torchvision and timm gets a map that can be right, with seeded random weights.
+
+Each family's smallest model is built for 10 classes. Its target layer must have a finite gradient that reaches at
+least half of the grid and differs between classes, and each corner of the grid must answer to the same corner of
+the image.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+
+import pytest
+import timm
+import torch
+import torchvision
+from captum.attr import LayerGradCam
+from torch import Tensor, nn
+
+from gradcam.capture import record
+from gradcam.heatmaps import heatmaps
+from gradcam.layers import find_layer, resolve_target_layer
+from gradcam.layouts import to_grid
+from gradcam.types import TargetLayer
+
+SMALLER = {
+    "timm/convmixer_768_32": 112,
+    "timm/deepseek_vit_412m": 112,
+    "timm/gemma4_vit_167m": 192,
+    "timm/inception_resnet_v2": 224,
+    "timm/inception_v4": 224,
+    "timm/mobilenetv5_base": 128,
+    "timm/naflexvit_base_patch16_parfac_gap": 160,
+    "timm/nasnetalarge": 192,
+    "timm/pnasnet5large": 192,
+    "timm/qwen3_vit_88m": 160,
+    "timm/sam2_hiera_tiny": 256,
+    "timm/samvit_base_patch16_224": 128,
+}
+"""Input side of models that would take long at their own size."""
+
+MIXING = {
+    "timm.byoanet": 7,
+    "timm.convmixer": 10,
+    "timm.cspnext": 3,
+    "timm.efficientvim": 2,
+    "timm.efficientvit_mit": 5,
+    "timm.iformer": 2,
+    "timm.inception_v3": 2,
+    "timm.inception_v4": 2,
+    "timm.levit": 2,
+    "timm.mobilenetv3": 2,
+    "timm.nasnet": 2,
+    "timm.pnasnet": 2,
+    "timm.rexnet": 5,
+    "torchvision.efficientnet": 3,
+    "torchvision.mnasnet": 2,
+    "torchvision.mobilenetv2": 2,
+    "torchvision.mobilenetv3": 2,
+}
+"""Families whose random weights mix so much of the image that a corner's change is largest more than one cell away,
+and how many cells away it was measured to be at most."""
+
+ARGUMENTS = {name: {"init_weights": True, "aux_logits": False} for name in ("googlenet", "inception_v3")}
+
+
+def smallest_of_each_family() -> dict[str, dict[str, str]]:
+    """Family -> the row of the committed layer table with the fewest parameters, with a head if there is one."""
+    text = resources.files("gradcam").joinpath("data/layers.csv").read_text(encoding="utf-8")
+    rows = [row for row in csv.DictReader(text.splitlines()) if row["parameters"]]
+    rows.sort(key=lambda row: (row["refused"] == "", -int(row["parameters"])))
+    return {row["family"]: row for row in rows}  # of each family the last row stays
+
+
+SMALLEST = smallest_of_each_family()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Small layers gain nothing from more, and several workers share the processor."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model with random weights, an image for it, and its target layer."""
+
+    family: str
+    model: nn.Module
+    image: Tensor
+    layer: TargetLayer
+
+
+@lru_cache(maxsize=1)
+def subject_of(family: str) -> Subject:
+    row = SMALLEST[family]
+    side = SMALLER.get(row["model"])
+    height, width = (side, side) if side else map(int, row["input_size"].split("×"))
+    torch.manual_seed(0)
+    model = build(row["model"])
+    image = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(2))
+    awaken(model, image.shape[-2:])
+    return Subject(family, model, image, find_layer(model, image))
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(family, marks=pytest.mark.xdist_group(family)) for family in SMALLEST]
+)
+def subject(request: pytest.FixtureRequest) -> Subject:
+    return subject_of(request.param)
+
+
+def build(model: str, **options: object) -> nn.Module:
+    source, _, name = model.partition("/")
+    if source == "timm":
+        return timm.create_model(name, num_classes=10, **options).eval()
+    return torchvision.models.get_model(name, weights=None, num_classes=10, **ARGUMENTS.get(name, {})).eval()
+
+
+def awaken(model: nn.Module, size: torch.Size) -> None:
+    """Give numbers to what starts at zero and would hide a path, and statistics to batch normalisation."""
+    for parameter in model.parameters():
+        if parameter.numel() > 1 and parameter.std() == 0 and parameter.abs().max() < 0.1:
+            nn.init.normal_(parameter, std=0.1)
+    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+        norm.train()
+    if norms:
+        with torch.no_grad():
+            model(torch.randn(2, 3, *size))
+    model.eval()
+
+
+def corner_errors(model: nn.Module, image: Tensor, layer: TargetLayer) -> list[int]:
+    """For each corner of the image, how many cells from it the activation changes most when its patch changes."""
+    (height, width), (rows, columns) = layer.grid, image.shape[-2:]
+    patch = -(-rows // height), -(-columns // width)
+    before = to_grid(record(model, image, layer).activation, layer).float()
+    errors = []
+    for bottom in (False, True):
+        for right in (False, True):
+            changed = image.clone()
+            down = slice(-patch[0], None) if bottom else slice(patch[0])
+            across = slice(-patch[1], None) if right else slice(patch[1])
+            changed[..., down, across] *= -3
+            after = to_grid(record(model, changed, layer).activation, layer).float()
+            row, column = divmod(int((after - before).abs().sum(dim=1).argmax()), width)
+            errors.append(max(abs(row - bottom * (height - 1)), abs(column - right * (width - 1))))
+    return errors
+
+
+def test_the_gradient_is_finite_reaches_half_of_the_grid_and_differs_between_classes(subject: Subject) -> None:
+    recording = record(subject.model, subject.image, subject.layer)
+    one, other = (
+        to_grid(torch.autograd.grad(score, recording.activation, retain_graph=True)[0], subject.layer)
+        for score in recording.logits[0].topk(2).values
+    )
+    for gradient in (one, other):
+        assert gradient.isfinite().all()
+        assert (gradient != 0).any(dim=1).float().mean() >= 0.5
+    assert (one - other).abs().max() > 0.1 * one.abs().max()
+
+
+def test_each_corner_of_the_grid_sees_the_same_corner_of_the_image(subject: Subject) -> None:
+    errors = corner_errors(subject.model, subject.image, subject.layer)
+    assert max(errors) <= MIXING.get(subject.family, 1), errors
+
+
+def test_raw_maps_agree_with_captum(subject: Subject) -> None:
+    if subject.layer.layout != "NCHW":
+        pytest.skip("captum reads channels first only")
+    module = subject.model.get_submodule(subject.layer.name)
+    theirs = LayerGradCam(subject.model, module).attribute(subject.image, 1)[:, 0].detach()
+    ours = heatmaps(subject.model, subject.image, 1, subject.layer)[:, 0]
+    assert (theirs.relu() - ours).abs().max() <= 1e-5 * theirs.abs().max()
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "layout"),
+    [
+        ("timm/test_resnet", {}, "NCHW"),
+        ("timm/test_mambaout", {}, "NHWC"),
+        ("timm/test_vit", {"dynamic_img_size": True}, "tokens"),
+        ("timm/pvt_v2_b0", {}, "NCHW"),
+    ],
+)
+def test_a_wide_image_gives_a_wide_grid_with_the_same_corners(
+    name: str, options: dict[str, object], layout: str
+) -> None:
+    torch.manual_seed(0)
+    model = build(name, **options)
+    image = torch.randn(1, 3, 96, 192)
+    awaken(model, image.shape[-2:])
+    layer = resolve_target_layer(model, image)
+    assert layer.layout == layout
+    assert layer.grid[1] == 2 * layer.grid[0]
+    assert max(corner_errors(model, image, layer)) <= 1
