@@ -13,7 +13,7 @@ from gradcam.render import draw_panel, fitted, full_scales, model_words
 from gradcam.report import STATUSES, Note, Verdict
 from gradcam.report.model import Status
 
-THUMBNAIL = 164
+THUMBNAIL = 156
 """Pixels across; twice as many are sent, for fine screens."""
 MOST_TEXT = 20_000
 MARKDOWN = "Markdown: \\*\\*bold\\*\\*, \\*italic\\*, lists with -, links to a site."
@@ -28,10 +28,12 @@ def write_notes(comparison: Comparison, style: Style) -> tuple[Note, ...]:
         panels = [comparison.panel(place, model, 0) for model in range(len(comparison.models))]
         with st.container(border=True):
             st.markdown(f"**{plain(photo.name)}**")
-            with st.container(horizontal=True, gap="small"):
+            pictures, words = st.columns([11, 9])
+            with pictures, st.container(horizontal=True, gap="small"):
                 for panel in panels:
                     _show_small(panel, style, full_of[id(panel)])
-            notes.append(_write_note(photo))
+            with words:
+                notes.append(_write_note(photo))
     return tuple(notes)
 
 
