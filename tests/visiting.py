@@ -44,9 +44,10 @@ def arrive(page: Page, wait_for: str | None) -> None:
 
 
 def settle(page: Page) -> None:
-    """Wait until the server has nothing more to say and a frame has been drawn."""
+    """Wait until the server has nothing more to say and what it said last is drawn."""
     page.wait_for_timeout(300)
     expect(page.locator("[data-test-script-state='running']")).to_have_count(0, timeout=FIRST_VISIT)
+    expect(page.locator("[data-stale='true']")).to_have_count(0)
     page.wait_for_timeout(300)
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import streamlit as st
 
 from dashboard import state
+from dashboard.components.cell import offer_large
 from dashboard.components.messages import plain
 from dashboard.components.panels import GAP, PANEL_WIDTH, show_facts
 from dashboard.components.question import class_options, read_targets
@@ -106,6 +107,7 @@ def show_rivals(comparison: Comparison, style: Style, key: str = "rivals") -> St
             for model, asked in enumerate(of_model):
                 with st.container(gap="xsmall"):
                     show_facts(_asked_together(asked), f"{key}-{place}-{model}", rivalry(asked))
+                    offer_large(asked, [scaled[id(panel)] for panel in asked], chosen, f"{key}-{place}-{model}")
     state.keep_look(chosen)
     return chosen
 
