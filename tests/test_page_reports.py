@@ -188,6 +188,7 @@ def test_a_changed_map_differs_in_words_and_an_unknown_photo_cannot_be_checked()
     press(page, "Replay")
     assert "1 panel: 1 differs." in words(page)
     assert "largest difference" in page.table[0].value["Result"][0]
+    assert "no hashes to check" in words(page)
     upload(page, Held.REOPENED, "other.json", render_report(report(fakes.photo()), "json"))
     press(page, "Replay")
     assert "cannot be checked because the report does not carry" in page.table[0].value["Result"][0]

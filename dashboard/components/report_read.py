@@ -29,10 +29,14 @@ class HasReport(Protocol):
 
 @dataclass(frozen=True)
 class Opened:
-    """A report that this visitor opened, and the name of its file."""
+    """A report that this visitor opened, and the name of its file.
+
+    sealed: whether the file carried hashes, which were right.
+    """
 
     name: str
     report: Report
+    sealed: bool
 
 
 def open_report(held: Held, label: str) -> Opened | None:
@@ -60,7 +64,8 @@ def _take(held: Held, key: str) -> None:
     st.session_state[held + _TURN] += 1
     st.session_state[held + _REFUSED] = None
     try:
-        st.session_state[held] = Opened(file.name, read_report(file.getvalue()))
+        data = file.getvalue()
+        st.session_state[held] = Opened(file.name, read_report(data), sealed=data.startswith(b"PK"))
     except GradcamError as error:
         st.session_state.pop(held, None)
         st.session_state[held + _REFUSED] = f"{file.name}: {error}"
@@ -84,8 +89,8 @@ def show_report(opened: Opened) -> None:
         models = ", ".join(plain(model.id) for model in report.models)
         questions = ", ".join(plain(question_title(question)) for question in report.questions)
         st.caption(f"Models: {models}  \nQuestions: {questions}")
-        checked = "schema, every hash, maps and photos" if any(p is not None for p in report.pixels) else "schema"
-        st.caption(f":material/verified: {plain(opened.name)} is as it was written: {checked} were checked.")
+        checked = "is as it was written: every hash is right" if opened.sealed else "carries no hashes to check"
+        st.caption(f":material/verified: {plain(opened.name)} keeps to the schema and {checked}.")
     preview(opened, "The whole report, as it reads")
 
 

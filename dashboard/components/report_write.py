@@ -13,7 +13,7 @@ from gradcam.render import draw_panel, fitted, full_scales, model_words
 from gradcam.report import STATUSES, Note, Verdict
 from gradcam.report.model import Status
 
-THUMBNAIL = 156
+THUMBNAIL = 150
 """Pixels across; twice as many are sent, for fine screens."""
 MOST_TEXT = 20_000
 MARKDOWN = "Markdown: \\*\\*bold\\*\\*, \\*italic\\*, lists with -, links to a site."
@@ -55,6 +55,7 @@ def _write_note(photo: Photo) -> Note:
         STATUSES,
         default=Note.status,
         required=True,
+        wrap=True,
         **drafted(Draft.NOTE_STATUS, photo),
     )
     text = st.text_area(
