@@ -190,10 +190,8 @@ class _Flow:
             gradient = gradient_at(self.start, self.weights, cut.edge)
             if gradient is None or gradient.any():
                 break
-            self.start, self.weights = (
-                cut.edge,
-                _positive(gradient),
-            )  # a head that starts at zero hides what feeds it
+            # a head that starts at zero hides what feeds it: ask from below it
+            self.start, self.weights = cut.edge, _positive(gradient)
 
     def support(self, place: _Place) -> float:
         """Share of the place's grid that the gradient of the highest scores reaches, in [0, 1]."""
