@@ -342,12 +342,22 @@ def test_a_layer_whose_patches_nobody_reads_is_refused() -> None:
 
 
 def test_tokens_in_another_order_are_refused() -> None:
-    """Hiera keeps the tokens of one window together until its last pooling."""
-    model = timm.create_model("hiera_tiny_224")
-    assert resolve_target_layer(model).name == "blocks.11"
-    assert {layer.grid for layer in candidate_layers(model)} == {(56, 56), (7, 7)}
-    with pytest.raises(LayerError, match=r"row by row, got 'blocks.9'"):
-        resolve_target_layer(model, layer="blocks.9")
+    class Windows(Transformer):
+        """Keeps the four tokens of a window together, as Hiera does until it pools them."""
+
+        def features(self, x: Tensor) -> Tensor:
+            x = self.embed(x).unflatten(3, (-1, 2)).unflatten(2, (-1, 2))  # rows, 2, columns, 2
+            x = x.permute(0, 2, 4, 3, 5, 1).flatten(1, 4)
+            for block in self.blocks:
+                x = block(x)
+            return self.norm(x)
+
+    model = Windows(pool=True)
+    assert resolve_target_layer(model, (64, 64)).name == "embed"
+    with pytest.raises(
+        LayerError, match=r"row by row, got 'blocks.1', which has them in another order; use 'embed'"
+    ):
+        resolve_target_layer(model, (64, 64), "blocks.1")
 
 
 # What is refused ----------------------------------------------------------------------------------------------
