@@ -140,6 +140,13 @@ def test_a_pinned_layer_is_in_the_report_and_in_its_command() -> None:
     assert "--layer blocks.4" in command(made)
 
 
+def test_a_model_that_fails_is_on_the_page_and_in_the_report_with_its_reason() -> None:
+    page = opened(models=[LITES[0], "timm/no_such_model"])
+    assert "no_such_model: no map, for expected" in words(page).replace("\\", "")
+    made = build(page, "json").report
+    assert [finding.reason is None for finding in made.findings] == [True, False]
+
+
 def test_the_page_and_the_command_line_make_the_same_file_and_replay_says_same(tmp_path: Path) -> None:
     """Four photos, three models, two classes; the classes are asked for one after the other on the page."""
     names = ["chelsea", "coffee", "cat and coffee", "coffee and cat"]

@@ -16,7 +16,7 @@ from gradcam import GradcamError, Photo, Progress
 from gradcam.photo import SAMPLES
 from gradcam.report import Replay, Report, diff, replay
 from gradcam.report.replay import OUTCOMES
-from gradcam.report.words import question_title
+from gradcam.report.words import question_text
 
 
 def replay_report(report: Report) -> None:
@@ -62,10 +62,10 @@ def _show_replay(done: Replay) -> None:
     rows = sorted(done.checks, key=lambda check: -OUTCOMES.index(check.outcome))
     st.table(
         {
+            "Result": [plain(check.words) for check in rows],  # first, for a phone shows the first two
             "Photo": [plain(check.photo) for check in rows],
             "Model": [plain(check.model) for check in rows],
-            "Question": [plain(question_title(check.question)) for check in rows],
-            "Result": [plain(check.words) for check in rows],
+            "Question": [plain(question_text(check.question)) for check in rows],
         },
         border="horizontal",
         hide_index=True,

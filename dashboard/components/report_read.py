@@ -42,18 +42,22 @@ class Opened:
 def open_report(held: Held, label: str) -> Opened | None:
     """A report from a file of the visitor's, kept until another is opened; what is wrong is one sentence."""
     key = f"{held}-{st.session_state.setdefault(held + _TURN, 0)}"
-    st.file_uploader(
-        label,
-        type=["zip", "json"],
-        key=key,
-        on_change=_take,
-        args=(held, key),
-        help="A ZIP or JSON that was written here or by `python -m gradcam report`. Nothing in it is run or "
-        "unpacked; its schema and hashes are checked.",
-    )
-    if sentence := st.session_state.get(held + _REFUSED):
-        say_error(sentence)
-    return st.session_state.get(held)
+    opened: Opened | None = st.session_state.get(held)
+    with st.container():
+        st.file_uploader(
+            label,
+            type=["zip", "json"],
+            key=key,
+            on_change=_take,
+            args=(held, key),
+            help="A ZIP or JSON that was written here or by `python -m gradcam report`. Nothing in it is run or "
+            "unpacked; its schema and hashes are checked.",
+        )
+        if opened:
+            st.caption(f"Open: {plain(opened.name)}")
+        if sentence := st.session_state.get(held + _REFUSED):
+            say_error(sentence)
+    return opened
 
 
 def _take(held: Held, key: str) -> None:
