@@ -28,6 +28,14 @@ ARGUMENTS = [
 ]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """One thread for each of the processes that share the machine: together they are faster so."""
+    if hasattr(config, "workerinput"):
+        import torch
+
+        torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium; a machine that has none skips the browser tests, unless it is the one that must run them."""
@@ -55,11 +63,11 @@ def visit(browser: Browser, address: str) -> Iterator[Visit]:
     """Open the dashboard as a new visitor; at the end, no error was logged and no other host was asked."""
     from playwright.sync_api import expect
 
-    from tests.visiting import DESKTOP, arrive, listen
+    from tests.visiting import DESKTOP, PLOT, arrive, listen
 
     contexts, complaints, strangers = [], [], []
 
-    def open_page(place: str = "", *, wait_for: str | None = ".viewer canvas", **options) -> Page:
+    def open_page(place: str = "", *, wait_for: str | None = PLOT, **options) -> Page:
         context = browser.new_context(**{"viewport": DESKTOP, "color_scheme": "light", **options})
         contexts.append(context)
         page = context.new_page()
