@@ -8,12 +8,16 @@ figure stays small, is exact at any zoom, and the value under the cursor is the 
 from __future__ import annotations
 
 import html
+import json
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import plotly
 import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
 from plotly.subplots import make_subplots
 
 from gradcam import render
@@ -29,6 +33,9 @@ PLOTLY_CONFIG: dict[str, Any] = {
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
 }
 """Pass as `config` wherever a figure of this module is shown: no upload button, no logo."""
+
+PLOTLY_SCRIPT = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+"""plotly.js as a file, for a server to hand out."""
 
 _TEXT: dict[Theme, tuple[str, str]] = {"light": ("#1f2328", "#59606a"), "dark": ("#f0f3f6", "#a9b1bb")}
 """Strong and quiet text for each theme; the background is the page's own."""
@@ -133,33 +140,41 @@ def _place_heat(
     if panel.explanation is None or panel.map is None or heat is None:
         _notice(figure, axis, "<b>No map</b><br>" + _folded(panel.reason or "", room), panel.reason or "")
         return
-    rows, columns = panel.map.shape
-    left, top, right, bottom = panel.explanation.view.box
-    dx, dy = (right - left) / columns, (bottom - top) / rows
-    name = _escape(f"{render.model_words(panel)}: {panel.target}")
-    figure.add_trace(
-        go.Heatmap(
-            z=panel.map.astype(np.float32),
-            x0=left + dx / 2,
-            dx=dx,
-            y0=top + dy / 2,
-            dy=dy,
-            zmin=0,
-            zmax=heat.full if heat.full > 0 else 1,
-            zsmooth="best" if style.interpolation == "bilinear" else False,
-            colorscale=plotly_scale(style.colormap, style.threshold),
-            showscale=False,
-            opacity=0 if heat.note else style.opacity,
-            name=name,
-            hovertemplate=f"<b>{name}</b><br>heat %{{z:.3g}}<br>{_escape(render.scale_words(heat))}<extra></extra>",
-            xaxis=f"x{axis}",
-            yaxis=f"y{axis}",
-        )
+    trace = _heat(panel, heat, style)
+    trace.update(
+        colorscale=plotly_scale(style.colormap, style.threshold),
+        opacity=0 if heat.note else style.opacity,
+        xaxis=f"x{axis}",
+        yaxis=f"y{axis}",
     )
+    figure.add_trace(trace)
     if heat.note:
         _notice(figure, axis, heat.note)
     if render.hides_something(panel.explanation.view):
         _outline(figure, axis, panel)
+
+
+def _heat(panel: Panel, heat: ScaledMap, style: Style) -> go.Heatmap:
+    """The raw map on its own grid, its cells exactly where they lie on the photo."""
+    assert panel.explanation is not None
+    assert panel.map is not None
+    rows, columns = panel.map.shape
+    left, top, right, bottom = panel.explanation.view.box
+    dx, dy = (right - left) / columns, (bottom - top) / rows
+    name = _escape(f"{render.model_words(panel)}: {panel.target}")
+    return go.Heatmap(
+        z=panel.map.astype(np.float32),
+        x0=left + dx / 2,
+        dx=dx,
+        y0=top + dy / 2,
+        dy=dy,
+        zmin=0,
+        zmax=heat.full if heat.full > 0 else 1,
+        zsmooth="best" if style.interpolation == "bilinear" else False,
+        showscale=False,
+        name=name,
+        hovertemplate=f"<b>{name}</b><br>heat %{{z:.3g}}<br>{_escape(render.scale_words(heat))}<extra></extra>",
+    )
 
 
 def _outline(figure: go.Figure, axis: str, panel: Panel) -> None:
@@ -347,6 +362,90 @@ def difference_figure(a: Panel, b: Panel, style: Style | None = None, *, theme: 
     figure.update_layout(title={"text": f"{words}<br>{note}", "font": {"size": 14, "color": strong}, "x": 0.01})
     _opacity_slider(figure, [0], style, theme)
     return figure
+
+
+# -------------------------------------------------------------------------------------------- for the viewer
+
+
+def plotly_script() -> str:
+    """plotly.js itself, about 4.8 MB, for a page that carries all it needs."""
+    return get_plotlyjs()
+
+
+def panel_plot(panel: Panel, heat: ScaledMap | None, style: Style) -> dict[str, Any]:
+    """One panel as `data` and `layout` of Plotly, without the photo and the colours, which the viewer puts in.
+
+    No trace where there is no map, or no positive evidence in it.
+    """
+    trace = None
+    if panel.explanation is not None and panel.map is not None and heat is not None and not heat.note:
+        trace = _heat(panel, heat, style)
+        trace.update(
+            customdata=_percents(heat.values),
+            hovertemplate="heat %{z:.3g}<br>%{customdata[0]} % of full colour<extra></extra>",
+        )
+    return _plot(panel.photo.size, trace, [panel])
+
+
+def difference_plot(a: Panel, b: Panel, style: Style) -> dict[str, Any]:
+    """A − B of two maps of one photo as `data` and `layout` of Plotly, as `panel_plot` does one.
+
+    Raises: MapError where a panel has no map, OptionError where the photos differ.
+    """
+    grid = render.fitted(a.photo.size, 160, 160)
+    apart = render.difference(a, b, style.scale, grid)
+    shares = [
+        render.lay_on_photo(heat.values, panel.explanation.view, grid)
+        for panel, heat in zip((a, b), render.scale_panels((a, b), style.scale), strict=True)
+        if heat is not None and panel.explanation is not None
+    ]
+    rows, columns = (np.flatnonzero(np.isfinite(apart).any(axis)) for axis in (1, 0))  # what both saw: a rectangle
+    if not rows.size:
+        return _plot(a.photo.size, None, [a, b])
+    both = np.ix_(rows, columns)
+    dx, dy = a.photo.size[1] / grid[1], a.photo.size[0] / grid[0]
+    trace = go.Heatmap(
+        z=apart[both],
+        x0=(columns[0] + 0.5) * dx,
+        dx=dx,
+        y0=(rows[0] + 0.5) * dy,
+        dy=dy,
+        zmin=-1,
+        zmax=1,
+        zsmooth="best",
+        showscale=False,
+        customdata=_percents(*(share[both] for share in shares)),
+        hovertemplate="A − B %{z:.2f}<br>A %{customdata[0]} %, B %{customdata[1]} %<extra></extra>",
+    )
+    return _plot(a.photo.size, trace, [a, b])
+
+
+def _percents(*shares: render.Values) -> render.Pixels:
+    """Shares of full colour as `[h, w, len(shares)]`, what a cell's hover text takes its numbers from."""
+    return (100 * np.stack(shares, 2)).round().astype(np.uint8)
+
+
+def _plot(size: tuple[int, int], trace: go.Heatmap | None, panels: Sequence[Panel]) -> dict[str, Any]:
+    """A figure that fills its place to the edge: axes are photo pixels, square, y downwards."""
+    height, width = size
+    axis = {"visible": False, "constrain": "domain"}
+    figure = go.Figure([trace] if trace else [], {"template": "none"})
+    figure.update_layout(
+        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        hovermode="closest",
+        hoverlabel={"bgcolor": "#141414", "bordercolor": "#f5f5f5", "font": {"size": 12, "color": "#ffffff"}},
+        xaxis={**axis, "range": [0, width]},
+        yaxis={**axis, "range": [height, 0], "scaleanchor": "x"},
+    )
+    for panel in panels:
+        if panel.explanation is not None and render.hides_something(panel.explanation.view):
+            _outline(figure, "", panel)
+    return json.loads(figure.to_json() or "{}")
+
+
+# ----------------------------------------------------------------------------------------------- predictions
 
 
 def prediction_bars(explanation: Explanation, count: int = 5, *, theme: Theme = "light") -> go.Figure:

@@ -1,4 +1,7 @@
-"""A comparison as one HTML file that opens offline: figures, predictions, layers and failures."""
+"""A comparison as one HTML file that opens offline: figures, predictions, layers and failures.
+
+Plotly's script is inside, once, and asks nothing of anybody: the page's policy allows only what it carries itself.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from html import escape
 from string import Template
 
 from gradcam import render
+from gradcam.figures import plotly_script
 from gradcam.types import Comparison, Panel, ScaledMap, Style
 from gradcam.viewer import SCRIPT, STYLES, comparison_scene, scene_json
 
@@ -23,6 +27,7 @@ def comparison_html(comparison: Comparison, style: Style | None = None) -> str:
     parts = ((comparison.photos, "photo"), (comparison.models, "model"))
     counts = ", ".join(f"{len(items)} {noun}{'s' * (len(items) != 1)}" for items, noun in parts)
     return _PAGE.substitute(
+        plotly=plotly_script(),
         script=SCRIPT,
         styles=STYLES,
         lead=escape(f"{counts}. Asked: {_asked(comparison)}."),
@@ -145,6 +150,7 @@ It shows what the score rests on, not whether the answer is right.</dd>
 <main>
 $sections
 </main>
+<script>$plotly</script>
 <script type="module">
 $script
 for (const place of document.querySelectorAll(".heatmaps")) {

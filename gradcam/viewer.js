@@ -1,16 +1,24 @@
-// Linked heatmaps of one photo, drawn on canvases: one zoom, one look and one crosshair for all panels.
+// Linked heatmaps of one photo: a Plotly figure for each panel, with one zoom, one look and one cross for all of them.
 //
-// A scene: { photo: {name, sha256, width, height, uri}, columns, least, words,
-//   panels: [{title, subtitle, facts, alt, note, reason, terms: [{values, rows, columns, box, full, sign}], seen}],
-//   look: {colormap, opacity, threshold, smooth}, colormaps: {name: RGB × 256}, bar: {title, numbers, diverging} }
-// Arrays come as base64: float32 maps on their own grid, uint8 colours. Places are photo pixels.
+// A scene: { photo: {name, sha256, width, height, uri}, columns, least, words, plotly,
+//   panels: [{title, subtitle, facts, alt, note, reason, plot: {data, layout}}],
+//   look: {colormap, opacity, threshold}, colormaps: {name: RGB × 256}, bar: {title, numbers, diverging} }
+// Colours are uint8 in base64, places are photo pixels; `plotly` says where Plotly's script lies if not on the page.
 
 const CLOSEST = 24; // the narrowest view, in photo pixels
 const HOLD_MS = 350; // a still press on a picture for this long shows the bare photo
 const STILL_PX = 5;
 const TALLEST = 620; // of a picture, in CSS pixels
+const CONFIG = {
+  displaylogo: false,
+  showSendToCloud: false,
+  displayModeBar: false, // the tools above the panels act on all of them
+  scrollZoom: true,
+  doubleClick: false,
+  showTips: false,
+};
 const HINT =
-  "Drag to move, double-click, pinch or Ctrl + wheel to zoom; press and hold to see the photo. " +
+  "Drag a box or Ctrl + wheel to zoom, then drag to move, double-click to go back; press and hold to see the photo. " +
   "Keys: arrows move the cross, Shift + arrows the view, + − 0 zoom, space shows the photo.";
 
 const mounted = new Set();
@@ -19,14 +27,15 @@ const mounted = new Set();
 export function mount(parent, scene, report = () => {}) {
   const root = element("div", { class: "viewer" });
   parent.append(root);
-  const viewer = { root, report, look: { ...scene.look }, view: whole(scene.photo), cross: null, bare: false };
-  viewer.redraw = onceAFrame(() => draw(viewer));
+  const viewer = { root, report, look: { ...scene.look }, view: whole(scene.photo), cross: null, bare: false, panels: [] };
+  viewer.redraw = onceAFrame(() => window.Plotly && draw(viewer));
   const sizes = new ResizeObserver(viewer.redraw);
   sizes.observe(root);
   viewer.update = (next) => show(viewer, next);
   viewer.remove = () => {
     sizes.disconnect();
     mounted.delete(viewer);
+    clear(viewer);
     root.remove();
   };
   mounted.add(viewer);
@@ -39,6 +48,7 @@ const parents = new WeakMap();
 export default function ({ data, parentElement, setStateValue }) {
   const there = parents.get(parentElement);
   const report = (look) => setStateValue("look", { look, base: data.look });
+  load(data.plotly);
   setTimeout(() => matchTheme(parents.get(parentElement).root));
   if (there) {
     there.report = report;
@@ -50,6 +60,22 @@ export default function ({ data, parentElement, setStateValue }) {
     parents.get(parentElement)?.remove();
     parents.delete(parentElement);
   };
+}
+
+let loading;
+
+/** Plotly's script, once a visit; Streamlit's own copy cannot be reached. It lies relative to the app, as Streamlit's do. */
+function load(place) {
+  if (window.Plotly || loading) return;
+  const app = document.querySelector("script[src*='static/js/']")?.src.split("static/js/")[0] ?? document.baseURI;
+  loading = element("script", { src: new URL(place, app).href });
+  loading.onload = () => mounted.forEach((viewer) => viewer.redraw());
+  loading.onerror = () => {
+    loading = null;
+    mounted.forEach((viewer) => viewer.spoken.classList.remove("spoken"));
+    mounted.forEach((viewer) => (viewer.spoken.textContent = "The heatmaps could not be loaded. Load the page again."));
+  };
+  document.head.append(loading);
 }
 
 /** Streamlit's themes are its own, so the browser draws its sliders for the wrong one unless told. */
@@ -68,8 +94,8 @@ function show(viewer, scene) {
     viewer.view = whole(scene.photo);
     viewer.cross = null;
   }
-  if (before?.photo.uri !== scene.photo.uri) viewer.image = load(scene.photo.uri, viewer.redraw);
   if (before && JSON.stringify(before.look) !== JSON.stringify(scene.look)) viewer.look = { ...scene.look };
+  clear(viewer);
   viewer.scene = scene;
   viewer.bare = false;
   viewer.colours = Object.fromEntries(Object.entries(scene.colormaps).map(([name, text]) => [name, bytes(text)]));
@@ -91,20 +117,24 @@ function show(viewer, scene) {
 }
 
 function panelOf(viewer, panel) {
-  const canvas = element("canvas", { role: "img", "aria-label": panel.alt });
-  const value = element("p", { class: "value", "aria-hidden": "true" });
+  const plot = element("div", { class: "plot", role: "img", "aria-label": panel.alt });
+  const cross = element("div", { class: "cross", "aria-hidden": "true", hidden: "" });
   const said = panel.reason ? "No map" : panel.note;
   const { width, height } = viewer.scene.photo;
   const shape = `aspect-ratio: ${width} / ${height}; max-width: ${(TALLEST * width) / height}px`;
-  const picture = element("div", { class: "picture", style: shape }, [canvas, said && element("p", { class: "notice" }, [said])]);
+  const notice = said && element("p", { class: "notice" }, [said]);
+  const picture = element("div", { class: "picture", style: shape }, [plot, cross, notice]);
   const figure = element("figure", { class: "panel" }, [
     element("figcaption", {}, [element("b", {}, [panel.title]), panel.subtitle]),
     picture,
-    element("div", { class: "facts" }, [element("p", { class: "quiet" }, [panel.reason || panel.facts]), value]),
+    element("div", { class: "facts" }, [element("p", { class: "quiet" }, [panel.reason || panel.facts])]),
   ]);
-  listenToPointers(viewer, canvas);
-  const terms = panel.terms.map((term) => ({ ...term, values: new Float32Array(bytes(term.values).buffer) }));
-  return { ...panel, terms, figure, canvas, value, heat: document.createElement("canvas") };
+  listenToPointers(viewer, picture);
+  return { ...panel, figure, picture, cross, plot: { ...panel.plot, place: plot }, shown: null, moving: false };
+}
+
+function clear(viewer) {
+  for (const { plot } of viewer.panels) if (plot.place.data) Plotly.purge(plot.place);
 }
 
 function toolsOf(viewer) {
@@ -228,69 +258,54 @@ function point(viewer, at) {
 
 // ------------------------------------------------------------------------------------------ mouse and touch
 
-function listenToPointers(viewer, canvas) {
-  const down = new Map(); // pointers that touch the picture
+/** The cross follows the pointer; a still press shows the photo. Dragging and zooming are Plotly's own. */
+function listenToPointers(viewer, picture) {
   let start, timer;
-  const place = (event) => {
-    const box = canvas.getBoundingClientRect();
+  const follow = (event) => {
+    const box = picture.getBoundingClientRect();
     const { x, y, width } = viewer.view;
     const scale = width / box.width;
-    return { x: x + (event.clientX - box.left) * scale, y: y + (event.clientY - box.top) * scale };
+    point(viewer, { x: x + (event.clientX - box.left) * scale, y: y + (event.clientY - box.top) * scale });
   };
-  const end = (event) => {
+  const end = () => {
     clearTimeout(timer);
-    down.delete(event.pointerId);
     bare(viewer, false);
   };
-  canvas.onpointerdown = (event) => {
+  picture.addEventListener("pointermove", follow);
+  picture.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && point(viewer, null));
+  picture.addEventListener("pointerdown", (event) => {
     if (event.button) return;
-    canvas.setPointerCapture(event.pointerId);
-    down.set(event.pointerId, event);
+    follow(event);
     start = event;
     clearTimeout(timer);
-    if (down.size === 1) timer = setTimeout(() => bare(viewer, true), HOLD_MS);
-    point(viewer, place(event));
-  };
-  canvas.onpointermove = (event) => {
-    const last = down.get(event.pointerId);
-    if (!last) {
-      if (event.pointerType === "mouse") point(viewer, place(event));
-      return;
-    }
-    if (apart(start, event) > STILL_PX) clearTimeout(timer);
-    if (!viewer.bare) drag(viewer, canvas, [...down.values()], last, event);
-    down.set(event.pointerId, event);
-    if (down.size === 1) point(viewer, place(event));
-  };
-  canvas.onpointerup = canvas.onpointercancel = end;
-  canvas.onpointerleave = (event) => event.pointerType === "mouse" && point(viewer, null);
-  canvas.ondblclick = (event) => zoom(viewer, event.shiftKey ? 0.5 : 2, place(event));
-  canvas.addEventListener("wheel", (event) => {
-    if (!event.ctrlKey && !event.metaKey) return; // the page scrolls
-    event.preventDefault();
-    zoom(viewer, Math.exp(-clamp(event.deltaY, -60, 60) / 100), place(event));
-  }, { passive: false });
-  canvas.oncontextmenu = (event) => event.pointerType === "touch" && event.preventDefault();
+    timer = setTimeout(() => bare(viewer, true), HOLD_MS);
+    for (const name of ["pointerup", "pointercancel"]) window.addEventListener(name, end, { once: true });
+  }, true);
+  window.addEventListener("pointermove", (event) => start && apart(start, event) > STILL_PX && clearTimeout(timer));
+  picture.addEventListener("wheel", (event) => {
+    if (!event.ctrlKey && !event.metaKey) event.stopPropagation(); // the page scrolls
+  }, true);
+  picture.oncontextmenu = (event) => event.pointerType === "touch" && event.preventDefault();
 }
 
-/** One pointer moves the photo with it; two also zoom by how far they part. */
-function drag(viewer, canvas, touching, last, now) {
-  const scale = viewer.view.width / canvas.getBoundingClientRect().width;
-  const other = touching.find((event) => event.pointerId !== now.pointerId);
-  const share = other ? 0.5 : 1;
-  const { x, y, width } = viewer.view;
-  move(viewer, {
-    x: x - share * (now.clientX - last.clientX) * scale,
-    y: y - share * (now.clientY - last.clientY) * scale,
-    width,
-  });
-  if (!other) return;
-  const box = canvas.getBoundingClientRect();
-  const middle = {
-    x: viewer.view.x + ((now.clientX + other.clientX) / 2 - box.left) * scale,
-    y: viewer.view.y + ((now.clientY + other.clientY) / 2 - box.top) * scale,
+/** Zooming or moving one figure by Plotly's own means is zooming or moving all. */
+function listenToPlot(viewer, panel) {
+  const { place } = panel.plot;
+  const adopt = (x, y, done) => {
+    panel.moving = !done;
+    panel.shown = { ...panel.shown, "xaxis.range": x, "yaxis.range": y };
+    move(viewer, { x: Math.min(...x), y: Math.min(...y), width: Math.abs(x[1] - x[0]) });
   };
-  zoom(viewer, apart(now, other) / Math.max(1, apart(last, other)), middle);
+  place.on("plotly_relayouting", (said) => {
+    const range = (axis) => [said[`${axis}.range[0]`], said[`${axis}.range[1]`]];
+    if ("xaxis.range[0]" in said && "yaxis.range[0]" in said) adopt(range("xaxis"), range("yaxis"), false);
+  });
+  place.on("plotly_relayout", () => {
+    const { xaxis, yaxis } = place.layout;
+    const known = JSON.stringify([panel.shown["xaxis.range"], panel.shown["yaxis.range"]]);
+    if (panel.moving || JSON.stringify([xaxis.range, yaxis.range]) !== known) adopt(xaxis.range, yaxis.range, true);
+  });
+  place.on("plotly_doubleclick", () => move(viewer, whole(viewer.scene.photo)));
 }
 
 // ------------------------------------------------------------------------------------------------ keyboard
@@ -327,7 +342,7 @@ function step(viewer, [across, down], view) {
   point(viewer, { x: clamp(from.x + across * by, x, x + width), y: clamp(from.y + down * by, y, y + height) });
   clearTimeout(viewer.saying);
   viewer.saying = setTimeout(() => {
-    viewer.spoken.textContent = viewer.panels.map((panel) => `${panel.title}: ${valueWords(viewer, panel)}`).join("; ");
+    viewer.spoken.textContent = viewer.panels.map((panel) => `${panel.title}: ${valueWords(panel)}`).join("; ");
   }, 500);
 }
 
@@ -336,137 +351,90 @@ function step(viewer, [across, down], view) {
 function draw(viewer) {
   const { scene, look, view, stage, panels } = viewer;
   stage.classList.toggle("zoomed", view.width < scene.photo.width);
+  stage.classList.toggle("bare", viewer.bare);
   viewer.legend.ramp.style.background = gradient(viewer.colours[look.colormap], look.threshold, scene.bar.diverging);
   for (const panel of panels) {
     drawPanel(viewer, panel);
-    panel.value.textContent = viewer.cross ? valueWords(viewer, panel) : "";
+    pointIn(viewer, panel);
   }
 }
 
+/** Tell Plotly what has changed since it was last told. */
 function drawPanel(viewer, panel) {
-  const { canvas } = panel;
-  const { photo } = viewer.scene;
-  const width = Math.round(canvas.clientWidth * Math.min(window.devicePixelRatio || 1, 2));
-  if (!width) return;
-  const height = Math.max(1, Math.round((width * photo.height) / photo.width));
-  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-  const context = canvas.getContext("2d");
-  context.clearRect(0, 0, width, height);
-  const { image, view } = viewer;
-  if (image.complete && image.naturalWidth) {
-    const shrunk = image.naturalWidth / photo.width;
-    context.globalAlpha = panel.reason ? 0.35 : 1;
-    context.imageSmoothingQuality = "high";
-    context.drawImage(image, view.x * shrunk, view.y * shrunk, view.width * shrunk, view.height * shrunk, 0, 0, width, height);
+  const { place, data, layout } = panel.plot;
+  const { clientWidth: width, clientHeight: height } = place;
+  if (!width || panel.moving) return;
+  const { view, look, scene } = viewer;
+  const now = {
+    width,
+    height,
+    "xaxis.range": [view.x, view.x + view.width],
+    "yaxis.range": [view.y + view.height, view.y],
+    dragmode: view.width < scene.photo.width ? "pan" : matchMedia("(pointer: coarse)").matches ? false : "zoom",
+  };
+  const style = { opacity: viewer.bare ? 0 : look.opacity, colours: `${look.colormap} ${look.threshold}` };
+  const before = panel.shown;
+  panel.shown = { ...now, ...style };
+  const colours = () => plotlyScale(viewer.colours[look.colormap], look.threshold, scene.bar.diverging);
+  if (!before) {
+    const { "xaxis.range": x, "yaxis.range": y, ...rest } = now;
+    const traces = data.map((trace) => ({ ...trace, opacity: style.opacity, colorscale: colours() }));
+    Plotly.newPlot(place, traces, {
+      ...layout,
+      ...rest,
+      xaxis: { ...layout.xaxis, range: x },
+      yaxis: { ...layout.yaxis, range: y },
+      images: [photoIn(scene.photo, panel)],
+      hoverlabel: { ...layout.hoverlabel, font: { ...layout.hoverlabel.font, family: getComputedStyle(viewer.root).fontFamily } },
+    }, CONFIG);
+    place.querySelector(".main-svg:last-of-type").before(panel.cross); // which holds what Plotly says
+    listenToPlot(viewer, panel);
+    return;
   }
-  if (panel.terms.length && !viewer.bare) {
-    paintHeat(viewer, panel, width, height);
-    context.globalAlpha = viewer.look.opacity;
-    context.drawImage(panel.heat, 0, 0);
+  const moved = Object.fromEntries(Object.entries(now).filter(([key, value]) => String(value) !== String(before[key])));
+  if (Object.keys(moved).length) Plotly.relayout(place, moved);
+  if (!data.length) return;
+  if (style.colours !== before.colours) Plotly.restyle(place, { colorscale: [colours()] });
+  if (style.opacity !== before.opacity) Plotly.restyle(place, { opacity: style.opacity });
+}
+
+const photoIn = ({ uri, width, height }, { reason }) => ({
+  source: uri, xref: "x", yref: "y", x: 0, y: 0, sizex: width, sizey: height,
+  sizing: "stretch", layer: "below", opacity: reason ? 0.35 : 1,
+});
+
+/** The cross, and beside it what Plotly says of the cell there. */
+function pointIn({ cross, view }, panel) {
+  const seen = cross && inside(view, cross);
+  panel.cross.hidden = !seen;
+  if (seen) {
+    panel.cross.style.setProperty("--x", `${(100 * (cross.x - view.x)) / view.width}%`);
+    panel.cross.style.setProperty("--y", `${(100 * (cross.y - view.y)) / view.height}%`);
   }
-  context.globalAlpha = 1;
-  const scale = width / view.width;
-  if (!viewer.bare) for (const [left, top, right, bottom] of panel.seen) {
-    frame(context, (left - view.x) * scale, (top - view.y) * scale, (right - left) * scale, (bottom - top) * scale);
-  }
-  if (viewer.cross) crossLines(context, (viewer.cross.x - view.x) * scale, (viewer.cross.y - view.y) * scale);
+  const { place, data } = panel.plot;
+  if (!data.length || !place.data) return;
+  if (seen) Plotly.Fx.hover(place, { xval: cross.x, yval: cross.y }, "xy");
+  else Plotly.Fx.unhover(place);
 }
 
-/** The coloured map of what is in view, on a canvas of its own; painted anew only where something has changed. */
-function paintHeat(viewer, panel, width, height) {
-  const { look, view, scene } = viewer;
-  const state = JSON.stringify([width, height, view, look.colormap, look.threshold, look.smooth]);
-  if (panel.painted === state) return;
-  panel.painted = state;
-  Object.assign(panel.heat, { width, height });
-  const context = panel.heat.getContext("2d");
-  const picture = context.createImageData(width, height);
-  const colours = viewer.colours[look.colormap];
-  const values = shares(panel.terms, view, width, height, look.smooth);
-  for (let i = 0; i < values.length; i++) {
-    const value = values[i];
-    if (!(Math.abs(value) >= look.threshold)) continue; // NaN too: nothing was seen here
-    const colour = 3 * Math.round(255 * (scene.bar.diverging ? (value + 1) / 2 : value));
-    picture.data.set([colours[colour], colours[colour + 1], colours[colour + 2], 255], 4 * i);
-  }
-  context.putImageData(picture, 0, 0);
+/** What a panel says under the cross, as it is written there. */
+function valueWords({ plot, note, reason }) {
+  const lines = [...plot.place.querySelectorAll(".hoverlayer .hovertext tspan.line")].map((line) => line.textContent);
+  return lines.join(", ") || note || (reason ? "no map" : "not seen by the model");
 }
 
-/** Σ sign · clip(raw / full) at the centre of every pixel in view; NaN outside what a model saw. */
-function shares(terms, view, width, height, smooth) {
-  const sum = new Float32Array(width * height);
-  for (const term of terms) {
-    const [left, top, right, bottom] = term.box;
-    const across = Array.from({ length: width }, (_, i) =>
-      cells((view.x + ((i + 0.5) * view.width) / width - left) / (right - left), term.columns, smooth));
-    for (let row = 0; row < height; row++) {
-      const down = cells((view.y + ((row + 0.5) * view.height) / height - top) / (bottom - top), term.rows, smooth);
-      for (let i = 0; i < width; i++) sum[row * width + i] += share(term, down, across[i]);
-    }
-  }
-  return sum;
-}
-
-/** The two cells around a place from 0 to 1 and the weight of the second; null outside. A value stands at its cell's centre. */
-function cells(place, count, smooth) {
-  if (!(place >= 0 && place < 1)) return null;
-  const at = clamp(place * count - 0.5, 0, count - 1);
-  if (!smooth) return [Math.floor(at + 0.5), Math.floor(at + 0.5), 0];
-  const first = Math.floor(at);
-  return [first, Math.min(first + 1, count - 1), at - first];
-}
-
-function sample({ values, columns }, down, across) {
-  const [top, bottom, low] = down;
-  const [left, right, far] = across;
-  const mix = (row) => values[row * columns + left] * (1 - far) + values[row * columns + right] * far;
-  return mix(top) * (1 - low) + mix(bottom) * low;
-}
-
-function share(term, down, across) {
-  if (!down || !across) return NaN;
-  return term.full > 0 ? term.sign * clamp(sample(term, down, across) / term.full, 0, 1) : 0;
-}
-
-/** What a panel shows under the cross: the raw value and its share of full colour. */
-function valueWords({ cross, scene, look }, panel) {
-  if (!cross) return "";
-  if (!panel.terms.length) return panel.note;
-  const found = panel.terms.map((term) => {
-    const [left, top, right, bottom] = term.box;
-    const down = cells((cross.y - top) / (bottom - top), term.rows, look.smooth);
-    const across = cells((cross.x - left) / (right - left), term.columns, look.smooth);
-    return { share: share(term, down, across), raw: down && across ? sample(term, down, across) : NaN };
-  });
-  const total = found.reduce((sum, one) => sum + one.share, 0);
-  if (Number.isNaN(total)) return "not seen by the model";
-  if (scene.bar.diverging) return `A ${percent(found[0].share)}, B ${percent(-found[1].share)}, A − B ${percent(total)}`;
-  return `heat ${found[0].raw.toPrecision(3)} · ${percent(total)} of full colour`;
-}
-
-const percent = (share) => `${Math.round(100 * share)}\u00a0%`.replace("-", "−");
-
-/** A light line inside a dark one: visible on any photo. */
-function frame(context, x, y, width, height) {
-  const thick = Math.max(1, Math.round(context.canvas.width / 400));
-  for (const [inset, colour] of [[0.5, "#141414"], [1.5, "#f5f5f5"]]) {
-    Object.assign(context, { lineWidth: thick, strokeStyle: colour });
-    context.strokeRect(x + inset * thick, y + inset * thick, width - 2 * inset * thick, height - 2 * inset * thick);
-  }
-}
-
-function crossLines(context, x, y) {
-  const { width, height } = context.canvas;
-  const gap = 6 * Math.min(window.devicePixelRatio || 1, 2);
-  for (const [line, colour] of [[3, "rgb(20 20 20 / 0.75)"], [1, "#ffffff"]]) {
-    Object.assign(context, { lineWidth: line, strokeStyle: colour });
-    context.beginPath();
-    for (const [x0, y0, x1, y1] of [[0, y, x - gap, y], [x + gap, y, width, y], [x, 0, x, y - gap], [x, y + gap, x, height]]) {
-      context.moveTo(x0, y0);
-      context.lineTo(x1, y1);
-    }
-    context.stroke();
-  }
+/** Colours as Plotly takes them, clear below the threshold; around zero where they diverge. */
+function plotlyScale(colours, threshold, diverging) {
+  const colour = (i, alpha) => `rgba(${colours[3 * i]},${colours[3 * i + 1]},${colours[3 * i + 2]},${alpha})`;
+  const [low, high] = diverging ? [(1 - threshold) / 2, (1 + threshold) / 2] : [0, threshold];
+  const stops = Array.from({ length: 256 }, (_, i) => [i / 255, colour(i, 1)]);
+  if (!threshold) return stops;
+  const edge = (place, ...alphas) => alphas.map((alpha) => [place, colour(Math.round(255 * place), alpha)]);
+  return [
+    ...(diverging ? [...stops.filter(([place]) => place < low), ...edge(low, 1, 0)] : edge(0, 0)),
+    ...edge(high, 0, 1),
+    ...stops.filter(([place]) => place > high),
+  ];
 }
 
 /** The colour scale as a CSS background, clear below the threshold. */
@@ -487,13 +455,6 @@ function element(name, attributes, children = []) {
   for (const [key, value] of Object.entries(attributes)) it.setAttribute(key, value);
   it.append(...children.filter((child) => child));
   return it;
-}
-
-function load(uri, then) {
-  const image = new Image();
-  image.onload = then;
-  image.src = uri;
-  return image;
 }
 
 function onceAFrame(act) {

@@ -1,8 +1,8 @@
-"""What the linked viewer shows: scenes, plain JSON that `viewer.js` draws on the HTML page and in the dashboard.
+"""What the linked viewer shows: scenes, plain JSON that `viewer.js` gives to Plotly, on the page and the dashboard.
 
-A scene is the panels of one photo. Raw maps travel on their own grid; the browser lays, scales and colours them as
-`render` does, so that colour map, opacity, threshold and zoom change there without asking Python. It needs no
-library: Plotly's script is 4.8 MB, knows no keyboard and no pinch, and says one value where each panel has its own.
+A scene is the panels of one photo, each a Plotly figure of `figures`. Raw maps travel on their own grid and Plotly
+lays and colours them in the browser, so colour map, opacity, threshold and zoom change there without asking Python.
+`viewer.js` links the figures and adds what Plotly has not: a keyboard, a bare photo while held, panels that stack.
 """
 
 from __future__ import annotations
@@ -14,10 +14,7 @@ from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from gradcam import render
+from gradcam import figures, render
 from gradcam.types import Comparison, Panel, Photo, ScaledMap, Style
 
 Scene = dict[str, Any]
@@ -64,7 +61,9 @@ def panels_scene(
         "photo": _photo(panels[0].photo),
         "columns": columns or len(panels),
         "least": least,
-        "panels": _said_once([_panel(*cell) for cell in zip(panels, scaled, captions or nothing, strict=True)]),
+        "panels": _said_once(
+            [_panel(*cell, style) for cell in zip(panels, scaled, captions or nothing, strict=True)]
+        ),
         "look": _look(style),
         "colormaps": _colormaps(render.SEQUENTIAL),
         "bar": {"title": title, "numbers": numbers, "diverging": False},
@@ -103,9 +102,7 @@ def difference_scene(a: Panel, b: Panel, style: Style | None = None, *, fade: bo
     style = style or Style()
     render.check_style(style)
     alt = render.difference_words(a, b, style.scale)
-    first, second = render.scale_panels((a, b), style.scale)
     names = render.model_words(a), render.model_words(b)
-    seen = [rectangle for panel in (a, b) for rectangle in _hidden(panel)]
     small = render.fitted(a.photo.size, _LONG_SIDE, _LONG_SIDE)
     pixels = render.fade_alike(a, b, style.scale, small) if fade else a.photo.pixels
     return {
@@ -120,8 +117,7 @@ def difference_scene(a: Panel, b: Panel, style: Style | None = None, *, fade: bo
                 "alt": alt,
                 "note": "",
                 "reason": "",
-                "terms": [_term(a, first, 1), _term(b, second, -1)],
-                "seen": seen,
+                "plot": figures.difference_plot(a, b, style),
             }
         ],
         "look": _look(style) | {"colormap": "red-blue"},
@@ -151,15 +147,14 @@ def _look(style: Style) -> dict[str, Any]:
         "colormap": style.colormap,
         "opacity": style.opacity,
         "threshold": style.threshold,
-        "smooth": style.interpolation == "bilinear",
     }
 
 
 def _colormaps(tables: dict[str, render.Pixels]) -> dict[str, str]:
-    return {name: _packed(table) for name, table in tables.items()}
+    return {name: base64.b64encode(table.tobytes()).decode() for name, table in tables.items()}
 
 
-def _panel(panel: Panel, scaled: ScaledMap | None, caption: Caption | None) -> dict[str, Any]:
+def _panel(panel: Panel, scaled: ScaledMap | None, caption: Caption | None, style: Style) -> dict[str, Any]:
     facts = [render.layer_words(panel), render.scale_words(scaled)] if scaled else []
     said = caption or Caption(
         title=render.model_words(panel),
@@ -173,8 +168,7 @@ def _panel(panel: Panel, scaled: ScaledMap | None, caption: Caption | None) -> d
         "alt": f"{said.title}. " * (caption is not None) + render.heat_words(panel, scaled),
         "note": scaled.note if scaled else "",
         "reason": panel.reason or "",
-        "terms": [_term(panel, scaled, 1)] if scaled and not scaled.note else [],
-        "seen": _hidden(panel),
+        "plot": figures.panel_plot(panel, scaled, style),
     }
 
 
@@ -187,29 +181,3 @@ def _said_once(panels: list[dict[str, Any]]) -> list[dict[str, Any]]:
         elif panel["reason"]:
             reasons.add(panel["reason"])
     return panels
-
-
-def _term(panel: Panel, scaled: ScaledMap | None, sign: int) -> dict[str, Any]:
-    """A raw map with its place on the photo; the browser adds up sign · clip(raw / full)."""
-    assert panel.map is not None
-    assert panel.explanation is not None
-    assert scaled is not None
-    rows, columns = panel.map.shape
-    return {
-        "values": _packed(panel.map.astype("<f4")),
-        "rows": rows,
-        "columns": columns,
-        "box": panel.explanation.view.box,
-        "full": 0 if scaled.note else float(scaled.full),
-        "sign": sign,
-    }
-
-
-def _hidden(panel: Panel) -> list[tuple[float, float, float, float]]:
-    """What the model saw, where that is not all of the photo."""
-    explanation = panel.explanation
-    return [explanation.view.seen] if explanation and render.hides_something(explanation.view) else []
-
-
-def _packed(values: NDArray[np.generic]) -> str:
-    return base64.b64encode(values.tobytes()).decode()

@@ -51,9 +51,21 @@ def scenes(page: AppTest) -> list[dict]:
     return [json.loads(viewer.proto.json) for viewer in viewers]
 
 
+def box(trace: dict) -> tuple[float, ...]:
+    """Left, top, right, bottom of a heatmap of Plotly, in photo pixels."""
+    rows, columns = map(int, trace["z"]["shape"].split(","))
+    left, top = trace["x0"] - trace["dx"] / 2, trace["y0"] - trace["dy"] / 2
+    return left, top, left + columns * trace["dx"], top + rows * trace["dy"]
+
+
 def heatmaps(page: AppTest) -> list[str]:
     """Model and target of every panel that has a map, and is no difference of two."""
-    panels = [panel for scene in scenes(page) for panel in scene["panels"] if len(panel["terms"]) == 1]
+    panels = [
+        panel
+        for scene in scenes(page)
+        for panel in scene["panels"]
+        if any("name" in trace for trace in panel["plot"]["data"])
+    ]
     return [f"{panel['title']}: {panel['subtitle'].rpartition(' · ')[0]}" for panel in panels]
 
 
@@ -142,7 +154,7 @@ def test_the_fit_changes_where_the_heat_lies(page: AppTest) -> None:
     boxes = {}
     for fit in ("crop", "squash", "pad"):
         page.segmented_control(key="fit").set_value(fit).run()
-        boxes[fit] = scenes(page)[0]["panels"][0]["terms"][0]["box"]
+        boxes[fit] = box(scenes(page)[0]["panels"][0]["plot"]["data"][0])
     assert boxes["squash"] == pytest.approx((0, 0, 451, 300), abs=0.5)
     assert boxes["pad"] == pytest.approx((0, 150 - 451 / 2, 451, 150 + 451 / 2), abs=1.5)
     left, top, right, bottom = boxes["crop"]
@@ -159,15 +171,15 @@ def test_a_link_that_makes_no_sense_shows_the_default(page: AppTest, query: dict
         page.query_params[key] = value
     one_model(page).run()
     assert not page.exception
-    assert scenes(page)[0]["look"] == {"colormap": "viridis", "opacity": 0.5, "threshold": 0.0, "smooth": True}
+    assert scenes(page)[0]["look"] == {"colormap": "viridis", "opacity": 0.5, "threshold": 0.0}
 
 
 def test_one_scale_serves_all_photos_where_it_is_shared(page: AppTest) -> None:
     page.session_state["photos"] = ["chelsea", "coffee"]
     one_model(page).run()
-    each = [scene["panels"][0]["terms"][0]["full"] for scene in scenes(page)]
+    each = [scene["panels"][0]["plot"]["data"][0]["zmax"] for scene in scenes(page)]
     page.segmented_control(key="scale").set_value("shared").run()
-    shared = [scene["panels"][0]["terms"][0]["full"] for scene in scenes(page)]
+    shared = [scene["panels"][0]["plot"]["data"][0]["zmax"] for scene in scenes(page)]
     assert each[0] != each[1]
     assert shared == [max(each)] * 2
 

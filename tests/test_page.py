@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from gradcam.figures import plotly_script
 from gradcam.page import comparison_html
 from gradcam.types import Comparison, Style, Top
 from tests import fakes
@@ -53,6 +54,7 @@ def test_the_page_loads_nothing_from_anywhere():
     assert policy is not None
     assert "default-src 'none'" in policy
     assert "http" not in policy
+    assert "eval" not in policy
 
 
 def scenes(text: str) -> list[dict[str, Any]]:
@@ -60,10 +62,11 @@ def scenes(text: str) -> list[dict[str, Any]]:
     return [json.loads(scene) for scene in re.findall(r'<script type="application/json">(.*?)</script>', text)]
 
 
-def test_the_page_holds_every_photo_once_and_is_small_enough_to_mail():
+def test_the_page_holds_every_photo_and_plotly_once_and_is_small_enough_to_mail():
     text = comparison_html(two_by_two())
     assert text.count("data:image/jpeg;base64,") == len(scenes(text)) == 2
-    assert len(text) < 60_000
+    assert text.count(plotly_script()) == 1
+    assert len(text) < len(plotly_script()) + 60_000
 
 
 def test_the_page_tells_models_predictions_layers_and_failures():
@@ -80,7 +83,7 @@ def test_a_shared_scale_is_shared_by_all_photos_of_the_page():
     photos = fakes.photo(name="a.jpg"), fakes.photo(name="b.jpg")
     panels = tuple(fakes.panel(photo, HEAT * k) for photo, k in zip(photos, (1, 3), strict=True))
     text = comparison_html(Comparison(photos, ("bundled/a",), (Top(),), panels), Style(scale="shared"))
-    assert [scene["panels"][0]["terms"][0]["full"] for scene in scenes(text)] == [24, 24]
+    assert [scene["panels"][0]["plot"]["data"][0]["zmax"] for scene in scenes(text)] == [24, 24]
 
 
 def test_hostile_names_stay_text_on_the_page():

@@ -61,10 +61,10 @@ def test_first_sight_asks_the_papers_question_of_a_cat_and_a_coffee() -> None:
 
 def test_classes_of_one_model_share_a_scale_unless_asked_otherwise() -> None:
     page = opened()
-    fulls = [panel["terms"][0]["full"] for panel in panels(page)]
+    fulls = [panel["plot"]["data"][0]["zmax"] for panel in panels(page)]
     assert len(set(fulls)) == 1
     page.segmented_control(key="rivals-scale").set_value("each").run()
-    assert len({panel["terms"][0]["full"] for panel in panels(page)}) == 3
+    assert len({panel["plot"]["data"][0]["zmax"] for panel in panels(page)}) == 3
 
 
 def test_another_photo_is_asked_for_its_own_first_two_and_what_tells_them_apart() -> None:
@@ -98,14 +98,14 @@ def test_several_models_stand_side_by_side_and_each_keeps_its_own_scale() -> Non
     found = panels(page)
     assert titles(page) == [name for name in CAT_AND_COFFEE for _ in range(2)]
     assert [panel["subtitle"].split(" · ")[0] for panel in found] == [LITE0, LITE1] * 3
-    assert len({panel["terms"][0]["full"] for panel in found}) == 2
+    assert len({panel["plot"]["data"][0]["zmax"] for panel in found}) == 2
 
 
 def test_a_class_that_a_model_lacks_says_so_in_its_panel_only() -> None:
     page = opened(rivals=["Egyptian cat", "espreso"])
     cat, espresso = panels(page)
-    assert cat["terms"]
-    assert not espresso["terms"]
+    assert cat["plot"]["data"]
+    assert not espresso["plot"]["data"]
     assert "espresso" in espresso["reason"]
 
 

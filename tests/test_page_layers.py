@@ -98,7 +98,7 @@ def test_the_slider_moves_through_the_depths_without_running_a_model(monkeypatch
         assert large(page)["title"] == name
         assert large(page)["subtitle"].startswith(grid)
     page.segmented_control(key="depth-scale").set_value("shared").run()
-    assert len({term["full"] for panel in scenes(page)[1]["panels"] for term in panel["terms"]}) == 1
+    assert len({trace["zmax"] for panel in scenes(page)[1]["panels"] for trace in panel["plot"]["data"]}) == 1
 
 
 def test_another_class_moves_the_heat_to_the_other_half() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,22 +18,54 @@ from tests import fakes
 HEAT = np.array([[0, 1, 2], [3, 4, 8]], np.float32)
 
 
+def numbers(packed: dict[str, str]) -> list[float]:
+    """An array as Plotly packs it."""
+    return np.frombuffer(base64.b64decode(packed["bdata"]), packed["dtype"]).tolist()
+
+
+def traces(panel: dict[str, Any]) -> list[dict[str, Any]]:
+    return panel["plot"]["data"]
+
+
+def corners(panel: dict[str, Any]) -> list[tuple[float, ...]]:
+    """Left, top, right, bottom of every line around what a model saw."""
+    return [
+        tuple(shape[c] for c in ("x0", "y0", "x1", "y1")) for shape in panel["plot"]["layout"].get("shapes", [])
+    ]
+
+
 def test_the_raw_map_travels_on_its_own_grid_with_its_place_and_full_scale():
     photo = fakes.photo(40, 60)
     (panel,) = panels_scene([fakes.panel(photo, HEAT, view=fakes.middle(photo))])["panels"]
-    (term,) = panel["terms"]
-    assert np.frombuffer(base64.b64decode(term["values"]), "<f4").tolist() == [0, 1, 2, 3, 4, 8]
-    assert (term["rows"], term["columns"], term["full"], term["sign"]) == (2, 3, 8, 1)
-    assert term["box"] == panel["seen"][0] == (10, 0, 50, 40)
+    (trace,) = traces(panel)
+    assert (trace["type"], trace["z"]["shape"], trace["zsmooth"]) == ("heatmap", "2, 3", "best")
+    assert numbers(trace["z"]) == [0, 1, 2, 3, 4, 8]
+    assert (trace["zmin"], trace["zmax"]) == (0, 8)
+    assert trace["dx"] == pytest.approx(40 / 3)
+    assert (trace["x0"], trace["y0"], trace["dy"]) == pytest.approx((10 + 40 / 6, 10, 20))
+    assert set(corners(panel)) == {(10, 0, 50, 40)}
+
+
+def test_hovering_says_raw_heat_and_its_share_of_full_colour():
+    (panel,) = panels_scene([fakes.panel(fakes.photo(), HEAT)], scaled=[render.scale_map(HEAT, 16)])["panels"]
+    (trace,) = traces(panel)
+    assert trace["hovertemplate"] == "heat %{z:.3g}<br>%{customdata[0]} % of full colour<extra></extra>"
+    assert numbers(trace["customdata"]) == [0, 6, 12, 19, 25, 50]
+
+
+def test_axes_are_the_photos_pixels_square_and_downwards():
+    layout = panels_scene([fakes.panel(fakes.photo(40, 60), HEAT)])["panels"][0]["plot"]["layout"]
+    assert (layout["xaxis"]["range"], layout["yaxis"]["range"]) == ([0, 60], [40, 0])
+    assert layout["yaxis"]["scaleanchor"] == "x"
 
 
 def test_a_photo_seen_whole_has_no_frame():
-    assert panels_scene([fakes.panel(fakes.photo(), HEAT)])["panels"][0]["seen"] == []
+    assert corners(panels_scene([fakes.panel(fakes.photo(), HEAT)])["panels"][0]) == []
 
 
 def test_an_empty_map_has_words_and_no_colour():
     (panel,) = panels_scene([fakes.panel(fakes.photo(), HEAT * 0)])["panels"]
-    assert (panel["terms"], panel["note"]) == ([], "no positive evidence")
+    assert (traces(panel), panel["note"]) == ([], "no positive evidence")
 
 
 def test_a_failure_keeps_its_place_and_its_reason():
@@ -57,7 +90,7 @@ def test_the_scale_is_shared_with_photos_that_are_not_in_the_scene():
     panels = tuple(fakes.panel(photo, HEAT * k) for photo, k in zip(photos, (1, 3), strict=True))
     comparison = Comparison(photos, ("bundled/a",), (Top(),), panels)
     scene = comparison_scene(comparison, 0, Style(scale="shared"))
-    assert scene["panels"][0]["terms"][0]["full"] == 24
+    assert traces(scene["panels"][0])[0]["zmax"] == 24
     assert scene["bar"]["numbers"][-1] == "24"
 
 
@@ -78,14 +111,19 @@ def test_the_alt_text_says_where_it_is_hottest(place: tuple[int, int], words: st
     assert panel["alt"] == f"bundled/a, tabby · 70.0 %: hottest at {words}."
 
 
-def test_a_difference_is_two_maps_of_opposite_sign_and_the_frames_of_both_crops():
+def test_a_difference_is_drawn_around_zero_where_both_models_saw_the_photo():
     photo = fakes.photo(30, 60)
     a = fakes.panel(photo, [[2, 0]], view=fakes.middle(photo))
     b = fakes.panel(photo, [[0, 3]], model="timm/b")
     scene = difference_scene(a, b)
     (panel,) = scene["panels"]
-    assert [(term["sign"], term["full"]) for term in panel["terms"]] == [(1, 2), (-1, 3)]
-    assert panel["seen"] == [(15, 0, 45, 30)]
+    (trace,) = traces(panel)
+    assert (trace["zmin"], trace["zmax"], trace["z"]["shape"]) == (-1, 1, "30, 30")
+    assert (trace["x0"], trace["dx"], trace["y0"], trace["dy"]) == (15.5, 1, 0.5, 1)
+    across = numbers(trace["z"])[:30]
+    assert (across[0], across[-1]) == pytest.approx((1 - 1 / 60, -29.5 / 30), abs=0.02)
+    assert numbers(trace["customdata"])[:2] == [100, 2]
+    assert set(corners(panel)) == {(15, 0, 45, 30)}
     assert (scene["look"]["colormap"], list(scene["colormaps"])) == ("red-blue", ["red-blue"])
     assert panel["alt"].startswith("bundled/a has most more at ")
     assert "timm/b has most more at " in panel["alt"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from base64 import b64decode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +20,8 @@ pytestmark = pytest.mark.browser
 
 HEAT = np.random.default_rng(0).random((4, 6), np.float32)
 DESKTOP, PHONE = {"width": 1280, "height": 1000}, {"width": 390, "height": 844}
+PLOT = ".viewer .js-plotly-plot"
+WHOLE = [0, 300, 200, 0]
 Visit = Callable[..., Page]
 
 
@@ -51,7 +52,7 @@ def visit(browser: Browser, tmp_path: Path) -> Iterator[Visit]:
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda asked: strangers.append(asked.url) if asked.url.startswith("http") else None)
         page.goto(path.as_uri())
-        page.wait_for_function("() => document.querySelector('canvas')?.width > 300")
+        page.locator(f"{PLOT} .hm image").first.wait_for(state="attached")
         settle(page)
         return page
 
@@ -63,17 +64,23 @@ def visit(browser: Browser, tmp_path: Path) -> Iterator[Visit]:
 
 
 def settle(page: Page) -> None:
-    """Wait until a frame has been drawn."""
-    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    """Wait until Plotly has drawn, and hovered, which it does at most twenty times a second."""
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done, 150)))")
 
 
 def pictures(page: Page) -> list[np.ndarray]:
-    """The pixels of every canvas, RGB `[H, W, 3]`."""
+    """What every panel shows, RGB `[H, W, 3]`."""
     settle(page)
-    urls = page.evaluate("() => [...document.querySelectorAll('canvas')].map(it => it.toDataURL())")
-    return [
-        np.asarray(Image.open(io.BytesIO(b64decode(url.split(",")[1]))).convert("RGB")).astype(int) for url in urls
-    ]
+    shots = [picture.screenshot() for picture in page.locator(PLOT).all()]
+    return [np.asarray(Image.open(io.BytesIO(shot)).convert("RGB")).astype(int) for shot in shots]
+
+
+def views(page: Page) -> list[list[float]]:
+    """Left, right, bottom, top of every panel, in photo pixels, as Plotly has it."""
+    settle(page)
+    ranges = f"""() => [...document.querySelectorAll({PLOT!r})]
+        .map(it => [...it._fullLayout.xaxis.range, ...it._fullLayout.yaxis.range])"""
+    return page.evaluate(ranges)
 
 
 def photo_alone(page: Page) -> list[np.ndarray]:
@@ -91,14 +98,15 @@ def alike(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def point_at(page: Page, panel: int, across: float, down: float) -> None:
-    box = page.locator("canvas").nth(panel).bounding_box()
+    box = page.locator(PLOT).nth(panel).bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + across * box["width"], box["y"] + down * box["height"])
     settle(page)
 
 
 def values(page: Page) -> list[str]:
-    return page.locator(".value").all_inner_texts()
+    lines = "it => [...it.querySelectorAll('.hoverlayer tspan.line')].map(line => line.textContent).join(' ')"
+    return [plot.evaluate(lines) for plot in page.locator(PLOT).all()]
 
 
 def slide(control: Locator, value: int) -> None:
@@ -120,31 +128,56 @@ def test_the_browser_colours_every_pixel_as_the_png_does(visit: Visit):
         left = np.flatnonzero(np.isfinite(laid).any(0))[[0, -1]]
         hot[:, : left[0] + 8] = hot[:, left[1] - 8 :] = False
         assert hot.sum() > 1000
-        assert np.abs(shown[hot] - wanted[hot][:, :3]).max() <= 4  # a step of jet between two shares
+        assert np.abs(shown[hot] - wanted[hot][:, :3]).max() <= 16  # what jet changes over a pixel or two
 
 
-def test_zooming_one_panel_zooms_all_and_reset_goes_back(visit: Visit):
-    page = visit()
-    before = photo_alone(page)
-    page.locator("canvas").first.dblclick(position={"x": 100, "y": 60})
-    first, second = photo_alone(page)
-    assert alike(first, second)
-    assert not alike(first, before[0])
-    page.get_by_role("button", name="Reset zoom").click()
-    assert alike(photo_alone(page)[0], before[0])
-
-
-def test_dragging_moves_all_panels(visit: Visit):
-    page = visit()
-    page.locator("canvas").first.dblclick()
-    before = photo_alone(page)[0]
-    point_at(page, 1, 0.5, 0.5)
+def drag(page: Page, panel: int, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Press in a panel at a share of its width and height, move and let go."""
+    point_at(page, panel, *start)
     page.mouse.down()
-    point_at(page, 1, 0.7, 0.5)
+    for step in range(1, 6):
+        point_at(page, panel, *(a + (b - a) * step / 5 for a, b in zip(start, end, strict=True)))
     page.mouse.up()
-    first, second = photo_alone(page)
-    assert alike(first, second)
-    assert first[:, :, 0].mean() < before[:, :, 0].mean() - 5  # red grows to the right, and we look further left
+
+
+def test_every_panel_is_a_plotly_plot_without_a_button_that_sends_it_away(visit: Visit):
+    page = visit(comparison(failing=True))
+    expect(page.locator(PLOT)).to_have_count(3)
+    expect(page.locator(f"{PLOT} .hm image")).to_have_count(2)
+    assert page.locator(PLOT).first.evaluate("it => [it._context.showSendToCloud, it._context.displaylogo]") == [
+        False,
+        False,
+    ]
+
+
+def test_a_box_drawn_in_one_panel_zooms_all_and_reset_goes_back(visit: Visit):
+    page = visit()
+    assert views(page) == [pytest.approx(WHOLE)] * 2
+    drag(page, 0, (0.2, 0.2), (0.6, 0.6))
+    first, second = views(page)
+    assert first == pytest.approx([60, 180, 120, 40], abs=2)
+    assert second == pytest.approx(first, abs=0.5)
+    page.get_by_role("button", name="Reset zoom").click()
+    assert views(page) == [pytest.approx(WHOLE)] * 2
+
+
+def test_a_double_click_goes_back_to_the_whole_photo(visit: Visit):
+    page = visit()
+    page.get_by_role("button", name="Zoom in").click()
+    assert views(page)[1] == pytest.approx([50, 250, 500 / 3, 100 / 3])
+    page.locator(PLOT).nth(1).dblclick()
+    assert views(page) == [pytest.approx(WHOLE)] * 2
+
+
+def test_dragging_moves_all_panels_and_never_beyond_the_photo(visit: Visit):
+    page = visit()
+    page.get_by_role("button", name="Zoom in").click()
+    drag(page, 1, (0.5, 0.5), (0.6, 0.5))
+    first, second = views(page)
+    assert first == pytest.approx([30, 230, 500 / 3, 100 / 3], abs=2)
+    assert second == pytest.approx(first, abs=0.5)
+    drag(page, 0, (0.1, 0.5), (0.95, 0.5))
+    assert views(page) == [pytest.approx([0, 200, 500 / 3, 100 / 3], abs=1)] * 2
 
 
 def test_the_wheel_scrolls_the_page_and_zooms_with_ctrl(visit: Visit):
@@ -157,19 +190,25 @@ def test_the_wheel_scrolls_the_page_and_zooms_with_ctrl(visit: Visit):
     page.keyboard.down("Control")
     page.mouse.wheel(0, -60)
     expect(page.locator(".zoomed")).to_have_count(1)
+    page.wait_for_timeout(400)  # Plotly waits for the last turn of the wheel
+    first, second = views(page)
+    assert first == pytest.approx(second, abs=0.5)
+    assert 100 < first[1] - first[0] < 290
 
 
 @pytest.mark.parametrize("control", ["opacity", "colour map", "threshold"])
 def test_a_new_look_keeps_the_zoom(visit: Visit, control: str):
     page = visit()
-    page.locator("canvas").first.dblclick(position={"x": 100, "y": 60})
-    photo, heat = photo_alone(page)[0], pictures(page)[0]
+    drag(page, 0, (0.2, 0.2), (0.6, 0.6))
+    page.mouse.move(0, 0)
+    zoomed, photo, heat = views(page), photo_alone(page)[0], pictures(page)[0]
     if control == "colour map":
         page.get_by_label("Colour map").select_option("inferno")
     else:
         slide(page.get_by_label("Opacity" if control == "opacity" else "Hide below"), 80)
     assert not alike(pictures(page)[0], heat)
     assert alike(photo_alone(page)[0], photo)
+    assert views(page) == zoomed != [WHOLE, WHOLE]
 
 
 def test_no_opacity_is_the_photo_and_the_slider_says_its_number(visit: Visit):
@@ -195,7 +234,7 @@ def test_holding_shows_the_bare_photo_and_letting_go_brings_the_heat_back(visit:
         button.focus()
         page.keyboard.down(" ")
     else:
-        target = button if way == "button" else page.locator("canvas").first
+        target = button if way == "button" else page.locator(PLOT).first
         target.hover()
         page.mouse.down()
     expect(button).to_have_attribute("aria-pressed", "true")
@@ -211,17 +250,20 @@ def test_holding_shows_the_bare_photo_and_letting_go_brings_the_heat_back(visit:
 def test_the_crosshair_says_each_models_own_value_in_each_panel(visit: Visit):
     page = visit(comparison(failing=True))
     assert values(page) == ["", "", ""]
-    point_at(page, 0, 0.5, 0.5)
-    shown = [float(text.split()[1]) for text in values(page)[:2]]
-    wanted = [
-        float(heat[1:3, 2:4].mean()) for heat in (HEAT, HEAT[:, ::-1])
-    ]  # the photo's middle is between 4 cells
-    assert shown == pytest.approx(wanted, abs=0.02)
+    point_at(page, 0, 0.55, 0.4)
+    heats = [heat[1, 3] for heat in (HEAT, HEAT[:, ::-1])]
+    shares = [round(100 * heat / HEAT.max()) for heat in heats]
+    assert values(page) == [
+        *(f"heat {heat:.3g} {share} % of full colour" for heat, share in zip(heats, shares, strict=True)),
+        "",
+    ]
+    expect(page.locator(".cross:visible")).to_have_count(3)
     point_at(page, 0, 0.02, 0.5)
-    assert values(page)[1:] == ["not seen by the model", ""]
+    assert values(page)[1:] == ["", ""]
     page.mouse.move(0, 0)
     settle(page)
     assert values(page) == ["", "", ""]
+    expect(page.locator(".cross:visible")).to_have_count(0)
 
 
 def test_keys_move_the_cross_say_the_values_and_zoom(visit: Visit):
@@ -240,32 +282,25 @@ def test_keys_move_the_cross_say_the_values_and_zoom(visit: Visit):
 @pytest.mark.parametrize(("viewport", "rows"), [(DESKTOP, 1), ({"width": 600, "height": 800}, 3), (PHONE, 3)])
 def test_panels_stack_on_a_phone(visit: Visit, viewport: dict[str, int], rows: int):
     page = visit(comparison(failing=True), viewport=viewport)
-    boxes = [canvas.bounding_box() for canvas in page.locator("canvas").all()]
+    boxes = [canvas.bounding_box() for canvas in page.locator(PLOT).all()]
     assert len({round(box["y"]) for box in boxes if box}) == rows
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
 
 
-def test_two_fingers_zoom_and_one_finger_points(visit: Visit):
+def test_on_a_touch_screen_a_tap_points_and_buttons_zoom(visit: Visit):
     page = visit(viewport=PHONE, has_touch=True, is_mobile=True)
-    canvas = page.locator("canvas").first
-    canvas.scroll_into_view_if_needed()
-    canvas.tap()
+    plot = page.locator(PLOT).first
+    plot.scroll_into_view_if_needed()
+    plot.tap()
     settle(page)
     assert all(text.startswith("heat ") for text in values(page))
-    box = canvas.bounding_box()
-    assert box is not None
-    y, middle = box["y"] + box["height"] / 2, box["x"] + box["width"] / 2
-    fingers = page.context.new_cdp_session(page)
-    for kind, gap in (("touchStart", 20), ("touchMove", 40), ("touchMove", 80)):
-        points = [{"x": middle - gap, "y": y, "id": 1}, {"x": middle + gap, "y": y, "id": 2}]
-        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-    fingers.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    page.get_by_role("button", name="Zoom in").tap()
     expect(page.locator(".zoomed")).to_have_count(1)
 
 
 def test_every_picture_has_words(visit: Visit):
     page = visit(comparison(failing=True))
-    names = [canvas.get_attribute("aria-label") or "" for canvas in page.locator("canvas[role=img]").all()]
+    names = [canvas.get_attribute("aria-label") or "" for canvas in page.locator(f"{PLOT}[role=img]").all()]
     assert len(names) == 3
     assert all("tabby · 70.0 %: hottest at " in name for name in names[:2])
     assert names[2] == "x/fails: no map. no network"
@@ -298,7 +333,7 @@ def test_two_photos_share_the_look_and_not_the_zoom(visit: Visit):
     photos = fakes.photo(200, 300, "a.jpg"), fakes.photo(200, 300, "b.jpg")
     both = Comparison(photos, ("x/a",), (Top(),), tuple(fakes.panel(photo, HEAT) for photo in photos))
     page = visit(both)
-    page.locator("canvas").first.dblclick()
+    page.get_by_role("button", name="Zoom in").first.click()
     slide(page.get_by_label("Opacity").first, 0)
     expect(page.get_by_label("Opacity").nth(1)).to_have_value("0")
     expect(page.locator(".zoomed")).to_have_count(1)

@@ -8,6 +8,7 @@ from typing import Protocol
 from playwright.sync_api import Locator, Page, expect
 
 DESKTOP, PHONE = {"width": 1440, "height": 1000}, {"width": 390, "height": 844}
+PLOT = ".viewer .js-plotly-plot"
 FIRST_VISIT = 120_000
 """Milliseconds: the first visitor waits for PyTorch."""
 
@@ -19,7 +20,7 @@ _SEARCHED = ("/_stcore/health", "/_stcore/host-config")
 class Visit(Protocol):
     """Opens the dashboard at a place, such as `layers?fit=pad`, as a new visitor."""
 
-    def __call__(self, place: str = "", *, wait_for: str | None = ".viewer canvas", **options: object) -> Page: ...
+    def __call__(self, place: str = "", *, wait_for: str | None = PLOT, **options: object) -> Page: ...
 
 
 def listen(page: Page, complaints: list[str], strangers: list[str]) -> None:
@@ -57,8 +58,8 @@ def panels(page: Page) -> Locator:
 
 
 def pictures(page: Page) -> Locator:
-    """The canvas of every heatmap."""
-    return panels(page).locator("canvas")
+    """The Plotly plot of every heatmap."""
+    return panels(page).locator(".js-plotly-plot")
 
 
 def titles(page: Page) -> list[str]:

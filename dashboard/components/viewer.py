@@ -13,13 +13,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from streamlit.components import v2
+from streamlit.components.v1 import declare_component
 
 from gradcam import Comparison, Panel, Style
+from gradcam.figures import PLOTLY_SCRIPT
 from gradcam.render import check_style
 from gradcam.types import ScaledMap
 from gradcam.viewer import SCRIPT, STYLES, Caption, Scene, comparison_scene, difference_scene, panels_scene
 
-_viewer = v2.component("gradcam_viewer", css=STYLES, js=SCRIPT)
+# Plotly's 4.8 MB travel on their own, at a visitor's first heatmap and with no rerun. Only a component of the first
+# kind hands out a folder as it is, here the one that pip installed: the second kind takes files from packages that
+# declare them, static serving only those beside Home.py.
+_plotly = declare_component("plotly", path=str(PLOTLY_SCRIPT.parent))
+_PLOTLY = f"component/{_plotly.name}/{PLOTLY_SCRIPT.name}"
+
+# Plotly styles its parts and follows the pointer through the document, which a shadow root would hide from it.
+_viewer = v2.component("gradcam_viewer", css=STYLES, js=SCRIPT, isolate_styles=False)
 
 
 def view_photo(comparison: Comparison, place: int, style: Style, key: str) -> Style:
@@ -51,7 +60,7 @@ def view_difference(a: Panel, b: Panel, style: Style, key: str, *, fade: bool = 
 
 
 def _view(scene: Scene, style: Style, key: str) -> Style:
-    said = _viewer(key=key, data=scene, on_look_change=lambda: None).look
+    said = _viewer(key=key, data=scene | {"plotly": _PLOTLY}, on_look_change=lambda: None).look
     if not said or said["base"] != scene["look"]:
         return style
     look = said["look"]
