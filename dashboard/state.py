@@ -189,6 +189,11 @@ def is_own(model: str) -> bool:
     return model.startswith(f"{CHECKPOINT}/")
 
 
+def own_name(model: str) -> str:
+    """The name of the file that an id of one's own model was made from."""
+    return model.rpartition("@")[2].rpartition(_MARK)[0]
+
+
 # Reports --------------------------------------------------------------------------------------------------------
 
 

@@ -20,7 +20,7 @@ To add a page:
 from __future__ import annotations
 
 from dashboard.components.agreement import show_agreement
-from dashboard.components.catalogue import offer_choice, pick_entries, search_catalogue, show_layers
+from dashboard.components.catalogue import offer_models, pick_entries, search_catalogue
 from dashboard.components.cell import offer_large
 from dashboard.components.depths import pick_class, run_depths, show_depths
 from dashboard.components.downloads import offer_downloads
@@ -48,9 +48,9 @@ __all__ = [
     "bring_your_own",
     "headline",
     "is_pair",
-    "offer_choice",
     "offer_downloads",
     "offer_large",
+    "offer_models",
     "offer_report",
     "open_report",
     "pick_class",
@@ -77,7 +77,6 @@ __all__ = [
     "show_comparison",
     "show_depths",
     "show_facts",
-    "show_layers",
     "show_own",
     "show_report",
     "show_rivals",

@@ -19,12 +19,14 @@ def pick_models(default: Sequence[str] = DEFAULT) -> tuple[str, ...]:
     known = cache.catalogue()
 
     def words(model: str) -> str:
+        if state.is_own(model):
+            return f"{state.own_name(model)} · yours"
         weights = known[model].weights if model in known else ""
         return f"{model} · {weights}" if weights not in ("", "bundled") else model
 
     chosen = st.multiselect(
         "Models",
-        list(dict.fromkeys([*known, *st.session_state[Key.MODELS]])),
+        list(dict.fromkeys([*state.own_models(), *known, *st.session_state[Key.MODELS]])),
         format_func=words,
         key=Key.MODELS,
         persist_state="session",

@@ -1,0 +1,32 @@
+"""Models: which there are, where their heatmaps lie, and how to bring one's own."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard.components import (
+    bring_your_own,
+    headline,
+    offer_models,
+    pick_entries,
+    pick_models,
+    search_catalogue,
+    section,
+    sentences,
+    show_own,
+)
+
+with st.sidebar, section("Models"):
+    chosen = pick_models()
+
+headline("Models", "Which models are there, and how do I bring my own?")
+
+st.subheader("Catalogue", anchor=False)
+with sentences():
+    ticked = pick_entries(search_catalogue())
+    offer_models(ticked, chosen)
+
+st.subheader("Bring your own", anchor=False)
+st.markdown("A model that you trained: its weights, the architecture they belong to, and the names of its classes.")
+bring_your_own()
+show_own()

@@ -1,0 +1,127 @@
+"""The catalogue: every model that can be compared, found by words, source and where its weights are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from dashboard import cache, state
+from dashboard.components.messages import plain, sentences
+from dashboard.components.models import MOST
+from dashboard.state import Key
+from gradcam.zoo import SOURCES, CatalogueEntry, search
+
+_TABLE, _LOCATED = "_catalogue-{}", "_located"
+
+
+def search_catalogue() -> list[CatalogueEntry]:
+    """The entries that fit the search, closest first."""
+    known = list(cache.catalogue().values())
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        text = st.text_input(
+            "Search",
+            type="search",
+            placeholder="Parts of a name, such as resnet 50",
+            icon=":material/search:",
+            **state.linked(Key.SEARCH),
+        )
+        sources = st.pills(
+            "Source",
+            [source for source, row in SOURCES.items() if row.listed],
+            selection_mode="multi",
+            width="content",
+            **state.linked(Key.SOURCES),
+        )
+        here = st.toggle("On this machine", help="Models that need no download.", **state.linked(Key.AT_HAND))
+    found = [
+        entry
+        for entry in search(text or "", known)
+        if (not sources or entry.source in sources) and not (here and entry.weights.startswith("download"))
+    ]
+    st.caption(f"{len(found):,} of {len(known):,} models")
+    return found
+
+
+def pick_entries(entries: Sequence[CatalogueEntry]) -> list[str]:
+    """The ids of the rows that are ticked in a table of these entries."""
+    if not entries:
+        st.info("No model fits. Try fewer words, or another source.", icon=":material/search_off:")
+        return []
+    rows = [_row(entry) for entry in entries]
+    ticked = st.dataframe(
+        {title: [row[title] for row in rows] for title in rows[0]},
+        height=min(38 + 35 * len(rows), 388),
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="multi-row",
+        placeholder="–",
+        key=_TABLE.format(hash(tuple(entry.id for entry in entries))),  # other rows, other ticks
+        column_config={
+            "Model": st.column_config.TextColumn(width="large"),
+            "Parameters": st.column_config.NumberColumn(format="%.1f M", help="Millions of weights"),
+            "Input": st.column_config.TextColumn(help="Height × width in pixels"),
+            "Weights": st.column_config.TextColumn(help="Whether they are on this machine already"),
+            "Download": st.column_config.NumberColumn(format="%.0f MB"),
+        },
+        alt="The models of the catalogue with source, parameters, input size, label set and weights.",
+    )
+    return [entries[row].id for row in ticked.selection.rows if row < len(entries)]
+
+
+def _row(entry: CatalogueEntry) -> dict[str, object]:
+    kind, _, size = entry.weights.partition(" ")
+    return {
+        "Model": entry.id,
+        "Parameters": None if entry.parameters is None else entry.parameters / 1e6,
+        "Input": "{}×{}".format(*entry.input_size),
+        "Label set": entry.label_set,
+        "Weights": kind,
+        "Download": float(size.removesuffix(" MB")) if size else None,
+    }
+
+
+def offer_models(ticked: Sequence[str], chosen: Sequence[str]) -> None:
+    """Buttons that take the ticked models to every page and find the target layers of these, else of the chosen."""
+    new = [model for model in ticked if model not in chosen]
+    room = len(chosen) + len(new) <= MOST
+    asked: set[str] = st.session_state.setdefault(_LOCATED, set())
+    models = ticked or chosen
+    with st.container(horizontal=True):
+        st.button(
+            f"Use {len(new)} on every page" if new else "Use on every page",
+            on_click=_choose,
+            args=(new,),
+            disabled=not new or not room,
+            icon=":material/add:",
+        )
+        st.button(
+            f"Find target layers of the {len(models)} {'ticked' if ticked else 'chosen'}",
+            on_click=asked.update,
+            args=(models,),
+            disabled=asked.issuperset(models),
+            icon=":material/center_focus_strong:",
+            help="Where the heatmap would lie, and why. Downloads nothing: a model whose weights are not here "
+            "is built without them, for its layers do not depend on them.",
+        )
+    if not room:
+        st.caption(f"At most {MOST} at once: take some out in the sidebar.")
+    elif not ticked:
+        st.caption("Tick models in the table. Those in the sidebar are what every page compares.")
+    for model in models:
+        if model in asked:
+            with sentences():
+                _show_layer(model, cache.located(model))
+
+
+def _choose(models: Sequence[str]) -> None:
+    st.session_state[Key.MODELS] = [*st.session_state[Key.MODELS], *models]
+
+
+def _show_layer(model: str, found: cache.Located) -> None:
+    layer = found.layer
+    how = "an untrained build, for want of weights" if found.untrained else "the model itself"
+    place = f"`{layer.name}` · {layer.grid[0]}×{layer.grid[1]} grid · {layer.channels} channels"
+    st.markdown(
+        f"**{plain(model)}** · {place}  \n{plain(layer.rule[:1].upper() + layer.rule[1:])}. Found on {how}."
+    )

@@ -1,0 +1,182 @@
+"""Bring your own: a checkpoint for a known architecture, kept in the visitor's session and nowhere else."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+from dashboard import cache, state
+from dashboard.components.messages import plain, say_error
+from dashboard.components.models import MOST
+from dashboard.state import Key
+from gradcam import GradcamError, OptionError, load_checkpoint
+from gradcam.checkpoint import (
+    CROPS,
+    INTERPOLATIONS,
+    LABEL_SETS,
+    MAX_SIZE,
+    SUFFIXES,
+    architectures,
+    preprocessing_for,
+)
+from gradcam.label_files import read_labels
+
+MOST_OWN = 4
+MAX_CHECKPOINT = 400_000_000
+"""Bytes; `server.maxUploadSize` in `.streamlit/config.toml` is the same."""
+
+_REFUSED, _ADDED, _TURN = "_own-refused", "_own-added", "_own-turn"
+
+
+def bring_your_own() -> None:
+    """The form. What was added is chosen for every page at once."""
+    with st.form("own", enter_to_submit=False):
+        file, architecture = st.columns(2)
+        file.file_uploader(
+            "Checkpoint",
+            type=[suffix[1:] for suffix in SUFFIXES],
+            max_upload_size=MAX_CHECKPOINT // 1_000_000,
+            key=_key("file"),
+            help="The tensors of a state_dict, best as .safetensors. A file with more in it, such as a whole "
+            "pickled model, could run code when opened and is refused.",
+        )
+        architecture.selectbox(
+            "Architecture",
+            architectures(),
+            index=None,
+            placeholder="Type a part of its name",
+            filter_mode="fuzzy",
+            key=_key("architecture"),
+            help="What the checkpoint was trained as. The number of classes is read from its head.",
+        )
+        names, known = st.columns(2)
+        names.file_uploader(
+            "Class names, one for each class of the head",
+            type=["txt", "csv", "tsv", "json"],
+            max_upload_size=5,
+            key=_key("names"),
+            help='A name a line; a table with columns index and name; or JSON: a list, or {"0": "cat"}.',
+        )
+        known.selectbox(
+            "Or a known set of classes",
+            LABEL_SETS,
+            index=None,
+            placeholder="None: the file, else numbers",
+            key=_key("set"),
+        )
+        with st.expander("Preprocessing, where it differs from the architecture's own"):
+            _ask_for_preprocessing()
+        st.form_submit_button("Add the model", on_click=_add, icon=":material/add:")
+    for sentence in st.session_state.pop(_REFUSED, ()):
+        say_error(sentence)
+    if added := st.session_state.pop(_ADDED, None):
+        st.toast(f"Added **{plain(added)}**. Every page can use it now.", icon=":material/check:")
+    st.caption(
+        "Your model and what is computed with it stay in this session: no other visitor can see or use them, and "
+        "they are gone when it ends. A link names the file and the hash of its weights, but carries neither."
+    )
+
+
+def _ask_for_preprocessing() -> None:
+    size, crop, mode, interpolation = st.columns(4)
+    size.number_input("Input size, pixels", 16, MAX_SIZE, None, placeholder="own", key=_key("size"))
+    crop.number_input("Crop, share", 0.1, 1.0, None, 0.005, format="%.3f", placeholder="own", key=_key("crop"))
+    mode.selectbox("Fit", CROPS, index=None, placeholder="own", key=_key("mode"))
+    interpolation.selectbox(
+        "Interpolation", INTERPOLATIONS, index=None, placeholder="own", key=_key("interpolation")
+    )
+    mean, std = st.columns(2)
+    mean.text_input("Mean of R, G, B", placeholder="0.485, 0.456, 0.406", key=_key("mean"))
+    std.text_input("Standard deviation of R, G, B", placeholder="0.229, 0.224, 0.225", key=_key("std"))
+
+
+def _key(field: str) -> str:
+    return f"_own-{field}-{st.session_state.setdefault(_TURN, 0)}"
+
+
+def _add() -> None:
+    """Load what the form holds, keep it in the session and choose it; or say why not and keep the form as it is."""
+    form = {
+        field: st.session_state[_key(field)]
+        for field in (
+            *("file", "architecture", "names", "set"),
+            *("size", "crop", "mode", "interpolation", "mean", "std"),
+        )
+    }
+    try:
+        model = _load(form["file"], form["architecture"], form["names"], form["set"], form)
+    except GradcamError as error:
+        st.session_state[_REFUSED] = [str(error)]
+        return
+    chosen = st.session_state[Key.MODELS]
+    if model not in chosen and len(chosen) < MOST:
+        st.session_state[Key.MODELS] = [*chosen, model]
+    st.session_state[_ADDED] = model
+    st.session_state[_TURN] += 1
+
+
+def _load(
+    file: UploadedFile | None,
+    architecture: str | None,
+    names: UploadedFile | None,
+    known: str | None,
+    form: dict[str, object],
+) -> str:
+    """Bring the model into the session; returns its id. Raises: GradcamError."""
+    if file is None or architecture is None:
+        missing = "a checkpoint" if file is None else "its architecture"
+        raise OptionError(
+            f"expected a checkpoint and its architecture, got no {missing.split()[-1]}; add {missing}"
+        )
+    if file.size > MAX_CHECKPOINT:
+        raise OptionError(f"expected at most {MAX_CHECKPOINT // 10**6} MB, got {file.size / 1e6:.0f} MB; halve it")
+    labels = read_labels(names.getvalue(), names.name) if names else known
+    preprocessing = preprocessing_for(
+        architecture,
+        **{field: form[field] for field in ("size", "crop", "mode", "interpolation")},  # pyright: ignore[reportArgumentType]
+        mean=_three(form["mean"]),
+        std=_three(form["std"]),
+    )
+    classifier = load_checkpoint(
+        file.getvalue(), architecture, name=PurePath(file.name).name, labels=labels, preprocessing=preprocessing
+    )
+    model, own = str(classifier.spec), state.own_models()
+    if model not in own and len(own) == MOST_OWN:
+        raise OptionError(f"expected at most {MOST_OWN} models of your own at once; remove one first")
+    own[model] = classifier
+    cache.forget_own()
+    return model
+
+
+def _three(text: object) -> tuple[float, ...] | None:
+    """Numbers as somebody typed them; None for nothing."""
+    parts = str(text or "").replace(",", " ").split()
+    try:
+        return tuple(map(float, parts)) or None
+    except ValueError:
+        raise OptionError(f"expected three numbers, got {text!r}; write them as 0.5, 0.5, 0.5") from None
+
+
+def show_own() -> None:
+    """The visitor's own models, each with a button that removes it."""
+    own = state.own_models()
+    if not own:
+        return
+    st.subheader("Your models", anchor=False)
+    for model, classifier in own.items():
+        names = classifier.labels.names
+        size = "×".join(map(str, classifier.preprocessing.size))
+        with st.container(border=True, horizontal=True, vertical_alignment="center"):
+            st.markdown(
+                f"**{plain(model)}**  \n{len(names)} classes: {plain(', '.join(names[:5]))}"
+                f"{', …' * (len(names) > 5)} · input {size} · weights `{classifier.weights_sha256[:16]}`"
+            )
+            st.button("Remove", key=f"_remove-{model}", on_click=_remove, args=(model,), icon=":material/delete:")
+
+
+def _remove(model: str) -> None:
+    state.own_models().pop(model, None)
+    st.session_state[Key.MODELS] = [one for one in st.session_state[Key.MODELS] if one != model]
+    cache.forget_own()
