@@ -8,6 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 ICON = Path(__file__).with_name("icon.svg")  # a named icon would be fetched from another host
+STYLE = Path(__file__).with_name("style.css")
 
 PAGES = (
     st.Page(
@@ -44,6 +45,7 @@ PAGES = (
 )
 
 st.set_page_config(page_title="Grad-CAM", page_icon=ICON.as_posix(), layout="wide", initial_sidebar_state=330)
+st.html(STYLE)  # first of all: a rerun takes it away until it is said again
 with st.spinner("Starting: the first visit loads PyTorch"):
     import_module("gradcam")
 st.navigation(list(PAGES), position="top").run()

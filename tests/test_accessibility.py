@@ -25,7 +25,7 @@ def test_a_page_keeps_nobody_out(visit: Visit, name: str, scheme: str) -> None:
     page.wait_for_timeout(1_000)  # what fades in has little contrast until it is there
     found = Axe().run(page).response["violations"]
     grave = [
-        f"{rule['id']}: {rule['help']}, at {node['target']}: {node['html']}"
+        f"{rule['id']}: {node['failureSummary']} {node['html']}"
         for rule in found
         if rule["impact"] in GRAVE
         for node in rule["nodes"]

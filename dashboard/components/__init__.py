@@ -24,7 +24,7 @@ from dashboard.components.catalogue import offer_models, pick_entries, search_ca
 from dashboard.components.cell import offer_large
 from dashboard.components.depths import pick_class, run_depths, show_depths
 from dashboard.components.downloads import offer_downloads
-from dashboard.components.layout import PAGE_WIDTH, headline, section
+from dashboard.components.layout import headline, section
 from dashboard.components.look import pick_look
 from dashboard.components.messages import plain, say_error, sentences
 from dashboard.components.models import pick_models
@@ -43,7 +43,6 @@ from dashboard.components.rivals import is_pair, pick_rivals, show_rivals
 from dashboard.components.viewer import view_difference, view_panels, view_photo
 
 __all__ = [
-    "PAGE_WIDTH",
     "Question",
     "bring_your_own",
     "headline",
