@@ -25,7 +25,7 @@ PAGES = {
 }
 """File name and place in the app of every page's picture."""
 
-HEIGHTS = {"compare_models": 1500, "layers": 1600}
+HEIGHTS = {"compare_models": 1500, "layers": 1400}
 """Pages whose answer lies below the first screen."""
 
 

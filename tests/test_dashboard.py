@@ -121,7 +121,7 @@ def test_a_link_reopens_the_same_view(page: AppTest) -> None:
     page.run()
     assert not page.error
     assert heatmaps(page) == [f"{LITE1}: espresso"]
-    assert scenes(page)[0]["look"] == {"colormap": "cividis", "opacity": 0.3, "threshold": 0.1, "smooth": True}
+    assert scenes(page)[0]["look"] == {"colormap": "cividis", "opacity": 0.3, "threshold": 0.1}
     assert page.segmented_control(key="fit").value == "squash"
     assert page.segmented_control(key="scale").value == "shared"
 
