@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         help="a class by name or index, `top`, `top-2` or `A rather than B`; repeatable [top]",
     )
     sub.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for pictures, maps and page")
-    sub.add_argument("--layer", default="auto", help="module to draw the heatmap on [found by itself]")
+    sub.add_argument("--layer", default="auto", help="module to draw on, or several: `a + b` [found by itself]")
     sub.add_argument("--fit", default="crop", metavar="|".join(FITS), help="how a photo meets the input [crop]")
     sub.add_argument("--colormap", default=Style.colormap, metavar="|".join(COLORMAPS), help="[viridis]")
     sub.add_argument("--opacity", default=Style.opacity, type=float, help="of the heat, 0 to 1 [0.5]")

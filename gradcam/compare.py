@@ -10,8 +10,9 @@ from typing import TypeAlias
 from gradcam.classifier import Classifier
 from gradcam.errors import ClassError, GradcamError, OptionError
 from gradcam.explain import explain
+from gradcam.layers import LayerChoices
 from gradcam.pool import shared_pool
-from gradcam.types import Comparison, Explanation, Fit, Panel, Photo, Target, TargetLayer, Top
+from gradcam.types import Comparison, Explanation, Fit, Panel, Photo, Target, Top
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,6 @@ class Progress:
 
 
 OnProgress: TypeAlias = Callable[[Progress], None]
-Layer: TypeAlias = str | int | TargetLayer
 Lend: TypeAlias = Callable[[str], AbstractContextManager[Classifier]]
 
 
@@ -35,7 +35,7 @@ def compare(
     targets: Sequence[Target] = (Top(1),),
     *,
     fit: Fit = "crop",
-    layer: Layer | Mapping[str, Layer] = "auto",
+    layer: LayerChoices | Mapping[str, LayerChoices] = "auto",
     lend: Lend | None = None,
     on_progress: OnProgress = lambda progress: None,
 ) -> Comparison:
@@ -81,7 +81,7 @@ def _explain_each(
     targets: Sequence[Target],
     name: str,
     fit: Fit,
-    layer: Layer,
+    layer: LayerChoices,
 ) -> list[Panel]:
     """The panels of one photo and one model; a class that the model lacks costs its own panel only."""
 

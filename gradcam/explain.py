@@ -16,11 +16,11 @@ from torch import Tensor
 from gradcam.capture import record
 from gradcam.classifier import Classifier
 from gradcam.errors import MapError, ModelError, OptionError, nearest
-from gradcam.heatmaps import gradcam
-from gradcam.layers import find_layer
+from gradcam.heatmaps import averaged_gradcam
+from gradcam.layers import LayerChoices, find_layers, joined
 from gradcam.preprocess import to_input, view_of
 from gradcam.targets import probabilities, score_target
-from gradcam.types import Contrast, Explanation, Fit, Photo, ScoredTarget, Target, TargetLayer, Top, View
+from gradcam.types import Contrast, Explanation, Fit, Photo, ScoredTarget, Target, Top, View
 
 log = logging.getLogger(__name__)
 
@@ -34,13 +34,13 @@ def explain(
     targets: Target | Sequence[Target] = Top(1),
     *,
     fit: Fit = "crop",
-    layer: str | int | TargetLayer = "auto",
+    layer: LayerChoices = "auto",
     precision: str = "float32",
 ) -> Explanation:
     """Explain what `classifier` looks at in `photo`, for each target, with one forward.
 
     fit: `crop` (the model's own evaluation transform), `squash` (whole photo, aspect lost) or `pad`.
-    layer: `"auto"`, a module's name, a place in `candidate_layers`, or a `TargetLayer`.
+    layer: `"auto"`, a module's name, a place in `candidate_layers`, a `TargetLayer`, or several: see `heatmaps`.
     precision: a row of `PRECISIONS`.
     Raises: ClassError for a class that the model does not have, LayerError, ModelError, or MapError where a map is
         not finite.
@@ -55,7 +55,7 @@ def explain_many(
     targets: Target | Sequence[Target] = Top(1),
     *,
     fit: Fit = "crop",
-    layer: str | int | TargetLayer = "auto",
+    layer: LayerChoices = "auto",
     precision: str = "float32",
     batch_size: int = 8,
 ) -> Iterator[Explanation]:
@@ -119,17 +119,18 @@ class _Batch:
 
 
 def _explain_batch(
-    classifier: Classifier, batch: _Batch, asked: Sequence[Target], layer: str | int | TargetLayer, precision: str
+    classifier: Classifier, batch: _Batch, asked: Sequence[Target], layer: LayerChoices, precision: str
 ) -> list[Explanation]:
     """One forward for the whole batch, then all gradients."""
     inputs = batch.inputs.to(classifier.device, classifier.dtype, memory_format=torch.channels_last)
-    found = find_layer(classifier.module, inputs, layer)
+    layers = find_layers(classifier.module, inputs, layer)
+    found = joined(layers)
     started = time.perf_counter()  # the layer is found once for a model and remembered, so it is not counted
     with _computing_in(precision, classifier.device):
-        recording = record(classifier.module, inputs, found)
-    logits = recording.logits.detach().float().cpu().numpy()
+        recordings = [record(classifier.module, inputs, place) for place in layers]
+    logits = recordings[0].logits.detach().float().cpu().numpy()
     scored = [tuple(score_target(target, row, classifier.labels) for target in asked) for row in logits]
-    maps = gradcam(recording, _cotangents(scored, recording.logits), found).cpu().numpy()
+    maps = averaged_gradcam(recordings, _cotangents(scored, recordings[0].logits), layers).cpu().numpy()
     for targets, rows in zip(scored, maps, strict=True):
         for target, heat in zip(targets, rows, strict=True):
             if not (heat < float("inf")).all():

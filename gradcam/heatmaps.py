@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gradcam.capture import Recording, record
 from gradcam.errors import ClassError, LayerError, MapError
-from gradcam.layers import find_layer
+from gradcam.layers import LayerChoices, find_layers, joined
 from gradcam.layouts import to_grid
 from gradcam.types import TargetLayer
 
@@ -26,27 +26,38 @@ def heatmaps(
     model: nn.Module,
     batch: Tensor,
     classes: int | Sequence[int] | Sequence[Sequence[int]],
-    layer: str | int | TargetLayer = "auto",
+    layer: LayerChoices = "auto",
 ) -> Tensor:
     """Raw Grad-CAM maps of any classifier.
 
     batch: `[B, 3, H, W]`, preprocessed, on the model's device.
     classes: one class, a list of K classes for every image, or B lists of K classes each.
-    layer: `"auto"`, a module's name, a place in `candidate_layers(model)`, or a `TargetLayer`.
+    layer: `"auto"`, a module's name, a place in `candidate_layers(model)`, a `TargetLayer`, or several of these,
+        whose raw maps are averaged on the finest of their grids; each costs a forward.
     Returns: `[B, K, h, w]` on the layer's own grid, not below 0, in the units of eq. 2; float32, or float64 where
         the model is.
     Raises: ClassError, LayerError, ModelError, or MapError where a map is not finite.
     """
-    found = layer if isinstance(layer, TargetLayer) else find_layer(model, batch, layer)
-    recording = record(model, batch, found)
-    wanted = _class_table(classes, *recording.logits.shape)
-    maps = gradcam(recording, one_hot(wanted, recording.logits), found)
+    layers = find_layers(model, batch, layer)
+    recordings = [record(model, batch, found) for found in layers]
+    wanted = _class_table(classes, *recordings[0].logits.shape)
+    maps = averaged_gradcam(recordings, one_hot(wanted, recordings[0].logits), layers)
     for column in (~maps.isfinite()).flatten(2).any(2).any(0).nonzero().flatten().tolist():
+        named = wanted[:, column].unique().tolist()
         raise MapError(
-            f"expected finite heat from layer {found.name!r} for class {wanted[:, column].unique().tolist()}, "
+            f"expected finite heat from layer {joined(layers).name!r} for class {named}, "
             "got NaN or infinity; check the weights and the input, or use float32"
         )
     return maps
+
+
+def averaged_gradcam(recordings: Sequence[Recording], cotangents: Tensor, layers: Sequence[TargetLayer]) -> Tensor:
+    """`gradcam` of each layer, averaged on the finest of their grids; of a single layer as it is."""
+    maps = [gradcam(recording, cotangents, layer) for recording, layer in zip(recordings, layers, strict=True)]
+    if len(maps) == 1:
+        return maps[0]
+    finest = joined(layers).grid
+    return torch.stack([nn.functional.interpolate(heat, finest, mode="bilinear") for heat in maps]).mean(dim=0)
 
 
 def gradcam(recording: Recording, cotangents: Tensor, layer: TargetLayer) -> Tensor:

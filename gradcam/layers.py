@@ -12,7 +12,7 @@ import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import log2
+from math import log2, prod
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +39,11 @@ POOLING = re.compile("Pool|Upsample|Mean|Sum|Amax|Max|Logsumexp")
 
 LayerChoice = str | int | TargetLayer
 """`"auto"`, a module's name, a place in `candidate_layers(model)`, or a `TargetLayer`."""
+
+LayerChoices = LayerChoice | Sequence[LayerChoice]
+"""One layer, or several as a list or as a text such as `"features.22 + features.29"`."""
+
+_AND = " + "
 
 _found: weakref.WeakKeyDictionary[nn.Module, dict[tuple, list[TargetLayer]]] = weakref.WeakKeyDictionary()
 _found_guard = threading.Lock()
@@ -81,6 +86,31 @@ def find_layer(model: nn.Module, batch: Tensor, layer: LayerChoice = "auto") -> 
             raise LayerError(f"expected a candidate layer from 0 to {len(candidates) - 1}, got {layer}")
         return candidates[layer]
     return _cached(model, batch, layer)[0]
+
+
+def find_layers(model: nn.Module, batch: Tensor, layers: LayerChoices = "auto") -> tuple[TargetLayer, ...]:
+    """`find_layer` for one layer or for each of several.
+
+    Raises: LayerError as `find_layer`, and where there are none.
+    """
+    if isinstance(layers, str):
+        layers = layers.split(_AND)
+    elif not isinstance(layers, Sequence):
+        layers = [layers]
+    found = tuple(find_layer(model, batch, layer) for layer in layers)
+    if not found:
+        raise LayerError("expected at least one layer, got none; name one or use 'auto'")
+    return found
+
+
+def joined(layers: Sequence[TargetLayer]) -> TargetLayer:
+    """What several layers are called together: their names, the finest of their grids, all their channels."""
+    if len(layers) == 1:
+        return layers[0]
+    grid = max((layer.grid for layer in layers), key=prod)
+    channels = sum(layer.channels for layer in layers)
+    rule = "the mean of the heatmaps of several layers, laid on the finest of their grids"
+    return TargetLayer(_AND.join(layer.name for layer in layers), grid, channels, rule)
 
 
 def reach(model: nn.Module, input_size: tuple[int, int] | Tensor = (224, 224)) -> tuple[TargetLayer, float]:

@@ -214,6 +214,32 @@ def test_progress_counts_every_model_and_photo_before_it_starts() -> None:
     ]
 
 
+class Coarse(Colours):
+    """Also seen through 2×2 pixels a cell, before the mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = nn.AvgPool2d(2)
+        self.coarse = nn.Conv2d(3, 3, 1, bias=False)
+        self.coarse.weight = nn.Parameter(torch.eye(3)[:, :, None, None], requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.coarse(self.pool(self.maps(x))).mean((2, 3))
+
+
+def test_several_layers_give_the_mean_of_their_maps_on_the_finest_grid() -> None:
+    # Fine: red/16 on 4×4. Coarse: red/4 on 2×2, where only the diagonal is red; bilinear between cell centres.
+    names = ["maps", "coarse"]
+    explanation = explain(colours(Coarse()), quarters(), "red", layer=names)
+    fine, coarse = (explain(colours(Coarse()), quarters(), "red", layer=name).maps[0] for name in names)
+    weights = np.array([[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]])
+    assert np.array_equal(coarse, [[0.25, 0], [0, 0.25]])
+    assert np.allclose(explanation.maps[0], (fine + weights @ coarse @ weights.T) / 2)
+    assert (explanation.layer.name, explanation.layer.grid) == ("maps + coarse", (4, 4))
+    again = explain(colours(Coarse()), quarters(), "red", layer=explanation.layer.name)
+    assert np.array_equal(again.maps, explanation.maps)
+
+
 @pytest.mark.parametrize(("models", "photos", "targets"), [([], [1], [1]), ([1], [], [1]), ([1], [1], [])])
 def test_nothing_to_compare_is_refused(models: list[int], photos: list[int], targets: list[int]) -> None:
     with pytest.raises(OptionError, match="at least one of the"):

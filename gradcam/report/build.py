@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from gradcam import measures, render
-from gradcam.compare import Layer
 from gradcam.errors import OptionError, ReportError, nearest
+from gradcam.layers import LayerChoices
 from gradcam.report.codec import tidied
 from gradcam.report.model import (
     CARRIED,
@@ -51,7 +51,7 @@ def build_report(
     verdict: Verdict | None = None,
     notes: Sequence[Note] | None = None,
     title: str = "What the models look at",
-    layer: Layer | Mapping[str, Layer] = "auto",
+    layer: LayerChoices | Mapping[str, LayerChoices] = "auto",
     fit: Fit = "crop",
     carried: Carried = "full",
     now: datetime | None = None,
@@ -171,8 +171,10 @@ def _carried_pixels(photo: Photo, carried: Carried) -> Pixels | None:
     return render.resize(photo.pixels, render.fitted(photo.size, SMALL_SIDE, SMALL_SIDE))
 
 
-def _asked(layer: Layer) -> str:
-    return layer.name if isinstance(layer, TargetLayer) else str(layer)
+def _asked(layer: LayerChoices) -> str:
+    if isinstance(layer, TargetLayer):
+        return layer.name
+    return str(layer) if isinstance(layer, (str, int)) else " + ".join(map(_asked, layer))
 
 
 def _model(
