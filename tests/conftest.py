@@ -29,11 +29,9 @@ ARGUMENTS = [
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """One thread for each of the processes that share the machine: together they are faster so."""
+    """One thread for each of the processes that share the machine, and for those that they start."""
     if hasattr(config, "workerinput"):
-        import torch
-
-        torch.set_num_threads(1)
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports PyTorch
 
 
 @pytest.fixture(scope="module")
