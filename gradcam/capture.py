@@ -127,7 +127,10 @@ def record(model: nn.Module, batch: Tensor, layer: TargetLayer) -> Recording:
     Raises: LayerError where the layer never ran or its output is no floating tensor.
     """
     model = unwrap(model)
-    module = model.get_submodule(layer.name)
+    try:
+        module = model.get_submodule(layer.name)
+    except AttributeError as error:
+        raise LayerError(f"expected one layer of the model, got {layer.name!r}; name a module of it") from error
     thread = threading.get_ident()
     calls = 0
     leaf: Tensor | None = None
