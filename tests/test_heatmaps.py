@@ -270,7 +270,7 @@ def test_nan_is_an_error_that_names_the_layer_and_the_class(noise: Tensor) -> No
 
 
 def test_a_target_layer_of_another_model_is_refused(noise: Tensor) -> None:
-    with pytest.raises(LayerError, match="got 'features.29'; name a module of it"):
+    with pytest.raises(LayerError, match=r"got 'features\.29'; name a module of it"):
         heatmaps(small(), noise, 0, TargetLayer("features.29", (14, 14), 512, "of VGG16"))
 
 
