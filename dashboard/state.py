@@ -228,6 +228,7 @@ class Drafted(TypedDict):
     """The arguments that tie a widget to a draft."""
 
     key: str
+    persist_state: Literal["session"]
 
 
 def drafted(draft: Draft, photo: Photo | None = None) -> Drafted:
