@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
 
 import numpy as np
@@ -50,7 +51,7 @@ def show_agreement(comparison: Comparison, style: Style, key: str = "photo") -> 
         return style
     base = state.settled_look(style, what_is_shown(comparison, key))
     seen = _show_difference(mapped, base, f"{key}-difference")
-    chosen = style if seen == base else seen
+    chosen = style if seen == base else replace(seen, colormap=style.colormap)
     state.keep_look(chosen)
     return chosen
 
