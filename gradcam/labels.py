@@ -40,7 +40,7 @@ class Labels:
         return len(self.names)
 
     def index(self, wanted: int | str) -> int:
-        """The index of a class given by index, name, alias, WordNet id or the beginning of words of one class only.
+        """The index of a class given by index, name, alias, WordNet id or whole words that only one class has.
 
         Case does not matter, and `index(names[i]) == i` for every class. A name that means one class in an ImageNet
         set means that class, by its WordNet id, in all others: `tabby` is one cat in 1k and two words in 21k.
@@ -56,7 +56,7 @@ class Labels:
         found = self._exact.get(word, [])
         if len(found) != 1 and self.wnids:
             found = self._by_wnid(word) or found
-        found = found or [index for (rank, _), index in self._ranked(word) if rank < _INSIDE]
+        found = found or [index for (rank, _), index in self._ranked(word) if rank <= _WHOLE_WORDS]
         if len(found) == 1:
             return found[0]
         if found:
@@ -115,7 +115,7 @@ class Labels:
         return table
 
 
-_INSIDE = 3
+_WHOLE_WORDS = 1
 
 
 def _rank(word: str, term: str) -> int:
@@ -123,7 +123,7 @@ def _rank(word: str, term: str) -> int:
     if word == term:
         return 0
     padded = f" {term} "
-    return 1 if f" {word} " in padded else 2 if f" {word}" in padded else _INSIDE
+    return _WHOLE_WORDS if f" {word} " in padded else 2 if f" {word}" in padded else 3
 
 
 def make_labels(
