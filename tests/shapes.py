@@ -1,4 +1,4 @@
-"""A small model trained in a second or two on drawn shapes, so that the place of the evidence is known."""
+"""A small model trained in some seconds on drawn shapes, so that the place of the evidence is known."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gradcam.types import Photo, Preprocessing
 ARCHITECTURE = "timm/test_resnet"
 KINDS = ("disc", "cross")
 SIDE = 128
-STEPS = 60
+STEPS = 150
 PREPROCESSING = Preprocessing((SIDE, SIDE), (SIDE, SIDE), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 
