@@ -44,7 +44,9 @@ FORMATS: dict[str, Format] = {
     "csv": Format(".csv", "text/csv", "the numbers, a row a photo × model × class", metrics_csv),
     "json": Format(".json", "application/json", "the canonical content, without pictures", encode),
     "junit": Format(".xml", "application/xml", "for a build server, a test a check", junit),
-    "interactive": Format(".interactive.html", "text/html", "one page with values under the pointer", interactive),
+    "interactive": Format(
+        ".interactive.html", "text/html", "one page with values under the pointer, 5 MB and more", interactive
+    ),
 }
 
 
