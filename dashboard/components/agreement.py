@@ -22,15 +22,6 @@ from gradcam.render import DIFFERS, model_words, question_words
 
 UNSAID = "cannot be said"
 
-_CSS = """<style>
-.agreement { border-collapse: collapse; width: 100%; font-size: 0.9375rem; font-variant-numeric: tabular-nums; }
-.agreement caption { text-align: left; font-weight: 600; padding-bottom: 0.375rem; }
-.agreement th { text-align: left; font-weight: 400; overflow-wrap: anywhere; padding: 0.375rem 0.5rem 0.375rem 0; }
-.agreement thead th, .agreement td { text-align: center; padding: 0.375rem; min-width: 3.5rem; }
-.agreement thead th:first-child { text-align: left; }
-.agreement td { border: 1px solid rgba(128, 140, 155, 0.35); }
-</style>"""
-
 
 def show_agreement(comparison: Comparison, style: Style, key: str = "photo") -> Style:
     """A table of how far every two models agree, and the difference of any two; returns the style as set there.
@@ -61,7 +52,6 @@ def _show_tables(panels: Sequence[Panel]) -> None:
     overlaps = cache.agreements(panels, iou_of_hottest)
     names = [model_words(panel) for panel in panels]
     st.markdown(_summary(names, correlations))
-    st.html(_CSS)
     with st.grid(2, min_column_width=320, gap="medium"):
         st.html(matrix_html("Rank correlation", names, correlations))
         st.html(matrix_html("Overlap of the hottest fifths", names, overlaps))
