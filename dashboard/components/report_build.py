@@ -27,8 +27,14 @@ CARRIED_WORDS: dict[Carried, str] = {
     "small": "at most 512 pixels a side; a replay then needs the originals",
     "none": "the heat lies on plain grey",
 }
-FORMAT_WORDS = {"zip": "ZIP", "html": "HTML", "pdf": "PDF", "csv": "CSV", "json": "JSON", "junit": "JUnit XML"} | {
-    "interactive": "Interactive, 5 MB"
+FORMAT_WORDS = {
+    "zip": "ZIP",
+    "html": "HTML",
+    "interactive": "Interactive, 5 MB",
+    "pdf": "PDF",
+    "csv": "CSV",
+    "json": "JSON",
+    "junit": "JUnit XML",
 }
 
 
