@@ -37,6 +37,12 @@ PAGES = (
         help="What do we conclude, and can anybody check it?",
     ),
     st.Page(
+        "app_pages/how_it_works.py",
+        title="How it works",
+        icon=":material/school:",
+        help="How does Grad-CAM turn a prediction into a heatmap, in four steps?",
+    ),
+    st.Page(
         "app_pages/models.py",
         title="Models",
         icon=":material/deployed_code:",
@@ -45,7 +51,8 @@ PAGES = (
 )
 
 st.set_page_config(page_title="Grad-CAM", page_icon=ICON.as_posix(), layout="wide", initial_sidebar_state=330)
-st.html(STYLE)  # first of all: a rerun takes it away until it is said again
+# Streamlit takes away at every rerun what is style alone; with an empty word beside it, it stays.
+st.html(f"<style>{STYLE.read_text('utf-8')}</style><i></i>")
 with st.spinner("Starting: the first visit loads PyTorch"):
     import_module("gradcam")
 st.navigation(list(PAGES), position="top").run()

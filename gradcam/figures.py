@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import plotly
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 from plotly.offline import get_plotlyjs
 from plotly.subplots import make_subplots
 
@@ -476,6 +477,37 @@ def prediction_bars(explanation: Explanation, count: int = 5, *, theme: Theme = 
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         showlegend=False,
+    )
+    return figure
+
+
+def weight_bars(alpha: NDArray[np.float32], *, theme: Theme = "light") -> go.Figure:
+    """The weights α of all channels (eq. 1) as bars, from the largest to the smallest."""
+    order = np.argsort(-alpha, kind="stable")
+    strong, quiet = _TEXT[theme]
+    figure = go.Figure(
+        go.Bar(
+            x=list(range(1, len(alpha) + 1)),
+            y=alpha[order],
+            customdata=order,
+            marker={"color": ["#2563eb" if alpha[k] > 0 else "#b4552d" for k in order], "line": {"width": 0}},
+            hovertemplate="map %{customdata}<br>α = %{y:.3g}<extra></extra>",
+        )
+    )
+    axis = {"tickfont": {"size": 12, "color": strong}, "gridcolor": "rgba(128,128,128,0.25)", "fixedrange": True}
+    figure.update_layout(
+        height=240,
+        bargap=0 if len(alpha) > 60 else 0.2,
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        showlegend=False,
+        xaxis={
+            **axis,
+            "title": {"text": "maps by weight", "font": {"size": 12, "color": quiet}},
+            "showgrid": False,
+        },
+        yaxis={**axis, "title": {"text": "α", "font": {"size": 13, "color": strong}}, "zerolinecolor": quiet},
     )
     return figure
 

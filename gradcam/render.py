@@ -283,6 +283,29 @@ def draw_panel(
     return outline(blend(photo, heat, style.opacity), view)
 
 
+def draw_grid(
+    values: Values, side: int, full: float | None = None, style: Style | None = None, signed: bool | None = None
+) -> Pixels:
+    """Numbers on a layer's grid as a picture of their own; RGB uint8 `[H, W, 3]`, its longer side at least `side`.
+
+    values: `[h, w]`. full: the value of full colour; the largest one's size if None.
+    signed: colours around zero, red above it and blue below; where None, if there are values below zero.
+    style: for its colour map and interpolation; by default cells with hard edges in viridis.
+    Raises: MapError where a value is not finite, OptionError where the style is outside its choices.
+    """
+    style = style or Style(interpolation="nearest")
+    check_style(style)
+    if not np.isfinite(values).all():
+        raise MapError("expected finite numbers to draw, got NaN or infinity; check the weights and the input")
+    full = full or float(np.abs(values).max()) or 1.0
+    signed = bool((values < 0).any()) if signed is None else signed
+    shares = np.clip(values / full, -1, 1) / 2 + 0.5 if signed else np.clip(values / full, 0, 1)
+    height, width = (cells * -(-side // max(values.shape)) for cells in values.shape)
+    view = View((0, 0, width, height), (height, width), (height, width), "squash")
+    laid = lay_on_photo(shares, view, interpolation=style.interpolation)
+    return colormap("red-blue" if signed else style.colormap)[np.rint(laid * 255).astype(np.uint8)]
+
+
 def three_panels(
     panel: Panel, style: Style, full: float | None = None, size: tuple[int, int] | None = None
 ) -> Pixels:

@@ -40,6 +40,7 @@ from dashboard.components.report_check import replay_report, show_changes
 from dashboard.components.report_read import open_report, show_report
 from dashboard.components.report_write import write_notes, write_verdict
 from dashboard.components.rivals import is_pair, pick_rivals, show_rivals
+from dashboard.components.steps import show_code, show_maps, show_photo, show_question, show_sum, show_weights
 from dashboard.components.viewer import view_difference, view_panels, view_photo
 
 __all__ = [
@@ -73,12 +74,18 @@ __all__ = [
     "sentences",
     "show_agreement",
     "show_changes",
+    "show_code",
     "show_comparison",
     "show_depths",
     "show_facts",
+    "show_maps",
     "show_own",
+    "show_photo",
+    "show_question",
     "show_report",
     "show_rivals",
+    "show_sum",
+    "show_weights",
     "theme",
     "view_difference",
     "view_panels",

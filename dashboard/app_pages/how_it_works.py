@@ -1,0 +1,49 @@
+"""How it works: Grad-CAM in four steps, with the numbers of the visitor's own photo and model."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import cache
+from dashboard.components import (
+    headline,
+    pick_class,
+    pick_fit,
+    pick_layers,
+    pick_models,
+    pick_one,
+    pick_photos,
+    plain,
+    section,
+    sentences,
+    show_code,
+    show_maps,
+    show_photo,
+    show_question,
+    show_sum,
+    show_weights,
+)
+from dashboard.state import Key
+
+with st.sidebar:
+    with section("Photos"):
+        photos = pick_photos(default=("cat and coffee",))
+    with section("Models"):
+        models = pick_models(default=("bundled/tf_efficientnet_lite0",))
+    with section("Question"):
+        target, fit, pinned = pick_class(models), pick_fit(), pick_layers()
+
+headline("How it works", "How does Grad-CAM turn a prediction into a heatmap? Four steps, with your own numbers.")
+
+if not photos or not models:
+    st.info(
+        "Choose a photo and a model in the sidebar to take them through the four steps.", icon=":material/west:"
+    )
+else:
+    photo = photos[pick_one("Photo", [photo.name for photo in photos], Key.SHOWN_PHOTO)]
+    model = models[pick_one("Model", models, Key.SHOWN_MODEL)]
+    with sentences():
+        with st.spinner(f"Taking {plain(photo.name)} through {plain(model)}"):
+            laid_open = cache.dissected(model, photo, target, fit, pinned.get(model, "auto"))
+        for show in (show_question, show_maps, show_weights, show_sum, show_photo, show_code):
+            show(laid_open)

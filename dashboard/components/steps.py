@@ -1,0 +1,226 @@
+"""Grad-CAM step by step: words for everybody and a formula on one side, the visitor's own numbers on the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+from streamlit.delta_generator import DeltaGenerator
+
+from dashboard import state
+from dashboard.components.messages import plain
+from dashboard.components.panels import theme
+from dashboard.state import Key
+from gradcam import Panel, Style
+from gradcam.dissect import Dissection
+from gradcam.figures import PLOTLY_CONFIG, weight_bars
+from gradcam.photo import SAMPLES
+from gradcam.recipe import recipe
+from gradcam.render import draw_grid, draw_panel, fitted, lay_on_photo, percent, place_words
+
+SHOWN = 5
+"""Feature maps shown of those with the largest and of those with the smallest weights."""
+SMALL, LARGE = 168, 420
+"""Pixels of a feature map and of a sum; a page shows them smaller."""
+NARROWEST = {SMALL: 84, LARGE: 200}
+"""Pixels below which pictures of a strip wrap."""
+
+
+@contextmanager
+def _step(title: str, words: str, *formulas: str) -> Iterator[DeltaGenerator]:
+    """Words and formulas on the left; what is drawn in the block stands on the right."""
+    st.subheader(title, anchor=False)
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        st.markdown(words)
+        for formula in formulas:
+            st.latex(formula)
+    with right:
+        yield left
+
+
+def show_question(of: Dissection) -> None:
+    """What the model says of the photo, and the number that is to be explained."""
+    explanation = of.explanation
+    (target,) = explanation.targets
+    photo = explanation.photo
+    said, share = explanation.top(1)[0]
+    words = (
+        f"Of the part of the photo inside the frame the model says **{plain(said)}**, {percent(share)} sure. The "
+        f"question: which places speak for **{plain(str(target))}**? The number to explain is the score of the "
+        "class, before all scores are turned into percentages:"
+    )
+    name = "y_a - y_b" if target.against is not None else "y"
+    with _step("The question", words, f"{name} = {target.score:.2f}"):
+        picture = draw_panel(_panel(of), Style(opacity=0.0), size=fitted(photo.size, 460, LARGE))
+        st.image(picture, alt=f"{photo.name}, with a frame around what the model saw.")
+
+
+def show_maps(of: Dissection) -> None:
+    """Step 1: the feature maps with the largest and the smallest weights."""
+    layer = of.explanation.layer
+    height, width = layer.grid
+    words = (
+        f"On its way through the network the photo becomes {of.channels:,} small pictures of {height}×{width} "
+        f"cells: the **feature maps** of the layer `{layer.name}`. Each answers to something of its own, such as "
+        "an edge, fur or an ear, and lights up where it finds it: cells still lie where they lay in the photo."
+    )
+    formula = rf"A^k \in \mathbb{{R}}^{{{height} \times {width}}}, \quad k = 1 \dots {of.channels}"
+    with _step("1 · Feature maps", words, formula):
+        for kind, channels in _extremes(of):
+            st.markdown(f"The {len(channels)} with the {kind} weights (step 2)")
+            _strip(
+                [draw_grid(of.activation[k], SMALL) for k in channels],
+                [f"map {k}\nup to {of.activation[k].max():.2g}" for k in channels],
+                "Feature map",
+            )
+        silent = of.channels - len(_awake(of))
+        st.caption(
+            "Each in its own brightness: yellow is its strongest cell, dark is none; where a map goes below 0, red "
+            f"is above and blue below. {silent:,} of {of.channels:,} maps are silent here: they find nothing in "
+            "this photo."
+        )
+
+
+def show_weights(of: Dissection) -> None:
+    """Step 2: the gradients of the same maps, and every channel's weight."""
+    words = (
+        "How much would the score rise if one cell of one map became a little brighter? That is the **gradient**, "
+        "and the network itself can tell it. Its mean over all cells is the **weight** α of the map: above 0 the "
+        "map speaks for the class, below 0 against it."
+    )
+    if _is_flat(of):
+        words += (
+            "\n\nHere all cells of a map have one gradient, because this network averages every map before it "
+            "decides. A weight is then what the last layer multiplies that average by, shared among the cells."
+        )
+    formula = r"\alpha_k = \frac{1}{Z} \sum_{i,j} \frac{\partial y}{\partial A^k_{ij}}"
+    with _step("2 · Gradients and weights", words, formula):
+        largest = float(np.abs(of.gradients).max())
+        for kind, channels in _extremes(of):
+            st.markdown(f"Gradients of the maps with the {kind} weights")
+            _strip(
+                [draw_grid(of.gradients[k], SMALL, largest, signed=True) for k in channels],
+                [f"map {k}\nα = {of.alpha[k]:+.2g}" for k in channels],
+                "Gradients of feature map",
+            )
+        st.markdown(f"The weights of all {of.channels:,} maps, sorted")
+        st.plotly_chart(
+            weight_bars(of.alpha, theme=theme()),
+            key="weights",
+            config={**PLOTLY_CONFIG, "displayModeBar": False},
+            alt=f"Of {of.channels:,} weights {int((of.alpha > 0).sum()):,} are above 0; they go from "
+            f"{of.alpha.max():+.2g} to {of.alpha.min():+.2g}.",
+        )
+
+
+def show_sum(of: Dissection) -> None:
+    """Step 3: the weighted sum growing map by map, before and after ReLU."""
+    words = (
+        "Every map times its weight, all added up. A cell ends above 0 where more speaks for the class than "
+        "against it. **ReLU** cuts off what is below 0, for that belongs to other classes. Add the maps one by "
+        "one, those first that move the sum most:"
+    )
+    with _step("3 · Weighted sum and ReLU", words, r"L = \mathrm{ReLU}\Big(\sum_k \alpha_k A^k\Big)") as left:
+        with left:
+            count = _pick_count(of)
+        grown, whole = of.weighted_sum(count), of.weighted_sum()
+        full = float(np.abs(whole).max()) or 1.0
+        _strip(
+            [
+                draw_grid(grown, LARGE, full, signed=True),
+                draw_grid(np.maximum(grown, 0), LARGE, full, signed=False),
+            ],
+            [f"{count:,} of {of.channels:,} maps, before ReLU", "After ReLU"],
+            "The weighted sum",
+        )
+        st.caption(
+            f"{_likeness(grown, whole)} Cells go from {grown.min():.2g} to {grown.max():.2g}; before ReLU red is "
+            f"above and blue below 0, after it yellow is {full:.2g} and dark is 0."
+        )
+
+
+def show_photo(of: Dissection) -> None:
+    """Step 4: the grid back on the photo, as it is and smooth."""
+    explanation = of.explanation
+    photo = explanation.photo
+    height, width = explanation.layer.grid
+    words = (
+        f"The heatmap has {height}×{width} cells, no more. It is laid over what the model saw of the photo: as it "
+        "is, or **smoothly**, each pixel between the middles of the four nearest cells. Smooth is easier on the "
+        "eye, but adds no knowledge: edges finer than a cell are not the model's."
+    )
+    with _step("4 · Back on the photo", words):
+        if not explanation.maps[0].max() > 0:
+            st.info(
+                "Nothing in this photo speaks for the class: the heatmap is empty.", icon=":material/hide_image:"
+            )
+        size = fitted(photo.size, LARGE, LARGE)
+        _strip(
+            [draw_panel(_panel(of), Style(interpolation=way), size=size) for way in ("nearest", "bilinear")],
+            ["The grid itself", "Smooth"],
+            f"The heatmap over {photo.name}, hottest at {_hottest(of)}",
+        )
+
+
+def show_code(of: Dissection) -> None:
+    """The same computation as a script."""
+    st.subheader("The same in Python", anchor=False)
+    st.markdown("Four steps of plain PyTorch. Copy it and run it: `heat` then holds the numbers above.")
+    name = of.explanation.photo.name
+    st.code(recipe(of.explanation, f"{'sample_photo' if name in SAMPLES else 'open_photo'}({name!r})"))
+
+
+def _panel(of: Dissection) -> Panel:
+    return Panel(of.explanation.photo, str(of.explanation.model), 0, of.explanation)
+
+
+def _awake(of: Dissection) -> Sequence[int]:
+    """The channels that answer to this photo at all, from the largest weight to the smallest."""
+    return [int(k) for k in of.by_weight if of.activation[k].any()]
+
+
+def _extremes(of: Dissection) -> list[tuple[str, Sequence[int]]]:
+    """Of the channels that are not silent those with the largest and those with the smallest weights."""
+    awake = _awake(of)
+    few = min(SHOWN, -(-len(awake) // 2))
+    return [("largest", awake[:few]), ("smallest", awake[::-1][:few])]
+
+
+def _strip(pictures: Sequence[NDArray[np.uint8]], captions: Sequence[str], alt: str) -> None:
+    """Pictures side by side as far as there is room."""
+    size = LARGE if len(pictures) == 2 else SMALL
+    with st.grid(max(len(pictures), 1), min_column_width=NARROWEST[size], gap="small"):
+        for picture, caption in zip(pictures, captions, strict=True):
+            with st.container(gap="xsmall"):
+                st.image(picture, width="stretch", alt=f"{alt}: {caption}.".replace("\n", ", "))
+                st.caption(caption.replace("\n", "  \n"))
+
+
+def _is_flat(of: Dissection) -> bool:
+    spread = np.ptp(of.gradients, axis=(1, 2))
+    return bool((spread <= 1e-3 * np.abs(of.gradients).max()).all())
+
+
+def _pick_count(of: Dissection) -> int:
+    """How many maps are added up, all of them at first."""
+    if st.session_state.get(Key.STEP, 1) > of.channels:
+        st.session_state[Key.STEP] = of.channels
+    return st.slider("Maps in the sum", 1, of.channels, of.channels, **state.linked(Key.STEP))
+
+
+def _likeness(grown: NDArray[np.float32], whole: NDArray[np.float32]) -> str:
+    if np.array_equal(grown, whole):
+        return "This is the whole sum."
+    if not (grown.std() and whole.std()):
+        return "There is no pattern to compare yet."
+    likeness = np.corrcoef(grown.ravel(), whole.ravel())[0, 1]
+    return f"Correlation with the whole sum: {likeness:+.2f}."
+
+
+def _hottest(of: Dissection) -> str:
+    photo = of.explanation.photo
+    return place_words(lay_on_photo(of.explanation.maps[0], of.explanation.view, fitted(photo.size, 90, 90)))
