@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from gradcam import Classifier, Contrast, explain, heatmaps, load_classifier, sample_photo
+from gradcam import Classifier, Contrast, MapError, explain, heatmaps, load_classifier, sample_photo
 from gradcam.dissect import dissect
+from gradcam.figures import weight_bars
 from gradcam.labels import make_labels
 from gradcam.preprocess import to_input, view_of
 from gradcam.recipe import recipe
+from gradcam.render import draw_grid
 from gradcam.types import ModelSpec, Preprocessing, Target, TargetLayer
 from tests.fakes import photo
 
@@ -85,6 +87,26 @@ def test_the_script_runs_and_gives_the_same_map(model: str, layer: str) -> None:
     assert expected.max() > 0
     assert torch.allclose(names["heat"], expected, rtol=1e-3, atol=1e-4 * float(expected.max()))
     assert names["smooth"].shape == batch.shape[1:]
+
+
+def test_a_grid_is_drawn_cell_by_cell_with_zero_between_red_and_blue() -> None:
+    picture = draw_grid(np.array([[-1.0, 0.0, 0.5]], np.float32), 6)
+    assert picture.shape == (2, 6, 3)
+    blue, white, red = picture[0, 0], picture[0, 2], picture[0, 5]
+    assert blue.tolist() == [5, 48, 97]
+    assert white.min() > 240
+    assert red[0] > red[2]
+    assert (picture[:, :2] == blue).all(), "a cell is of one colour"
+    silent = draw_grid(np.zeros((2, 2), np.float32), 2)
+    assert (silent == silent[0, 0]).all()
+    with pytest.raises(MapError, match="finite numbers"):
+        draw_grid(np.array([[np.nan]], np.float32), 2)
+
+
+def test_the_weights_are_sorted_in_their_figure_and_keep_their_number() -> None:
+    (bars,) = weight_bars(np.array([0.1, -0.2, 0.3], np.float32)).data
+    assert list(bars.y) == pytest.approx([0.3, 0.1, -0.2])
+    assert list(bars.customdata) == [2, 0, 1]
 
 
 def test_a_contrast_and_a_later_call_are_in_the_script() -> None:
