@@ -277,6 +277,7 @@ def test_a_cell_opens_large_with_its_facts_and_files(visit: Visit) -> None:
     panel = answer("chelsea", LITE1, "lynx", "crop")
     files = {}
     for name in ("PNG", "Raw map", "Numbers"):
+        settle(page)  # a click while the dialog is drawn anew is lost
         with page.expect_download() as download:
             dialog.get_by_role("button", name=name).click()
         files[name] = download.value.path().read_bytes()

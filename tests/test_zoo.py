@@ -365,12 +365,18 @@ def test_a_host_that_accepts_and_never_answers_is_given_up_at_the_deadline(monke
 
 def test_a_name_that_never_resolves_is_given_up_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     released = threading.Event()
+
+    def hang(*_arguments: object, **_options: object) -> None:
+        released.wait(60)
+        raise OSError("released")
+
     monkeypatch.setattr(weights, "DEADLINE", 0.3)
-    monkeypatch.setattr(urllib.request, "urlopen", lambda *_args, **_options: released.wait(60) and None)
+    monkeypatch.setattr(urllib.request, "urlopen", hang)
     started = time.monotonic()
     with pytest.raises(WeightsError, match=r"no answer within 0\.3 seconds"):
         load_classifier("torchvision/vgg16")
     assert time.monotonic() - started < 2
+    released.set()
 
 
 def test_the_default_deadline_leaves_room_within_fifteen_seconds() -> None:
