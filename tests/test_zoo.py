@@ -377,7 +377,6 @@ def test_a_name_that_never_resolves_is_given_up_at_the_deadline(monkeypatch: pyt
         load_classifier("torchvision/vgg16")
     assert time.monotonic() - started < 2
     released.set()
-    released.set()
 
 
 def test_the_default_deadline_leaves_room_within_fifteen_seconds() -> None:
