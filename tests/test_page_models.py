@@ -162,6 +162,16 @@ def test_a_model_that_is_none_says_so_where_its_layer_is_asked_for() -> None:
     assert "expected a model id" in errors(page).lower()
 
 
+def test_a_model_of_the_hub_that_cannot_be_reached_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    page = opened(models=["hf-hub:acme/leaves"])
+    assert "hf-hub:organisation/name" in words(page)
+    press(page, "Find target layers of the 1 chosen")
+    assert "connect to the network" in errors(page)
+    page.switch_page("app_pages/compare_models.py").run()
+    assert not page.exception
+
+
 # Bring your own -----------------------------------------------------------------------------------------------
 
 

@@ -27,6 +27,9 @@ with sentences():
     offer_models(ticked, chosen)
 
 st.subheader("Bring your own", anchor=False)
-st.markdown("A model that you trained: its weights, the architecture they belong to, and the names of its classes.")
+st.markdown(
+    "A model that you trained: its weights, the architecture they belong to, and the names of its classes. One of "
+    "timm on the Hugging Face hub needs no file: type `hf-hub:organisation/name` into *Models* in the sidebar."
+)
 bring_your_own()
 show_own()
