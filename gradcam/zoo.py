@@ -8,11 +8,13 @@ from __future__ import annotations
 import csv
 import difflib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from functools import cache, lru_cache
 from importlib import resources
 from importlib.util import find_spec
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,7 @@ class Source:
         weights that need no name.
     build: the module in its initial state, or with the weights of a file. headed: the module in its initial state
         with a head of so many classes. classes: how many, 0 without a head.
+    configuration: what the library says about the weights, see `configuration_of`.
     listed: whether `names` lists every model; a hub takes any name and tells when it is asked for the weights.
     """
 
@@ -55,6 +58,7 @@ class Source:
     classes: Callable[[ModelSpec], int]
     parameters: Callable[[ModelSpec], int | None]
     location: Callable[[ModelSpec], Location]
+    configuration: Callable[[ModelSpec], Mapping[str, Any]]
     listed: bool = True
 
 
@@ -133,6 +137,13 @@ def _torchvision_location(spec: ModelSpec) -> Location:
     entry = _torchvision_entry(spec)
     size = round(entry.meta["_file_size"] * 2**20)
     return Location(f"torchvision/{spec.name}@{entry.name}", url=entry.url, size=size)
+
+
+def _torchvision_configuration(spec: ModelSpec) -> dict[str, Any]:
+    entry = _torchvision_entry(spec)
+    said = {name.lstrip("_"): value for name, value in entry.meta.items()}
+    asked = {name: value for name, value in vars(entry.transforms()).items() if name[0] != "_"}
+    return {"weights": str(entry), "url": entry.url, **said, "transforms": asked}
 
 
 # timm ---------------------------------------------------------------------------------------------------------
@@ -250,6 +261,7 @@ _TIMM = Source(
     classes=_timm_classes,
     parameters=_timm_parameters,
     location=_timm_location,
+    configuration=lambda spec: _timm_configuration(spec).to_dict(),
 )
 
 SOURCES: dict[str, Source] = {
@@ -271,6 +283,7 @@ SOURCES: dict[str, Source] = {
         classes=lambda spec: len(_torchvision_entry(spec).meta["categories"]),
         parameters=lambda spec: _torchvision_entry(spec).meta["num_params"],
         location=_torchvision_location,
+        configuration=_torchvision_configuration,
     ),
     "timm": _TIMM,
     "hf-hub": replace(
@@ -284,6 +297,7 @@ SOURCES: dict[str, Source] = {
         classes=lambda spec: _hub_configuration(spec.name)[0]["num_classes"],
         parameters=lambda spec: None,
         location=_hub_location,
+        configuration=lambda spec: _hub_configuration(spec.name)[0],
         listed=False,
     ),
 }
@@ -370,6 +384,42 @@ def with_weights_named(spec: ModelSpec) -> ModelSpec:
     """The same spec with its default weights spelled out: it means the same after a default has changed."""
     known = SOURCES[spec.source].weights(spec.name)
     return spec if spec.weights or not known else replace(spec, weights=known[0])
+
+
+Plain = str | int | float | bool | None
+
+_NOT_TOLD = ("file", "state_dict", "categories", "label_names", "label_descriptions", "training")
+"""Places on this machine, class names, which a classifier's labels hold, and a module's own mode."""
+
+
+def configuration_of(spec: ModelSpec) -> dict[str, Plain | list[Plain]]:
+    """What the library itself says about a model's weights; empty for random weights and those of a file.
+
+    All of timm's pretrained configuration, or torchvision's weights entry with its transforms: plain values and
+    lists of them, parts of parts under names such as `metrics.ImageNet-1K.acc@1`.
+    """
+    source = SOURCES.get(spec.source)
+    if source is None or (source.listed and spec.name not in source.names()):
+        return {}
+    if spec.weights is not None and spec.weights not in source.weights(spec.name):
+        return {}
+    return dict(_flat(source.configuration(spec)))
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Plain | list[Plain]]]:
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            if key not in _NOT_TOLD:
+                yield from _flat(part, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, [_plain(part) for part in value] if isinstance(value, list | tuple) else _plain(value)
+
+
+def _plain(value: Any) -> Plain:
+    value = value.value if isinstance(value, Enum) else value
+    if value is None or isinstance(value, bool | int) or (isinstance(value, float) and isfinite(value)):
+        return value
+    return " ".join(str(value).split())
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:

@@ -6,10 +6,12 @@ import base64
 import csv
 import io
 import json
+import os
 import re
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +22,6 @@ import jsonschema
 import numpy as np
 import pypdf
 import pytest
-import typst
 from PIL import Image
 
 from gradcam.errors import OptionError, ReportError
@@ -42,7 +43,8 @@ from gradcam.report import (
 from gradcam.report.diff import diff
 from gradcam.report.junit import outside_box
 from gradcam.report.reproduce import command, python_lines
-from gradcam.types import Comparison, Style
+from gradcam.types import Comparison, ModelSpec, Style
+from gradcam.zoo import configuration_of
 from tests import fakes
 from tests.report_fakes import HEAT, NOON, comparison, report
 
@@ -125,6 +127,32 @@ def test_a_failure_stays_in_the_report_with_its_reason():
     assert "no network" in _pdf_text(made)
 
 
+def test_what_the_library_says_about_the_weights_is_in_the_report():
+    photo = fakes.photo()
+    models = ("bundled/tf_efficientnet_lite0", "torchvision/resnet50", "x/by_hand")
+    made = build_report(fakes.comparison(*(fakes.panel(photo, HEAT, model=model) for model in models)), now=NOON)
+    lite, resnet, by_hand = (model.configuration for model in made.models)
+    assert (lite["hf_hub_id"], lite["crop_pct"]) == ("timm/tf_efficientnet_lite0.in1k", 0.875)
+    assert (resnet["weights"], resnet["num_params"]) == ("ResNet50_Weights.IMAGENET1K_V2", 25_557_032)
+    assert (resnet["transforms.crop_size"], resnet["transforms.interpolation"]) == ([224], "bilinear")
+    assert by_hand == {}
+    assert not {"file", "categories", "label_names"} & {*lite, *resnet}
+    assert codec.decode(codec.encode(made)).models == made.models
+    for format in ("html", "markdown"):
+        assert "tf_efficientnet_lite0.in1k" in render_report(made, format).decode().replace("\\", "")
+    assert "ResNet50_Weights.IMAGENET1K_V2" in _pdf_text(made)
+    other = replace(made.models[0], configuration=lite | {"crop_pct": 1.0})
+    assert [str(change) for change in diff(made, replace(made, models=(other, *made.models[1:])))] == [
+        f"Models: {models[0]}: crop_pct in its configuration was 0.875 and is 1.0"
+    ]
+
+
+def test_random_weights_and_those_of_a_file_have_no_configuration():
+    assert configuration_of(ModelSpec("timm", "resnet18", "a1_in1k"))["tag"] == "a1_in1k"
+    assert configuration_of(ModelSpec("timm", "resnet18", "random", 1)) == {}
+    assert configuration_of(ModelSpec("timm", "resnet18", "mine.pt")) == {}
+
+
 def test_a_report_of_nothing_but_failures_can_be_written_in_every_format():
     made = build_report(fakes.comparison(fakes.failure(fakes.photo(), "no network")), now=NOON)
     assert all(render_report(made, format) for format in FORMATS)
@@ -202,17 +230,30 @@ def test_every_panel_is_in_the_pdf_and_it_is_tagged_and_numbered():
     assert chapters[-1] == "Provenance"
 
 
-def test_without_a_font_for_a_script_the_pdf_names_its_characters(monkeypatch):
-    bare = typst.Fonts(include_system_fonts=False)
-    monkeypatch.setattr(pdf, "_read_fonts", lambda: bare)
+SCRIPTS = ("Ελληνικά", "Русский", "עברית", "हिन्दी", "ไทย", "中文", "日本語", "한국어", "ქართული", "አማርኛ", "🐱")
+JOINED_SCRIPTS = ("العربية", "বাংলা", "தமிழ்")
+"""Their letters join so that the test's own PDF reader takes them apart otherwise."""
+
+
+@pytest.fixture
+def no_fonts_of_its_own(monkeypatch) -> Iterator[None]:
+    """A machine without fonts."""
+    bundled = pdf._read_fonts(False)
+    monkeypatch.setattr(pdf, "_read_fonts", lambda own: bundled)
     pdf._first_missing.cache_clear()
-    try:
-        text = _pdf_text(report(fakes.photo(name="日本\n🐱 Łódź.jpg")))
-    finally:
-        pdf._first_missing.cache_clear()
-    shown = "".join(text.split())
-    assert "⟨U+65E5⟩⟨U+672C⟩" in shown
-    assert "⟨U+1F431⟩Łódź.jpg" in shown
+    yield
+    pdf._first_missing.cache_clear()
+
+
+def test_the_pdf_shows_many_scripts_on_a_machine_without_fonts(no_fonts_of_its_own):
+    text = _pdf_text(report(fakes.photo(name="cat.jpg"), notes=[Note(text=" ".join(SCRIPTS + JOINED_SCRIPTS))]))
+    assert "⟨U+" not in text
+    assert [word for word in SCRIPTS if word not in text] == []
+
+
+def test_without_a_font_for_a_script_the_pdf_names_its_characters(no_fonts_of_its_own):
+    shown = "".join(_pdf_text(report(fakes.photo(name="བོད 🐱 Łódź.jpg"))).split())
+    assert "⟨U+0F56⟩⟨U+0F7C⟩⟨U+0F51⟩🐱Łódź.jpg" in shown
 
 
 def test_a_pdf_that_lacks_a_panel_is_not_written(monkeypatch):
@@ -353,6 +394,24 @@ def test_a_file_that_exists_is_replaced_only_by_force(tmp_path):
     assert out.read_text() == "mine"
     write_report(report(), out, force=True)
     assert out.read_bytes() == render_report(report(), "json")
+
+
+@pytest.mark.parametrize("link", [os.link, None])
+def test_a_file_that_appears_while_a_report_is_made_stays_as_it_is(tmp_path, monkeypatch, link):
+    """Also where the file system has no links."""
+    out = tmp_path / "review.json"
+    if link is None:
+        monkeypatch.setattr("os.link", lambda *_: (_ for _ in ()).throw(PermissionError(1, "not permitted")))
+    write_report(report(), out)
+    whole = out.read_bytes()
+    assert whole == render_report(report(), "json")
+
+    out.unlink()
+    monkeypatch.setattr(codec, "_dumps", lambda _: out.write_text("mine") and b"theirs")
+    with pytest.raises(ReportError, match="which exists; choose another name or add --force"):
+        write_report(report(), out)
+    assert out.read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [out]
 
 
 @pytest.mark.parametrize("trouble", [OSError(28, "No space left on device"), KeyboardInterrupt()])

@@ -37,7 +37,7 @@ from gradcam.report.model import (
 )
 from gradcam.report.words import limits, method, warnings_of
 from gradcam.types import Comparison, Explanation, Fit, Panel, Photo, ScoredTarget, Style, TargetLayer
-from gradcam.zoo import CHECKPOINT, SOURCES
+from gradcam.zoo import CHECKPOINT, SOURCES, configuration_of
 
 TOP = 5
 SMALL_SIDE = 512
@@ -195,6 +195,7 @@ def _model(
         asked_layer=layer,
         device=one.device,
         dtype=one.dtype,
+        configuration=configuration_of(one.model),
     )
 
 

@@ -6,15 +6,18 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 
 from tqdm import tqdm
 
+from gradcam.checkpoint_options import add_checkpoint_options, own_models, wanted_models
+from gradcam.classifier import Classifier
 from gradcam.compare import OnProgress, Progress, compare
 from gradcam.errors import OptionError, nearest
 from gradcam.photo import SAMPLES, open_photo, sample_photo
+from gradcam.pool import shared_pool
 from gradcam.preprocess import FITS
 from gradcam.render import SEQUENTIAL, check_style
 from gradcam.report.build import build_report
@@ -27,7 +30,6 @@ from gradcam.report.reproduce import read_layer
 from gradcam.report.write import FORMATS, claim, format_of, render_report, write_whole
 from gradcam.targets import parse_target
 from gradcam.types import Photo, Style
-from gradcam.zoo import parse_model_id
 
 AddCommand = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
 
@@ -47,6 +49,7 @@ def add_report_commands(command: AddCommand) -> None:
     sub.add_argument(
         "--tolerance", type=float, default=TOLERANCE, metavar="SHARE", help=f"of each map's peak [{TOLERANCE:g}]"
     )
+    add_checkpoint_options(sub)
 
     sub = command("diff", _diff, "Say what changed between two reports.")
     sub.add_argument("reports", nargs=2, metavar="REPORT", help="a ZIP or JSON written by `gradcam report`")
@@ -54,7 +57,7 @@ def add_report_commands(command: AddCommand) -> None:
 
 def _add_report(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("photos", nargs="+", metavar="PHOTO", help=f"a picture, or a sample: {', '.join(SAMPLES)}")
-    sub.add_argument("--model", action="append", required=True, metavar="ID", help="repeatable")
+    sub.add_argument("--model", action="append", default=[], metavar="ID", help="repeatable")
     sub.add_argument(
         "--class",
         action="append",
@@ -84,6 +87,7 @@ def _add_report(sub: argparse.ArgumentParser) -> None:
     look.add_argument("--scale", default=Style.scale, choices=("each", "model", "shared"), help="[each]")
     look.add_argument("--interpolation", default=Style.interpolation, choices=("bilinear", "nearest"))
     look.add_argument("--threshold", default=Style.threshold, type=float, help="heat below is left out, 0 to 1 [0]")
+    add_checkpoint_options(sub)
     review = sub.add_argument_group("what the reviewer says")
     review.add_argument("--title", default="What the models look at")
     review.add_argument("--status", default=Verdict.status, choices=STATUSES, help="[needs review]")
@@ -123,15 +127,14 @@ def _report(options: argparse.Namespace) -> int:
     files = _files(options.out, options.format)
     for path in files.values():
         claim(path, options.force)
-    for model in options.model:
-        parse_model_id(model)
     photos = [_photo(name) for name in options.photos]
     thresholds = _thresholds(options, [photo.name for photo in photos])
     targets = [parse_target(text) for text in options.classes or ["top"]]
     notes, now = _notes(options, len(photos)), _time(options.now)
-    layer = _layers(options.layer, options.model)
-    with _bar(len(options.model) * (len(photos) + 1)) as show:
-        compared = compare(options.model, photos, targets, fit=options.fit, layer=layer, on_progress=show)
+    models = wanted_models(options)
+    layer = _layers(options.layer, [model if isinstance(model, str) else str(model.spec) for model in models])
+    with _bar(len(models) * (len(photos) + 1)) as show:
+        compared = compare(models, photos, targets, fit=options.fit, layer=layer, on_progress=show)
     said = Verdict(options.status, options.reviewer, options.date, options.summary, tuple(options.open_question))
     report = build_report(
         compared,
@@ -145,16 +148,16 @@ def _report(options: argparse.Namespace) -> int:
         now=now,
     )
     failed = [one for one in check(report, thresholds) if one.failure is not None]
-    _write(report, files, thresholds)
+    _write(report, files, thresholds, force=options.force)
     for one in failed:
         print(f"{one.photo} · {one.name}: {one.failure}", file=sys.stderr)
     return DIFFERENT if failed else 0
 
 
-def _write(report: Report, files: dict[str, Path], thresholds: Thresholds) -> None:
+def _write(report: Report, files: dict[str, Path], thresholds: Thresholds, *, force: bool) -> None:
     for name, path in tqdm(files.items(), desc="writing", leave=False, disable=None):
         data = junit(report, thresholds) if name == "junit" else render_report(report, name)
-        write_whole(path, data)
+        write_whole(path, data, force=force)
         tqdm.write(f"Wrote {path} ({len(data) / 1e6:.1f} MB)")
 
 
@@ -253,8 +256,13 @@ def _box(value: str, photos: list[str]) -> tuple[str, Box]:
 def _replay(options: argparse.Namespace) -> int:
     report = read_report(Path(options.report))
     photos = [open_photo(path) for path in options.photos]
+    own = {str(classifier.spec): classifier for classifier in own_models(options)}
+
+    def lend(model: str) -> AbstractContextManager[Classifier]:
+        return nullcontext(own[model]) if model in own else shared_pool().lend(model)
+
     with _bar(len(report.models) * (len(report.photos) + 1)) as show:
-        done = replay(report, photos=photos, tolerance=options.tolerance, on_progress=show)
+        done = replay(report, photos=photos, lend=lend, tolerance=options.tolerance, on_progress=show)
     for one in (*done.checks, *(f"this machine: {change}" for change in done.environment), done):
         print(one)
     return DIFFERENT if done.count("differs") or done.count("cannot be checked") else 0

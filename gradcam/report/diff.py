@@ -93,6 +93,10 @@ def _model(one: ModelEntry, other: ModelEntry) -> Iterator[str]:
     for name in ("asked_layer", "origin", "classes", "preprocessing", "method", "device", "dtype"):
         if getattr(one, name) != getattr(other, name):
             yield f"{name} was {getattr(one, name)} and is {getattr(other, name)}"
+    then, now = one.configuration, other.configuration
+    for name in dict.fromkeys((*then, *now)):
+        if then.get(name) != now.get(name):
+            yield f"{name} in its configuration was {_value(then.get(name))} and is {_value(now.get(name))}"
 
 
 def _questions(a: Content, b: Content) -> Iterator[str]:

@@ -67,6 +67,8 @@ def _blocks(report: Report) -> Iterator[str]:
     yield "## Provenance"
     yield from _folded("Fingerprints", _table(sections.hashes_table(report)))
     yield from _folded("Computed with", _table(sections.environment_table(report)))
+    if (configurations := sections.configurations_table(report)).rows:
+        yield from _folded("Pretrained configurations", _table(configurations))
     yield from _folded(
         "Make this report again",
         _fence("sh", reproduce.command(report)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from msgspec import Meta
@@ -23,6 +23,10 @@ Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Time = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Place = Annotated[int, Meta(ge=0)]
+_PLAIN = {"type": ["string", "number", "boolean", "null"]}
+_PLAIN_OR_LIST = {"anyOf": [_PLAIN, {"type": "array", "items": _PLAIN}]}
+Configuration = Annotated[dict[str, Any], Meta(extra_json_schema={"additionalProperties": _PLAIN_OR_LIST})]
+"""Names with plain values or lists of them, in the order they were given."""
 Map: TypeAlias = tuple[tuple[float, ...], ...]
 Pixels: TypeAlias = NDArray[np.uint8]
 
@@ -67,6 +71,7 @@ class ModelEntry:
 
     id: as `load_classifier` takes it. origin: where its weights come from. classes: how many it knows.
     asked_layer: `auto`, a module's name, or a place among `candidate_layers`.
+    configuration: what its library says about the weights, see `zoo.configuration_of`.
     """
 
     id: str
@@ -79,6 +84,7 @@ class ModelEntry:
     asked_layer: str
     device: str
     dtype: str
+    configuration: Configuration = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """The report as a PDF, typeset by Typst: tagged, with contents and page numbers, its text selectable.
 
-Text reaches the template as data and is never read as markup. The embedded fonts of the typst package cover Latin,
-Greek and Cyrillic; other scripts are set in whatever fonts the machine has, and a character for which it has none
-is written as its code, such as `⟨U+65E5⟩`.
+Text reaches the template as data and is never read as markup. Latin, Greek and Cyrillic are set in the fonts of the
+typst package, other scripts and emoji in the Noto fonts that are installed with this one: the same bytes on every
+machine. Only what those lack is set in the machine's own fonts, or else written as its code, such as `⟨U+0F40⟩`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ from gradcam.report.text import clean, paragraphs
 SIDE = 560
 """The longest side of a photo in the PDF, in pixels: about 250 dots an inch where three panels share a row."""
 
+FONTS = ("manimgx_fonts", "manimgx_fonts_cjk")
+"""The installed packages that carry the Noto fonts."""
+
 STANDARD = "ua-1"
 """PDF/UA-1: Typst refuses to write a document that a screen reader could not follow."""
 
@@ -41,17 +44,18 @@ def pdf(report: Report) -> bytes:
     with tempfile.TemporaryDirectory(prefix="gradcam-") as name:
         folder = Path(name)
         data = _content(report, Pictures(report, SIDE), folder)
-        data = _without(data, _missing_glyphs(data))
+        fonts, missing = _fonts_for(data)
+        data = _without(data, missing)
         (folder / "data.json").write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
         main = folder / "report.typ"
         main.write_bytes(resources.files("gradcam.report").joinpath("templates", "report.typ").read_bytes())
-        return _compiled(main, report)
+        return _compiled(main, fonts, report)
 
 
-def _compiled(main: Path, report: Report) -> bytes:
+def _compiled(main: Path, fonts: typst.Fonts, report: Report) -> bytes:
     made = datetime.fromisoformat(report.created)
     try:
-        compiler = typst.Compiler(main, root=main.parent, font_paths=_fonts())
+        compiler = typst.Compiler(main, root=main.parent, font_paths=fonts)
         panels = len(json.loads(compiler.query("<panel>")))
         if panels != len(report.findings):
             raise ReportError(
@@ -98,6 +102,7 @@ def _content(report: Report, pictures: Pictures, folder: Path) -> dict[str, Any]
             "failures": _table(sections.failures_table(report)),
             "hashes": _table(sections.hashes_table(report)),
             "environment": _table(sections.environment_table(report)),
+            "configurations": _table(sections.configurations_table(report)),
         }
     ) | {
         "command": paragraphs(reproduce.command(report)),
@@ -164,12 +169,19 @@ def _shown(value: Any) -> Any:
 # --------------------------------------------------------------------------------------------- fonts
 
 
-def _missing_glyphs(data: Any) -> set[str]:
-    """The characters of `data` that no font on this machine can show."""
-    rest = {character for character in json.dumps(data, ensure_ascii=False) if ord(character) > 0x17F}
-    missing: set[str] = set()
+def _fonts_for(data: Any) -> tuple[typst.Fonts, set[str]]:
+    """What to set `data` in, and its characters that this lacks; the machine's own fonts only where they help."""
+    used = {character for character in json.dumps(data, ensure_ascii=False) if ord(character) > 0x17F}
+    lacking = _missing_glyphs(used, own=False)
+    still = _missing_glyphs(lacking, own=True)
+    return _fonts(own=still != lacking), still
+
+
+def _missing_glyphs(characters: set[str], *, own: bool) -> set[str]:
+    """Those of the characters that cannot be shown, with or without the machine's own fonts."""
+    rest, missing = set(characters), set[str]()
     while rest:
-        unknown = _first_missing(frozenset(rest))
+        unknown = _first_missing(frozenset(rest), own)
         if not unknown:
             break
         missing |= unknown & rest
@@ -178,12 +190,12 @@ def _missing_glyphs(data: Any) -> set[str]:
 
 
 @cache
-def _first_missing(characters: frozenset[str]) -> frozenset[str]:
+def _first_missing(characters: frozenset[str], own: bool) -> frozenset[str]:
     """Some of the characters that cannot be shown; empty if all can."""
     text = " ".join(sorted(characters))
     source = b'#set document(title: "t")\n#sys.inputs.text'
     try:
-        compiler = typst.Compiler(source, font_paths=_fonts(), sys_inputs={"text": text})
+        compiler = typst.Compiler(source, font_paths=_fonts(own), sys_inputs={"text": text})
         compiler.compile(format="pdf", pdf_standards=STANDARD)
     except typst.TypstError as error:
         named = re.search(r'the text `"(.*)"` could not be displayed', error.message)
@@ -208,12 +220,13 @@ def _without(value: Any, missing: set[str]) -> Any:
 _loading = threading.Lock()
 
 
-def _fonts() -> typst.Fonts:
-    """The fonts embedded in the typst package and the machine's own, read once."""
+def _fonts(own: bool) -> typst.Fonts:
+    """The fonts that are installed with this package, and the machine's own if asked for, read once."""
     with _loading:
-        return _read_fonts()
+        return _read_fonts(own)
 
 
 @cache
-def _read_fonts() -> typst.Fonts:
-    return typst.Fonts()
+def _read_fonts(own: bool) -> typst.Fonts:
+    folders = [str(resources.files(package)) for package in FONTS]
+    return typst.Fonts(include_system_fonts=own, font_paths=folders)

@@ -130,6 +130,15 @@ def hashes_table(report: Content) -> Table:
     return Table(("", "", "SHA-256"), photos + models)
 
 
+def configurations_table(report: Content) -> Table:
+    """A column a model, a row a name in any model's pretrained configuration; no rows where none has one."""
+    told = [model.configuration for model in report.models]
+    names = list(dict.fromkeys(name for one in told for name in one))
+    rows = [(name, *(_told(one[name]) if name in one else UNKNOWN for one in told)) for name in names]
+    marked = tuple(place for place, row in enumerate(rows) if len({*row[1:]} - {UNKNOWN}) > 1)
+    return Table(("", *(model.id for model in report.models)), tuple(rows), marked)
+
+
 def environment_table(report: Content) -> Table:
     found = report.environment
     rows = (
@@ -204,6 +213,13 @@ def where(report: Content, finding: Finding) -> str:
 def figure(value: float | None) -> str:
     """A number from −1 to 1 with two decimals, or a dash for what could not be measured."""
     return UNKNOWN if value is None else f"{value:.2f}".replace("-", "−")
+
+
+def _told(value: object) -> str:
+    """A plain value, or a list of them, as a table shows it."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_told, value))
+    return {"None": "none", "True": "yes", "False": "no"}.get(str(value), str(value))
 
 
 def _third(share: float) -> int:

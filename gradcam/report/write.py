@@ -69,7 +69,7 @@ def write_report(report: Report, path: str | Path, format: str | None = None, *,
     if format is None:
         format = format_of(path)
     claim(path, force)
-    write_whole(path, render_report(report, format))
+    write_whole(path, render_report(report, format), force=force)
     return path
 
 
@@ -89,13 +89,14 @@ def claim(path: Path, force: bool) -> None:
     if not path.parent.is_dir():
         raise ReportError(f"expected a folder for {path.name}, got {path.parent}, which is none; make it first")
     if path.exists() and not force:
-        raise ReportError(f"expected a new file, got {path}, which exists; choose another name or add --force")
+        raise _exists(path)
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes, *, force: bool) -> None:
     """Put `data` at `path` in one step: a reader, a full disk or a kill sees the old file or the new one, whole.
 
-    Raises: ReportError where the folder cannot be written.
+    force: replace a file that is there; without, even one that appears at the last moment stays as it is.
+    Raises: ReportError where the file exists or the folder cannot be written.
     """
     part = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.part")
     try:
@@ -103,13 +104,37 @@ def write_whole(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        part.replace(path)
+        if force:
+            part.replace(path)
+        else:
+            _put(part, path)
+    except FileExistsError as error:
+        raise _exists(path) from error
     except OSError as error:
         raise ReportError(
             f"expected to write {path}, got: {error.strerror or error}; free some space or choose another folder"
         ) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def _put(part: Path, path: Path) -> None:
+    """Give a finished file a second name that nobody has. Raises: FileExistsError."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links: the name is taken first, and kept by an empty file for a moment
+        path.open("xb").close()
+        try:
+            part.replace(path)
+        except BaseException:
+            path.unlink()
+            raise
+
+
+def _exists(path: Path) -> ReportError:
+    return ReportError(f"expected a new file, got {path}, which exists; choose another name or add --force")
 
 
 def _format(name: str) -> Format:
