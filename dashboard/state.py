@@ -212,6 +212,10 @@ class Draft(StrEnum):
     NOTE_STATUS = "_note_status"
     CARRIED = "_carried"
     FORMATS = "_formats"
+    MIN_AGREEMENT = "_min_agreement"
+    EXPECT_CLASSES = "_expect_classes"
+    MAX_OUTSIDE_BOX = "_max_outside_box"
+    BOXES = "_boxes"
 
 
 class Held(StrEnum):

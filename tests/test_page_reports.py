@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import streamlit as st
@@ -138,6 +139,26 @@ def test_a_pinned_layer_is_in_the_report_and_in_its_command() -> None:
     made = build(page, "json").report
     assert made.answers[0].layer.name == "blocks.4"
     assert "--layer blocks.4" in command(made)
+
+
+def test_thresholds_are_asked_for_with_the_junit_file_and_decide_whether_it_passes() -> None:
+    page = opened(photos="coffee")
+    assert [area.label for area in page.text_area if "must predict" in area.label] == []
+    page.pills(key="_formats").set_value(["junit"]).run()
+    page.text_area(key="_expect_classes").set_value("coffee=espresso\n tabby ").run()
+    page.text_area(key="_boxes").set_value("coffee=100,0,500,350").run()
+    page.number_input(key="_max_outside_box").set_value(0.4).run()
+    made = built(press(page, "Build the report"))
+    asked = [case.get("name") for case in ElementTree.fromstring(made.files["junit"]).iter("testcase")]
+    assert len(asked) == 4
+    assert "1 of 4 checks" in page.warning[0].value
+    assert "expected 'tabby' as the first prediction" in page.warning[0].value
+    told = "--max-outside-box 0.4 --expect-class coffee=espresso --expect-class tabby --box coffee=100,0,500,350"
+    assert page.code[0].value.endswith(told)
+    page.text_area(key="_expect_classes").set_value("").run()
+    assert "build again" in page.warning[0].value
+    page.text_area(key="_boxes").set_value("cofee=1,2,3,4").run()
+    assert "xpected one of the photos before =, got 'cofee=1,2,3,4'" in page.error[0].value
 
 
 def test_a_model_that_fails_is_on_the_page_and_in_the_report_with_its_reason() -> None:

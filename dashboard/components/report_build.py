@@ -12,10 +12,11 @@ import streamlit as st
 from dashboard import cache
 from dashboard.components.messages import plain
 from dashboard.components.question import Question
+from dashboard.components.report_limits import pick_thresholds, show_failing
 from dashboard.components.report_read import preview
 from dashboard.state import Draft, Held, drafted
 from gradcam import Comparison, Style, compare
-from gradcam.report import CARRIED, FORMATS, Note, Report, Verdict, build_report, render_report
+from gradcam.report import CARRIED, FORMATS, Note, Report, Thresholds, Verdict, build_report, render_report
 from gradcam.report.model import Carried
 from gradcam.report.reproduce import command
 from gradcam.report.words import extent
@@ -49,6 +50,7 @@ class Asked:
     title: str
     carried: Carried
     formats: tuple[str, ...]
+    thresholds: Thresholds | None
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,11 @@ def offer_report(
 ) -> None:
     """Choose what goes along, build the report, and take it away."""
     title, carried, formats = _pick_export()
+    thresholds = pick_thresholds([photo.name for photo in comparison.photos]) if "junit" in formats else None
     hashes = tuple((photo.name, photo.sha256) for photo in comparison.photos)
     layers = tuple((model, question.layers[model]) for model in comparison.models if model in question.layers)
     what = (hashes, comparison.models, tuple(map(str, comparison.questions)), question.fit, layers)
-    asked = Asked(what, style, verdict, tuple(notes), title, carried, formats)
+    asked = Asked(what, style, verdict, tuple(notes), title, carried, formats, thresholds)
     built: Built | None = st.session_state.get(Held.BUILT)
     if st.button("Build the report", type="primary", icon=":material/draft:", disabled=not formats):
         report = build_report(
@@ -82,7 +85,7 @@ def offer_report(
             carried=carried,
             now=datetime.now(UTC),
         )
-        built = Built(asked, report, _made(report, formats))
+        built = Built(asked, report, _made(report, formats, thresholds))
         st.session_state[Held.BUILT] = built
     if built:
         _show_built(built, is_current=built.asked == asked)
@@ -138,12 +141,12 @@ def _in_one_forward(comparison: Comparison, question: Question) -> Comparison:
         )
 
 
-def _made(report: Report, formats: Sequence[str]) -> dict[str, bytes]:
+def _made(report: Report, formats: Sequence[str], thresholds: Thresholds | None) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     bar = st.progress(0.0)
     for place, name in enumerate(formats):
         bar.progress(place / len(formats), f"Writing {_name(name)}")
-        files[name] = render_report(report, name)
+        files[name] = render_report(report, name, thresholds)
     bar.empty()
     return files
 
@@ -169,11 +172,13 @@ def _show_built(built: Built, is_current: bool) -> None:
                     help=row.words,
                 )
         preview(built, "Preview")
+        if "junit" in built.files:
+            show_failing(report, built.asked.thresholds)
         with st.expander("The command that makes the same file", icon=":material/terminal:"):
             st.caption(
                 "In a folder that holds the photos; samples need no file. The fixed time makes the same bytes."
             )
-            st.code(command(report), language="bash", wrap_lines=True)
+            st.code(command(report, built.asked.thresholds), language="bash", wrap_lines=True)
 
 
 def size_words(size: int) -> str:

@@ -4,7 +4,7 @@ from gradcam.report.build import build_report, revised
 from gradcam.report.bundle import read_report
 from gradcam.report.commands import add_report_commands
 from gradcam.report.diff import Change, diff
-from gradcam.report.junit import Check, Thresholds, check, junit
+from gradcam.report.junit import Check, Thresholds, check, junit, read_thresholds
 from gradcam.report.model import CARRIED, STATUSES, Note, Report, Verdict
 from gradcam.report.notes import note_html
 from gradcam.report.replay import MapCheck, Replay, replay
@@ -30,6 +30,7 @@ __all__ = [
     "junit",
     "note_html",
     "read_report",
+    "read_thresholds",
     "render_report",
     "replay",
     "revised",

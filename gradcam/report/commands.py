@@ -23,7 +23,7 @@ from gradcam.render import SEQUENTIAL, check_style
 from gradcam.report.build import build_report
 from gradcam.report.bundle import read_report
 from gradcam.report.diff import diff
-from gradcam.report.junit import Box, Thresholds, check, check_thresholds, junit
+from gradcam.report.junit import Thresholds, check, read_thresholds
 from gradcam.report.model import CARRIED, STATUSES, Note, Report, Verdict
 from gradcam.report.replay import TOLERANCE, replay
 from gradcam.report.reproduce import read_layer
@@ -128,7 +128,13 @@ def _report(options: argparse.Namespace) -> int:
     for path in files.values():
         claim(path, options.force)
     photos = [_photo(name) for name in options.photos]
-    thresholds = _thresholds(options, [photo.name for photo in photos])
+    thresholds = read_thresholds(
+        [photo.name for photo in photos],
+        min_agreement=options.min_agreement,
+        expect_classes=options.expect_class,
+        max_outside_box=options.max_outside_box,
+        boxes=options.box,
+    )
     targets = [parse_target(text) for text in options.classes or ["top"]]
     notes, now = _notes(options, len(photos)), _time(options.now)
     models = wanted_models(options)
@@ -156,7 +162,7 @@ def _report(options: argparse.Namespace) -> int:
 
 def _write(report: Report, files: dict[str, Path], thresholds: Thresholds, *, force: bool) -> None:
     for name, path in tqdm(files.items(), desc="writing", leave=False, disable=None):
-        data = junit(report, thresholds) if name == "junit" else render_report(report, name)
+        data = render_report(report, name, thresholds)
         write_whole(path, data, force=force)
         tqdm.write(f"Wrote {path} ({len(data) / 1e6:.1f} MB)")
 
@@ -218,36 +224,6 @@ def _layers(values: list[str], models: list[str]) -> dict[str, str | int]:
         )
     of_all = {model: read_layer(layer) for one, _, layer in split if not one for model in models}
     return of_all | {model: read_layer(layer) for model, _, layer in split if model}
-
-
-def _thresholds(options: argparse.Namespace, photos: list[str]) -> Thresholds:
-    expected = tuple(_of_photo(value, photos) for value in options.expect_class)
-    boxes = tuple(_box(value, photos) for value in options.box)
-    thresholds = Thresholds(options.min_agreement, expected, options.max_outside_box, boxes)
-    check_thresholds(thresholds, photos)
-    return thresholds
-
-
-def _of_photo(value: str, photos: list[str]) -> tuple[str | None, str]:
-    """`PHOTO=CLASS`, or a class for every photo: its name may hold an equals sign itself."""
-    for photo in photos:
-        if value.startswith(f"{photo}="):
-            return photo, value[len(photo) + 1 :]
-    return None, value
-
-
-def _box(value: str, photos: list[str]) -> tuple[str, Box]:
-    photo, numbers = _of_photo(value, photos)
-    if photo is None:
-        name = value.rpartition("=")[0]
-        raise OptionError(f"expected one of the photos before =, got {value!r}; use {nearest(name, photos)}")
-    try:
-        left, top, right, bottom = (float(number) for number in numbers.split(","))
-    except ValueError as error:
-        raise OptionError(f"expected LEFT,TOP,RIGHT,BOTTOM in photo pixels, got {numbers!r}") from error
-    if not (left < right and top < bottom):
-        raise OptionError(f"expected a box with left < right and top < bottom, got {numbers!r}")
-    return photo, (left, top, right, bottom)
 
 
 # ---------------------------------------------------------------------------------- replay and diff

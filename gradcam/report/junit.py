@@ -140,6 +140,57 @@ def _inside(report: Report, thresholds: Thresholds) -> Iterator[Check]:
             yield Check(photo, name, None if share <= most else failure)
 
 
+def read_thresholds(
+    photos: Sequence[str],
+    *,
+    min_agreement: float | None = None,
+    expect_classes: Sequence[str] = (),
+    max_outside_box: float | None = None,
+    boxes: Sequence[str] = (),
+) -> Thresholds:
+    """Thresholds as somebody writes them: `CLASS` or `PHOTO=CLASS`, and `PHOTO=LEFT,TOP,RIGHT,BOTTOM` in pixels.
+
+    Raises: OptionError for what cannot be read or makes no sense for these photos.
+    """
+    expected = tuple(_of_photo(text, photos) for text in expect_classes)
+    read = Thresholds(min_agreement, expected, max_outside_box, tuple(_box(text, photos) for text in boxes))
+    check_thresholds(read, photos)
+    return read
+
+
+def written(thresholds: Thresholds) -> Iterator[tuple[str, str]]:
+    """Name and value of each command-line option that asks for these thresholds."""
+    for name in ("min_agreement", "max_outside_box"):
+        if (value := getattr(thresholds, name)) is not None:
+            yield f"--{name.replace('_', '-')}", f"{value:.10g}"
+    for photo, label in thresholds.expect_classes:
+        yield "--expect-class", label if photo is None else f"{photo}={label}"
+    for photo, box in thresholds.boxes:
+        yield "--box", f"{photo}={','.join(f'{side:g}' for side in box)}"
+
+
+def _of_photo(text: str, photos: Sequence[str]) -> tuple[str | None, str]:
+    """`PHOTO=CLASS`, or a class for every photo: its name may hold an equals sign itself."""
+    for photo in photos:
+        if text.startswith(f"{photo}="):
+            return photo, text[len(photo) + 1 :]
+    return None, text
+
+
+def _box(text: str, photos: Sequence[str]) -> tuple[str, Box]:
+    photo, numbers = _of_photo(text, photos)
+    if photo is None:
+        name = text.rpartition("=")[0]
+        raise OptionError(f"expected one of the photos before =, got {text!r}; use {nearest(name, photos)}")
+    try:
+        left, top, right, bottom = (float(number) for number in numbers.split(","))
+    except ValueError as error:
+        raise OptionError(f"expected LEFT,TOP,RIGHT,BOTTOM in photo pixels, got {numbers!r}") from error
+    if not (left < right and top < bottom):
+        raise OptionError(f"expected a box with left < right and top < bottom, got {numbers!r}")
+    return photo, (left, top, right, bottom)
+
+
 def check_thresholds(thresholds: Thresholds, names: Sequence[str]) -> None:
     """Raises: OptionError where a threshold is outside its range, or is about a photo that is not among `names`."""
     asked = [photo for photo, _ in (*thresholds.expect_classes, *thresholds.boxes) if photo is not None]

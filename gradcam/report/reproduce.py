@@ -7,14 +7,18 @@ import shlex
 from collections.abc import Iterator
 
 from gradcam.photo import SAMPLES, sample_photo
+from gradcam.report.junit import Thresholds, written
 from gradcam.report.model import Content, Note, PhotoEntry, Verdict
 from gradcam.types import Style
 
 
-def command(report: Content) -> str:
-    """One shell command, to be run in a folder that holds the photos."""
+def command(report: Content, thresholds: Thresholds | None = None) -> str:
+    """One shell command, to be run in a folder that holds the photos.
+
+    thresholds: those that its exit code shall tell of.
+    """
     words = ["python", "-m", "gradcam", "report", *(_file(photo.name) for photo in report.photos)]
-    for name, value in _options(report):
+    for name, value in (*_options(report), *written(thresholds or Thresholds())):
         words += [f"{name}={value}"] if value.startswith("-") else [name, value]
     return shlex.join(words)
 

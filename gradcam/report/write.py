@@ -13,7 +13,7 @@ from gradcam.page import comparison_html
 from gradcam.report.bundle import bundle
 from gradcam.report.codec import encode
 from gradcam.report.html import html
-from gradcam.report.junit import junit
+from gradcam.report.junit import Thresholds, junit
 from gradcam.report.markdown import markdown
 from gradcam.report.model import Report
 from gradcam.report.pdf import pdf
@@ -50,12 +50,13 @@ FORMATS: dict[str, Format] = {
 }
 
 
-def render_report(report: Report, format: str = "zip") -> bytes:
+def render_report(report: Report, format: str = "zip", thresholds: Thresholds | None = None) -> bytes:
     """The report's bytes in a row of `FORMATS`; the same report gives the same bytes.
 
+    thresholds: what the checks of `junit` must keep; no other format asks for them.
     Raises: OptionError for another format, ReportError where it cannot be written whole.
     """
-    return _format(format).render(report)
+    return junit(report, thresholds) if format == "junit" else _format(format).render(report)
 
 
 def write_report(report: Report, path: str | Path, format: str | None = None, *, force: bool = False) -> Path:
