@@ -40,6 +40,7 @@ from gradcam import (
     sample_photo,
 )
 from gradcam.dissect import Dissection, dissect
+from gradcam.explain import RecentForwards
 from gradcam.layer_table import layer_row
 from gradcam.measures import Measure, agreement
 from gradcam.pool import ModelPool
@@ -152,6 +153,12 @@ class _Patient:
 def pool() -> ModelPool:
     """The classifiers that all visitors share, within the machine's memory."""
     return ModelPool(load=_Patient())
+
+
+@st.cache_resource(show_spinner=False)
+def recent_forwards() -> RecentForwards:
+    """The last forwards of every classifier: another class of a photo costs its gradient only."""
+    return RecentForwards()
 
 
 def lend(model: str) -> AbstractContextManager[Classifier]:
@@ -340,7 +347,13 @@ def _cell(
             with lend(model) as lent:
                 say(photo.name)
                 answers = compare(
-                    [model], [photo], missing, fit=fit, layer=layer, lend=lambda _: nullcontext(lent)
+                    [model],
+                    [photo],
+                    missing,
+                    fit=fit,
+                    layer=layer,
+                    lend=lambda _: nullcontext(lent),
+                    explain_by=recent_forwards().explain,
                 ).panels
         except GradcamError as error:  # not kept: the next run may find the weights
             answers = tuple(Panel(photo, model, target, reason=str(error)) for target in missing)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 from gradcam.classifier import Classifier
@@ -27,6 +28,8 @@ class Progress:
 
 OnProgress: TypeAlias = Callable[[Progress], None]
 Lend: TypeAlias = Callable[[str], AbstractContextManager[Classifier]]
+Explain: TypeAlias = Callable[..., Explanation]
+"""Takes what `explain` takes."""
 
 
 def compare(
@@ -37,6 +40,7 @@ def compare(
     fit: Fit = "crop",
     layer: LayerChoices | Mapping[str, LayerChoices] = "auto",
     lend: Lend | None = None,
+    explain_by: Explain = explain,
     on_progress: OnProgress = lambda progress: None,
 ) -> Comparison:
     """Explain every photo with every model for every target; a model that fails is a panel with its reason.
@@ -45,6 +49,7 @@ def compare(
     layer: of every model, or by id, each other model's own target layer then.
     lend: turns an id into a classifier for as long as it is used; by default the pool of this process, which keeps
         models in memory.
+    explain_by: what explains one photo with one model; `RecentForwards().explain` spares forwards.
     on_progress: called before each step; an exception raised in it ends the comparison.
     Raises: OptionError where there is nothing to compare. Never raises for one model's failure.
     """
@@ -60,12 +65,12 @@ def compare(
         chosen = layer.get(name, "auto") if isinstance(layer, Mapping) else layer
         on_progress(Progress(step, total, name, None))
         try:
-            with (
-                (lend or shared_pool().lend)(model) if isinstance(model, str) else nullcontext(model) as classifier
-            ):
+            with lend(model) if isinstance(model, str) else nullcontext(model) as classifier:
                 for row, photo in enumerate(photos):
                     on_progress(Progress(step + row + 1, total, name, photo.name))
-                    columns[row, column] = _explain_each(classifier, photo, targets, name, fit, chosen)
+                    columns[row, column] = _explain_each(
+                        partial(explain_by, classifier, photo, fit=fit, layer=chosen), photo, targets, name
+                    )
         except GradcamError as error:  # the model could not be loaded
             for row, photo in enumerate(photos):
                 columns[row, column] = [Panel(photo, name, target, reason=str(error)) for target in targets]
@@ -76,24 +81,15 @@ def compare(
 
 
 def _explain_each(
-    classifier: Classifier,
-    photo: Photo,
-    targets: Sequence[Target],
-    name: str,
-    fit: Fit,
-    layer: LayerChoices,
+    answer: Callable[[Sequence[Target]], Explanation], photo: Photo, targets: Sequence[Target], name: str
 ) -> list[Panel]:
     """The panels of one photo and one model; a class that the model lacks costs its own panel only."""
-
-    def answers(wanted: Sequence[Target]) -> Explanation:
-        return explain(classifier, photo, wanted, fit=fit, layer=layer)
-
     try:
-        explanation = answers(targets)
+        explanation = answer(targets)
         return [Panel(photo, name, target, explanation, k) for k, target in enumerate(targets)]
     except ClassError as error:
         if len(targets) == 1:
             return [Panel(photo, name, targets[0], reason=str(error))]
-        return [panel for one in targets for panel in _explain_each(classifier, photo, [one], name, fit, layer)]
+        return [panel for one in targets for panel in _explain_each(answer, photo, [one], name)]
     except GradcamError as error:
         return [Panel(photo, name, target, reason=str(error)) for target in targets]

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
-from gradcam.capture import record
+from gradcam.capture import Recording, record
 from gradcam.classifier import Classifier
 from gradcam.errors import MapError, ModelError, OptionError, nearest
 from gradcam.heatmaps import averaged_gradcam
 from gradcam.layers import LayerChoices, find_layers, joined
 from gradcam.preprocess import to_input, view_of
 from gradcam.targets import probabilities, score_target
-from gradcam.types import Contrast, Explanation, Fit, Photo, ScoredTarget, Target, Top, View
+from gradcam.types import Contrast, Explanation, Fit, Photo, ScoredTarget, Target, TargetLayer, Top, View
 
 log = logging.getLogger(__name__)
 
@@ -64,9 +67,7 @@ def explain_many(
     photos: may be lazy, such as `map(open_photo, paths)`: one batch is opened and preprocessed while the model
         works on the one before. A batch that does not fit into the device's memory is halved.
     """
-    asked = [targets] if isinstance(targets, (int, str, Top, Contrast)) else list(targets)
-    if not asked:
-        raise OptionError("expected at least one target to explain, got none; name a class or use Top(1)")
+    asked = _asked(targets)
     if precision not in PRECISIONS:
         raise OptionError(f"expected a precision, got {precision!r}; use {nearest(precision, PRECISIONS)}")
     waiting = iter(photos)
@@ -78,7 +79,8 @@ def explain_many(
 
     def answer(batch: _Batch) -> Iterator[Explanation]:
         try:
-            return iter(_explain_batch(classifier, batch, asked, layer, precision))
+            forward = _Forward.of(batch, classifier, layer, precision)
+            return iter(_explanations(classifier, forward, asked))
         except torch.OutOfMemoryError as error:
             if len(batch.photos) == 1:
                 raise ModelError(
@@ -94,6 +96,13 @@ def explain_many(
             following = ahead.submit(prepare)
             yield from answer(batch)
             batch = following.result()
+
+
+def _asked(targets: Target | Sequence[Target]) -> list[Target]:
+    asked = [targets] if isinstance(targets, (int, str, Top, Contrast)) else list(targets)
+    if not asked:
+        raise OptionError("expected at least one target to explain, got none; name a class or use Top(1)")
+    return asked
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,19 +127,40 @@ class _Batch:
             yield _Batch(self.photos[part], self.views[part], self.inputs[part], self.seconds)
 
 
-def _explain_batch(
-    classifier: Classifier, batch: _Batch, asked: Sequence[Target], layer: LayerChoices, precision: str
-) -> list[Explanation]:
-    """One forward for the whole batch, then all gradients."""
-    inputs = batch.inputs.to(classifier.device, classifier.dtype, memory_format=torch.channels_last)
-    layers = find_layers(classifier.module, inputs, layer)
-    found = joined(layers)
-    started = time.perf_counter()  # the layer is found once for a model and remembered, so it is not counted
-    with _computing_in(precision, classifier.device):
-        recordings = [record(classifier.module, inputs, place) for place in layers]
-    logits = recordings[0].logits.detach().float().cpu().numpy()
+@dataclass(frozen=True, eq=False)
+class _Forward:
+    """What a forward of a batch has left behind: any target can be asked of it for the price of its gradient.
+
+    It holds no classifier, so that one kept beside its classifier does not keep that one in memory.
+    """
+
+    photos: tuple[Photo, ...]
+    views: tuple[View, ...]
+    layers: tuple[TargetLayer, ...]
+    recordings: tuple[Recording, ...]
+    precision: str
+    seconds: float
+
+    @classmethod
+    def of(cls, batch: _Batch, classifier: Classifier, layer: LayerChoices, precision: str) -> _Forward:
+        inputs = batch.inputs.to(classifier.device, classifier.dtype, memory_format=torch.channels_last)
+        layers = tuple(find_layers(classifier.module, inputs, layer))
+        started = time.perf_counter()  # the layer is found once for a model and remembered, so it is not counted
+        with _computing_in(precision, classifier.device):
+            recordings = tuple(record(classifier.module, inputs, place) for place in layers)
+        seconds = batch.seconds + (time.perf_counter() - started) / len(batch.photos)
+        return cls(batch.photos, batch.views, layers, recordings, precision, seconds)
+
+
+def _explanations(classifier: Classifier, forward: _Forward, asked: Sequence[Target]) -> list[Explanation]:
+    """All gradients of a forward at once, an explanation for each of its photos."""
+    started = time.perf_counter()
+    found = joined(forward.layers)
+    graph = forward.recordings[0].logits
+    logits = graph.detach().float().cpu().numpy()
     scored = [tuple(score_target(target, row, classifier.labels) for target in asked) for row in logits]
-    maps = averaged_gradcam(recordings, _cotangents(scored, recordings[0].logits), layers).cpu().numpy()
+    cotangents = _cotangents(scored, graph)
+    maps = averaged_gradcam(forward.recordings, cotangents, forward.layers).cpu().numpy()
     for targets, rows in zip(scored, maps, strict=True):
         for target, heat in zip(targets, rows, strict=True):
             if not (heat < float("inf")).all():
@@ -138,7 +168,8 @@ def _explain_batch(
                     f"expected finite heat from {classifier.spec} at layer {found.name!r} for class {target}, "
                     "got NaN or infinity; check the weights, or use float32"
                 )
-    seconds = batch.seconds + (time.perf_counter() - started) / len(batch.photos)
+    seconds = forward.seconds + (time.perf_counter() - started) / len(forward.photos)
+    dtype = str(classifier.dtype).removeprefix("torch.")
     return [
         Explanation(
             photo=photo,
@@ -154,10 +185,62 @@ def _explain_batch(
             weights_sha256=classifier.weights_sha256,
             preprocessing=classifier.preprocessing,
             device=classifier.device.type,
-            dtype=precision if PRECISIONS[precision] else str(classifier.dtype).removeprefix("torch."),
+            dtype=forward.precision if PRECISIONS[forward.precision] else dtype,
         )
-        for photo, view, targets, rows, row in zip(batch.photos, batch.views, scored, maps, logits, strict=True)
+        for photo, view, targets, rows, row in zip(forward.photos, forward.views, scored, maps, logits, strict=True)
     ]
+
+
+class RecentForwards:
+    """`explain`, keeping the last forwards of every classifier: another class of the same photo needs no forward.
+
+    Only forwards with the model's own target layer are kept, because an earlier layer would keep the activations of
+    most of the network. They leave memory with their classifier.
+
+    most: how many forwards of a classifier to keep.
+    """
+
+    def __init__(self, most: int = 8) -> None:
+        self._most = most
+        self._kept: WeakKeyDictionary[Classifier, OrderedDict[tuple[str, Fit], _Forward]] = WeakKeyDictionary()
+        self._guard = threading.Lock()
+
+    def explain(
+        self,
+        classifier: Classifier,
+        photo: Photo,
+        targets: Target | Sequence[Target] = Top(1),
+        *,
+        fit: Fit = "crop",
+        layer: LayerChoices = "auto",
+    ) -> Explanation:
+        """The answer of `explain`, with its arguments and errors; `seconds` counts what was done anew."""
+        if layer != "auto":
+            return explain(classifier, photo, targets, fit=fit, layer=layer)
+        try:
+            forward = replace(self._forward(classifier, photo, fit), photos=(photo,))
+            return _explanations(classifier, forward, _asked(targets))[0]
+        except torch.OutOfMemoryError:
+            with self._guard:
+                self._kept.clear()
+        return explain(classifier, photo, targets, fit=fit)
+
+    def _forward(self, classifier: Classifier, photo: Photo, fit: Fit) -> _Forward:
+        key = photo.sha256, fit
+        with self._guard:
+            kept = self._kept.setdefault(classifier, OrderedDict())
+            if key in kept:
+                kept.move_to_end(key)
+                return kept[key]
+        batch = _Batch.of((photo,), classifier, fit, time.perf_counter())
+        forward = _Forward.of(batch, classifier, "auto", "float32")
+        with self._guard:
+            kept[key] = replace(
+                forward, photos=(), seconds=0.0
+            )  # what is kept is no visitor's, and costs nothing more
+            while len(kept) > self._most:
+                kept.popitem(last=False)
+        return forward
 
 
 def _computing_in(precision: str, device: torch.device) -> AbstractContextManager[object]:

@@ -122,8 +122,8 @@ def test_a_link_reopens_the_same_view(page: AppTest) -> None:
     assert not page.error
     assert heatmaps(page) == [f"{LITE1}: espresso"]
     assert scenes(page)[0]["look"] == {"colormap": "cividis", "opacity": 0.3, "threshold": 0.1}
-    assert page.segmented_control(key="fit").value == "squash"
-    assert page.segmented_control(key="scale").value == "shared"
+    assert page.radio(key="fit").value == "squash"
+    assert page.radio(key="scale").value == "shared"
 
 
 def test_a_change_of_look_runs_no_model_and_a_new_model_only_itself(
@@ -139,7 +139,7 @@ def test_a_change_of_look_runs_no_model_and_a_new_model_only_itself(
         return compare(models, *args, **options)
 
     monkeypatch.setattr(cache, "compare", counted)
-    page.segmented_control(key="scale").set_value("shared").run()
+    page.radio(key="scale").set_value("shared").run()
     page.run()
     assert asked == []
     assert "maximum of all maps" in scenes(page)[0]["words"]
@@ -149,11 +149,23 @@ def test_a_change_of_look_runs_no_model_and_a_new_model_only_itself(
     assert len(heatmaps(page)) == 2
 
 
+def test_another_class_of_the_same_photo_needs_no_forward(page: AppTest) -> None:
+    one_model(page).run()
+    counted: list[None] = []
+    hook = cache.classifier(LITE0).module.register_forward_hook(lambda *_: counted.append(None))
+    page.multiselect(key="classes").set_value(["tabby", "espresso"]).run()
+    assert heatmaps(page) == [f"{LITE0}: tabby", f"{LITE0}: espresso"]
+    assert counted == []
+    page.radio(key="fit").set_value("squash").run()
+    assert len(counted) == 1
+    hook.remove()
+
+
 def test_the_fit_changes_where_the_heat_lies(page: AppTest) -> None:
     one_model(page).run()
     boxes = {}
     for fit in ("crop", "squash", "pad"):
-        page.segmented_control(key="fit").set_value(fit).run()
+        page.radio(key="fit").set_value(fit).run()
         boxes[fit] = box(scenes(page)[0]["panels"][0]["plot"]["data"][0])
     assert boxes["squash"] == pytest.approx((0, 0, 451, 300), abs=0.5)
     assert boxes["pad"] == pytest.approx((0, 150 - 451 / 2, 451, 150 + 451 / 2), abs=1.5)
@@ -178,7 +190,7 @@ def test_one_scale_serves_all_photos_where_it_is_shared(page: AppTest) -> None:
     page.session_state["photos"] = ["chelsea", "coffee"]
     one_model(page).run()
     each = [scene["panels"][0]["plot"]["data"][0]["zmax"] for scene in scenes(page)]
-    page.segmented_control(key="scale").set_value("shared").run()
+    page.radio(key="scale").set_value("shared").run()
     shared = [scene["panels"][0]["plot"]["data"][0]["zmax"] for scene in scenes(page)]
     assert each[0] != each[1]
     assert shared == [max(each)] * 2
@@ -247,7 +259,7 @@ def test_a_failed_model_is_not_asked_again_at_once_but_later(
     monkeypatch.setattr(cache, "load_classifier", load)
     page.session_state["models"] = ["timm/resnet18.a1_in1k"]
     page.run()
-    page.segmented_control(key="scale").set_value("shared").run()
+    page.radio(key="scale").set_value("shared").run()
     assert len(tried) == 1
     assert "plug it in" in reasons(page)[0]
     monkeypatch.setattr(cache, "SECONDS_BEFORE_RETRY", 0.0)
@@ -258,7 +270,7 @@ def test_a_failed_model_is_not_asked_again_at_once_but_later(
 def test_an_uploaded_photo_replaces_the_untouched_sample_and_joins_chosen_ones(page: AppTest) -> None:
     one_model(page).run()
     upload(page, "one.png", png(colour="navy"))
-    assert page.main.subheader[0].value == plain("one.png")
+    assert page.main.header[0].value == plain("one.png")
     upload(page, "two.png", png(colour="olive"), turn=1)
     assert [state_name.partition("~")[0] for state_name in page.session_state["photos"]] == ["one.png", "two.png"]
     assert len(heatmaps(page)) == 2
@@ -323,7 +335,7 @@ def test_nothing_chosen_teaches_what_to_do(page: AppTest) -> None:
 def test_a_file_name_is_never_markup(page: AppTest) -> None:
     one_model(page).run()
     upload(page, "![x](http:evil) $a$ **b**.png", png())
-    heading = page.main.subheader[0].value
+    heading = page.main.header[0].value
     assert heading == r"\!\[x\]\(http\:evil\) \$a\$ \*\*b\*\*.png"
 
 

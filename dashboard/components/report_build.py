@@ -73,7 +73,7 @@ def offer_report(
     what = (hashes, comparison.models, tuple(map(str, comparison.questions)), question.fit, layers)
     asked = Asked(what, style, verdict, tuple(notes), title, carried, formats, thresholds)
     built: Built | None = st.session_state.get(Held.BUILT)
-    if st.button("Build the report", type="primary", icon=":material/draft:", disabled=not formats):
+    if st.button("Build the report", icon=":material/draft:", disabled=not formats):
         report = build_report(
             _in_one_forward(comparison, question),
             style=style,
@@ -138,6 +138,7 @@ def _in_one_forward(comparison: Comparison, question: Question) -> Comparison:
             fit=question.fit,
             layer=question.layers,
             lend=cache.lend,
+            explain_by=cache.recent_forwards().explain,
         )
 
 
@@ -171,9 +172,9 @@ def _show_built(built: Built, is_current: bool) -> None:
                     icon=":material/download:",
                     help=row.words,
                 )
-        preview(built, "Preview")
         if "junit" in built.files:
             show_failing(report, built.asked.thresholds)
+        preview(built, "Preview")
         with st.expander("The command that makes the same file", icon=":material/terminal:"):
             st.caption(
                 "In a folder that holds the photos; samples need no file. The fixed time makes the same bytes."
