@@ -63,7 +63,7 @@ def test_classes_of_one_model_share_a_scale_unless_asked_otherwise() -> None:
     page = opened()
     fulls = [panel["plot"]["data"][0]["zmax"] for panel in panels(page)]
     assert len(set(fulls)) == 1
-    page.segmented_control(key="rivals-scale").set_value("each").run()
+    page.radio(key="rivals-scale").set_value("each").run()
     assert len({panel["plot"]["data"][0]["zmax"] for panel in panels(page)}) == 3
 
 
@@ -130,8 +130,8 @@ def test_a_link_reopens_the_same_view() -> None:
     assert not page.error
     assert titles(page) == ["tabby", "tabby rather than espresso"]
     assert page.multiselect(key="photos").value == ["coffee and cat"]
-    assert page.segmented_control(key="fit").value == "squash"
-    assert page.segmented_control(key="rivals-scale").value == "each"
+    assert page.radio(key="fit").value == "squash"
+    assert page.radio(key="rivals-scale").value == "each"
 
 
 def test_pages_have_defaults_of_their_own_and_keep_what_was_chosen() -> None:

@@ -58,7 +58,7 @@ def code(page: AppTest) -> str:
 def test_first_sight_takes_a_photo_through_the_four_steps() -> None:
     page = opened()
     assert not page.error
-    assert [heading.value for heading in page.main.subheader] == [
+    assert [heading.value for heading in page.main.header] == [
         "The question",
         "1 · Feature maps",
         "2 · Gradients and weights",

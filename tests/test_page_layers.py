@@ -97,7 +97,7 @@ def test_the_slider_moves_through_the_depths_without_running_a_model(monkeypatch
         page.select_slider(key="depth").set_value(name).run()
         assert large(page)["title"] == name
         assert large(page)["subtitle"].startswith(grid)
-    page.segmented_control(key="depth-scale").set_value("shared").run()
+    page.radio(key="depth-scale").set_value("shared").run()
     assert len({trace["zmax"] for panel in scenes(page)[1]["panels"] for trace in panel["plot"]["data"]}) == 1
 
 

@@ -231,7 +231,7 @@ def test_the_same_weights_with_other_labels_take_the_place_of_the_first() -> Non
 def test_a_model_is_removed_everywhere() -> None:
     page = press(bring(opened(models=[LITE0])), "Remove")
     assert page.session_state["models"] == [LITE0]
-    assert "Your models" not in [heading.value for heading in page.subheader]
+    assert "Your models" not in [heading.value for heading in page.header]
 
 
 def test_without_names_classes_are_numbered_and_a_known_set_can_be_named() -> None:

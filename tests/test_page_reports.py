@@ -71,7 +71,7 @@ def upload(page: AppTest, held: Held, name: str, data: bytes) -> AppTest:
 
 
 def words(page: AppTest) -> str:
-    kinds = ("markdown", "caption", "error", "success", "warning", "info", "subheader")
+    kinds = ("markdown", "caption", "error", "success", "warning", "info", "header")
     return "\n".join(element.value for kind in kinds for element in page.main.get(kind))
 
 

@@ -21,12 +21,12 @@ with st.sidebar, section("Models"):
 
 headline("Models", "Which models are there, and how do I bring my own?")
 
-st.subheader("Catalogue", anchor=False)
+st.header("Catalogue", anchor=False)
 with sentences():
     ticked = pick_entries(search_catalogue())
     offer_models(ticked, chosen)
 
-st.subheader("Bring your own", anchor=False)
+st.header("Bring your own", anchor=False)
 st.markdown(
     "A model that you trained: its weights, the architecture they belong to, and the names of its classes. One of "
     "timm on the Hugging Face hub needs no file: type `hf-hub:organisation/name` into *Models* in the sidebar."

@@ -28,7 +28,7 @@ def show_agreement(comparison: Comparison, style: Style, key: str = "photo") -> 
 
     key: as given to `show_comparison`, which comes before.
     """
-    st.subheader("How far the models agree", anchor=False)
+    st.header("How far the models agree", anchor=False)
     if len(comparison.models) < 2:
         st.caption("Add a second model in the sidebar to see where the two agree and where they differ.")
         return style

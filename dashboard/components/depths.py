@@ -71,14 +71,14 @@ def show_depths(panels: Sequence[Panel], style: Style, key: str = "depths") -> S
     with words:
         st.markdown(_said_of(panels, depth))
         _offer_pin(panels, depth)
-        st.subheader("Why the last one is the usual choice", anchor=False)
+        st.header("Why the last one is the usual choice", anchor=False)
         st.markdown(why_the_last(panels))
         st.caption(
             "Measured on this photo, class and model. *Like the last*: rank correlation with the last map. Heat "
             "adds up to the score where only averaging and one linear layer follow, as in most CNNs, and but for "
             "the negative part, which Grad-CAM cuts off."
         )
-    st.subheader("From early to last", anchor=False)
+    st.header("From early to last", anchor=False)
     also = view_panels(
         panels, base, f"{key}-all", captions=captions, columns=min(len(panels), IN_A_ROW), least=LEAST
     )

@@ -21,5 +21,5 @@ def headline(title: str, lead: str) -> DeltaGenerator:
 def section(title: str) -> Iterator[None]:
     """A titled group of controls in the sidebar."""
     with st.container(gap="xsmall"):
-        st.subheader(title, anchor=False)
+        st.header(title, anchor=False)
         yield

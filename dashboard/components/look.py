@@ -18,14 +18,14 @@ def pick_look(key: Key = Key.SCALE, default: Scale = "each") -> Style:
 
     key, default: pages that compare other things have a scale of their own.
     """
-    scale = st.segmented_control(
+    scales = get_args(Scale)
+    scale = st.radio(
         "Scale",
-        get_args(Scale),
-        default=default,
-        required=True,
-        width="stretch",
+        scales,
+        index=scales.index(default),
+        horizontal=True,
         help="Full colour is the maximum of *each* map, of one *model*'s maps, or of all maps, *shared*. "
         "Opacity and colour map are above the heatmaps.",
         **state.linked(key),
     )
-    return replace(state.look(), scale=scale or default)
+    return replace(state.look(), scale=scale)

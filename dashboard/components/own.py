@@ -164,7 +164,7 @@ def show_own() -> None:
     own = state.own_models()
     if not own:
         return
-    st.subheader("Your models", anchor=False)
+    st.header("Your models", anchor=False)
     for model, classifier in own.items():
         names = classifier.labels.names
         size = "×".join(map(str, classifier.preprocessing.size))

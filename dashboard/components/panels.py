@@ -27,7 +27,7 @@ def show_comparison(comparison: Comparison, style: Style, key: str = "photo") ->
     chosen = base
     heat_of = dict(zip(map(id, comparison.panels), scale_panels(comparison.panels, base.scale), strict=True))
     for place, photo in enumerate(comparison.photos):
-        st.subheader(plain(photo.name), anchor=False)
+        st.header(plain(photo.name), anchor=False)
         seen = view_photo(comparison, place, base, f"{key}-{place}")
         chosen = chosen if seen == base else seen
         with st.grid(len(comparison.models), min_column_width=PANEL_WIDTH, gap=GAP):

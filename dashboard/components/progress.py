@@ -55,7 +55,7 @@ def _what_finished(models: Sequence[str], photos: Sequence[Photo], question: Que
     )
     done, total = len(comparison.panels) - len(comparison.failures), len(comparison.panels)
     st.info(f"Cancelled. {done} of {total} heatmaps had finished and are kept.", icon=":material/cancel:")
-    st.button("Continue", on_click=st.session_state.pop, args=(_CANCELLED, None), type="primary")
+    st.button("Continue", on_click=st.session_state.pop, args=(_CANCELLED, None))
     return comparison
 
 

@@ -77,12 +77,10 @@ def _read(text: str) -> Target | None:
 
 def pick_fit() -> Fit:
     """How a photo is fitted to the model's input."""
-    fit = st.segmented_control(
+    fit = st.radio(
         "Fit",
         get_args(Fit),
-        default="crop",
-        required=True,
-        width="stretch",
+        horizontal=True,
         help="How the photo meets the model's square input. "
         + "; ".join(f"*{fit}*: {words}" for fit, words in FIT_WORDS.items())
         + ".",

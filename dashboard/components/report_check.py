@@ -21,13 +21,13 @@ from gradcam.report.words import question_text
 
 def replay_report(report: Report) -> None:
     """Compute every map again with the models at hand, and say of each whether it is the same."""
-    st.subheader("Replay", anchor=False)
+    st.header("Replay", anchor=False)
     st.caption(
         "Computes every map again with the models at hand and compares it, cell by cell, with the one in the "
         "report. Where the photos do not go along, samples and photos that you have uploaded are recognised."
     )
     shown, done = st.session_state.get(Held.REPLAYED, (None, None))
-    if st.button("Replay", type="primary", icon=":material/replay:"):
+    if st.button("Replay", icon=":material/replay:"):
         place = st.empty()
         with place.container(border=True):
             bar = st.progress(0.0, "Beginning")

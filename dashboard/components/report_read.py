@@ -80,7 +80,7 @@ def show_report(opened: Opened) -> None:
     report = opened.report
     made = report.created.replace("T", " ").replace("Z", " UTC")
     with st.container(border=True):
-        st.subheader(plain(report.title), anchor=False)
+        st.header(plain(report.title), anchor=False)
         st.markdown(f"**{plain(conclusion(report.verdict))}**  \n{extent(report)} · built {made}")
         if report.verdict.summary:
             st.html(note_html(report.verdict.summary))

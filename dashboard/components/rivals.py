@@ -70,7 +70,7 @@ def _pick_contrast(options: Sequence[str]) -> None:
     a = st.selectbox("What speaks for", options, index=0, key=_A)
     b = st.selectbox("rather than for", options, index=1, key=_B)
     full = len(st.session_state[Key.RIVALS]) == MOST
-    st.button("Ask", on_click=_ask_more, args=(f"{a} rather than {b}",), disabled=a == b or full, type="primary")
+    st.button("Ask", on_click=_ask_more, args=(f"{a} rather than {b}",), disabled=a == b or full)
 
 
 def _ask(texts: list[str]) -> None:
@@ -88,7 +88,7 @@ def show_rivals(comparison: Comparison, style: Style, key: str = "rivals") -> St
     scaled = dict(zip(map(id, comparison.panels), scale_panels(comparison.panels, base.scale), strict=True))
     several = len(comparison.models) > 1
     for place, photo in enumerate(comparison.photos):
-        st.subheader(plain(photo.name), anchor=False)
+        st.header(plain(photo.name), anchor=False)
         of_model = [
             [comparison.panel(place, model, question) for question in range(len(comparison.questions))]
             for model in range(len(comparison.models))

@@ -32,7 +32,7 @@ NARROWEST = {SMALL: 84, LARGE: 200}
 @contextmanager
 def _step(title: str, words: str, *formulas: str) -> Iterator[DeltaGenerator]:
     """Words and formulas on the left; what is drawn in the block stands on the right."""
-    st.subheader(title, anchor=False)
+    st.header(title, anchor=False)
     left, right = st.columns([2, 3], gap="large")
     with left:
         st.markdown(words)
@@ -168,7 +168,7 @@ def show_photo(of: Dissection) -> None:
 
 def show_code(of: Dissection) -> None:
     """The same computation as a script."""
-    st.subheader("The same in Python", anchor=False)
+    st.header("The same in Python", anchor=False)
     st.markdown("Four steps of plain PyTorch. Copy it and run it: `heat` then holds the numbers above.")
     name = of.explanation.photo.name
     st.code(recipe(of.explanation, f"{'sample_photo' if name in SAMPLES else 'open_photo'}({name!r})"))
