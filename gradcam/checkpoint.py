@@ -12,7 +12,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from math import floor, isfinite
+from math import floor
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -38,8 +38,22 @@ LABEL_SETS = ("imagenet-1k", "imagenet-12k", "imagenet-21k-goog", "imagenet-21k-
 CropMode = Literal["center", "squash", "border"]
 CROPS: tuple[CropMode, ...] = get_args(CropMode)
 INTERPOLATIONS = ("bilinear", "bicubic", "nearest", "lanczos", "box", "hamming")
-MAX_SIZE = 1024
-"""What preprocessing can be asked for."""
+MAX_SIZE, MIN_CROP, MIN_STD = 1024, 0.1, 0.001
+
+
+def _are_three(least: float) -> Callable[[Sequence[float]], bool]:
+    return lambda values: len(values) == 3 and all(least <= value <= 1 for value in values)
+
+
+INPUT: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "size": (lambda size: 16 <= size <= MAX_SIZE, f"16 to {MAX_SIZE} pixels"),
+    "crop": (lambda crop: MIN_CROP <= crop <= 1, f"a share from {MIN_CROP} to 1"),
+    "mode": (CROPS.__contains__, f"one of {', '.join(CROPS)}"),
+    "interpolation": (INTERPOLATIONS.__contains__, f"one of {', '.join(INTERPOLATIONS)}"),
+    "mean": (_are_three(0), "three numbers from 0 to 1 (R, G, B of pixels between 0 and 1)"),
+    "std": (_are_three(MIN_STD), f"three numbers from {MIN_STD} to 1 (R, G, B of pixels between 0 and 1)"),
+}
+"""What preprocessing can be asked for: which values fit, and what is said to others."""
 
 AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")
 """Tensors of heads that only training uses."""
@@ -75,8 +89,11 @@ def load_checkpoint(
         heads = _heads(builder.headed, spec.name)
         fitting = _unprefixed(found, heads)
         count = _count_classes(fitting, heads, classes, name)
-        module = builder.headed(spec.name, count)
-    _fill(module, fitting, f"{architecture} in {name!r}")
+        _check_fit(_shapes(builder.headed, spec.name, count), fitting, f"{architecture} in {name!r}")
+        module = builder.headed(spec.name, count)  # only now: the size of an architecture is up to the caller
+    state = module.state_dict()  # with what PyTorch notes about versions, which MNASNet needs
+    state.update(fitting)
+    module.load_state_dict(state)
     classifier = Classifier(
         module=module.eval().requires_grad_(False).to(place).to(memory_format=torch.channels_last),
         preprocessing=preprocessing or builder.preprocessing(spec),
@@ -94,40 +111,44 @@ def preprocessing_for(
     crop: float | None = None,
     mode: str | None = None,
     interpolation: str | None = None,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
+    mean: str | Sequence[float] | None = None,
+    std: str | Sequence[float] | None = None,
 ) -> Preprocessing:
     """An architecture's own preprocessing, but for what is given.
 
-    size: of the square input in pixels. crop: the share of the resized photo's side that is shown, in (0, 1].
-    mode, interpolation, mean, std: as in `Preprocessing`.
+    size: of the square input in pixels. crop: the share of the resized photo's side that is shown, 0.1 to 1.
+    mode, interpolation, mean, std: as in `Preprocessing`; numbers may come as text, such as `0.5, 0.5, 0.5`.
     Raises: ModelError for an unknown architecture, OptionError for what no photo can be prepared with.
     """
     spec = _architecture(architecture)
     own = SOURCES[spec.source].preprocessing(spec)
+    mean, std = _numbers(mean), _numbers(std)
+    given = (size, crop, mode, interpolation, mean, std)
+    for (what, (fits, wanted)), value in zip(INPUT.items(), given, strict=True):
+        if value is not None and not fits(value):
+            raise OptionError(
+                f"expected {wanted} as {what} of the input, got {value!r}; leave it out for the architecture's own"
+            )
     height, width = own.size if size is None else (size, size)
     share = own.size[0] / own.resize[0] if crop is None else crop
-    if not (16 <= height <= MAX_SIZE and 0 < share <= 1):
-        raise OptionError(
-            f"expected an input of 16 to {MAX_SIZE} pixels, a crop above 0 and up to 1, got {height} and {share:g}"
-        )
-    for what, values in (("mean", mean), ("std", std)):
-        if values is not None and not (
-            len(values) == 3 and all(map(isfinite, values)) and (what == "mean" or all(values))
-        ):
-            raise OptionError(f"expected three numbers for {what}, not 0 for std, got {list(values)}; give R, G, B")
-    for wanted, choices in ((mode, CROPS), (interpolation, INTERPOLATIONS)):
-        if wanted not in (None, *choices):
-            raise OptionError(f"expected one of {', '.join(choices)}, got {wanted!r}")
     return replace(
         own,
         size=(height, width),
         resize=own.resize if size is crop is None else (floor(height / share), floor(width / share)),
         mode=cast(CropMode, mode) or own.mode,
         interpolation=interpolation or own.interpolation,
-        mean=tuple(mean) if mean else own.mean,
-        std=tuple(std) if std else own.std,
+        mean=mean or own.mean,
+        std=std or own.std,
     )
+
+
+def _numbers(given: str | Sequence[float] | None) -> tuple[float, ...] | None:
+    """Numbers, as somebody may have typed them; None for none."""
+    values = given.replace(",", " ").split() if isinstance(given, str) else given or ()
+    try:
+        return tuple(map(float, values)) or None
+    except ValueError:
+        raise OptionError(f"expected three numbers, got {given!r}; write them as 0.5, 0.5, 0.5") from None
 
 
 def architectures() -> list[str]:
@@ -165,13 +186,17 @@ def read_state(file: str | Path | bytes, name: str) -> dict[str, Tensor]:
     except ModelError:
         raise
     except Exception as error:
+        reason = _why_unreadable(error, _start(file))
         raise ModelError(
-            f"expected a checkpoint in {name!r}, got {_why_unreadable(error)}; save the model's state_dict(), best "
-            "as .safetensors"
+            f"expected a checkpoint in {name!r}, got {reason}; save the model's state_dict(), best as .safetensors"
         ) from error
     state = _unwrapped(stored)
     if not state:
         raise ModelError(f"expected a model's tensors in {name!r}, got none; save the model's state_dict()")
+    if sum(tensor.numel() for tensor in state.values()) > _bytes_behind(state.values()):
+        raise ModelError(
+            f"expected a model's tensors in {name!r}, got some numbers repeated; save its state_dict() anew"
+        )
     return state
 
 
@@ -200,11 +225,19 @@ def _read_pickled(file: str | Path | bytes, name: str) -> Any:
         return torch.load(source, map_location="cpu", weights_only=True)
 
 
-def _why_unreadable(error: Exception) -> str:
+def _start(file: str | Path | bytes) -> bytes:
+    """The first two bytes of a file."""
+    if isinstance(file, bytes):
+        return file[:2]
+    with Path(file).expanduser().open("rb") as opened:
+        return opened.read(2)
+
+
+def _why_unreadable(error: Exception, start: bytes) -> str:
     """The reason in words; PyTorch's own text advises to open the file without protection."""
     if found := re.search(r"Unsupported (?:global|class|type): (?:GLOBAL )?([\w.]+)", str(error)):
         return f"a pickled {found[1][:80]} beside or instead of tensors, which could run code when opened"
-    if "Weights only load failed" in str(error):
+    if "Weights only load failed" in str(error) and start[:1] in (b"\x80", b"P"):
         return "a pickled object, which could run code when opened"
     return "a file that is damaged or of another kind"
 
@@ -220,8 +253,16 @@ def _unwrapped(stored: Any, depth: int = 4) -> dict[str, Tensor]:
 
 def _is_plain(value: object) -> bool:
     return (
-        isinstance(value, Tensor) and value.layout is torch.strided and not value.is_quantized and not value.is_meta
+        isinstance(value, Tensor)
+        and value.layout is torch.strided
+        and not (value.is_quantized or value.is_meta or value.is_complex())
     )
+
+
+def _bytes_behind(tensors: Iterable[Tensor]) -> int:
+    """Bytes that the tensors lie in: a file of some bytes can hold views that repeat them without end."""
+    storages = (tensor.untyped_storage() for tensor in tensors)
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
 
 # Fitting ------------------------------------------------------------------------------------------------------
@@ -260,7 +301,7 @@ def _unprefixed(found: Mapping[str, Tensor], own: Iterable[str]) -> dict[str, Te
 
 
 def _count_classes(found: Mapping[str, Tensor], heads: Heads, asked: int | None, file: str) -> int:
-    """How many classes the head in the file has; where it has none, `_fill` says what is missing.
+    """How many classes the head in the file has; where it has none, `_check_fit` says what is missing.
 
     Raises: ModelError where it is another number than asked for.
     """
@@ -277,15 +318,14 @@ def _count_classes(found: Mapping[str, Tensor], heads: Heads, asked: int | None,
     return asked or FEW_AND_MORE[0]
 
 
-def _fill(module: nn.Module, found: Mapping[str, Tensor], wanted: str) -> None:
-    """Put the tensors into the module. Raises: ModelError that lists those that do not fit."""
-    state = module.state_dict()
-    missing = [key for key in state if key not in found and not key.endswith("num_batches_tracked")]
-    extra = [key for key in found if key not in state]
+def _check_fit(shapes: Mapping[str, Shape], found: Mapping[str, Tensor], wanted: str) -> None:
+    """Raises: ModelError that lists the tensors that do not fit."""
+    missing = [key for key in shapes if key not in found and not key.endswith("num_batches_tracked")]
+    extra = [key for key in found if key not in shapes]
     other = [
-        f"{key} {_times(found[key].shape)} instead of {_times(value.shape)}"
-        for key, value in state.items()
-        if key in found and found[key].shape != value.shape
+        f"{key} {_times(found[key].shape)} instead of {_times(shape)}"
+        for key, shape in shapes.items()
+        if key in found and found[key].shape != shape
     ]
     said = [
         f"{len(keys)} {what} ({', '.join(keys[:3])}{', …' * (len(keys) > 3)})"
@@ -296,8 +336,6 @@ def _fill(module: nn.Module, found: Mapping[str, Tensor], wanted: str) -> None:
         raise ModelError(
             f"expected the tensors of {wanted}, got {', '.join(said)}; name the architecture that was trained"
         )
-    state.update(found)
-    module.load_state_dict(state)
 
 
 def _times(shape: Iterable[int]) -> str:
@@ -309,6 +347,11 @@ def _labels(labels: Labels | str | Path | None, count: int) -> Labels:
         return numbered(count)
     if isinstance(labels, str) and labels in LABEL_SETS:
         labels = imagenet(labels)
+    elif isinstance(labels, str) and not Path(labels).expanduser().is_file():
+        raise ModelError(
+            f"expected a file of class names, or a known set of classes, got {labels!r}, which is neither; "
+            f"name a file, or {nearest(labels, LABEL_SETS)}"
+        )
     if not isinstance(labels, Labels):
         labels = read_labels(labels)
     if len(labels) != count:

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from gradcam.checkpoint import load_checkpoint
+from gradcam.checkpoint_options import add_checkpoint_options, wanted_models
 from gradcam.classifier import Classifier, load_classifier
 from gradcam.compare import Progress, compare
 from gradcam.errors import GradcamError, OptionError
@@ -60,11 +60,6 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("photos", nargs="+", metavar="PHOTO", help="PNG, JPEG, WebP, GIF, TIFF or BMP")
     sub.add_argument("--model", action="append", default=[], metavar="ID", help="see `gradcam models`; repeatable")
     sub.add_argument(
-        "--checkpoint", metavar="FILE", help="your own weights: .safetensors, or .pt with tensors alone"
-    )
-    sub.add_argument("--arch", metavar="ID", help="the checkpoint's architecture, such as timm/resnet18")
-    sub.add_argument("--labels", metavar="FILE", help="its class names: text, CSV, JSON, or imagenet-1k [numbers]")
-    sub.add_argument(
         "--class",
         action="append",
         dest="classes",
@@ -80,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--random", action="store_true", help="seeded random weights: untrained, for teaching")
     sub.add_argument("--seed", default=0, type=int, help="for --random [0]")
     sub.add_argument("--force", action="store_true", help="overwrite files in DIR")
+    add_checkpoint_options(sub)
 
     sub = command("models", _models, "List the models that can be compared.")
     sub.add_argument("search", nargs="?", default="", metavar="SEARCH", help="part of a name")
@@ -96,12 +92,10 @@ def _parser() -> argparse.ArgumentParser:
 def _explain(options: argparse.Namespace) -> int:
     style = Style(options.colormap, options.opacity, options.scale)
     check_style(style)
-    for model_id in options.model:
-        parse_model_id(model_id)
     photos = [open_photo(path) for path in options.photos]
     targets = [parse_target(text) for text in options.classes or ["top"]]
     _claim(options.out, options.force)
-    models = [*options.model, *_own(options)]
+    models = wanted_models(options)
 
     def load(model_id: str) -> Classifier:
         return load_classifier(model_id, weights="random" if options.random else None, seed=options.seed)
@@ -126,17 +120,6 @@ def _explain(options: argparse.Namespace) -> int:
     _write(options.out, comparison, style)
     print(f"Wrote {options.out / 'comparison.html'}, comparison.png and {_found(comparison)} map(s)")
     return 1 if comparison.failures else 0
-
-
-def _own(options: argparse.Namespace) -> list[Classifier]:
-    """The checkpoint that the caller brings, if any."""
-    if (options.checkpoint is None) != (options.arch is None):
-        raise OptionError("expected a checkpoint and its architecture, got one alone; give --checkpoint and --arch")
-    if options.checkpoint is None:
-        if not options.model:
-            raise OptionError("expected a model, got none; add --model ID, or --checkpoint FILE with --arch ID")
-        return []
-    return [load_checkpoint(options.checkpoint, options.arch, labels=options.labels)]
 
 
 def _models(options: argparse.Namespace) -> int:

@@ -31,7 +31,7 @@ def read_labels(file: str | Path | bytes, name: str = "") -> Labels:
 
     file: a path, or the file's bytes with its `name`, whose ending tells which kind it is.
     CSV: names under `name`, in order or numbered under `index`, with WordNet ids under `wnid`; without a header one
-    column of names, or indices and names. JSON: a list of names, or `{"0": "cat", "1": "dog"}`.
+    column of names, or indices and names. JSON: a list of names, `{"0": "cat"}` or `{"cat": 0}`.
     Raises: ModelError.
     """
     if not isinstance(file, bytes):
@@ -51,7 +51,7 @@ def read_labels(file: str | Path | bytes, name: str = "") -> Labels:
     try:
         text = file.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ModelError(f"expected {name!r} as UTF-8 text, got other bytes; save it as UTF-8") from error
+        raise ModelError(f"expected {name!r} as UTF-8 text, got other bytes; save it as UTF-8 text") from error
     read = _READERS.get(Path(name).suffix.lower(), _from_text)
     try:
         names, wnids = read(text)
@@ -101,6 +101,8 @@ def _from_json(text: str) -> _Read:
         return found, None
     if isinstance(found, dict) and all(isinstance(name, str) for name in found.values()):
         return _in_order(found), None
+    if isinstance(found, dict) and all(type(index) is int for index in found.values()):  # as torchvision has them
+        return _numbered([str(index) for index in found.values()], list(found)), None
     raise _UnfitError('another shape; give a list of names, or {"0": "cat", "1": "dog"}')
 
 

@@ -10,6 +10,7 @@ import warnings
 import zipfile
 from argparse import Namespace
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from gradcam import ModelError, OptionError, compare, explain
+from gradcam import ModelError, OptionError, compare, explain, open_photo
 from gradcam.checkpoint import load_checkpoint, preprocessing_for
 from gradcam.cli import main
 from gradcam.label_files import read_labels
@@ -220,6 +221,7 @@ def test_a_packed_archive_is_refused_before_it_unfolds() -> None:
     [
         pytest.param(b"", "a.pt", "damaged", id="empty"),
         pytest.param(b"hello", "a.pth", "damaged", id="text"),
+        pytest.param(b"<!doctype html><html>404</html>", "a.pth", "damaged", id="page"),
         pytest.param(b"hello", "a.safetensors", "damaged", id="text-as-safetensors"),
         pytest.param(b"\xff" * 64, "a.safetensors", "damaged", id="header-beyond-the-file"),
         pytest.param(saved([1, 2]), "a.pt", "got none", id="list"),
@@ -239,10 +241,35 @@ def test_half_a_file_is_a_sentence() -> None:
         load_checkpoint("nowhere.pt", ARCHITECTURE)
 
 
-def test_a_head_of_a_billion_classes_is_refused_before_it_is_built() -> None:
+def test_numbers_repeated_without_end_are_refused_before_a_model_is_built() -> None:
     huge = {**state(), "fc.weight": torch.zeros(1).expand(10**9, 96)}
-    with pytest.raises(ModelError, match=r"1 to 100,000 classes in 'shapes.pt', got one of 1,000,000,000"):
+    with pytest.raises(ModelError, match=r"expected a model's tensors in 'shapes.pt', got some numbers repeated"):
         load(huge)
+
+
+def test_a_head_of_too_many_classes_is_refused_before_it_is_built() -> None:
+    huge = {**state(), "fc.weight": torch.zeros(100_001, 96, dtype=torch.int8)}
+    with pytest.raises(ModelError, match=r"1 to 100,000 classes in 'shapes.pt', got one of 100,001"):
+        load(huge)
+
+
+def test_a_small_file_never_makes_the_largest_architecture_be_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    timm, built = SOURCES["timm"], []
+
+    def headed(name: str, classes: int) -> nn.Module:
+        built.append(torch.get_default_device().type)
+        return timm.headed(name, classes)
+
+    monkeypatch.setitem(SOURCES, "timm", replace(timm, headed=headed))
+    with pytest.raises(ModelError, match=r"got \d+ missing"):
+        load_checkpoint(saved(state()), "timm/convnext_xxlarge", name="shapes.pt")
+    assert set(built) == {"meta"}
+
+
+def test_complex_numbers_are_no_weights() -> None:
+    turned = {key: value.to(torch.complex64) if key == "fc.bias" else value for key, value in state().items()}
+    with pytest.raises(ModelError, match=r"got 1 missing \(fc.bias\)"):
+        load(turned)
 
 
 # Labels -------------------------------------------------------------------------------------------------------
@@ -261,6 +288,7 @@ def test_a_head_of_a_billion_classes_is_refused_before_it_is_built() -> None:
         ("names.csv", "cat\ndog\nRussian blue\n"),
         ("names.json", '["cat", "dog", "Russian blue"]'),
         ("names.json", '{"1": "dog", "0": "cat", "2": "Russian blue"}'),
+        ("names.json", '\ufeff{"dog": 1,\r\n"cat": 0, "Russian blue": 2}'),
     ],
 )
 def test_labels_are_read_from_text_csv_and_json(name: str, text: str, tmp_path: Path) -> None:
@@ -293,6 +321,7 @@ def test_wordnet_ids_of_a_table_line_its_classes_up_with_imagenet() -> None:
         pytest.param("a.json", b'[["cat"]]', "another shape", id="nested"),
         pytest.param("a.json", b'{"0": "cat", "2": "dog"}', "none for class 1 of 2", id="gap"),
         pytest.param("a.json", b'{"cat": "0"}', "the index 'cat'", id="turned-around"),
+        pytest.param("a.json", b'{"cat": 0, "dog": 0}', "class 0 twice", id="same-index"),
         pytest.param("a.json", ('{"' + "9" * 5000 + '": "cat"}').encode(), "the index '999", id="huge-index"),
         pytest.param("a.csv", b"index,name\n0,cat\n0,dog", "class 0 twice", id="twice"),
         pytest.param("a.csv", b"index,name\n0,cat\n1", "1 cells instead of 2 for class 1", id="uneven"),
@@ -331,10 +360,13 @@ def test_preprocessing_is_the_architectures_own_but_for_what_is_given() -> None:
     ("given", "sentence"),
     [
         ({"size": 7}, "16 to 1024 pixels"),
-        ({"crop": 0.0}, "a crop above 0"),
-        ({"mean": (1.0, 2.0)}, "three numbers for mean"),
-        ({"std": (1.0, 0.0, 1.0)}, "not 0 for std"),
-        ({"mean": (float("nan"), 0.0, 0.0)}, "three numbers for mean"),
+        ({"crop": 0.0}, "a share from 0.1 to 1 as crop"),
+        ({"mean": (1.0, 2.0)}, "three numbers"),
+        ({"mean": (123.7, 116.3, 103.5)}, "of pixels between 0 and 1"),
+        ({"mean": (float("nan"), 0.0, 0.0)}, "three numbers"),
+        ({"mean": "grey"}, "got 'grey'; write them as 0.5, 0.5, 0.5"),
+        ({"std": (1.0, 0.0, 1.0)}, "three numbers from 0.001"),
+        ({"std": "0.5"}, "three numbers from 0.001"),
         ({"mode": "corner"}, "center, squash, border"),
         ({"interpolation": "cubic"}, "bicubic"),
     ],
@@ -355,20 +387,63 @@ def test_models_of_different_label_sets_are_compared_by_class_name() -> None:
     assert "expected a class of imagenet-1k, got 'gizmo'" in str(comparison.panels[1].reason)
 
 
-def test_the_command_line_takes_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+# From the command line ----------------------------------------------------------------------------------------
+
+OWN = ["--checkpoint", "shapes.pt", "--arch", ARCHITECTURE]
+PREPARED = ["--input-size", "128", "--input-crop", "1", "--input-mean", "0.5,0.5,0.5", "--input-std", ".5 .5 .5"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the command line runs: a checkpoint, its labels and a photo."""
     Image.fromarray(photo("cross", 90, 40).pixels).save(tmp_path / "cross.png")
     (tmp_path / "shapes.pt").write_bytes(saved(state()))
     (tmp_path / "shapes.json").write_text(json.dumps(KINDS))
-    own = ["--checkpoint", str(tmp_path / "shapes.pt"), "--arch", ARCHITECTURE]
-    base = ["explain", str(tmp_path / "cross.png")]
-    labels = ["--labels", str(tmp_path / "shapes.json")]
-    assert main([*base, *own, *labels, "--class", "cross", "--out", str(tmp_path / "out")]) == 0
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_command_line_takes_a_checkpoint_with_its_labels_and_preprocessing(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = [*OWN, "--labels", "shapes.json", *PREPARED]
+    assert main(["explain", "cross.png", *own, "--class", "cross", "--out", "out"]) == 0
     assert f"checkpoint/{ARCHITECTURE}@shapes~" in capsys.readouterr().out
-    for arguments, sentence in (
-        (own[:2], "--arch"),
-        (own[2:], "--checkpoint"),
-        ([], "--model"),
-        ([*own[:3], "timm/resnet18"], "missing"),
-    ):
-        assert main([*base, *arguments, "--out", str(tmp_path / "other")]) == 2
-        assert sentence in capsys.readouterr().err
+    (file,) = folder.glob("out/*.npy")
+    expected = explain(load(state(), labels=make_labels(KINDS)), open_photo("cross.png"), ["cross"])
+    assert np.array_equal(np.load(file), expected.maps[0])
+
+
+def test_a_report_of_a_checkpoint_is_replayed_with_the_checkpoint(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = [*OWN, "--labels", "shapes.json", *PREPARED]
+    assert main(["report", "cross.png", *own, "--class", "cross", "--out", "cross.zip"]) == 0
+    assert main(["replay", "cross.zip", *own]) == 0
+    assert "1 panel: 1 same" in capsys.readouterr().out
+    assert main(["replay", "cross.zip"]) == 1
+    assert "give the file" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        pytest.param(OWN[:2], "add --arch", id="no-architecture"),
+        pytest.param(OWN[2:], "expected --arch with a checkpoint, got it alone; add --checkpoint", id="no-file"),
+        pytest.param(["--model", "torchvision/vgg16", *PREPARED[2:]], "expected --input-crop with a", id="no-own"),
+        pytest.param([], "--model", id="nothing"),
+        pytest.param([*OWN[:3], "timm/resnet18"], "missing", id="other-architecture"),
+        pytest.param([*OWN, "--labels", "imagenet1k"], "name a file, or 'imagenet-1k'", id="label-set"),
+        pytest.param([*OWN, "--input-mean", "1,2"], "as mean of the input", id="mean"),
+    ],
+)
+@pytest.mark.parametrize("command", ["explain", "report"])
+def test_a_checkpoint_that_cannot_be_used_is_one_sentence(
+    folder: Path, capsys: pytest.CaptureFixture[str], command: str, arguments: list[str], sentence: str
+) -> None:
+    assert main([command, "cross.png", *arguments, "--out", str(folder / "out.zip")]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("gradcam: expected ")
+    assert sentence in said
+    assert said.count("\n") == 1
+    assert not (folder / "out.zip").exists()

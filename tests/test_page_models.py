@@ -260,7 +260,7 @@ def test_preprocessing_can_be_told() -> None:
         pytest.param({"names": ("a.json", b"[[")}, "no JSON", id="labels"),
         pytest.param({"names": ("a.txt", b"one\ntwo\nthree")}, "got 3", id="labels-count"),
         pytest.param({"mean": "grey"}, "three numbers", id="mean"),
-        pytest.param({"std": "1, 0, 1"}, "not 0 for std", id="std"),
+        pytest.param({"std": "1, 0, 1"}, "three numbers from 0.001", id="std"),
     ],
 )
 def test_what_cannot_be_used_is_a_sentence_and_the_form_stays(given: dict, sentence: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import PurePath
+from typing import Any
 
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
@@ -14,9 +15,11 @@ from dashboard.state import Key
 from gradcam import GradcamError, OptionError, load_checkpoint
 from gradcam.checkpoint import (
     CROPS,
+    INPUT,
     INTERPOLATIONS,
     LABEL_SETS,
     MAX_SIZE,
+    MIN_CROP,
     SUFFIXES,
     architectures,
     preprocessing_for,
@@ -82,7 +85,7 @@ def bring_your_own() -> None:
 def _ask_for_preprocessing() -> None:
     size, crop, mode, interpolation = st.columns(4)
     size.number_input("Input size, pixels", 16, MAX_SIZE, None, placeholder="own", key=_key("size"))
-    crop.number_input("Crop, share", 0.1, 1.0, None, 0.005, format="%.3f", placeholder="own", key=_key("crop"))
+    crop.number_input("Crop, share", MIN_CROP, 1.0, None, 0.005, format="%.3f", placeholder="own", key=_key("crop"))
     mode.selectbox("Fit", CROPS, index=None, placeholder="own", key=_key("mode"))
     interpolation.selectbox(
         "Interpolation", INTERPOLATIONS, index=None, placeholder="own", key=_key("interpolation")
@@ -98,13 +101,7 @@ def _key(field: str) -> str:
 
 def _add() -> None:
     """Load what the form holds, keep it in the session and choose it; or say why not and keep the form as it is."""
-    form = {
-        field: st.session_state[_key(field)]
-        for field in (
-            *("file", "architecture", "names", "set"),
-            *("size", "crop", "mode", "interpolation", "mean", "std"),
-        )
-    }
+    form = {field: st.session_state[_key(field)] for field in ("file", "architecture", "names", "set", *INPUT)}
     try:
         model = _load(form["file"], form["architecture"], form["names"], form["set"], form)
     except GradcamError as error:
@@ -122,7 +119,7 @@ def _load(
     architecture: str | None,
     names: UploadedFile | None,
     known: str | None,
-    form: dict[str, object],
+    form: dict[str, Any],
 ) -> str:
     """Bring the model into the session; returns its id. Raises: GradcamError."""
     if file is None or architecture is None:
@@ -133,12 +130,7 @@ def _load(
     if file.size > MAX_CHECKPOINT:
         raise OptionError(f"expected at most {MAX_CHECKPOINT // 10**6} MB, got {file.size / 1e6:.0f} MB; halve it")
     labels = read_labels(names.getvalue(), names.name) if names else known
-    preprocessing = preprocessing_for(
-        architecture,
-        **{field: form[field] for field in ("size", "crop", "mode", "interpolation")},  # pyright: ignore[reportArgumentType]
-        mean=_three(form["mean"]),
-        std=_three(form["std"]),
-    )
+    preprocessing = preprocessing_for(architecture, **{field: form[field] for field in INPUT})
     classifier = load_checkpoint(
         file.getvalue(), architecture, name=PurePath(file.name).name, labels=labels, preprocessing=preprocessing
     )
@@ -148,15 +140,6 @@ def _load(
     own[model] = classifier
     cache.forget_own()
     return model
-
-
-def _three(text: object) -> tuple[float, ...] | None:
-    """Numbers as somebody typed them; None for nothing."""
-    parts = str(text or "").replace(",", " ").split()
-    try:
-        return tuple(map(float, parts)) or None
-    except ValueError:
-        raise OptionError(f"expected three numbers, got {text!r}; write them as 0.5, 0.5, 0.5") from None
 
 
 def show_own() -> None:
