@@ -6,6 +6,7 @@ as a whole pickled model, could run code when it is opened, and is refused.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 import warnings
@@ -24,7 +25,7 @@ from gradcam.classifier import Classifier, pick_device, seeded
 from gradcam.errors import ModelError, OptionError, nearest
 from gradcam.label_files import read_labels
 from gradcam.labels import Labels, imagenet, numbered
-from gradcam.types import ModelSpec, Preprocessing
+from gradcam.types import ModelSpec, OwnFile, Preprocessing
 from gradcam.zoo import CHECKPOINT, SOURCES, known
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
@@ -67,6 +68,7 @@ def load_checkpoint(
     labels: Labels | str | Path | None = None,
     classes: int | None = None,
     preprocessing: Preprocessing | None = None,
+    sha256: str | None = None,
     device: str | torch.device = "auto",
 ) -> Classifier:
     """Load somebody's own weights, ready to be explained.
@@ -76,6 +78,7 @@ def load_checkpoint(
     labels: a file as `read_labels` takes it, or a set such as `imagenet-1k`; without them classes are numbered.
     classes: what the head must have; by default what it has.
     preprocessing: None for the architecture's own, which a model trained otherwise will not like.
+    sha256: hexadecimal, of the file that is meant; another file is refused.
     The id is made of the file's name and the hash of its weights: `checkpoint/timm/resnet18@mine~0123456789abcdef`.
     Raises: ModelError for a file that cannot be trusted or does not fit; tensors that do not fit are named.
     """
@@ -83,7 +86,11 @@ def load_checkpoint(
     name = name or (Path(file).name if isinstance(file, (str, Path)) else "the file")
     spec = _architecture(architecture)
     builder = SOURCES[spec.source]
-    found = read_state(file, name)
+    found, digest = read_state(file, name), _sha256(file)
+    if sha256 not in (None, digest):
+        raise ModelError(
+            f"expected a checkpoint with SHA-256 {sha256}, got {name!r} with {digest}; take the former"
+        )
     with seeded(0), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about old names and initial weights, which are overwritten
         heads = _heads(builder.headed, spec.name)
@@ -101,7 +108,10 @@ def load_checkpoint(
         spec=ModelSpec(CHECKPOINT, f"{spec.source}/{spec.name}"),
     )
     stem = re.sub(r"[^\w.-]+", "-", Path(name).stem)[:40]
-    return replace(classifier, spec=replace(classifier.spec, weights=f"{stem}~{classifier.weights_sha256[:16]}"))
+    named = classifier.labels.file or (classifier.labels.source if classifier.labels.source in LABEL_SETS else "")
+    origin = OwnFile(name, digest, named)
+    spec = replace(classifier.spec, weights=f"{stem}~{classifier.weights_sha256[:16]}", file=origin)
+    return replace(classifier, spec=spec)
 
 
 def preprocessing_for(
@@ -198,6 +208,13 @@ def read_state(file: str | Path | bytes, name: str) -> dict[str, Tensor]:
             f"expected a model's tensors in {name!r}, got some numbers repeated; save its state_dict() anew"
         )
     return state
+
+
+def _sha256(file: str | Path | bytes) -> str:
+    if isinstance(file, bytes):
+        return hashlib.sha256(file).hexdigest()
+    with Path(file).expanduser().open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _read_safetensors(file: str | Path | bytes) -> dict[str, Tensor]:
@@ -360,3 +377,21 @@ def _labels(labels: Labels | str | Path | None, count: int) -> Labels:
             f"{labels.source!r}; give them in the head's order"
         )
     return labels
+
+
+def input_of(preprocessing: Preprocessing) -> dict[str, Any]:
+    """What `preprocessing_for` has to be given for this preprocessing, by its names.
+
+    Without `size` and `crop` where these are the architecture's own, for no square and no share gives them.
+    """
+    (height, width), canvas = preprocessing.size, preprocessing.resize
+    is_square = height == width and canvas[0] == canvas[1]
+    given: dict[str, Any] = {"size": height, "crop": _share(height, canvas[0])} if is_square else {}
+    given |= {name: getattr(preprocessing, name) for name in ("mode", "interpolation", "mean", "std")}
+    return {name: value for name, value in given.items() if INPUT[name][0](value)}
+
+
+def _share(size: int, canvas: int) -> float:
+    """The shortest share of which `floor(size / share) == canvas`."""
+    shares = ((floor(size / (canvas + 1) * 10**digits) + 1) / 10**digits for digits in range(1, 16))
+    return next((share for share in shares if floor(size / share) == canvas), size / canvas)

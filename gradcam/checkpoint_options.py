@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from gradcam.checkpoint import (
     CROPS,
@@ -18,53 +19,72 @@ from gradcam.zoo import parse_model_id
 
 
 def add_checkpoint_options(sub: argparse.ArgumentParser) -> None:
-    """Add what names a checkpoint and says how its photos are prepared."""
+    """Add what names a checkpoint and says how its photos are prepared; all of it again for another checkpoint."""
+
+    def add(group: argparse._ArgumentGroup, name: str, metavar: str, text: str, kind: type = str) -> None:
+        group.add_argument(name, dest="own", action=_OfCheckpoint, type=kind, metavar=metavar, help=text)
+
     own = sub.add_argument_group("a model of your own")
-    own.add_argument(
-        "--checkpoint", metavar="FILE", help="your own weights: .safetensors, or .pt with tensors alone"
-    )
-    own.add_argument("--arch", metavar="ID", help="the checkpoint's architecture, such as timm/resnet18")
-    own.add_argument(
-        "--labels", metavar="FILE", help=f"its class names: text, CSV, JSON, or {LABEL_SETS[0]} [numbers]"
-    )
+    add(own, "--checkpoint", "FILE", "your own weights: .safetensors, or .pt with tensors alone")
+    add(own, "--arch", "ID", "the checkpoint's architecture, such as timm/resnet18")
+    add(own, "--labels", "FILE", f"its class names: text, CSV, JSON, or {LABEL_SETS[0]} [numbers]")
+    add(own, "--sha256", "HEX", "of the checkpoint's file; another file is refused")
     wants = sub.add_argument_group("how it wants its photos [as the architecture's own weights]")
-    wants.add_argument("--input-size", type=int, metavar="PIXELS", help="side of the square input")
-    wants.add_argument("--input-crop", type=float, metavar="SHARE", help="of the photo's side, up to 1")
-    wants.add_argument("--input-mode", metavar="|".join(CROPS), help="how the photo meets the crop")
-    wants.add_argument("--input-interpolation", metavar="NAME", help=", ".join(INTERPOLATIONS))
-    wants.add_argument("--input-mean", metavar="R,G,B", help="of values from 0 to 1, such as 0.5,0.5,0.5")
-    wants.add_argument("--input-std", metavar="R,G,B", help="standard deviation of such values")
+    add(wants, "--input-size", "PIXELS", "side of the square input", int)
+    add(wants, "--input-crop", "SHARE", "of the photo's side, up to 1", float)
+    add(wants, "--input-mode", "|".join(CROPS), "how the photo meets the crop")
+    add(wants, "--input-interpolation", "NAME", ", ".join(INTERPOLATIONS))
+    add(wants, "--input-mean", "R,G,B", "of values from 0 to 1, such as 0.5,0.5,0.5")
+    add(wants, "--input-std", "R,G,B", "standard deviation of such values")
+
+
+class _OfCheckpoint(argparse.Action):
+    """Gathers the options of each checkpoint by name; an option that comes again begins the next checkpoint."""
+
+    def __call__(
+        self, parser: object, namespace: argparse.Namespace, values: Any, option_string: object = None
+    ) -> None:
+        name = self.option_strings[0].removeprefix("--")
+        *before, last = namespace.own or [{}]
+        namespace.own = [*before, last, {name: values}] if name in last else [*before, last | {name: values}]
 
 
 def wanted_models(options: argparse.Namespace) -> list[str | Classifier]:
-    """The ids of `--model`, checked, and the checkpoint that the caller brings, loaded.
+    """The models of `--model`, checked, and the checkpoints that the caller brings, loaded.
 
+    A checkpoint stands where `--model` names its id, else at the end.
     Raises: OptionError for no model and for options that lack one another, ModelError for what cannot be used.
     """
+    own = {str(classifier.spec): classifier for classifier in own_models(options)}
     for model_id in options.model:
-        parse_model_id(model_id)
-    own = own_models(options)
+        if model_id not in own:
+            parse_model_id(model_id)
     if not (options.model or own):
         raise OptionError("expected a model, got none; add --model ID, or --checkpoint FILE with --arch ID")
-    return [*options.model, *own]
+    order = dict.fromkeys((*options.model, *own))
+    return [own.get(model_id, model_id) for model_id in order]
 
 
 def own_models(options: argparse.Namespace) -> list[Classifier]:
-    """The checkpoint that the caller brings, if any.
+    """The checkpoints that the caller brings, if any.
 
     Raises: OptionError for options that lack one another, ModelError for a file that cannot be used.
     """
-    if options.checkpoint is None:
-        of_checkpoint = {"arch": options.arch, "labels": options.labels} | {
-            f"input-{field}": getattr(options, f"input_{field}") for field in INPUT
-        }
-        if given := [name for name, value in of_checkpoint.items() if value is not None]:
-            raise OptionError(f"expected --{given[0]} with a checkpoint, got it alone; add --checkpoint FILE")
-        return []
-    if options.arch is None:
+    return [_own_model(given) for given in options.own or ()]
+
+
+def _own_model(given: dict[str, Any]) -> Classifier:
+    if "checkpoint" not in given:
+        raise OptionError(f"expected --{next(iter(given))} with a checkpoint, got it alone; add --checkpoint FILE")
+    if "arch" not in given:
         raise OptionError(
             "expected a checkpoint with its architecture, got it alone; add --arch, as in timm/resnet18"
         )
-    asked = {field: getattr(options, f"input_{field}") for field in INPUT}
-    preprocessing = preprocessing_for(options.arch, **asked)
-    return [load_checkpoint(options.checkpoint, options.arch, labels=options.labels, preprocessing=preprocessing)]
+    preprocessing = preprocessing_for(given["arch"], **{field: given.get(f"input-{field}") for field in INPUT})
+    return load_checkpoint(
+        given["checkpoint"],
+        given["arch"],
+        labels=given.get("labels"),
+        preprocessing=preprocessing,
+        sha256=given.get("sha256"),
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from gradcam.errors import ModelError
@@ -80,7 +81,7 @@ def _checked(names: list[str], wnids: list[str] | None, file: str) -> Labels:
     labels = make_labels(names, Path(file).stem or "own", wnids)
     if len(set(labels.names)) < len(labels):
         raise _UnfitError("two classes that cannot be told apart; give every class its own name")
-    return labels
+    return replace(labels, file=Path(file).name)
 
 
 def _printable(name: str) -> str:

@@ -29,12 +29,14 @@ class Labels:
     wnids: WordNet ids such as `n02123045`, or None.
     source: the label set in words, such as `imagenet-1k`.
     aliases: per class every word it is also found by; empty where there are none.
+    file: the name of the file they were read from, if any.
     """
 
     names: tuple[str, ...] = field(repr=False)
     wnids: tuple[str, ...] | None = field(default=None, repr=False)
     source: str = "own"
     aliases: tuple[tuple[str, ...], ...] = field(default=(), repr=False)
+    file: str = field(default="", compare=False)
 
     def __len__(self) -> int:
         return len(self.names)

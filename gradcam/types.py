@@ -46,6 +46,18 @@ class Photo:
 
 
 @dataclass(frozen=True)
+class OwnFile:
+    """The file that somebody's own model was loaded from: its name and the SHA-256 of its bytes.
+
+    labels: the file or the known set that named its classes; empty where they are numbered.
+    """
+
+    name: str
+    sha256: str
+    labels: str = ""
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """Where a model comes from. `str(spec)` is its id, such as `torchvision/vgg16@IMAGENET1K_V1`.
 
@@ -53,13 +65,14 @@ class ModelSpec:
     name: the builder or architecture, without the weights; of a checkpoint the architecture's id.
     weights: a torchvision weights name, a timm tag, `None` for the source's default, `"random"`, or the name and
         hash of a checkpoint.
-    seed: for random weights only.
+    seed: for random weights only. file: of a checkpoint only.
     """
 
     source: str
     name: str
     weights: str | None = None
     seed: int = 0
+    file: OwnFile | None = None
 
     @property
     def untrained(self) -> bool:

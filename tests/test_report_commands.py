@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import subprocess
+import sys
+import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import timm
 import torch
 
 from gradcam import cli
 from gradcam.compare import compare
+from gradcam.errors import ModelError
 from gradcam.photo import sample_photo
 from gradcam.report import Note, Verdict, build_report, read_report, render_report
-from gradcam.report.reproduce import command, python_lines
-from gradcam.types import Style, Top
+from gradcam.report.reproduce import command, needed, python_lines
+from gradcam.types import OwnFile, Style, Top
 
 LITE = "bundled/tf_efficientnet_lite0"
+OTHER = "timm/test_vit (untrained, seed 3)"
 NOW = "2026-11-22T12:00:00Z"
 
 
@@ -72,6 +80,53 @@ def test_the_command_and_the_python_lines_in_a_report_make_it_again(capsys):
     Path("review.zip").unlink()
     exec(python_lines(made), {})
     assert Path("review.zip").read_bytes() == first
+
+
+def test_a_report_of_ones_own_checkpoints_names_their_files_and_is_made_again_by_its_command_and_lines():
+    """Two checkpoints before another model: one with class names and preprocessing of its own, one without."""
+    torch.manual_seed(0)
+    for stem in ("first", "-second"):
+        module = timm.create_model("test_resnet", num_classes=2)
+        torch.save(module.state_dict(), f"{stem}.pt")
+    Path("kinds.csv").write_text("index,name\n0,disc\n1,cross\n")
+    prepared = [
+        "--input-size",
+        "96",
+        "--input-crop",
+        "0.9",
+        "--input-mean",
+        "0.5,0.5,0.5",
+        "--input-mode",
+        "squash",
+    ]
+    own = ["--checkpoint", "first.pt", "--arch", "timm/test_resnet", "--labels", "kinds.csv", *prepared]
+    own += ["--checkpoint=-second.pt", "--arch", "timm/test_resnet"]
+    assert _run("report", "chelsea", *own, "--now", NOW, "--out", "first.json") == 0
+    brought = read_report(Path("first.json"))
+    ids = [word for model in brought.models for word in ("--model", model.id)]
+    assert _run("report", "chelsea", *ids, "--model", OTHER, *own, "--now", NOW, "--out", "review.zip") == 0
+    first = Path("review.zip").read_bytes()
+    made = read_report(first)
+    assert [model.id for model in made.models] == [*(model.id for model in brought.models), OTHER]
+    assert made.models[0].file == OwnFile(
+        "first.pt", sha256(Path("first.pt").read_bytes()).hexdigest(), "kinds.csv"
+    )
+    assert needed(made) == "the photos, first.pt, kinds.csv and -second.pt"
+    with zipfile.ZipFile("review.zip") as archive:
+        assert "that holds the photos, first.pt, kinds.csv and -second.pt:" in archive.read("README.txt").decode()
+
+    _, *rest = shlex.split(command(made))
+    Path("review.zip").rename("before.zip")
+    subprocess.run([sys.executable, *rest], check=True, timeout=120, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert Path("review.zip").read_bytes() == first
+    Path("review.zip").unlink()
+    exec(python_lines(made), {})
+    assert Path("review.zip").read_bytes() == first
+
+    Path("-second.pt").write_bytes(Path("first.pt").read_bytes())
+    assert _run(*rest[2:], "--force") == 2
+    with pytest.raises(ModelError, match=r"expected a checkpoint with SHA-256 .*, got '-second\.pt' with"):
+        exec(python_lines(made), {})
 
 
 def test_replay_says_same_and_diff_says_what_changed(capsys):

@@ -18,7 +18,7 @@ from dashboard.state import Draft, Held, drafted
 from gradcam import Comparison, Style, compare
 from gradcam.report import CARRIED, FORMATS, Note, Report, Thresholds, Verdict, build_report, render_report
 from gradcam.report.model import Carried
-from gradcam.report.reproduce import command
+from gradcam.report.reproduce import command, needed
 from gradcam.report.words import extent
 
 TITLE = "What the models look at"
@@ -177,7 +177,8 @@ def _show_built(built: Built, is_current: bool) -> None:
         preview(built, "Preview")
         with st.expander("The command that makes the same file", icon=":material/terminal:"):
             st.caption(
-                "In a folder that holds the photos; samples need no file. The fixed time makes the same bytes."
+                f"In a folder that holds {plain(needed(report))}; samples need no file. The fixed time makes the "
+                "same bytes."
             )
             st.code(command(report, built.asked.thresholds), language="bash", wrap_lines=True)
 

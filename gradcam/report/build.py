@@ -196,6 +196,7 @@ def _model(
         device=one.device,
         dtype=one.dtype,
         configuration=configuration_of(one.model),
+        file=one.model.file,
     )
 
 

@@ -23,7 +23,7 @@ from gradcam.report.html import html
 from gradcam.report.model import Finding, PhotoEntry, Pixels, Report
 from gradcam.report.pdf import pdf
 from gradcam.report.pictures import Pictures, png
-from gradcam.report.reproduce import command, python_lines
+from gradcam.report.reproduce import command, needed, python_lines
 from gradcam.report.table import metrics_csv
 from gradcam.report.text import paragraphs
 from gradcam.report.words import conclusion, extent
@@ -69,7 +69,7 @@ Questions
 To check the maps with the models at hand:
 python -m gradcam replay review.zip
 
-To make this report again, in a folder that holds the photos:
+To make this report again, in a folder that holds {needed}:
 {command}
 
 Or in Python:
@@ -154,6 +154,7 @@ def _readme(report: Report) -> bytes:
         photos=_numbered([f"{photo.name} (sha256 {photo.sha256})" for photo in report.photos]),
         models=_numbered([model.id for model in report.models]),
         questions=_numbered(list(report.questions)),
+        needed=needed(report),
         command=command(report),
         python=python_lines(report),
     )

@@ -10,7 +10,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from gradcam.errors import ReportError
-from gradcam.types import Fit, Preprocessing, ScoredTarget, Style, TargetLayer, View
+from gradcam.types import Fit, OwnFile, Preprocessing, ScoredTarget, Style, TargetLayer, View
 
 Status = Literal["needs review", "in review", "approved", "rejected"]
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -72,6 +72,7 @@ class ModelEntry:
     id: as `load_classifier` takes it. origin: where its weights come from. classes: how many it knows.
     asked_layer: `auto`, a module's name, or a place among `candidate_layers`.
     configuration: what its library says about the weights, see `zoo.configuration_of`.
+    file: of somebody's own model.
     """
 
     id: str
@@ -85,6 +86,7 @@ class ModelEntry:
     device: str
     dtype: str
     configuration: Configuration = field(default_factory=dict)
+    file: OwnFile | None = None
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,7 @@ def _content(report: Report, pictures: Pictures, folder: Path) -> dict[str, Any]
             "hashes": _table(sections.hashes_table(report)),
             "environment": _table(sections.environment_table(report)),
             "configurations": _table(sections.configurations_table(report)),
+            "needed": reproduce.needed(report),
         }
     ) | {
         "command": paragraphs(reproduce.command(report)),

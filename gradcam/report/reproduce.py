@@ -6,14 +6,16 @@ import re
 import shlex
 from collections.abc import Iterator
 
+from gradcam.checkpoint import LABEL_SETS, input_of
 from gradcam.photo import SAMPLES, sample_photo
 from gradcam.report.junit import Thresholds, written
-from gradcam.report.model import Content, Note, PhotoEntry, Verdict
-from gradcam.types import Style
+from gradcam.report.model import Content, ModelEntry, Note, PhotoEntry, Verdict
+from gradcam.report.text import listed
+from gradcam.types import OwnFile, Style
 
 
 def command(report: Content, thresholds: Thresholds | None = None) -> str:
-    """One shell command, to be run in a folder that holds the photos.
+    """One shell command, to be run in a folder that holds what `needed` says.
 
     thresholds: those that its exit code shall tell of.
     """
@@ -21,6 +23,12 @@ def command(report: Content, thresholds: Thresholds | None = None) -> str:
     for name, value in (*_options(report), *written(thresholds or Thresholds())):
         words += [f"{name}={value}"] if value.startswith("-") else [name, value]
     return shlex.join(words)
+
+
+def needed(report: Content) -> str:
+    """What a folder must hold where the command or the lines are run: `the photos, mine.pt and labels.txt`."""
+    files = [name for model in report.models if model.file for name in (model.file.name, _labels_file(model.file))]
+    return listed(["the photos", *dict.fromkeys(name for name in files if name)])
 
 
 def python_lines(report: Content) -> str:
@@ -34,11 +42,11 @@ def python_lines(report: Content) -> str:
     return "\n".join(
         (
             "from datetime import datetime",
-            "from gradcam import Style, compare, open_photo, parse_target, sample_photo",
+            *_imports(report),
             "from gradcam.report import Note, Verdict, build_report, write_report",
             "",
             f"photos = [{', '.join(_opened(photo) for photo in report.photos)}]",
-            f"models = {[model.id for model in report.models]!r}",
+            f"models = [{', '.join(_loaded(model) for model in report.models)}]",
             f"targets = [{', '.join(f'parse_target({question!r})' for question in report.questions)}]",
             f"comparison = compare(models, photos, targets, fit={report.fit!r}, layer={layers_of(report)!r})",
             "report = build_report(",
@@ -53,6 +61,8 @@ def _options(report: Content) -> Iterator[tuple[str, str]]:
     """Name and value of every option; those at their default are left out, but for what decides the maps."""
     for model in report.models:
         yield "--model", model.id
+    for model in report.models:
+        yield from _own_options(model)
     for question in report.questions:
         yield "--class", question
     yield "--fit", report.fit
@@ -95,6 +105,43 @@ def layers_of(report: Content) -> str | int | dict[str, str | int]:
 def read_layer(text: str) -> str | int:
     """A place in `candidate_layers` is a number, everything else a name."""
     return int(text) if re.fullmatch(r"-?[0-9]+", text) else text
+
+
+def _imports(report: Content) -> Iterator[str]:
+    yield "from gradcam import Style, compare, open_photo, parse_target, sample_photo"
+    if any(model.file for model in report.models):
+        yield "from gradcam import Preprocessing, load_checkpoint"
+
+
+def _loaded(model: ModelEntry) -> str:
+    """A model as `compare` takes it: its id, or the checkpoint loaded from its file."""
+    if model.file is None:
+        return repr(model.id)
+    labels = f", labels={model.file.labels!r}" * bool(model.file.labels)
+    prepared = f", preprocessing={model.preprocessing!r}" * (model.preprocessing is not None)
+    checked = f", sha256={model.file.sha256!r}"
+    return f"load_checkpoint({model.file.name!r}, {_architecture(model)!r}{labels}{prepared}{checked})"
+
+
+def _own_options(model: ModelEntry) -> Iterator[tuple[str, str]]:
+    """The options that bring a checkpoint; its id among the models says at which place."""
+    if model.file is None:
+        return
+    yield "--checkpoint", model.file.name
+    yield "--sha256", model.file.sha256
+    yield "--arch", _architecture(model)
+    if model.file.labels:
+        yield "--labels", model.file.labels
+    for name, value in (input_of(model.preprocessing) if model.preprocessing else {}).items():
+        yield f"--input-{name}", ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _architecture(model: ModelEntry) -> str:
+    return model.id.partition("/")[2].partition("@")[0]
+
+
+def _labels_file(file: OwnFile) -> str:
+    return "" if file.labels in LABEL_SETS else file.labels
 
 
 def _opened(photo: PhotoEntry) -> str:
