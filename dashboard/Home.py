@@ -54,5 +54,7 @@ st.set_page_config(page_title="Grad-CAM", page_icon=ICON.as_posix(), layout="wid
 # Streamlit takes away at every rerun what is style alone; with an empty word beside it, it stays.
 st.html(f"<style>{STYLE.read_text('utf-8')}</style><i></i>")
 with st.spinner("Starting: the first visit loads PyTorch"):
-    import_module("gradcam")
-st.navigation(list(PAGES), position="top").run()
+    state = import_module("dashboard.state")
+page = st.navigation(list(PAGES), position="top")
+state.turn_to(page.url_path)
+page.run()

@@ -51,6 +51,9 @@ class Key(StrEnum):
 
 
 _FILLED = "_filled"
+_PAGE, _ASKED = "_page_shown", "_asked"
+_WORN = {Key.COLORMAP, Key.OPACITY, Key.THRESHOLD, Key.LAYERS}
+"""What no widget carries: kept by `look` and `pinned`."""
 
 
 class Linked(TypedDict):
@@ -63,6 +66,30 @@ class Linked(TypedDict):
 def linked(key: Key) -> Linked:
     """Arguments for a widget whose options read in the link as they read on the page."""
     return {"key": key.value, "bind": "query-params"}
+
+
+def turn_to(page: str) -> None:
+    """Carry every choice over to the page that runs next; call it before every run of a page.
+
+    The menu's links say nothing, so of a visitor's own link only what its page draws would be left: the rest is put
+    into the link of every page until it is drawn. And where two pages draw one choice, the second would begin anew,
+    so its value is set again.
+    """
+    if st.session_state.get(_PAGE) == page:
+        return
+    if _PAGE not in st.session_state:
+        st.session_state[_ASKED] = {key: st.query_params.get_all(key) for key in Key if key in st.query_params}
+        look()
+        pinned()
+    asked: dict[str, list[str]] = st.session_state[_ASKED]
+    rest = {key: said for key, said in asked.items() if key not in {*st.session_state, *st.query_params, *_WORN}}
+    if rest:
+        st.query_params.update(rest)
+        st.rerun()  # for widgets read a link as a run begins
+    for key in Key:
+        if key in st.session_state:
+            st.session_state[key] = st.session_state[key]
+    st.session_state[_PAGE] = page
 
 
 def open_link(key: Key, default: Sequence[str], most: int) -> None:
