@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import zipfile
@@ -429,6 +430,20 @@ def test_whatever_interrupts_writing_the_old_file_stays_whole_and_no_half_file_i
         write_report(report(), out, force=True)
     assert out.read_text() == "mine"
     assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a process that can be killed")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+def test_a_kill_while_writing_leaves_the_old_file_whole(tmp_path, monkeypatch):
+    out = tmp_path / "review.json"
+    out.write_text("mine")
+    made = report()
+    monkeypatch.setattr("os.fsync", lambda _: os.kill(os.getpid(), signal.SIGKILL))
+    if (child := os.fork()) == 0:
+        write_report(made, out, force=True)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert out.read_text() == "mine"
 
 
 @pytest.mark.parametrize(

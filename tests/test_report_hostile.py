@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
 import json
@@ -16,9 +17,11 @@ import pytest
 from markdown_it import MarkdownIt
 
 from gradcam.report import Note, Report, Verdict, build_report, read_report, render_report
+from gradcam.report.codec import tidied
 from gradcam.report.notes import note_html
+from gradcam.report.reproduce import python_lines
 from gradcam.report.text import clean
-from gradcam.types import Comparison, Panel
+from gradcam.types import Comparison, OwnFile, Panel
 from tests import fakes
 from tests.report_fakes import HEAT, NOON
 
@@ -72,7 +75,7 @@ def _hostile_report() -> Report:
         panels += [replace(sound, explanation=explanation), fakes.failure(photo, text)]
     compared = Comparison(tuple(photos), ("x/y", HOSTILE["html"]), (HOSTILE["script end"],), tuple(panels))
     everything = " ".join(HOSTILE.values())
-    return build_report(
+    made = build_report(
         compared,
         title=everything,
         layer=HOSTILE["html"],
@@ -80,6 +83,9 @@ def _hostile_report() -> Report:
         verdict=Verdict("rejected", everything, everything, NOTE + everything, tuple(HOSTILE.values())),
         notes=[Note("in review", NOTE + text) for text in HOSTILE.values()],
     )
+    configuration = {text: [text] if n % 2 else text for n, text in enumerate(HOSTILE.values())}
+    brought = replace(made.models[0], configuration=configuration, file=OwnFile(everything, "0" * 64, everything))
+    return tidied(replace(made, models=(brought, *made.models[1:])))
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +158,8 @@ def test_pdf_shows_every_hostile_text_and_links_to_sites_only(hostile):
     raw = "".join("".join(page.extract_text().split()) for page in document.pages)
     for name in ("html", "script end", "jinja", "typst", "formula", "shell", "path"):
         assert "".join(HOSTILE[name].split()) in raw, name
+    assert "日本語" in raw
+    assert "🐱" in raw
     assert "root:x:0" not in raw
     links = [
         str(note.get_object()["/A"]["/URI"])
@@ -203,6 +211,15 @@ def test_zip_names_come_from_numbers_and_it_reopens_to_the_same_bytes(hostile):
         assert all(re.fullmatch(r"[A-Za-z0-9./-]+", name) for name in archive.namelist())
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202e]", archive.read("README.txt").decode())
     assert render_report(read_report(data), "zip") == data
+
+
+def test_the_lines_that_make_it_again_call_nothing_but_what_they_should(hostile):
+    calls = [node.func for node in ast.walk(ast.parse(python_lines(hostile))) if isinstance(node, ast.Call)]
+    called = {call.id for call in calls if isinstance(call, ast.Name)}
+    assert called == {
+        *("open_photo", "load_checkpoint", "parse_target", "compare"),
+        *("Verdict", "Note", "build_report", "write_report"),
+    }
 
 
 def test_the_interactive_page_obeys_none_either(hostile):

@@ -171,6 +171,20 @@ def test_what_is_not_as_it_was_written_is_refused_in_one_sentence(bundle, case, 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_is_too_large_as_a_file_or_unpacked_is_refused(bundle, monkeypatch):
+    """An honest ZIP, under limits that it just breaks."""
+    monkeypatch.setattr("gradcam.report.bundle.MAX_BYTES", len(bundle) - 1)
+    with pytest.raises(ReportError, match="got a larger file; it was not opened"):
+        read_report(bundle)
+    monkeypatch.setattr("gradcam.report.bundle.MAX_BYTES", len(bundle))
+    with pytest.raises(ReportError, match="unpacked, got a ZIP that holds more; it was not opened"):
+        read_report(bundle)
+    monkeypatch.undo()
+    monkeypatch.setattr("gradcam.report.bundle.MAX_JSON", 1000)
+    with pytest.raises(ReportError, match=r"expected a report\.json of at most 0\.001 MB, got more"):
+        read_report(bundle)
+
+
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_a_name_that_comes_twice_is_refused(bundle):
     out = io.BytesIO(bundle)
