@@ -103,8 +103,6 @@ def open_link(key: Key, default: Sequence[str], most: int) -> None:
     elif is_untouched(key):
         st.session_state[key] = list(default)
         st.session_state.setdefault(_FILLED, {})[key] = list(default)
-    else:
-        st.session_state[key] = st.session_state[key]  # else the next page forgets what only a link has set
 
 
 def is_untouched(key: Key) -> bool:

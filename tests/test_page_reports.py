@@ -290,6 +290,20 @@ def test_a_verdict_is_written_taken_away_reopened_and_replayed_as_same(visit: Vi
     expect(page.get_by_text("1 panel: 1 same.")).to_be_visible(timeout=60_000)
 
 
+def test_the_sidebar_shows_what_acts_on_the_task_and_forgets_nothing() -> None:
+    page = opened(photos="coffee", fit="squash", classes="tabby", scale="shared")
+    controls = [control.label for control in (*page.sidebar.multiselect, *page.sidebar.radio)]
+    assert controls == ["Photos", "Models", "Classes", "Fit", "Scale"]
+    for task, left in (("Reopen", ["Photos"]), ("Compare", [])):
+        page.segmented_control(key="task").set_value(task).run()
+        assert [control.label for control in (*page.sidebar.multiselect, *page.sidebar.radio)] == left
+    page.segmented_control(key="task").set_value("Write").run()
+    assert [page.multiselect(key=key).value for key in ("photos", "models", "classes")] == [
+        ["coffee"], [LITES[0]], ["tabby"],
+    ]  # fmt: skip
+    assert [page.radio(key=key).value for key in ("fit", "scale")] == ["squash", "shared"]
+
+
 @pytest.mark.browser
 def test_on_a_phone_the_page_is_as_wide_as_the_screen(visit: Visit) -> None:
     page = visit(f"reports?models={LITES[0]}", wait_for="textarea", viewport=PHONE)

@@ -24,37 +24,41 @@ from dashboard.components import (
 )
 from dashboard.state import Held, Key
 
-with st.sidebar:
-    with section("Photos"):
-        photos = pick_photos()
-    with section("Models"):
-        models = pick_models()
-    with section("Question"):
-        question = pick_question(models)
-    with section("Look"):
-        style = pick_look()
-
 headline("Reports", "What did the models look at, what do you conclude, and can anybody check it?")
 task = pick_one("Task", ["Write", "Reopen", "Compare"], Key.TASK)
 
-with sentences():
-    if task == 0 and not (photos and models):
+if task == 0:
+    with st.sidebar:
+        with section("Photos"):
+            photos = pick_photos()
+        with section("Models"):
+            models = pick_models()
+        with section("Question"):
+            question = pick_question(models)
+        with section("Look"):
+            style = pick_look()
+    if not photos or not models:
         st.info("Choose a photo and a model in the sidebar; the report is about them.", icon=":material/west:")
-    elif task == 0:
-        comparison = run_comparison(models, photos, question)
-        with section("1 · Photos"):
-            notes = write_notes(comparison, style)
-        with section("2 · Verdict"):
-            verdict = write_verdict()
-        with section("3 · Report"):
-            offer_report(comparison, question, style, verdict, notes)
-    elif task == 1:
+    else:
+        with sentences():
+            comparison = run_comparison(models, photos, question)
+            with section("1 · Photos"):
+                notes = write_notes(comparison, style)
+            with section("2 · Verdict"):
+                verdict = write_verdict()
+            with section("3 · Report"):
+                offer_report(comparison, question, style, verdict, notes)
+elif task == 1:
+    with st.sidebar, section("Photos"):
+        pick_photos()  # a replay finds them, where a report carries none
+    with sentences():
         if opened := open_report(Held.REOPENED, "Report to reopen"):
             show_report(opened)
             replay_report(opened.report)
         else:
             st.info("A reopened report shows what was reviewed, and whether its heatmaps can be had again today.")
-    else:
+else:
+    with sentences():
         with st.container(horizontal=True):
             before = open_report(Held.BEFORE, "Earlier report")
             after = open_report(Held.AFTER, "Later report")
