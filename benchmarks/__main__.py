@@ -18,6 +18,8 @@ from benchmarks.measure import Case, cases, peak_here, peak_memory, startup, thr
 from gradcam import resolve_target_layer
 
 THROUGHPUT = ["bundled/tf_efficientnet_lite0", "torchvision/resnet50 (untrained, seed 0)"]
+README = Path(__file__).parents[1] / "README.md"
+MARKS = "<!-- benchmarks -->", "<!-- /benchmarks -->"
 PEERS = [name for name in CONTENDERS if name != "bare forward"]
 
 
@@ -31,6 +33,7 @@ def main() -> None:
         "--patience", type=float, default=20.0, help="seconds after which a slow peer is not repeated"
     )
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--readme", action="store_true", help="put the short table into README too")
     parser.add_argument("--peak", help=argparse.SUPPRESS)  # one memory measurement, in a process of its own
     options = parser.parse_args()
     if options.peak:
@@ -49,6 +52,10 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "results.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     (options.out / "RESULTS.md").write_text(markdown(result), encoding="utf-8")
+    if options.readme:
+        before, _, rest = README.read_text("utf-8").partition(MARKS[0])
+        lines = "\n".join(["", *short_table(result), ""])
+        README.write_text(before + MARKS[0] + lines + MARKS[1] + rest.partition(MARKS[1])[2], "utf-8")
     print(markdown(result))
 
 
@@ -82,11 +89,15 @@ def _processor() -> str:
 
 
 def markdown(result: dict[str, Any]) -> str:
-    """The tables a person reads."""
+    """Every number, for a person to read."""
     lines = [
-        "Time as a ratio to a bare `inference_mode` forward of the same model in the same run (medians, float32, "
-        "224×224), and the peak resident memory of a fresh process that loads the model and makes one call. "
-        + ", ".join(f"{k} {v}" for k, v in result["machine"].items()),
+        "# What explaining costs",
+        "",
+        *short_table(result),
+        "",
+        "## Every row",
+        "",
+        "Peak: resident memory of a fresh process that loads the model and makes one call.",
         "",
         "| model | batch | classes | " + " | ".join(PEERS) + " | forward | peak: forward | peak: gradcam |",
         "|---|--:|--:|" + "--:|" * (len(PEERS) + 3),
@@ -100,9 +111,48 @@ def markdown(result: dict[str, Any]) -> str:
     lines += ["", "| photos a second, 8 a batch | " + " | ".join(steps) + " |", "|---|" + "--:|" * len(steps)]
     for model, rates in result["throughput"].items():
         lines.append(f"| {model} | " + " | ".join(f"{rates[step]:.1f}" for step in steps) + " |")
-    lines += ["", "| from `streamlit run` until | seconds |", "|---|--:|"]
+    lines += [
+        "",
+        "The most that is possible: forward and preparation need their processor time, and no core ever idles.",
+        "",
+        "| from `streamlit run` until | seconds |",
+        "|---|--:|",
+    ]
     lines += [f"| {name} | {seconds:.1f} |" for name, seconds in result["startup"].items()]
     return "\n".join(lines) + "\n"
+
+
+def short_table(result: dict[str, Any]) -> list[str]:
+    """The lines that README shows: a row for each model and batch."""
+    counts = sorted({row["classes"] for row in result["rows"]})
+    shown = [name for name in PEERS if name != "gradcam, weights as they are"]
+    lines = [
+        "Time as a ratio to a bare `inference_mode` forward of the same model in the same run, for "
+        + ", ".join(map(str, counts))
+        + " classes; medians, float32, 224×224. "
+        + "{processor}, {cores} cores, {threads} threads, {system}, Python {python}, PyTorch {torch}.".format(
+            **result["machine"]
+        ),
+        "",
+        "| model, batch | " + " | ".join(shown) + " | peak memory |",
+        "|---|" + "--:|" * (len(shown) + 1),
+    ]
+    groups: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for row in result["rows"]:
+        groups.setdefault((row["model"], row["batch"]), []).append(row)
+    for (model, batch), rows in groups.items():
+        cells = [" · ".join(_number(row["ratio"].get(name)) for row in rows) for name in shown]
+        cells = ["–" if set(cell) <= set("– ·") else cell for cell in cells]
+        lines.append(f"| {model}, {batch} | " + " | ".join(cells) + f" | {_peak(rows)} |")
+    return lines
+
+
+def _peak(rows: list[dict[str, Any]]) -> str:
+    """The largest ratio of our peak memory to the bare forward's."""
+    peaks = [row["peak_bytes"] for row in rows]
+    if any(peak["bare forward"] is None for peak in peaks):
+        return "–"
+    return _number(max(peak["gradcam"] / peak["bare forward"] for peak in peaks))
 
 
 def _number(value: float | None) -> str:
