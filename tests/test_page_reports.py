@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 import streamlit as st
+import timm
+import torch
 from playwright.sync_api import Page, expect
 from streamlit.testing.v1 import AppTest
 
 from dashboard.components.report_build import Built, size_words
 from dashboard.state import Held
+from gradcam import load_checkpoint
+from gradcam.label_files import read_labels
 from gradcam.report import Report, Verdict, read_report, render_report, replay, revised
 from gradcam.report.reproduce import command
 from tests import fakes
@@ -159,6 +165,22 @@ def test_thresholds_are_asked_for_with_the_junit_file_and_decide_whether_it_pass
     assert "build again" in page.warning[0].value
     page.text_area(key="_boxes").set_value("cofee=1,2,3,4").run()
     assert "xpected one of the photos before =, got 'cofee=1,2,3,4'" in page.error[0].value
+
+
+def test_a_report_of_a_visitors_own_model_names_its_file_in_the_command() -> None:
+    weights = io.BytesIO()
+    torch.save(timm.create_model("test_resnet", num_classes=2).state_dict(), weights)
+    labels = read_labels(b"disc\ncross\n", "kinds.txt")
+    mine = load_checkpoint(weights.getvalue(), "timm/test_resnet", name="mine.pt", labels=labels)
+    page = opened()
+    page.session_state["_own_models"] = {str(mine.spec): mine}
+    page.multiselect(key="models").set_value([str(mine.spec)]).run()
+    made = build(page, "json").report
+    assert made.failures == ()
+    digest = sha256(weights.getvalue()).hexdigest()
+    own = f"--checkpoint mine.pt --sha256 {digest} --arch timm/test_resnet --labels kinds.txt --input-size 160"
+    assert own in page.code[0].value
+    assert "a folder that holds the photos, mine.pt and kinds.txt" in words(page).replace("\\", "")
 
 
 def test_a_model_that_fails_is_on_the_page_and_in_the_report_with_its_reason() -> None:
