@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import tempfile
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import timm
@@ -41,7 +45,20 @@ def photo(kind: str, x: int, y: int) -> Photo:
 
 @cache
 def trained() -> nn.Module:
-    """A classifier of `KINDS`, in eval mode."""
+    """A classifier of `KINDS`, in eval mode; trained once for all processes that run tests on this machine."""
+    recipe = hashlib.sha256(Path(__file__).read_bytes() + torch.__version__.encode()).hexdigest()[:16]
+    kept = Path(tempfile.gettempdir()) / f"gradcam-shapes-{recipe}.pt"
+    if not kept.exists():
+        unfinished = kept.with_suffix(f".{os.getpid()}")
+        torch.save(_train().state_dict(), unfinished)
+        unfinished.replace(kept)
+    with torch.random.fork_rng(devices=[]):
+        module = timm.create_model("test_resnet", num_classes=len(KINDS))
+    module.load_state_dict(torch.load(kept, weights_only=True))
+    return module.eval()
+
+
+def _train() -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         module = timm.create_model("test_resnet", num_classes=len(KINDS))
@@ -55,7 +72,7 @@ def trained() -> nn.Module:
             loss.backward()
             optimiser.step()
             schedule.step()
-    return module.eval()
+    return module
 
 
 def _batch(rng: np.random.Generator, count: int, step: int) -> tuple[Tensor, Tensor]:
