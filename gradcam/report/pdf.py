@@ -1,7 +1,7 @@
 """The report as a PDF, typeset by Typst: tagged, with contents and page numbers, its text selectable.
 
 Text reaches the template as data and is never read as markup. Latin, Greek and Cyrillic are set in the fonts of the
-typst package, other scripts and emoji in the Noto fonts that are installed with this one: the same bytes on every
+typst package, other scripts and emoji in the fonts that are installed with this one: the same bytes on every
 machine. Only what those lack is set in the machine's own fonts, or else written as its code, such as `⟨U+0F40⟩`.
 """
 
@@ -29,8 +29,9 @@ from gradcam.report.text import clean, paragraphs
 SIDE = 560
 """The longest side of a photo in the PDF, in pixels: about 250 dots an inch where three panels share a row."""
 
-FONTS = ("manimgx_fonts", "manimgx_fonts_cjk")
-"""The installed packages that carry the Noto fonts."""
+FONTS = ("manimgx_fonts", "manimgx_fonts_cjk", "fontpkg_ibm_plex_sans_arabic")
+"""The installed packages that carry the fonts: Noto, and one for Arabic whose letters are whole, dots included: of
+those that Noto composes, PDF readers copy the dots as letters."""
 
 STANDARD = "ua-1"
 """PDF/UA-1: Typst refuses to write a document that a screen reader could not follow."""
