@@ -18,7 +18,7 @@ const CONFIG = {
   showTips: false,
 };
 const HINT =
-  "Drag a box or Ctrl + wheel to zoom, then drag to move, double-click to go back; press and hold to see the photo. " +
+  "Drag a box, Ctrl + wheel or two fingers to zoom, then drag to move, double-click to go back; press and hold to see the photo. " +
   "Keys: arrows move the cross, Shift + arrows the view, + − 0 zoom, space shows the photo.";
 
 const mounted = new Set();
@@ -130,6 +130,7 @@ function panelOf(viewer, panel) {
     element("div", { class: "facts" }, [element("p", { class: "quiet" }, [panel.reason || panel.facts])]),
   ]);
   listenToPointers(viewer, picture);
+  listenToFingers(viewer, picture);
   return { ...panel, figure, picture, cross, plot: { ...panel.plot, place: plot }, shown: null, moving: false };
 }
 
@@ -258,15 +259,17 @@ function point(viewer, at) {
 
 // ------------------------------------------------------------------------------------------ mouse and touch
 
+/** Where on the photo a pointer is. */
+function placeOf({ view: { x, y, width } }, picture, { clientX, clientY }) {
+  const box = picture.getBoundingClientRect();
+  const scale = width / box.width;
+  return { x: x + (clientX - box.left) * scale, y: y + (clientY - box.top) * scale };
+}
+
 /** The cross follows the pointer; a still press shows the photo. Dragging and zooming are Plotly's own. */
 function listenToPointers(viewer, picture) {
   let start, timer;
-  const follow = (event) => {
-    const box = picture.getBoundingClientRect();
-    const { x, y, width } = viewer.view;
-    const scale = width / box.width;
-    point(viewer, { x: x + (event.clientX - box.left) * scale, y: y + (event.clientY - box.top) * scale });
-  };
+  const follow = (event) => point(viewer, placeOf(viewer, picture, event));
   const end = () => {
     clearTimeout(timer);
     bare(viewer, false);
@@ -274,10 +277,10 @@ function listenToPointers(viewer, picture) {
   picture.addEventListener("pointermove", follow);
   picture.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && point(viewer, null));
   picture.addEventListener("pointerdown", (event) => {
-    if (event.button) return;
+    clearTimeout(timer);
+    if (event.button || !event.isPrimary) return;
     follow(event);
     start = event;
-    clearTimeout(timer);
     timer = setTimeout(() => bare(viewer, true), HOLD_MS);
     for (const name of ["pointerup", "pointercancel"]) window.addEventListener(name, end, { once: true });
   }, true);
@@ -286,6 +289,32 @@ function listenToPointers(viewer, picture) {
     if (!event.ctrlKey && !event.metaKey) event.stopPropagation(); // the page scrolls
   }, true);
   picture.oncontextmenu = (event) => event.pointerType === "touch" && event.preventDefault();
+}
+
+/** Two fingers zoom and move: what is between them stays between them. With one finger the page scrolls. */
+function listenToFingers(viewer, picture) {
+  let before = null;
+  const grip = ({ touches: [a, b] }) => ({
+    clientX: (a.clientX + b.clientX) / 2,
+    clientY: (a.clientY + b.clientY) / 2,
+    span: apart(a, b),
+  });
+  const pinch = (event) => {
+    const two = event.touches.length === 2;
+    const now = two && grip(event);
+    if (two) {
+      event.preventDefault();
+      event.stopPropagation(); // Plotly would drag with one of them
+    }
+    if (two && before) {
+      zoom(viewer, now.span / before.span, placeOf(viewer, picture, before));
+      const [from, to] = [before, now].map((at) => placeOf(viewer, picture, at));
+      move(viewer, { x: viewer.view.x + from.x - to.x, y: viewer.view.y + from.y - to.y, width: viewer.view.width });
+    }
+    before = now || null;
+  };
+  const act = { capture: true, passive: false };
+  for (const name of ["touchstart", "touchmove", "touchend", "touchcancel"]) picture.addEventListener(name, pinch, act);
 }
 
 /** Zooming or moving one figure by Plotly's own means is zooming or moving all. */

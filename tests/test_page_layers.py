@@ -7,9 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 import streamlit as st
+from playwright.sync_api import expect
 from streamlit.testing.v1 import AppTest
 
 from dashboard import cache
+from tests.visiting import Visit, panels
 
 LITE0, LITE1 = "bundled/tf_efficientnet_lite0", "bundled/tf_efficientnet_lite1"
 DEPTHS = ["bn1", "blocks.1", "blocks.2", "blocks.4", "bn2"]
@@ -174,3 +176,14 @@ def test_a_pin_that_the_model_does_not_have_is_a_reason_in_its_panels() -> None:
     page.switch_page("app_pages/compare_classes.py").run()
     assert not page.exception
     assert "blocks.99" in scenes(page)[0]["panels"][0]["reason"]
+
+
+@pytest.mark.browser
+def test_keys_move_through_the_depths(visit: Visit) -> None:
+    page = visit("layers")
+    slider = page.get_by_role("slider", name="Depth: 5 layers")
+    slider.focus()
+    slider.press("ArrowLeft")
+    expect(panels(page).first.locator("b")).to_have_text("blocks.4")
+    slider.press("Home")
+    expect(panels(page).first.locator("b")).to_have_text("bn1")

@@ -298,6 +298,33 @@ def test_on_a_touch_screen_a_tap_points_and_buttons_zoom(visit: Visit):
     expect(page.locator(".zoomed")).to_have_count(1)
 
 
+def test_two_fingers_zoom_every_panel_and_keep_what_is_between_them(visit: Visit):
+    page = visit(viewport=PHONE, has_touch=True, is_mobile=True)
+    plot = page.locator(PLOT).first
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    assert box is not None
+    hand = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *places: float) -> None:
+        """Fingers on a line through the middle of the panel, at these shares of its width."""
+        points = [
+            {"x": box["x"] + place * box["width"], "y": box["y"] + box["height"] / 2, "id": finger}
+            for finger, place in enumerate(places)
+        ]
+        hand.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", 0.4)
+    touch("touchStart", 0.4, 0.6)
+    for step in range(1, 5):
+        touch("touchMove", 0.4 - 0.05 * step, 0.6 + 0.05 * step)
+    touch("touchEnd")
+    first, second = views(page)
+    assert first == pytest.approx([100, 200, 400 / 3, 200 / 3], abs=2)
+    assert second == pytest.approx(first, abs=0.5)
+    expect(page.get_by_role("button", name="Hold to see the photo")).to_have_attribute("aria-pressed", "false")
+
+
 def test_every_picture_has_words(visit: Visit):
     page = visit(comparison(failing=True))
     names = [canvas.get_attribute("aria-label") or "" for canvas in page.locator(f"{PLOT}[role=img]").all()]
