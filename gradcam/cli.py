@@ -27,7 +27,7 @@ from gradcam.report import add_report_commands
 from gradcam.sheet import grid_png
 from gradcam.targets import parse_target
 from gradcam.types import Comparison, Panel, Style
-from gradcam.zoo import parse_model_id, search
+from gradcam.zoo import SOURCES, parse_model_id, search
 
 BAD_INPUT = 2
 
@@ -125,18 +125,20 @@ def _explain(options: argparse.Namespace) -> int:
 def _models(options: argparse.Namespace) -> int:
     entries = search(options.search)
     if not entries:
-        raise OptionError(f"expected a part of a model's name, got {options.search!r}, which no model contains")
+        raise OptionError(f"expected a part of a model's name, got {options.search!r}, which none has; shorten it")
     for entry in entries:
         print(f"{entry.id:<60} {entry.weights}")
     return 0
 
 
 def _layers(options: argparse.Namespace) -> int:
-    models = known_models() if options.all else options.models
+    models = known_models() if options.all else [_built_alone(model_id) for model_id in options.models]
     if not models:
         raise OptionError("expected the ids of models, got none; name some or add --all")
-    for model_id in options.models:
-        parse_model_id(model_id)
+    if options.out is not None and not (options.out.suffix == ".csv" and options.out.parent.is_dir()):
+        raise OptionError(
+            f"expected a .csv file in a folder that exists for --out, got {options.out}; name another"
+        )
     if options.out is None:
         rows = [layer_row(model) for model in models]
     else:
@@ -154,6 +156,17 @@ def _layers(options: argparse.Namespace) -> int:
             print(f"{row.model} · {f'REFUSED: {row.refused}' if row.refused else found}")
     print(f"{sum(not row.refused for row in rows)} of {len(rows)} resolved")
     return 0
+
+
+def _built_alone(model_id: str) -> str:
+    """The id without weights, on which no layer depends. Raises: GradcamError."""
+    spec = parse_model_id(model_id)
+    if not SOURCES[spec.source].listed:
+        raise OptionError(
+            f"expected a model that is built without a network, got {model_id!r}; name its architecture, such as "
+            "timm/resnet18"
+        )
+    return f"{spec.source}/{spec.name}"
 
 
 def _sentence(panel: Panel) -> str:

@@ -139,7 +139,8 @@ def _line(name: str, rows: Sequence[LayerRow]) -> str:
 
 def _family(spec: ModelSpec) -> str:
     """The module that defines a model, such as `timm.vision_transformer`."""
-    entry = timm.models.model_entrypoint if spec.source == "timm" else torchvision.models.get_model_builder
+    torchvisions = spec.source == "torchvision"
+    entry = torchvision.models.get_model_builder if torchvisions else timm.models.model_entrypoint
     return f"{spec.source}.{entry(spec.name).__module__.rsplit('.', 1)[-1]}"
 
 

@@ -62,9 +62,12 @@ def test_a_model_whose_weights_cannot_be_had_fails_alone_with_exit_code_1(
         (["explain", "{photo}", "--model", MODEL, "--class", " ", "--out", "{out}"], "got nothing"),
         (["explain", "{photo}", "--model", MODEL, "--out", "{photo}"], "expected a folder for --out"),
         (["explain", "{photo}", "--model", MODEL, "--out", "{full}"], "add --force"),
-        (["models", "no such model"], "which no model contains"),
+        (["models", "no such model"], "which none has; shorten it"),
         (["layers"], "name some or add --all"),
         (["layers", "torchvision/vgg17"], "'vgg16'"),
+        (["layers", "hf-hub:acme/leaves"], "name its architecture"),
+        (["layers", "timm/resnet18", "--out", "{photo}"], "expected a .csv file"),
+        (["layers", "timm/resnet18", "--out", "{out}/layers.csv"], "in a folder that exists"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(
@@ -95,6 +98,13 @@ def test_layers_tells_the_target_layer_and_why(tmp_path: Path, capsys: pytest.Ca
     assert "2 of 2 resolved" in said
     assert "features.29,NCHW,0,14×14,512" in out.read_text(encoding="utf-8")
     assert "| **timm** | 1 | 1 | 0 |" in out.with_suffix(".md").read_text(encoding="utf-8")
+
+
+def test_layers_takes_any_id_that_a_comparison_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["layers", "torchvision/squeezenet1_1@IMAGENET1K_V1", f" {MODEL} "]) == 0
+    said = capsys.readouterr().out
+    assert "torchvision/squeezenet1_1 · features · 13×13" in said
+    assert f"{MODEL} · bn2 · 7×7" in said
 
 
 def test_untrained_weights_are_asked_for_and_named_so(
