@@ -3,7 +3,8 @@
 To add a page:
 1. Write `dashboard/app_pages/<name>.py`, about 50 lines: pick inputs in the sidebar with the `pick_…` components,
    in the order Photos, Models, Question, Look; compute with one function of `dashboard.cache`; show the result.
-   Open with `headline()`, put what can fail into `with sentences():`.
+   Open with `headline()`, put what can fail into `with sentences():`. No segments or pills in the sidebar, no chips
+   or primary buttons on the page: `.streamlit/config.toml` says why. Parts have a `st.header`.
 2. Add its row to `PAGES` in `dashboard/Home.py`.
 3. A new choice gets a `Key` in `dashboard/state.py`. `**linked(Key.X)` ties a widget to session and link, so that
    every page that draws it finds it as it was left. Where the options read otherwise on the page than in the link,
