@@ -61,8 +61,8 @@ def wanted_models(options: argparse.Namespace) -> list[str | Classifier]:
             parse_model_id(model_id)
     if not (options.model or own):
         raise OptionError("expected a model, got none; add --model ID, or --checkpoint FILE with --arch ID")
-    order = dict.fromkeys((*options.model, *own))
-    return [own.get(model_id, model_id) for model_id in order]
+    order = [*options.model, *(model_id for model_id in own if model_id not in options.model)]
+    return [own[model_id] if model_id in own else model_id for model_id in order]
 
 
 def own_models(options: argparse.Namespace) -> list[Classifier]:
