@@ -55,14 +55,14 @@ def wanted_models(options: argparse.Namespace) -> list[str | Classifier]:
     A checkpoint stands where `--model` names its id, else at the end.
     Raises: OptionError for no model and for options that lack one another, ModelError for what cannot be used.
     """
-    own = {str(classifier.spec): classifier for classifier in own_models(options)}
+    own: dict[str, str | Classifier] = {str(classifier.spec): classifier for classifier in own_models(options)}
     for model_id in options.model:
         if model_id not in own:
             parse_model_id(model_id)
     if not (options.model or own):
         raise OptionError("expected a model, got none; add --model ID, or --checkpoint FILE with --arch ID")
     order = [*options.model, *(model_id for model_id in own if model_id not in options.model)]
-    return [own[model_id] if model_id in own else model_id for model_id in order]
+    return [own.get(model_id, model_id) for model_id in order]
 
 
 def own_models(options: argparse.Namespace) -> list[Classifier]:
