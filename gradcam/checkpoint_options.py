@@ -55,13 +55,14 @@ def wanted_models(options: argparse.Namespace) -> list[str | Classifier]:
     A checkpoint stands where `--model` names its id, else at the end.
     Raises: OptionError for no model and for options that lack one another, ModelError for what cannot be used.
     """
-    own: dict[str, str | Classifier] = {str(classifier.spec): classifier for classifier in own_models(options)}
-    for model_id in options.model:
+    own = {str(classifier.spec): classifier for classifier in own_models(options)}
+    named: list[str] = options.model
+    for model_id in named:
         if model_id not in own:
             parse_model_id(model_id)
-    if not (options.model or own):
+    if not (named or own):
         raise OptionError("expected a model, got none; add --model ID, or --checkpoint FILE with --arch ID")
-    order = [*options.model, *(model_id for model_id in own if model_id not in options.model)]
+    order = (*named, *(model_id for model_id in own if model_id not in named))
     return [own.get(model_id, model_id) for model_id in order]
 
 
