@@ -41,12 +41,12 @@ from gradcam import (
 )
 from gradcam.dissect import Dissection, dissect
 from gradcam.explain import RecentForwards
-from gradcam.layer_table import layer_row
+from gradcam.layers.table import layer_row
 from gradcam.measures import Measure, agreement
-from gradcam.pool import ModelPool
+from gradcam.models.pool import ModelPool
+from gradcam.models.zoo import SOURCES, CatalogueEntry, parse_model_id
+from gradcam.models.zoo import catalogue as read_catalogue
 from gradcam.types import Fit
-from gradcam.zoo import SOURCES, CatalogueEntry, parse_model_id
-from gradcam.zoo import catalogue as read_catalogue
 
 F = TypeVar("F", bound=Callable[..., Any])
 

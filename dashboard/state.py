@@ -16,8 +16,8 @@ from typing import Literal, TypedDict
 import streamlit as st
 
 from gradcam import Classifier, Photo, Style
-from gradcam.render import SEQUENTIAL
-from gradcam.zoo import CHECKPOINT
+from gradcam.draw.render import SEQUENTIAL
+from gradcam.models.zoo import CHECKPOINT
 
 
 class Key(StrEnum):

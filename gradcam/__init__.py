@@ -9,8 +9,6 @@ Load a `Classifier`, open a `Photo`, `explain` it into an `Explanation`, `compar
 
 from __future__ import annotations
 
-from gradcam.checkpoint import load_checkpoint
-from gradcam.classifier import Classifier, load_classifier
 from gradcam.compare import Progress, compare
 from gradcam.errors import (
     ClassError,
@@ -25,8 +23,10 @@ from gradcam.errors import (
 )
 from gradcam.explain import explain
 from gradcam.heatmaps import heatmaps
-from gradcam.labels import Labels
 from gradcam.layers import candidate_layers, resolve_target_layer
+from gradcam.models.checkpoint import load_checkpoint
+from gradcam.models.classifier import Classifier, load_classifier
+from gradcam.models.labels import Labels
 from gradcam.photo import open_photo, sample_photo
 from gradcam.targets import parse_target
 from gradcam.types import (

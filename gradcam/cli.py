@@ -13,21 +13,21 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from gradcam.checkpoint_options import add_checkpoint_options, wanted_models
-from gradcam.classifier import Classifier, load_classifier
 from gradcam.compare import Progress, compare
+from gradcam.draw.page import comparison_html
+from gradcam.draw.render import COLORMAPS, check_style, three_panels
+from gradcam.draw.sheet import grid_png
 from gradcam.errors import GradcamError, OptionError
-from gradcam.layer_table import known_models, layer_row, write_layer_table
-from gradcam.page import comparison_html
+from gradcam.layers.table import known_models, layer_row, write_layer_table
+from gradcam.models.checkpoint_options import add_checkpoint_options, wanted_models
+from gradcam.models.classifier import Classifier, load_classifier
+from gradcam.models.pool import ModelPool
+from gradcam.models.zoo import SOURCES, parse_model_id, search
 from gradcam.photo import open_photo
-from gradcam.pool import ModelPool
 from gradcam.preprocess import FITS
-from gradcam.render import COLORMAPS, check_style, three_panels
 from gradcam.report import add_report_commands
-from gradcam.sheet import grid_png
 from gradcam.targets import parse_target
 from gradcam.types import Comparison, Panel, Style
-from gradcam.zoo import SOURCES, parse_model_id, search
 
 BAD_INPUT = 2
 

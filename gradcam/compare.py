@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
-from gradcam.classifier import Classifier
 from gradcam.errors import ClassError, GradcamError, OptionError
 from gradcam.explain import explain
 from gradcam.layers import LayerChoices
-from gradcam.pool import shared_pool
+from gradcam.models.classifier import Classifier
+from gradcam.models.pool import shared_pool
 from gradcam.types import Comparison, Explanation, Fit, Panel, Photo, Target, Top
 
 

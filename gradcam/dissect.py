@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from gradcam.capture import record
-from gradcam.classifier import Classifier
 from gradcam.explain import explain
-from gradcam.layouts import to_grid
+from gradcam.layers.layouts import to_grid
+from gradcam.models.classifier import Classifier
 from gradcam.preprocess import to_input
 from gradcam.types import Explanation, Fit, Photo, Target, TargetLayer, Top
 

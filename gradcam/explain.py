@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from gradcam.capture import Recording, record
-from gradcam.classifier import Classifier
 from gradcam.errors import MapError, ModelError, OptionError, nearest
 from gradcam.heatmaps import averaged_gradcam
 from gradcam.layers import LayerChoices, find_layers, joined
+from gradcam.models.classifier import Classifier
 from gradcam.preprocess import to_input, view_of
 from gradcam.targets import probabilities, score_target
 from gradcam.types import Contrast, Explanation, Fit, Photo, ScoredTarget, Target, TargetLayer, Top, View

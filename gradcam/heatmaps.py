@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from gradcam.capture import Recording, record
 from gradcam.errors import ClassError, LayerError, MapError
 from gradcam.layers import LayerChoices, find_layers, joined
-from gradcam.layouts import to_grid
+from gradcam.layers.layouts import to_grid
 from gradcam.types import TargetLayer
 
 CHUNK_BYTES = 8 << 20

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from gradcam.draw.render import fitted, lay_on_photo, scale_map
 from gradcam.errors import OptionError
-from gradcam.render import fitted, lay_on_photo, scale_map
 from gradcam.types import Panel
 
 Measure = Callable[[NDArray[np.float32], NDArray[np.float32]], float]

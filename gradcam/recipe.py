@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from gradcam.models.zoo import CHECKPOINT
 from gradcam.types import Explanation, ScoredTarget, TargetLayer
-from gradcam.zoo import CHECKPOINT
 
 
 def recipe(explanation: Explanation, photo: str) -> str:

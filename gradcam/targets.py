@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam.errors import ClassError
-from gradcam.labels import Labels
+from gradcam.models.labels import Labels
 from gradcam.types import Contrast, ScoredTarget, Target, Top
 
 _TOP = re.compile(r"top(?:[- ]?(\d+)| prediction)?|prediction (\d+)", re.IGNORECASE)

@@ -21,12 +21,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from gradcam import ModelError, OptionError, compare, explain, open_photo
-from gradcam.checkpoint import load_checkpoint, preprocessing_for
 from gradcam.cli import main
-from gradcam.label_files import read_labels
-from gradcam.labels import make_labels
-from gradcam.render import lay_on_photo
-from gradcam.zoo import SOURCES, parse_model_id
+from gradcam.draw.render import lay_on_photo
+from gradcam.models.checkpoint import load_checkpoint, preprocessing_for
+from gradcam.models.label_files import read_labels
+from gradcam.models.labels import make_labels
+from gradcam.models.zoo import SOURCES, parse_model_id
 from tests.shapes import ARCHITECTURE, KINDS, PREPROCESSING, photo, trained
 
 

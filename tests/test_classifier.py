@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from gradcam import Classifier, ModelError, explain, load_classifier, sample_photo
-from gradcam.classifier import _DEVICES, pick_device
+from gradcam.models.classifier import _DEVICES, pick_device
 
 MODEL = "bundled/tf_efficientnet_lite0"
 

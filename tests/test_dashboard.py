@@ -46,7 +46,7 @@ def one_model(page: AppTest) -> AppTest:
 
 
 def scenes(page: AppTest) -> list[dict]:
-    """What every viewer on the page was given, see `gradcam.viewer`."""
+    """What every viewer on the page was given, see `gradcam.draw.viewer`."""
     viewers = [found for found in page.get("bidi_component") if found.proto.component_name == "gradcam_viewer"]
     return [json.loads(viewer.proto.json) for viewer in viewers]
 

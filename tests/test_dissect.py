@@ -8,11 +8,11 @@ import torch
 
 from gradcam import Classifier, Contrast, MapError, explain, heatmaps, load_classifier, sample_photo
 from gradcam.dissect import dissect
-from gradcam.figures import weight_bars
-from gradcam.labels import make_labels
+from gradcam.draw.figures import weight_bars
+from gradcam.draw.render import draw_grid
+from gradcam.models.labels import make_labels
 from gradcam.preprocess import to_input, view_of
 from gradcam.recipe import recipe
-from gradcam.render import draw_grid
 from gradcam.types import ModelSpec, Preprocessing, Target, TargetLayer
 from tests.fakes import photo
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from gradcam.capture import record
 from gradcam.heatmaps import heatmaps
 from gradcam.layers import find_layer, resolve_target_layer
-from gradcam.layouts import to_grid
+from gradcam.layers.layouts import to_grid
 from gradcam.types import TargetLayer
 
 SMALLER = {

@@ -11,15 +11,15 @@ import plotly.graph_objects as go
 import pytest
 from PIL import Image
 
-from gradcam import render
-from gradcam.errors import MapError, OptionError
-from gradcam.figures import (
+from gradcam.draw import render
+from gradcam.draw.figures import (
     PLOTLY_CONFIG,
     comparison_figure,
     difference_figure,
     plotly_scale,
     prediction_bars,
 )
+from gradcam.errors import MapError, OptionError
 from gradcam.types import Comparison, Style, Top, View
 from tests import fakes
 

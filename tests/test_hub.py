@@ -10,9 +10,10 @@ import safetensors.torch
 import timm
 import torch
 
-from gradcam import ModelError, WeightsError, load_classifier, zoo
+from gradcam import ModelError, WeightsError, load_classifier
+from gradcam.models import zoo
+from gradcam.models.zoo import parse_model_id
 from gradcam.types import ModelSpec
-from gradcam.zoo import parse_model_id
 
 CONFIG = {
     "architecture": "test_resnet",

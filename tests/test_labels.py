@@ -5,7 +5,14 @@ from timm.data.imagenet_info import ImageNetInfo
 from torchvision.models import AlexNet_Weights
 
 from gradcam.errors import ClassError
-from gradcam.labels import IMAGENET_1K, imagenet, labels_of_timm, labels_of_torchvision, make_labels, numbered
+from gradcam.models.labels import (
+    IMAGENET_1K,
+    imagenet,
+    labels_of_timm,
+    labels_of_torchvision,
+    make_labels,
+    numbered,
+)
 
 LABELS = imagenet(IMAGENET_1K)
 CATEGORIES = AlexNet_Weights.DEFAULT.meta["categories"]

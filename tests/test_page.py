@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from gradcam.figures import plotly_script
-from gradcam.page import comparison_html
+from gradcam.draw.figures import plotly_script
+from gradcam.draw.page import comparison_html
 from gradcam.types import Comparison, Style, Top
 from tests import fakes
 

@@ -21,7 +21,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard.components.report_build import Built, size_words
 from dashboard.state import Held
 from gradcam import load_checkpoint
-from gradcam.label_files import read_labels
+from gradcam.models.label_files import read_labels
 from gradcam.report import Report, Verdict, read_report, render_report, replay, revised
 from gradcam.report.reproduce import command
 from tests import fakes

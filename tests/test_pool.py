@@ -9,7 +9,7 @@ import pytest
 from torch import nn
 
 from gradcam import Classifier, Labels, ModelError, ModelSpec, Preprocessing
-from gradcam.pool import ModelPool, size_of
+from gradcam.models.pool import ModelPool, size_of
 
 PLAIN = Preprocessing((4, 4), (4, 4))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gradcam import render
+from gradcam.draw import render
 from gradcam.errors import MapError, OptionError
 from gradcam.types import Style, View
 from tests import fakes

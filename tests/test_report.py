@@ -26,6 +26,7 @@ import pytest
 from PIL import Image
 
 from gradcam.errors import OptionError, ReportError
+from gradcam.models.zoo import configuration_of
 from gradcam.photo import open_photo
 from gradcam.report import (
     FORMATS,
@@ -45,7 +46,6 @@ from gradcam.report.diff import diff
 from gradcam.report.junit import outside_box
 from gradcam.report.reproduce import command, python_lines
 from gradcam.types import Comparison, ModelSpec, Style
-from gradcam.zoo import configuration_of
 from tests import fakes
 from tests.report_fakes import HEAT, NOON, comparison, report
 

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 import torch
 
-from gradcam.classifier import Classifier, load_classifier
 from gradcam.compare import Lend, compare
 from gradcam.errors import ReportError, WeightsError
+from gradcam.models.classifier import Classifier, load_classifier
 from gradcam.photo import sample_photo
 from gradcam.report import Note, Report, Verdict, build_report, diff, read_report, render_report, replay, revised
 from gradcam.report.bundle import MAX_ENTRIES

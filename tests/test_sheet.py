@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gradcam import sheet
+from gradcam.draw import sheet
 from gradcam.types import Comparison, Panel, Photo, Style, Top
 from tests import fakes
 

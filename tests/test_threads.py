@@ -45,7 +45,8 @@ def test_sixteen_threads_get_exactly_the_maps_of_a_serial_run_and_memory_stays_f
     def right_answers(mine: int, calls: int) -> int:
         answers = (ask(classifier, photos, mine) for _ in range(calls))
         return sum(
-            np.array_equal(answer.maps, expected[mine].maps) and np.array_equal(answer.logits, expected[mine].logits)
+            np.array_equal(answer.maps, expected[mine].maps)
+            and np.array_equal(answer.logits, expected[mine].logits)
             for answer in answers
         )
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradcam import render
+from gradcam.draw import render
+from gradcam.draw.viewer import comparison_scene, difference_scene, panels_scene, scene_json
 from gradcam.errors import MapError, OptionError
 from gradcam.types import Comparison, Style, Top
-from gradcam.viewer import comparison_scene, difference_scene, panels_scene, scene_json
 from tests import fakes
 
 HEAT = np.array([[0, 1, 2], [3, 4, 8]], np.float32)

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from gradcam import render
-from gradcam.page import comparison_html
+from gradcam.draw import render
+from gradcam.draw.page import comparison_html
 from gradcam.types import Comparison, Style, Top
 from tests import fakes
 

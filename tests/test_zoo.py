@@ -16,15 +16,15 @@ import torch
 import torchvision
 from torch import nn
 
-from gradcam import weights
-from gradcam.classifier import Classifier, load_classifier
 from gradcam.errors import ModelError, WeightsError
-from gradcam.labels import make_labels
+from gradcam.models import weights
+from gradcam.models.classifier import Classifier, load_classifier
+from gradcam.models.labels import make_labels
+from gradcam.models.weights import Location, fetch, find
+from gradcam.models.zoo import BUNDLED, SOURCES, catalogue, parse_model_id, search
 from gradcam.photo import open_photo
 from gradcam.preprocess import to_input, view_of
 from gradcam.types import ModelSpec, Preprocessing
-from gradcam.weights import Location, fetch, find
-from gradcam.zoo import BUNDLED, SOURCES, catalogue, parse_model_id, search
 
 SQUEEZENET_FILE = "squeezenet1_1-b8a52dc0.pth"
 

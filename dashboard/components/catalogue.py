@@ -10,7 +10,7 @@ from dashboard import cache, state
 from dashboard.components.messages import plain, sentences
 from dashboard.components.models import MOST
 from dashboard.state import Key
-from gradcam.zoo import SOURCES, CatalogueEntry, search
+from gradcam.models.zoo import SOURCES, CatalogueEntry, search
 
 _TABLE, _LOCATED = "_catalogue-{}", "_located"
 

@@ -14,10 +14,10 @@ from dashboard.components.rivals import is_pair
 from dashboard.components.viewer import view_panels
 from dashboard.state import Key
 from gradcam import Panel, Photo, Progress, Style, Target, Top
+from gradcam.draw.render import fitted, lay_on_photo, percent
+from gradcam.draw.viewer import Caption
 from gradcam.measures import agreement
-from gradcam.render import fitted, lay_on_photo, percent
 from gradcam.types import Fit
-from gradcam.viewer import Caption
 
 IN_A_ROW, LEAST = 6, 9.5
 """Panels of the strip beside each other at most, and the width in rem below which they wrap."""

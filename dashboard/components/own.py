@@ -13,7 +13,7 @@ from dashboard.components.messages import plain, say_error
 from dashboard.components.models import MOST
 from dashboard.state import Key
 from gradcam import GradcamError, OptionError, load_checkpoint
-from gradcam.checkpoint import (
+from gradcam.models.checkpoint import (
     CROPS,
     INPUT,
     INTERPOLATIONS,
@@ -24,7 +24,7 @@ from gradcam.checkpoint import (
     architectures,
     preprocessing_for,
 )
-from gradcam.label_files import read_labels
+from gradcam.models.label_files import read_labels
 
 MOST_OWN = 4
 MAX_CHECKPOINT = 400_000_000

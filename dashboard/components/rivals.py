@@ -15,11 +15,11 @@ from dashboard.components.question import class_options, read_targets
 from dashboard.components.viewer import view_panels
 from dashboard.state import Key
 from gradcam import Comparison, Contrast, Panel, Photo, Style, Target, Top, sample_photo
+from gradcam.draw.render import layer_words, model_words, percent, question_words, scale_panels, scale_words
+from gradcam.draw.viewer import Caption
 from gradcam.measures import agreement, iou_of_hottest
 from gradcam.photo import SAMPLES
-from gradcam.render import layer_words, model_words, percent, question_words, scale_panels, scale_words
 from gradcam.types import ScaledMap
-from gradcam.viewer import Caption
 
 MOST = 6
 PREDICTIONS = 5

@@ -16,10 +16,10 @@ from dashboard.components.panels import theme
 from dashboard.state import Key
 from gradcam import Panel, Style
 from gradcam.dissect import Dissection
-from gradcam.figures import PLOTLY_CONFIG, weight_bars
+from gradcam.draw.figures import PLOTLY_CONFIG, weight_bars
+from gradcam.draw.render import draw_grid, draw_panel, fitted, lay_on_photo, percent, place_words
 from gradcam.photo import SAMPLES
 from gradcam.recipe import recipe
-from gradcam.render import draw_grid, draw_panel, fitted, lay_on_photo, percent, place_words
 
 SHOWN = 5
 """Feature maps shown of those with the largest and of those with the smallest weights."""

@@ -16,10 +16,10 @@ from streamlit.components import v2
 from streamlit.components.v1 import declare_component
 
 from gradcam import Comparison, Panel, Style
-from gradcam.figures import PLOTLY_SCRIPT
-from gradcam.render import check_style
+from gradcam.draw.figures import PLOTLY_SCRIPT
+from gradcam.draw.render import check_style
+from gradcam.draw.viewer import SCRIPT, STYLES, Caption, Scene, comparison_scene, difference_scene, panels_scene
 from gradcam.types import ScaledMap
-from gradcam.viewer import SCRIPT, STYLES, Caption, Scene, comparison_scene, difference_scene, panels_scene
 
 # Plotly's 4.8 MB travel on their own, at a visitor's first heatmap and with no rerun. Only a component of the first
 # kind hands out a folder as it is, here the one that pip installed: the second kind takes files from packages that
@@ -46,7 +46,7 @@ def view_panels(
     captions: Sequence[Caption] | None = None,
     least: float = 13,
 ) -> Style:
-    """Any panels of one photo, such as one class at several layers; see `gradcam.viewer.panels_scene`."""
+    """Any panels of one photo, such as one class at several layers; see `gradcam.draw.viewer.panels_scene`."""
     scene = panels_scene(panels, style, scaled=scaled, columns=columns, captions=captions, least=least)
     return _view(scene, style, key)
 

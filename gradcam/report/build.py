@@ -13,9 +13,11 @@ from itertools import combinations, product
 import numpy as np
 import torch
 
-from gradcam import measures, render
+from gradcam import measures
+from gradcam.draw import render
 from gradcam.errors import OptionError, ReportError, nearest
 from gradcam.layers import LayerChoices
+from gradcam.models.zoo import CHECKPOINT, SOURCES, configuration_of
 from gradcam.report.codec import tidied
 from gradcam.report.model import (
     CARRIED,
@@ -37,7 +39,6 @@ from gradcam.report.model import (
 )
 from gradcam.report.words import limits, method, warnings_of
 from gradcam.types import Comparison, Explanation, Fit, Panel, Photo, ScoredTarget, Style, TargetLayer
-from gradcam.zoo import CHECKPOINT, SOURCES, configuration_of
 
 TOP = 5
 SMALL_SIDE = 512

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from gradcam.checkpoint_options import add_checkpoint_options, own_models, wanted_models
-from gradcam.classifier import Classifier
 from gradcam.compare import OnProgress, Progress, compare
+from gradcam.draw.render import SEQUENTIAL, check_style
 from gradcam.errors import OptionError, nearest
+from gradcam.models.checkpoint_options import add_checkpoint_options, own_models, wanted_models
+from gradcam.models.classifier import Classifier
+from gradcam.models.pool import shared_pool
 from gradcam.photo import SAMPLES, open_photo, sample_photo
-from gradcam.pool import shared_pool
 from gradcam.preprocess import FITS
-from gradcam.render import SEQUENTIAL, check_style
 from gradcam.report.build import build_report
 from gradcam.report.bundle import read_report
 from gradcam.report.diff import diff

@@ -10,7 +10,7 @@ from importlib import resources
 import jinja2
 from markupsafe import Markup
 
-from gradcam.render import hides_something
+from gradcam.draw.render import hides_something
 from gradcam.report import reproduce, sections, words
 from gradcam.report.model import Finding, Report
 from gradcam.report.notes import note_html

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
-from gradcam import render
+from gradcam.draw import render
 from gradcam.preprocess import input_pixels
 from gradcam.report.model import Finding, Pixels, Report
 from gradcam.types import Comparison, Explanation, ModelSpec, Panel, Photo, View

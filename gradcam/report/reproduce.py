@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator
 
-from gradcam.checkpoint import LABEL_SETS, input_of
+from gradcam.models.checkpoint import LABEL_SETS, input_of
 from gradcam.photo import SAMPLES, sample_photo
 from gradcam.report.junit import Thresholds, written
 from gradcam.report.model import Content, ModelEntry, Note, PhotoEntry, Verdict

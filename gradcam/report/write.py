@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from gradcam.draw.page import comparison_html
 from gradcam.errors import OptionError, ReportError, nearest
-from gradcam.page import comparison_html
 from gradcam.report.bundle import bundle
 from gradcam.report.codec import encode
 from gradcam.report.html import html

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from gradcam.render import (
+from gradcam.draw.render import (
     SCALE_WORDS,
     Pixels,
     bar_numbers,

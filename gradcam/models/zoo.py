@@ -29,10 +29,10 @@ from torch import Tensor, nn
 from torchvision.models import WeightsEnum
 
 from gradcam.errors import ModelError, nearest
-from gradcam.labels import Labels, labels_of_timm, labels_of_torchvision
+from gradcam.models.labels import Labels, labels_of_timm, labels_of_torchvision
+from gradcam.models.weights import Location, fetch, find
 from gradcam.preprocess import preprocessing_of_timm, preprocessing_of_torchvision
 from gradcam.types import ModelSpec, Preprocessing
-from gradcam.weights import Location, fetch, find
 
 
 @dataclass(frozen=True)

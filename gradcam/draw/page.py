@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from html import escape
 from string import Template
 
-from gradcam import render
-from gradcam.figures import plotly_script
+from gradcam.draw import render
+from gradcam.draw.figures import plotly_script
+from gradcam.draw.viewer import SCRIPT, STYLES, comparison_scene, scene_json
 from gradcam.types import Comparison, Panel, ScaledMap, Style
-from gradcam.viewer import SCRIPT, STYLES, comparison_scene, scene_json
 
 
 def comparison_html(comparison: Comparison, style: Style | None = None) -> str:

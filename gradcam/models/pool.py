@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 
-from gradcam.classifier import Classifier, load_classifier
+from gradcam.models.classifier import Classifier, load_classifier
 
 
 def default_budget() -> int:

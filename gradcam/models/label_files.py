@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gradcam.errors import ModelError
-from gradcam.labels import Labels, make_labels
+from gradcam.models.labels import Labels, make_labels
 
 MAX_BYTES = 5_000_000
 MAX_CLASSES = 100_000

@@ -21,12 +21,12 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from gradcam.classifier import Classifier, pick_device, seeded
 from gradcam.errors import ModelError, OptionError, nearest
-from gradcam.label_files import read_labels
-from gradcam.labels import Labels, imagenet, numbered
+from gradcam.models.classifier import Classifier, pick_device, seeded
+from gradcam.models.label_files import read_labels
+from gradcam.models.labels import Labels, imagenet, numbered
+from gradcam.models.zoo import CHECKPOINT, SOURCES, known
 from gradcam.types import ModelSpec, OwnFile, Preprocessing
-from gradcam.zoo import CHECKPOINT, SOURCES, known
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
 

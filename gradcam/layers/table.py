@@ -17,8 +17,8 @@ from torch import nn
 
 from gradcam.errors import GradcamError
 from gradcam.layers import reach
+from gradcam.models.zoo import SOURCES
 from gradcam.types import ModelSpec
-from gradcam.zoo import SOURCES
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from gradcam.capture import Passage, Trace, lock_of, trace, unwrap
 from gradcam.errors import LayerError, ModelError, nearest
-from gradcam.graph import MOVES, Cut, computing, find_cuts, gradient_at, operation, upstream
-from gradcam.layouts import Grid, read_layout, to_grid
+from gradcam.layers.graph import MOVES, Cut, computing, find_cuts, gradient_at, operation, upstream
+from gradcam.layers.layouts import Grid, read_layout, to_grid
 from gradcam.types import TargetLayer
 
 SUPPORT = 0.05

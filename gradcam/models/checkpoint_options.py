@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from gradcam.checkpoint import (
+from gradcam.errors import OptionError
+from gradcam.models.checkpoint import (
     CROPS,
     INPUT,
     INTERPOLATIONS,
@@ -13,9 +14,8 @@ from gradcam.checkpoint import (
     load_checkpoint,
     preprocessing_for,
 )
-from gradcam.classifier import Classifier
-from gradcam.errors import OptionError
-from gradcam.zoo import parse_model_id
+from gradcam.models.classifier import Classifier
+from gradcam.models.zoo import parse_model_id
 
 
 def add_checkpoint_options(sub: argparse.ArgumentParser) -> None:

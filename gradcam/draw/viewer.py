@@ -14,16 +14,16 @@ from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any
 
-from gradcam import figures, render
+from gradcam.draw import figures, render
 from gradcam.types import Comparison, Panel, Photo, ScaledMap, Style
 
 Scene = dict[str, Any]
 """`photo`, `columns`, `panels`, `look`, `colormaps`, `bar`, `words`: what `viewer.js` documents at its top."""
 
-SCRIPT = resources.files("gradcam").joinpath("viewer.js").read_text("utf-8")
+SCRIPT = resources.files("gradcam.draw").joinpath("viewer.js").read_text("utf-8")
 """An ES module: `mount(parent, scene, report)`; its default export is a Streamlit component."""
 
-STYLES = resources.files("gradcam").joinpath("viewer.css").read_text("utf-8")
+STYLES = resources.files("gradcam.draw").joinpath("viewer.css").read_text("utf-8")
 
 _LONG_SIDE = 1280
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from plotly.offline import get_plotlyjs
 from plotly.subplots import make_subplots
 
-from gradcam import render
+from gradcam.draw import render
 from gradcam.types import Comparison, Explanation, Panel, ScaledMap, Style
 
 Theme = Literal["light", "dark"]

@@ -1,0 +1,1 @@
+"""Raw maps into pictures, plots and pages."""
