@@ -43,9 +43,11 @@ from gradcam.dissect import Dissection, dissect
 from gradcam.explain import RecentForwards
 from gradcam.layers.table import layer_row
 from gradcam.measures import Measure, agreement
+from gradcam.models.catalogue import CatalogueEntry
+from gradcam.models.catalogue import catalogue as read_catalogue
+from gradcam.models.ids import parse_model_id
 from gradcam.models.pool import ModelPool
-from gradcam.models.zoo import SOURCES, CatalogueEntry, parse_model_id
-from gradcam.models.zoo import catalogue as read_catalogue
+from gradcam.models.sources import SOURCES
 from gradcam.types import Fit
 
 F = TypeVar("F", bound=Callable[..., Any])

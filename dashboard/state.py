@@ -17,7 +17,7 @@ import streamlit as st
 
 from gradcam import Classifier, Photo, Style
 from gradcam.draw.render import SEQUENTIAL
-from gradcam.models.zoo import CHECKPOINT
+from gradcam.models.ids import CHECKPOINT
 
 
 class Key(StrEnum):

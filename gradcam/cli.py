@@ -19,10 +19,12 @@ from gradcam.draw.render import COLORMAPS, check_style, three_panels
 from gradcam.draw.sheet import grid_png
 from gradcam.errors import GradcamError, OptionError
 from gradcam.layers.table import known_models, layer_row, write_layer_table
+from gradcam.models.catalogue import search
 from gradcam.models.checkpoint_options import add_checkpoint_options, wanted_models
 from gradcam.models.classifier import Classifier, load_classifier
+from gradcam.models.ids import parse_model_id
 from gradcam.models.pool import ModelPool
-from gradcam.models.zoo import SOURCES, parse_model_id, search
+from gradcam.models.sources import SOURCES
 from gradcam.photo import open_photo
 from gradcam.preprocess import FITS
 from gradcam.report import add_report_commands

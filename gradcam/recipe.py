@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradcam.models.zoo import CHECKPOINT
+from gradcam.models.ids import CHECKPOINT
 from gradcam.types import Explanation, ScoredTarget, TargetLayer
 
 

@@ -61,7 +61,7 @@ class OwnFile:
 class ModelSpec:
     """Where a model comes from. `str(spec)` is its id, such as `torchvision/vgg16@IMAGENET1K_V1`.
 
-    source: the family of ids, a row of `zoo.SOURCES`, or `checkpoint` for somebody's own.
+    source: the family of ids, a row of `models.sources.SOURCES`, or `checkpoint` for somebody's own.
     name: the builder or architecture, without the weights; of a checkpoint the architecture's id.
     weights: a torchvision weights name, a timm tag, `None` for the source's default, `"random"`, or the name and
         hash of a checkpoint.

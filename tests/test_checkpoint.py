@@ -24,9 +24,10 @@ from gradcam import ModelError, OptionError, compare, explain, open_photo
 from gradcam.cli import main
 from gradcam.draw.render import lay_on_photo
 from gradcam.models.checkpoint import load_checkpoint, preprocessing_for
+from gradcam.models.ids import parse_model_id
 from gradcam.models.label_files import read_labels
 from gradcam.models.labels import make_labels
-from gradcam.models.zoo import SOURCES, parse_model_id
+from gradcam.models.sources import SOURCES
 from tests.shapes import ARCHITECTURE, KINDS, PREPROCESSING, photo, trained
 
 

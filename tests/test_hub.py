@@ -11,8 +11,8 @@ import timm
 import torch
 
 from gradcam import ModelError, WeightsError, load_classifier
-from gradcam.models import zoo
-from gradcam.models.zoo import parse_model_id
+from gradcam.models import sources
+from gradcam.models.ids import parse_model_id
 from gradcam.types import ModelSpec
 
 CONFIG = {
@@ -35,7 +35,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (models / "refs" / "main").write_text("abc")
     folder = models / "snapshots" / "abc"
     folder.mkdir(parents=True)
-    zoo._hub_configuration.cache_clear()
+    sources._hub_configuration.cache_clear()
     return folder
 
 

@@ -26,7 +26,7 @@ import pytest
 from PIL import Image
 
 from gradcam.errors import OptionError, ReportError
-from gradcam.models.zoo import configuration_of
+from gradcam.models.sources import configuration_of
 from gradcam.photo import open_photo
 from gradcam.report import (
     FORMATS,

@@ -10,7 +10,8 @@ from dashboard import cache, state
 from dashboard.components.messages import plain, sentences
 from dashboard.components.models import MOST
 from dashboard.state import Key
-from gradcam.models.zoo import SOURCES, CatalogueEntry, search
+from gradcam.models.catalogue import CatalogueEntry, search
+from gradcam.models.sources import SOURCES
 
 _TABLE, _LOCATED = "_catalogue-{}", "_located"
 

@@ -17,7 +17,7 @@ from torch import nn
 
 from gradcam.errors import GradcamError
 from gradcam.layers import reach
-from gradcam.models.zoo import SOURCES
+from gradcam.models.sources import SOURCES
 from gradcam.types import ModelSpec
 
 

@@ -23,9 +23,10 @@ from torch import Tensor, nn
 
 from gradcam.errors import ModelError, OptionError, nearest
 from gradcam.models.classifier import Classifier, pick_device, seeded
+from gradcam.models.ids import CHECKPOINT, known
 from gradcam.models.label_files import read_labels
 from gradcam.models.labels import Labels, imagenet, numbered
-from gradcam.models.zoo import CHECKPOINT, SOURCES, known
+from gradcam.models.sources import SOURCES
 from gradcam.types import ModelSpec, OwnFile, Preprocessing
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")

@@ -15,7 +15,7 @@ from gradcam.models.checkpoint import (
     preprocessing_for,
 )
 from gradcam.models.classifier import Classifier
-from gradcam.models.zoo import parse_model_id
+from gradcam.models.ids import parse_model_id
 
 
 def add_checkpoint_options(sub: argparse.ArgumentParser) -> None:

@@ -16,9 +16,10 @@ import torch
 from torch import nn
 
 from gradcam.errors import ModelError, nearest
+from gradcam.models.ids import checked, parse_model_id, with_weights_named
 from gradcam.models.labels import Labels
+from gradcam.models.sources import SOURCES, Source
 from gradcam.models.weights import fetch
-from gradcam.models.zoo import SOURCES, Source, checked, parse_model_id, with_weights_named
 from gradcam.types import ModelSpec, Preprocessing
 
 

@@ -17,7 +17,8 @@ from gradcam import measures
 from gradcam.draw import render
 from gradcam.errors import OptionError, ReportError, nearest
 from gradcam.layers import LayerChoices
-from gradcam.models.zoo import CHECKPOINT, SOURCES, configuration_of
+from gradcam.models.ids import CHECKPOINT
+from gradcam.models.sources import SOURCES, configuration_of
 from gradcam.report.codec import tidied
 from gradcam.report.model import (
     CARRIED,

@@ -71,7 +71,7 @@ class ModelEntry:
 
     id: as `load_classifier` takes it. origin: where its weights come from. classes: how many it knows.
     asked_layer: `auto`, a module's name, or a place among `candidate_layers`.
-    configuration: what its library says about the weights, see `zoo.configuration_of`.
+    configuration: what its library says about the weights, see `sources.configuration_of`.
     file: of somebody's own model.
     """
 

@@ -1,13 +1,8 @@
-"""Every model that can be named, by one id syntax, and what its source says about it.
-
-A source is a row of `SOURCES`: a new one (a checkpoint file, another hub) is one more row.
-"""
+"""Where models come from: a row of `SOURCES` for each family of ids, and what it says without building anything."""
 
 from __future__ import annotations
 
 import csv
-import difflib
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -28,11 +23,23 @@ from timm.models._hub import load_model_config_from_path
 from torch import Tensor, nn
 from torchvision.models import WeightsEnum
 
-from gradcam.errors import ModelError, nearest
+from gradcam.errors import ModelError
 from gradcam.models.labels import Labels, labels_of_timm, labels_of_torchvision
-from gradcam.models.weights import Location, fetch, find
+from gradcam.models.weights import Location, fetch
 from gradcam.preprocess import preprocessing_of_timm, preprocessing_of_torchvision
 from gradcam.types import ModelSpec, Preprocessing
+
+
+def read_tensors(file: Path) -> dict[str, Tensor]:
+    """The tensors of a weight file by name; no code in the file is ever run.
+
+    Keeps what PyTorch notes about versions beside the tensors, for MNASNet refuses a state without it. Also reads a
+    training checkpoint that holds the state under `model` or `state_dict`.
+    """
+    if file.suffix == ".safetensors":
+        return safetensors.torch.load_file(file)
+    state = torch.load(file, map_location="cpu", weights_only=True)
+    return next((state[key] for key in ("model", "state_dict") if key in state), state)
 
 
 @dataclass(frozen=True)
@@ -302,89 +309,6 @@ SOURCES: dict[str, Source] = {
     ),
 }
 
-CHECKPOINT = "checkpoint"
-"""The source of models that somebody brought: their ids name them, but only the file can make them."""
-
-_ID = re.compile(r"(?P<source>hf-hub(?=:)|[^/:\s]+(?=/))[/:](?P<rest>\S+?)(?: \(untrained, seed (?P<seed>\d+)\))?")
-_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
-
-
-def parse_model_id(text: str) -> ModelSpec:
-    """Read a model id: `bundled/<name>`, `torchvision/<builder>[@weights]`, `timm/<name>[.tag]` or
-    `hf-hub:<organisation>/<name>`.
-
-    `parse_model_id(str(spec)) == spec` for every spec, an untrained one included.
-
-    Raises: ModelError naming the nearest ids, or saying why a model cannot be used.
-    """
-    match = _ID.fullmatch(text.strip())
-    if match is None:
-        ids = [f"{source}/{name}" for source, row in SOURCES.items() for name in row.names()]
-        same = [model_id for model_id in ids if model_id.partition("/")[2] == text.strip().lower()]
-        raise ModelError(
-            f"expected a model id such as 'torchvision/vgg16', got {text!r}; try {nearest(text, same or ids)}"
-        )
-    source, seed = match["source"], match["seed"]
-    name, _, weights = match["rest"].partition(source_of(source).mark)
-    return checked(ModelSpec(source, name, "random" if seed else weights or None, int(seed or 0)))
-
-
-def source_of(name: str) -> Source:
-    """A row of `SOURCES`. Raises: ModelError naming the nearest source."""
-    if name == CHECKPOINT:
-        raise ModelError(
-            "expected the file of a checkpoint, got its id alone; give the file to load_checkpoint(), with "
-            "--checkpoint, or on the dashboard's page Models"
-        )
-    if name not in SOURCES:
-        raise ModelError(f"expected a model source, got {name!r}; try {nearest(name, SOURCES)}")
-    return SOURCES[name]
-
-
-def checked(spec: ModelSpec) -> ModelSpec:
-    """The same spec, if its source knows it and it classifies; of a hub's model that shows when it is loaded.
-
-    Raises: ModelError.
-    """
-    source = source_of(known(spec).source)
-    if source.listed and source.classes(spec) == 0:
-        others = [replace(spec, weights=weights) for weights in source.weights(spec.name)]
-        others += [ModelSpec(spec.source, name) for name in source.names()]
-        usable = [str(other) for other in others if source.classes(other)]
-        raise ModelError(
-            f"expected a classifier, got {spec}, which gives features without class scores; "
-            f"try {nearest(str(spec), usable)}"
-        )
-    return spec
-
-
-def known(spec: ModelSpec) -> ModelSpec:
-    """The same spec, if its source knows the architecture and the weights.
-
-    Raises: ModelError naming the nearest ones.
-    """
-    source = source_of(spec.source)
-    if not source.listed:
-        if not _REPOSITORY.fullmatch(spec.name):
-            raise ModelError(f"expected a repository such as 'hf-hub:timm/resnet18.a1_in1k', got {str(spec)!r}")
-        return spec
-    if spec.name not in source.names():
-        raise ModelError(
-            f"expected a model of {spec.source}, got {spec.name!r}; try {nearest(spec.name, source.names())}"
-        )
-    weights = source.weights(spec.name)
-    if spec.weights not in (None, "random", *weights):
-        named = [name for name in weights if name]
-        offered = f"try {nearest(spec.weights, named)}" if named else "leave them out"
-        raise ModelError(f"expected weights of {spec.source}/{spec.name}, got {spec.weights!r}; {offered}")
-    return spec
-
-
-def with_weights_named(spec: ModelSpec) -> ModelSpec:
-    """The same spec with its default weights spelled out: it means the same after a default has changed."""
-    known = SOURCES[spec.source].weights(spec.name)
-    return spec if spec.weights or not known else replace(spec, weights=known[0])
-
 
 Plain = str | int | float | bool | None
 
@@ -420,98 +344,3 @@ def _plain(value: Any) -> Plain:
     if value is None or isinstance(value, bool | int) or (isinstance(value, float) and isfinite(value)):
         return value
     return " ".join(str(value).split())
-
-
-def read_tensors(file: Path) -> dict[str, Tensor]:
-    """The tensors of a weight file by name; no code in the file is ever run.
-
-    Keeps what PyTorch notes about versions beside the tensors, for MNASNet refuses a state without it. Also reads a
-    training checkpoint that holds the state under `model` or `state_dict`.
-    """
-    if file.suffix == ".safetensors":
-        return safetensors.torch.load_file(file)
-    state = torch.load(file, map_location="cpu", weights_only=True)
-    return next((state[key] for key in ("model", "state_dict") if key in state), state)
-
-
-@dataclass(frozen=True)
-class CatalogueEntry:
-    """One model that can be loaded, as a page lists it.
-
-    input_size: height and width in pixels. parameters: None where nobody measured them.
-    weights: `bundled`, `cached`, `download 553 MB` or `download`.
-    """
-
-    id: str
-    source: str
-    architecture: str
-    parameters: int | None
-    input_size: tuple[int, int]
-    classes: int
-    weights: str
-
-    @property
-    def label_set(self) -> str:
-        """What its classes are, such as `imagenet-1k`."""
-        return infer_imagenet_subset({"num_classes": self.classes}) or f"{self.classes} classes"
-
-
-def catalogue() -> list[CatalogueEntry]:
-    """Every model with weights, nothing built: bundled first, then torchvision, then timm."""
-    return [replace(entry, weights=_availability(location)) for entry, location in _listed()]
-
-
-def search(text: str = "", entries: Sequence[CatalogueEntry] | None = None) -> list[CatalogueEntry]:
-    """The entries whose id has every word of `text`, closest first; similar names where none has.
-
-    entries: those to search, by default the catalogue.
-    """
-    words = text.lower().split()
-    entries = catalogue() if entries is None else entries
-    found = [entry for entry in entries if all(word in entry.id.lower() for word in words)]
-    if not found:
-        close = difflib.get_close_matches(text.lower(), {entry.architecture for entry in entries}, n=5)
-        found = [entry for name in close for entry in entries if entry.architecture == name]
-    return sorted(found, key=lambda entry: _distance(words, entry))
-
-
-def _distance(words: list[str], entry: CatalogueEntry) -> tuple[bool, bool, int]:
-    """Exact architectures before those that begin with a word before the rest; then the shorter name."""
-    names = (entry.architecture.lower(), entry.id.lower())
-    exact = any(word in names for word in words)
-    begins = any(name.startswith(word) for word in words for name in names)
-    return not exact, not begins, len(entry.architecture) if words else 0
-
-
-def _specs() -> Iterator[ModelSpec]:
-    for source, row in SOURCES.items():
-        for name in row.names():
-            for weights in row.weights(name):
-                spec = ModelSpec(source, name, weights)
-                if row.classes(spec):
-                    yield spec
-
-
-@lru_cache
-def _listed() -> tuple[tuple[CatalogueEntry, Location], ...]:
-    """What cannot change while the program runs: every entry but for its `weights`, and where to look for them."""
-    return tuple((_entry(spec, SOURCES[spec.source]), SOURCES[spec.source].location(spec)) for spec in _specs())
-
-
-def _entry(spec: ModelSpec, row: Source) -> CatalogueEntry:
-    return CatalogueEntry(
-        id=str(spec),
-        source=spec.source,
-        architecture=spec.name,
-        parameters=row.parameters(spec),
-        input_size=row.preprocessing(spec).size,
-        classes=row.classes(spec),
-        weights="",
-    )
-
-
-def _availability(location: Location) -> str:
-    found = find(location)
-    if found is not None:
-        return "bundled" if found == location.bundled else "cached"
-    return f"download {location.size / 1e6:.0f} MB" if location.size else "download"

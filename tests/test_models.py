@@ -18,10 +18,12 @@ from torch import nn
 
 from gradcam.errors import ModelError, WeightsError
 from gradcam.models import weights
+from gradcam.models.catalogue import catalogue, search
 from gradcam.models.classifier import Classifier, load_classifier
+from gradcam.models.ids import parse_model_id
 from gradcam.models.labels import make_labels
+from gradcam.models.sources import BUNDLED, SOURCES
 from gradcam.models.weights import Location, fetch, find
-from gradcam.models.zoo import BUNDLED, SOURCES, catalogue, parse_model_id, search
 from gradcam.photo import open_photo
 from gradcam.preprocess import to_input, view_of
 from gradcam.types import ModelSpec, Preprocessing

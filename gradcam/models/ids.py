@@ -1,0 +1,93 @@
+"""Names of models, by one syntax: read, checked, and spelled out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from gradcam.errors import ModelError, nearest
+from gradcam.models.sources import SOURCES, Source
+from gradcam.types import ModelSpec
+
+CHECKPOINT = "checkpoint"
+"""The source of models that somebody brought: their ids name them, but only the file can make them."""
+
+_ID = re.compile(r"(?P<source>hf-hub(?=:)|[^/:\s]+(?=/))[/:](?P<rest>\S+?)(?: \(untrained, seed (?P<seed>\d+)\))?")
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+
+
+def parse_model_id(text: str) -> ModelSpec:
+    """Read a model id: `bundled/<name>`, `torchvision/<builder>[@weights]`, `timm/<name>[.tag]` or
+    `hf-hub:<organisation>/<name>`.
+
+    `parse_model_id(str(spec)) == spec` for every spec, an untrained one included.
+
+    Raises: ModelError naming the nearest ids, or saying why a model cannot be used.
+    """
+    match = _ID.fullmatch(text.strip())
+    if match is None:
+        ids = [f"{source}/{name}" for source, row in SOURCES.items() for name in row.names()]
+        same = [model_id for model_id in ids if model_id.partition("/")[2] == text.strip().lower()]
+        raise ModelError(
+            f"expected a model id such as 'torchvision/vgg16', got {text!r}; try {nearest(text, same or ids)}"
+        )
+    source, seed = match["source"], match["seed"]
+    name, _, weights = match["rest"].partition(source_of(source).mark)
+    return checked(ModelSpec(source, name, "random" if seed else weights or None, int(seed or 0)))
+
+
+def source_of(name: str) -> Source:
+    """A row of `SOURCES`. Raises: ModelError naming the nearest source."""
+    if name == CHECKPOINT:
+        raise ModelError(
+            "expected the file of a checkpoint, got its id alone; give the file to load_checkpoint(), with "
+            "--checkpoint, or on the dashboard's page Models"
+        )
+    if name not in SOURCES:
+        raise ModelError(f"expected a model source, got {name!r}; try {nearest(name, SOURCES)}")
+    return SOURCES[name]
+
+
+def checked(spec: ModelSpec) -> ModelSpec:
+    """The same spec, if its source knows it and it classifies; of a hub's model that shows when it is loaded.
+
+    Raises: ModelError.
+    """
+    source = source_of(known(spec).source)
+    if source.listed and source.classes(spec) == 0:
+        others = [replace(spec, weights=weights) for weights in source.weights(spec.name)]
+        others += [ModelSpec(spec.source, name) for name in source.names()]
+        usable = [str(other) for other in others if source.classes(other)]
+        raise ModelError(
+            f"expected a classifier, got {spec}, which gives features without class scores; "
+            f"try {nearest(str(spec), usable)}"
+        )
+    return spec
+
+
+def known(spec: ModelSpec) -> ModelSpec:
+    """The same spec, if its source knows the architecture and the weights.
+
+    Raises: ModelError naming the nearest ones.
+    """
+    source = source_of(spec.source)
+    if not source.listed:
+        if not _REPOSITORY.fullmatch(spec.name):
+            raise ModelError(f"expected a repository such as 'hf-hub:timm/resnet18.a1_in1k', got {str(spec)!r}")
+        return spec
+    if spec.name not in source.names():
+        raise ModelError(
+            f"expected a model of {spec.source}, got {spec.name!r}; try {nearest(spec.name, source.names())}"
+        )
+    weights = source.weights(spec.name)
+    if spec.weights not in (None, "random", *weights):
+        named = [name for name in weights if name]
+        offered = f"try {nearest(spec.weights, named)}" if named else "leave them out"
+        raise ModelError(f"expected weights of {spec.source}/{spec.name}, got {spec.weights!r}; {offered}")
+    return spec
+
+
+def with_weights_named(spec: ModelSpec) -> ModelSpec:
+    """The same spec with its default weights spelled out: it means the same after a default has changed."""
+    known = SOURCES[spec.source].weights(spec.name)
+    return spec if spec.weights or not known else replace(spec, weights=known[0])
