@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 from skimage import data, io
 
 from gradcam import Panel, compare, parse_target, sample_photo
-from gradcam.draw.render import target_words
+from gradcam.draw.words import target_words
 from gradcam.measures import agreement
 from tests.server import dashboard
 from tests.visiting import (

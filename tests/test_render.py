@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gradcam.draw import render
+from gradcam.draw import render, words
 from gradcam.errors import MapError, OptionError
 from gradcam.types import Style, View
 from tests import fakes
@@ -216,17 +216,17 @@ def test_maps_of_two_photos_have_no_difference():
 
 
 def test_long_words_keep_their_beginning_and_end():
-    assert render.shorten("abcdefghij", 5) == "ab…ij"
-    assert render.shorten("abc", 5) == "abc"
+    assert words.shorten("abcdefghij", 5) == "ab…ij"
+    assert words.shorten("abc", 5) == "abc"
 
 
 def test_small_probabilities_are_not_called_zero():
-    assert [render.percent(p) for p in (0.951, 0.0001, 0.0, 1.0)] == ["95.1 %", "<0.1 %", "0.0 %", "100.0 %"]
+    assert [words.percent(p) for p in (0.951, 0.0001, 0.0, 1.0)] == ["95.1 %", "<0.1 %", "0.0 %", "100.0 %"]
 
 
 def test_untrained_models_are_called_so():
     panel = fakes.panel(fakes.photo(), ONE_HOT, model="torchvision/vgg16", untrained=True)
-    assert render.model_words(panel) == "torchvision/vgg16 (untrained)"
+    assert words.model_words(panel) == "torchvision/vgg16 (untrained)"
 
 
 def test_the_colour_bar_has_raw_numbers_only_on_a_shared_scale():
@@ -235,4 +235,4 @@ def test_the_colour_bar_has_raw_numbers_only_on_a_shared_scale():
         ("each", ["0 %", "25 %", "50 %", "75 %", "100 %"]),
         ("shared", ["0", "2", "4", "6", "8"]),
     ):
-        assert render.bar_numbers(Style(scale=scale), render.scale_panels(panels, scale))[1] == numbers
+        assert words.bar_numbers(Style(scale=scale), render.scale_panels(panels, scale))[1] == numbers

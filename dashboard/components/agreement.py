@@ -17,7 +17,8 @@ from dashboard.components.panels import what_is_shown
 from dashboard.components.viewer import view_difference
 from dashboard.state import Key
 from gradcam import Comparison, Panel, Style
-from gradcam.draw.render import DIFFERS, model_words, question_words
+from gradcam.draw.render import DIFFERS
+from gradcam.draw.words import model_words, question_words
 from gradcam.measures import iou_of_hottest, rank_correlation
 
 UNSAID = "cannot be said"

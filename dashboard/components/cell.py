@@ -16,7 +16,8 @@ from PIL import Image
 
 from dashboard.components.messages import plain
 from gradcam import Panel, Style
-from gradcam.draw.render import draw_panel, heat_words, model_words, percent, question_words, scale_words
+from gradcam.draw.render import draw_panel
+from gradcam.draw.words import heat_words, model_words, percent, question_words, scale_words
 from gradcam.types import ScaledMap
 
 LONG_SIDE = 1200

@@ -14,8 +14,9 @@ from dashboard.components.rivals import is_pair
 from dashboard.components.viewer import view_panels
 from dashboard.state import Key
 from gradcam import Panel, Photo, Progress, Style, Target, Top
-from gradcam.draw.render import fitted, lay_on_photo, percent
+from gradcam.draw.render import fitted, lay_on_photo
 from gradcam.draw.viewer import Caption
+from gradcam.draw.words import percent
 from gradcam.measures import agreement
 from gradcam.types import Fit
 

@@ -12,7 +12,8 @@ from dashboard.components.messages import plain
 from dashboard.components.viewer import view_photo
 from gradcam import Comparison, Explanation, Panel, Style
 from gradcam.draw.figures import PLOTLY_CONFIG, Theme, prediction_bars
-from gradcam.draw.render import model_words, scale_panels
+from gradcam.draw.render import scale_panels
+from gradcam.draw.words import model_words
 
 PANEL_WIDTH, GAP = 208, 22
 """Pixels of the viewer's own grid: facts wrap where heatmaps do, and so stand under them."""

@@ -9,7 +9,8 @@ import streamlit as st
 from dashboard.components.messages import plain
 from dashboard.state import Draft, drafted
 from gradcam import Comparison, Panel, Photo, Style
-from gradcam.draw.render import draw_panel, fitted, full_scales, model_words
+from gradcam.draw.render import draw_panel, fitted, full_scales
+from gradcam.draw.words import model_words
 from gradcam.report import STATUSES, Note, Verdict
 from gradcam.report.model import Status
 

@@ -15,8 +15,9 @@ from dashboard.components.question import class_options, read_targets
 from dashboard.components.viewer import view_panels
 from dashboard.state import Key
 from gradcam import Comparison, Contrast, Panel, Photo, Style, Target, Top, sample_photo
-from gradcam.draw.render import layer_words, model_words, percent, question_words, scale_panels, scale_words
+from gradcam.draw.render import scale_panels
 from gradcam.draw.viewer import Caption
+from gradcam.draw.words import layer_words, model_words, percent, question_words, scale_words
 from gradcam.measures import agreement, iou_of_hottest
 from gradcam.photo import SAMPLES
 from gradcam.types import ScaledMap

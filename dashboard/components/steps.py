@@ -17,7 +17,8 @@ from dashboard.state import Key
 from gradcam import Panel, Style
 from gradcam.dissect import Dissection
 from gradcam.draw.figures import PLOTLY_CONFIG, weight_bars
-from gradcam.draw.render import draw_grid, draw_panel, fitted, lay_on_photo, percent, place_words
+from gradcam.draw.render import draw_grid, draw_panel, fitted, lay_on_photo
+from gradcam.draw.words import percent, place_words
 from gradcam.photo import SAMPLES
 from gradcam.recipe import recipe
 

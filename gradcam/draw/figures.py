@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from plotly.offline import get_plotlyjs
 from plotly.subplots import make_subplots
 
-from gradcam.draw import render
+from gradcam.draw import render, words
 from gradcam.types import Comparison, Explanation, Panel, ScaledMap, Style
 
 Theme = Literal["light", "dark"]
@@ -162,7 +162,7 @@ def _heat(panel: Panel, heat: ScaledMap, style: Style) -> go.Heatmap:
     rows, columns = panel.map.shape
     left, top, right, bottom = panel.explanation.view.box
     dx, dy = (right - left) / columns, (bottom - top) / rows
-    name = _escape(f"{render.model_words(panel)}: {panel.target}")
+    name = _escape(f"{words.model_words(panel)}: {panel.target}")
     return go.Heatmap(
         z=panel.map.astype(np.float32),
         x0=left + dx / 2,
@@ -174,7 +174,7 @@ def _heat(panel: Panel, heat: ScaledMap, style: Style) -> go.Heatmap:
         zsmooth="best" if style.interpolation == "bilinear" else False,
         showscale=False,
         name=name,
-        hovertemplate=f"<b>{name}</b><br>heat %{{z:.3g}}<br>{_escape(render.scale_words(heat))}<extra></extra>",
+        hovertemplate=f"<b>{name}</b><br>heat %{{z:.3g}}<br>{_escape(words.scale_words(heat))}<extra></extra>",
     )
 
 
@@ -215,13 +215,13 @@ def _notice(figure: go.Figure, axis: str, text: str, more: str = "") -> None:
 def _title(figure: go.Figure, axis: str, panel: Panel, columns: int, theme: Theme) -> None:
     """Model, target and probability above a panel."""
     room = _room(columns)
-    lines = [render.shorten(line, room) for line in (render.model_words(panel), render.target_words(panel))]
+    lines = [words.shorten(line, room) for line in (words.model_words(panel), words.target_words(panel))]
     if panel.explanation is not None and panel.explanation.model.untrained and "untrained" not in lines[0]:
-        lines[0] = render.shorten(panel.model, max(8, room - 12)) + " (untrained)"
+        lines[0] = words.shorten(panel.model, max(8, room - 12)) + " (untrained)"
     strong, quiet = _TEXT[theme]
     figure.add_annotation(
         text=f"<b>{_escape(lines[0])}</b><br><span style='color:{quiet}'>{_escape(lines[1])}</span>",
-        hovertext=_escape("\n".join(filter(None, (render.model_words(panel), render.layer_words(panel))))),
+        hovertext=_escape("\n".join(filter(None, (words.model_words(panel), words.layer_words(panel))))),
         xref=f"x{axis} domain",
         yref=f"y{axis} domain",
         x=0,
@@ -242,7 +242,7 @@ def _room(columns: int) -> int:
 
 def _colour_bar(figure: go.Figure, style: Style, scaled: Sequence[ScaledMap | None], theme: Theme) -> go.Scatter:
     """A trace without points that carries the colour bar of all panels."""
-    title, numbers = render.bar_numbers(style, scaled)
+    title, numbers = words.bar_numbers(style, scaled)
     strong, quiet = _TEXT[theme]
     margin = figure.layout.margin
     return go.Scatter(
@@ -358,9 +358,9 @@ def difference_figure(a: Panel, b: Panel, style: Style | None = None, *, theme: 
     for panel in (a, b):
         if panel.explanation is not None and render.hides_something(panel.explanation.view):
             _outline(figure, "", panel)
-    words = f"<b>{_escape(render.model_words(a))}</b> (red) − <b>{_escape(render.model_words(b))}</b> (blue)"
+    title = f"<b>{_escape(words.model_words(a))}</b> (red) − <b>{_escape(words.model_words(b))}</b> (blue)"
     note = "shares of each map's own maximum" if style.scale == "each" else "shares of one full scale"
-    figure.update_layout(title={"text": f"{words}<br>{note}", "font": {"size": 14, "color": strong}, "x": 0.01})
+    figure.update_layout(title={"text": f"{title}<br>{note}", "font": {"size": 14, "color": strong}, "x": 0.01})
     _opacity_slider(figure, [0], style, theme)
     return figure
 
@@ -459,7 +459,7 @@ def prediction_bars(explanation: Explanation, count: int = 5, *, theme: Theme = 
             x=[share for _, share in top],
             y=list(range(len(top))),
             orientation="h",
-            text=[f"{_escape(render.shorten(label, 30))} · {render.percent(share)}" for label, share in top],
+            text=[f"{_escape(words.shorten(label, 30))} · {words.percent(share)}" for label, share in top],
             customdata=[_escape(label) for label, _ in top],
             textposition="outside",
             cliponaxis=False,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from html import escape
 from string import Template
 
-from gradcam.draw import render
+from gradcam.draw import render, words
 from gradcam.draw.figures import plotly_script
 from gradcam.draw.viewer import SCRIPT, STYLES, comparison_scene, scene_json
 from gradcam.types import Comparison, Panel, ScaledMap, Style
@@ -31,7 +31,7 @@ def comparison_html(comparison: Comparison, style: Style | None = None) -> str:
         script=SCRIPT,
         styles=STYLES,
         lead=escape(f"{counts}. Asked: {_asked(comparison)}."),
-        scale=escape(render.SCALE_WORDS[style.scale]),
+        scale=escape(words.SCALE_WORDS[style.scale]),
         sections="\n".join(sections),
     )
 
@@ -59,31 +59,31 @@ def _model_row(panels: Sequence[Panel]) -> str:
     reasons = dict.fromkeys(panel.reason for panel in panels if panel.reason)
     failed = "".join(f"<p class='failed'>{escape(reason)}</p>" for reason in reasons)
     explained = next((panel for panel in panels if panel.explanation is not None), panels[0])
-    name, explanation = escape(render.model_words(explained)), explained.explanation
+    name, explanation = escape(words.model_words(explained)), explained.explanation
     if explanation is None:
         return f"<tr><th scope='row'>{name}</th><td colspan='5'>{failed}</td></tr>"
     layer = explanation.layer
     tops = "".join(
         f"<li><meter min='0' max='1' value='{share:.4f}' aria-hidden='true'></meter>"
-        f"<b>{render.percent(share)}</b> <span>{escape(label)}</span></li>"
+        f"<b>{words.percent(share)}</b> <span>{escape(label)}</span></li>"
         for label, share in explanation.top()
     )
     maps = "".join(f"<li>{_map_words(panel)}</li>" for panel in panels if panel.map is not None)
     return (
         f"<tr><th scope='row'>{name}</th><td><ol>{tops}</ol></td><td><ul>{maps}</ul>{failed}</td>"
         f"<td><code>{escape(layer.name)}</code><br><small>{escape(layer.rule)}</small></td>"
-        f"<td>{layer.grid[0]}×{layer.grid[1]}</td><td>{render.time_words(explanation.seconds)}</td></tr>"
+        f"<td>{layer.grid[0]}×{layer.grid[1]}</td><td>{words.time_words(explanation.seconds)}</td></tr>"
     )
 
 
 def _map_words(panel: Panel) -> str:
     assert panel.map is not None
     peak = f"maximum {panel.map.max():.3g}" if panel.map.max() >= render.FLOOR else render.NO_EVIDENCE
-    return escape(f"{render.target_words(panel)}: {peak}")
+    return escape(f"{words.target_words(panel)}: {peak}")
 
 
 def _asked(comparison: Comparison) -> str:
-    return ", ".join(render.question_words(question) for question in comparison.questions)
+    return ", ".join(words.question_words(question) for question in comparison.questions)
 
 
 _SECTION = Template("""

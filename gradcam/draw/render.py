@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gradcam.errors import MapError, OptionError, nearest
-from gradcam.types import Panel, Photo, Scale, ScaledMap, Style, Target, View
+from gradcam.types import Panel, Photo, Scale, ScaledMap, Style, View
 
 Pixels = NDArray[np.uint8]
 Values = NDArray[np.float32]
@@ -29,12 +29,6 @@ FLOOR = 1e-6
 the logit, so on a grid of up to 31×31 cells a map this low moves the logit by less than 0.001."""
 
 NO_EVIDENCE = "no positive evidence"
-
-SCALE_WORDS: dict[Scale, str] = {
-    "each": "Full colour is each map's own maximum: colours say where, not how much.",
-    "model": "Full colour is the maximum of one model's maps: compare amounts within a model only.",
-    "shared": "Full colour is the maximum of all maps: amounts compare between panels.",
-}
 
 
 # ---------------------------------------------------------------------------------------------- colour maps
@@ -366,95 +360,3 @@ def fade_alike(a: Panel, b: Panel, scale: Scale = "each", size: tuple[int, int] 
         [np.full_like(photo, 232), np.rint(255 * (1 - np.clip(apart / DIFFERS, 0, 1))).astype(np.uint8)]
     )
     return blend(photo, fog, 0.85)
-
-
-# ---------------------------------------------------------------------------------------------------- words
-
-
-def percent(share: float) -> str:
-    """A probability in words: `95.1 %`, `<0.1 %`."""
-    return "<0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"
-
-
-def question_words(question: Target) -> str:
-    """A question as a reader would say it."""
-    return f"class {question}" if isinstance(question, int) else str(question)
-
-
-def model_words(panel: Panel) -> str:
-    """The model's id as it was asked for; says *untrained* wherever it is."""
-    untrained = panel.explanation is not None and panel.explanation.model.untrained
-    return f"{panel.model} (untrained)" if untrained and "untrained" not in panel.model else panel.model
-
-
-def target_words(panel: Panel) -> str:
-    """The target and its probability, such as `tabby · 62.0 %`; `no map` for a failure."""
-    return "no map" if panel.target is None else f"{panel.target} · {percent(panel.target.probability)}"
-
-
-def layer_words(panel: Panel) -> str:
-    """Layer, grid and time, such as `features.29 · 14×14 · 0.21 s`; empty for a failure."""
-    if panel.explanation is None:
-        return ""
-    layer = panel.explanation.layer
-    parts = (layer.name, f"{layer.grid[0]}×{layer.grid[1]}", time_words(panel.explanation.seconds))
-    return " · ".join(part for part in parts if part)
-
-
-def time_words(seconds: float) -> str:
-    """A wall time such as `0.21 s`; empty where it was not kept."""
-    return f"{seconds:.2f} s" if np.isfinite(seconds) else ""
-
-
-_ROWS, _COLUMNS = ("upper", "middle", "lower"), ("left", "centre", "right")
-
-
-def place_words(values: Values) -> str:
-    """Where the largest of values `[H, W]` on a photo lies: `upper left`, `lower centre`, `centre`, …."""
-    row, column = np.unravel_index(int(np.nanargmax(values)), values.shape)
-    down, across = _ROWS[3 * int(row) // values.shape[0]], _COLUMNS[3 * int(column) // values.shape[1]]
-    return "centre" if (down, across) == ("middle", "centre") else f"{down} {across}"
-
-
-def heat_words(panel: Panel, scaled: ScaledMap | None) -> str:
-    """One panel in a sentence for those who cannot see it: model, target, probability, where it is hottest."""
-    if panel.explanation is None or scaled is None:
-        return f"{model_words(panel)}: no map. {panel.reason or ''}".strip()
-    said = f"{model_words(panel)}, {target_words(panel)}"
-    if scaled.note:
-        return f"{said}: {scaled.note}."
-    laid = lay_on_photo(scaled.values, panel.explanation.view, fitted(panel.photo.size, 90, 90))
-    return f"{said}: hottest at {place_words(laid)}."
-
-
-def difference_words(a: Panel, b: Panel, scale: Scale = "each") -> str:
-    """The difference of two maps in a sentence for those who cannot see it."""
-    values = difference(a, b, scale, fitted(a.photo.size, 90, 90))
-    if not np.isfinite(values).any():
-        return f"{model_words(a)} and {model_words(b)} saw no common part of the photo."
-    sides = ((a, values), (b, -values))
-    said = [f"{model_words(panel)} has most more at {place_words(v)}" for panel, v in sides if np.nanmax(v) > 0.01]
-    return "; ".join(said) + "." if said else f"{model_words(a)} and {model_words(b)} do not differ."
-
-
-def scale_words(scaled: ScaledMap) -> str:
-    """What full colour is in one panel, or why there is no colour."""
-    return scaled.note or f"full colour = {scaled.full:.3g}"
-
-
-def bar_numbers(style: Style, scaled: Sequence[ScaledMap | None]) -> tuple[str, list[str]]:
-    """The colour bar's title, and its five numbers from none to full: raw where one scale serves all panels."""
-    shares = (0.0, 0.25, 0.5, 0.75, 1.0)
-    if style.scale == "shared":
-        full = max((one.full for one in scaled if one is not None), default=0.0)
-        return "heat, raw units (eq. 2)", [f"{share * full:.3g}" for share in shares]
-    whose = "each map's own maximum" if style.scale == "each" else "the model's maximum"
-    return f"heat, share of {whose}", [f"{100 * share:.0f} %" for share in shares]
-
-
-def shorten(text: str, limit: int) -> str:
-    """`text` in at most `limit` characters, an ellipsis in place of its middle."""
-    if len(text) <= limit:
-        return text
-    tail = (limit - 1) // 2
-    return f"{text[: limit - 1 - tail]}…{text[len(text) - tail :]}"

@@ -10,19 +10,13 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from gradcam.draw.render import (
+from gradcam.draw.render import Pixels, blend, check_style, colourise, draw_panel, resize, scale_panels
+from gradcam.draw.words import (
     SCALE_WORDS,
-    Pixels,
     bar_numbers,
-    blend,
-    check_style,
-    colourise,
-    draw_panel,
     layer_words,
     model_words,
     question_words,
-    resize,
-    scale_panels,
     scale_words,
     shorten,
     target_words,

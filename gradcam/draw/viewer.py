@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any
 
-from gradcam.draw import figures, render
+from gradcam.draw import figures, render, words
 from gradcam.types import Comparison, Panel, Photo, ScaledMap, Style
 
 Scene = dict[str, Any]
@@ -55,7 +55,7 @@ def panels_scene(
     style = style or Style()
     render.check_style(style)
     scaled = render.scale_panels(panels, style.scale) if scaled is None else scaled
-    title, numbers = render.bar_numbers(style, scaled)
+    title, numbers = words.bar_numbers(style, scaled)
     nothing: list[Caption | None] = [None] * len(panels)
     return {
         "photo": _photo(panels[0].photo),
@@ -67,7 +67,7 @@ def panels_scene(
         "look": _look(style),
         "colormaps": _colormaps(render.SEQUENTIAL),
         "bar": {"title": title, "numbers": numbers, "diverging": False},
-        "words": render.SCALE_WORDS[style.scale],
+        "words": words.SCALE_WORDS[style.scale],
     }
 
 
@@ -101,8 +101,8 @@ def difference_scene(a: Panel, b: Panel, style: Style | None = None, *, fade: bo
     """
     style = style or Style()
     render.check_style(style)
-    alt = render.difference_words(a, b, style.scale)
-    names = render.model_words(a), render.model_words(b)
+    alt = words.difference_words(a, b, style.scale)
+    names = words.model_words(a), words.model_words(b)
     small = render.fitted(a.photo.size, _LONG_SIDE, _LONG_SIDE)
     pixels = render.fade_alike(a, b, style.scale, small) if fade else a.photo.pixels
     return {
@@ -112,7 +112,7 @@ def difference_scene(a: Panel, b: Panel, style: Style | None = None, *, fade: bo
         "panels": [
             {
                 "title": f"A − B: {names[0]} − {names[1]}",
-                "subtitle": f"A {render.target_words(a)}; B {render.target_words(b)}",
+                "subtitle": f"A {words.target_words(a)}; B {words.target_words(b)}",
                 "facts": "",
                 "alt": alt,
                 "note": "",
@@ -127,7 +127,7 @@ def difference_scene(a: Panel, b: Panel, style: Style | None = None, *, fade: bo
             "numbers": ["−1, B more", "−0.5", "0", "0.5", "A more, 1"],
             "diverging": True,
         },
-        "words": f"Red: more heat in A, {names[0]}. Blue: more in B, {names[1]}. {render.SCALE_WORDS[style.scale]}",
+        "words": f"Red: more heat in A, {names[0]}. Blue: more in B, {names[1]}. {words.SCALE_WORDS[style.scale]}",
     }
 
 
@@ -155,17 +155,17 @@ def _colormaps(tables: dict[str, render.Pixels]) -> dict[str, str]:
 
 
 def _panel(panel: Panel, scaled: ScaledMap | None, caption: Caption | None, style: Style) -> dict[str, Any]:
-    facts = [render.layer_words(panel), render.scale_words(scaled)] if scaled else []
+    facts = [words.layer_words(panel), words.scale_words(scaled)] if scaled else []
     said = caption or Caption(
-        title=render.model_words(panel),
-        subtitle=render.target_words(panel) if scaled else render.question_words(panel.question),
+        title=words.model_words(panel),
+        subtitle=words.target_words(panel) if scaled else words.question_words(panel.question),
         facts=" · ".join(facts),
     )
     return {
         "title": said.title,
         "subtitle": said.subtitle,
         "facts": said.facts,
-        "alt": f"{said.title}. " * (caption is not None) + render.heat_words(panel, scaled),
+        "alt": f"{said.title}. " * (caption is not None) + words.heat_words(panel, scaled),
         "note": scaled.note if scaled else "",
         "reason": panel.reason or "",
         "plot": figures.panel_plot(panel, scaled, style),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam.draw.render import percent
+from gradcam.draw.words import percent
 from gradcam.report.build import environment
 from gradcam.report.model import Answer, Content, Environment, Finding, ModelEntry, PhotoEntry
 from gradcam.report.text import count

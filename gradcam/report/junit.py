@@ -8,7 +8,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from gradcam.draw.render import fitted, lay_on_photo, percent
+from gradcam.draw.render import fitted, lay_on_photo
+from gradcam.draw.words import percent
 from gradcam.errors import OptionError, nearest
 from gradcam.report.model import Finding, Report
 from gradcam.report.sections import figure, panel_title

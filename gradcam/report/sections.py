@@ -8,7 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
-from gradcam.draw.render import SCALE_WORDS, percent
+from gradcam.draw.words import SCALE_WORDS, percent
 from gradcam.report.model import Answer, Content, Finding, ModelEntry
 from gradcam.report.text import listed
 from gradcam.report.words import FIT_WORDS, layer_words, question_text

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from gradcam.draw.render import NO_EVIDENCE, SCALE_WORDS, hides_something, percent, scale_map
+from gradcam.draw.render import NO_EVIDENCE, hides_something, scale_map
+from gradcam.draw.words import SCALE_WORDS, percent
 from gradcam.report.model import Answer, Content, Finding, ModelEntry, Passage, Verdict
 from gradcam.report.text import count, listed
 from gradcam.types import Fit, Style, TargetLayer
