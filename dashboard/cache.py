@@ -8,9 +8,10 @@ A model that a visitor brought, and all that is computed with it, stays in that 
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial, wraps
@@ -181,13 +182,17 @@ def classifier(model: str) -> Classifier:
 def _load_ahead(models: Sequence[str]) -> dict[str, Future[None]]:
     """Begin to load models side by side; whoever asks for one then waits for it, or hears why it cannot be had."""
 
-    def load(model: str) -> None:
-        with suppress(GradcamError), pool().lend(model):
-            pass
+    def load(model: str, done: Future[None]) -> None:
+        try:
+            with suppress(GradcamError), pool().lend(model):
+                pass
+        finally:
+            done.set_result(None)
 
-    side_by_side = ThreadPoolExecutor(thread_name_prefix="load")
-    loading = {model: side_by_side.submit(load, model) for model in models}
-    side_by_side.shutdown(wait=False)
+    loading = {model: Future[None]() for model in models}
+    for model, done in loading.items():
+        # a daemon, because a server that is told to stop should not wait for a download
+        threading.Thread(target=load, args=(model, done), name="load", daemon=True).start()
     return loading
 
 

@@ -12,7 +12,8 @@ import pytest
 from tests.server import dashboard
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import ViewportSize as Size
 
     from tests.visiting import Visit
 
@@ -56,19 +57,30 @@ def address() -> Iterator[str]:
         yield address
 
 
+@pytest.fixture(scope="module")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """What visitors share, who are a tab each: Streamlit and plotly.js, fetched and compiled once."""
+    context = browser.new_context()
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def visit(browser: Browser, address: str) -> Iterator[Visit]:
+def visit(context: BrowserContext, address: str) -> Iterator[Visit]:
     """Open the dashboard as a new visitor; at the end, no error was logged and no other host was asked."""
     from playwright.sync_api import expect
 
     from tests.visiting import DESKTOP, PLOT, arrive, listen
 
-    contexts, complaints, strangers = [], [], []
+    pages, complaints, strangers = [], [], []
 
-    def open_page(place: str = "", *, wait_for: str | None = PLOT, **options) -> Page:
-        context = browser.new_context(**{"viewport": DESKTOP, "color_scheme": "light", **options})
-        contexts.append(context)
+    def open_page(
+        place: str = "", *, wait_for: str | None = PLOT, viewport: Size = DESKTOP, color_scheme: str = "light"
+    ) -> Page:
         page = context.new_page()
+        pages.append(page)
+        page.set_viewport_size(viewport)
+        page.emulate_media(color_scheme=color_scheme)
         listen(page, complaints, strangers)
         page.goto(f"{address}/{place}")
         arrive(page, wait_for)
@@ -76,7 +88,7 @@ def visit(browser: Browser, address: str) -> Iterator[Visit]:
 
     expect.set_options(timeout=20_000)
     yield open_page
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.close()
     assert complaints == []
     assert strangers == []

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 from skimage import data, io
 
 from gradcam import Panel, compare, parse_target, sample_photo
@@ -193,9 +193,10 @@ def shares(text: str) -> list[float]:
     return [float(share) for share in re.findall(r"([\d.]+) %", text)]
 
 
-def test_eight_visitors_at_once_each_get_the_answer_to_their_own_question(browser: Browser, address: str) -> None:
-    context_of = [browser.new_context(viewport=DESKTOP) for _ in QUESTIONS]
-    pages = [context.new_page() for context in context_of]
+def test_eight_visitors_at_once_each_get_the_answer_to_their_own_question(
+    context: BrowserContext, address: str
+) -> None:
+    pages = [context.new_page() for _ in QUESTIONS]
     for page, (photo, model, target, fit) in zip(pages, QUESTIONS, strict=True):
         page.goto(f"{address}/?photos={photo}&models={model}&classes={target}&fit={fit}", wait_until="commit")
     for page, question in zip(pages, QUESTIONS, strict=True):
@@ -210,8 +211,8 @@ def test_eight_visitors_at_once_each_get_the_answer_to_their_own_question(browse
         full = re.search(r"full colour = (\S+)", panels(page).inner_text())
         assert full
         assert float(full[1]) == pytest.approx(float(panel.map.max()), rel=0.01)
-    for context in context_of:
-        context.close()
+    for page in pages:
+        page.close()
 
 
 def test_two_visitors_never_see_each_others_upload_even_of_one_name(visit: Visit, tmp_path: Path) -> None:

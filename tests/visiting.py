@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Protocol
+from typing import Literal, Protocol
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, ViewportSize, expect
 
-DESKTOP, PHONE = {"width": 1440, "height": 1000}, {"width": 390, "height": 844}
+DESKTOP: ViewportSize = {"width": 1440, "height": 1000}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 PLOT = ".viewer .js-plotly-plot"
 FIRST_VISIT = 120_000
 """Milliseconds: the first visitor waits for PyTorch."""
@@ -20,7 +21,14 @@ _SEARCHED = ("/_stcore/health", "/_stcore/host-config")
 class Visit(Protocol):
     """Opens the dashboard at a place, such as `layers?fit=pad`, as a new visitor."""
 
-    def __call__(self, place: str = "", *, wait_for: str | None = PLOT, **options: object) -> Page: ...
+    def __call__(
+        self,
+        place: str = "",
+        *,
+        wait_for: str | None = PLOT,
+        viewport: ViewportSize = DESKTOP,
+        color_scheme: Literal["light", "dark"] = "light",
+    ) -> Page: ...
 
 
 def listen(page: Page, complaints: list[str], strangers: list[str]) -> None:
