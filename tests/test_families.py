@@ -18,7 +18,7 @@ import torchvision
 from captum.attr import LayerGradCam
 from torch import Tensor, nn
 
-from gradcam.capture import record
+from gradcam.capture import Recording, record
 from gradcam.heatmaps import heatmaps
 from gradcam.layers import find_layer, resolve_target_layer
 from gradcam.layers.layouts import to_grid
@@ -61,6 +61,8 @@ MIXING = {
 }
 """Families whose random weights mix so much of the image that a corner's change is largest more than one cell away,
 and how many cells away it was measured to be at most."""
+
+CORNERS = [(bottom, right) for bottom in (False, True) for right in (False, True)]
 
 ARGUMENTS = {name: {"init_weights": True, "aux_logits": False} for name in ("googlenet", "inception_v3")}
 
@@ -108,28 +110,35 @@ def awaken(model: nn.Module, size: torch.Size) -> None:
     model.eval()
 
 
-def corner_errors(model: nn.Module, image: Tensor, layer: TargetLayer) -> list[int]:
-    """For each corner of the image, how many cells from it the activation changes most when its patch changes."""
+def with_changed_corners(image: Tensor, layer: TargetLayer) -> Tensor:
+    """The image `[1, 3, H, W]`, then the same with one patch changed, for each of its corners: `[5, 3, H, W]`."""
     (height, width), (rows, columns) = layer.grid, image.shape[-2:]
     patch = -(-rows // height), -(-columns // width)
-    before = to_grid(record(model, image, layer).activation, layer).float()
+    images = image.repeat(1 + len(CORNERS), 1, 1, 1)
+    for changed, (bottom, right) in zip(images[1:], CORNERS, strict=True):
+        down = slice(-patch[0], None) if bottom else slice(patch[0])
+        across = slice(-patch[1], None) if right else slice(patch[1])
+        changed[:, down, across] *= -3
+    return images
+
+
+def corner_errors(recording: Recording, layer: TargetLayer) -> list[int]:
+    """For each corner, how many cells from it the activation changes most when the image's patch there changes.
+
+    recording: of `with_changed_corners`.
+    """
+    height, width = layer.grid
+    before, *after = to_grid(recording.activation, layer).float()
     errors = []
-    for bottom in (False, True):
-        for right in (False, True):
-            changed = image.clone()
-            down = slice(-patch[0], None) if bottom else slice(patch[0])
-            across = slice(-patch[1], None) if right else slice(patch[1])
-            changed[..., down, across] *= -3
-            after = to_grid(record(model, changed, layer).activation, layer).float()
-            row, column = divmod(int((after - before).abs().sum(dim=1).argmax()), width)
-            errors.append(max(abs(row - bottom * (height - 1)), abs(column - right * (width - 1))))
+    for changed, (bottom, right) in zip(after, CORNERS, strict=True):
+        row, column = divmod(int((changed - before).abs().sum(dim=0).argmax()), width)
+        errors.append(max(abs(row - bottom * (height - 1)), abs(column - right * (width - 1))))
     return errors
 
 
-def check_gradient(model: nn.Module, image: Tensor, layer: TargetLayer) -> None:
-    recording = record(model, image, layer)
+def check_gradient(recording: Recording, layer: TargetLayer) -> None:
     one, other = (
-        to_grid(torch.autograd.grad(score, recording.activation, retain_graph=True)[0], layer)
+        to_grid(torch.autograd.grad(score, recording.activation, retain_graph=True)[0], layer)[:1]
         for score in recording.logits[0].topk(2).values
     )
     for gradient in (one, other):
@@ -155,8 +164,9 @@ def test_the_gradient_answers_to_the_class_and_the_corners_to_the_image_and_capt
     awaken(model, image.shape[-2:])
     layer = find_layer(model, image)
 
-    check_gradient(model, image, layer)
-    errors = corner_errors(model, image, layer)
+    recording = record(model, with_changed_corners(image, layer), layer)
+    check_gradient(recording, layer)
+    errors = corner_errors(recording, layer)
     assert max(errors) <= MIXING.get(family, 1), errors
     if layer.layout == "NCHW":  # captum reads no other layout
         check_against_captum(model, image, layer)
@@ -185,4 +195,5 @@ def test_a_wide_image_gives_a_wide_grid_with_the_same_corners(
     layer = resolve_target_layer(model, image)
     assert layer.layout == layout
     assert layer.grid[1] == 2 * layer.grid[0]
-    assert max(corner_errors(model, image, layer)) <= 1
+    recording = record(model, with_changed_corners(image, layer), layer)
+    assert max(corner_errors(recording, layer)) <= 1
