@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import gradcam
+from benchmarks.__main__ import MARKS, short_table
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -35,6 +37,12 @@ def test_every_file_that_readme_points_to_is_there() -> None:
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", README)
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_readme_shows_the_numbers_of_the_committed_benchmark() -> None:
+    result = json.loads((ROOT / "benchmarks" / "results" / "results.json").read_text(encoding="utf-8"))
+    shown = README.partition(MARKS[0])[2].partition(MARKS[1])[0]
+    assert shown.strip().splitlines() == short_table(result)
 
 
 def test_pins_are_exact_and_lie_in_the_ranges_of_the_package() -> None:
