@@ -388,6 +388,17 @@ def test_what_cannot_be_measured_is_said_in_words() -> None:
     assert "nan" not in table
 
 
+def test_numbers_that_compare_a_pinned_layer_say_so(page: AppTest) -> None:
+    page.session_state["models"] = [LITE0, LITE1]
+    page.run()
+    assert not page.warning
+    page.query_params["layers"] = f"{LITE0}~blocks.4"
+    del page.session_state["_pins"]
+    page.run()
+    (warning,) = page.warning
+    assert f"{plain(LITE0)} is drawn on a pinned layer" in warning.value
+
+
 def test_any_two_models_can_be_subtracted_and_one_alone_is_told_to_find_another(page: AppTest) -> None:
     page.session_state["models"] = [LITE0, LITE1, LITE2]
     page.run()

@@ -56,6 +56,7 @@ def test_first_sight_asks_the_papers_question_of_a_cat_and_a_coffee() -> None:
     said = words(page)
     assert "with a cat and a dog" in said
     assert "**Egyptian cat** leads **espresso** by 1.82 in score" in said
+    assert "Of the others, **tiger cat** (12.0 %) comes closest, 1.37 behind" in said
     assert "hottest fifths of their maps do not overlap" in said
 
 

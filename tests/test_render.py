@@ -206,6 +206,11 @@ def test_a_difference_is_positive_where_the_first_map_is_hotter_and_unknown_wher
     np.testing.assert_allclose(render.difference(a, b), [[n, 0.75, -0.75, n]] * 2, atol=1e-6)
 
 
+def test_a_photo_under_red_and_blue_has_no_colours_of_its_own():
+    grey = render.grey(np.array([[[255, 255, 255], [255, 0, 0], [0, 0, 255]]], np.uint8))
+    assert grey.tolist() == [[[255] * 3, [76] * 3, [29] * 3]]  # luma of BT.601: 0.299, 0.587, 0.114
+
+
 def test_maps_of_two_photos_have_no_difference():
     panels = [fakes.panel(fakes.photo(name=name), ONE_HOT) for name in ("a.jpg", "b.jpg")]
     with pytest.raises(OptionError, match=r"'a\.jpg' and 'b\.jpg'"):

@@ -53,6 +53,13 @@ def _show_tables(panels: Sequence[Panel]) -> None:
     overlaps = cache.agreements(panels, iou_of_hottest)
     names = [model_words(panel) for panel in panels]
     st.markdown(_summary(names, correlations))
+    pinned = [name for name, panel in zip(names, panels, strict=True) if panel.model in state.pinned()]
+    if pinned:
+        st.warning(
+            f"{plain(' and '.join(pinned))} {'is' if len(pinned) == 1 else 'are'} drawn on a pinned layer: these "
+            "numbers compare layers as well as models. Unpin in the sidebar to compare the models' own layers.",
+            icon=":material/keep:",
+        )
     with st.grid(2, min_column_width=320, gap="medium"):
         st.html(matrix_html("Rank correlation", names, correlations))
         st.html(matrix_html("Overlap of the hottest fifths", names, overlaps))

@@ -39,9 +39,8 @@ def offer_large(panels: Sequence[Panel], scaled: Sequence[ScaledMap | None], sty
 
 
 def _show_large(cells: Sequence[tuple[Panel, ScaledMap]], style: Style) -> None:
-    panel, heat = cells[_pick_class([question_words(panel.question) for panel, _ in cells])]
+    panel, heat = cells[_pick_class([panel for panel, _ in cells])]
     st.markdown(f"**{plain(model_words(panel))}** · {plain(str(panel.target))}")
-    st.image(cell_png(panel, style, heat), alt=heat_words(panel, heat))
     stem = re.sub(r"[^\w.-]+", "-", f"{panel.photo.name}-{panel.model}-{panel.target}")
     with st.container(horizontal=True):
         for label, suffix, kind, make, words in (
@@ -52,12 +51,18 @@ def _show_large(cells: Sequence[tuple[Panel, ScaledMap]], style: Style) -> None:
             st.download_button(
                 label, make, f"{stem}.{suffix}", kind, on_click="ignore", icon=":material/download:", help=words
             )
+    st.image(cell_png(panel, style, heat), alt=heat_words(panel, heat))
     st.table({name: plain(words) for name, words in cell_facts(panel, heat).items()})
 
 
-def _pick_class(names: Sequence[str]) -> int:
-    if len(names) == 1:
+def _pick_class(panels: Sequence[Panel]) -> int:
+    """Which of one model's classes is shown, each named by its class and, where that differs, by its question."""
+    if len(panels) == 1:
         return 0
+    names = []
+    for panel in panels:
+        asked, answered = question_words(panel.question), str(panel.target)
+        names.append(answered if asked == answered else f"{answered} ({asked})")
     if st.session_state.get(_CLASS) not in (None, *names):
         del st.session_state[_CLASS]
     name = st.segmented_control("Class", names, default=names[0], required=True, key=_CLASS)

@@ -153,7 +153,9 @@ def _offer_pin(panels: Sequence[Panel], depth: int) -> None:
     if there == here:
         st.success(f"`{here}` is pinned: every page draws this model on it.", icon=":material/keep:")
     elif there is None and depth == len(names) - 1:
-        st.caption("Every page draws this model on this layer. Move the slider to pin an earlier one.")
+        st.caption(
+            "Every page draws this model on this layer. Move the slider to an earlier one to pin that instead."
+        )
     elif depth < len(names) - 1:
         st.button(
             f"Pin {here} for the other pages",

@@ -78,7 +78,7 @@ def write_verdict() -> Verdict:
         )
         with st.container(horizontal=True):
             reviewer = st.text_input("Reviewer", max_chars=200, placeholder="Your name", **drafted(Draft.REVIEWER))
-            date = st.text_input("Date", max_chars=40, placeholder="2026-11-22", **drafted(Draft.DATE))
+            date = st.text_input("Date", max_chars=40, placeholder="YYYY-MM-DD", **drafted(Draft.DATE))
         summary = st.text_area(
             "Summary",
             height=120,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 
+import numpy as np
 import streamlit as st
 
 from dashboard import state
@@ -155,9 +156,23 @@ def rivalry(panels: Sequence[Panel]) -> str:
     )
     if first.target.rank > 1:
         said += f" The model's own first choice is {own[0]}."
+    said += _nearest(first, classes.keys())
     common = agreement([first, second], iou_of_hottest)[0, 1]
     if common >= 0.01:
         said += f" The hottest fifths of their maps overlap by {common:.0%} (intersection over union)."
     elif common >= 0:
         said += " The hottest fifths of their maps do not overlap."
     return said
+
+
+def _nearest(leader: Panel, asked: Container[int]) -> str:
+    """The best class that nobody asked for, where it comes before some that were."""
+    assert leader.explanation
+    assert leader.target
+    logits = leader.explanation.logits
+    best = next((int(index) for index in np.argsort(-logits, kind="stable") if index not in asked), None)
+    if best is None or leader.target.rank > 1:
+        return ""
+    label, share = leader.explanation.labels[best], float(leader.explanation.probabilities[best])
+    behind = leader.target.score - float(logits[best])
+    return f" Of the others, **{plain(label)}** ({percent(share)}) comes closest, {behind:.2f} behind."

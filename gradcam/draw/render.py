@@ -228,6 +228,11 @@ def blend(photo: Pixels, heat: Pixels, opacity: float) -> Pixels:
     return np.rint(mixed).astype(np.uint8)
 
 
+def grey(photo: Pixels) -> Pixels:
+    """The photo without its colours, RGB, for what is drawn over it in red and blue."""
+    return cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB).astype(np.uint8)
+
+
 def overlay(photo: Pixels, values: Values, style: Style) -> Pixels:
     """Heat over a photo. Each pixel depends on its own photo pixel and its own value only.
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from gradcam.draw.render import Pixels, blend, check_style, colourise, draw_panel, resize, scale_panels
 from gradcam.draw.words import (
+    FRAME_WORDS,
     SCALE_WORDS,
     bar_numbers,
     layer_words,
@@ -74,7 +75,7 @@ def _header(comparison: Comparison, style: Style, width: int) -> Pixels:
     counts = " · ".join(f"{len(items)} {noun}{'s' * (len(items) != 1)}" for items, noun in parts)
     words = [
         f"{counts}. {SCALE_WORDS[style.scale]}",
-        "A frame marks the part of the photo that the model saw, where that is not all of it.",
+        FRAME_WORDS,
     ]
     lines = [line for sentence in words for line in _wrap(sentence, width - 2 * _MARGIN, _SMALL, 3)]
     strip = _paper(_MARGIN + _TITLE.line + len(lines) * _SMALL.line + _GAP, width)

@@ -57,6 +57,8 @@ def panels_scene(
     scaled = render.scale_panels(panels, style.scale) if scaled is None else scaled
     title, numbers = words.bar_numbers(style, scaled)
     nothing: list[Caption | None] = [None] * len(panels)
+    views = [panel.explanation.view for panel in panels if panel.explanation]
+    framed = [words.FRAME_WORDS] if any(map(render.hides_something, views)) else []
     return {
         "photo": _photo(panels[0].photo),
         "columns": columns or len(panels),
@@ -67,7 +69,7 @@ def panels_scene(
         "look": _look(style),
         "colormaps": _colormaps(render.SEQUENTIAL),
         "bar": {"title": title, "numbers": numbers, "diverging": False},
-        "words": words.SCALE_WORDS[style.scale],
+        "words": " ".join([words.SCALE_WORDS[style.scale], *framed]),
     }
 
 
@@ -94,7 +96,7 @@ def comparison_scene(
 
 
 def difference_scene(a: Panel, b: Panel, style: Style | None = None, *, fade: bool = False) -> Scene:
-    """A − B of two maps of one photo: red where A has more heat, blue where B has.
+    """A − B of two maps of one photo, which is grey: red where A has more heat, blue where B has.
 
     fade: whether to fade the photo where the two agree, see `render.fade_alike`.
     Raises: OptionError where the photos differ, MapError where a panel has no map.
@@ -104,7 +106,7 @@ def difference_scene(a: Panel, b: Panel, style: Style | None = None, *, fade: bo
     alt = words.difference_words(a, b, style.scale)
     names = words.model_words(a), words.model_words(b)
     small = render.fitted(a.photo.size, _LONG_SIDE, _LONG_SIDE)
-    pixels = render.fade_alike(a, b, style.scale, small) if fade else a.photo.pixels
+    pixels = render.grey(render.fade_alike(a, b, style.scale, small) if fade else a.photo.pixels)
     return {
         "photo": _photo(a.photo) | {"uri": render.jpeg_uri(replace(a.photo, pixels=pixels), _LONG_SIDE)},
         "columns": 1,

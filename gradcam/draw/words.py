@@ -15,6 +15,8 @@ SCALE_WORDS: dict[Scale, str] = {
     "shared": "Full colour is the maximum of all maps: amounts compare between panels.",
 }
 
+FRAME_WORDS = "A frame marks the part of the photo that the model saw, where that is not all of it."
+
 
 def percent(share: float) -> str:
     """A probability in words: `95.1 %`, `<0.1 %`."""
