@@ -28,7 +28,11 @@ with st.sidebar:
     with section("Look"):
         style = pick_look()
 
-actions = headline("Compare models", "What does each model look at before it decides, and do the models agree?")
+actions = headline(
+    "Compare models",
+    "What does each model look at before it decides, and do the models agree? "
+    "The brighter a place, the more it speaks for the class.",
+)
 
 if not photos or not models:
     st.info("Choose a photo and a model in the sidebar to see what the model looks at.", icon=":material/west:")
