@@ -189,17 +189,19 @@ def why_the_last(panels: Sequence[Panel]) -> str:
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     reasons = [
         _meaning(panels),
-        *([_place(panels[0].photo)] if pair else []),
+        *([_place(panels)] if pair else []),
         *([_detail(panels)] if len(panels) > 1 else []),
     ]
     return "\n\n".join([table, *reasons])
 
 
-def _place(photo: Photo) -> str:
-    """Where the classes of a sample of two photos are."""
-    left, right = photo.name.split(" and ")
+def _place(panels: Sequence[Panel]) -> str:
+    """Where the classes of a sample of two photos are, and on which one each of the last depths puts the heat."""
+    left, right = panels[0].photo.name.split(" and ")
+    last, *before = (f"`{_name(panel)}` puts {_share(_left(panel))}" for panel in panels[:-3:-1])
     return (
-        f"**Place.** This sample is two photos, so the heat should be on its own half: {left} left, {right} right."
+        f"**Place.** This sample is two photos, so the heat should be on its own half: {left} left, {right} right. "
+        f"{last} on the left one" + "".join(f"; {words}" for words in before) + "."
     )
 
 
