@@ -114,6 +114,8 @@ def test_a_link_reopens_the_view_for_somebody_else(visit: Visit) -> None:
     again = visit("?" + page.url.partition("?")[2])
     expect(pictures(again)).to_have_count(12)
     assert titles(again) == titles(page)
+    page.get_by_role("link", name="Compare classes").first.click()
+    expect(page).to_have_url(re.compile(r"compare_classes\?.*fit=squash"))
 
 
 def test_both_downloads_hold_the_comparison_and_the_page_opens_without_a_network(
