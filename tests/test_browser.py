@@ -103,7 +103,7 @@ def test_a_visitor_uploads_a_photo_adds_a_model_and_asks_for_a_class(visit: Visi
     assert sum("coffee mug" in title for title in found) >= 3
 
 
-def test_a_link_reopens_the_view_for_somebody_else(visit: Visit) -> None:
+def test_a_link_reopens_the_view_for_somebody_else(visit: Visit, browser: Browser) -> None:
     page = visit()
     choose(page, "Photos", "coffee", "coffee · sample")
     choose(page, "Classes", "tabb", "tabby")
@@ -111,9 +111,13 @@ def test_a_link_reopens_the_view_for_somebody_else(visit: Visit) -> None:
     expect(page).to_have_url(re.compile("fit=squash"))
     settle(page)
     expect(pictures(page)).to_have_count(12)
-    again = visit("?" + page.url.partition("?")[2])
+    elsewhere = browser.new_context(viewport=DESKTOP)  # a fresh profile
+    again = elsewhere.new_page()
+    again.goto(page.url)
+    arrive(again, PLOT)
     expect(pictures(again)).to_have_count(12)
     assert titles(again) == titles(page)
+    elsewhere.close()
     page.get_by_role("link", name="Compare classes").first.click()
     expect(page).to_have_url(re.compile(r"compare_classes\?.*fit=squash"))
 
