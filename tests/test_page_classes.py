@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
+
+from tests.opening import open_page
 
 LITE0, LITE1 = "bundled/tf_efficientnet_lite0", "bundled/tf_efficientnet_lite1"
 CAT_AND_COFFEE = ["Egyptian cat", "espresso", "Egyptian cat rather than espresso"]
@@ -21,15 +24,7 @@ def _clean_caches() -> Iterator[None]:
     st.cache_resource.clear()
 
 
-def opened(**link: str | list[str]) -> AppTest:
-    """The page as a link opens it."""
-    page = AppTest.from_file("../dashboard/Home.py", default_timeout=120)
-    page.switch_page("app_pages/compare_classes.py")
-    for name, value in link.items():
-        page.query_params[name.replace("_", "-")] = value
-    page.run()
-    assert not page.exception
-    return page
+opened = partial(open_page, "compare_classes")
 
 
 def panels(page: AppTest) -> list[dict]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from gradcam import explain, heatmaps, load_classifier, sample_photo
 from gradcam.preprocess import to_input, view_of
+from tests.opening import open_page
 from tests.test_page_models import bring
 
 LITE0, LITE1 = "bundled/tf_efficientnet_lite0", "bundled/tf_efficientnet_lite1"
@@ -27,15 +29,7 @@ def _clean_caches() -> Iterator[None]:
     st.cache_resource.clear()
 
 
-def opened(**link: str | list[str]) -> AppTest:
-    """The page as a link opens it."""
-    page = AppTest.from_file("../dashboard/Home.py", default_timeout=120)
-    page.switch_page("app_pages/how_it_works.py")
-    for name, value in link.items():
-        page.query_params[name] = value
-    page.run()
-    assert not page.exception
-    return page
+opened = partial(open_page, "how_it_works")
 
 
 def words(page: AppTest) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import streamlit as st
@@ -11,6 +12,7 @@ from playwright.sync_api import expect
 from streamlit.testing.v1 import AppTest
 
 from dashboard import cache
+from tests.opening import open_page
 from tests.visiting import Visit, panels
 
 LITE0, LITE1 = "bundled/tf_efficientnet_lite0", "bundled/tf_efficientnet_lite1"
@@ -26,15 +28,7 @@ def _clean_caches() -> Iterator[None]:
     st.cache_resource.clear()
 
 
-def opened(**link: str | list[str]) -> AppTest:
-    """The page as a link opens it."""
-    page = AppTest.from_file("../dashboard/Home.py", default_timeout=120)
-    page.switch_page("app_pages/layers.py")
-    for name, value in link.items():
-        page.query_params[name] = value
-    page.run()
-    assert not page.exception
-    return page
+opened = partial(open_page, "layers")
 
 
 def scenes(page: AppTest) -> list[dict]:

@@ -25,6 +25,7 @@ from gradcam.models.label_files import read_labels
 from gradcam.report import Report, Verdict, read_report, render_report, replay, revised
 from gradcam.report.reproduce import command
 from tests import fakes
+from tests.opening import open_page
 from tests.report_fakes import report
 from tests.visiting import PHONE, Visit, settle
 
@@ -41,13 +42,7 @@ def _clean_caches() -> Iterator[None]:
 
 def opened(**link: str | list[str]) -> AppTest:
     """The page as a link opens it, with one small model unless the link names others."""
-    page = AppTest.from_file("../dashboard/Home.py", default_timeout=200)
-    page.switch_page("app_pages/reports.py")
-    for name, value in {"models": LITES[0], **link}.items():
-        page.query_params[name] = value
-    page.run()
-    assert not page.exception
-    return page
+    return open_page("reports", **{"models": LITES[0], **link})
 
 
 def press(page: AppTest, label: str) -> AppTest:
