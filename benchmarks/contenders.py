@@ -54,17 +54,27 @@ def bare(model: nn.Module, batch: Tensor, classes: Sequence[int], layer: TargetL
     return work
 
 
+AFTER: dict[str, Callable[[nn.Module], tuple[nn.Module, tuple[int, ...]]]] = {
+    "VGG": lambda model: (model.classifier, (25088,)),
+    "VisionTransformer": lambda model: (model.blocks[-1], (197, 384)),
+}
+"""What computes after the target layer, and what an image gives it, where that is more than one matrix."""
+
+
 def floor(model: nn.Module, batch: Tensor, classes: Sequence[int], layer: TargetLayer) -> Work:
-    """A bare forward, and a large fully connected head read once more: no gradient through it can cost less."""
-    head = getattr(model, "classifier", None)
-    if not isinstance(head, nn.Sequential):
-        raise NotPossibleError("a head too small to matter")
-    vector = torch.zeros(1, next(head.parameters()).shape[1])
+    """A bare forward, and what comes after the target layer once more for every class of every image.
+
+    The gradient of a class passes through the same matrices as the forward does, so that it costs no less.
+    """
+    if type(model).__name__ not in AFTER:
+        raise NotPossibleError("one matrix after the target layer: too little to matter")
+    after, shape = AFTER[type(model).__name__](model)
+    given = torch.zeros(len(batch) * len(classes), *shape)
 
     def work() -> None:
         with torch.inference_mode():
             model(batch)
-            head(vector)
+            after(given)
 
     return work
 

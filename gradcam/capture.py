@@ -41,18 +41,24 @@ def unwrap(model: nn.Module) -> nn.Module:
         model = inner
     if isinstance(model, torch.jit.ScriptModule):
         raise ModelError("expected a Python module, got TorchScript; pass the module it was made from")
-    for name, module in model.named_modules():
+    for module in model.modules():
         if module._compiled_call_impl is not None:
-            where = f"module {name!r}" if name else "the model"
             raise ModelError(
-                f"expected a plain module, but {where} is compiled in place; pass it before .compile()"
+                f"expected a plain module, but {_called(module, model)} is compiled in place; "
+                "pass it before .compile()"
             )
         if ".quantized" in type(module).__module__:
             raise ModelError(
-                f"expected floating-point modules, but {name or 'the model'!r} is quantised and has no gradient; "
+                f"expected floating-point modules, but {_called(module, model)} is quantised and has no gradient; "
                 "pass the model before quantisation"
             )
     return model
+
+
+def _called(module: nn.Module, model: nn.Module) -> str:
+    """A module's name within `model`, for a sentence."""
+    name = next(name for name, found in model.named_modules() if found is module)
+    return f"module {name!r}" if name else "the model"
 
 
 _WRAPPERS = {
@@ -111,9 +117,11 @@ def _forward(model: nn.Module, batch: Tensor) -> Tensor:
 class Recording:
     """One forward whose autograd graph begins at the target layer.
 
-    logits: `[B, C]`, attached to the graph. activation: the target layer's output as it was, a leaf of the graph.
+    model: what ran. logits: `[B, C]`, attached to the graph. activation: the target layer's output as it was, the
+    graph's leaf.
     """
 
+    model: nn.Module
     logits: Tensor
     activation: Tensor
 
@@ -164,7 +172,7 @@ def record(model: nn.Module, batch: Tensor, layer: TargetLayer) -> Recording:
         )
     if not logits.requires_grad:
         raise LayerError(f"the class scores do not depend on layer {layer.name!r}; name another layer")
-    return Recording(logits, leaf)
+    return Recording(model, logits, leaf)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,19 +7,25 @@ equations 1 and 2: α_k = mean over places of ∂y/∂A_k; L = ReLU(Σ_k α_k A_
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge
 
 from gradcam.capture import Recording, record
 from gradcam.errors import ClassError, LayerError, MapError
 from gradcam.layers import LayerChoices, find_layers, joined
-from gradcam.layers.layouts import to_grid
+from gradcam.layers.graph import mean_over
+from gradcam.layers.layouts import place_dims, to_grid
 from gradcam.types import TargetLayer
 
-CHUNK_BYTES = 8 << 20
-"""Gradients of as many targets at once as fit here: enough to read a large head once for all of them, and little
-beside what the forward itself needs."""
+LEAST_CHUNK = 2 << 20
+"""Bytes of gradients that may always be in memory at once: little beside what the forward itself needs."""
+
+CHUNKS = 32
+"""The bytes of the weights, divided by this, may be as well: a large head is read once or a few times for all
+targets, and the memory that is needed grows by little."""
 
 
 def heatmaps(
@@ -68,15 +74,30 @@ def gradcam(recording: Recording, cotangents: Tensor, layer: TargetLayer) -> Ten
     """
     precision = torch.promote_types(recording.activation.dtype, torch.float32)
     activation = to_grid(recording.activation.detach(), layer).to(precision)
-    at_once = max(1, CHUNK_BYTES // recording.activation.nbytes)
-    alpha = torch.cat([_weights(recording, chunk, layer, precision) for chunk in cotangents.split(at_once)])
+    alpha = _weights(recording, cotangents, layer, precision)
     return torch.einsum("kbc,bchw->bkhw", alpha, activation).relu()
 
 
 def _weights(recording: Recording, cotangents: Tensor, layer: TargetLayer, precision: torch.dtype) -> Tensor:
-    """Equation 1: α `[K, B, channels]`, the mean gradient over the places of the grid."""
-    gradients = to_grid(_gradients(recording, cotangents).flatten(0, 1), layer)
-    return gradients.mean(dim=(2, 3), dtype=precision).unflatten(0, cotangents.shape[:2])
+    """Equation 1: α `[K, B, channels]`, the mean gradient over the places of the grid.
+
+    Where the scores read nothing but the mean over the places, the gradient is the same at each of them: that of
+    the mean, shared out. Then nothing of the grid's size is computed.
+    """
+    logits, activation = recording.logits, recording.activation
+    mean = mean_over(activation, place_dims(layer), logits)
+    if mean is not None:
+        return _gradients(logits, mean, cotangents).flatten(2).to(precision) / prod(layer.grid)
+    chunks = cotangents.split(_at_once(recording))
+    gradients = (to_grid(_gradients(logits, activation, chunk).flatten(0, 1), layer) for chunk in chunks)
+    alpha = torch.cat([gradient.mean(dim=(2, 3), dtype=precision) for gradient in gradients])
+    return alpha.unflatten(0, cotangents.shape[:2])
+
+
+def _at_once(recording: Recording) -> int:
+    """How many gradients of the activation may be in memory together."""
+    weights = sum(weight.nbytes for weight in recording.model.parameters())
+    return max(1, max(LEAST_CHUNK, weights // CHUNKS) // recording.activation.nbytes)
 
 
 def one_hot(classes: Tensor, logits: Tensor) -> Tensor:
@@ -84,13 +105,13 @@ def one_hot(classes: Tensor, logits: Tensor) -> Tensor:
     return nn.functional.one_hot(classes.T, logits.shape[1]).to(logits)
 
 
-def _gradients(recording: Recording, cotangents: Tensor) -> Tensor:
-    """∂(cotangent · logits)/∂activation for every cotangent, `[K, *activation.shape]`."""
+def _gradients(logits: Tensor, place: Tensor | GradientEdge, cotangents: Tensor) -> Tensor:
+    """∂(cotangent · logits)/∂(the tensor at `place`) for every cotangent, `[K, *its shape]`."""
 
     def backward(cotangent: Tensor, *, batched: bool) -> Tensor:
         (gradient,) = torch.autograd.grad(
-            recording.logits,
-            recording.activation,
+            logits,
+            place,
             cotangent,
             retain_graph=True,
             is_grads_batched=batched,

@@ -11,9 +11,12 @@ import torchvision
 from captum.attr import LayerGradCam
 from torch import Tensor, nn
 
+from gradcam.capture import record
 from gradcam.errors import ClassError, LayerError, MapError, ModelError
 from gradcam.heatmaps import heatmaps
-from gradcam.types import TargetLayer
+from gradcam.layers.graph import mean_over
+from gradcam.layers.layouts import place_dims
+from gradcam.types import Layout, TargetLayer
 
 CLASSES = [243, 281, 7]
 
@@ -169,6 +172,56 @@ def test_class_scores_are_found_in_whatever_the_model_returns(noise: Tensor, wra
 def test_a_head_with_one_logit_has_one_class(noise: Tensor) -> None:
     model = small(nn.Sequential(nn.Linear(8, 1), nn.Flatten(0)))
     assert heatmaps(model, noise, 0, "2").shape == (3, 1, 8, 8)
+
+
+class Pooled(nn.Module):
+    """A convolution laid out in some way, one way of reading it, and a head that is not linear."""
+
+    def __init__(self, lay_out: Callable[[Tensor], Tensor], read: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.body, self.head = nn.Conv2d(3, 8, 3, padding=1), nn.Linear(8, 5)
+        self.laid_out, self.lay_out, self.read = nn.Identity(), lay_out, read
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.read(self.laid_out(self.lay_out(self.body(x)))).tanh())
+
+
+AS_IT_IS: Callable[[Tensor], Tensor] = lambda maps: maps  # noqa: E731
+CHANNELS_LAST: Callable[[Tensor], Tensor] = lambda maps: maps.permute(0, 2, 3, 1)  # noqa: E731
+TOKENS: Callable[[Tensor], Tensor] = lambda maps: maps.flatten(2).transpose(1, 2)  # noqa: E731
+
+
+@pytest.mark.parametrize(
+    ("layout", "lay_out", "read", "is_mean"),
+    [
+        ("NCHW", AS_IT_IS, lambda maps: maps.mean((2, 3)), True),
+        ("NCHW", AS_IT_IS, lambda maps: nn.functional.adaptive_avg_pool2d(maps, 1).flatten(1), True),
+        ("NHWC", CHANNELS_LAST, lambda maps: maps.mean((-3, -2)), True),
+        ("tokens", TOKENS, lambda tokens: tokens.mean(1), True),
+        ("NCHW", AS_IT_IS, lambda maps: maps.mean(3).mean(2), False),
+        ("NCHW", AS_IT_IS, lambda maps: maps.relu().mean((2, 3)), False),
+        ("NCHW", AS_IT_IS, lambda maps: maps.mean((2, 3)) + maps.amax((2, 3)), False),
+        ("tokens", TOKENS, lambda tokens: tokens.mean(1) + tokens[:, 0], False),
+    ],
+)
+def test_a_mean_over_all_places_is_seen_for_what_it_is(
+    layout: Layout, lay_out: Callable[[Tensor], Tensor], read: Callable[[Tensor], Tensor], is_mean: bool
+) -> None:
+    noise = torch.randn(3, 3, 8, 8, generator=torch.Generator().manual_seed(1)).double()
+    model = Pooled(lay_out, read).double()
+    layer = TargetLayer("laid_out", (8, 8), 8, "by hand", layout)
+    recording = record(model, noise, layer)
+    assert (mean_over(recording.activation, place_dims(layer), recording.logits) is not None) == is_mean
+
+    maps = heatmaps(model, noise, [0, 1, 2, 3, 4], layer)
+    for index in range(5):
+        seen = model.body(noise).detach().requires_grad_()
+        score = model.head(model.read(model.lay_out(seen)).tanh())[:, index].sum()
+        (gradient,) = torch.autograd.grad(score, seen)
+        expected = (gradient.mean((2, 3), keepdim=True) * seen).sum(1).relu()
+        assert torch.allclose(maps[:, index], expected, rtol=1e-9, atol=1e-12)
 
 
 class NoBatchingRule(torch.autograd.Function):

@@ -135,9 +135,10 @@ def _example(model: nn.Module, input_size: tuple[int, int] | Tensor) -> Tensor:
 def _cached(model: nn.Module, batch: Tensor, layer: str) -> list[TargetLayer]:
     """What `_search` answers, from memory where the model has not changed its architecture or head since."""
     model = unwrap(model)
-    modules = tuple((name, type(module)) for name, module in model.named_modules())
-    head = tuple(parameter.shape for parameter in model.parameters())[-2:]
-    key = (tuple(batch.shape[-2:]), layer, hash(modules), head)
+    modules = list(model.modules())
+    weights = (module._parameters for module in reversed(modules) if module._parameters)
+    head = tuple(weight.shape for weight in next(weights, {}).values() if weight is not None)
+    key = (tuple(batch.shape[-2:]), layer, hash(tuple(map(type, modules))), head)
     with lock_of(model):
         with _found_guard:
             memory = _found.setdefault(model, {})

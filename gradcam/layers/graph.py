@@ -78,6 +78,24 @@ def upstream(node: Node) -> set[Node]:
     return seen
 
 
+def mean_over(leaf: Tensor, dims: tuple[int, ...], logits: Tensor) -> GradientEdge | None:
+    """Where the mean of `leaf` over `dims` stands, if the `logits` were computed from nothing else of `leaf`."""
+    nodes = upstream(logits.grad_fn) if dims and logits.grad_fn is not None else set()
+    start = node = next((node for node in nodes if getattr(node, "variable", None) is leaf), None)
+    while node is not None and (node is start or operation(node) == "Clone"):
+        readers = [reader for reader in nodes if any(source is node for source, _ in reader.next_functions)]
+        node = readers[0] if len(readers) == 1 else None
+    return GradientEdge(node, 0) if node is not None and _averaged(node, leaf.ndim) == dims else None
+
+
+def _averaged(node: Node, dimensions: int) -> tuple[int, ...] | None:
+    """The dimensions over which a node takes the mean; None where it does anything else."""
+    if node.name() != "MeanBackward1":
+        return None
+    saved: Any = getattr(node, "_saved_dim", ())  # −1 is saved as 2⁶⁴ − 1
+    return tuple(sorted((dim - 2**64 if dim >= 2**63 else dim) % dimensions for dim in saved))
+
+
 MOVES = frozenset(
     {"Alias", "AsStrided", "Clone", "Expand", "Flatten", "Movedim", "Permute", "Reshape", "ReshapeAlias", "Squeeze"}
     | {"T", "ToCopy", "Transpose", "Unflatten", "UnsafeView", "Unsqueeze", "View"}

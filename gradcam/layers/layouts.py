@@ -26,6 +26,12 @@ def to_grid(tensor: Tensor, layer: TargetLayer) -> Tensor:
     return tensor
 
 
+def place_dims(layer: TargetLayer) -> tuple[int, ...]:
+    """The dimensions of a layer's output that are places and nothing else; none where tokens of a prefix are among
+    them."""
+    return {"NCHW": (2, 3), "NHWC": (1, 2), "tokens": () if layer.prefix else (1,)}[layer.layout]
+
+
 def read_layout(
     shape: Sequence[int], batch: int, size: Sequence[int], grids: Collection[Grid], prefix: int | None
 ) -> tuple[Layout, Grid, int] | None:
