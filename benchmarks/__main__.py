@@ -119,7 +119,7 @@ def markdown(result: dict[str, Any]) -> str:
         lines.append(f"| {model} | " + " | ".join(_rate(rates[step]) for step in steps) + " |")
     lines += [
         "",
-        "The most that is possible: forward and preparation need their processor time, and no core ever idles.",
+        "The most that is possible: forward and preparation one after the other, each on every core.",
         "",
         "| from `streamlit run` until | seconds |",
         "|---|--:|",

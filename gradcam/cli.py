@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 from PIL import Image
@@ -36,8 +37,8 @@ BAD_INPUT = 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, 1 where some panels failed, 2 for bad input, 130 for Ctrl-C."""
-    options = _parser().parse_args(arguments)
     try:
+        options = _parser().parse_args(arguments)
         return options.run(options)
     except GradcamError as error:
         print(f"gradcam: {error}", file=sys.stderr)
@@ -47,10 +48,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage of every option before it."""
+
+    def error(self, message: str) -> NoReturn:
+        raise OptionError(f"expected options as `{self.prog} --help` lists them; {message}")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="gradcam", description="What do these image classifiers look at, and do they agree?"
-    )
+    parser = _Parser(prog="gradcam", description="What do these image classifiers look at, and do they agree?")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:

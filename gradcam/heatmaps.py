@@ -23,7 +23,7 @@ from gradcam.types import TargetLayer
 LEAST_CHUNK = 2 << 20
 """Bytes of gradients that may always be in memory at once: little beside what the forward itself needs."""
 
-CHUNKS = 32
+CHUNKS = 24
 """The bytes of the weights, divided by this, may be as well: a large head is read once or a few times for all
 targets, and the memory that is needed grows by little."""
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from gradcam.draw.render import fitted, lay_on_photo, scale_map
 from gradcam.errors import OptionError
@@ -31,7 +30,9 @@ def rank_correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     a, b = _shared(a, b)
     if not (_has_contrast(a) and _has_contrast(b)):
         return float("nan")
-    return float(np.corrcoef(stats.rankdata(a), stats.rankdata(b))[0, 1])
+    from scipy.stats import rankdata  # takes most of a second: the first heatmaps need not wait for it
+
+    return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])
 
 
 def iou_of_hottest(a: NDArray[np.float32], b: NDArray[np.float32], share: float = 0.2) -> float:

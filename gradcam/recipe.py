@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from gradcam.models.ids import CHECKPOINT
-from gradcam.types import Explanation, ScoredTarget, TargetLayer
+from gradcam.types import Explanation, OwnFile, Preprocessing, ScoredTarget, TargetLayer
 
 
 def recipe(explanation: Explanation, photo: str) -> str:
@@ -13,13 +12,16 @@ def recipe(explanation: Explanation, photo: str) -> str:
     The script leaves the map in `heat`, `[h, w]`.
     """
     layer, target = explanation.layer, explanation.targets[0]
-    opens = photo.partition("(")[0]
+    loads = _loads(explanation)
+    names = [
+        name for name in ("Labels", "Preprocessing", "load_checkpoint", "load_classifier") if f"{name}(" in loads
+    ]
     return f"""\
 import torch
-from gradcam import {", ".join(sorted((_loader(explanation), opens)))}
+from gradcam import {", ".join(sorted((*names, photo.partition("(")[0])))}
 from gradcam.preprocess import to_input, view_of
 
-classifier = {_loads(explanation)}
+classifier = {loads}
 photo = {photo}
 view = view_of(photo.size, classifier.preprocessing, {explanation.view.fit!r})
 pixels = to_input(photo, view, classifier.preprocessing)[None]  # [1, 3, H, W]
@@ -51,16 +53,31 @@ smooth = torch.nn.functional.interpolate(heat[None, None], pixels.shape[2:], mod
 """
 
 
-def _loader(explanation: Explanation) -> str:
-    return "load_checkpoint" if explanation.model.source == CHECKPOINT else "load_classifier"
+def loading(model: str, file: OwnFile, preprocessing: Preprocessing | None) -> tuple[str, list[str]]:
+    """The function that loads somebody's own weights as they were loaded, and its arguments, in Python.
+
+    model: the id. preprocessing: as it was found; None where it was not.
+    """
+    if file.given_for:
+        return "load_classifier", [repr(file.given_for), f"weights={file.name!r}"]
+    arguments = [repr(file.name), repr(architecture_of(model))]
+    arguments += [f"labels={file.labels!r}"] * bool(file.labels)
+    arguments += [f"labels=Labels({file.class_names!r})"] * bool(file.class_names)
+    arguments += [f"preprocessing={preprocessing!r}"] * (preprocessing is not None)
+    return "load_checkpoint", arguments
+
+
+def architecture_of(checkpoint: str) -> str:
+    """`timm/resnet18` of a checkpoint's id such as `checkpoint/timm/resnet18@mine~0123456789abcdef`."""
+    return checkpoint.partition("/")[2].partition("@")[0]
 
 
 def _loads(explanation: Explanation) -> str:
     spec = explanation.model
-    if spec.source != CHECKPOINT:
+    if spec.file is None:
         return f"load_classifier({str(spec)!r})"
-    stem = (spec.weights or "").rpartition("~")[0]
-    return f"load_checkpoint({f'{stem}.pt'!r}, {spec.name!r})  # your file, and its labels"
+    verb, arguments = loading(str(spec), spec.file, explanation.preprocessing)
+    return "\n    ".join([f"{verb}(", *(f"{argument}," for argument in arguments)]) + "\n)"
 
 
 def _score(target: ScoredTarget) -> str:

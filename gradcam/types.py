@@ -49,12 +49,16 @@ class Photo:
 class OwnFile:
     """The file that somebody's own model was loaded from: its name and the SHA-256 of its bytes.
 
-    labels: the file or the known set that named its classes; empty where they are numbered.
+    labels: the file or the known set that named its classes. class_names: the names themselves, where they came
+    from neither. Both are empty where classes are numbered.
+    given_for: the id of the model whose own weights the file stands in for; empty for a checkpoint.
     """
 
     name: str
     sha256: str
     labels: str = ""
+    class_names: tuple[str, ...] = ()
+    given_for: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class ModelSpec:
     name: the builder or architecture, without the weights; of a checkpoint the architecture's id.
     weights: a torchvision weights name, a timm tag, `None` for the source's default, `"random"`, or the name and
         hash of a checkpoint.
-    seed: for random weights only. file: of a checkpoint only.
+    seed: for random weights only. file: of somebody's own weights only.
     """
 
     source: str

@@ -62,6 +62,12 @@ def test_a_model_whose_weights_cannot_be_had_fails_alone_with_exit_code_1(
         (["explain", "{photo}", "--model", MODEL, "--class", " ", "--out", "{out}"], "got nothing"),
         (["explain", "{photo}", "--model", MODEL, "--out", "{photo}"], "expected a folder for --out"),
         (["explain", "{photo}", "--model", MODEL, "--out", "{full}"], "add --force"),
+        (
+            ["explain", "{photo}", "--model", MODEL, "--out", "{out}", "--seed", "x"],
+            "--seed: invalid int value: 'x'",
+        ),
+        (["explain", "{photo}", "--model", MODEL], "required: --out"),
+        (["expalin"], "invalid choice: 'expalin'"),
         (["models", "no such model"], "which none has; shorten it"),
         (["layers"], "name some or add --all"),
         (["layers", "torchvision/vgg17"], "'vgg16'"),

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import timm
 import torch
 
-from gradcam import Classifier, Contrast, MapError, explain, heatmaps, load_classifier, sample_photo
+from gradcam import (
+    Classifier,
+    Contrast,
+    Labels,
+    MapError,
+    explain,
+    heatmaps,
+    load_checkpoint,
+    load_classifier,
+    sample_photo,
+)
 from gradcam.dissect import dissect
 from gradcam.draw.figures import weight_bars
 from gradcam.draw.render import draw_grid
+from gradcam.models.checkpoint import preprocessing_for
 from gradcam.models.labels import make_labels
 from gradcam.preprocess import to_input, view_of
 from gradcam.recipe import recipe
@@ -87,6 +101,22 @@ def test_the_script_runs_and_gives_the_same_map(model: str, layer: str) -> None:
     assert expected.max() > 0
     assert torch.allclose(names["heat"], expected, rtol=1e-3, atol=1e-4 * float(expected.max()))
     assert names["smooth"].shape == batch.shape[1:]
+
+
+def test_the_script_loads_a_checkpoint_as_it_was_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    torch.save(timm.create_model("test_resnet", num_classes=2).state_dict(), "mine.pt")
+    own = preprocessing_for("timm/test_resnet", size=96, mean="0.5, 0.5, 0.5")
+    labels = Labels(("disc", "cross"))
+    classifier = load_checkpoint("mine.pt", "timm/test_resnet", labels=labels, preprocessing=own)
+    explanation = explain(classifier, sample_photo("chelsea"), "cross")
+    names: dict = {}
+    exec(compile(recipe(explanation, 'sample_photo("chelsea")'), "recipe", "exec"), names)
+    assert names["classifier"].preprocessing == own
+    assert names["classifier"].labels == labels
+    expected = torch.from_numpy(explanation.maps[0])
+    assert torch.allclose(names["heat"], expected, rtol=1e-3, atol=1e-4 * float(expected.max()))
 
 
 def test_a_grid_is_drawn_cell_by_cell_with_zero_between_red_and_blue() -> None:

@@ -318,6 +318,21 @@ def test_candidates_are_blocks_where_the_grid_stays_the_same() -> None:
     assert [layer.name for layer in candidate_layers(model, (32, 32))] == ["blocks.0", "blocks.1", "blocks.2.norm1"]
 
 
+def test_a_block_of_a_residual_and_a_convolution_is_one_candidate() -> None:
+    """As in ConvMixer, where the residual inside each block is a place that every path passes through too."""
+
+    class Residual(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            return x + super().forward(x)
+
+    def block() -> nn.Module:
+        return nn.Sequential(Residual(nn.Conv2d(8, 8, 3, padding=1), nn.ReLU()), nn.Conv2d(8, 8, 1), nn.GELU())
+
+    trunk = nn.Sequential(nn.Conv2d(3, 8, 4, stride=4), nn.Sequential(*(block() for _ in range(3))))
+    model = nn.Sequential(*trunk, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5)).eval()
+    assert [layer.name for layer in candidate_layers(model, (32, 32))] == ["1.0", "1.1", "1"]
+
+
 def test_a_layer_can_be_chosen_by_its_place_among_the_candidates() -> None:
     model = Transformer(depth=3)
     assert find_layer(model, images(), 1).name == "blocks.1"

@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import sys
+import unicodedata
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -31,6 +32,7 @@ from gradcam.photo import open_photo
 from gradcam.report import (
     FORMATS,
     Note,
+    Report,
     Thresholds,
     Verdict,
     build_report,
@@ -45,7 +47,7 @@ from gradcam.report import (
 from gradcam.report.diff import diff
 from gradcam.report.junit import outside_box
 from gradcam.report.reproduce import command, python_lines
-from gradcam.types import Comparison, ModelSpec, Style
+from gradcam.types import Comparison, ModelSpec, Photo, Style
 from tests import fakes
 from tests.report_fakes import HEAT, NOON, comparison, report
 
@@ -265,9 +267,27 @@ def test_the_pdf_shows_many_scripts_on_a_machine_without_fonts(no_fonts_of_its_o
     assert [word for word in SCRIPTS if word not in text] == []
 
 
+def test_the_pdf_shows_every_living_script_and_most_others(no_fonts_of_its_own):
+    """The first letter of every script that Python's Unicode knows, told by the letter's name."""
+    first: dict[str, str] = {}
+    for letter in map(chr, range(0x370, 0x20000)):
+        kind = re.match(
+            "(.+?) (CAPITAL|SMALL|LETTER|SYLLABLE|SYLLABICS|SIGN|HIEROGLYPH|CHARACTER|IDEOGRAPH)",
+            unicodedata.name(letter, ""),
+        )
+        if kind and unicodedata.category(letter).startswith("L"):
+            first.setdefault(kind[1], letter)
+    assert len(first) > 150
+    missing = pdf._missing_glyphs(set(first.values()), own=False)
+    assert {name for name, letter in first.items() if letter in missing} == {
+        *("CHORASMIAN", "CUNEIFORM", "CYPRO-MINOAN", "DIVES AKURU", "DIVES AKURU PREFIXED NASAL", "HENTAIGANA"),
+        *("KHITAN", "NANDINAGARI", "VITHKUQI"),
+    }
+
+
 def test_without_a_font_for_a_script_the_pdf_names_its_characters(no_fonts_of_its_own):
-    shown = "".join(_pdf_text(report(fakes.photo(name="བོད 🐱 Łódź.jpg"))).split())
-    assert "⟨U+0F56⟩⟨U+0F7C⟩⟨U+0F51⟩🐱Łódź.jpg" in shown
+    shown = "".join(_pdf_text(report(fakes.photo(name="𒀀𒀁 🐱 Łódź.jpg"))).split())
+    assert "⟨U+12000⟩⟨U+12001⟩🐱Łódź.jpg" in shown
 
 
 def test_a_pdf_that_lacks_a_panel_is_not_written(monkeypatch):
@@ -471,8 +491,14 @@ def test_a_path_that_cannot_be_written_is_refused_in_a_sentence(tmp_path, name, 
 # ------------------------------------------------------------------------------------------ reproducing
 
 
+def _of_known_models(*photos: Photo, **options: Any) -> Report:
+    """`report`, whose models an id brings back."""
+    made = report(*photos, **options)
+    return replace(made, models=tuple(replace(model, origin="installed package") for model in made.models))
+
+
 def test_the_command_names_everything_that_decides_the_report():
-    made = report(
+    made = _of_known_models(
         fakes.photo(name="-my cat.jpg"),
         style=Style("turbo", 0.4, "shared"),
         verdict=Verdict("approved", "Ada", questions=("-why?",)),
@@ -488,14 +514,14 @@ def test_the_command_names_everything_that_decides_the_report():
 
 
 def test_a_layer_named_for_one_model_is_said_asked_again_and_told_apart():
-    one_by_hand = report(layer={"x/b": "features.22"})
+    one_by_hand = _of_known_models(layer={"x/b": "features.22"})
     assert [model.asked_layer for model in one_by_hand.models] == ["auto", "features.22"]
     assert "--layer x/b=features.22" in command(one_by_hand)
     assert "layer={'x/b': 'features.22'}" in python_lines(one_by_hand)
     said = {passage.heading: passage.text for passage in one_by_hand.method}["Target layer"]
     assert said.startswith("Found in each model's own data flow")
     assert said.endswith("Overridden by hand: 'features.22' for x/b.")
-    assert [str(change) for change in diff(report(), one_by_hand)] == [
+    assert [str(change) for change in diff(_of_known_models(), one_by_hand)] == [
         "Models: x/b: asked_layer was auto and is features.22"
     ]
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -18,13 +19,13 @@ import pytest
 import timm
 import torch
 
-from gradcam import cli
+from gradcam import Labels, cli, load_checkpoint, load_classifier
 from gradcam.compare import compare
 from gradcam.errors import ModelError
 from gradcam.photo import sample_photo
-from gradcam.report import Note, Verdict, build_report, read_report, render_report
+from gradcam.report import Note, Verdict, build_report, read_report, render_report, write_report
 from gradcam.report.reproduce import command, needed, python_lines
-from gradcam.types import OwnFile, Style, Top
+from gradcam.types import ModelSpec, OwnFile, Style, Top
 
 LITE = "bundled/tf_efficientnet_lite0"
 OTHER = "timm/test_vit (untrained, seed 3)"
@@ -127,6 +128,37 @@ def test_a_report_of_ones_own_checkpoints_names_their_files_and_is_made_again_by
     assert _run(*rest[2:], "--force") == 2
     with pytest.raises(ModelError, match=r"expected a checkpoint with SHA-256 .*, got '-second\.pt' with"):
         exec(python_lines(made), {})
+
+
+def test_a_report_of_what_python_alone_loads_is_made_again_by_its_lines():
+    """A checkpoint with labels from Python, a weight file in place of a model's own, and a classifier by hand."""
+    torch.manual_seed(0)
+    torch.save(timm.create_model("test_resnet", num_classes=2).state_dict(), "mine.pt")
+    torch.save(timm.create_model("test_resnet").state_dict(), "swapped.pth")
+    by_hand = replace(load_classifier(OTHER), spec=ModelSpec("ours", "leaves"))
+    models = [
+        load_checkpoint("mine.pt", "timm/test_resnet", labels=Labels(("disc", "cross"))),
+        load_classifier("timm/test_resnet", weights="swapped.pth"),
+        by_hand,
+    ]
+    made = build_report(compare(models, [sample_photo("chelsea")]), now=datetime(2026, 11, 22, 12, tzinfo=UTC))
+    write_report(made, "review.zip")
+    first = Path("review.zip").read_bytes()
+    assert command(made) == (
+        f"# No command loads {models[0].spec}, timm/test_resnet.swapped.pth and ours/leaves as it was loaded "
+        "in Python: run the lines of Python."
+    )
+    assert needed(made) == "the photos, mine.pt and swapped.pth"
+    lines = python_lines(read_report(first))
+    assert (
+        f"""# model_3: make the Classifier ours/leaves here, as it was made by hand;
+# its weights had the SHA-256 {by_hand.weights_sha256}
+photos = ["""
+        in lines
+    )
+    Path("review.zip").unlink()
+    exec(lines, {"model_3": by_hand})
+    assert Path("review.zip").read_bytes() == first
 
 
 def test_replay_says_same_and_diff_says_what_changed(capsys):

@@ -19,7 +19,7 @@ from markdown_it import MarkdownIt
 from gradcam.report import Note, Report, Verdict, build_report, read_report, render_report
 from gradcam.report.codec import tidied
 from gradcam.report.notes import note_html
-from gradcam.report.reproduce import python_lines
+from gradcam.report.reproduce import command, python_lines
 from gradcam.report.text import clean
 from gradcam.types import Comparison, OwnFile, Panel
 from tests import fakes
@@ -84,7 +84,8 @@ def _hostile_report() -> Report:
         notes=[Note("in review", NOTE + text) for text in HOSTILE.values()],
     )
     configuration = {text: [text] if n % 2 else text for n, text in enumerate(HOSTILE.values())}
-    brought = replace(made.models[0], configuration=configuration, file=OwnFile(everything, "0" * 64, everything))
+    file = OwnFile(everything, "0" * 64, everything, tuple(HOSTILE.values()))
+    brought = replace(made.models[0], configuration=configuration, origin=everything, file=file)
     return tidied(replace(made, models=(brought, *made.models[1:])))
 
 
@@ -217,9 +218,11 @@ def test_the_lines_that_make_it_again_call_nothing_but_what_they_should(hostile)
     calls = [node.func for node in ast.walk(ast.parse(python_lines(hostile))) if isinstance(node, ast.Call)]
     called = {call.id for call in calls if isinstance(call, ast.Name)}
     assert called == {
-        *("open_photo", "load_checkpoint", "parse_target", "compare"),
+        *("open_photo", "load_checkpoint", "Labels", "parse_target", "compare"),
         *("Verdict", "Note", "build_report", "write_report"),
     }
+    assert command(hostile).startswith("# No command loads ")
+    assert len(command(hostile).splitlines()) == 1
 
 
 def test_the_interactive_page_obeys_none_either(hostile):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import threading
 import weakref
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import log2, prod
@@ -374,12 +375,22 @@ def _candidates(flow: _Flow) -> list[TargetLayer]:
 
     stages = sorted({stage(place) for place in early} - {stage(target)})
     if len(stages) < 2:
-        chosen = [place for place in early if next(place.passage.module.children(), None) is not None]
+        blocks = [place for place in early if next(place.passage.module.children(), None) is not None]
+        chosen = _without_first_halves(blocks, flow, target)
     else:
         groups = [[place for place in early if stage(place) == number] for number in stages]
         chosen = [max(group, key=lambda place: (-place.depth, place.order)) for group in groups]
     rule = "the {grid} layout that every path to the class scores passes through here"
     return [*(place.why(rule).layer for place in chosen), target.layer]
+
+
+def _without_first_halves(blocks: Sequence[_Place], flow: _Flow, target: _Place) -> list[_Place]:
+    """The blocks, but for one that is a part of another: a block with a single cut inside is listed once."""
+    ends = {place.layer.name for place in flow.places if place.passage.left == target.passage.left}
+    ends |= {place.layer.name for place in blocks}
+    within = {place.layer.name: {end for end in ends if place.layer.name.startswith(f"{end}.")} for place in blocks}
+    parts = Counter(end for around in within.values() for end in around)
+    return [place for place in blocks if all(parts[end] > 1 for end in within[place.layer.name])]
 
 
 def _named(flow: _Flow, name: str) -> TargetLayer:

@@ -6,7 +6,6 @@ as a whole pickled model, could run code when it is opened, and is refused.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import re
 import warnings
@@ -22,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from gradcam.errors import ModelError, OptionError, nearest
-from gradcam.models.classifier import Classifier, pick_device, seeded
+from gradcam.models.classifier import Classifier, pick_device, seeded, sha256_of
 from gradcam.models.ids import CHECKPOINT, known
 from gradcam.models.label_files import read_labels
 from gradcam.models.labels import Labels, imagenet, numbered
@@ -87,7 +86,7 @@ def load_checkpoint(
     name = name or (Path(file).name if isinstance(file, (str, Path)) else "the file")
     spec = _architecture(architecture)
     builder = SOURCES[spec.source]
-    found, digest = read_state(file, name), _sha256(file)
+    found, digest = read_state(file, name), sha256_of(file)
     if sha256 not in (None, digest):
         raise ModelError(
             f"expected a checkpoint with SHA-256 {sha256}, got {name!r} with {digest}; take the former"
@@ -109,8 +108,7 @@ def load_checkpoint(
         spec=ModelSpec(CHECKPOINT, f"{spec.source}/{spec.name}"),
     )
     stem = re.sub(r"[^\w.-]+", "-", Path(name).stem)[:40]
-    named = classifier.labels.file or (classifier.labels.source if classifier.labels.source in LABEL_SETS else "")
-    origin = OwnFile(name, digest, named)
+    origin = OwnFile(name, digest, *_named(classifier.labels))
     spec = replace(classifier.spec, weights=f"{stem}~{classifier.weights_sha256[:16]}", file=origin)
     return replace(classifier, spec=spec)
 
@@ -209,13 +207,6 @@ def read_state(file: str | Path | bytes, name: str) -> dict[str, Tensor]:
             f"expected a model's tensors in {name!r}, got some numbers repeated; save its state_dict() anew"
         )
     return state
-
-
-def _sha256(file: str | Path | bytes) -> str:
-    if isinstance(file, bytes):
-        return hashlib.sha256(file).hexdigest()
-    with Path(file).expanduser().open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _read_safetensors(file: str | Path | bytes) -> dict[str, Tensor]:
@@ -378,6 +369,13 @@ def _labels(labels: Labels | str | Path | None, count: int) -> Labels:
             f"{labels.source!r}; give them in the head's order"
         )
     return labels
+
+
+def _named(labels: Labels) -> tuple[str, tuple[str, ...]]:
+    """What names the classes, a file or a known set, or else their names, or neither where they are numbered."""
+    if named := labels.file or (labels.source if labels.source in LABEL_SETS else ""):
+        return named, ()
+    return "", () if labels == numbered(len(labels)) else labels.names
 
 
 def input_of(preprocessing: Preprocessing) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from gradcam.models.ids import checked, parse_model_id, with_weights_named
 from gradcam.models.labels import Labels
 from gradcam.models.sources import SOURCES, Source
 from gradcam.models.weights import fetch
-from gradcam.types import ModelSpec, Preprocessing
+from gradcam.types import ModelSpec, OwnFile, Preprocessing
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,12 +91,21 @@ def load_classifier(
         spec = with_weights_named(spec)
         file = fetch(source.location(spec))
     module = _build(source, spec, file).eval().requires_grad_(False)
+    own = None if file is None or weights is None else OwnFile(file.name, sha256_of(file), given_for=str(spec))
     return Classifier(
         module=module.to(place).to(memory_format=torch.channels_last),
         preprocessing=source.preprocessing(spec),
         labels=source.labels(spec),
-        spec=spec if file is None or weights is None else replace(spec, weights=file.name),
+        spec=spec if own is None else replace(spec, weights=own.name, file=own),
     )
+
+
+def sha256_of(file: str | Path | bytes) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    if isinstance(file, bytes):
+        return hashlib.sha256(file).hexdigest()
+    with Path(file).expanduser().open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def pick_device(device: str | torch.device = "auto") -> torch.device:

@@ -22,6 +22,7 @@ from gradcam.models.sources import SOURCES, configuration_of
 from gradcam.report.codec import tidied
 from gradcam.report.model import (
     CARRIED,
+    MADE_BY_HAND,
     STATUSES,
     Agreement,
     Answer,
@@ -211,7 +212,7 @@ def _origin(explanation: Explanation) -> str:
     if spec.source == CHECKPOINT:
         return f"checkpoint {spec.weights}"
     if source is None or (source.listed and spec.name not in source.names()):
-        return "made by hand"
+        return MADE_BY_HAND
     if spec.weights is not None and spec.weights not in source.weights(spec.name):
         return f"file {spec.weights}"
     location = source.location(spec)

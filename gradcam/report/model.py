@@ -65,6 +65,10 @@ class PhotoEntry:
     note: Note = Note()
 
 
+MADE_BY_HAND = "made by hand"
+"""The origin of a `Classifier` that was put together in Python, which no id, file or command can bring back."""
+
+
 @dataclass(frozen=True)
 class ModelEntry:
     """One model; what could not be found out, because it failed on every photo, is empty or None.

@@ -1,8 +1,9 @@
 """The report as a PDF, typeset by Typst: tagged, with contents and page numbers, its text selectable.
 
 Text reaches the template as data and is never read as markup. Latin, Greek and Cyrillic are set in the fonts of the
-typst package, other scripts and emoji in the fonts that are installed with this one: the same bytes on every
-machine. Only what those lack is set in the machine's own fonts, or else written as its code, such as `⟨U+0F40⟩`.
+typst package, other scripts and emoji in the fonts that are installed with this one or lie in `data/fonts`: the
+same bytes on every machine. Only what those lack (Cuneiform, say) is set in the machine's own fonts, or else
+written as its code, such as `⟨U+12000⟩`.
 """
 
 from __future__ import annotations
@@ -231,4 +232,5 @@ def _fonts(own: bool) -> typst.Fonts:
 @cache
 def _read_fonts(own: bool) -> typst.Fonts:
     folders = [str(resources.files(package)) for package in FONTS]
+    folders.append(str(resources.files("gradcam").joinpath("data", "fonts")))
     return typst.Fonts(include_system_fonts=own, font_paths=folders)

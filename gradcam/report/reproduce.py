@@ -8,17 +8,21 @@ from collections.abc import Iterator
 
 from gradcam.models.checkpoint import LABEL_SETS, input_of
 from gradcam.photo import SAMPLES, sample_photo
+from gradcam.recipe import architecture_of, loading
 from gradcam.report.junit import Thresholds, written
-from gradcam.report.model import Content, ModelEntry, Note, PhotoEntry, Verdict
-from gradcam.report.text import listed
+from gradcam.report.model import MADE_BY_HAND, Content, ModelEntry, Note, PhotoEntry, Verdict
+from gradcam.report.text import clean, listed
 from gradcam.types import OwnFile, Style
 
 
 def command(report: Content, thresholds: Thresholds | None = None) -> str:
     """One shell command, to be run in a folder that holds what `needed` says.
 
+    A comment says so where a model came to be in a way that only Python has.
     thresholds: those that its exit code shall tell of.
     """
+    if pythonic := [clean(model.id) for model in report.models if _is_from_python(model)]:
+        return f"# No command loads {listed(pythonic)} as it was loaded in Python: run the lines of Python."
     words = ["python", "-m", "gradcam", "report", *(_file(photo.name) for photo in report.photos)]
     for name, value in (*_options(report), *written(thresholds or Thresholds())):
         words += [f"{name}={value}"] if value.startswith("-") else [name, value]
@@ -45,8 +49,9 @@ def python_lines(report: Content) -> str:
             *_imports(report),
             "from gradcam.report import Note, Verdict, build_report, write_report",
             "",
+            *_made_by_hand(report),
             f"photos = [{', '.join(_opened(photo) for photo in report.photos)}]",
-            f"models = [{', '.join(_loaded(model) for model in report.models)}]",
+            f"models = [{', '.join(_loaded(model, place) for place, model in enumerate(report.models, 1))}]",
             f"targets = [{', '.join(f'parse_target({question!r})' for question in report.questions)}]",
             f"comparison = compare(models, photos, targets, fit={report.fit!r}, layer={layers_of(report)!r})",
             "report = build_report(",
@@ -110,17 +115,32 @@ def read_layer(text: str) -> str | int:
 def _imports(report: Content) -> Iterator[str]:
     yield "from gradcam import Style, compare, open_photo, parse_target, sample_photo"
     if any(model.file for model in report.models):
-        yield "from gradcam import Preprocessing, load_checkpoint"
+        yield "from gradcam import Labels, Preprocessing, load_checkpoint, load_classifier"
 
 
-def _loaded(model: ModelEntry) -> str:
-    """A model as `compare` takes it: its id, or the checkpoint loaded from its file."""
+def _is_from_python(model: ModelEntry) -> bool:
+    """Whether no option of the command line brings this model as it was."""
+    file = model.file
+    return model.origin == MADE_BY_HAND or (file is not None and bool(file.given_for or file.class_names))
+
+
+def _made_by_hand(report: Content) -> Iterator[str]:
+    """A line for each model that nobody but its maker can make again."""
+    for place, model in enumerate(report.models, start=1):
+        if model.origin == MADE_BY_HAND:
+            yield f"# model_{place}: make the Classifier {clean(model.id)} here, as it was made by hand;"
+            yield f"# its weights had the SHA-256 {model.weights_sha256}"
+
+
+def _loaded(model: ModelEntry, place: int) -> str:
+    """A model as `compare` takes it: its id, or a classifier loaded from its file or made by hand."""
+    if model.origin == MADE_BY_HAND:
+        return f"model_{place}"
     if model.file is None:
         return repr(model.id)
-    labels = f", labels={model.file.labels!r}" * bool(model.file.labels)
-    prepared = f", preprocessing={model.preprocessing!r}" * (model.preprocessing is not None)
-    checked = f", sha256={model.file.sha256!r}"
-    return f"load_checkpoint({model.file.name!r}, {_architecture(model)!r}{labels}{prepared}{checked})"
+    verb, arguments = loading(model.id, model.file, model.preprocessing)
+    checked = [] if model.file.given_for else [f"sha256={model.file.sha256!r}"]
+    return f"{verb}({', '.join(arguments + checked)})"
 
 
 def _own_options(model: ModelEntry) -> Iterator[tuple[str, str]]:
@@ -129,15 +149,11 @@ def _own_options(model: ModelEntry) -> Iterator[tuple[str, str]]:
         return
     yield "--checkpoint", model.file.name
     yield "--sha256", model.file.sha256
-    yield "--arch", _architecture(model)
+    yield "--arch", architecture_of(model.id)
     if model.file.labels:
         yield "--labels", model.file.labels
     for name, value in (input_of(model.preprocessing) if model.preprocessing else {}).items():
         yield f"--input-{name}", ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def _architecture(model: ModelEntry) -> str:
-    return model.id.partition("/")[2].partition("@")[0]
 
 
 def _labels_file(file: OwnFile) -> str:

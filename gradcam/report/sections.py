@@ -127,7 +127,7 @@ def hashes_table(report: Content) -> Table:
     """SHA-256 of every photo's file, of every model's weights and of every file that somebody brought."""
     photos = tuple(("Photo", photo.name, photo.sha256) for photo in report.photos)
     models = tuple(("Weights", model.id, model.weights_sha256 or UNKNOWN) for model in report.models)
-    files = tuple(("Checkpoint", model.file.name, model.file.sha256) for model in report.models if model.file)
+    files = tuple(("Weight file", model.file.name, model.file.sha256) for model in report.models if model.file)
     return Table(("", "", "SHA-256"), photos + models + files)
 
 
