@@ -110,12 +110,7 @@ def _gradients(logits: Tensor, place: Tensor | GradientEdge, cotangents: Tensor)
 
     def backward(cotangent: Tensor, *, batched: bool) -> Tensor:
         (gradient,) = torch.autograd.grad(
-            logits,
-            place,
-            cotangent,
-            retain_graph=True,
-            is_grads_batched=batched,
-            allow_unused=True,
+            logits, place, cotangent, retain_graph=True, is_grads_batched=batched, allow_unused=True
         )
         if gradient is None:
             raise LayerError("the class scores do not depend on the target layer; name another layer")

@@ -145,8 +145,8 @@ def test_a_report_of_what_python_alone_loads_is_made_again_by_its_lines():
     write_report(made, "review.zip")
     first = Path("review.zip").read_bytes()
     assert command(made) == (
-        f"# No command loads {models[0].spec}, timm/test_resnet.swapped.pth and ours/leaves as it was loaded "
-        "in Python: run the lines of Python."
+        f"# No command loads {models[0].spec}, timm/test_resnet.swapped.pth and ours/leaves the way Python did: "
+        "run the lines of Python."
     )
     assert needed(made) == "the photos, mine.pt and swapped.pth"
     lines = python_lines(read_report(first))

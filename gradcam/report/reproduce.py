@@ -22,7 +22,7 @@ def command(report: Content, thresholds: Thresholds | None = None) -> str:
     thresholds: those that its exit code shall tell of.
     """
     if pythonic := [clean(model.id) for model in report.models if _is_from_python(model)]:
-        return f"# No command loads {listed(pythonic)} as it was loaded in Python: run the lines of Python."
+        return f"# No command loads {listed(pythonic)} the way Python did: run the lines of Python."
     words = ["python", "-m", "gradcam", "report", *(_file(photo.name) for photo in report.photos)]
     for name, value in (*_options(report), *written(thresholds or Thresholds())):
         words += [f"{name}={value}"] if value.startswith("-") else [name, value]
