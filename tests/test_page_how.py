@@ -167,7 +167,7 @@ def test_ones_own_model_is_laid_open_too() -> None:
     page.segmented_control(key="model").set_value(own).run()
     assert not page.exception
     assert "96 small pictures of 4×4 cells" in words(page)
-    assert "load_checkpoint('shapes.pt', 'timm/test_resnet')" in code(page)
+    assert "load_checkpoint(\n    'shapes.pt',\n    'timm/test_resnet',\n    labels=" in code(page)
 
 
 @pytest.mark.parametrize(

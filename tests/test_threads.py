@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,8 @@ import pytest
 
 from gradcam import Classifier, Explanation, Photo, Top, explain, load_classifier, sample_photo
 
-THREADS, CALLS = 16, (18, 32)
-"""Memory is measured after the first calls, when the allocator has settled, and 512 calls later."""
+THREADS, CALLS = 16, (10, 20, 20)
+"""Memory is measured after the first calls of every thread, then twice, each time 320 calls later."""
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +60,7 @@ def test_sixteen_threads_get_exactly_the_maps_of_a_serial_run_and_memory_stays_f
         for calls in CALLS:
             assert list(threads.map(right_answers, range(THREADS), [calls] * THREADS)) == [calls] * THREADS
             memory.append(resident())
-    slack = 30 * 2**20  # a leaked input a call would be 54 MiB, a leaked graph much more
-    assert memory[-1] - memory[0] < slack, [bytes // 2**20 for bytes in memory]
+    # A leak grows every time, by 35 MiB if it is only the input of each call; what the allocator keeps does not.
+    growth = [after - before for before, after in pairwise(memory)]
+    assert min(growth) < 15 * 2**20, [bytes // 2**20 for bytes in memory]
     assert not any(module._forward_hooks for module in classifier.module.modules())
