@@ -12,6 +12,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from dashboard import cache
+from tests.opening import open_page
 from tests.shapes import ARCHITECTURE, KINDS, trained
 
 LITE0, LITE1, LITE2 = (f"bundled/tf_efficientnet_lite{n}" for n in range(3))
@@ -23,17 +24,6 @@ def _clean_caches() -> Iterator[None]:
     yield
     st.cache_data.clear()
     st.cache_resource.clear()
-
-
-def opened(page: str = "models", **link: str | list[str]) -> AppTest:
-    """The page as a link opens it."""
-    visitor = AppTest.from_file("../dashboard/Home.py", default_timeout=120)
-    visitor.switch_page(f"app_pages/{page}.py")
-    for name, value in link.items():
-        visitor.query_params[name.replace("_", "-")] = value
-    visitor.run()
-    assert not visitor.exception
-    return visitor
 
 
 def rows(page: AppTest) -> list[dict]:
@@ -88,7 +78,7 @@ def bring(page: AppTest, data: bytes | None = None, name: str = "shapes.pt", **f
 
 
 def test_first_sight_lists_every_model_with_its_facts() -> None:
-    page = opened()
+    page = open_page("models")
     assert not page.error
     table = rows(page)
     assert len(table) > 1500
@@ -107,18 +97,18 @@ def test_first_sight_lists_every_model_with_its_facts() -> None:
 
 
 def test_the_search_the_source_and_the_place_narrow_the_table_and_stand_in_the_link() -> None:
-    page = opened()
+    page = open_page("models")
     page.text_input(key="search").set_value("resnet 50").run()
     assert all("resnet" in row["Model"] and "50" in row["Model"] for row in rows(page))
     page.pills(key="sources").set_value(["torchvision"]).run()
     assert {row["Model"].partition("/")[0] for row in rows(page)} == {"torchvision"}
     assert rows(page)[0]["Model"] == "torchvision/resnet50@IMAGENET1K_V2"
-    again = opened(search="lite1", sources=["bundled"], at_hand="true")
+    again = open_page("models", search="lite1", sources=["bundled"], at_hand="true")
     assert [row["Model"] for row in rows(again)] == [LITE1]
 
 
 def test_a_misspelt_name_finds_similar_models_and_nonsense_is_told() -> None:
-    page = opened(search="resnett50")
+    page = open_page("models", search="resnett50")
     assert any("resnet50" in row["Model"] for row in rows(page))
     page.text_input(key="search").set_value("zzzzzz qqqq").run()
     assert "Try fewer words" in page.info[0].value
@@ -126,14 +116,14 @@ def test_a_misspelt_name_finds_similar_models_and_nonsense_is_told() -> None:
 
 
 def test_what_is_on_this_machine_needs_no_download() -> None:
-    page = opened()
+    page = open_page("models")
     page.toggle(key="at-hand").set_value(True).run()
     assert {row["Weights"] for row in rows(page)} <= {"bundled", "cached"}
     assert rows(page)
 
 
 def test_ticked_models_are_taken_to_every_page() -> None:
-    page = tick(opened(search="torchvision squeezenet1"), 1)
+    page = tick(open_page("models", search="torchvision squeezenet1"), 1)
     press(page, "Use 1 on every page")
     chosen = [LITE0, LITE1, LITE2, "torchvision/squeezenet1_1@IMAGENET1K_V1"]
     assert page.multiselect(key="models").value == chosen
@@ -141,16 +131,16 @@ def test_ticked_models_are_taken_to_every_page() -> None:
 
 
 def test_no_more_models_than_a_page_compares_are_taken() -> None:
-    page = tick(opened(search="torchvision resnet"), 0, 1, 2, 3, 4, 5)
+    page = tick(open_page("models", search="torchvision resnet"), 0, 1, 2, 3, 4, 5)
     assert next(button for button in page.button if "on every page" in button.label).disabled
     assert "At most 8 at once" in words(page)
 
 
 def test_target_layers_are_found_on_the_model_or_on_an_untrained_build() -> None:
-    page = press(opened(), "Find target layers of the 3 chosen")
+    page = press(open_page("models"), "Find target layers of the 3 chosen")
     assert words(page).count("Found on the model itself") == 3
     assert "`bn2` · 7×7 grid · 1280 channels" in words(page)
-    page = tick(opened(search="torchvision/vgg16@"), 0)
+    page = tick(open_page("models", search="torchvision/vgg16@"), 0)
     if cache.catalogue()["torchvision/vgg16@IMAGENET1K_V1"].weights.startswith("download"):
         page = press(page, "Find target layers of the 1 ticked")
         assert "`features.29` · 14×14 grid · 512 channels" in words(page)
@@ -158,13 +148,13 @@ def test_target_layers_are_found_on_the_model_or_on_an_untrained_build() -> None
 
 
 def test_a_model_that_is_none_says_so_where_its_layer_is_asked_for() -> None:
-    page = press(opened(models=["nonsense"]), "Find target layers of the 1 chosen")
+    page = press(open_page("models", models=["nonsense"]), "Find target layers of the 1 chosen")
     assert "expected a model id" in errors(page).lower()
 
 
 def test_a_model_of_the_hub_that_cannot_be_reached_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
-    page = opened(models=["hf-hub:acme/leaves"])
+    page = open_page("models", models=["hf-hub:acme/leaves"])
     assert "hf-hub:organisation/name" in words(page)
     press(page, "Find target layers of the 1 chosen")
     assert "connect to the network" in errors(page)
@@ -176,7 +166,7 @@ def test_a_model_of_the_hub_that_cannot_be_reached_says_what_to_do(monkeypatch: 
 
 
 def test_ones_own_model_is_chosen_on_every_page_and_explains() -> None:
-    page = bring(opened(models=[LITE0]))
+    page = bring(open_page("models", models=[LITE0]))
     assert not page.error
     own = page.session_state["models"][1]
     assert own.startswith(f"checkpoint/{ARCHITECTURE}@shapes~")
@@ -193,7 +183,7 @@ def test_ones_own_model_is_chosen_on_every_page_and_explains() -> None:
 
 
 def test_a_class_that_only_ones_own_model_has_is_said_in_the_other_panel() -> None:
-    page = bring(opened(models=[LITE0]))
+    page = bring(open_page("models", models=[LITE0]))
     page.query_params["classes"] = ["cross"]
     page.switch_page("app_pages/compare_models.py").run()
     scenes = [found.proto.json for found in page.get("bidi_component") if "panels" in found.proto.json]
@@ -203,17 +193,17 @@ def test_a_class_that_only_ones_own_model_has_is_said_in_the_other_panel() -> No
 
 
 def test_two_visitors_never_see_each_others_models() -> None:
-    first, second = bring(opened(models=[LITE0])), opened(models=[LITE0])
+    first, second = bring(open_page("models", models=[LITE0])), open_page("models", models=[LITE0])
     own = first.session_state["models"][1]
     assert own not in str(second.multiselect(key="models").options)
-    stranger = opened("compare_models", models=[own])
+    stranger = open_page("compare_models", models=[own])
     said = json.dumps([found.proto.json for found in stranger.get("bidi_component")])
     assert "got its id alone" in said
     assert "cross" not in str(stranger.multiselect(key="classes").options)
 
 
 def test_the_same_weights_with_other_labels_take_the_place_of_the_first() -> None:
-    page = bring(opened(models=[LITE0]))
+    page = bring(open_page("models", models=[LITE0]))
     page.switch_page("app_pages/compare_models.py").run()
     page.switch_page("app_pages/models.py").run()
     page.file_uploader(key="_own-file-1").upload("shapes.pt", checkpoint(), "application/x")
@@ -229,20 +219,24 @@ def test_the_same_weights_with_other_labels_take_the_place_of_the_first() -> Non
 
 
 def test_a_model_is_removed_everywhere() -> None:
-    page = press(bring(opened(models=[LITE0])), "Remove")
+    page = press(bring(open_page("models", models=[LITE0])), "Remove")
     assert page.session_state["models"] == [LITE0]
     assert "Your models" not in [heading.value for heading in page.header]
 
 
 def test_without_names_classes_are_numbered_and_a_known_set_can_be_named() -> None:
-    assert "2 classes: class 0, class 1" in words(bring(opened(models=[LITE0]), names=None))
-    page = bring(opened(models=[LITE0]), names=None, set="imagenet-1k")
+    assert "2 classes: class 0, class 1" in words(bring(open_page("models", models=[LITE0]), names=None))
+    page = bring(open_page("models", models=[LITE0]), names=None, set="imagenet-1k")
     assert "expected 2 class names" in errors(page).lower()
 
 
 def test_preprocessing_can_be_told() -> None:
     page = bring(
-        opened(models=[LITE0]), mean="0.5, 0.5, 0.5", std="0.5 0.5 0.5", interpolation="nearest", mode="squash"
+        open_page("models", models=[LITE0]),
+        mean="0.5, 0.5, 0.5",
+        std="0.5 0.5 0.5",
+        interpolation="nearest",
+        mode="squash",
     )
     (own,) = page.session_state["_own_models"].values()
     assert own.preprocessing.mean == own.preprocessing.std == (0.5, 0.5, 0.5)
@@ -264,24 +258,24 @@ def test_preprocessing_can_be_told() -> None:
     ],
 )
 def test_what_cannot_be_used_is_a_sentence_and_the_form_stays(given: dict, sentence: str) -> None:
-    page = bring(opened(models=[LITE0]), **given)
+    page = bring(open_page("models", models=[LITE0]), **given)
     assert sentence in errors(page)
     assert page.session_state["models"] == [LITE0]
     assert not page.session_state["_own_models"]
 
 
 def test_nothing_given_asks_for_the_checkpoint() -> None:
-    page = press(opened(models=[LITE0]), "Add the model")
+    page = press(open_page("models", models=[LITE0]), "Add the model")
     assert "add a checkpoint" in errors(page)
 
 
 def test_a_whole_pickled_model_is_refused_with_the_reason() -> None:
-    page = bring(opened(models=[LITE0]), checkpoint(trained()))
+    page = bring(open_page("models", models=[LITE0]), checkpoint(trained()))
     assert "could run code when opened" in errors(page)
 
 
 def test_no_more_than_four_models_of_ones_own_are_kept() -> None:
-    page = opened(models=[LITE0])
+    page = open_page("models", models=[LITE0])
     for turn in range(5):
         changed = {key: value + turn * (key == "fc.bias") for key, value in trained().state_dict().items()}
         page.file_uploader(key=f"_own-file-{turn}").upload("shapes.pt", checkpoint(changed), "application/x")
