@@ -174,43 +174,45 @@ def test_a_head_with_one_logit_has_one_class(noise: Tensor) -> None:
     assert heatmaps(model, noise, 0, "2").shape == (3, 1, 8, 8)
 
 
+LAY_OUT: dict[Layout, Callable[[Tensor], Tensor]] = {
+    "NCHW": lambda maps: maps,
+    "NHWC": lambda maps: maps.permute(0, 2, 3, 1),
+    "tokens": lambda maps: maps.flatten(2).transpose(1, 2),
+}
+
+
 class Pooled(nn.Module):
     """A convolution laid out in some way, one way of reading it, and a head that is not linear."""
 
-    def __init__(self, lay_out: Callable[[Tensor], Tensor], read: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, layout: Layout, read: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
         with torch.random.fork_rng():
             torch.manual_seed(0)
             self.body, self.head = nn.Conv2d(3, 8, 3, padding=1), nn.Linear(8, 5)
-        self.laid_out, self.lay_out, self.read = nn.Identity(), lay_out, read
+        self.laid_out, self.lay_out, self.read = nn.Identity(), LAY_OUT[layout], read
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.read(self.laid_out(self.lay_out(self.body(x)))).tanh())
 
 
-AS_IT_IS: Callable[[Tensor], Tensor] = lambda maps: maps  # noqa: E731
-CHANNELS_LAST: Callable[[Tensor], Tensor] = lambda maps: maps.permute(0, 2, 3, 1)  # noqa: E731
-TOKENS: Callable[[Tensor], Tensor] = lambda maps: maps.flatten(2).transpose(1, 2)  # noqa: E731
-
-
 @pytest.mark.parametrize(
-    ("layout", "lay_out", "read", "is_mean"),
+    ("layout", "read", "is_mean"),
     [
-        ("NCHW", AS_IT_IS, lambda maps: maps.mean((2, 3)), True),
-        ("NCHW", AS_IT_IS, lambda maps: nn.functional.adaptive_avg_pool2d(maps, 1).flatten(1), True),
-        ("NHWC", CHANNELS_LAST, lambda maps: maps.mean((-3, -2)), True),
-        ("tokens", TOKENS, lambda tokens: tokens.mean(1), True),
-        ("NCHW", AS_IT_IS, lambda maps: maps.mean(3).mean(2), False),
-        ("NCHW", AS_IT_IS, lambda maps: maps.relu().mean((2, 3)), False),
-        ("NCHW", AS_IT_IS, lambda maps: maps.mean((2, 3)) + maps.amax((2, 3)), False),
-        ("tokens", TOKENS, lambda tokens: tokens.mean(1) + tokens[:, 0], False),
+        ("NCHW", lambda maps: maps.mean((2, 3)), True),
+        ("NCHW", lambda maps: nn.functional.adaptive_avg_pool2d(maps, 1).flatten(1), True),
+        ("NHWC", lambda maps: maps.mean((-3, -2)), True),
+        ("tokens", lambda tokens: tokens.mean(1), True),
+        ("NCHW", lambda maps: maps.mean(3).mean(2), False),
+        ("NCHW", lambda maps: maps.relu().mean((2, 3)), False),
+        ("NCHW", lambda maps: maps.mean((2, 3)) + maps.amax((2, 3)), False),
+        ("tokens", lambda tokens: tokens.mean(1) + tokens[:, 0], False),
     ],
 )
 def test_a_mean_over_all_places_is_seen_for_what_it_is(
-    layout: Layout, lay_out: Callable[[Tensor], Tensor], read: Callable[[Tensor], Tensor], is_mean: bool
+    layout: Layout, read: Callable[[Tensor], Tensor], is_mean: bool
 ) -> None:
     noise = torch.randn(3, 3, 8, 8, generator=torch.Generator().manual_seed(1)).double()
-    model = Pooled(lay_out, read).double()
+    model = Pooled(layout, read).double()
     layer = TargetLayer("laid_out", (8, 8), 8, "by hand", layout)
     recording = record(model, noise, layer)
     assert (mean_over(recording.activation, place_dims(layer), recording.logits) is not None) == is_mean
