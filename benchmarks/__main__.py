@@ -14,7 +14,17 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.contenders import CONTENDERS, MODELS, build
-from benchmarks.measure import Case, cases, peak_here, peak_memory, startup, throughput, times
+from benchmarks.measure import (
+    ALLOCATORS,
+    Case,
+    cases,
+    peak_here,
+    peak_memory,
+    startup,
+    throughput,
+    throughput_here,
+    times,
+)
 from gradcam import resolve_target_layer
 
 THROUGHPUT = ["bundled/tf_efficientnet_lite0", "torchvision/resnet50 (untrained, seed 0)"]
@@ -28,16 +38,20 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 8])
     parser.add_argument("--classes", nargs="+", type=int, default=[1, 5, 20])
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument(
-        "--patience", type=float, default=20.0, help="seconds after which a contender is not called again"
+        "--patience", type=float, default=6.0, help="seconds after which a contender is not called again"
     )
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--readme", action="store_true", help="put the short table into README too")
     parser.add_argument("--peak", help=argparse.SUPPRESS)  # one memory measurement, in a process of its own
+    parser.add_argument("--throughput", help=argparse.SUPPRESS)  # likewise
     options = parser.parse_args()
     if options.peak:
         print(peak_here(options.peak))
+        return
+    if options.throughput:
+        print(json.dumps(throughput_here(options.throughput)))
         return
     rows = [
         measure(case, options.rounds, options.patience)
@@ -46,7 +60,9 @@ def main() -> None:
     result = {
         "machine": machine(),
         "rows": rows,
-        "throughput": {model: throughput(model, 64, rounds=options.rounds) for model in THROUGHPUT},
+        "throughput": {
+            f"{model}, allocator {how}": throughput(model, how) for model in THROUGHPUT for how in ALLOCATORS
+        },
         "startup": startup(),
     }
     options.out.mkdir(parents=True, exist_ok=True)
@@ -119,7 +135,10 @@ def markdown(result: dict[str, Any]) -> str:
         lines.append(f"| {model} | " + " | ".join(_rate(rates[step]) for step in steps) + " |")
     lines += [
         "",
-        "The most that is possible: forward and preparation one after the other, each on every core.",
+        "By turns: the forward, then the preparation, each on every core. In percent: the last to the bare forward.",
+        "An allocator that keeps memory: `"
+        + " ".join(f"{name}={value}" for name, value in ALLOCATORS["keeps memory"].items())
+        + "`.",
         "",
         "| from `streamlit run` until | seconds |",
         "|---|--:|",

@@ -56,9 +56,12 @@ def bare(model: nn.Module, batch: Tensor, classes: Sequence[int], layer: TargetL
 
 AFTER: dict[str, Callable[[nn.Module], tuple[nn.Module, tuple[int, ...]]]] = {
     "VGG": lambda model: (model.classifier, (25088,)),
+    "ResNet": lambda model: (model.fc, (2048,)),
+    "EfficientNet": lambda model: (model.classifier, (1280,)),
+    "ConvNeXt": lambda model: (model.head.fc, (768,)),
     "VisionTransformer": lambda model: (model.blocks[-1], (197, 384)),
 }
-"""What computes after the target layer, and what an image gives it, where that is more than one matrix."""
+"""What has weights after the target layer, and what an image gives it."""
 
 
 def floor(model: nn.Module, batch: Tensor, classes: Sequence[int], layer: TargetLayer) -> Work:
@@ -66,8 +69,6 @@ def floor(model: nn.Module, batch: Tensor, classes: Sequence[int], layer: Target
 
     The gradient of a class passes through the same matrices as the forward does, so that it costs no less.
     """
-    if type(model).__name__ not in AFTER:
-        raise NotPossibleError("one matrix after the target layer: too little to matter")
     after, shape = AFTER[type(model).__name__](model)
     given = torch.zeros(len(batch) * len(classes), *shape)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import statistics
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,8 +20,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from benchmarks.contenders import CONTENDERS, NotPossibleError, Work, build
-from gradcam import TargetLayer, Top, load_classifier, open_photo, sample_photo
-from gradcam.explain import explain_many
+from gradcam import TargetLayer, Top, explain_many, load_classifier, open_photo, sample_photo
 from gradcam.preprocess import to_input, view_of
 from tests.conftest import ARGUMENTS, CHROMIUM
 from tests.server import dashboard
@@ -41,7 +42,8 @@ class Case:
 
 
 def times(case: Case, layer: TargetLayer, rounds: int, patience: float) -> dict[str, list[float]]:
-    """Seconds of every contender in every round; all take turns, so that a busy moment meets all of them.
+    """Seconds of every contender in every round; all take turns, so that a busy moment meets all of them, and each
+    round begins with another, so that none always follows the same one.
 
     A contender that has taken more than `patience` seconds is not called again.
     """
@@ -52,12 +54,14 @@ def times(case: Case, layer: TargetLayer, rounds: int, patience: float) -> dict[
         except NotPossibleError:
             continue
     seconds: dict[str, list[float]] = {name: [] for name in works}
+    order = deque(works)
     for round_number in range(rounds + 1):  # the first one warms up
-        for name, work in works.items():
+        order.rotate()
+        for name in order:
             if sum(seconds[name]) > patience:
                 continue
             started = time.perf_counter()
-            work()
+            works[name]()
             elapsed = time.perf_counter() - started
             if round_number or elapsed > patience:
                 seconds[name].append(elapsed)
@@ -81,12 +85,32 @@ def peak_here(request: str) -> int:
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
-def throughput(model_id: str, photos: int, rounds: int) -> dict[str, float]:
-    """Median photos a second: the bare forward on inputs ready in memory, and the whole way from files to maps.
+ALLOCATORS: dict[str, dict[str, str]] = {
+    "as it is": {},
+    "keeps memory": {
+        "MALLOC_ARENA_MAX": "1",
+        "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+        "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
+    },
+}
+"""Environments of a process on Linux. As it is, glibc hands the memory of large feature maps back to the system and
+asks for it again in the next layer, which takes up to half of a forward's time."""
 
-    On a processor the preparation takes its time from the forward: the most that is possible is what one after the
-    other would give, with every core at work on each.
+
+def throughput(model_id: str, allocator: str) -> dict[str, float]:
+    """Median photos a second in a fresh process: the bare forward on inputs ready in memory, and the whole way from
+    files to maps.
+
+    On a processor the preparation takes its time from the forward, so that what they reach by turns, each on every
+    core, is about what can be asked of both.
     """
+    command = [sys.executable, "-m", "benchmarks", "--throughput", model_id]
+    environment = os.environ | ALLOCATORS[allocator]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout)
+
+
+def throughput_here(model_id: str, photos: int = 128, rounds: int = 9) -> dict[str, float]:
+    """The other end of `throughput`."""
     encoded = io.BytesIO()
     Image.fromarray(sample_photo("chelsea").pixels).save(encoded, "JPEG", quality=90)
     files = [encoded.getvalue()] * photos
@@ -126,11 +150,11 @@ def throughput(model_id: str, photos: int, rounds: int) -> dict[str, float]:
             if round_number:
                 seconds[name].append(time.perf_counter() - started)
     forward, preparation, whole = map(seconds.__getitem__, steps)
-    least = [a + b for a, b in zip(forward, preparation, strict=True)]
+    turns = [a + b for a, b in zip(forward, preparation, strict=True)]
     rates = {name: photos / statistics.median(values) for name, values in seconds.items()}
     return rates | {
-        "the most that is possible": photos / statistics.median(least),
-        "share of it": statistics.median(a / b for a, b in zip(least, whole, strict=True)),
+        "forward and preparation by turns": photos / statistics.median(turns),
+        "to the bare forward": statistics.median(a / b for a, b in zip(forward, whole, strict=True)),
     }
 
 

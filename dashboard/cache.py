@@ -41,7 +41,6 @@ from gradcam import (
     sample_photo,
 )
 from gradcam.dissect import Dissection, dissect
-from gradcam.explain import RecentForwards
 from gradcam.layers.table import layer_row
 from gradcam.measures import Measure, agreement
 from gradcam.models.catalogue import CatalogueEntry
@@ -49,6 +48,7 @@ from gradcam.models.catalogue import catalogue as read_catalogue
 from gradcam.models.ids import parse_model_id
 from gradcam.models.pool import ModelPool
 from gradcam.models.sources import SOURCES
+from gradcam.recent import RecentForwards
 from gradcam.types import Fit
 
 F = TypeVar("F", bound=Callable[..., Any])

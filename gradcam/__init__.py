@@ -4,7 +4,8 @@
 
     comparison = compare(["torchvision/vgg16", "timm/resnet50.a1_in1k"], [open_photo("dog.jpg")], ["bull mastiff"])
 
-Load a `Classifier`, open a `Photo`, `explain` it into an `Explanation`, `compare` many into a `Comparison`.
+Load a `Classifier`, open a `Photo`, `explain` it into an `Explanation` (`explain_many` for a
+whole folder), `compare` many into a `Comparison`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from gradcam.errors import (
     ReportError,
     WeightsError,
 )
-from gradcam.explain import explain
+from gradcam.explain import explain, explain_many
 from gradcam.heatmaps import heatmaps
 from gradcam.layers import candidate_layers, resolve_target_layer
 from gradcam.models.checkpoint import load_checkpoint
@@ -76,6 +77,7 @@ __all__ = [
     "candidate_layers",
     "compare",
     "explain",
+    "explain_many",
     "heatmaps",
     "load_checkpoint",
     "load_classifier",

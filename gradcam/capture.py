@@ -6,6 +6,9 @@ are in place, and a hook acts only in the thread that set it, so nobody ever see
 
 from __future__ import annotations
 
+import copy
+import logging
+import pickle
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +23,8 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from gradcam.errors import GradcamError, LayerError, ModelError
 from gradcam.types import TargetLayer
 
+log = logging.getLogger(__name__)
+
 _locks: weakref.WeakKeyDictionary[nn.Module, threading.RLock] = weakref.WeakKeyDictionary()
 _locks_guard = threading.Lock()
 
@@ -28,6 +33,19 @@ def lock_of(model: nn.Module) -> threading.RLock:
     """The lock that every hooked forward of `model` holds."""
     with _locks_guard:
         return _locks.setdefault(model, threading.RLock())
+
+
+def twin(model: nn.Module) -> nn.Module:
+    """The same modules once more over the same weights, with a lock of their own: for a second thread that computes
+    at the same time. The model itself where its modules cannot be copied, so that its threads take turns.
+    """
+    weights = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    try:
+        with lock_of(model):
+            return copy.deepcopy(model, weights)
+    except (AttributeError, RuntimeError, TypeError, ValueError, copy.Error, pickle.PicklingError) as error:
+        log.info("%s cannot be copied, its threads take turns: %s", type(model).__name__, error)
+        return model
 
 
 def unwrap(model: nn.Module) -> nn.Module:

@@ -114,9 +114,9 @@ def input_pixels(photo: Photo, view: View, preprocessing: Preprocessing) -> NDAr
 
 def to_input(photo: Photo, view: View, preprocessing: Preprocessing) -> Tensor:
     """The model's input: float32 `[3, h, w]`, normalised."""
-    pixels = torch.from_numpy(input_pixels(photo, view, preprocessing)).permute(2, 0, 1)
+    pixels = torch.from_numpy(input_pixels(photo, view, preprocessing)).permute(2, 0, 1).contiguous().float()
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (preprocessing.mean, preprocessing.std))
-    return ((pixels.float() / 255 - mean) / std).contiguous()
+    return pixels.div_(255).sub_(mean).div_(std)
 
 
 def _scaled_size(photo_size: Size, canvas: Size, mode: str) -> Size:

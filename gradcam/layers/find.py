@@ -140,13 +140,14 @@ def _cached(model: nn.Module, batch: Tensor, layer: str) -> list[TargetLayer]:
     weights = (module._parameters for module in reversed(modules) if module._parameters)
     head = tuple(weight.shape for weight in next(weights, {}).values() if weight is not None)
     key = (tuple(batch.shape[-2:]), layer, hash(tuple(map(type, modules))), head)
-    with lock_of(model):
-        with _found_guard:
-            memory = _found.setdefault(model, {})
-        if key not in memory:
-            with torch.inference_mode(False), torch.enable_grad():
-                memory[key] = _search(model, batch, layer)
-        return memory[key]
+    with _found_guard:
+        memory = _found.setdefault(model, {})
+    if key not in memory:  # else nobody waits for the forward that another thread is making
+        with lock_of(model):
+            if key not in memory:
+                with torch.inference_mode(False), torch.enable_grad():
+                    memory[key] = _search(model, batch, layer)
+    return memory[key]
 
 
 def _search(model: nn.Module, batch: Tensor, layer: str) -> list[TargetLayer]:

@@ -1,0 +1,133 @@
+"""One forward of a batch of photos, and every answer that can be had from it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from gradcam.capture import Recording, record
+from gradcam.errors import MapError
+from gradcam.heatmaps import averaged_gradcam
+from gradcam.layers import LayerChoices, find_layers, joined
+from gradcam.models.classifier import Classifier
+from gradcam.preprocess import to_input, view_of
+from gradcam.targets import probabilities, score_target
+from gradcam.types import Explanation, Fit, Photo, Preprocessing, ScoredTarget, Target, TargetLayer, View
+
+PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+"""What the forward computes in; all but float32 use autocast. Maps are always float32."""
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Photos ready for the model; `inputs` is `[B, 3, H, W]`, `seconds` what each photo's preparation took."""
+
+    photos: tuple[Photo, ...]
+    views: tuple[View, ...]
+    inputs: Tensor
+    seconds: float
+
+    @classmethod
+    def of(cls, photos: tuple[Photo, ...], preprocessing: Preprocessing, fit: Fit) -> Batch:
+        started = time.perf_counter()
+        views = tuple(view_of(photo.size, preprocessing, fit) for photo in photos)
+        inputs = [to_input(photo, view, preprocessing) for photo, view in zip(photos, views, strict=True)]
+        return cls(photos, views, torch.stack(inputs), (time.perf_counter() - started) / len(photos))
+
+    def halves(self) -> Iterator[Batch]:
+        middle = len(self.photos) // 2
+        for part in (slice(None, middle), slice(middle, None)):
+            yield Batch(self.photos[part], self.views[part], self.inputs[part], self.seconds)
+
+
+@dataclass(frozen=True, eq=False)
+class Forward:
+    """What a forward of a batch has left behind: any target can be asked of it for the price of its gradient.
+
+    It holds no classifier, so that one kept beside its classifier does not keep that one in memory.
+    """
+
+    photos: tuple[Photo, ...]
+    views: tuple[View, ...]
+    layers: tuple[TargetLayer, ...]
+    recordings: tuple[Recording, ...]
+    precision: str
+    seconds: float
+
+    @classmethod
+    def of(
+        cls,
+        batch: Batch,
+        classifier: Classifier,
+        layer: LayerChoices = "auto",
+        precision: str = "float32",
+        module: nn.Module | None = None,
+    ) -> Forward:
+        """module: the classifier's own, or a `twin` of it for another thread."""
+        inputs = batch.inputs.to(classifier.device, classifier.dtype, memory_format=torch.channels_last)
+        layers = tuple(find_layers(classifier.module, inputs, layer))
+        started = time.perf_counter()  # the layer is found once for a model and remembered, so it is not counted
+        with _computing_in(precision, classifier.device):
+            recordings = tuple(record(module or classifier.module, inputs, place) for place in layers)
+        seconds = batch.seconds + (time.perf_counter() - started) / len(batch.photos)
+        return cls(batch.photos, batch.views, layers, recordings, precision, seconds)
+
+
+def explanations(classifier: Classifier, forward: Forward, asked: Sequence[Target]) -> list[Explanation]:
+    """All gradients of a forward at once, an explanation for each of its photos."""
+    started = time.perf_counter()
+    found = joined(forward.layers)
+    graph = forward.recordings[0].logits
+    logits = graph.detach().float().cpu().numpy()
+    scored = [tuple(score_target(target, row, classifier.labels) for target in asked) for row in logits]
+    cotangents = _cotangents(scored, graph)
+    maps = averaged_gradcam(forward.recordings, cotangents, forward.layers).cpu().numpy()
+    for targets, rows in zip(scored, maps, strict=True):
+        for target, heat in zip(targets, rows, strict=True):
+            if not (heat < float("inf")).all():
+                raise MapError(
+                    f"expected finite heat from {classifier.spec} at layer {found.name!r} for class {target}, "
+                    "got NaN or infinity; check the weights, or use float32"
+                )
+    seconds = forward.seconds + (time.perf_counter() - started) / len(forward.photos)
+    dtype = str(classifier.dtype).removeprefix("torch.")
+    return [
+        Explanation(
+            photo=photo,
+            model=classifier.spec,
+            targets=targets,
+            maps=rows,
+            logits=row,
+            probabilities=probabilities(row),
+            labels=classifier.labels.names,
+            layer=found,
+            view=view,
+            seconds=seconds,
+            weights_sha256=classifier.weights_sha256,
+            preprocessing=classifier.preprocessing,
+            device=classifier.device.type,
+            dtype=forward.precision if PRECISIONS[forward.precision] else dtype,
+        )
+        for photo, view, targets, rows, row in zip(forward.photos, forward.views, scored, maps, logits, strict=True)
+    ]
+
+
+def _computing_in(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    dtype = PRECISIONS[precision]
+    return nullcontext() if dtype is None else torch.autocast(device.type, dtype)
+
+
+def _cotangents(targets: Sequence[Sequence[ScoredTarget]], logits: Tensor) -> Tensor:
+    """`[K, B, C]`: +1 at each target's class and −1 at the class it is contrasted with."""
+    cotangents = logits.new_zeros(len(targets[0]), *logits.shape)
+    for image, row in enumerate(targets):
+        for k, target in enumerate(row):
+            cotangents[k, image, target.index] = 1
+            if target.against is not None:
+                cotangents[k, image, target.against] = -1
+    return cotangents
