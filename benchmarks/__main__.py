@@ -135,7 +135,7 @@ def markdown(result: dict[str, Any]) -> str:
         lines.append(f"| {model} | " + " | ".join(_rate(rates[step]) for step in steps) + " |")
     lines += [
         "",
-        "By turns: the forward, then the preparation, each on every core. In percent: the last to the bare forward.",
+        "By turns: the forward, then the preparation, each on every core; percent: of the bare forward.",
         "An allocator that keeps memory: `"
         + " ".join(f"{name}={value}" for name, value in ALLOCATORS["keeps memory"].items())
         + "`.",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -42,8 +42,8 @@ class Case:
 
 
 def times(case: Case, layer: TargetLayer, rounds: int, patience: float) -> dict[str, list[float]]:
-    """Seconds of every contender in every round; all take turns, so that a busy moment meets all of them, and each
-    round begins with another, so that none always follows the same one.
+    """Seconds of every contender in every round; all take turns, so that a busy moment meets all of them, in an
+    order drawn for each round, so that none always follows the same one.
 
     A contender that has taken more than `patience` seconds is not called again.
     """
@@ -54,9 +54,9 @@ def times(case: Case, layer: TargetLayer, rounds: int, patience: float) -> dict[
         except NotPossibleError:
             continue
     seconds: dict[str, list[float]] = {name: [] for name in works}
-    order = deque(works)
+    order, draw = list(works), random.Random(0)
     for round_number in range(rounds + 1):  # the first one warms up
-        order.rotate()
+        draw.shuffle(order)
         for name in order:
             if sum(seconds[name]) > patience:
                 continue
