@@ -81,14 +81,18 @@ def floor(model: nn.Module, batch: Tensor, classes: Sequence[int], layer: Target
 
 
 def ours(model: nn.Module, batch: Tensor, classes: Sequence[int], layer: TargetLayer) -> Work:
-    """This package on the model just as it is."""
+    """This package."""
     return lambda: heatmaps(model, batch, classes, layer)
 
 
-def ours_channels_last(model: nn.Module, batch: Tensor, classes: Sequence[int], layer: TargetLayer) -> Work:
-    """This package as `explain` runs it: `load_classifier` lays the weights out channels last."""
-    laid_out = model.to(memory_format=torch.channels_last)
-    return lambda: heatmaps(laid_out, batch.contiguous(memory_format=torch.channels_last), classes, layer)
+def channels_last(contender: Contender) -> Contender:
+    """A contender with weights and batch laid out as `load_classifier` and `explain` lay them."""
+
+    def laid_out(model: nn.Module, batch: Tensor, classes: Sequence[int], layer: TargetLayer) -> Work:
+        model = model.to(memory_format=torch.channels_last)
+        return contender(model, batch.contiguous(memory_format=torch.channels_last), classes, layer)
+
+    return laid_out
 
 
 def grad_cam(model: nn.Module, batch: Tensor, classes: Sequence[int], layer: TargetLayer) -> Work:
@@ -144,7 +148,8 @@ def captum(model: nn.Module, batch: Tensor, classes: Sequence[int], layer: Targe
 CONTENDERS: dict[str, Contender] = {
     "bare forward": bare,
     "floor": floor,
-    "gradcam": ours_channels_last,
+    "floor, channels last": channels_last(floor),
+    "gradcam": channels_last(ours),
     "gradcam, weights as they are": ours,
     "torchcam": torch_cam,
     "captum": captum,
