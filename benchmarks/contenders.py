@@ -54,28 +54,30 @@ def bare(model: nn.Module, batch: Tensor, classes: Sequence[int], layer: TargetL
     return work
 
 
-AFTER: dict[str, Callable[[nn.Module], tuple[nn.Module, tuple[int, ...]]]] = {
-    "VGG": lambda model: (model.classifier, (25088,)),
-    "ResNet": lambda model: (model.fc, (2048,)),
-    "EfficientNet": lambda model: (model.classifier, (1280,)),
-    "ConvNeXt": lambda model: (model.head.fc, (768,)),
-    "VisionTransformer": lambda model: (model.blocks[-1], (197, 384)),
+AFTER: dict[str, Callable[[nn.Module], tuple[nn.Module, int]]] = {
+    "VGG": lambda model: (model.classifier, 1),
+    "ResNet": lambda model: (model.fc, 1),
+    "EfficientNet": lambda model: (model.classifier, 1),
+    "ConvNeXt": lambda model: (model.head.fc, 1),
+    "VisionTransformer": lambda model: (model.blocks[-1], 197),
 }
-"""What has weights after the target layer, and what an image gives it."""
+"""What has weights after the target layer, and the rows that an image gives to each of its matrices."""
 
 
 def floor(model: nn.Module, batch: Tensor, classes: Sequence[int], layer: TargetLayer) -> Work:
-    """A bare forward, and what comes after the target layer once more for every class of every image.
+    """A bare forward, and every matrix after the target layer once more for each class of each image.
 
-    The gradient of a class passes through the same matrices as the forward does, so that it costs no less.
+    The gradient of a class is multiplied by those matrices, transposed, whoever computes it.
     """
-    after, shape = AFTER[type(model).__name__](model)
-    given = torch.zeros(len(batch) * len(classes), *shape)
+    after, rows = AFTER[type(model).__name__](model)
+    matrices = [module.weight for module in after.modules() if isinstance(module, nn.Linear)]
+    gradients = [torch.zeros(len(batch) * len(classes) * rows, len(matrix)) for matrix in matrices]
 
     def work() -> None:
         with torch.inference_mode():
             model(batch)
-            after(given)
+            for gradient, matrix in zip(gradients, matrices, strict=True):
+                gradient @ matrix
 
     return work
 

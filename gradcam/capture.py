@@ -48,6 +48,18 @@ def twin(model: nn.Module) -> nn.Module:
         return model
 
 
+def modules_of(model: nn.Module) -> tuple[nn.Module, ...]:
+    """What `model.modules()` gives, in a quarter of its time: every call looks at all of them."""
+    found: dict[nn.Module, None] = {}
+    stack: list[nn.Module | None] = [model]
+    while stack:
+        module = stack.pop()
+        if module is not None and module not in found:
+            found[module] = None
+            stack.extend(reversed(module._modules.values()))
+    return tuple(found)
+
+
 def unwrap(model: nn.Module) -> nn.Module:
     """The plain module inside a wrapper, whose own forward can be hooked rightly.
 
@@ -59,7 +71,7 @@ def unwrap(model: nn.Module) -> nn.Module:
         model = inner
     if isinstance(model, torch.jit.ScriptModule):
         raise ModelError("expected a Python module, got TorchScript; pass the module it was made from")
-    for module in model.modules():
+    for module in modules_of(model):
         if module._compiled_call_impl is not None:
             raise ModelError(
                 f"expected a plain module, but {_called(module, model)} is compiled in place; "
@@ -89,7 +101,7 @@ _WRAPPERS = {
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Put `model` in eval mode and every module back into its own mode afterwards."""
-    trained = [module for module in model.modules() if module.training]
+    trained = [module for module in modules_of(model) if module.training]
     for module in trained:
         module.training = False
     try:

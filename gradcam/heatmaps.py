@@ -16,7 +16,7 @@ from torch.autograd.graph import GradientEdge
 from gradcam.capture import Recording, record
 from gradcam.errors import ClassError, LayerError, MapError
 from gradcam.layers import LayerChoices, find_layers, joined
-from gradcam.layers.graph import mean_over
+from gradcam.layers.graph import pooled, shape_at
 from gradcam.layers.layouts import place_dims, to_grid
 from gradcam.types import TargetLayer
 
@@ -81,23 +81,33 @@ def gradcam(recording: Recording, cotangents: Tensor, layer: TargetLayer) -> Ten
 def _weights(recording: Recording, cotangents: Tensor, layer: TargetLayer, precision: torch.dtype) -> Tensor:
     """Equation 1: α `[K, B, channels]`, the mean gradient over the places of the grid.
 
-    Where the scores read nothing but the mean over the places, the gradient is the same at each of them: that of
-    the mean, shared out. Then nothing of the grid's size is computed.
+    Where the scores read nothing of the grid but what a pooling leaves of it, the gradients are summed after that
+    pooling, and nothing of the grid's size is computed.
     """
     logits, activation = recording.logits, recording.activation
-    mean = mean_over(activation, place_dims(layer), logits)
-    if mean is not None:
-        return _gradients(logits, mean, cotangents).flatten(2).to(precision) / prod(layer.grid)
-    chunks = cotangents.split(_at_once(recording))
-    gradients = (to_grid(_gradients(logits, activation, chunk).flatten(0, 1), layer) for chunk in chunks)
-    alpha = torch.cat([gradient.mean(dim=(2, 3), dtype=precision) for gradient in gradients])
-    return alpha.unflatten(0, cotangents.shape[:2])
+    dims = place_dims(layer)
+    edge = pooled(activation, dims, logits)
+    shape = activation.shape if edge is None else shape_at(edge)
+    places = tuple(dim + 1 for dim in dims) if len(shape) == activation.ndim else ()  # none after a mean
+
+    def weights(chunk: Tensor) -> Tensor:
+        gradient = _gradients(logits, activation if edge is None else edge, chunk)
+        if edge is None:  # tokens, some of which are no places
+            grids = to_grid(gradient.flatten(0, 1), layer)
+            return grids.mean(dim=(2, 3), dtype=precision).unflatten(0, gradient.shape[:2])
+        summed = gradient.sum(places, dtype=precision) if places else gradient.to(precision)
+        return summed / prod(layer.grid)
+
+    chunks = cotangents.split(_at_once(recording, prod(shape) * activation.element_size(), len(cotangents)))
+    return torch.cat([weights(chunk) for chunk in chunks])
 
 
-def _at_once(recording: Recording) -> int:
-    """How many gradients of the activation may be in memory together."""
+def _at_once(recording: Recording, nbytes: int, wanted: int) -> int:
+    """How many of the `wanted` gradients, each of `nbytes`, may be in memory together."""
+    if wanted * nbytes <= LEAST_CHUNK:
+        return wanted
     weights = sum(weight.nbytes for weight in recording.model.parameters())
-    return max(1, max(LEAST_CHUNK, weights // CHUNKS) // recording.activation.nbytes)
+    return max(1, max(LEAST_CHUNK, weights // CHUNKS) // nbytes)
 
 
 def one_hot(classes: Tensor, logits: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from gradcam.capture import record
 from gradcam.errors import ClassError, LayerError, MapError, ModelError
 from gradcam.heatmaps import heatmaps
-from gradcam.layers.graph import mean_over
+from gradcam.layers.graph import operation, pooled
 from gradcam.layers.layouts import place_dims
 from gradcam.types import Layout, TargetLayer
 
@@ -196,26 +196,38 @@ class Pooled(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("layout", "read", "is_mean"),
+    ("layout", "read", "after"),
     [
-        ("NCHW", lambda maps: maps.mean((2, 3)), True),
-        ("NCHW", lambda maps: nn.functional.adaptive_avg_pool2d(maps, 1).flatten(1), True),
-        ("NHWC", lambda maps: maps.mean((-3, -2)), True),
-        ("tokens", lambda tokens: tokens.mean(1), True),
-        ("NCHW", lambda maps: maps.mean(3).mean(2), False),
-        ("NCHW", lambda maps: maps.relu().mean((2, 3)), False),
-        ("NCHW", lambda maps: maps.mean((2, 3)) + maps.amax((2, 3)), False),
-        ("tokens", lambda tokens: tokens.mean(1) + tokens[:, 0], False),
+        ("NCHW", lambda maps: maps.mean((2, 3)), "Mean"),
+        ("NCHW", lambda maps: nn.functional.adaptive_avg_pool2d(maps, 1).flatten(1), "Mean"),
+        ("NHWC", lambda maps: maps.mean((-3, -2)), "Mean"),
+        ("tokens", lambda tokens: tokens.mean(1), "Mean"),
+        ("NCHW", lambda maps: nn.functional.adaptive_avg_pool2d(maps, 3)[:, :, 1, 2], "AdaptiveAvgPool2D"),
+        ("NCHW", lambda maps: nn.functional.max_pool2d(maps, 3, 2, 1).amax((2, 3)), "MaxPool2DWithIndices"),
+        ("NCHW", lambda maps: nn.functional.max_pool2d(maps.clone(), 2).mean((2, 3)), "Mean"),
+        (
+            "NCHW",
+            lambda maps: nn.functional.max_pool2d(maps, 2, dilation=2).relu().mean((2, 3)),
+            "MaxPool2DWithIndices",
+        ),
+        ("NCHW", lambda maps: nn.functional.avg_pool2d(maps, 2, padding=1).mean((2, 3)), "Clone"),
+        ("NHWC", lambda maps: nn.functional.max_pool2d(maps, (2, 1)).mean((1, 2)), "Clone"),
+        ("NCHW", lambda maps: maps.mean(3).mean(2), "Clone"),
+        ("NCHW", lambda maps: maps.relu().mean((2, 3)), "Clone"),
+        ("NCHW", lambda maps: maps.mean((2, 3)) + maps.amax((2, 3)), "Clone"),
+        ("tokens", lambda tokens: tokens.mean(1) + tokens[:, 0], "Clone"),
     ],
 )
-def test_a_mean_over_all_places_is_seen_for_what_it_is(
-    layout: Layout, read: Callable[[Tensor], Tensor], is_mean: bool
+def test_the_gradient_is_read_after_the_poolings_that_keep_its_sum(
+    layout: Layout, read: Callable[[Tensor], Tensor], after: str
 ) -> None:
     noise = torch.randn(3, 3, 8, 8, generator=torch.Generator().manual_seed(1)).double()
     model = Pooled(layout, read).double()
     layer = TargetLayer("laid_out", (8, 8), 8, "by hand", layout)
     recording = record(model, noise, layer)
-    assert (mean_over(recording.activation, place_dims(layer), recording.logits) is not None) == is_mean
+    edge = pooled(recording.activation, place_dims(layer), recording.logits)
+    assert edge is not None
+    assert operation(edge.node) == after
 
     maps = heatmaps(model, noise, [0, 1, 2, 3, 4], layer)
     for index in range(5):

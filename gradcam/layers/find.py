@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from gradcam.capture import Passage, Trace, lock_of, trace, unwrap
+from gradcam.capture import Passage, Trace, lock_of, modules_of, trace, unwrap
 from gradcam.errors import LayerError, ModelError, nearest
 from gradcam.layers.graph import MOVES, Cut, computing, find_cuts, gradient_at, operation, upstream
 from gradcam.layers.layouts import Grid, read_layout, to_grid
@@ -136,7 +136,7 @@ def _example(model: nn.Module, input_size: tuple[int, int] | Tensor) -> Tensor:
 def _cached(model: nn.Module, batch: Tensor, layer: str) -> list[TargetLayer]:
     """What `_search` answers, from memory where the model has not changed its architecture or head since."""
     model = unwrap(model)
-    modules = list(model.modules())
+    modules = modules_of(model)
     weights = (module._parameters for module in reversed(modules) if module._parameters)
     head = tuple(weight.shape for weight in next(weights, {}).values() if weight is not None)
     key = (tuple(batch.shape[-2:]), layer, hash(tuple(map(type, modules))), head)

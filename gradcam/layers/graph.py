@@ -78,14 +78,33 @@ def upstream(node: Node) -> set[Node]:
     return seen
 
 
-def mean_over(leaf: Tensor, dims: tuple[int, ...], logits: Tensor) -> GradientEdge | None:
-    """Where the mean of `leaf` over `dims` stands, if the `logits` were computed from nothing else of `leaf`."""
+def pooled(leaf: Tensor, dims: tuple[int, ...], logits: Tensor) -> GradientEdge | None:
+    """Where `leaf` stands after all pooling over its `dims`, if the `logits` were computed from nothing else of it.
+
+    A pooling shares each of its gradients out among the places that it pooled, so that their sum over `dims` is the
+    same at this edge as at `leaf`.
+    """
     nodes = upstream(logits.grad_fn) if dims and logits.grad_fn is not None else set()
-    start = node = next((node for node in nodes if getattr(node, "variable", None) is leaf), None)
-    while node is not None and (node is start or operation(node) == "Clone"):
+    node = next((node for node in nodes if getattr(node, "variable", None) is leaf), None)
+    last: Node | None = None
+    while node is not None:
         readers = [reader for reader in nodes if any(source is node for source, _ in reader.next_functions)]
-        node = readers[0] if len(readers) == 1 else None
-    return GradientEdge(node, 0) if node is not None and _averaged(node, leaf.ndim) == dims else None
+        node = readers[0] if len(readers) == 1 and _keeps_sums(readers[0], leaf.ndim, dims) else None
+        last = node or last
+    return GradientEdge(last, 0) if last is not None else None
+
+
+def shape_at(edge: GradientEdge) -> tuple[int, ...]:
+    """The shape of the tensor that stands at an edge."""
+    metadata: Any = edge.node._input_metadata  # of what enters the backward: the output of the forward
+    return tuple(metadata[edge.output_nr].shape)
+
+
+def _keeps_sums(node: Node, dimensions: int, dims: tuple[int, ...]) -> bool:
+    """Whether the sum of a node's gradients over `dims` is the same on both of its sides."""
+    if operation(node) in {"MaxPool2DWithIndices", "AdaptiveAvgPool2D"}:
+        return (dimensions, dims) == (4, (2, 3))
+    return operation(node) == "Clone" or _averaged(node, dimensions) == dims
 
 
 def _averaged(node: Node, dimensions: int) -> tuple[int, ...] | None:
