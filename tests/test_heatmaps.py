@@ -202,6 +202,7 @@ class Pooled(nn.Module):
         ("NCHW", lambda maps: nn.functional.adaptive_avg_pool2d(maps, 1).flatten(1), "Mean"),
         ("NHWC", lambda maps: maps.mean((-3, -2)), "Mean"),
         ("tokens", lambda tokens: tokens.mean(1), "Mean"),
+        ("tokens", lambda tokens: tokens.mean(1).mean(1)[:, None].expand(-1, 8), "Mean"),
         ("NCHW", lambda maps: nn.functional.adaptive_avg_pool2d(maps, 3)[:, :, 1, 2], "AdaptiveAvgPool2D"),
         ("NCHW", lambda maps: nn.functional.max_pool2d(maps, 3, 2, 1).amax((2, 3)), "MaxPool2DWithIndices"),
         ("NCHW", lambda maps: nn.functional.max_pool2d(maps.clone(), 2).mean((2, 3)), "Mean"),

@@ -86,12 +86,12 @@ def pooled(leaf: Tensor, dims: tuple[int, ...], logits: Tensor) -> GradientEdge 
     """
     nodes = upstream(logits.grad_fn) if dims and logits.grad_fn is not None else set()
     node = next((node for node in nodes if getattr(node, "variable", None) is leaf), None)
-    last: Node | None = None
-    while node is not None:
+    edge: GradientEdge | None = None
+    while node is not None and (edge is None or len(shape_at(edge)) == leaf.ndim):  # else there are no places left
         readers = [reader for reader in nodes if any(source is node for source, _ in reader.next_functions)]
         node = readers[0] if len(readers) == 1 and _keeps_sums(readers[0], leaf.ndim, dims) else None
-        last = node or last
-    return GradientEdge(last, 0) if last is not None else None
+        edge = GradientEdge(node, 0) if node is not None else edge
+    return edge
 
 
 def shape_at(edge: GradientEdge) -> tuple[int, ...]:
