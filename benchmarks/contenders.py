@@ -15,6 +15,7 @@ import torchvision
 from torch import Tensor, nn
 
 from gradcam import heatmaps
+from gradcam.models.devices import laid_out
 from gradcam.types import TargetLayer
 
 Work: TypeAlias = Callable[[], object]
@@ -90,11 +91,11 @@ def ours(model: nn.Module, batch: Tensor, classes: Sequence[int], layer: TargetL
 def channels_last(contender: Contender) -> Contender:
     """A contender with weights and batch laid out as `load_classifier` and `explain` lay them."""
 
-    def laid_out(model: nn.Module, batch: Tensor, classes: Sequence[int], layer: TargetLayer) -> Work:
-        model = model.to(memory_format=torch.channels_last)
+    def relaid(model: nn.Module, batch: Tensor, classes: Sequence[int], layer: TargetLayer) -> Work:
+        model = laid_out(model, batch.device)
         return contender(model, batch.contiguous(memory_format=torch.channels_last), classes, layer)
 
-    return laid_out
+    return relaid
 
 
 def grad_cam(model: nn.Module, batch: Tensor, classes: Sequence[int], layer: TargetLayer) -> Work:

@@ -21,7 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from gradcam.errors import ModelError, OptionError, nearest
-from gradcam.models.classifier import Classifier, pick_device, seeded, sha256_of
+from gradcam.models.classifier import Classifier, seeded, sha256_of
+from gradcam.models.devices import laid_out, pick_device
 from gradcam.models.ids import CHECKPOINT, known
 from gradcam.models.label_files import read_labels
 from gradcam.models.labels import Labels, imagenet, numbered
@@ -102,7 +103,7 @@ def load_checkpoint(
     state.update(fitting)
     module.load_state_dict(state)
     classifier = Classifier(
-        module=module.eval().requires_grad_(False).to(place).to(memory_format=torch.channels_last),
+        module=laid_out(module.eval().requires_grad_(False), place),
         preprocessing=preprocessing or builder.preprocessing(spec),
         labels=_labels(labels, count),
         spec=ModelSpec(CHECKPOINT, f"{spec.source}/{spec.name}"),

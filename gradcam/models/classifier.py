@@ -6,7 +6,7 @@ import hashlib
 import pickle
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from gradcam.errors import ModelError, nearest
+from gradcam.errors import ModelError
+from gradcam.models.devices import laid_out, pick_device
 from gradcam.models.ids import checked, parse_model_id, with_weights_named
 from gradcam.models.labels import Labels
 from gradcam.models.sources import SOURCES, Source
@@ -74,7 +75,7 @@ def load_classifier(
     weights: None for the model's own; a weight file; or `"random"` for an untrained model made from `seed`,
         labelled as such in its spec. Random weights are never a fallback.
     device: `"auto"` takes CUDA or Apple's MPS where there is one, else the CPU.
-    The weights are laid out channels last, which most convolutions are faster with.
+    The weights are laid out as this device is fast with (`laid_out`).
     Raises: ModelError for an id, a device or a file that cannot be used; WeightsError, within 15 seconds, where the
         weights cannot be had.
     """
@@ -93,7 +94,7 @@ def load_classifier(
     module = _build(source, spec, file).eval().requires_grad_(False)
     own = None if file is None or weights is None else OwnFile(file.name, sha256_of(file), given_for=str(spec))
     return Classifier(
-        module=module.to(place).to(memory_format=torch.channels_last),
+        module=laid_out(module, place),
         preprocessing=source.preprocessing(spec),
         labels=source.labels(spec),
         spec=spec if own is None else replace(spec, weights=own.name, file=own),
@@ -106,34 +107,6 @@ def sha256_of(file: str | Path | bytes) -> str:
         return hashlib.sha256(file).hexdigest()
     with Path(file).expanduser().open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def pick_device(device: str | torch.device = "auto") -> torch.device:
-    """A device that is there; `"auto"` is the fastest kind of it.
-
-    Raises: ModelError where this machine has no such device.
-    """
-    here = [name for name, there in _DEVICES.items() if there()]
-    if device == "auto":
-        return torch.device(here[0])
-    try:
-        wanted = torch.device(device)
-    except RuntimeError as error:
-        raise ModelError(
-            f"expected a device, got {str(device)!r}; use 'auto' or {nearest(str(device), here)}"
-        ) from error
-    if wanted.type not in here:
-        raise ModelError(
-            f"expected a device of this machine, got {str(device)!r}; use {nearest(str(device), here)}"
-        )
-    return wanted
-
-
-_DEVICES: dict[str, Callable[[], bool]] = {
-    "cuda": torch.cuda.is_available,
-    "mps": torch.backends.mps.is_available,
-    "cpu": lambda: True,
-}
 
 
 def _build(source: Source, spec: ModelSpec, file: Path | None) -> nn.Module:
