@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from queue import SimpleQueue
 
 import torch
@@ -61,18 +60,19 @@ def explain_many(
 ) -> Iterator[Explanation]:
     """Explain many photos in order; the other arguments and errors are those of `explain`.
 
-    photos: may be lazy, such as `map(open_photo, paths)`: the next are opened while the model works.
+    photos: may be lazy, such as `map(open_photo, paths)`: the next are opened while the model works. What it raises
+        is raised here, after the explanations of all photos before.
     batch_size: photos of one forward; two forwards run side by side. What does not fit into the device's memory is
         halved.
     """
     question = _Question(classifier, as_targets(targets), fit, layer, precision)
-    waiting = iter(photos)
+    waiting = _in_batches(photos, batch_size)
     modules: SimpleQueue[nn.Module] = SimpleQueue()
     for module in (classifier.module, *(twin(classifier.module) for _ in range(LANES - 1))):
         modules.put(module)
 
     def take() -> tuple[Photo, ...]:
-        return tuple(islice(waiting, batch_size))
+        return next(waiting, ())
 
     def answer(taken: Future[tuple[Photo, ...]]) -> list[Explanation]:
         module = modules.get()
@@ -86,6 +86,23 @@ def explain_many(
         while found := coming.popleft().result():
             coming.append(lanes.submit(answer, opening.submit(take)))
             yield from found
+
+
+def _in_batches(photos: Iterable[Photo], size: int) -> Iterator[tuple[Photo, ...]]:
+    """Batches in order. An error of `photos` comes after a batch of those that precede it."""
+    taken: list[Photo] = []
+    try:
+        for photo in photos:
+            taken.append(photo)
+            if len(taken) == size:
+                yield tuple(taken)
+                taken = []
+    except Exception:
+        if taken:
+            yield tuple(taken)
+        raise
+    if taken:
+        yield tuple(taken)
 
 
 @dataclass(frozen=True, eq=False)

@@ -187,13 +187,14 @@ def test_many_photos_go_through_two_sets_of_modules_which_are_left_without_hooks
         assert not any(module._forward_hooks for module in model.modules())
 
 
-def test_a_photo_that_cannot_be_opened_ends_the_explanations_where_it_stands() -> None:
+@pytest.mark.parametrize("before", [0, 3, 8, 10])
+def test_a_photo_that_cannot_be_opened_ends_the_explanations_where_it_stands(before: int) -> None:
     def photos() -> Iterator[Photo]:
-        yield from [quarters()] * 8
+        yield from [quarters()] * before
         raise PhotoError("expected a photo")
 
     explanations = explain_many(colours(), photos(), "red", layer="maps", batch_size=4)
-    assert len(list(islice(explanations, 8))) == 8
+    assert len(list(islice(explanations, before))) == before
     with pytest.raises(PhotoError, match="expected a photo"):
         next(explanations)
 
