@@ -72,6 +72,6 @@ def _is_pointwise(conv: nn.Conv2d) -> bool:
 
 
 _MANY = 2**20
-"""So many weights and more: the product took less time for one photo and for eight, in ResNet, Wide ResNet, ResNeXt
-and RegNet. With a quarter of them the convolution did.
+"""So many weights and more: with the product ResNet, Wide ResNet, ResNeXt and RegNet took less time for one photo
+and about the same for eight. With a quarter of them the convolution was faster.
 """
