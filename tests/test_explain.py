@@ -228,13 +228,13 @@ def test_one_photo_that_does_not_fit_is_a_sentence() -> None:
         explain(colours(Full()), quarters(), layer="maps")
 
 
-def test_bfloat16_maps_agree_with_float32() -> None:
-    classifier = load_classifier(BUNDLED[0])
-    full = explain(classifier, sample_photo("chelsea"), CAT)
-    half = explain(classifier, sample_photo("chelsea"), CAT, precision="bfloat16")
+@pytest.mark.parametrize(("precision", "share"), [("bfloat16", 0.05), ("float16", 0.01)])
+def test_autocast_maps_agree_with_float32(bundled: Classifier, precision: str, share: float) -> None:
+    full = explain(bundled, sample_photo("chelsea"), CAT)
+    half = explain(bundled, sample_photo("chelsea"), CAT, precision=precision)
     assert half.maps.dtype == np.float32
     assert not np.array_equal(full.maps, half.maps)
-    assert np.abs(full.maps - half.maps).max() <= 0.1 * full.maps.max()
+    assert np.abs(full.maps - half.maps).max() <= share * full.maps.max()
 
 
 def test_a_model_that_fails_is_a_panel_with_its_reason_and_the_others_go_on() -> None:

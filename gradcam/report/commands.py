@@ -164,7 +164,7 @@ def _write(report: Report, files: dict[str, Path], thresholds: Thresholds, *, fo
     for name, path in tqdm(files.items(), desc="writing", leave=False, disable=None):
         data = render_report(report, name, thresholds)
         write_whole(path, data, force=force)
-        tqdm.write(f"Wrote {path} ({len(data) / 1e6:.1f} MB)")
+        tqdm.write(f"Wrote {path} ({len(data) / 1e3:,.0f} kB)")
 
 
 def _files(out: Path, formats: list[str] | None) -> dict[str, Path]:
