@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam.draw.render import fitted, lay_on_photo, scale_map
 from gradcam.errors import OptionError
+from gradcam.geometry import fit_within, project_to_photo
+from gradcam.scaling import normalize
 from gradcam.types import Panel
 
 Measure = Callable[[NDArray[np.float32], NDArray[np.float32]], float]
@@ -77,8 +78,8 @@ def agreement(
 def _laid(panel: Panel, long_side: int) -> NDArray[np.float32] | None:
     if panel.explanation is None or panel.map is None:
         return None
-    size = fitted(panel.photo.size, long_side, long_side)
-    return lay_on_photo(scale_map(panel.map).values, panel.explanation.view, size)
+    size = fit_within(panel.photo.size, long_side, long_side)
+    return project_to_photo(normalize(panel.map).values, panel.explanation.view, size)
 
 
 def _shared(a: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

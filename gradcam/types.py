@@ -11,6 +11,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam.text import dimensions
+
 Fit = Literal["crop", "squash", "pad"]
 """How a photo is fitted to a model's input: the model's own evaluation crop, the whole photo with its aspect
 lost, or the whole photo with bars."""
@@ -42,7 +44,7 @@ class Photo:
         return height, width
 
     def __repr__(self) -> str:
-        return f"Photo({self.name!r}, {self.size[1]}×{self.size[0]}, {self.sha256[:8]})"
+        return f"Photo({self.name!r}, {dimensions(*reversed(self.size))}, {self.sha256[:8]})"
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class TargetLayer:
     call: int = 0
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.grid[0]}×{self.grid[1]}, {self.channels} channels)"
+        return f"{self.name} ({dimensions(*self.grid)}, {self.channels} channels)"
 
 
 @dataclass(frozen=True)
@@ -302,8 +304,8 @@ class Style:
 
 @dataclass(frozen=True)
 class ScaledMap:
-    """A raw map on a stated scale: `values` = raw / `full`, clipped to [0, 1]. See `render.scale_map`."""
+    """A raw map on a stated scale: `values` = raw / `vmax`, clipped to [0, 1]. See `scaling.normalize`."""
 
     values: NDArray[np.float32] = field(repr=False)
-    full: float
+    vmax: float
     note: str = ""

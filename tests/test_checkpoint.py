@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from gradcam import ModelError, OptionError, compare, explain, open_photo
 from gradcam.cli import main
-from gradcam.draw.render import lay_on_photo
+from gradcam.geometry import project_to_photo
 from gradcam.models.checkpoint import load_checkpoint, preprocessing_for
 from gradcam.models.ids import parse_model_id
 from gradcam.models.label_files import read_labels
@@ -51,7 +51,7 @@ def load(content: object, name: str = "shapes.pt", **options):
 def test_the_heat_of_a_model_trained_on_shapes_lies_on_the_shape(kind: str, x: int, y: int) -> None:
     explanation = explain(load(state(), labels=make_labels(KINDS)), photo(kind, x, y))
     assert explanation.targets[0].label == kind
-    heat = lay_on_photo(explanation.maps[0], explanation.view)
+    heat = project_to_photo(explanation.maps[0], explanation.view)
     row, column = np.unravel_index(heat.argmax(), heat.shape)
     assert abs(row - y) <= 32, "one cell of the grid"
     assert abs(column - x) <= 32

@@ -8,6 +8,9 @@ import torch
 
 from gradcam.draw import render, words
 from gradcam.errors import MapError, OptionError
+from gradcam.geometry import hides_part_of_photo, project_to_photo
+from gradcam.scaling import difference, full_scales, normalize, scale_panels
+from gradcam.text import percent, shorten
 from gradcam.types import Style, View
 from tests import fakes
 
@@ -50,43 +53,43 @@ def test_a_style_outside_its_choices_is_refused(style: Style):
 
 
 def test_scaling_divides_by_the_maximum_and_never_subtracts_the_minimum():
-    scaled = render.scale_map(np.array([[1, 2], [3, 4]], np.float32))
+    scaled = normalize(np.array([[1, 2], [3, 4]], np.float32))
     assert scaled.values.tolist() == [[0.25, 0.5], [0.75, 1.0]]
-    assert scaled.full == 4
+    assert scaled.vmax == 4
 
 
 def test_a_flat_map_is_shown_full_not_blank():
-    scaled = render.scale_map(np.full((3, 3), 0.2, np.float32))
+    scaled = normalize(np.full((3, 3), 0.2, np.float32))
     assert (scaled.values == 1).all()
     assert scaled.note == ""
 
 
 @pytest.mark.parametrize("peak", [0.0, 1e-9])
 def test_a_map_without_evidence_stays_empty_and_says_so(peak: float):
-    scaled = render.scale_map(ONE_HOT * np.float32(peak))
+    scaled = normalize(ONE_HOT * np.float32(peak))
     assert (scaled.values == 0).all()
     assert scaled.note == "no positive evidence"
 
 
 def test_a_map_just_above_the_floor_is_shown():
-    assert render.scale_map(ONE_HOT * np.float32(2e-6)).values.max() == 1
+    assert normalize(ONE_HOT * np.float32(2e-6)).values.max() == 1
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_map_that_is_not_finite_is_an_error(bad: float):
     with pytest.raises(MapError, match="NaN or infinity"):
-        render.scale_map(np.array([[1, bad]], np.float32))
+        normalize(np.array([[1, bad]], np.float32))
 
 
 def test_a_map_that_is_not_finite_is_named_by_model_layer_and_class():
     panel = fakes.panel(fakes.photo(), [[1, np.nan]], model="torchvision/vgg16", label="tabby")
     with pytest.raises(MapError, match=r"torchvision/vgg16.*'features\.29'.*'tabby'"):
-        render.scale_panels([panel], "shared")
+        scale_panels([panel], "shared")
 
 
 def test_a_full_scale_must_be_positive():
     with pytest.raises(OptionError, match="expected a positive full scale, got -1"):
-        render.scale_map(ONE_HOT, full=-1)
+        normalize(ONE_HOT, vmax=-1)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +98,7 @@ def test_a_full_scale_must_be_positive():
 def test_full_colour_is_each_maximum_the_models_or_that_of_all(scale, expected):
     photo = fakes.photo()
     heats = [fakes.panel(photo, ONE_HOT * k, model=m) for k, m in ((1, "x/a"), (2, "x/a"), (4, "x/b"))]
-    assert render.full_scales([*heats, fakes.failure(photo, "no weights")], scale) == expected
+    assert full_scales([*heats, fakes.failure(photo, "no weights")], scale) == expected
 
 
 # ----- laying on the photo
@@ -104,38 +107,38 @@ def test_full_colour_is_each_maximum_the_models_or_that_of_all(scale, expected):
 def test_a_hot_cell_laid_on_twice_as_many_pixels_gives_the_textbook_bilinear_numbers():
     view = View((0, 0, 4, 4), (4, 4), (2, 2), "squash")
     edge = np.array([1, 0.75, 0.25, 0])
-    np.testing.assert_allclose(render.lay_on_photo(ONE_HOT, view), np.outer(edge, edge), atol=1e-6)
+    np.testing.assert_allclose(project_to_photo(ONE_HOT, view), np.outer(edge, edge), atol=1e-6)
 
 
 def test_laying_equals_torchs_bilinear_without_aligned_corners():
     heat = np.random.default_rng(0).random((5, 7), dtype=np.float32)
     view = View((0, 0, 61, 43), (43, 61), (5, 7), "squash")
     wanted = torch.nn.functional.interpolate(torch.tensor(heat)[None, None], (43, 61), mode="bilinear")[0, 0]
-    np.testing.assert_allclose(render.lay_on_photo(heat, view), wanted, atol=1e-5)
+    np.testing.assert_allclose(project_to_photo(heat, view), wanted, atol=1e-5)
 
 
 def test_nothing_is_laid_outside_the_crop():
     view = View((1, 0, 3, 2), (2, 4), (2, 2), "crop")
     n = np.nan
-    np.testing.assert_array_equal(render.lay_on_photo(ONE_HOT, view), [[n, 1, 0, n], [n, 0, 0, n]])
+    np.testing.assert_array_equal(project_to_photo(ONE_HOT, view), [[n, 1, 0, n], [n, 0, 0, n]])
 
 
 def test_a_map_that_reaches_over_bars_is_cut_at_the_photos_edge():
     view = View((0, -1, 4, 3), (2, 4), (4, 4), "pad")  # one row of bar above and one below
     rows = np.arange(4, dtype=np.float32)[:, None].repeat(4, 1)
-    np.testing.assert_allclose(render.lay_on_photo(rows, view), [[1] * 4, [2] * 4], atol=1e-6)
+    np.testing.assert_allclose(project_to_photo(rows, view), [[1] * 4, [2] * 4], atol=1e-6)
 
 
 def test_a_smaller_display_keeps_the_place_of_every_pixel():
     view = View((2, 0, 6, 4), (4, 8), (2, 2), "crop")
     heat = np.array([[0, 1], [0, 1]], np.float32)
     n = np.nan
-    np.testing.assert_allclose(render.lay_on_photo(heat, view, size=(2, 4)), [[n, 0, 1, n]] * 2, atol=1e-6)
+    np.testing.assert_allclose(project_to_photo(heat, view, size=(2, 4)), [[n, 0, 1, n]] * 2, atol=1e-6)
 
 
 def test_nearest_interpolation_shows_the_cells():
     view = View((0, 0, 4, 4), (4, 4), (2, 2), "squash")
-    laid = render.lay_on_photo(ONE_HOT, view, interpolation="nearest")
+    laid = project_to_photo(ONE_HOT, view, interpolation="nearest")
     assert laid.tolist() == [[1, 1, 0, 0], [1, 1, 0, 0], [0] * 4, [0] * 4]
 
 
@@ -182,7 +185,7 @@ def test_the_seen_part_is_framed_dark_and_light_and_nothing_outside_it_is_touche
 
 def test_a_photo_seen_whole_has_no_frame():
     photo = fakes.photo(grey=128)
-    assert not render.hides_something(fakes.whole(photo))
+    assert not hides_part_of_photo(fakes.whole(photo))
     assert render.outline(photo.pixels, fakes.whole(photo)) is photo.pixels
 
 
@@ -203,7 +206,7 @@ def test_a_difference_is_positive_where_the_first_map_is_hotter_and_unknown_wher
     a = fakes.panel(photo, [[2, 0]])
     b = fakes.panel(photo, [[0, 3]], view=View((1, 0, 3, 2), (2, 4), (2, 2), "crop"))
     n = np.nan
-    np.testing.assert_allclose(render.difference(a, b), [[n, 0.75, -0.75, n]] * 2, atol=1e-6)
+    np.testing.assert_allclose(difference(a, b), [[n, 0.75, -0.75, n]] * 2, atol=1e-6)
 
 
 def test_a_photo_under_red_and_blue_has_no_colours_of_its_own():
@@ -214,19 +217,19 @@ def test_a_photo_under_red_and_blue_has_no_colours_of_its_own():
 def test_maps_of_two_photos_have_no_difference():
     panels = [fakes.panel(fakes.photo(name=name), ONE_HOT) for name in ("a.jpg", "b.jpg")]
     with pytest.raises(OptionError, match=r"'a\.jpg' and 'b\.jpg'"):
-        render.difference(*panels)
+        difference(*panels)
 
 
 # ----- words
 
 
 def test_long_words_keep_their_beginning_and_end():
-    assert words.shorten("abcdefghij", 5) == "ab…ij"
-    assert words.shorten("abc", 5) == "abc"
+    assert shorten("abcdefghij", 5) == "ab…ij"
+    assert shorten("abc", 5) == "abc"
 
 
 def test_small_probabilities_are_not_called_zero():
-    assert [words.percent(p) for p in (0.951, 0.0001, 0.0, 1.0)] == ["95.1 %", "<0.1 %", "0.0 %", "100.0 %"]
+    assert [percent(p) for p in (0.951, 0.0001, 0.0, 1.0)] == ["95.1 %", "<0.1 %", "0.0 %", "100.0 %"]
 
 
 def test_untrained_models_are_called_so():
@@ -240,4 +243,4 @@ def test_the_colour_bar_has_raw_numbers_only_on_a_shared_scale():
         ("each", ["0 %", "25 %", "50 %", "75 %", "100 %"]),
         ("shared", ["0", "2", "4", "6", "8"]),
     ):
-        assert words.bar_numbers(Style(scale=scale), render.scale_panels(panels, scale))[1] == numbers
+        assert words.bar_numbers(Style(scale=scale), scale_panels(panels, scale))[1] == numbers

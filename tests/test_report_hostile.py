@@ -20,7 +20,7 @@ from gradcam.report import Note, Report, Verdict, build_report, read_report, ren
 from gradcam.report.codec import tidied
 from gradcam.report.notes import note_html
 from gradcam.report.reproduce import command, python_lines
-from gradcam.report.text import clean
+from gradcam.text import clean
 from gradcam.types import Comparison, OwnFile, Panel
 from tests import fakes
 from tests.report_fakes import HEAT, NOON

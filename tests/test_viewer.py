@@ -12,6 +12,7 @@ import pytest
 from gradcam.draw import render
 from gradcam.draw.viewer import comparison_scene, difference_scene, panels_scene, scene_json
 from gradcam.errors import MapError, OptionError
+from gradcam.scaling import normalize
 from gradcam.types import Comparison, Style, Top
 from tests import fakes
 
@@ -47,7 +48,7 @@ def test_the_raw_map_travels_on_its_own_grid_with_its_place_and_full_scale():
 
 
 def test_hovering_says_raw_heat_and_its_share_of_full_colour():
-    (panel,) = panels_scene([fakes.panel(fakes.photo(), HEAT)], scaled=[render.scale_map(HEAT, 16)])["panels"]
+    (panel,) = panels_scene([fakes.panel(fakes.photo(), HEAT)], scaled=[normalize(HEAT, 16)])["panels"]
     (trace,) = traces(panel)
     assert trace["hovertemplate"] == "heat %{z:.3g}<br>%{customdata[0]} % of full colour<extra></extra>"
     assert numbers(trace["customdata"]) == [0, 6, 12, 19, 25, 50]

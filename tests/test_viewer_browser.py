@@ -13,6 +13,8 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from gradcam.draw import render
 from gradcam.draw.page import comparison_html
+from gradcam.geometry import project_to_photo
+from gradcam.scaling import normalize
 from gradcam.types import Comparison, Style, Top
 from tests import fakes
 
@@ -134,7 +136,7 @@ def test_the_browser_colours_every_pixel_as_the_png_does(visit: Visit):
         assert panel.map is not None
         assert panel.explanation is not None
         size = shown.shape[0], shown.shape[1]
-        laid = render.lay_on_photo(render.scale_map(panel.map).values, panel.explanation.view, size)
+        laid = project_to_photo(normalize(panel.map).values, panel.explanation.view, size)
         wanted = render.colourise(laid, "jet", 0.3)
         inner = np.zeros(size, bool)
         inner[8:-8, 8:-8] = True  # a frame is drawn around what was seen

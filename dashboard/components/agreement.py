@@ -20,6 +20,7 @@ from gradcam import Comparison, Panel, Style
 from gradcam.draw.render import DIFFERS
 from gradcam.draw.words import model_words, question_words
 from gradcam.measures import iou_of_hottest, rank_correlation
+from gradcam.text import minus_sign
 
 UNSAID = "cannot be said"
 
@@ -113,7 +114,7 @@ def _cell(value: float, itself: bool) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−")
+    return minus_sign(f"{value:.2f}")
 
 
 def _show_difference(panels: Sequence[Panel], style: Style, key: str) -> Style:

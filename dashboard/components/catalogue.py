@@ -12,6 +12,7 @@ from dashboard.components.models import MOST
 from dashboard.state import Key
 from gradcam.models.catalogue import CatalogueEntry, search
 from gradcam.models.sources import SOURCES
+from gradcam.text import dimensions
 
 _TABLE, _LOCATED = "_catalogue-{}", "_located"
 
@@ -75,7 +76,7 @@ def _row(entry: CatalogueEntry) -> dict[str, object]:
     return {
         "Model": entry.id,
         "Parameters": None if entry.parameters is None else entry.parameters / 1e6,
-        "Input": "{}×{}".format(*entry.input_size),
+        "Input": dimensions(*entry.input_size),
         "Label set": entry.label_set,
         "Weights": kind,
         "Download": float(size.removesuffix(" MB")) if size else None,
@@ -122,7 +123,7 @@ def _choose(models: Sequence[str]) -> None:
 def _show_layer(model: str, found: cache.Located) -> None:
     layer = found.layer
     how = "an untrained build, for want of weights" if found.untrained else "the model itself"
-    place = f"`{layer.name}` · {layer.grid[0]}×{layer.grid[1]} grid · {layer.channels} channels"
+    place = f"`{layer.name}` · {dimensions(*layer.grid)} grid · {layer.channels} channels"
     st.markdown(
         f"**{plain(model)}** · {place}  \n{plain(layer.rule[:1].upper() + layer.rule[1:])}. Found on {how}."
     )

@@ -17,7 +17,8 @@ from PIL import Image
 from dashboard.components.messages import plain
 from gradcam import Panel, Style
 from gradcam.draw.render import draw_panel
-from gradcam.draw.words import heat_words, model_words, percent, question_words, scale_words
+from gradcam.draw.words import heat_words, model_words, question_words, scale_words
+from gradcam.text import dimensions, percent
 from gradcam.types import ScaledMap
 
 LONG_SIDE = 1200
@@ -82,13 +83,12 @@ def cell_facts(panel: Panel, heat: ScaledMap) -> dict[str, str]:
         "Probability": f"{percent(target.probability)}, rank {target.rank} of {len(explanation.labels)}",
         "Score": f"{target.score:.4g}, the number whose gradient was taken",
         "Predictions": ", ".join(f"{label} {percent(share)}" for label, share in explanation.top()),
-        "Layer": f"{layer.name}, {layer.grid[0]}×{layer.grid[1]} grid, {layer.channels} feature maps",
+        "Layer": f"{layer.name}, {dimensions(*layer.grid)} grid, {layer.channels} feature maps",
         "Why this layer": layer.rule,
         "Heat": f"{scale_words(heat)}; raw from {raw.min():.3g} to {raw.max():.3g}, in all {raw.sum():.3g}",
         "Seen by the model": f"{percent(view.coverage)} of the photo, fit {view.fit}, "
-        f"input {view.input_size[1]}×{view.input_size[0]} px",
-        "Photo": f"{panel.photo.name}, {panel.photo.size[1]}×{panel.photo.size[0]} px, "
-        f"SHA-256 {panel.photo.sha256}",
+        f"input {dimensions(*reversed(view.input_size))} px",
+        "Photo": f"{panel.photo.name}, {dimensions(*reversed(panel.photo.size))} px, SHA-256 {panel.photo.sha256}",
         "Weights": f"SHA-256 {explanation.weights_sha256}" if explanation.weights_sha256 else "",
         "Method": explanation.method,
         "Computed": f"in {explanation.seconds:.2f} s on {explanation.device}, {explanation.dtype}",
@@ -101,7 +101,7 @@ def cell_png(panel: Panel, style: Style, heat: ScaledMap) -> bytes:
     factor = max(1.0, LONG_SIDE / max(panel.photo.size))
     size = round(panel.photo.size[0] * factor), round(panel.photo.size[1] * factor)
     out = io.BytesIO()
-    Image.fromarray(draw_panel(panel, style, heat.full or None, size)).save(out, "PNG")
+    Image.fromarray(draw_panel(panel, style, heat.vmax or None, size)).save(out, "PNG")
     return out.getvalue()
 
 

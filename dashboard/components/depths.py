@@ -14,10 +14,10 @@ from dashboard.components.rivals import is_pair
 from dashboard.components.viewer import view_panels
 from dashboard.state import Key
 from gradcam import Panel, Photo, Progress, Style, Target, Top
-from gradcam.draw.render import fitted, lay_on_photo
 from gradcam.draw.viewer import Caption
-from gradcam.draw.words import percent
+from gradcam.geometry import fit_within, project_to_photo
 from gradcam.measures import agreement
+from gradcam.text import dimensions, minus_sign, percent
 from gradcam.types import Fit
 
 IN_A_ROW, LEAST = 6, 9.5
@@ -109,12 +109,12 @@ def _captions(panels: Sequence[Panel]) -> list[Caption]:
         left, top, right, bottom = view.box
         cell = f"{(right - left) / layer.grid[1]:.0f}×{(bottom - top) / layer.grid[0]:.0f}"
         facts = f"heat in all {_heat(panel):.2f} · like the last {_number(alike)}"
-        captions.append(Caption(layer.name, f"{layer.grid[0]}×{layer.grid[1]} grid, cells of {cell} px", facts))
+        captions.append(Caption(layer.name, f"{dimensions(*layer.grid)} grid, cells of {cell} px", facts))
     return captions
 
 
 def _number(value: float) -> str:
-    return "–" if np.isnan(value) else f"{value:.2f}".replace("-", "−")
+    return "–" if np.isnan(value) else minus_sign(f"{value:.2f}")
 
 
 def _heat(panel: Panel) -> float:
@@ -127,7 +127,9 @@ def _left(panel: Panel) -> float:
     """Share of a map's heat that lies on the left half of the photo; NaN without heat."""
     assert panel.map is not None
     assert panel.explanation
-    laid = np.nan_to_num(lay_on_photo(panel.map, panel.explanation.view, fitted(panel.photo.size, 400, 400)))
+    laid = np.nan_to_num(
+        project_to_photo(panel.map, panel.explanation.view, fit_within(panel.photo.size, 400, 400))
+    )
     return float(laid[:, : laid.shape[1] // 2].sum() / laid.sum()) if laid.sum() > 0 else float("nan")
 
 

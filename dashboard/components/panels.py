@@ -12,8 +12,9 @@ from dashboard.components.messages import plain
 from dashboard.components.viewer import view_photo
 from gradcam import Comparison, Explanation, Panel, Style
 from gradcam.draw.figures import PLOTLY_CONFIG, Theme, prediction_bars
-from gradcam.draw.render import scale_panels
 from gradcam.draw.words import model_words
+from gradcam.scaling import scale_panels
+from gradcam.text import dimensions
 
 PANEL_WIDTH, GAP = 208, 22
 """Pixels of the viewer's own grid: facts wrap where heatmaps do, and so stand under them."""
@@ -66,7 +67,7 @@ def show_facts(panels: Sequence[Panel], key: str, lead: str = "") -> None:
     layer = explanation.layer
     why = f"pinned on the page Layers, {layer.rule}" if panels[0].model in state.pinned() else layer.rule
     st.caption(
-        f"`{layer.name}` · {layer.grid[0]}×{layer.grid[1]} grid · {explanation.seconds:.2f} s  \n"
+        f"`{layer.name}` · {dimensions(*layer.grid)} grid · {explanation.seconds:.2f} s  \n"
         f"Why this layer: {plain(why)}."
     )
 

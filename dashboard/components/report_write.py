@@ -9,10 +9,12 @@ import streamlit as st
 from dashboard.components.messages import plain
 from dashboard.state import Draft, drafted
 from gradcam import Comparison, Panel, Photo, Style
-from gradcam.draw.render import draw_panel, fitted, full_scales
+from gradcam.draw.render import draw_panel
 from gradcam.draw.words import model_words
+from gradcam.geometry import fit_within
 from gradcam.report import STATUSES, Note, Verdict
 from gradcam.report.model import Status
+from gradcam.scaling import full_scales
 
 THUMBNAIL = 150
 """Pixels across; twice as many are sent, for fine screens."""
@@ -44,7 +46,7 @@ def _show_small(panel: Panel, style: Style, full: float | None) -> None:
         if panel.target is None:
             st.caption(f"{plain(name)}: no map, for {plain(panel.reason or 'no stated reason')}")
             return
-        size = fitted(panel.photo.size, 2 * THUMBNAIL, 2 * THUMBNAIL)
+        size = fit_within(panel.photo.size, 2 * THUMBNAIL, 2 * THUMBNAIL)
         picture = draw_panel(panel, style, full or None, size)
         st.image(picture, width="stretch", alt=f"Heatmap of {name} for {panel.target}")
         st.caption(f"{plain(name)}  \n{plain(str(panel.target))}")

@@ -16,11 +16,12 @@ from dashboard.components.question import class_options, read_targets
 from dashboard.components.viewer import view_panels
 from dashboard.state import Key
 from gradcam import Comparison, Contrast, Panel, Photo, Style, Target, Top, sample_photo
-from gradcam.draw.render import scale_panels
 from gradcam.draw.viewer import Caption
-from gradcam.draw.words import layer_words, model_words, percent, question_words, scale_words
+from gradcam.draw.words import layer_words, model_words, question_words, scale_words
 from gradcam.measures import agreement, iou_of_hottest
 from gradcam.photo import SAMPLES
+from gradcam.scaling import scale_panels
+from gradcam.text import minus_sign, percent
 from gradcam.types import ScaledMap
 
 MOST = 6
@@ -124,7 +125,7 @@ def _caption(panel: Panel, scaled: ScaledMap | None, several: bool) -> Caption:
         said += [percent(target.probability), f"rank {target.rank}", f"score {target.score:.2f}"]
     else:
         said += [f"{percent(target.probability)} against {percent(float(shares[target.against]))}"]
-        said += [f"scores differ by {target.score:+.2f}".replace("-", "−")]
+        said += [minus_sign(f"scores differ by {target.score:+.2f}")]
     pinned = "pinned layer " * (panel.model in state.pinned())
     return Caption(str(target), " · ".join(said), f"{pinned}{layer_words(panel)} · {scale_words(scaled)}")
 

@@ -17,10 +17,12 @@ from dashboard.state import Key
 from gradcam import Panel, Style
 from gradcam.dissect import Dissection
 from gradcam.draw.figures import PLOTLY_CONFIG, weight_bars
-from gradcam.draw.render import draw_grid, draw_panel, fitted, lay_on_photo
-from gradcam.draw.words import percent, place_words
+from gradcam.draw.render import draw_grid, draw_panel
+from gradcam.draw.words import place_words
+from gradcam.geometry import fit_within, project_to_photo
 from gradcam.photo import SAMPLES
 from gradcam.recipe import recipe
+from gradcam.text import percent
 
 SHOWN = 5
 """Feature maps shown of those with the largest and of those with the smallest weights."""
@@ -56,7 +58,7 @@ def show_question(of: Dissection) -> None:
     )
     name = "y_a - y_b" if target.against is not None else "y"
     with _step("The question", words, f"{name} = {target.score:.2f}"):
-        picture = draw_panel(_panel(of), Style(opacity=0.0), size=fitted(photo.size, 460, LARGE))
+        picture = draw_panel(_panel(of), Style(opacity=0.0), size=fit_within(photo.size, 460, LARGE))
         st.image(picture, alt=f"{photo.name}, with a frame around what the model saw.")
 
 
@@ -159,7 +161,7 @@ def show_photo(of: Dissection) -> None:
             st.info(
                 "Nothing in this photo speaks for the class: the heatmap is empty.", icon=":material/hide_image:"
             )
-        size = fitted(photo.size, LARGE, LARGE)
+        size = fit_within(photo.size, LARGE, LARGE)
         _strip(
             [draw_panel(_panel(of), Style(interpolation=way), size=size) for way in ("nearest", "bilinear")],
             ["The grid itself", "Smooth"],
@@ -224,4 +226,6 @@ def _likeness(grown: NDArray[np.float32], whole: NDArray[np.float32]) -> str:
 
 def _hottest(of: Dissection) -> str:
     photo = of.explanation.photo
-    return place_words(lay_on_photo(of.explanation.maps[0], of.explanation.view, fitted(photo.size, 90, 90)))
+    return place_words(
+        project_to_photo(of.explanation.maps[0], of.explanation.view, fit_within(photo.size, 90, 90))
+    )

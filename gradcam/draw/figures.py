@@ -22,6 +22,9 @@ from plotly.offline import get_plotlyjs
 from plotly.subplots import make_subplots
 
 from gradcam.draw import render, words
+from gradcam.geometry import Values, fit_within, hides_part_of_photo, project_to_photo
+from gradcam.scaling import difference, scale_panels
+from gradcam.text import percent, shorten
 from gradcam.types import Comparison, Explanation, Panel, ScaledMap, Style
 
 Theme = Literal["light", "dark"]
@@ -56,7 +59,7 @@ def comparison_figure(comparison: Comparison, style: Style | None = None, *, the
     """
     style = style or Style()
     render.check_style(style)
-    scaled = render.scale_panels(comparison.panels, style.scale)
+    scaled = scale_panels(comparison.panels, style.scale)
     of = dict(zip(map(id, comparison.panels), scaled, strict=True))
     rows = [(p, q) for p in range(len(comparison.photos)) for q in range(len(comparison.questions))]
     figure = _frame([comparison.photos[photo].size for photo, _ in rows], len(comparison.models))
@@ -151,7 +154,7 @@ def _place_heat(
     figure.add_trace(trace)
     if heat.note:
         _notice(figure, axis, heat.note)
-    if render.hides_something(panel.explanation.view):
+    if hides_part_of_photo(panel.explanation.view):
         _outline(figure, axis, panel)
 
 
@@ -170,7 +173,7 @@ def _heat(panel: Panel, heat: ScaledMap, style: Style) -> go.Heatmap:
         y0=top + dy / 2,
         dy=dy,
         zmin=0,
-        zmax=heat.full if heat.full > 0 else 1,
+        zmax=heat.vmax if heat.vmax > 0 else 1,
         zsmooth="best" if style.interpolation == "bilinear" else False,
         showscale=False,
         name=name,
@@ -215,9 +218,9 @@ def _notice(figure: go.Figure, axis: str, text: str, more: str = "") -> None:
 def _title(figure: go.Figure, axis: str, panel: Panel, columns: int, theme: Theme) -> None:
     """Model, target and probability above a panel."""
     room = _room(columns)
-    lines = [words.shorten(line, room) for line in (words.model_words(panel), words.target_words(panel))]
+    lines = [shorten(line, room) for line in (words.model_words(panel), words.target_words(panel))]
     if panel.explanation is not None and panel.explanation.model.untrained and "untrained" not in lines[0]:
-        lines[0] = words.shorten(panel.model, max(8, room - 12)) + " (untrained)"
+        lines[0] = shorten(panel.model, max(8, room - 12)) + " (untrained)"
     strong, quiet = _TEXT[theme]
     figure.add_annotation(
         text=f"<b>{_escape(lines[0])}</b><br><span style='color:{quiet}'>{_escape(lines[1])}</span>",
@@ -335,14 +338,14 @@ def difference_figure(a: Panel, b: Panel, style: Style | None = None, *, theme: 
     style = style or Style()
     render.check_style(style)
     height, width = a.photo.size
-    grid = render.fitted(a.photo.size, 160, 160)
+    grid = fit_within(a.photo.size, 160, 160)
     figure = _frame([a.photo.size], 1)
     _place_photo(figure, "", "", a, render.jpeg_uri(a.photo, _LONG_SIDE))
     step = width / grid[1], height / grid[0]
     strong, _ = _TEXT[theme]
     figure.add_trace(
         go.Heatmap(
-            z=render.difference(a, b, style.scale, grid),
+            z=difference(a, b, style.scale, grid),
             x0=step[0] / 2,
             dx=step[0],
             y0=step[1] / 2,
@@ -356,7 +359,7 @@ def difference_figure(a: Panel, b: Panel, style: Style | None = None, *, theme: 
         )
     )
     for panel in (a, b):
-        if panel.explanation is not None and render.hides_something(panel.explanation.view):
+        if panel.explanation is not None and hides_part_of_photo(panel.explanation.view):
             _outline(figure, "", panel)
     title = f"<b>{_escape(words.model_words(a))}</b> (red) − <b>{_escape(words.model_words(b))}</b> (blue)"
     note = "shares of each map's own maximum" if style.scale == "each" else "shares of one full scale"
@@ -393,11 +396,11 @@ def difference_plot(a: Panel, b: Panel, style: Style) -> dict[str, Any]:
 
     Raises: MapError where a panel has no map, OptionError where the photos differ.
     """
-    grid = render.fitted(a.photo.size, 160, 160)
-    apart = render.difference(a, b, style.scale, grid)
+    grid = fit_within(a.photo.size, 160, 160)
+    apart = difference(a, b, style.scale, grid)
     shares = [
-        render.lay_on_photo(heat.values, panel.explanation.view, grid)
-        for panel, heat in zip((a, b), render.scale_panels((a, b), style.scale), strict=True)
+        project_to_photo(heat.values, panel.explanation.view, grid)
+        for panel, heat in zip((a, b), scale_panels((a, b), style.scale), strict=True)
         if heat is not None and panel.explanation is not None
     ]
     rows, columns = (np.flatnonzero(np.isfinite(apart).any(axis)) for axis in (1, 0))  # what both saw: a rectangle
@@ -421,7 +424,7 @@ def difference_plot(a: Panel, b: Panel, style: Style) -> dict[str, Any]:
     return _plot(a.photo.size, trace, [a, b])
 
 
-def _percents(*shares: render.Values) -> render.Pixels:
+def _percents(*shares: Values) -> render.Pixels:
     """Shares of full colour as `[h, w, len(shares)]`, what a cell's hover text takes its numbers from."""
     return (100 * np.stack(shares, 2)).round().astype(np.uint8)
 
@@ -441,7 +444,7 @@ def _plot(size: tuple[int, int], trace: go.Heatmap | None, panels: Sequence[Pane
         yaxis={**axis, "range": [height, 0], "scaleanchor": "x"},
     )
     for panel in panels:
-        if panel.explanation is not None and render.hides_something(panel.explanation.view):
+        if panel.explanation is not None and hides_part_of_photo(panel.explanation.view):
             _outline(figure, "", panel)
     return json.loads(figure.to_json() or "{}")
 
@@ -459,7 +462,7 @@ def prediction_bars(explanation: Explanation, count: int = 5, *, theme: Theme = 
             x=[share for _, share in top],
             y=list(range(len(top))),
             orientation="h",
-            text=[f"{_escape(words.shorten(label, 30))} · {words.percent(share)}" for label, share in top],
+            text=[f"{_escape(shorten(label, 30))} · {percent(share)}" for label, share in top],
             customdata=[_escape(label) for label, _ in top],
             textposition="outside",
             cliponaxis=False,

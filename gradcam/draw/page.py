@@ -12,6 +12,8 @@ from string import Template
 from gradcam.draw import render, words
 from gradcam.draw.figures import plotly_script
 from gradcam.draw.viewer import SCRIPT, STYLES, comparison_scene, scene_json
+from gradcam.scaling import FLOOR, NO_EVIDENCE, scale_panels
+from gradcam.text import dimensions, duration, percent
 from gradcam.types import Comparison, Panel, ScaledMap, Style
 
 
@@ -22,7 +24,7 @@ def comparison_html(comparison: Comparison, style: Style | None = None) -> str:
     """
     style = style or Style()
     render.check_style(style)
-    scaled = render.scale_panels(comparison.panels, style.scale)
+    scaled = scale_panels(comparison.panels, style.scale)
     sections = [_section(comparison, place, scaled, style) for place in range(len(comparison.photos))]
     parts = ((comparison.photos, "photo"), (comparison.models, "model"))
     counts = ", ".join(f"{len(items)} {noun}{'s' * (len(items) != 1)}" for items, noun in parts)
@@ -47,7 +49,7 @@ def _section(comparison: Comparison, place: int, scaled: Sequence[ScaledMap | No
     return _SECTION.substitute(
         name=escape(photo.name),
         label=escape(f"photo {place + 1}, {photo.name}"),
-        size=f"{photo.size[1]}×{photo.size[0]} pixels",
+        size=f"{dimensions(*reversed(photo.size))} pixels",
         digest=escape(photo.sha256[:12]),
         scene=scene_json(comparison_scene(comparison, place, style, scaled=scaled)),
         rows="\n".join(_model_row(panels) for panels in models),
@@ -65,20 +67,20 @@ def _model_row(panels: Sequence[Panel]) -> str:
     layer = explanation.layer
     tops = "".join(
         f"<li><meter min='0' max='1' value='{share:.4f}' aria-hidden='true'></meter>"
-        f"<b>{words.percent(share)}</b> <span>{escape(label)}</span></li>"
+        f"<b>{percent(share)}</b> <span>{escape(label)}</span></li>"
         for label, share in explanation.top()
     )
     maps = "".join(f"<li>{_map_words(panel)}</li>" for panel in panels if panel.map is not None)
     return (
         f"<tr><th scope='row'>{name}</th><td><ol>{tops}</ol></td><td><ul>{maps}</ul>{failed}</td>"
         f"<td><code>{escape(layer.name)}</code><br><small>{escape(layer.rule)}</small></td>"
-        f"<td>{layer.grid[0]}×{layer.grid[1]}</td><td>{words.time_words(explanation.seconds)}</td></tr>"
+        f"<td>{dimensions(*layer.grid)}</td><td>{duration(explanation.seconds)}</td></tr>"
     )
 
 
 def _map_words(panel: Panel) -> str:
     assert panel.map is not None
-    peak = f"maximum {panel.map.max():.3g}" if panel.map.max() >= render.FLOOR else render.NO_EVIDENCE
+    peak = f"maximum {panel.map.max():.3g}" if panel.map.max() >= FLOOR else NO_EVIDENCE
     return escape(f"{words.target_words(panel)}: {peak}")
 
 

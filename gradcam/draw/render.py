@@ -1,15 +1,10 @@
-"""How raw maps become pictures: scale, lay on the photo, colour, overlay. Each step is one function.
-
-The raw map stays the truth. Scaling divides by a stated full scale and never subtracts a minimum; a map without
-positive evidence stays transparent instead of being stretched to full colour.
-"""
+"""How scaled maps become pictures: lay on the photo, colour, overlay. Each step is one function."""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Sequence
-from typing import Literal, get_args
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -17,18 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gradcam.errors import MapError, OptionError, nearest
-from gradcam.types import Panel, Photo, Scale, ScaledMap, Style, View
+from gradcam.geometry import Interpolation, Values, fit_within, hides_part_of_photo, project_to_photo
+from gradcam.scaling import difference, normalize
+from gradcam.types import Panel, Photo, Scale, Style, View
 
 Pixels = NDArray[np.uint8]
-Values = NDArray[np.float32]
 Box = tuple[float, float, float, float]
-Interpolation = Literal["bilinear", "nearest"]
-
-FLOOR = 1e-6
-"""Raw maps that peak below this are shown as empty. The cells of a map add up to about what the layer gives to
-the logit, so on a grid of up to 31×31 cells a map this low moves the logit by less than 0.001."""
-
-NO_EVIDENCE = "no positive evidence"
 
 
 # ---------------------------------------------------------------------------------------------- colour maps
@@ -94,101 +83,7 @@ def check_style(style: Style) -> None:
 # ------------------------------------------------------------------------------------------------- scaling
 
 
-def scale_map(raw: Values, full: float | None = None) -> ScaledMap:
-    """A raw map as shares of full scale.
-
-    raw: `[h, w]`, in the units of eq. 2. full: the raw value that becomes 1; the map's own maximum if None.
-    Returns: values clipped to [0, 1]; all 0 with the note `NO_EVIDENCE` where the map peaks below `FLOOR`.
-    Raises: MapError where the map is not finite, OptionError where `full` is no positive number.
-    """
-    raw = np.asarray(raw, dtype=np.float32)
-    if not np.isfinite(raw).all():
-        raise MapError("expected a finite map, got NaN or infinity; check the weights and the input")
-    peak = float(raw.max())
-    if peak < FLOOR:
-        return ScaledMap(np.zeros_like(raw), peak if full is None else full, NO_EVIDENCE)
-    full = peak if full is None else full
-    if not 0 < full < np.inf:
-        raise OptionError(f"expected a positive full scale, got {full}; use the map's maximum {peak:.3g}")
-    return ScaledMap(np.clip(raw / np.float32(full), 0, 1), full)
-
-
-_GROUPS: dict[Scale, Callable[[int, Panel], object]] = {
-    "each": lambda place, panel: place,
-    "model": lambda place, panel: panel.model,
-    "shared": lambda place, panel: None,
-}
-
-
-def full_scales(panels: Sequence[Panel], scale: Scale) -> list[float | None]:
-    """What full colour stands for in each panel, in raw units; None where there is no map.
-
-    Raises: MapError where a map is not finite, naming model, layer and class.
-    """
-    peaks = [_peak(panel) for panel in panels]
-    groups = [_GROUPS[scale](place, panel) for place, panel in enumerate(panels)]
-    highest: dict[object, float] = {}
-    for group, peak in zip(groups, peaks, strict=True):
-        highest[group] = max(highest.get(group, 0.0), peak or 0.0)
-    return [None if peak is None else highest[group] for group, peak in zip(groups, peaks, strict=True)]
-
-
-def scale_panels(panels: Sequence[Panel], scale: Scale) -> list[ScaledMap | None]:
-    """Each panel's map as shares of the full scale that `scale` gives it; None where there is no map."""
-    fulls = full_scales(panels, scale)
-    return [None if p.map is None else scale_map(p.map, full) for p, full in zip(panels, fulls, strict=True)]
-
-
-def _peak(panel: Panel) -> float | None:
-    if panel.map is None or panel.explanation is None:
-        return None
-    peak = float(panel.map.max())
-    if not np.isfinite(panel.map).all():
-        raise MapError(
-            f"expected finite heat from {panel.model} at layer {panel.explanation.layer.name!r} for class "
-            f"{str(panel.target)!r}, got NaN or infinity; check the weights and the input"
-        )
-    return peak
-
-
 # ------------------------------------------------------------------------------------------ laying on photos
-
-
-def lay_on_photo(
-    values: Values, view: View, size: tuple[int, int] | None = None, interpolation: Interpolation = "bilinear"
-) -> Values:
-    """A map on its layer's grid laid straight on the photo's pixels.
-
-    Bilinear as `align_corners=False` means it: a cell's value stands at its centre, and the outermost values
-    reach to the edge of what the model saw.
-
-    values: `[h, w]`. size: height and width to draw the photo at; its own if None.
-    Returns: float32 `[H, W]`, NaN where a pixel's centre lies outside what the model saw.
-    """
-    height, width = size or view.photo_size
-    left, top, right, bottom = view.box
-    x = (np.arange(width) + 0.5) * (view.photo_size[1] / width)
-    y = (np.arange(height) + 0.5) * (view.photo_size[0] / height)
-    rows = _shares(values.shape[0], (y - top) / (bottom - top), interpolation)
-    columns = _shares(values.shape[1], (x - left) / (right - left), interpolation)
-    laid = (rows @ values.astype(np.float32) @ columns.T).astype(np.float32)
-    laid[(y < top) | (y >= bottom)] = np.nan
-    laid[:, (x < left) | (x >= right)] = np.nan
-    return laid
-
-
-def _shares(cells: int, places: NDArray[np.floating], interpolation: Interpolation) -> Values:
-    """How much each of `cells` in a row gives to each place, `[places, cells]`; places run from 0 to 1."""
-    at = places * cells - 0.5
-    if interpolation == "nearest":
-        at = np.floor(at + 0.5)
-    return np.stack([np.interp(at, np.arange(cells), row) for row in np.eye(cells)], 1).astype(np.float32)
-
-
-def fitted(size: tuple[int, int], width: float, height: float) -> tuple[int, int]:
-    """The largest height and width of the same aspect within `width` × `height`; never larger than `size`."""
-    factor = min(width / size[1], height / size[0], 1.0)
-    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
 def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
@@ -203,7 +98,9 @@ def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
 def jpeg_uri(photo: Photo, long_side: int) -> str:
     """The photo as a JPEG of at most `long_side` pixels inside its own address, `data:image/jpeg;base64,…`."""
     out = io.BytesIO()
-    Image.fromarray(resize(photo.pixels, fitted(photo.size, long_side, long_side))).save(out, "JPEG", quality=85)
+    Image.fromarray(resize(photo.pixels, fit_within(photo.size, long_side, long_side))).save(
+        out, "JPEG", quality=85
+    )
     return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
 
 
@@ -236,23 +133,16 @@ def grey(photo: Pixels) -> Pixels:
 def overlay(photo: Pixels, values: Values, style: Style) -> Pixels:
     """Heat over a photo. Each pixel depends on its own photo pixel and its own value only.
 
-    photo: RGB uint8 `[H, W, 3]`. values: `[H, W]` in [0, 1], as `lay_on_photo` returns them.
+    photo: RGB uint8 `[H, W, 3]`. values: `[H, W]` in [0, 1], as `project_to_photo` returns them.
     Raises: OptionError where the style is outside its choices.
     """
     check_style(style)
     return blend(photo, colourise(values, style.colormap, style.threshold), style.opacity)
 
 
-def hides_something(view: View) -> bool:
-    """Whether at least half a pixel of the photo lies outside what the model saw."""
-    left, top, right, bottom = view.seen
-    height, width = view.photo_size
-    return max(left, top, width - right, height - bottom) >= 0.5
-
-
 def outline(pixels: Pixels, view: View) -> Pixels:
     """A photo at any size with a thin dark and light frame around what the model saw, unless that is all of it."""
-    if not hides_something(view):
+    if not hides_part_of_photo(view):
         return pixels
     height, width = pixels.shape[:2]
     across, down = width / view.photo_size[1], height / view.photo_size[0]
@@ -301,7 +191,7 @@ def draw_grid(
     shares = np.clip(values / full, -1, 1) / 2 + 0.5 if signed else np.clip(values / full, 0, 1)
     height, width = (cells * -(-side // max(values.shape)) for cells in values.shape)
     view = View((0, 0, width, height), (height, width), (height, width), "squash")
-    laid = lay_on_photo(shares, view, interpolation=style.interpolation)
+    laid = project_to_photo(shares, view, interpolation=style.interpolation)
     return colormap("red-blue" if signed else style.colormap)[np.rint(laid * 255).astype(np.uint8)]
 
 
@@ -329,24 +219,8 @@ def _layers(
         raise MapError(f"expected a panel with a map, got a failure; {panel.reason}")
     size = size or panel.photo.size
     view = panel.explanation.view
-    values = lay_on_photo(scale_map(panel.map, full).values, view, size, style.interpolation)
+    values = project_to_photo(normalize(panel.map, full).values, view, size, style.interpolation)
     return resize(panel.photo.pixels, size), colourise(values, style.colormap, style.threshold), view
-
-
-def difference(a: Panel, b: Panel, scale: Scale = "each", size: tuple[int, int] | None = None) -> Values:
-    """A − B of two maps of one photo, in shares of full scale.
-
-    Returns: float32 `[H, W]` in [-1, 1], NaN where one of the two models saw nothing.
-    Raises: MapError where a panel has no map, OptionError where the photos differ.
-    """
-    if a.photo.sha256 != b.photo.sha256:
-        raise OptionError(f"expected two maps of one photo, got {a.photo.name!r} and {b.photo.name!r}; choose one")
-    laid: list[Values] = []
-    for panel, scaled in zip((a, b), scale_panels((a, b), scale), strict=True):
-        if scaled is None or panel.explanation is None:
-            raise MapError(f"expected a panel with a map, got a failure; {panel.reason}")
-        laid.append(lay_on_photo(scaled.values, panel.explanation.view, size))
-    return laid[0] - laid[1]
 
 
 DIFFERS = 0.25

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from gradcam.draw.render import Pixels, blend, check_style, colourise, draw_panel, resize, scale_panels
+from gradcam.draw.render import Pixels, blend, check_style, colourise, draw_panel, resize
 from gradcam.draw.words import (
     FRAME_WORDS,
     SCALE_WORDS,
@@ -19,9 +19,10 @@ from gradcam.draw.words import (
     model_words,
     question_words,
     scale_words,
-    shorten,
     target_words,
 )
+from gradcam.scaling import scale_panels
+from gradcam.text import dimensions, shorten
 from gradcam.types import Comparison, Panel, Photo, ScaledMap, Style, Target
 
 
@@ -101,14 +102,14 @@ def _row(
     about = [
         (photo.name, _HEAD),
         (question_words(question), _BODY),
-        (f"{photo.size[1]}×{photo.size[0]} px", _SMALL),
+        (f"{dimensions(*reversed(photo.size))} px", _SMALL),
     ]
     _cell(strip, _MARGIN, cell, height, resize(photo.pixels, size), about)
     for place, (panel, scaled) in enumerate(row, start=1):
         if scaled is None:
             picture = _failure(panel.reason or "", cell, height)
         else:
-            picture = draw_panel(panel, style, scaled.full, size)
+            picture = draw_panel(panel, style, scaled.vmax, size)
         note = (
             (scale_words(scaled), _WARN if scaled.note else _SMALL) if scaled else ("see the reason above", _WARN)
         )

@@ -15,6 +15,8 @@ from importlib import resources
 from typing import Any
 
 from gradcam.draw import figures, render, words
+from gradcam.geometry import fit_within, hides_part_of_photo
+from gradcam.scaling import scale_panels
 from gradcam.types import Comparison, Panel, Photo, ScaledMap, Style
 
 Scene = dict[str, Any]
@@ -54,11 +56,11 @@ def panels_scene(
     """
     style = style or Style()
     render.check_style(style)
-    scaled = render.scale_panels(panels, style.scale) if scaled is None else scaled
+    scaled = scale_panels(panels, style.scale) if scaled is None else scaled
     title, numbers = words.bar_numbers(style, scaled)
     nothing: list[Caption | None] = [None] * len(panels)
     views = [panel.explanation.view for panel in panels if panel.explanation]
-    framed = [words.FRAME_WORDS] if any(map(render.hides_something, views)) else []
+    framed = [words.FRAME_WORDS] if any(map(hides_part_of_photo, views)) else []
     return {
         "photo": _photo(panels[0].photo),
         "columns": columns or len(panels),
@@ -87,7 +89,7 @@ def comparison_scene(
     """
     style = style or Style()
     render.check_style(style)
-    scaled = render.scale_panels(comparison.panels, style.scale) if scaled is None else scaled
+    scaled = scale_panels(comparison.panels, style.scale) if scaled is None else scaled
     of = dict(zip(map(id, comparison.panels), scaled, strict=True))
     models, questions = range(len(comparison.models)), range(len(comparison.questions))
     panels = [comparison.panel(place, model, question) for question in questions for model in models]
@@ -105,7 +107,7 @@ def difference_scene(a: Panel, b: Panel, style: Style | None = None, *, fade: bo
     render.check_style(style)
     alt = words.difference_words(a, b, style.scale)
     names = words.model_words(a), words.model_words(b)
-    small = render.fitted(a.photo.size, _LONG_SIDE, _LONG_SIDE)
+    small = fit_within(a.photo.size, _LONG_SIDE, _LONG_SIDE)
     pixels = render.grey(render.fade_alike(a, b, style.scale, small) if fade else a.photo.pixels)
     return {
         "photo": _photo(a.photo) | {"uri": render.jpeg_uri(replace(a.photo, pixels=pixels), _LONG_SIDE)},

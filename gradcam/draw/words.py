@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gradcam.draw.render import Values, difference, fitted, lay_on_photo
+from gradcam.geometry import Values, fit_within, project_to_photo
+from gradcam.scaling import difference
+from gradcam.text import dimensions, duration, percent
 from gradcam.types import Panel, Scale, ScaledMap, Style, Target
 
 SCALE_WORDS: dict[Scale, str] = {
@@ -16,11 +18,6 @@ SCALE_WORDS: dict[Scale, str] = {
 }
 
 FRAME_WORDS = "A frame marks the part of the photo that the model saw, where that is not all of it."
-
-
-def percent(share: float) -> str:
-    """A probability in words: `95.1 %`, `<0.1 %`."""
-    return "<0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"
 
 
 def question_words(question: Target) -> str:
@@ -44,13 +41,8 @@ def layer_words(panel: Panel) -> str:
     if panel.explanation is None:
         return ""
     layer = panel.explanation.layer
-    parts = (layer.name, f"{layer.grid[0]}×{layer.grid[1]}", time_words(panel.explanation.seconds))
+    parts = (layer.name, dimensions(*layer.grid), duration(panel.explanation.seconds))
     return " · ".join(part for part in parts if part)
-
-
-def time_words(seconds: float) -> str:
-    """A wall time such as `0.21 s`; empty where it was not kept."""
-    return f"{seconds:.2f} s" if np.isfinite(seconds) else ""
 
 
 _ROWS, _COLUMNS = ("upper", "middle", "lower"), ("left", "centre", "right")
@@ -70,13 +62,13 @@ def heat_words(panel: Panel, scaled: ScaledMap | None) -> str:
     said = f"{model_words(panel)}, {target_words(panel)}"
     if scaled.note:
         return f"{said}: {scaled.note}."
-    laid = lay_on_photo(scaled.values, panel.explanation.view, fitted(panel.photo.size, 90, 90))
+    laid = project_to_photo(scaled.values, panel.explanation.view, fit_within(panel.photo.size, 90, 90))
     return f"{said}: hottest at {place_words(laid)}."
 
 
 def difference_words(a: Panel, b: Panel, scale: Scale = "each") -> str:
     """The difference of two maps in a sentence for those who cannot see it."""
-    values = difference(a, b, scale, fitted(a.photo.size, 90, 90))
+    values = difference(a, b, scale, fit_within(a.photo.size, 90, 90))
     if not np.isfinite(values).any():
         return f"{model_words(a)} and {model_words(b)} saw no common part of the photo."
     sides = ((a, values), (b, -values))
@@ -86,22 +78,14 @@ def difference_words(a: Panel, b: Panel, scale: Scale = "each") -> str:
 
 def scale_words(scaled: ScaledMap) -> str:
     """What full colour is in one panel, or why there is no colour."""
-    return scaled.note or f"full colour = {scaled.full:.3g}"
+    return scaled.note or f"full colour = {scaled.vmax:.3g}"
 
 
 def bar_numbers(style: Style, scaled: Sequence[ScaledMap | None]) -> tuple[str, list[str]]:
     """The colour bar's title, and its five numbers from none to full: raw where one scale serves all panels."""
     shares = (0.0, 0.25, 0.5, 0.75, 1.0)
     if style.scale == "shared":
-        full = max((one.full for one in scaled if one is not None), default=0.0)
+        full = max((one.vmax for one in scaled if one is not None), default=0.0)
         return "heat, raw units (eq. 2)", [f"{share * full:.3g}" for share in shares]
     whose = "each map's own maximum" if style.scale == "each" else "the model's maximum"
     return f"heat, share of {whose}", [f"{100 * share:.0f} %" for share in shares]
-
-
-def shorten(text: str, limit: int) -> str:
-    """`text` in at most `limit` characters, an ellipsis in place of its middle."""
-    if len(text) <= limit:
-        return text
-    tail = (limit - 1) // 2
-    return f"{text[: limit - 1 - tail]}…{text[len(text) - tail :]}"

@@ -18,6 +18,7 @@ from torch import nn
 from gradcam.errors import GradcamError
 from gradcam.layers import reach
 from gradcam.models.sources import SOURCES
+from gradcam.text import dimensions
 from gradcam.types import ModelSpec
 
 
@@ -86,7 +87,7 @@ def layer_row(model: str) -> LayerRow:
         module = _build(spec)
         side = getattr(module, "image_size", None)  # torchvision's ViT without weights has a size of its own
         size = (side, side) if side else size
-        facts["input_size"] = f"{size[0]}×{size[1]}"
+        facts["input_size"] = dimensions(*size)
         facts["parameters"] = sum(parameter.numel() for parameter in module.parameters())
         started = time.perf_counter()
         layer, support = reach(module, size)
@@ -98,7 +99,7 @@ def layer_row(model: str) -> LayerRow:
         layer=layer.name,
         layout=layer.layout,
         prefix=layer.prefix,
-        grid=f"{layer.grid[0]}×{layer.grid[1]}",
+        grid=dimensions(*layer.grid),
         channels=layer.channels,
         support=round(support, 3),
         rule=layer.rule,

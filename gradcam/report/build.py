@@ -16,6 +16,7 @@ import torch
 from gradcam import measures
 from gradcam.draw import render
 from gradcam.errors import OptionError, ReportError, nearest
+from gradcam.geometry import fit_within
 from gradcam.layers import LayerChoices
 from gradcam.models.ids import CHECKPOINT
 from gradcam.models.sources import SOURCES, configuration_of
@@ -40,6 +41,7 @@ from gradcam.report.model import (
     number,
 )
 from gradcam.report.words import limits, method, warnings_of
+from gradcam.scaling import FLOOR, full_scales
 from gradcam.types import Comparison, Explanation, Fit, Panel, Photo, ScoredTarget, Style, TargetLayer
 
 TOP = 5
@@ -171,7 +173,7 @@ def _carried_pixels(photo: Photo, carried: Carried) -> Pixels | None:
         return None
     if carried == "full":
         return photo.pixels
-    return render.resize(photo.pixels, render.fitted(photo.size, SMALL_SIDE, SMALL_SIDE))
+    return render.resize(photo.pixels, fit_within(photo.size, SMALL_SIDE, SMALL_SIDE))
 
 
 def _asked(layer: LayerChoices) -> str:
@@ -235,7 +237,7 @@ def _answer(photo: int, model: int, explanation: Explanation) -> Answer:
 def _findings(
     comparison: Comparison, style: Style, answers: dict[tuple[int, int], Answer], models: Sequence[ModelEntry]
 ) -> tuple[Finding, ...]:
-    fulls = render.full_scales(comparison.panels, style.scale)
+    fulls = full_scales(comparison.panels, style.scale)
     findings: list[Finding] = []
     for place, (panel, full) in enumerate(zip(comparison.panels, fulls, strict=True)):
         rest, question = divmod(place, len(comparison.questions))
@@ -283,7 +285,7 @@ def _numbers(panel: Panel, full: float) -> MapNumbers:
         mean=number(float(raw.mean(dtype=np.float64))),
         positive=number(float((raw > 0).mean())),
         full=number(full),
-        hottest=(number(x), number(y)) if peak >= render.FLOOR else None,
+        hottest=(number(x), number(y)) if peak >= FLOOR else None,
     )
 
 

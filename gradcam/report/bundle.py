@@ -25,8 +25,8 @@ from gradcam.report.pdf import pdf
 from gradcam.report.pictures import Pictures, png
 from gradcam.report.reproduce import command, needed, python_lines
 from gradcam.report.table import metrics_csv
-from gradcam.report.text import paragraphs
 from gradcam.report.words import conclusion, extent
+from gradcam.text import paragraphs
 
 SIDE = 1024
 """The longest side of the heatmaps and overlays in a ZIP, in pixels; the photos keep their own."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from gradcam.errors import ReportError
 from gradcam.report.model import Content, Finding, Pixels, Report
-from gradcam.report.text import clean
+from gradcam.text import clean, dimensions
 
 SCHEMA_ID = "https://json-schema.org/draft/2020-12/schema"
 
@@ -149,6 +149,6 @@ def _check_finding(content: Content, finding: Finding) -> None:
     grid = content.answer(finding).layer.grid
     rows = finding.map or ()
     if (len(rows), *{len(row) for row in rows}) != tuple(grid):
-        raise ReportError(f"expected a map of {grid[0]}×{grid[1]} in {where}, got another; export the report again")
+        raise ReportError(f"expected a map of {dimensions(*grid)} in {where}, got another; export the report again")
     if not np.isfinite(finding.values).all():
         raise ReportError(f"expected finite numbers in {where}, got larger ones; export the report again")

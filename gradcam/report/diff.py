@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam.draw.words import percent
 from gradcam.report.build import environment
 from gradcam.report.model import Answer, Content, Environment, Finding, ModelEntry, PhotoEntry
-from gradcam.report.text import count
 from gradcam.report.words import question_text
+from gradcam.text import count, dimensions, percent
 
 TOLERANCE = 1e-4
 """Largest difference, as a share of the map's peak, that another machine's arithmetic may make."""
@@ -150,7 +149,7 @@ def _map_words(one: Finding, other: Finding) -> str:
         return f"then it {then}, now it {now}"
     then, now = one.values, other.values
     if then.shape != now.shape:
-        return f"the grid was {then.shape[0]}×{then.shape[1]} and is {now.shape[0]}×{now.shape[1]}"
+        return f"the grid was {dimensions(*then.shape)} and is {dimensions(*now.shape)}"
     if str(one.target) != str(other.target):
         return f"the class was {one.target} and is {other.target}"
     if np.array_equal(then, now):

@@ -10,12 +10,12 @@ from importlib import resources
 import jinja2
 from markupsafe import Markup
 
-from gradcam.draw.render import hides_something
+from gradcam.geometry import hides_part_of_photo
 from gradcam.report import reproduce, sections, words
 from gradcam.report.model import Finding, Report
 from gradcam.report.notes import note_html
 from gradcam.report.pictures import Pictures, jpeg, png, webp
-from gradcam.report.text import clean, paragraphs
+from gradcam.text import clean, paragraphs
 
 SIDE = 720
 """The longest side of a photo on the page, in pixels: enough for a full screen, light enough for an e-mail."""
@@ -88,7 +88,7 @@ def _uri(kind: str, data: bytes) -> Markup:
 def _frame(report: Report, finding: Finding) -> tuple[float, float, float, float] | None:
     """Left, top, width and height of what the model saw, as shares of the photo; None where that is all of it."""
     view = report.answer(finding).view
-    if not hides_something(view):
+    if not hides_part_of_photo(view):
         return None
     left, top, right, bottom = view.seen
     height, width = view.photo_size

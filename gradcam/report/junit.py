@@ -8,13 +8,12 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from gradcam.draw.render import fitted, lay_on_photo
-from gradcam.draw.words import percent
 from gradcam.errors import OptionError, nearest
+from gradcam.geometry import fit_within, project_to_photo
 from gradcam.report.model import Finding, Report
 from gradcam.report.sections import figure, panel_title
-from gradcam.report.text import clean, paragraphs
 from gradcam.report.words import question_text
+from gradcam.text import clean, paragraphs, percent
 
 Box = tuple[float, float, float, float]
 
@@ -83,8 +82,8 @@ def junit(report: Report, thresholds: Thresholds | None = None) -> bytes:
 def outside_box(report: Report, finding: Finding, box: Box) -> float:
     """The share of a map's heat that lies outside a box on the photo, in [0, 1]; NaN where there is no heat."""
     view = report.answer(finding).view
-    size = fitted(view.photo_size, LONG_SIDE, LONG_SIDE)
-    heat = np.nan_to_num(lay_on_photo(np.maximum(finding.values, 0), view, size), nan=0.0)
+    size = fit_within(view.photo_size, LONG_SIDE, LONG_SIDE)
+    heat = np.nan_to_num(project_to_photo(np.maximum(finding.values, 0), view, size), nan=0.0)
     y, x = ((np.arange(count) + 0.5) * whole / count for count, whole in zip(size, view.photo_size, strict=True))
     left, top, right, bottom = box
     inside = np.outer((y >= top) & (y < bottom), (x >= left) & (x < right))

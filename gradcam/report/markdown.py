@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from gradcam.report import reproduce, sections, words
 from gradcam.report.model import Passage, Report
 from gradcam.report.notes import note_html
-from gradcam.report.text import clean, paragraphs
+from gradcam.text import clean, paragraphs
 
 
 def markdown(report: Report) -> bytes:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
 
-from gradcam.report.text import paragraphs
+from gradcam.text import paragraphs
 
 SCHEMES = ("http", "https", "mailto")
 

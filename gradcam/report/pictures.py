@@ -10,8 +10,10 @@ import numpy as np
 from PIL import Image
 
 from gradcam.draw import render
+from gradcam.geometry import fit_within, project_to_photo
 from gradcam.preprocess import input_pixels
 from gradcam.report.model import Finding, Pixels, Report
+from gradcam.scaling import normalize
 from gradcam.types import Comparison, Explanation, ModelSpec, Panel, Photo, View
 
 GREY = 214
@@ -33,7 +35,7 @@ class Pictures:
     def _photo(self, place: int) -> Pixels:
         pixels = self.report.pixels[place]
         size = self.report.photos[place].size if pixels is None else (pixels.shape[0], pixels.shape[1])
-        size = render.fitted(size, self.side, self.side)
+        size = fit_within(size, self.side, self.side)
         return np.full((*size, 3), GREY, np.uint8) if pixels is None else render.resize(pixels, size)
 
     def heat(self, finding: Finding) -> Pixels:
@@ -41,8 +43,8 @@ class Pictures:
         height, width = self.photos[finding.photo].shape[:2]
         style, view = self.report.style, self.report.answer(finding).view
         full = finding.numbers.full if finding.numbers else None
-        scaled = render.scale_map(finding.values, full)
-        laid = render.lay_on_photo(scaled.values, view, (height, width), style.interpolation)
+        scaled = normalize(finding.values, full)
+        laid = project_to_photo(scaled.values, view, (height, width), style.interpolation)
         return render.colourise(laid, style.colormap, style.threshold)
 
     def heatmap(self, finding: Finding) -> Pixels:

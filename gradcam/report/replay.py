@@ -13,9 +13,9 @@ from gradcam.report.build import pixels_sha256
 from gradcam.report.diff import TOLERANCE, difference_words, environment_changes, largest_difference
 from gradcam.report.model import Finding, Report
 from gradcam.report.reproduce import layers_of
-from gradcam.report.text import count
 from gradcam.report.words import question_text
 from gradcam.targets import parse_target
+from gradcam.text import count, dimensions
 from gradcam.types import Comparison, Panel, Photo
 
 Outcome = Literal["same", "same within tolerance", "differs", "cannot be checked"]
@@ -128,7 +128,7 @@ def _judge_maps(
     then, now = finding.values, panel.map
     about = _causes(report, finding, panel)
     if then.shape != now.shape:
-        grids = f"{then.shape[0]}×{then.shape[1]} cells then, {now.shape[0]}×{now.shape[1]} now"
+        grids = f"{dimensions(*then.shape)} cells then, {dimensions(*now.shape)} now"
         return "differs", f"differs: {grids}{about}", None
     if np.array_equal(then, now) and not about:
         return "same", "same", 0.0

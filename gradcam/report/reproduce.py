@@ -11,7 +11,7 @@ from gradcam.photo import SAMPLES, sample_photo
 from gradcam.recipe import architecture_of, loading
 from gradcam.report.junit import Thresholds, written
 from gradcam.report.model import MADE_BY_HAND, Content, ModelEntry, Note, PhotoEntry, Verdict
-from gradcam.report.text import clean, listed
+from gradcam.text import clean, listed
 from gradcam.types import OwnFile, Style
 
 

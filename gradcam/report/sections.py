@@ -8,10 +8,10 @@ from itertools import combinations
 
 import numpy as np
 
-from gradcam.draw.words import SCALE_WORDS, percent
+from gradcam.draw.words import SCALE_WORDS
 from gradcam.report.model import Answer, Content, Finding, ModelEntry
-from gradcam.report.text import listed
 from gradcam.report.words import FIT_WORDS, layer_words, question_text
+from gradcam.text import dimensions, listed, minus_sign, percent
 
 UNKNOWN = "–"
 
@@ -48,7 +48,7 @@ def settings_table(report: Content) -> Table:
 
 def photos_table(report: Content) -> Table:
     rows = [
-        (str(place), photo.name, f"{photo.size[1]}×{photo.size[0]}", photo.note.status)
+        (str(place), photo.name, dimensions(*reversed(photo.size)), photo.note.status)
         for place, photo in enumerate(report.photos, start=1)
     ]
     return Table(("No.", "Photo", "Pixels", "Status"), tuple(rows), numbers=(0, 2))
@@ -172,7 +172,7 @@ def panel_facts(report: Content, finding: Finding) -> tuple[str, ...]:
     layer, numbers = report.answer(finding).layer, finding.numbers
     return (
         f"Prediction {finding.target.rank}, score {finding.target.score:.3g}",
-        f"Layer {layer.name}, {layer.grid[0]}×{layer.grid[1]} cells",
+        f"Layer {layer.name}, {dimensions(*layer.grid)} cells",
         f"Peak {numbers.peak:.3g}, mean {numbers.mean:.3g} (raw); {numbers.positive:.0%} of cells above 0",
     )
 
@@ -213,7 +213,7 @@ def where(report: Content, finding: Finding) -> str:
 
 def figure(value: float | None) -> str:
     """A number from −1 to 1 with two decimals, or a dash for what could not be measured."""
-    return UNKNOWN if value is None else f"{value:.2f}".replace("-", "−")
+    return UNKNOWN if value is None else minus_sign(f"{value:.2f}")
 
 
 def _told(value: object) -> str:
@@ -273,7 +273,7 @@ def _preprocessing(report: Content, place: int) -> str:
     found = report.models[place].preprocessing
     if found is None:
         return UNKNOWN
-    sizes = [f"{height}×{width}" for height, width in (found.resize, found.size)]
+    sizes = [dimensions(*size) for size in (found.resize, found.size)]
     scaled = sizes[1] if found.resize == found.size else f"{sizes[0]}, middle {sizes[1]}"
     return f"{found.mode}, {scaled}, {found.interpolation}"
 

@@ -6,7 +6,7 @@ import csv
 import io
 
 from gradcam.report.model import Finding, Report
-from gradcam.report.text import clean
+from gradcam.text import clean
 
 COLUMNS = (
     "photo",

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from gradcam.draw.render import NO_EVIDENCE, hides_something, scale_map
-from gradcam.draw.words import SCALE_WORDS, percent
+from gradcam.draw.words import SCALE_WORDS
+from gradcam.geometry import hides_part_of_photo
 from gradcam.report.model import Answer, Content, Finding, ModelEntry, Passage, Verdict
-from gradcam.report.text import count, listed
+from gradcam.scaling import NO_EVIDENCE, normalize
+from gradcam.text import count, dimensions, listed, percent
 from gradcam.types import Fit, Style, TargetLayer
 
 FORMULA = "L = ReLU(Σₖ αₖ Aₖ), with αₖ = the mean over all places of ∂y/∂Aₖ"
@@ -38,7 +39,7 @@ def question_title(question: str) -> str:
 
 
 def _no_evidence(finding: Finding, answer: Answer, model: ModelEntry) -> str | None:
-    if scale_map(finding.values).note != NO_EVIDENCE:
+    if normalize(finding.values).note != NO_EVIDENCE:
         return None
     return "No positive evidence: the map is zero everywhere, so nothing is coloured."
 
@@ -62,7 +63,7 @@ def _untrained(finding: Finding, answer: Answer, model: ModelEntry) -> str | Non
 
 
 def _hidden(finding: Finding, answer: Answer, model: ModelEntry) -> str | None:
-    if not hides_something(answer.view):
+    if not hides_part_of_photo(answer.view):
         return None
     hidden = 100 * (1 - answer.view.coverage)
     share = f"{hidden:.0f} %" if hidden >= 1 else "less than 1 %"
@@ -146,7 +147,7 @@ def layer_words(models: Sequence[ModelEntry]) -> str:
 def limits(layers: Sequence[TargetLayer], style: Style, fit: Fit) -> tuple[Passage, ...]:
     """What the pictures cannot show, as far as it applies to these models."""
     grids = sorted({layer.grid for layer in layers})
-    told = listed([f"{height}×{width}" for height, width in grids])
+    told = listed([dimensions(*grid) for grid in grids])
     passages = [
         Passage(
             "Coarse grid",

@@ -1,7 +1,8 @@
-"""Text as a reader may safely see it: what cannot be seen, or turns other text round, is written out."""
+"""Text for people: safe to see, numbers and sizes as a reader expects them, plurals and lists."""
 
 from __future__ import annotations
 
+import math
 import unicodedata
 
 
@@ -28,6 +29,16 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def dimensions(*sides: int) -> str:
+    """`14×14`."""
+    return "×".join(map(str, sides))
+
+
+def minus_sign(number: str) -> str:
+    """A number with the sign that typesetters use, `−0.25`, in place of the hyphen."""
+    return number.replace("-", "−")
+
+
 _JOINERS = "\u200c\u200d"
 _TAGS = range(0xE0020, 0xE0080)  # make up the flags of England, Scotland and Wales
 
@@ -39,3 +50,21 @@ def _shown(character: str) -> str:
     kind = unicodedata.category(character)
     hidden = kind in ("Cc", "Cs", "Cn", "Zl", "Zp") or (kind == "Cf" and character not in _JOINERS)
     return f"⟨U+{code:04X}⟩" if hidden and code not in _TAGS else character
+
+
+def percent(share: float) -> str:
+    """A probability in words: `95.1 %`, `<0.1 %`."""
+    return "<0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"
+
+
+def shorten(text: str, limit: int) -> str:
+    """`text` in at most `limit` characters, an ellipsis in place of its middle."""
+    if len(text) <= limit:
+        return text
+    tail = (limit - 1) // 2
+    return f"{text[: limit - 1 - tail]}…{text[len(text) - tail :]}"
+
+
+def duration(seconds: float) -> str:
+    """A wall time such as `0.21 s`; empty where it was not kept."""
+    return f"{seconds:.2f} s" if math.isfinite(seconds) else ""

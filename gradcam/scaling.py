@@ -1,0 +1,94 @@
+"""From raw maps to shares of a stated full scale.
+
+The raw map stays the truth. Scaling divides by the full scale and never subtracts a minimum; a map without positive
+evidence stays empty instead of being stretched to full colour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from gradcam.errors import MapError, OptionError
+from gradcam.geometry import Values, project_to_photo
+from gradcam.types import Panel, Scale, ScaledMap
+
+FLOOR = 1e-6
+"""Raw maps that peak below this are shown as empty. The cells of a map add up to about what the layer gives to
+the logit, so on a grid of up to 31×31 cells a map this low moves the logit by less than 0.001."""
+
+NO_EVIDENCE = "no positive evidence"
+
+
+def normalize(raw: Values, vmax: float | None = None) -> ScaledMap:
+    """A raw map as shares of full scale.
+
+    raw: `[h, w]`, in the units of eq. 2. vmax: the raw value that becomes 1; the map's own maximum if None.
+    Returns: values clipped to [0, 1]; all 0 with the note `NO_EVIDENCE` where the map peaks below `FLOOR`.
+    Raises: MapError where the map is not finite, OptionError where `vmax` is no positive number.
+    """
+    raw = np.asarray(raw, dtype=np.float32)
+    if not np.isfinite(raw).all():
+        raise MapError("expected a finite map, got NaN or infinity; check the weights and the input")
+    peak = float(raw.max())
+    if peak < FLOOR:
+        return ScaledMap(np.zeros_like(raw), peak if vmax is None else vmax, NO_EVIDENCE)
+    vmax = peak if vmax is None else vmax
+    if not 0 < vmax < np.inf:
+        raise OptionError(f"expected a positive full scale, got {vmax}; use the map's maximum {peak:.3g}")
+    return ScaledMap(np.clip(raw / np.float32(vmax), 0, 1), vmax)
+
+
+_GROUPS: dict[Scale, Callable[[int, Panel], object]] = {
+    "each": lambda place, panel: place,
+    "model": lambda place, panel: panel.model,
+    "shared": lambda place, panel: None,
+}
+
+
+def full_scales(panels: Sequence[Panel], scale: Scale) -> list[float | None]:
+    """What full colour stands for in each panel, in raw units; None where there is no map.
+
+    Raises: MapError where a map is not finite, naming model, layer and class.
+    """
+    peaks = [_peak(panel) for panel in panels]
+    groups = [_GROUPS[scale](place, panel) for place, panel in enumerate(panels)]
+    highest: dict[object, float] = {}
+    for group, peak in zip(groups, peaks, strict=True):
+        highest[group] = max(highest.get(group, 0.0), peak or 0.0)
+    return [None if peak is None else highest[group] for group, peak in zip(groups, peaks, strict=True)]
+
+
+def scale_panels(panels: Sequence[Panel], scale: Scale) -> list[ScaledMap | None]:
+    """Each panel's map as shares of the full scale that `scale` gives it; None where there is no map."""
+    fulls = full_scales(panels, scale)
+    return [None if p.map is None else normalize(p.map, full) for p, full in zip(panels, fulls, strict=True)]
+
+
+def _peak(panel: Panel) -> float | None:
+    if panel.map is None or panel.explanation is None:
+        return None
+    peak = float(panel.map.max())
+    if not np.isfinite(panel.map).all():
+        raise MapError(
+            f"expected finite heat from {panel.model} at layer {panel.explanation.layer.name!r} for class "
+            f"{str(panel.target)!r}, got NaN or infinity; check the weights and the input"
+        )
+    return peak
+
+
+def difference(a: Panel, b: Panel, scale: Scale = "each", size: tuple[int, int] | None = None) -> Values:
+    """A − B of two maps of one photo, in shares of full scale.
+
+    Returns: float32 `[H, W]` in [-1, 1], NaN where one of the two models saw nothing.
+    Raises: MapError where a panel has no map, OptionError where the photos differ.
+    """
+    if a.photo.sha256 != b.photo.sha256:
+        raise OptionError(f"expected two maps of one photo, got {a.photo.name!r} and {b.photo.name!r}; choose one")
+    laid: list[Values] = []
+    for panel, scaled in zip((a, b), scale_panels((a, b), scale), strict=True):
+        if scaled is None or panel.explanation is None:
+            raise MapError(f"expected a panel with a map, got a failure; {panel.reason}")
+        laid.append(project_to_photo(scaled.values, panel.explanation.view, size))
+    return laid[0] - laid[1]
