@@ -16,7 +16,10 @@ Each message is one sentence a user can act on: *expected X, got Y; do Z*, namin
 from __future__ import annotations
 
 import difflib
+import errno
+import reprlib
 from collections.abc import Iterable
+from pathlib import PurePath
 
 
 class GradcamError(Exception):
@@ -55,6 +58,64 @@ class ReportError(GradcamError):
     """A report that cannot be written or reopened."""
 
 
+QUOTED = 200
+"""Characters of somebody's text that a sentence quotes at most."""
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = QUOTED
+
+
+def quoted(text: object, limit: int = QUOTED) -> str:
+    """Somebody's text as a sentence quotes it: on one line, in quotes, and in at most `limit` characters.
+
+    What is longer is cut in its middle. Line breaks, control characters and lone surrogates are written as escapes.
+    Values that are no text are written as Python writes them.
+    """
+    if isinstance(text, PurePath):
+        text = str(text)
+    if isinstance(text, int) and text.bit_length() > 4 * limit:
+        return f"a number of about {text.bit_length() * 3 // 10} digits"  # Python writes none of above 4,300
+    if isinstance(text, str):
+        written = repr(text if len(text) <= 2 * limit else text[:limit] + text[-limit:])
+    else:
+        written = " ".join(_SHORT.repr(text).split())
+    if len(written) <= limit:
+        return written
+    head = limit // 2
+    return f"{written[:head]}…{written[head + 1 - limit :]}"
+
+
+_MACHINE = {
+    "ENOSPC": "the disk is full; free some space or choose another folder",
+    "EDQUOT": "your share of the disk is used up; free some space or choose another folder",
+    "EFBIG": "the file is larger than the disk takes; choose another folder",
+    "EROFS": "the disk can only be read; choose another folder",
+    "EIO": "the disk does not answer as it should; choose another one",
+    "EACCES": "permission is denied; change the permissions or choose another place",
+    "EPERM": "permission is denied; change the permissions or choose another place",
+    "ENAMETOOLONG": "the name is too long; choose a shorter one",
+    "ENOENT": "there is no such file or folder; check the path",
+    "ENOTDIR": "a part of the path is no folder; check the path",
+    "EISDIR": "it is a folder; name a file in it",
+    "ELOOP": "its links lead in a circle; check the path",
+    "EMFILE": "too many files are open; close some or raise the limit",
+    "ENFILE": "too many files are open; close some or raise the limit",
+    "ENOMEM": "the machine has too little memory left; close other programs",
+    "ESTALE": "the folder is gone from the network; connect it again",
+}
+"""What the machine's refusals mean, and what to do."""
+
+
+def machine_trouble(error: OSError | ValueError) -> str:
+    """Why the machine refused a path: `the disk is full; free some space or choose another folder`."""
+    if isinstance(error, UnicodeError):
+        return "the name has letters that the disk cannot hold; choose another"
+    if not isinstance(error, OSError):
+        return "the name holds a zero byte; choose another"
+    known = _MACHINE.get(errno.errorcode.get(error.errno or 0, ""))
+    return known or f"the machine says {quoted(error.strerror or str(error))}; try again or choose another place"
+
+
 def nearest(wanted: str, choices: Iterable[str], count: int = 3) -> str:
     """The choices closest to `wanted` as a phrase for an error message, such as `'a', 'b' or 'c'`.
 
@@ -63,5 +124,5 @@ def nearest(wanted: str, choices: Iterable[str], count: int = 3) -> str:
     choices = list(choices)
     close = difflib.get_close_matches(wanted, choices, n=count, cutoff=0.5)
     close += [choice for choice in choices if wanted.lower() in choice.lower() and choice not in close]
-    names = [repr(name) for name in (close or choices)[:count]]
+    names = [quoted(name) for name in (close or choices)[:count]]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}" if names else "nothing"

@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from gradcam.compare import OnProgress, Progress, compare
 from gradcam.draw.render import SEQUENTIAL, check_style
-from gradcam.errors import OptionError, nearest
+from gradcam.errors import OptionError, ReportError, nearest
+from gradcam.files import refuse_existing, write_whole
 from gradcam.models.checkpoint_options import add_checkpoint_options, own_models, wanted_models
 from gradcam.models.classifier import Classifier
 from gradcam.models.pool import shared_pool
@@ -27,7 +28,7 @@ from gradcam.report.junit import Thresholds, check, read_thresholds
 from gradcam.report.model import CARRIED, STATUSES, Note, Report, Verdict
 from gradcam.report.replay import TOLERANCE, replay
 from gradcam.report.reproduce import read_layer
-from gradcam.report.write import FORMATS, claim, format_of, render_report, write_whole
+from gradcam.report.write import FORMATS, format_of, render_report
 from gradcam.targets import parse_target
 from gradcam.types import Photo, Style
 
@@ -126,7 +127,7 @@ def _report(options: argparse.Namespace) -> int:
     check_style(style)
     files = _files(options.out, options.format)
     for path in files.values():
-        claim(path, options.force)
+        refuse_existing(path, options.force, error=ReportError)
     photos = [_photo(name) for name in options.photos]
     thresholds = read_thresholds(
         [photo.name for photo in photos],
@@ -163,7 +164,8 @@ def _report(options: argparse.Namespace) -> int:
 def _write(report: Report, files: dict[str, Path], thresholds: Thresholds, *, force: bool) -> None:
     for name, path in tqdm(files.items(), desc="writing", leave=False, disable=None):
         data = render_report(report, name, thresholds)
-        write_whole(path, data, force=force)
+        with write_whole(path, force=force, error=ReportError) as file:
+            file.write(data)
         tqdm.write(f"Wrote {path} ({len(data) / 1e3:,.0f} kB)")
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 import threading
 from datetime import datetime
 from functools import cache
@@ -21,6 +20,7 @@ from typing import Any
 import typst
 
 from gradcam.errors import ReportError
+from gradcam.files import temporary_folder
 from gradcam.report import reproduce, sections, words
 from gradcam.report.model import Finding, Report
 from gradcam.report.notes import note_tree
@@ -43,8 +43,7 @@ def pdf(report: Report) -> bytes:
 
     Raises: ReportError.
     """
-    with tempfile.TemporaryDirectory(prefix="gradcam-") as name:
-        folder = Path(name)
+    with temporary_folder() as folder:
         data = _content(report, Pictures(report, SIDE), folder)
         fonts, missing = _fonts_for(data)
         data = _without(data, missing)

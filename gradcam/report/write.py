@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from gradcam.draw.page import comparison_html
 from gradcam.errors import OptionError, ReportError, nearest
+from gradcam.files import refuse_existing, write_whole
 from gradcam.report.bundle import bundle
 from gradcam.report.codec import encode
 from gradcam.report.html import html
@@ -69,8 +68,10 @@ def write_report(report: Report, path: str | Path, format: str | None = None, *,
     path = Path(path)
     if format is None:
         format = format_of(path)
-    claim(path, force)
-    write_whole(path, render_report(report, format), force=force)
+    refuse_existing(path, force, error=ReportError)
+    data = render_report(report, format)
+    with write_whole(path, force=force, error=ReportError) as file:
+        file.write(data)
     return path
 
 
@@ -81,61 +82,6 @@ def format_of(path: Path) -> str:
         return max(fitting, key=lambda name: len(FORMATS[name].suffix))
     suffixes = ", ".join(row.suffix for row in FORMATS.values())
     raise OptionError(f"expected a file name that ends in one of {suffixes}, got {path.name!r}; name the format")
-
-
-def claim(path: Path, force: bool) -> None:
-    """Refuse a path that cannot or must not be written, before any work is done. Raises: ReportError."""
-    if path.is_dir():
-        raise ReportError(f"expected a file to write, got the folder {path}; name a file in it")
-    if not path.parent.is_dir():
-        raise ReportError(f"expected a folder for {path.name}, got {path.parent}, which is none; make it first")
-    if path.exists() and not force:
-        raise _exists(path)
-
-
-def write_whole(path: Path, data: bytes, *, force: bool) -> None:
-    """Put `data` at `path` in one step: a reader, a full disk or a kill sees the old file or the new one, whole.
-
-    force: replace a file that is there; without, even one that appears at the last moment stays as it is.
-    Raises: ReportError where the file exists or the folder cannot be written.
-    """
-    part = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.part")
-    try:
-        with part.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if force:
-            part.replace(path)
-        else:
-            _put(part, path)
-    except FileExistsError as error:
-        raise _exists(path) from error
-    except OSError as error:
-        raise ReportError(
-            f"expected to write {path}, got: {error.strerror or error}; free some space or choose another folder"
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _put(part: Path, path: Path) -> None:
-    """Give a finished file a second name that nobody has. Raises: FileExistsError."""
-    try:
-        os.link(part, path)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without links: the name is taken first, and kept by an empty file for a moment
-        path.open("xb").close()
-        try:
-            part.replace(path)
-        except BaseException:
-            path.unlink()
-            raise
-
-
-def _exists(path: Path) -> ReportError:
-    return ReportError(f"expected a new file, got {path}, which exists; choose another name or add --force")
 
 
 def _format(name: str) -> Format:
