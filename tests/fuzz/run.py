@@ -1,0 +1,107 @@
+"""Many inputs of one kind through processes that may die, each input with a deadline."""
+
+from __future__ import annotations
+
+import json
+import queue
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import IO
+
+from tests.fuzz.kind import Kind
+
+STARTING = 120.0
+"""Seconds until a process must have begun its first input: it imports the package first."""
+PATIENCE = 12
+"""How many times its CPU seconds an input may take by the clock: the machine may be busy."""
+
+
+@dataclass
+class Tally:
+    """What became of the inputs of one kind. wrong: by seed, in words."""
+
+    kind: str
+    inputs: int = 0
+    wrong: dict[int, str] = field(default_factory=dict)
+    slowest: float = 0.0
+    most_megabytes: float = 0.0
+
+    def count(self, seed: int, problem: str | None, seconds: float = 0.0, megabytes: float = 0.0) -> None:
+        self.inputs += 1
+        self.slowest = max(self.slowest, seconds)
+        self.most_megabytes = max(self.most_megabytes, megabytes)
+        if problem is not None:
+            self.wrong[seed] = problem
+
+    @property
+    def row(self) -> str:
+        cells = (
+            self.kind,
+            f"{self.inputs:,}",
+            len(self.wrong),
+            f"{self.slowest:.2f}",
+            f"{self.most_megabytes:.0f}",
+        )
+        return f"| {' | '.join(map(str, cells))} |"
+
+
+HEADER = "| Kind | Inputs | Wrong outcomes | Slowest, CPU s | Most memory, MB |\n|---|---:|---:|---:|---:|"
+
+
+def run(kind: Kind, first: int = 0, count: int = 300, minutes: float = float("inf")) -> Tally:
+    """Meet the inputs of seeds `first` and up: `count` of them, or as many as `minutes` allow."""
+    tally = Tally(kind.name)
+    end, until = first + count, time.monotonic() + 60 * minutes
+    while first < end and time.monotonic() < until:
+        first = _in_one_process(kind, first, end, until, tally)
+    return tally
+
+
+def _in_one_process(kind: Kind, first: int, end: int, until: float, tally: Tally) -> int:
+    """Go on until the process ends, is ended, or the time is over; returns the seed to go on with."""
+    arguments = [sys.executable, "-m", "tests.fuzz.child", kind.name, str(first), str(end - first)]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        lines = _lines(child.stdout)
+        begun: int | None = None
+        deadline = STARTING
+        try:
+            while first < end and time.monotonic() < until:
+                line = lines.get(timeout=deadline)
+                if line is None:
+                    break
+                if "fails" in line:
+                    raise RuntimeError(line["fails"])
+                if "begins" in line:
+                    begun, deadline = line["begins"], PATIENCE * kind.seconds
+                else:
+                    tally.count(line["ends"], line["wrong"], line["seconds"], line["megabytes"])
+                    first, begun = line["ends"] + 1, None
+            else:
+                child.kill()
+                return first
+            child.wait()
+            problem = f"the process died with {child.returncode}"
+        except queue.Empty:
+            child.kill()
+            problem = f"did not end in {deadline:g} s"
+    if begun is None:
+        raise RuntimeError(f"no input was begun from seed {first} on: {problem}")
+    tally.count(begun, problem)
+    return begun + 1
+
+
+def _lines(pipe: IO[bytes]) -> queue.Queue[dict | None]:
+    """The lines of a pipe as they come, None at its end."""
+    found: queue.Queue[dict | None] = queue.Queue()
+
+    def read() -> None:
+        for line in pipe:
+            found.put(json.loads(line))
+        found.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    return found
