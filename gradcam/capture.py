@@ -64,25 +64,62 @@ def unwrap(model: nn.Module) -> nn.Module:
     """The plain module inside a wrapper, whose own forward can be hooked rightly.
 
     Taken off: `torch.compile(model)`, DataParallel and DistributedDataParallel, which share the weights inside.
-    Raises: ModelError for TorchScript, modules compiled in place and quantised modules, which skip hooks or have no
-        gradient.
+    Raises: ModelError for TorchScript and quantised modules, whose insides cannot be hooked or have no gradient.
     """
     while (inner := getattr(model, _WRAPPERS.get(type(model).__name__, ""), None)) is not None:
         model = inner
-    if isinstance(model, torch.jit.ScriptModule):
-        raise ModelError("expected a Python module, got TorchScript; pass the module it was made from")
     for module in modules_of(model):
-        if module._compiled_call_impl is not None:
+        if isinstance(module, torch.jit.ScriptModule):
             raise ModelError(
-                f"expected a plain module, but {_called(module, model)} is compiled in place; "
-                "pass it before .compile()"
+                f"expected Python modules, but {_called(module, model)} is TorchScript, which cannot be hooked "
+                "inside; pass the module it was made from"
             )
-        if ".quantized" in type(module).__module__:
+        if ".quantized" in type(module).__module__ and _is_quantised(module):
             raise ModelError(
                 f"expected floating-point modules, but {_called(module, model)} is quantised and has no gradient; "
                 "pass the model before quantisation"
             )
     return model
+
+
+def _is_quantised(module: nn.Module) -> bool:
+    """Whether a module computes in integers. A network that is only ready for it (`FloatFunctional`) does not."""
+    held = vars(module).values()
+    return hasattr(module, "zero_point") or any(isinstance(value, torch.ScriptObject) for value in held)
+
+
+@contextmanager
+def _eager(model: nn.Module) -> Iterator[None]:
+    """Let what `torch.compile` or `.compile()` made within `model` run as plain Python, where hooks act."""
+    if not any(_is_compiled(module) for module in modules_of(model)):
+        yield
+        return
+    with _stance.guard:
+        _stance.users += 1
+        if _stance.users == 1:  # PyTorch keeps one stance for the whole process
+            _stance.held = torch.compiler.set_stance("force_eager")
+    try:
+        yield
+    finally:
+        with _stance.guard:
+            _stance.users -= 1
+            if _stance.users == 0:
+                _stance.held.__exit__(None, None, None)
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    return module._compiled_call_impl is not None or type(module).__name__ == "OptimizedModule"
+
+
+class _Stance:
+    """Who needs compiled modules to run eagerly at the moment."""
+
+    def __init__(self) -> None:
+        self.guard, self.users = threading.Lock(), 0
+        self.held: Any = None
+
+
+_stance = _Stance()
 
 
 def _called(module: nn.Module, model: nn.Module) -> str:
@@ -188,7 +225,7 @@ def record(model: nn.Module, batch: Tensor, layer: TargetLayer) -> Recording:
         torch.set_grad_enabled(True)  # until the surrounding no_grad() ends
         return leaf.clone()  # an in-place operation further on may overwrite this copy, never what was kept
 
-    with lock_of(model), evaluating(model), torch.inference_mode(False), torch.no_grad():
+    with lock_of(model), evaluating(model), _eager(model), torch.inference_mode(False), torch.no_grad():
         if batch.is_inference():
             batch = batch.clone()
         handle = module.register_forward_hook(keep)
@@ -260,7 +297,14 @@ def trace(model: nn.Module, batch: Tensor) -> Trace:
 
         return note
 
-    with lock_of(model), evaluating(model), torch.inference_mode(False), torch.enable_grad(), ExitStack() as hooks:
+    with (
+        lock_of(model),
+        evaluating(model),
+        _eager(model),
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        ExitStack() as hooks,
+    ):
         pixels = batch.detach().clone().requires_grad_()
         for name, module in model.named_modules():
             if module is not model:

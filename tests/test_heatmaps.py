@@ -368,6 +368,31 @@ def compiled_in_place() -> nn.Module:
     return model
 
 
+def compiled_inside() -> nn.Module:
+    model = small()
+    return nn.Sequential(torch.compile(model[:3]), *model[3:])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("make", [compiled_in_place, compiled_inside])
+def test_compiled_modules_within_a_model_run_as_plain_python(noise: Tensor, make: Callable[[], nn.Module]) -> None:
+    model = make()
+    assert torch.equal(heatmaps(model, noise, [0, 1]), heatmaps(small(), noise, [0, 1]))
+    assert torch.compiler.set_stance("default").prev.stance == "default"
+
+
+def test_a_network_that_is_only_ready_for_quantisation_is_plain(noise: Tensor) -> None:
+    class Residual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.sum = nn.Conv2d(3, 3, 1), torch.ao.nn.quantized.FloatFunctional()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.sum.add(x, self.body(x))
+
+    model = nn.Sequential(Residual(), *small()).eval()
+    assert heatmaps(model, noise, [0, 1]).shape == (3, 2, 8, 8)
+
+
 def quantised() -> nn.Module:
     return torch.ao.quantization.quantize_dynamic(small(), {nn.Linear})
 
@@ -376,12 +401,17 @@ def scripted() -> nn.Module:
     return torch.jit.trace(small(), torch.zeros(1, 3, 8, 8))
 
 
+def scripted_inside() -> nn.Module:
+    model = small()
+    return nn.Sequential(torch.jit.trace(model[:3], torch.zeros(1, 3, 8, 8)), *model[3:])
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (scripted, "got TorchScript; pass the module it was made from"),
-        (compiled_in_place, r"module '5' is compiled in place; pass it before .compile\(\)"),
-        (quantised, "'5' is quantised and has no gradient; pass the model before quantisation"),
+        (scripted, "the model is TorchScript, which cannot be hooked inside; pass the module it was made from"),
+        (scripted_inside, "module '0' is TorchScript"),
+        (quantised, "is quantised and has no gradient; pass the model before quantisation"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::Warning")  # PyTorch announces the end of TorchScript and of this quantisation
