@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import http.server
 import socket
 import threading
@@ -229,7 +230,8 @@ def test_a_hand_placed_torchvision_file_is_loaded(empty_caches: Path, name: str)
     assert str(classifier.spec) == "torchvision/squeezenet1_1@IMAGENET1K_V1"
 
 
-def test_a_file_in_torch_hubs_cache_is_loaded(tmp_path: Path) -> None:
+def test_a_file_in_torch_hubs_cache_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "_digest", lambda *_: "b8a52dc0")  # as if these were the real weights
     module = squeezenet()
     place(tmp_path / "torch" / "hub" / "checkpoints" / SQUEEZENET_FILE, module)
     assert same_state(load_classifier("torchvision/squeezenet1_1").module, module)
@@ -330,6 +332,73 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.pth").write_text("hello")
     with pytest.raises(ModelError, match=r"the weights of .* in .*notes\.pth, got what PyTorch cannot use"):
         load_classifier("torchvision/squeezenet1_1", weights=tmp_path / "notes.pth")
+
+
+# Hashes that are known -------------------------------------------------------------------------------------------
+
+
+def stated(folder: Path, data: bytes = b"weights") -> tuple[Path, Location]:
+    """A file in torch.hub's cache under a name that states its hash."""
+    digest = hashlib.sha256(data).hexdigest()
+    file = folder / "torch" / "hub" / "checkpoints" / f"model-{digest[:8]}.pth"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(data)
+    return file, Location("torchvision/model", url=f"https://example.org/{file.name}")
+
+
+def test_a_cached_file_with_one_flipped_bit_is_refused_and_says_what_to_do(tmp_path: Path) -> None:
+    file, location = stated(tmp_path)
+    assert fetch(location) == file
+    file.write_bytes(b"weighus")
+    with pytest.raises(WeightsError, match=r"got [0-9a-f]{16}: .* damaged .*; delete it to download") as caught:
+        fetch(location)
+    assert str(file) in str(caught.value)
+    file.write_bytes(b"weights")
+    assert fetch(location) == file
+
+
+def test_other_weights_under_a_name_with_a_hash_are_not_used(tmp_path: Path) -> None:
+    place(tmp_path / "torch" / "hub" / "checkpoints" / SQUEEZENET_FILE, squeezenet())
+    with pytest.raises(WeightsError, match=r"with a hash that begins with b8a52dc0, got"):
+        load_classifier("torchvision/squeezenet1_1")
+
+
+def test_a_file_is_read_through_once_in_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, location = stated(tmp_path, b"read once")
+    fetch(location)
+    monkeypatch.setattr(hashlib, "file_digest", None)
+    fetch(location)
+
+
+@pytest.mark.parametrize("kind", ["sha256", "git"])
+def test_a_damaged_file_of_the_hubs_cache_is_refused(tmp_path: Path, kind: str) -> None:
+    data = b"what the hub holds"
+    content = hashlib.sha256(data) if kind == "sha256" else hashlib.sha1(b"blob %d\0" % len(data) + data)
+    repository = tmp_path / "hub" / "models--acme--leaves"
+    blob = repository / "blobs" / content.hexdigest()
+    link = repository / "snapshots" / "abc" / "model.safetensors"
+    for folder in (blob.parent, link.parent, repository / "refs"):
+        folder.mkdir(parents=True)
+    (repository / "refs" / "main").write_text("abc")
+    blob.write_bytes(data)
+    link.symlink_to(blob)
+    location = Location("hf-hub/acme/leaves", hub="acme/leaves")
+    assert fetch(location) == link
+    blob.write_bytes(b"What the hub holds")
+    with pytest.raises(WeightsError, match=f"in {blob}, .*; delete it to download it again"):
+        fetch(location)
+    blob.unlink()
+    assert find(location) is None
+
+
+def test_a_damaged_bundled_file_is_refused(tmp_path: Path) -> None:
+    whole = SOURCES["bundled"].location(ModelSpec("bundled", "tf_efficientnet_lite0")).bundled
+    assert whole is not None
+    assert fetch(Location("bundled/whole", bundled=whole)) == whole
+    damaged = tmp_path / whole.name
+    damaged.write_bytes(whole.read_bytes()[:-1] + b"?")
+    with pytest.raises(WeightsError, match="install its package again"):
+        fetch(Location("bundled/damaged", bundled=damaged))
 
 
 # No network ------------------------------------------------------------------------------------------------------

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 
+import psutil
 import pytest
 from torch import nn
 
-from gradcam import Classifier, Labels, ModelError, ModelSpec, Preprocessing
+from gradcam import Classifier, Labels, ModelError, ModelSpec, OptionError, Preprocessing
 from gradcam.models.pool import ModelPool, size_of
 
 PLAIN = Preprocessing((4, 4), (4, 4))
@@ -121,3 +123,65 @@ def test_a_model_that_failed_to_load_is_tried_again() -> None:
 def test_the_budget_can_be_set_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRADCAM_MODEL_BYTES", "12345")
     assert ModelPool().budget == 12345
+
+
+@pytest.mark.parametrize("said", ["abc", "-1", "1e9", "4 GB", "٣", "9" * 5000, "1.5", "0x10", "1_000"])
+def test_a_budget_that_is_no_number_is_a_short_sentence(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    monkeypatch.setenv("GRADCAM_MODEL_BYTES", said)
+    with pytest.raises(
+        OptionError, match=r"expected a whole number of bytes in .*GRADCAM_MODEL_BYTES, got"
+    ) as caught:
+        ModelPool()
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("said", [None, "", " "])
+def test_without_a_budget_it_is_half_of_the_memory_of_any_machine(
+    monkeypatch: pytest.MonkeyPatch, said: str | None
+) -> None:
+    monkeypatch.delenv("GRADCAM_MODEL_BYTES", raising=False)
+    monkeypatch.delattr("os.sysconf", raising=False)  # Windows has none
+    if said is not None:
+        monkeypatch.setenv("GRADCAM_MODEL_BYTES", said)
+    assert ModelPool().budget == psutil.virtual_memory().total // 2
+
+
+def test_a_model_that_failed_leaves_nothing_of_its_callers_in_memory() -> None:
+    class Upload:
+        """Something large that a caller holds."""
+
+    def ask(upload: Upload) -> None:
+        with pytest.raises(ModelError), pool.lend("lost"):
+            pass
+
+    pool = ModelPool(10_000, Library())
+    upload = Upload()
+    gone = weakref.ref(upload)
+    ask(upload)
+    del upload
+    assert gone() is None  # without the garbage collector: no cycle holds it
+
+
+def test_those_who_wait_for_a_model_that_fails_each_hear_why_and_leave_nothing() -> None:
+    class Upload:
+        """Something large that a caller holds."""
+
+    gone: list[weakref.ref[Upload]] = []
+    heard: list[str] = []
+
+    def ask() -> None:
+        upload = Upload()
+        gone.append(weakref.ref(upload))
+        with pytest.raises(ModelError) as caught, pool.lend("lost"):
+            pass
+        heard.append(str(caught.value))
+        del caught
+
+    pool = ModelPool(10_000, Library(seconds=0.1))
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert heard == ["lost"] * 4
+    assert [one() for one in gone] == [None] * 4

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from gradcam.errors import ModelError, nearest
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
+
+from gradcam.errors import ModelError, nearest, quoted
 from gradcam.models.sources import SOURCES, Source
 from gradcam.types import ModelSpec
 
@@ -13,7 +16,8 @@ CHECKPOINT = "checkpoint"
 """The source of models that somebody brought: their ids name them, but only the file can make them."""
 
 _ID = re.compile(r"(?P<source>hf-hub(?=:)|[^/:\s]+(?=/))[/:](?P<rest>\S+?)(?: \(untrained, seed (?P<seed>\d+)\))?")
-_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+MAX_LETTERS = 300
+"""Of an id; the longest in the catalogue has 70."""
 
 
 def parse_model_id(text: str) -> ModelSpec:
@@ -24,12 +28,18 @@ def parse_model_id(text: str) -> ModelSpec:
 
     Raises: ModelError naming the nearest ids, or saying why a model cannot be used.
     """
-    match = _ID.fullmatch(text.strip())
+    text = text.strip()
+    if len(text) > MAX_LETTERS or not text.isprintable():
+        raise ModelError(
+            f"expected a model id such as 'torchvision/vgg16', got {quoted(text)} with "
+            f"{f'{len(text):,} letters' if text.isprintable() else 'control characters'}; type it anew"
+        )
+    match = _ID.fullmatch(text)
     if match is None:
         ids = [f"{source}/{name}" for source, row in SOURCES.items() for name in row.names()]
-        same = [model_id for model_id in ids if model_id.partition("/")[2] == text.strip().lower()]
+        same = [model_id for model_id in ids if model_id.partition("/")[2] == text.lower()]
         raise ModelError(
-            f"expected a model id such as 'torchvision/vgg16', got {text!r}; try {nearest(text, same or ids)}"
+            f"expected a model id such as 'torchvision/vgg16', got {quoted(text)}; try {nearest(text, same or ids)}"
         )
     source, seed = match["source"], match["seed"]
     name, _, weights = match["rest"].partition(source_of(source).mark)
@@ -44,7 +54,7 @@ def source_of(name: str) -> Source:
             "--checkpoint, or on the dashboard's page Models"
         )
     if name not in SOURCES:
-        raise ModelError(f"expected a model source, got {name!r}; try {nearest(name, SOURCES)}")
+        raise ModelError(f"expected a model source, got {quoted(name)}; try {nearest(name, SOURCES)}")
     return SOURCES[name]
 
 
@@ -59,7 +69,7 @@ def checked(spec: ModelSpec) -> ModelSpec:
         others += [ModelSpec(spec.source, name) for name in source.names()]
         usable = [str(other) for other in others if source.classes(other)]
         raise ModelError(
-            f"expected a classifier, got {spec}, which gives features without class scores; "
+            f"expected a classifier, got {quoted(spec)}, which gives features without class scores; "
             f"try {nearest(str(spec), usable)}"
         )
     return spec
@@ -72,19 +82,34 @@ def known(spec: ModelSpec) -> ModelSpec:
     """
     source = source_of(spec.source)
     if not source.listed:
-        if not _REPOSITORY.fullmatch(spec.name):
-            raise ModelError(f"expected a repository such as 'hf-hub:timm/resnet18.a1_in1k', got {str(spec)!r}")
+        _check_repository(spec)
         return spec
     if spec.name not in source.names():
         raise ModelError(
-            f"expected a model of {spec.source}, got {spec.name!r}; try {nearest(spec.name, source.names())}"
+            f"expected a model of {spec.source}, got {quoted(spec.name)}; try {nearest(spec.name, source.names())}"
         )
     weights = source.weights(spec.name)
     if spec.weights not in (None, "random", *weights):
         named = [name for name in weights if name]
         offered = f"try {nearest(spec.weights, named)}" if named else "leave them out"
-        raise ModelError(f"expected weights of {spec.source}/{spec.name}, got {spec.weights!r}; {offered}")
+        raise ModelError(f"expected weights of {spec.source}/{spec.name}, got {quoted(spec.weights)}; {offered}")
     return spec
+
+
+def _check_repository(spec: ModelSpec) -> None:
+    """Raises: ModelError for what cannot be the name of a repository on the hub."""
+    try:
+        validate_repo_id(spec.name)
+    except HFValidationError as error:
+        problem = str(error).partition(":")[0].partition(". ")[0]
+    else:
+        if "/" in spec.name:
+            return
+        problem = "The organisation is missing"
+    raise ModelError(
+        f"expected a repository such as 'hf-hub:timm/resnet18.a1_in1k', got {quoted(spec)} ({problem}); name it as "
+        "its page on the hub does"
+    )
 
 
 def with_weights_named(spec: ModelSpec) -> ModelSpec:

@@ -12,14 +12,26 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 
+import psutil
+
+from gradcam.errors import GradcamError, OptionError, quoted
 from gradcam.models.classifier import Classifier, load_classifier
 
 
 def default_budget() -> int:
-    """Bytes of weights kept at most: `$GRADCAM_MODEL_BYTES`, or half of the machine's memory."""
-    if said := os.environ.get("GRADCAM_MODEL_BYTES"):
-        return int(said)
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    """Bytes of weights kept at most: `$GRADCAM_MODEL_BYTES`, or half of the machine's memory.
+
+    Raises: OptionError where the variable holds something else.
+    """
+    said = os.environ.get("GRADCAM_MODEL_BYTES", "").strip()
+    if not said:
+        return psutil.virtual_memory().total // 2
+    if not (said.isascii() and said.isdigit() and len(said) <= 18):
+        raise OptionError(
+            f"expected a whole number of bytes in the variable GRADCAM_MODEL_BYTES, got {quoted(said)}; write one "
+            "such as 4000000000, or leave it out for half of the machine's memory"
+        )
+    return int(said)
 
 
 def size_of(classifier: Classifier) -> int:
@@ -70,6 +82,7 @@ class ModelPool:
             with self._guard:
                 place.users -= 1
                 self._shrink()
+            del place  # else an error that passes by would hold itself, and with it all that its callers hold
 
     @property
     def held(self) -> tuple[str, ...]:
@@ -83,7 +96,9 @@ class ModelPool:
         except BaseException as error:
             with self._guard:
                 del self._places[model_id]
-            place.loading.set_exception(error)  # for everyone who waits
+            # For everyone who waits, and without the frames that this one has on its way.
+            told = type(error)(*error.args) if isinstance(error, GradcamError) else error
+            place.loading.set_exception(told)
             raise
 
     def _shrink(self) -> None:

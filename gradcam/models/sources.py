@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import Enum
 from functools import cache, lru_cache
 from importlib import resources
 from importlib.util import find_spec
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import safetensors.torch
 import timm
@@ -19,12 +19,13 @@ import torch
 import torchvision
 from timm.data.imagenet_info import infer_imagenet_subset
 from timm.models import PretrainedCfg, get_arch_pretrained_cfgs
-from timm.models._hub import load_model_config_from_path
 from torch import Tensor, nn
 from torchvision.models import WeightsEnum
 
 from gradcam.errors import ModelError
 from gradcam.models.labels import Labels, labels_of_timm, labels_of_torchvision
+from gradcam.models.meta import MAX_UNTRAINED, built_on_meta
+from gradcam.models.timm_config import TimmConfig, read_json, timm_config
 from gradcam.models.weights import Location, fetch
 from gradcam.preprocess import preprocessing_of_timm, preprocessing_of_torchvision
 from gradcam.types import ModelSpec, Preprocessing
@@ -177,11 +178,35 @@ def _timm_configuration(spec: ModelSpec) -> PretrainedCfg:
 
 
 def _timm_build(spec: ModelSpec, file: Path | None) -> nn.Module:
-    overlay = {"file": str(file), "custom_load": file.suffix == ".npz"} if file else None
-    tag = _timm_configuration(spec).tag
-    return timm.create_model(
-        spec.name, pretrained=file is not None, pretrained_cfg=tag, pretrained_cfg_overlay=overlay
+    configuration = _timm_configuration(spec)
+    if file is not None and file.suffix == ".npz":
+        overlay = {"file": str(file), "custom_load": True}
+        return timm.create_model(
+            spec.name, pretrained=True, pretrained_cfg=configuration.tag, pretrained_cfg_overlay=overlay
+        )
+    return _timm_module(spec.name, configuration, None if file is None else read_tensors(file))
+
+
+@dataclass
+class _WithTensors(PretrainedCfg):
+    """A configuration with the tensors to load: timm then opens no file, and copies none of them on the way."""
+
+    def to_dict(self, remove_source: bool = False, remove_null: bool = True) -> dict[str, Any]:
+        rest = PretrainedCfg.to_dict(replace(self, state_dict=None), remove_source, remove_null)
+        return rest | {"state_dict": self.state_dict}
+
+
+def _timm_module(
+    name: str, configuration: PretrainedCfg, tensors: dict[str, Tensor] | None, **arguments: Any
+) -> nn.Module:
+    """A model of timm, in its initial state or with these tensors, which timm renames where needed."""
+    given = {field.name: getattr(configuration, field.name) for field in fields(PretrainedCfg)}
+    given |= {"file": None, "source": None, "custom_load": False, "state_dict": tensors}
+    module = timm.create_model(
+        name, pretrained=tensors is not None, pretrained_cfg=_WithTensors(**given), **arguments
     )
+    cast(Any, module).pretrained_cfg.pop("state_dict", None)
+    return module
 
 
 def _timm_classes(spec: ModelSpec) -> int:
@@ -228,31 +253,29 @@ def _hub_location(spec: ModelSpec) -> Location:
     return Location(f"hf-hub/{spec.name}", hub=spec.name)
 
 
-@lru_cache
-def _hub_configuration(name: str) -> tuple[dict[str, Any], str, dict[str, Any]]:
-    """The pretrained configuration of a repository, its architecture and the arguments that this is built with.
+@lru_cache(maxsize=100)
+def _hub_configuration(name: str) -> TimmConfig:
+    """What a repository says about its model. A name that failed is asked for again, and nothing of it is kept.
 
-    Raises: WeightsError where the repository cannot be read, ModelError where it holds no model of timm.
+    Raises: WeightsError where the repository cannot be read, ModelError where it holds no classifier of timm.
     """
-    file = fetch(Location(f"hf-hub/{name}/config", hub=name, hub_files=("config.json",)))
-    try:
-        found = load_model_config_from_path(file.parent)
-        if timm.is_model(found[1]) and found[0].get("num_classes"):
-            return found
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        pass  # told below
-    raise ModelError(f"expected a classifier of timm at hf-hub:{name}, got another library's model; name another")
+    location = Location(f"hf-hub/{name}/config.json", hub=name, hub_files=("config.json",))
+    where = f"hf-hub:{name}"
+    return timm_config(read_json(fetch(location), where), where)
 
 
 def _hub_build(spec: ModelSpec, file: Path | None) -> nn.Module:
-    configuration, architecture, arguments = _hub_configuration(spec.name)
-    return timm.create_model(
-        architecture,
-        pretrained=file is not None,
-        pretrained_cfg=configuration,
-        pretrained_cfg_overlay={"file": str(file), "source": "", "custom_load": False} if file else None,
-        **arguments,
-    )
+    """The module, once the meta device has shown that it is no larger than its weights allow."""
+    found = _hub_configuration(spec.name)
+    configuration = PretrainedCfg(**found.pretrained)
+    tensors = None if file is None else read_tensors(file)
+    most = MAX_UNTRAINED if tensors is None else 2 * sum(tensor.numel() for tensor in tensors.values())
+
+    def build() -> nn.Module:
+        return _timm_module(found.architecture, configuration, None, **found.arguments)
+
+    built_on_meta(build, most)
+    return _timm_module(found.architecture, configuration, tensors, **found.arguments)
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -299,12 +322,12 @@ SOURCES: dict[str, Source] = {
         names=lambda: (),
         weights=lambda name: (None,),
         build=_hub_build,
-        preprocessing=lambda spec: preprocessing_of_timm(_hub_configuration(spec.name)[0]),
-        labels=lambda spec: labels_of_timm(_hub_configuration(spec.name)[0]),
-        classes=lambda spec: _hub_configuration(spec.name)[0]["num_classes"],
+        preprocessing=lambda spec: preprocessing_of_timm(_hub_configuration(spec.name).pretrained),
+        labels=lambda spec: labels_of_timm(_hub_configuration(spec.name).pretrained),
+        classes=lambda spec: _hub_configuration(spec.name).pretrained["num_classes"],
         parameters=lambda spec: None,
         location=_hub_location,
-        configuration=lambda spec: _hub_configuration(spec.name)[0],
+        configuration=lambda spec: _hub_configuration(spec.name).pretrained,
         listed=False,
     ),
 }

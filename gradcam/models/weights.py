@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -12,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -32,7 +34,8 @@ HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 class Location:
     """Every place where the weights of one model may lie.
 
-    name: the model's place in the folder for hand-placed files, without a suffix: `timm/resnet50.a1_in1k`.
+    name: the model's place in the folder for hand-placed files, without a suffix: `timm/resnet50.a1_in1k`; or a
+        configuration's, with `.json`.
     bundled: a file of an installed package. hub: a Hugging Face repository. url: a file on the network.
     size: of the download in bytes, None where unknown.
     """
@@ -47,6 +50,8 @@ class Location:
     @property
     def own(self) -> Path:
         """Where a weight file can be put by hand."""
+        if self.name.endswith(".json"):
+            return folder() / self.name
         if self.url and not self.hub:
             return folder() / Path(self.name).parent / _file_name(self.url)
         return folder() / f"{self.name}{SUFFIXES[0]}"
@@ -70,10 +75,15 @@ def find(location: Location) -> Path | None:
 def fetch(location: Location) -> Path:
     """The weight file, downloaded into its library's own cache where it is not on this machine yet.
 
+    A file whose hash is known is read through once, so that a damaged or exchanged one is never used.
     Raises: WeightsError, within `DEADLINE` seconds where the host does not answer.
     """
-    if found := find(location):
-        return found
+    file = find(location) or _downloaded(location)
+    _check_hash(file, location)
+    return file
+
+
+def _downloaded(location: Location) -> Path:
     if not location.remote:
         raise WeightsError(
             f"expected weights for {location.name}, which nobody offers for download; "
@@ -90,6 +100,53 @@ def fetch(location: Location) -> Path:
             f"download ({size}) from {host} failed: {_in_words(error)}; connect to the network, or put the file "
             f"{location.remote} at {location.own}"
         ) from error
+
+
+# Hashes that are known ------------------------------------------------------------------------------------------
+
+
+def _check_hash(file: Path, location: Location) -> None:
+    """Raises: WeightsError for a file of a cache or a package whose bytes are not those that it was made for."""
+    stated = _stated_hash(file, location)
+    if stated is None:
+        return
+    kind, wanted = stated
+    real = file.resolve()  # the hub's cache has a link to the file: without its goal, only the link would go
+    about = real.stat()
+    got = _digest(real, kind, about.st_size, about.st_mtime_ns)
+    if got.startswith(wanted):
+        return
+    remedy = "install its package again" if file == location.bundled else "delete it to download it again"
+    raise WeightsError(
+        f"expected the weights of {location.name} in {real}, with a hash that begins with {wanted[:16]}, got "
+        f"{got[:16]}: the file is damaged or another one; {remedy}"
+    )
+
+
+def _stated_hash(file: Path, location: Location) -> tuple[str, str] | None:
+    """Which hash a file should have and how it begins, in hexadecimal; None where nobody states it.
+
+    torch.hub and the bundled packages write the start of the SHA-256 into the name, and the hub's cache names files
+    by their SHA-256 or as git does. A file that was placed by hand may be any.
+    """
+    if file == location.bundled or (location.url and file == _torch_cache(location.url)):
+        named = torch.hub.HASH_REGEX.search(file.name)
+        return ("sha256", named[1]) if named else None
+    blob = file.resolve()
+    if blob.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", blob.name):
+        return ("sha256" if len(blob.name) == 64 else "git", blob.name)
+    return None
+
+
+@lru_cache(maxsize=1000)
+def _digest(file: Path, kind: str, size: int, modified: int) -> str:
+    """Hexadecimal hash of a file's bytes, computed once as long as its size and time of change stay the same."""
+    start = b"blob %d\0" % size if kind == "git" else b""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, lambda: hashlib.new("sha1" if start else kind, start)).hexdigest()
+
+
+# Places and downloads -------------------------------------------------------------------------------------------
 
 
 def _places(location: Location) -> Iterator[Path]:
