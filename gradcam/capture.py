@@ -177,7 +177,8 @@ def _forward(model: nn.Module, batch: Tensor) -> Tensor:
     except (GradcamError, torch.OutOfMemoryError):
         raise
     except Exception as error:
-        raise ModelError(f"the model failed on a batch {list(batch.shape)}: {error}") from error
+        reason = str(error) or f"{type(error).__name__} without a reason"
+        raise ModelError(f"the model failed on a batch {list(batch.shape)}: {reason}") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,13 +218,15 @@ def record(model: nn.Module, batch: Tensor, layer: TargetLayer) -> Recording:
         calls += 1
         if calls != layer.call + 1:
             return None
-        if not isinstance(output, Tensor) or not output.is_floating_point():
+        tensor = spatial_tensor(output)
+        if tensor is None:
             raise LayerError(
                 f"expected a tensor from layer {layer.name!r}, got {type(output).__name__}; name a layer inside it"
             )
-        leaf = output.detach().requires_grad_()
+        leaf = tensor.detach().requires_grad_()
         torch.set_grad_enabled(True)  # until the surrounding no_grad() ends
-        return leaf.clone()  # an in-place operation further on may overwrite this copy, never what was kept
+        # an in-place operation further on may overwrite this copy, never what was kept
+        return _with_tensor(output, tensor, leaf.clone())
 
     with lock_of(model), evaluating(model), _eager(model), torch.inference_mode(False), torch.no_grad():
         if batch.is_inference():
@@ -242,9 +245,24 @@ def record(model: nn.Module, batch: Tensor, layer: TargetLayer) -> Recording:
     return Recording(model, logits, leaf)
 
 
+def spatial_tensor(output: Any) -> Tensor | None:
+    """The tensor of a module's output that may have a layout in space: the output itself, or the first floating
+    tensor of a tuple or list; None where there is none."""
+    items = output if isinstance(output, (tuple, list)) else (output,)
+    return next((item for item in items if isinstance(item, Tensor) and item.is_floating_point()), None)
+
+
+def _with_tensor(output: Any, tensor: Tensor, copy: Tensor) -> Any:
+    """A module's output once more, with `copy` in the place of `tensor`."""
+    if output is tensor:
+        return copy
+    items = [copy if item is tensor else item for item in output]
+    return type(output)(*items) if hasattr(output, "_fields") else type(output)(items)
+
+
 @dataclass(frozen=True, eq=False)
 class Passage:
-    """One call of one module in a traced forward, where it took and gave a plain tensor.
+    """One call of one module in a traced forward, where it took and gave a tensor, alone or first among others.
 
     name, call: the module's dotted name and which of its calls this is, from 0. shape: of the output.
     entered, left: the edges of the autograd graph at which its first argument and its output stood at that time.
@@ -281,19 +299,20 @@ def trace(model: nn.Module, batch: Tensor) -> Trace:
     calls: dict[nn.Module, int] = {}
     passages: list[Passage] = []
 
-    def enter(module: nn.Module, args: tuple[Any, ...]) -> None:
+    def enter(module: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
         if threading.get_ident() == thread:
             # taken now, because an operation in place inside the module gives the tensor another edge
-            entered.setdefault(module, []).append(_edge(args[0]) if args else None)
+            entered.setdefault(module, []).append(_edge(spatial_tensor([*args, *named.values()])))
 
     def leave(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def note(module: nn.Module, _args: Any, output: Any) -> None:
             if threading.get_ident() != thread:
                 return
             call = calls[module] = calls.get(module, -1) + 1
-            before, after = entered[module].pop(), _edge(output)
-            if after is not None:
-                passages.append(Passage(name, call, module, tuple(output.shape), before, after))
+            before, tensor = entered[module].pop(), spatial_tensor(output)
+            after = _edge(tensor)
+            if tensor is not None and after is not None:
+                passages.append(Passage(name, call, module, tuple(tensor.shape), before, after))
 
         return note
 
@@ -308,12 +327,12 @@ def trace(model: nn.Module, batch: Tensor) -> Trace:
         pixels = batch.detach().clone().requires_grad_()
         for name, module in model.named_modules():
             if module is not model:
-                hooks.callback(module.register_forward_pre_hook(enter).remove)
+                hooks.callback(module.register_forward_pre_hook(enter, with_kwargs=True).remove)
                 hooks.callback(module.register_forward_hook(leave(name)).remove)
         logits = _forward(model, pixels.clone())  # a clone, because the model may change its input in place
     return Trace(logits, pixels, tuple(passages))
 
 
-def _edge(value: Any) -> GradientEdge | None:
-    """Where a tensor stands in the autograd graph now; None for what is no tensor or not on the graph."""
-    return get_gradient_edge(value) if isinstance(value, Tensor) and value.requires_grad else None
+def _edge(tensor: Tensor | None) -> GradientEdge | None:
+    """Where a tensor stands in the autograd graph now; None where it is not on the graph."""
+    return get_gradient_edge(tensor) if tensor is not None and tensor.requires_grad else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from contextlib import nullcontext
 from dataclasses import dataclass
 from math import prod
@@ -130,6 +131,11 @@ def gradient_at(start: GradientEdge, weights: Tensor, edge: GradientEdge) -> Ten
     with _Numbers() if weights.is_meta else nullcontext() as numbers:
         (gradient,) = torch.autograd.grad([start], [edge], [weights], retain_graph=True, allow_unused=True)
     return numbers.of(gradient) if numbers is not None and gradient is not None else gradient
+
+
+def nodes_between(scores: Node | None, node: Node) -> Collection[Node]:
+    """Every node on a path from `node` to the `scores`."""
+    return _edges_between(scores, node).keys() if scores is not None else ()
 
 
 def _edges_between(scores: Node, pixels: Node) -> dict[Node, list[tuple[Node, int]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from math import prod
 
 from torch import Tensor
 
@@ -70,8 +71,12 @@ def _read_tokens(
 
 
 def _is_grid(grid: Grid, size: Sequence[int]) -> bool:
-    """At least 2×2, no finer than the pixels, and with the aspect of the input to within one cell."""
-    return min(grid) >= 2 and grid[0] <= size[0] and grid[1] <= size[1] and _misfit(grid, size) <= 1
+    """At least two places, no finer than the pixels, and with the aspect of the input.
+
+    The aspect is right to within one cell, or half a cell where there is only one row or column.
+    """
+    most = 1 if min(grid) >= 2 else 0.5
+    return prod(grid) >= 2 and grid[0] <= size[0] and grid[1] <= size[1] and _misfit(grid, size) <= most
 
 
 def _misfit(grid: Grid, size: Sequence[int]) -> float:

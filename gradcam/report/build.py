@@ -12,10 +12,11 @@ from itertools import combinations, product
 
 import numpy as np
 import torch
+from torch import nn
 
 from gradcam import measures
 from gradcam.draw import render
-from gradcam.errors import OptionError, ReportError, nearest
+from gradcam.errors import LayerError, OptionError, ReportError, nearest
 from gradcam.geometry import fit_within
 from gradcam.layers import LayerChoices
 from gradcam.models.ids import CHECKPOINT
@@ -179,6 +180,8 @@ def _carried_pixels(photo: Photo, carried: Carried) -> Pixels | None:
 def _asked(layer: LayerChoices) -> str:
     if isinstance(layer, TargetLayer):
         return layer.name
+    if isinstance(layer, nn.Module):
+        raise LayerError("expected the name of a layer, which a report can keep, got the module itself; name it")
     return str(layer) if isinstance(layer, (str, int)) else " + ".join(map(_asked, layer))
 
 

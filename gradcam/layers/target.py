@@ -1,0 +1,175 @@
+"""Which of a flow's spatial outputs is the target layer, which are candidates, and which one a name means."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from math import log2
+
+import torch
+
+from gradcam.errors import LayerError
+from gradcam.layers.flow import Flow, SpatialOutput, is_feature_map
+from gradcam.layers.graph import upstream
+from gradcam.types import TargetLayer
+
+LATE = 0.6
+"""A cut with a larger share of the graph after it is early: the network may go on in parallel branches."""
+
+
+def _is_normalisation(place: SpatialOutput) -> bool:
+    return "norm" in type(place.passage.module).__name__.lower()
+
+
+def find_target(flow: Flow) -> SpatialOutput:
+    """The target layer, with its rule in words."""
+    unread: SpatialOutput | None = None
+    place: SpatialOutput | None = None
+    for cut in flow.at_cuts():
+        if not flow.is_read(cut):
+            unread = cut
+        elif flow.in_place(cut):
+            place = cut
+            break
+    if place is None or place.after > LATE:
+        _refuse_tokens_before_batch(flow, place)
+        branch = _in_a_branch(flow)
+        if branch is not None and (place is None or branch.order > place.order):
+            return branch
+    if place is None:
+        raise LayerError(
+            "expected a layer whose output has a layout in space and a gradient from the class scores, found none; "
+            "pass layer= the name of a module that returns [B, C, h, w], [B, h, w, C] or [B, tokens, C]"
+        )
+    rule = "the last place with a {grid} layout that every path to the class scores passes through"
+    if unread is None:
+        return place.why(rule)
+    reason = f"because the class scores do not read the patches that leave {unread.layer.name}"
+    patches = _alone_feeds(flow, place, unread)
+    if patches is None:
+        return place.why(f"{rule}, {reason}")
+    return replace(patches, after=place.after).why(f"{rule}; {patches.layer.name}, {reason}")
+
+
+def _refuse_tokens_before_batch(flow: Flow, place: SpatialOutput | None) -> None:
+    """Raise where the network goes on from `place` with tokens `[N, B, C]`, whose maps would be read wrongly."""
+    start = 0 if place is None else flow.passages.index(place.passage)
+    for passage in flow.passages[start:]:
+        if len(passage.shape) == 3 and passage.shape[0] != len(flow.pixels) == passage.shape[1]:
+            raise LayerError(
+                f"expected tokens [batch, tokens, channels], got [tokens, batch, channels] from {passage.name!r}; "
+                "build the transformer with batch_first=True"
+            )
+
+
+def _alone_feeds(flow: Flow, place: SpatialOutput, unread: SpatialOutput) -> SpatialOutput | None:
+    """The last normalisation between the two through which alone the patches of `place` are read, if any."""
+    for norm in reversed(flow.outputs[place.order + 1 : unread.order]):
+        if _is_normalisation(norm) and flow.is_read(norm):
+            with_norm_blocked = norm.node.register_prehook(
+                lambda gradients: tuple(None if g is None else torch.zeros_like(g) for g in gradients)
+            )
+            try:
+                if not flow.is_read(place):
+                    return norm
+            finally:
+                with_norm_blocked.remove()
+    return None
+
+
+def _in_a_branch(flow: Flow) -> SpatialOutput | None:
+    """Where no late place carries every path: the latest place that is read, and its siblings in words."""
+    ends = _branch_ends(flow)
+    if not ends:
+        return None
+    rule = "the last place with a {grid} layout that the class scores read; no late place carries every path"
+    siblings = ", ".join(_called(end, flow) for end in ends[1:])
+    return ends[0].why(f"{rule}, parallel branches end at {siblings}" if siblings else rule)
+
+
+def _branch_ends(flow: Flow) -> list[SpatialOutput]:
+    """The latest place of each parallel branch, or of each call of one encoder, from late to early."""
+    ends: list[SpatialOutput] = []
+    for place in reversed(flow.outputs):
+        apart = is_feature_map(place) and all(place.node not in upstream(end.node) for end in ends)
+        if apart and flow.is_read(place) and flow.in_place(place):
+            ends.append(place)
+    return ends
+
+
+def _called(place: SpatialOutput, flow: Flow) -> str:
+    """The name of a place, with its call where the module is called several times."""
+    calls = sum(passage.module is place.passage.module for passage in flow.passages)
+    return f"{place.layer.name} (call {place.layer.call})" if calls > 1 else place.layer.name
+
+
+def find_candidates(flow: Flow) -> list[TargetLayer]:
+    """The outermost and latest place of each stage; of each block, where there are fewer than three stages.
+
+    Where the target is one of several parallel branches, the others come before it.
+    """
+    target = find_target(flow)
+    early = [cut for cut in flow.at_cuts() if cut.order < target.order and flow.in_place(cut)][::-1]
+
+    def stage(place: SpatialOutput) -> int:
+        return round(log2(flow.pixels.shape[-2] / place.layer.grid[0]))
+
+    stages = sorted({stage(place) for place in early} - {stage(target)})
+    if len(stages) < 2:
+        blocks = [place for place in early if next(place.passage.module.children(), None) is not None]
+        chosen = _without_first_halves(blocks, flow, target)
+    else:
+        groups = [[place for place in early if stage(place) == number] for number in stages]
+        chosen = [max(group, key=lambda place: (-place.depth, place.order)) for group in groups]
+    rule = "the {grid} layout that every path to the class scores passes through here"
+    return [*(place.why(rule).layer for place in chosen), *_siblings(target, flow), target.layer]
+
+
+def _siblings(target: SpatialOutput, flow: Flow) -> list[TargetLayer]:
+    """The ends of the branches parallel to the target's, from early to late; none where every path passes it."""
+    if target.after < 1:
+        return []
+    rule = "the {grid} layout at the end of one of several parallel branches"
+    ends = [end for end in _branch_ends(flow) if end.passage is not target.passage]
+    return [end.why(f"{rule}, {_called(end, flow)}").layer for end in reversed(ends)]
+
+
+def _without_first_halves(
+    blocks: Sequence[SpatialOutput], flow: Flow, target: SpatialOutput
+) -> list[SpatialOutput]:
+    """The blocks, but for one that is a part of another: a block with a single cut inside is listed once."""
+    ends = {place.layer.name for place in flow.outputs if place.passage.left == target.passage.left}
+    ends |= {place.layer.name for place in blocks}
+    within = {place.layer.name: {end for end in ends if place.layer.name.startswith(f"{end}.")} for place in blocks}
+    parts = Counter(end for around in within.values() for end in around)
+    return [place for place in blocks if all(parts[end] > 1 for end in within[place.layer.name])]
+
+
+def find_named(flow: Flow, name: str) -> TargetLayer:
+    """The last call of the module of this name, checked for a layout and for support."""
+    places = [place for place in flow.outputs if place.layer.name == name]
+    if not places:
+        raise LayerError(
+            f"expected a layer whose output has a layout in space, got {name!r}; use {_nearest_place(flow, name)}"
+        )
+    place = places[-1]
+    if not flow.is_read(place):
+        raise LayerError(
+            f"expected a layer whose places the class scores read, got {name!r}, whose gradient is zero there; "
+            f"use {find_target(flow).layer.name!r}"
+        )
+    if not flow.in_place(place):
+        raise LayerError(
+            f"expected a layer whose tokens lie row by row, got {name!r}, which has them in another order; "
+            f"use {find_target(flow).layer.name!r}"
+        )
+    return place.why("chosen by name; its layout is {grid}").layer
+
+
+def _nearest_place(flow: Flow, name: str) -> str:
+    """The name of the place that ran closest to `name`, an earlier one rather than a later one."""
+    order = [passage.name for passage in flow.passages]
+    here = order.index(name) if name in order else len(order)
+    names = [place.layer.name for place in flow.outputs]
+    return repr(min(names, key=lambda other: (order.index(other) > here, abs(order.index(other) - here))))
