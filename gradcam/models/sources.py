@@ -13,9 +13,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, cast
 
-import safetensors.torch
 import timm
-import torch
 import torchvision
 from timm.data.imagenet_info import infer_imagenet_subset
 from timm.models import PretrainedCfg, get_arch_pretrained_cfgs
@@ -26,21 +24,10 @@ from gradcam.errors import ModelError
 from gradcam.models.labels import Labels, labels_of_timm, labels_of_torchvision
 from gradcam.models.meta import MAX_UNTRAINED, built_on_meta
 from gradcam.models.timm_config import TimmConfig, read_json, timm_config
+from gradcam.models.weight_files import read_tensors
 from gradcam.models.weights import Location, fetch
 from gradcam.preprocess import preprocessing_of_timm, preprocessing_of_torchvision
 from gradcam.types import ModelSpec, Preprocessing
-
-
-def read_tensors(file: Path) -> dict[str, Tensor]:
-    """The tensors of a weight file by name; no code in the file is ever run.
-
-    Keeps what PyTorch notes about versions beside the tensors, for MNASNet refuses a state without it. Also reads a
-    training checkpoint that holds the state under `model` or `state_dict`.
-    """
-    if file.suffix == ".safetensors":
-        return safetensors.torch.load_file(file)
-    state = torch.load(file, map_location="cpu", weights_only=True)
-    return next((state[key] for key in ("model", "state_dict") if key in state), state)
 
 
 @dataclass(frozen=True)
