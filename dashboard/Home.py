@@ -1,48 +1,59 @@
-"""The way in, `streamlit run dashboard/Home.py`: a router, one row for each page."""  # noqa: N999 (the name that everybody types)
+"""The way in, `streamlit run dashboard/Home.py`: the server, made once, and a router, run for every visit."""  # noqa: N999 (the name that everybody types)
 
 from __future__ import annotations
 
-from importlib import import_module
+from functools import partial
 from pathlib import Path
 
 import streamlit as st
+from starlette.middleware import Middleware
+from streamlit import runtime
+from streamlit.starlette import App
+
+from dashboard import serving, state
 
 ICON = Path(__file__).with_name("icon.svg")  # a named icon would be fetched from another host
 STYLE = Path(__file__).with_name("style.css")
 
 PAGES = (
-    st.Page(
+    partial(
+        st.Page,
         "app_pages/compare_models.py",
         title="Compare models",
         icon=":material/compare:",
         help="What do several models look at in the same photo?",
         default=True,
     ),
-    st.Page(
+    partial(
+        st.Page,
         "app_pages/compare_classes.py",
         title="Compare classes",
         icon=":material/category:",
         help="Where does each class find its evidence, and which class competes?",
     ),
-    st.Page(
+    partial(
+        st.Page,
         "app_pages/layers.py",
         title="Layers",
         icon=":material/layers:",
         help="At which depth does a model see the class, and how finely?",
     ),
-    st.Page(
+    partial(
+        st.Page,
         "app_pages/reports.py",
         title="Reports",
         icon=":material/draft:",
         help="What do we conclude, and can anybody check it?",
     ),
-    st.Page(
+    partial(
+        st.Page,
         "app_pages/how_it_works.py",
         title="How it works",
         icon=":material/school:",
         help="How does Grad-CAM turn a prediction into a heatmap, in four steps?",
     ),
-    st.Page(
+    partial(
+        st.Page,
         "app_pages/models.py",
         title="Models",
         icon=":material/deployed_code:",
@@ -50,11 +61,19 @@ PAGES = (
     ),
 )
 
-st.set_page_config(page_title="Grad-CAM", page_icon=ICON.as_posix(), layout="wide", initial_sidebar_state=330)
-# Streamlit takes away at every rerun what is style alone; with an empty word beside it, it stays.
-st.html(f"<style>{STYLE.read_text('utf-8')}</style><i></i>")
-with st.spinner("Starting: the first visit loads PyTorch"):
-    state = import_module("dashboard.state")
-page = st.navigation(list(PAGES), position="top")
-state.turn_to(page.url_path)
-page.run()
+
+def route() -> None:
+    """Show the page that a visit asks for."""
+    st.set_page_config(page_title="Grad-CAM", page_icon=ICON.as_posix(), layout="wide", initial_sidebar_state=330)
+    # Streamlit takes away at every rerun what is style alone; with an empty word beside it, it stays.
+    st.html(f"<style>{STYLE.read_text('utf-8')}</style><i></i>")
+    page = st.navigation([page() for page in PAGES], position="top")
+    state.turn_to(page.url_path)
+    page.run()
+
+
+if runtime.exists():
+    route()
+else:  # Streamlit imports this file for the server, before it runs it for a visit
+    serving.check_settings()
+    app = App(__file__, lifespan=serving.prepared, middleware=[Middleware(serving.Guard)])

@@ -8,8 +8,10 @@ A model that a visitor brought, and all that is computed with it, stays in that 
 from __future__ import annotations
 
 import math
+import re
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -21,12 +23,13 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard import state
+from dashboard import serving, state
 from gradcam import (
     Classifier,
     Comparison,
     GradcamError,
     ModelError,
+    OptionError,
     Panel,
     Photo,
     PhotoError,
@@ -40,7 +43,9 @@ from gradcam import (
     resolve_target_layer,
     sample_photo,
 )
+from gradcam.config import settings
 from gradcam.dissect import Dissection, dissect
+from gradcam.errors import quoted
 from gradcam.layers.table import layer_row
 from gradcam.measures import Measure, agreement
 from gradcam.models.catalogue import CatalogueEntry
@@ -51,12 +56,15 @@ from gradcam.models.sources import SOURCES
 from gradcam.recent import RecentForwards
 from gradcam.types import Fit
 
+_REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*(?: \(untrained, seed \d{1,20}\))?", re.ASCII)
+"""An organisation and a name: never a path of the server, which is none of a visitor's business."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 
-KEPT_PANELS = 1000
-KEPT_PHOTOS = 32
 SECONDS_BEFORE_RETRY = 60.0
 """How long a model that could not be loaded is not tried again."""
+MOST_FAILURES = 200
+"""Ids of models that could not be loaded, remembered for all visitors; the oldest is forgotten first."""
 SECONDS_BETWEEN_WORDS = 0.25
 
 _NO_PHOTO = Photo(np.zeros((1, 1, 3), np.uint8), "", "")
@@ -127,29 +135,75 @@ def photo(token: str) -> Photo:
     if upload is None:
         name = state.photo_name(token)
         raise PhotoError(f"expected {name!r}, which this link shows but does not carry; upload that file again")
-    return replace(_decoded(upload.sha256, upload.data), name=upload.name)
+    return decoded(upload)
 
 
-@st.cache_resource(max_entries=KEPT_PHOTOS, show_spinner=False)
-def _decoded(sha256: str, _data: bytes) -> Photo:
-    return open_photo(_data, name="photo")
+class _Photos:
+    """Decoded photos by content, the least recently used leaving first. Nobody waits for another's file."""
+
+    def __init__(self, most_bytes: float) -> None:
+        self._most_bytes = most_bytes
+        self._kept: OrderedDict[str, Photo] = OrderedDict()
+        self._guard = threading.Lock()
+
+    def open(self, upload: state.Upload) -> Photo:
+        """Raises: PhotoError."""
+        with self._guard:
+            if kept := self._kept.get(upload.sha256):
+                self._kept.move_to_end(upload.sha256)
+                return replace(kept, name=upload.name)
+        limits = settings().limits
+        photo = open_photo(
+            upload.data,
+            name=upload.name,
+            max_bytes=int(limits.photo_megabytes * 1e6),
+            max_pixels=int(limits.photo_megapixels * 1e6),
+        )
+        with self._guard:
+            self._kept[upload.sha256] = replace(photo, name="")
+            while sum(one.pixels.nbytes for one in self._kept.values()) > self._most_bytes:
+                self._kept.popitem(last=False)
+        return photo
+
+
+@st.cache_resource(show_spinner=False)
+def _photos() -> _Photos:
+    return _Photos(settings().limits.photos_gigabytes * 1e9)
+
+
+def decoded(upload: state.Upload) -> Photo:
+    """An upload as a photo, decoded once for all visitors and kept without its name. Raises: PhotoError."""
+    return _photos().open(upload)
 
 
 class _Patient:
-    """`load_classifier`, but a model that could not be loaded is not tried again for a while."""
+    """`load_classifier`, but a model that could not be loaded is not tried again for a while.
+
+    What is remembered is a sentence. An exception would hold on to the frames that it went through, and with them
+    to the photos of everybody who asked.
+    """
 
     def __init__(self) -> None:
-        self._failures: dict[str, tuple[float, GradcamError]] = {}
+        self._failures: OrderedDict[str, tuple[float, type[GradcamError], str]] = OrderedDict()
+        self._guard = threading.Lock()
 
     def __call__(self, model: str) -> Classifier:
-        failed_at, error = self._failures.get(model, (-math.inf, GradcamError()))
+        with self._guard:
+            failed_at, kind, sentence = self._failures.get(model, (-math.inf, GradcamError, ""))
         if time.monotonic() - failed_at < SECONDS_BEFORE_RETRY:
-            raise error
+            raise kind(sentence)
         try:
             return load_classifier(model)
         except GradcamError as error:
-            self._failures[model] = time.monotonic(), error
+            self._remember(model, type(error), str(error))
             raise
+
+    def _remember(self, model: str, kind: type[GradcamError], sentence: str) -> None:
+        with self._guard:
+            self._failures.pop(model, None)
+            self._failures[model] = time.monotonic(), kind, sentence
+            while len(self._failures) > MOST_FAILURES:
+                self._failures.popitem(last=False)
 
 
 @st.cache_resource(show_spinner=False)
@@ -167,10 +221,30 @@ def recent_forwards() -> RecentForwards:
 def lend(model: str) -> AbstractContextManager[Classifier]:
     """A classifier for as long as the context lasts: this visitor's own, else one loaded once for all visitors.
 
-    Raises: GradcamError as `load_classifier` does; a failure is remembered for `SECONDS_BEFORE_RETRY`.
+    Raises: GradcamError as `load_classifier` does; a failure is remembered for `SECONDS_BEFORE_RETRY`. OptionError
+        for a model that this visitor may not load.
     """
-    own = state.own_models().get(model)
-    return nullcontext(own) if own else pool().lend(model)
+    if own := state.own_models().get(model):
+        return nullcontext(own)
+    if refused := _refusal(model):
+        raise OptionError(refused)
+    return pool().lend(model)
+
+
+def _refusal(model: str) -> str:
+    """Why this visitor may not load a model, whether or not it can be had; empty where they may."""
+    if not _is_remote(model):
+        return ""
+    if not _REPOSITORY.fullmatch(model.partition(":")[2]):
+        return (
+            f"expected a hub's model such as 'hf-hub:timm/resnet18.a1_in1k', got {quoted(model)}; correct its name"
+        )
+    if not serving.may_use_hubs():
+        return (
+            f"expected a model of the catalogue, got {quoted(model)}, and this server loads none from hubs; "
+            "choose another, or have its operator set server.hub_models in gradcam.toml"
+        )
+    return ""
 
 
 def classifier(model: str) -> Classifier:
@@ -207,7 +281,7 @@ class _NotYetError(LookupError):
     """Nobody has asked for this panel yet."""
 
 
-@_by_model(KEPT_PANELS)
+@_by_model(settings().limits.panels)
 def _kept(model: str, sha256: str, question: str, fit: Fit, layer: str | int, _panel: Panel | None = None) -> Panel:
     """The panel under this key; given one, keeps it. Raises: _NotYetError."""
     if _panel is None:
@@ -244,7 +318,8 @@ def compared(
         layer = layers.get(model, "auto")
         return all(len(_recall(photo, model, targets, fit, layer)) == len(targets) for photo in photos)
 
-    loading = _load_ahead([model for model in models if not state.is_own(model) and not is_there(model)])
+    wanted = [model for model in models if not state.is_own(model) and not _refusal(model)]
+    loading = _load_ahead([model for model in wanted if not is_there(model)])
     cells: dict[tuple[int, int], list[Panel]] = {}
     for column, model in enumerate(models):
         for row, photo in enumerate(photos):

@@ -268,6 +268,7 @@ def drafted(draft: Draft, photo: Photo | None = None) -> Drafted:
 # Photos -------------------------------------------------------------------------------------------------------
 
 _UPLOADS = "_uploads"
+MOST_UPLOADS = 24
 _MARK = "~"
 
 
@@ -278,6 +279,10 @@ class Upload:
     name: str
     data: bytes
     sha256: str
+
+    @classmethod
+    def of(cls, name: str, data: bytes) -> Upload:
+        return cls(name, data, hashlib.sha256(data).hexdigest())
 
     @property
     def token(self) -> str:
@@ -290,11 +295,13 @@ def uploads() -> dict[str, Upload]:
     return st.session_state.setdefault(_UPLOADS, {})
 
 
-def remember(name: str, data: bytes) -> Upload:
-    """Keep a photo for this session."""
-    upload = Upload(name, data, hashlib.sha256(data).hexdigest())
-    uploads()[upload.token] = upload
-    return upload
+def remember(upload: Upload) -> str:
+    """Keep a photo for this session, the newest `MOST_UPLOADS` of them; returns its token."""
+    mine = uploads()
+    mine[upload.token] = upload
+    for token in list(mine)[:-MOST_UPLOADS]:
+        del mine[token]
+    return upload.token
 
 
 def is_upload(token: str) -> bool:

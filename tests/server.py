@@ -19,10 +19,10 @@ NOWHERE = "http://127.0.0.1:9"
 
 
 @contextmanager
-def dashboard(proxy: str = NOWHERE) -> Iterator[str]:
+def dashboard(proxy: str = NOWHERE, start_in: Path = ROOT, **variables: str) -> Iterator[str]:
     """Start the dashboard, give its address, stop it; fails if its log holds a traceback.
 
-    proxy: what its downloads go through.
+    proxy: what its downloads go through. start_in: the folder of the start. variables: of its environment.
     """
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
@@ -36,10 +36,11 @@ def dashboard(proxy: str = NOWHERE) -> Iterator[str]:
             "HF_HOME": str(home / "huggingface"),
             "GRADCAM_WEIGHTS": str(home / "weights"),
         }
-        command = [sys.executable, "-m", "streamlit", "run", "dashboard/Home.py"]
+        environment |= variables
+        command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "dashboard" / "Home.py")]
         options = [f"--server.port={port}", "--server.headless=true", "--server.fileWatcherType=none"]
         with (home / "log").open("w+") as log:
-            server = subprocess.Popen([*command, *options], cwd=ROOT, env=environment, stdout=log, stderr=log)
+            server = subprocess.Popen([*command, *options], cwd=start_in, env=environment, stdout=log, stderr=log)
             try:
                 _await(f"http://127.0.0.1:{port}/_stcore/health", server, home / "log")
                 yield f"http://127.0.0.1:{port}"
@@ -52,7 +53,7 @@ def dashboard(proxy: str = NOWHERE) -> Iterator[str]:
 
 def _await(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    for _ in range(300):
+    for _ in range(600):
         assert server.poll() is None, log.read_text()
         try:
             direct.open(url, timeout=1).close()

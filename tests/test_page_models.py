@@ -11,7 +11,7 @@ import streamlit as st
 import torch
 from streamlit.testing.v1 import AppTest
 
-from dashboard import cache
+from dashboard import cache, serving
 from tests.opening import open_page
 from tests.shapes import ARCHITECTURE, KINDS, trained
 
@@ -153,11 +153,32 @@ def test_a_model_that_is_none_says_so_where_its_layer_is_asked_for() -> None:
 
 
 def test_a_model_of_the_hub_that_cannot_be_reached_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "may_use_hubs", lambda: True)
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     page = open_page("models", models=["hf-hub:acme/leaves"])
     assert "hf-hub:organisation/name" in words(page)
     press(page, "Find target layers of the 1 chosen")
     assert "connect to the network" in errors(page)
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        ("hf-hub:acme/leaves", "choose another, or have its operator set server.hub_models"),
+        ("hf-hub:../etc/passwd", "Expected a hub's model such as"),
+        ("hf-hub:acme/..", "Expected a hub's model such as"),
+        ("hf-hub:./folder", "Expected a hub's model such as"),
+    ],
+)
+def test_a_server_for_others_asks_no_hub_and_reads_no_folder(
+    monkeypatch: pytest.MonkeyPatch, model: str, sentence: str
+) -> None:
+    monkeypatch.setattr(cache, "load_classifier", lambda model: pytest.fail("loaded"))
+    page = open_page("models", models=[model])
+    assert "hf-hub:organisation/name" not in words(page)
+    press(page, "Find target layers of the 1 chosen")
+    assert sentence in errors(page)
+    open_page("compare_models", models=[model])
     page.switch_page("app_pages/compare_models.py").run()
     assert not page.exception
 

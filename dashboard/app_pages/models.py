@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from dashboard import serving
 from dashboard.components import (
     bring_your_own,
     headline,
@@ -27,9 +28,11 @@ with sentences():
     offer_models(ticked, chosen)
 
 st.header("Bring your own", anchor=False)
-st.markdown(
-    "A model that you trained: its weights, the architecture they belong to, and the names of its classes. One of "
-    "timm on the Hugging Face hub needs no file: type `hf-hub:organisation/name` into *Models* in the sidebar."
-)
+st.markdown("A model that you trained: its weights, the architecture they belong to, and the names of its classes.")
+if serving.may_use_hubs():
+    st.markdown(
+        "One of timm on the Hugging Face hub needs no file: type `hf-hub:organisation/name` into *Models* in the "
+        "sidebar."
+    )
 bring_your_own()
 show_own()

@@ -13,6 +13,7 @@ from dashboard.components.messages import plain, say_error
 from dashboard.components.models import MOST
 from dashboard.state import Key
 from gradcam import GradcamError, OptionError, load_checkpoint
+from gradcam.config import settings
 from gradcam.models.checkpoint import (
     CROPS,
     INPUT,
@@ -27,8 +28,6 @@ from gradcam.models.checkpoint import (
 from gradcam.models.label_files import read_labels
 
 MOST_OWN = 4
-MAX_CHECKPOINT = 400_000_000
-"""Bytes; `server.maxUploadSize` in `.streamlit/config.toml` is the same."""
 
 _REFUSED, _ADDED, _TURN = "_own-refused", "_own-added", "_own-turn"
 
@@ -40,7 +39,7 @@ def bring_your_own() -> None:
         file.file_uploader(
             "Checkpoint",
             type=[suffix[1:] for suffix in SUFFIXES],
-            max_upload_size=MAX_CHECKPOINT // 1_000_000,
+            max_upload_size=settings().limits.upload_megabytes,
             key=_key("file"),
             help="The tensors of a state_dict, best as .safetensors. A file with more in it, such as a whole "
             "pickled model, could run code when opened and is refused.",
@@ -127,8 +126,9 @@ def _load(
         raise OptionError(
             f"expected a checkpoint and its architecture, got no {missing.split()[-1]}; add {missing}"
         )
-    if file.size > MAX_CHECKPOINT:
-        raise OptionError(f"expected at most {MAX_CHECKPOINT // 10**6} MB, got {file.size / 1e6:.0f} MB; halve it")
+    most = settings().limits.upload_megabytes
+    if file.size > most * 1e6:
+        raise OptionError(f"expected at most {most} MB, got {file.size / 1e6:.0f} MB; halve it")
     labels = read_labels(names.getvalue(), names.name) if names else known
     preprocessing = preprocessing_for(architecture, **{field: form[field] for field in INPUT})
     classifier = load_checkpoint(

@@ -9,8 +9,9 @@ import streamlit as st
 from dashboard import cache, state
 from dashboard.components.messages import say_error
 from dashboard.state import Key
-from gradcam import GradcamError, Photo, open_photo
-from gradcam.photo import MAX_BYTES, SAMPLES
+from gradcam import GradcamError, Photo
+from gradcam.config import settings
+from gradcam.photo import SAMPLES
 
 DEFAULT = ("chelsea",)
 MOST = 6
@@ -60,7 +61,7 @@ def _uploader() -> None:
         "Upload photos",
         type=_TYPES,
         accept_multiple_files=True,
-        max_upload_size=MAX_BYTES // 1_000_000,
+        max_upload_size=max(1, round(settings().limits.photo_megabytes)),
         key=key,
         on_change=_take,
         args=(key,),
@@ -75,12 +76,13 @@ def _take(key: str) -> None:
     chosen = [] if state.is_untouched(Key.PHOTOS) else list(st.session_state[Key.PHOTOS])
     refused: list[str] = []
     for file in st.session_state[key] or ():
+        upload = state.Upload.of(file.name, file.getvalue())
         try:
-            open_photo(data := file.getvalue(), name=file.name)
+            cache.decoded(upload)
         except GradcamError as error:
             refused.append(str(error))
             continue
-        token = state.remember(file.name, data).token
+        token = state.remember(upload)
         if token not in chosen and len(chosen) == MOST:
             refused.append(f"expected at most {MOST} photos at once, got {file.name!r} as well; take one out first")
         elif token not in chosen:

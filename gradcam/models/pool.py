@@ -14,18 +14,19 @@ from itertools import chain
 
 import psutil
 
+from gradcam.config import settings
 from gradcam.errors import GradcamError, OptionError, quoted
 from gradcam.models.classifier import Classifier, load_classifier
 
 
 def default_budget() -> int:
-    """Bytes of weights kept at most: `$GRADCAM_MODEL_BYTES`, or half of the machine's memory.
+    """Bytes of weights kept at most: `$GRADCAM_MODEL_BYTES`, else as configured, else half of the memory.
 
     Raises: OptionError where the variable holds something else.
     """
     said = os.environ.get("GRADCAM_MODEL_BYTES", "").strip()
     if not said:
-        return psutil.virtual_memory().total // 2
+        return int(settings().limits.model_gigabytes * 1e9) or psutil.virtual_memory().total // 2
     if not (said.isascii() and said.isdigit() and len(said) <= 18):
         raise OptionError(
             f"expected a whole number of bytes in the variable GRADCAM_MODEL_BYTES, got {quoted(said)}; write one "

@@ -21,6 +21,7 @@ import huggingface_hub
 import torch
 from huggingface_hub.errors import EntryNotFoundError
 
+from gradcam.config import settings
 from gradcam.errors import WeightsError
 
 DEADLINE = 10.0
@@ -63,8 +64,8 @@ class Location:
 
 
 def folder() -> Path:
-    """The folder for hand-placed weight files: `$GRADCAM_WEIGHTS`, else `~/.cache/gradcam/weights`."""
-    return Path(os.environ.get("GRADCAM_WEIGHTS") or "~/.cache/gradcam/weights").expanduser()
+    """The folder for hand-placed weight files: `$GRADCAM_WEIGHTS`, else `weights` of the configuration."""
+    return Path(os.environ.get("GRADCAM_WEIGHTS") or settings().data.weights).expanduser()
 
 
 def find(location: Location) -> Path | None:

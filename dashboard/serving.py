@@ -1,0 +1,150 @@
+"""The server, before its first visitor: its address, its headers, what it has imported, and who may do what.
+
+Streamlit's own options stand in `.streamlit/config.toml` beside `Home.py`, where Streamlit finds them from whatever
+folder it is started; the command line and variables such as `STREAMLIT_SERVER_ADDRESS` go before them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import ipaddress
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+from streamlit import config
+
+from gradcam.config import Settings, settings
+from gradcam.errors import GradcamError
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+IMPORTED = (
+    "numpy",
+    "pandas",
+    "pyarrow.pandas_compat",
+    "PIL.Image",
+    "scipy.stats",
+    "torch",
+    "timm",
+    "plotly.graph_objects",
+    "plotly.io",
+    "gradcam.draw.viewer",
+    "gradcam.report",
+    "dashboard.cache",
+)
+"""What every session reads. Libraries look for each other in `sys.modules`, where a package that another thread is
+still importing stands half made; so all of it is there before there is a second thread. `dashboard.components` is
+not: Streamlit takes a component only from a visit."""
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "SAMEORIGIN",
+    "Referrer-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Content-Security-Policy": "; ".join(
+        [
+            "default-src 'self'",
+            "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",  # Streamlit's components and Plotly need these
+            "style-src 'self' 'unsafe-inline'",
+            "img-src 'self' data: blob:",
+            "font-src 'self' data:",
+            "media-src 'self' data: blob:",
+            "connect-src 'self' ws: wss: data: blob:",
+            "frame-src 'self' data: blob:",
+            "worker-src 'self' blob:",
+            "object-src 'none'",
+            "base-uri 'self'",
+            "form-action 'self'",
+            "frame-ancestors 'self'",
+        ]
+    ),
+}
+"""Sent with every answer."""
+
+CLOSED = "/_stcore/metrics"
+"""Tells anybody what the server holds: closed unless `server.metrics` opens it."""
+
+
+def check_settings() -> None:
+    """Read the configuration before the server starts; what is wrong with it ends the process in one sentence."""
+    try:
+        found = settings()
+    except GradcamError as error:
+        print(f"gradcam: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    config.set_option("server.maxUploadSize", found.limits.upload_megabytes)
+    print(f"  {_where(found)}\n", flush=True)
+
+
+@asynccontextmanager
+async def prepared(app: object) -> AsyncIterator[None]:
+    """The life of the server: everything is imported before it answers the first request."""
+    for module in IMPORTED:
+        importlib.import_module(module)
+    yield
+
+
+def _where(found: Settings) -> str:
+    """Who can reach the server, and what it was configured by, in a line."""
+    listens = "this machine only" if is_on_loopback() else f"every machine that reaches {address() or 'this one'}"
+    return f"Open to {listens}. Configuration: {found.file or 'none, every key has its default'}."
+
+
+def address() -> str | None:
+    """The address that the server listens on; None is every one of the machine's."""
+    return config.get_option("server.address")
+
+
+def is_on_loopback() -> bool:
+    """Whether the server listens to this machine only."""
+    return _is_loopback(address() or "")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def is_local() -> bool:
+    """Whether the visitor of this session sits at the server's machine, with no proxy between."""
+    headers = st.context.headers
+    asked = headers.get("Host", "").rpartition(":")[0] or headers.get("Host", "")
+    between = any(
+        name.lower() in ("forwarded", "via") or name.lower().startswith("x-forwarded-") for name in headers
+    )
+    return is_on_loopback() and _is_loopback(asked) and not between
+
+
+def may_use_hubs() -> bool:
+    """Whether this visitor may load models from a hub by id, as the operator has set it."""
+    said = settings().server.hub_models
+    return is_local() if said == "auto" else said
+
+
+class Guard:
+    """Adds `HEADERS` to every answer, and answers for what is `CLOSED`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *_ENCODED]
+            await send(message)
+
+        if scope["type"] == "http" and scope["path"].endswith(CLOSED) and not settings().server.metrics:
+            await guarded({"type": "http.response.start", "status": 404, "headers": []})
+            await guarded({"type": "http.response.body", "body": b""})
+        else:
+            await self._app(scope, receive, guarded)
+
+
+_ENCODED: list[tuple[bytes, Any]] = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
