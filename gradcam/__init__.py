@@ -29,11 +29,13 @@ from gradcam.models.checkpoint import load_checkpoint
 from gradcam.models.classifier import Classifier, load_classifier
 from gradcam.models.labels import Labels
 from gradcam.photo import open_photo, sample_photo
+from gradcam.photo_file import open_photos
 from gradcam.targets import parse_target
 from gradcam.types import (
     Comparison,
     Contrast,
     Explanation,
+    Failure,
     ModelSpec,
     Panel,
     Photo,
@@ -43,6 +45,7 @@ from gradcam.types import (
     Target,
     TargetLayer,
     Top,
+    UnreadablePhoto,
     View,
 )
 
@@ -54,6 +57,7 @@ __all__ = [
     "Comparison",
     "Contrast",
     "Explanation",
+    "Failure",
     "GradcamError",
     "Labels",
     "LayerError",
@@ -72,6 +76,7 @@ __all__ = [
     "Target",
     "TargetLayer",
     "Top",
+    "UnreadablePhoto",
     "View",
     "WeightsError",
     "candidate_layers",
@@ -82,6 +87,7 @@ __all__ = [
     "load_checkpoint",
     "load_classifier",
     "open_photo",
+    "open_photos",
     "parse_target",
     "resolve_target_layer",
     "sample_photo",

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from gradcam.errors import GradcamError, LayerError, ModelError
+from gradcam.errors import GradcamError, LayerError, ModelError, is_out_of_memory
 from gradcam.types import TargetLayer
 
 log = logging.getLogger(__name__)
@@ -174,9 +174,11 @@ def _forward(model: nn.Module, batch: Tensor) -> Tensor:
     """The class scores `[B, C]`; whatever the model's own code raises is told as the model's failure."""
     try:
         return class_scores(model(batch))
-    except (GradcamError, torch.OutOfMemoryError):
+    except GradcamError:
         raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         reason = str(error) or f"{type(error).__name__} without a reason"
         raise ModelError(f"the model failed on a batch {list(batch.shape)}: {reason}") from error
 

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import io
 import re
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
-from gradcam.compare import Progress, compare
+from gradcam import terminal
+from gradcam.compare import compare
 from gradcam.draw.page import comparison_html
 from gradcam.draw.render import COLORMAPS, check_style, three_panels
 from gradcam.draw.sheet import grid_png
-from gradcam.errors import GradcamError, OptionError
+from gradcam.errors import OptionError, quoted
+from gradcam.files import make_folder, refuse_existing, refuse_full_folder, write_whole
 from gradcam.layers.table import known_models, layer_row, write_layer_table
 from gradcam.models.catalogue import search
 from gradcam.models.checkpoint_options import add_checkpoint_options, wanted_models
@@ -26,37 +26,32 @@ from gradcam.models.classifier import Classifier, load_classifier
 from gradcam.models.ids import parse_model_id
 from gradcam.models.pool import ModelPool
 from gradcam.models.sources import SOURCES
-from gradcam.photo import open_photo
+from gradcam.photo_file import open_photos, refuse_none_readable
 from gradcam.preprocess import FITS
-from gradcam.report import add_report_commands
+from gradcam.report import add_report_commands, read_layer
 from gradcam.targets import parse_target
+from gradcam.text import shorten
 from gradcam.types import Comparison, Panel, Style
-
-BAD_INPUT = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0, 1 where some panels failed, 2 for bad input, 130 for Ctrl-C."""
-    try:
+    """Run one command; returns the exit code.
+
+    0; 1 where a panel failed or a check did not hold; 2 for bad input or a machine that does not do its part;
+    130 for Ctrl-C, 143 for SIGTERM, and 141 where nobody reads what is written any more.
+    """
+
+    def command() -> int:
         options = _parser().parse_args(arguments)
         return options.run(options)
-    except GradcamError as error:
-        print(f"gradcam: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        print("gradcam: stopped", file=sys.stderr)
-        return 130
 
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage of every option before it."""
-
-    def error(self, message: str) -> NoReturn:
-        raise OptionError(f"expected options as `{self.prog} --help` lists them; {message}")
+    return terminal.run(command)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="gradcam", description="What do these image classifiers look at, and do they agree?")
+    parser = terminal.Parser(
+        prog="gradcam", description="What do these image classifiers look at, and do they agree?"
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
@@ -76,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for pictures, maps and page")
     sub.add_argument("--layer", default="auto", help="module to draw on, or several: `a + b` [found by itself]")
-    sub.add_argument("--fit", default="crop", metavar="|".join(FITS), help="how a photo meets the input [crop]")
+    sub.add_argument("--fit", default="crop", choices=FITS, help="how a photo meets the input [crop]")
     sub.add_argument("--colormap", default=Style.colormap, metavar="|".join(COLORMAPS), help="[viridis]")
     sub.add_argument("--opacity", default=Style.opacity, type=float, help="of the heat, 0 to 1 [0.5]")
     sub.add_argument("--scale", default=Style.scale, choices=("each", "model", "shared"), help="[each]")
@@ -100,34 +95,25 @@ def _parser() -> argparse.ArgumentParser:
 def _explain(options: argparse.Namespace) -> int:
     style = Style(options.colormap, options.opacity, options.scale)
     check_style(style)
-    photos = [open_photo(path) for path in options.photos]
     targets = [parse_target(text) for text in options.classes or ["top"]]
-    _claim(options.out, options.force)
+    layer = read_layer(options.layer)
+    refuse_full_folder(options.out, options.force)
     models = wanted_models(options)
+    photos = open_photos(options.photos)
+    refuse_none_readable(photos)
 
     def load(model_id: str) -> Classifier:
         return load_classifier(model_id, weights="random" if options.random else None, seed=options.seed)
 
-    with closing(tqdm(total=len(models) * (len(photos) + 1), unit="step", leave=False)) as bar:
-
-        def show(progress: Progress) -> None:
-            bar.n = progress.done
-            bar.set_description(f"{progress.model}: {progress.photo or 'loading'}")
-
-        comparison = compare(
-            models,
-            photos,
-            targets,
-            fit=options.fit,
-            layer=int(options.layer) if options.layer.isdigit() else options.layer,
-            lend=ModelPool(load=load).lend,
-            on_progress=show,
-        )
+    lend = ModelPool(load=load).lend
+    with terminal.comparing(len(models), len(photos)) as show:
+        comparison = compare(models, photos, targets, fit=options.fit, layer=layer, lend=lend, on_progress=show)
     for panel in comparison.panels:
         print(_sentence(panel))
     _write(options.out, comparison, style)
-    print(f"Wrote {options.out / 'comparison.html'}, comparison.png and {_found(comparison)} map(s)")
-    return 1 if comparison.failures else 0
+    found = len(comparison.panels) - len(comparison.failures)
+    print(f"Wrote {options.out / 'comparison.html'}, comparison.png and {found} map(s)")
+    return terminal.DIFFERENT if comparison.failures else 0
 
 
 def _models(options: argparse.Namespace) -> int:
@@ -143,21 +129,17 @@ def _layers(options: argparse.Namespace) -> int:
     models = known_models() if options.all else [_built_alone(model_id) for model_id in options.models]
     if not models:
         raise OptionError("expected the ids of models, got none; name some or add --all")
-    if options.out is not None and not (options.out.suffix == ".csv" and options.out.parent.is_dir()):
-        raise OptionError(
-            f"expected a .csv file in a folder that exists for --out, got {options.out}; name another"
-        )
-    if options.out is None:
+    out: Path | None = options.out
+    if out is not None:
+        if out.suffix != ".csv":
+            raise OptionError(f"expected a .csv file for --out, got {quoted(out)}; name another")
+        refuse_existing(out, force=True)
+    if out is None:
         rows = [layer_row(model) for model in models]
     else:
-        with closing(tqdm(total=len(models), unit="model", leave=False)) as bar:
-
-            def show(done: int, model: str) -> None:
-                bar.n = done
-                bar.set_description(model)
-
-            rows = write_layer_table(models, options.out, show)
-        print(f"Wrote {options.out} and {options.out.with_suffix('.md').name}")
+        with terminal.progress(len(models), "model") as show:
+            rows = write_layer_table(models, out, show)
+        print(f"Wrote {out} and {out.with_suffix('.md').name}")
     if not options.all:
         for row in rows:
             found = f"{row.layer} · {row.grid} · {row.channels} channels · {row.layout} · {row.rule}"
@@ -185,24 +167,34 @@ def _sentence(panel: Panel) -> str:
     return f"{where} · {panel.target} {panel.target.probability:.1%} · layer {layer} · {layer.rule}"
 
 
-def _found(comparison: Comparison) -> int:
-    return len(comparison.panels) - len(comparison.failures)
-
-
-def _claim(folder: Path, force: bool) -> None:
-    """Refuse a folder that holds files already, before any model runs."""
-    if folder.exists() and not folder.is_dir():
-        raise OptionError(f"expected a folder for --out, got the file {folder}; name another")
-    if folder.is_dir() and any(folder.iterdir()) and not force:
-        raise OptionError(f"expected an empty folder for --out, got {folder} with files in it; add --force")
-
-
 def _write(folder: Path, comparison: Comparison, style: Style) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "comparison.png").write_bytes(grid_png(comparison, style))
-    (folder / "comparison.html").write_text(comparison_html(comparison, style), encoding="utf-8")
+    """Pictures and raw maps first, so that a folder with `comparison.html` in it is complete."""
+    make_folder(folder)
     for number, panel in enumerate(comparison.panels, start=1):
         if panel.map is not None:
-            stem = re.sub(r"[^\w.-]+", "-", f"{number:03}-{panel.photo.name}-{panel.model}-{panel.target}")
-            Image.fromarray(three_panels(panel, style)).save(folder / f"{stem}.png")
-            np.save(folder / f"{stem}.npy", panel.map)
+            stem = folder / _stem(number, panel)
+            with write_whole(f"{stem}.png") as file:
+                Image.fromarray(three_panels(panel, style)).save(file, "PNG")
+            with write_whole(f"{stem}.npy") as file:
+                file.write(_npy(panel.map))
+    for name, data in (
+        ("comparison.png", grid_png(comparison, style)),
+        ("comparison.html", comparison_html(comparison, style).encode()),
+    ):
+        with write_whole(folder / name) as file:
+            file.write(data)
+
+
+def _npy(values: np.ndarray) -> bytes:
+    """An array as `numpy.load` reads it; NumPy itself does not say what is wrong with a disk that is full."""
+    out = io.BytesIO()
+    np.save(out, values)
+    return out.getvalue()
+
+
+def _stem(number: int, panel: Panel) -> str:
+    """A file's name, without suffix, that every disk holds: in ASCII where the machine knows no other letters."""
+    said = f"{number:03}-{panel.photo.name}-{panel.model}-{panel.target}"
+    ascii_alone = sys.getfilesystemencoding() != "utf-8"
+    stem = re.sub(r"[^\w.-]+", "-", said, flags=re.ASCII if ascii_alone else 0)
+    return shorten(stem, 60 if len(stem) < len(stem.encode()) else 180)

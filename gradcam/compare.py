@@ -13,7 +13,7 @@ from gradcam.explain import explain
 from gradcam.layers import LayerChoices
 from gradcam.models.classifier import Classifier
 from gradcam.models.pool import shared_pool
-from gradcam.types import Comparison, Explanation, Fit, Panel, Photo, Target, Top
+from gradcam.types import Comparison, Explanation, Fit, Panel, Photo, Target, Top, UnreadablePhoto
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,10 @@ def compare(
     explain_by: Explain = explain,
     on_progress: OnProgress = lambda progress: None,
 ) -> Comparison:
-    """Explain every photo with every model for every target; a model that fails is a panel with its reason.
+    """Explain every photo with every model for every target; what fails is a panel with its reason.
 
     models: ids, or classifiers already loaded.
+    photos: may be `UnreadablePhoto`s among others.
     layer: of every model, or by id, each other model's own target layer then.
     lend: turns an id into a classifier for as long as it is used; by default the pool of this process, which keeps
         models in memory.
@@ -71,9 +72,10 @@ def compare(
                     columns[row, column] = _explain_each(
                         partial(explain_by, classifier, photo, fit=fit, layer=chosen), photo, targets, name
                     )
-        except GradcamError as error:  # the model could not be loaded
+        except (GradcamError, MemoryError) as error:  # the model could not be loaded
+            reason = str(error) if isinstance(error, GradcamError) else f"{name} needs more memory than there is"
             for row, photo in enumerate(photos):
-                columns[row, column] = [Panel(photo, name, target, reason=str(error)) for target in targets]
+                columns[row, column] = [Panel(photo, name, target, reason=reason) for target in targets]
     panels = (
         panel for row in range(len(photos)) for column in range(len(models)) for panel in columns[row, column]
     )
@@ -84,6 +86,8 @@ def _explain_each(
     answer: Callable[[Sequence[Target]], Explanation], photo: Photo, targets: Sequence[Target], name: str
 ) -> list[Panel]:
     """The panels of one photo and one model; a class that the model lacks costs its own panel only."""
+    if isinstance(photo, UnreadablePhoto):
+        return [Panel(photo, name, target, reason=photo.reason) for target in targets]
     try:
         explanation = answer(targets)
         return [Panel(photo, name, target, explanation, k) for k, target in enumerate(targets)]

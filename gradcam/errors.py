@@ -116,6 +116,15 @@ def machine_trouble(error: OSError | ValueError) -> str:
     return known or f"the machine says {quoted(error.strerror or str(error))}; try again or choose another place"
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a machine or a device had too little memory; PyTorch raises a `RuntimeError` or a kind of it then."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    said = str(error).lower()
+    full = ("out of memory", "allocate memory", "not enough memory")
+    return isinstance(error, RuntimeError) and any(words in said for words in full)
+
+
 def nearest(wanted: str, choices: Iterable[str], count: int = 3) -> str:
     """The choices closest to `wanted` as a phrase for an error message, such as `'a', 'b' or 'c'`.
 

@@ -7,17 +7,19 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
 from queue import SimpleQueue
 
-import torch
 from torch import nn
 
 from gradcam.capture import twin
-from gradcam.errors import ModelError, OptionError, nearest
+from gradcam.errors import MapError, ModelError, OptionError, PhotoError, is_out_of_memory, nearest, quoted
 from gradcam.forward import PRECISIONS, Batch, Forward, explanations
 from gradcam.layers import LayerChoices
 from gradcam.models.classifier import Classifier
-from gradcam.types import Contrast, Explanation, Fit, Photo, Target, Top
+from gradcam.photo import open_photo
+from gradcam.types import Contrast, Explanation, Failure, Fit, Photo, Target, Top, UnreadablePhoto
 
 log = logging.getLogger(__name__)
 
@@ -44,40 +46,49 @@ def explain(
         not finite.
     Source: Selvaraju et al. 2017, eq. 1 and 2.
     """
+    if isinstance(photo, UnreadablePhoto):
+        raise PhotoError(photo.reason)
     question = _Question(classifier, as_targets(targets), fit, layer, precision)
-    return question.answers((photo,), classifier.module)[0]
+    (answer,) = question.answers([photo], classifier.module)
+    if isinstance(answer, MapError):
+        raise answer
+    return answer
 
 
 def explain_many(
     classifier: Classifier,
-    photos: Iterable[Photo],
+    photos: Iterable[Photo | str | Path],
     targets: Target | Sequence[Target] = Top(1),
     *,
     fit: Fit = "crop",
     layer: LayerChoices = "auto",
     precision: str = "float32",
     batch_size: int = 8,
-) -> Iterator[Explanation]:
+) -> Iterator[Explanation | Failure]:
     """Explain many photos in order; the other arguments and errors are those of `explain`.
 
-    photos: may be lazy, such as `map(open_photo, paths)`: the next are opened while the model works. What it raises
-        is raised here, after the explanations of all photos before.
+    A photo that cannot be opened or whose map is not finite is a `Failure` in its place, and the others go on.
+
+    photos: photos or paths, or `map(open_photo, paths)`: the next are opened while the model works. An iterator of
+        another kind ends with its first exception, which is raised here after the explanations of all before.
     batch_size: photos of one forward; two forwards run side by side. What does not fit into the device's memory is
         halved.
     """
     question = _Question(classifier, as_targets(targets), fit, layer, precision)
-    waiting = _in_batches(photos, batch_size)
+    waiting = _in_batches(_opened(photos), batch_size)
     modules: SimpleQueue[nn.Module] = SimpleQueue()
     for module in (classifier.module, *(twin(classifier.module) for _ in range(LANES - 1))):
         modules.put(module)
 
-    def take() -> tuple[Photo, ...]:
+    def take() -> tuple[Photo | Failure, ...]:
         return next(waiting, ())
 
-    def answer(taken: Future[tuple[Photo, ...]]) -> list[Explanation]:
+    def answer(taken: Future[tuple[Photo | Failure, ...]]) -> list[Explanation | Failure]:
         module = modules.get()
         try:
-            return question.answers(taken.result(), module)
+            batch = taken.result()
+            answers = iter(question.answers([photo for photo in batch if isinstance(photo, Photo)], module))
+            return [_or_failure(photo, answers) for photo in batch]
         finally:
             modules.put(module)
 
@@ -88,9 +99,43 @@ def explain_many(
             yield from found
 
 
-def _in_batches(photos: Iterable[Photo], size: int) -> Iterator[tuple[Photo, ...]]:
+def _opened(photos: Iterable[Photo | str | Path]) -> Iterator[Photo | Failure]:
+    """The photos, and each that cannot be opened as a failure in its place."""
+    given = iter(photos)
+    for place in count(1):
+        try:
+            photo = next(given)
+        except StopIteration:
+            return
+        except PhotoError as error:
+            if not isinstance(given, map):
+                raise
+            yield Failure(f"photo {place}", str(error))
+        else:
+            yield _open(photo)
+
+
+def _open(photo: Photo | str | Path) -> Photo | Failure:
+    if isinstance(photo, UnreadablePhoto):
+        return Failure(photo.name, photo.reason)
+    if isinstance(photo, Photo):
+        return photo
+    try:
+        return open_photo(photo)
+    except PhotoError as error:
+        return Failure(Path(photo).name, str(error))
+
+
+def _or_failure(photo: Photo | Failure, answers: Iterator[Explanation | MapError]) -> Explanation | Failure:
+    if isinstance(photo, Failure):
+        return photo
+    answer = next(answers)
+    return Failure(photo.name, str(answer)) if isinstance(answer, MapError) else answer
+
+
+def _in_batches(photos: Iterable[Photo | Failure], size: int) -> Iterator[tuple[Photo | Failure, ...]]:
     """Batches in order. An error of `photos` comes after a batch of those that precede it."""
-    taken: list[Photo] = []
+    taken: list[Photo | Failure] = []
     try:
         for photo in photos:
             taken.append(photo)
@@ -118,25 +163,31 @@ class _Question:
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             choices = nearest(self.precision, PRECISIONS)
-            raise OptionError(f"expected a precision, got {self.precision!r}; use {choices}")
+            raise OptionError(f"expected a precision, got {quoted(self.precision)}; use {choices}")
 
-    def answers(self, photos: tuple[Photo, ...], module: nn.Module) -> list[Explanation]:
-        """module: the classifier's own, or a `twin` of it."""
-        return self._answers(Batch.of(photos, self.classifier.preprocessing, self.fit), module) if photos else []
+    def answers(self, photos: Sequence[Photo], module: nn.Module) -> list[Explanation | MapError]:
+        """A photo's own error in the place of its explanation. module: the classifier's own, or a `twin` of it."""
+        batch = tuple(photos)
+        return self._answers(Batch.of(batch, self.classifier.preprocessing, self.fit), module) if batch else []
 
-    def _answers(self, batch: Batch, module: nn.Module) -> list[Explanation]:
+    def _answers(self, batch: Batch, module: nn.Module) -> list[Explanation | MapError]:
         spec, device = self.classifier.spec, self.classifier.device
         try:
             forward = Forward.of(batch, self.classifier, self.layer, self.precision, module)
-            return explanations(self.classifier, forward, self.targets)
-        except torch.OutOfMemoryError as error:
+            return [*explanations(self.classifier, forward, self.targets)]
+        except MapError as error:
+            if len(batch.photos) == 1:
+                return [error]
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
             if len(batch.photos) == 1:
                 raise ModelError(
                     f"{spec} needs more memory than {device} has for one photo; "
                     "use a smaller model or another device"
                 ) from error
-        log.warning("%s: %d photos do not fit into memory, halving", spec, len(batch.photos))
-        return [explanation for half in batch.halves() for explanation in self._answers(half, module)]
+            log.warning("%s: %d photos do not fit into memory, halving", spec, len(batch.photos))
+        return [answer for half in batch.halves() for answer in self._answers(half, module)]
 
 
 def as_targets(targets: Target | Sequence[Target]) -> list[Target]:

@@ -97,6 +97,42 @@ def refuse_existing(path: str | Path, force: bool = False, *, error: type[Gradca
         )
 
 
+def refuse_full_folder(folder: Path, force: bool = False) -> None:
+    """Refuse a folder that holds files already or cannot be made, before any work is done.
+
+    Raises: OptionError.
+    """
+    try:
+        found = _kind(folder)
+        if found == "folder":
+            remove_leftovers(folder)
+            if any(folder.iterdir()) and not force:
+                raise OptionError(
+                    f"expected an empty folder for --out, got {quoted(folder)} with files in it; add --force"
+                )
+        elif found:
+            raise OptionError(f"expected a folder for --out, got the {found} {quoted(folder)}; name another")
+        above = next(parent for parent in (folder, *folder.absolute().parents) if _kind(parent))
+        if _kind(above) == "folder" and not os.access(above, os.W_OK):
+            raise OptionError(
+                f"expected a folder to write in, got {quoted(above)}, which can only be read; choose another"
+            )
+    except (OSError, ValueError) as trouble:
+        raise OptionError(
+            f"expected a folder for --out, got {quoted(folder)}, but {machine_trouble(trouble)}"
+        ) from trouble
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, where they are not there. Raises: OptionError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as trouble:
+        raise OptionError(
+            f"expected to make the folder {quoted(folder)}, but {machine_trouble(trouble)}"
+        ) from trouble
+
+
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
     """A new folder for files that are needed for a while, removed with all of them when the block ends.

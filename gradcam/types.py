@@ -47,6 +47,17 @@ class Photo:
         return f"Photo({self.name!r}, {dimensions(*reversed(self.size))}, {self.sha256[:8]})"
 
 
+@dataclass(frozen=True, eq=False)
+class UnreadablePhoto(Photo):
+    """A photo that could not be opened, in its place among the others.
+
+    pixels: plain grey, to draw where the photo would be. sha256: of the bytes that were read, none where there is
+        no file. reason: why it could not be opened, a sentence.
+    """
+
+    reason: str
+
+
 @dataclass(frozen=True)
 class OwnFile:
     """The file that somebody's own model was loaded from: its name and the SHA-256 of its bytes.
@@ -242,6 +253,14 @@ class Explanation:
         """The most probable classes as (label, probability), most probable first."""
         order = np.argsort(-self.probabilities, kind="stable")[:count]
         return [(self.labels[i], float(self.probabilities[i])) for i in order]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a photo has no explanation: what the photo is called, and the reason, a sentence."""
+
+    photo: str
+    reason: str
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from gradcam import (
     ClassError,
     Classifier,
     Contrast,
+    Explanation,
+    Failure,
     Labels,
     MapError,
     ModelError,
@@ -28,6 +35,9 @@ from gradcam import (
     explain,
     explain_many,
     load_classifier,
+    open_photo,
+    open_photos,
+    photo_file,
     sample_photo,
 )
 from gradcam.capture import lock_of, twin
@@ -157,17 +167,31 @@ def test_many_photos_in_batches_give_what_each_gives_alone() -> None:
 
 
 class Cramped(Colours):
-    """Room for two photos only, as a small graphics card."""
+    """Room for two photos only, as a small graphics card or machine."""
+
+    full: BaseException = torch.OutOfMemoryError("no room")
 
     def forward(self, x: Tensor) -> Tensor:
         if len(x) > 2:
-            raise torch.OutOfMemoryError("no room")
+            raise self.full
         return super().forward(x)
 
 
-def test_a_batch_that_does_not_fit_is_halved_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    "full",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    ],
+)
+def test_a_batch_that_does_not_fit_is_halved_and_says_so(
+    full: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
     photos = [quarters()] * 7
-    explanations = list(explain_many(colours(Cramped()), photos, "red", layer="maps"))
+    model = Cramped()
+    model.full = full
+    explanations = list(explain_many(colours(model), photos, "red", layer="maps"))
     assert len(explanations) == 7
     assert all(np.array_equal(e.maps, explanations[0].maps) for e in explanations)
     assert "7 photos do not fit into memory, halving" in caplog.text
@@ -197,6 +221,110 @@ def test_a_photo_that_cannot_be_opened_ends_the_explanations_where_it_stands(bef
     assert len(list(islice(explanations, before))) == before
     with pytest.raises(PhotoError, match="expected a photo"):
         next(explanations)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[Path]:
+    """Nine pictures in files; the second is cut in the middle, the last does not exist."""
+    paths = [tmp_path / f"{number}.png" for number in range(9)]
+    for path in paths[:-1]:
+        Image.fromarray(quarters().pixels).save(path)
+    paths[1].write_bytes(paths[0].read_bytes()[:60])
+    return paths
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_photos_that_cannot_be_opened_are_failures_in_their_places(pictures: list[Path], lazy: bool) -> None:
+    photos = map(open_photo, pictures) if lazy else pictures
+    found = list(explain_many(colours(), photos, "red", layer="maps", batch_size=3))
+    broken = {place: one for place, one in enumerate(found, start=1) if isinstance(one, Failure)}
+    assert len(found) == 9
+    assert [(one.photo, place) for place, one in broken.items()] == [
+        ("photo 2" if lazy else "1.png", 2),
+        ("photo 9" if lazy else "8.png", 9),
+    ]
+    assert "damaged" in broken[2].reason
+    assert "there is no file" in broken[9].reason
+    assert all(np.array_equal(one.maps, found[0].maps) for one in found if isinstance(one, Explanation))
+
+
+class DarkIsNaN(Colours):
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.maps(x) / (x.amax((1, 2, 3), keepdim=True) > 0)).mean((2, 3))
+
+
+def test_a_photo_whose_map_is_not_finite_is_a_failure_among_the_others() -> None:
+    black = Photo(np.zeros((4, 4, 3), np.uint8), "black", "1" * 64)
+    photos = [quarters(), black, quarters()]
+    found = list(explain_many(colours(DarkIsNaN()), photos, "red", layer="maps"))
+    assert [isinstance(one, Failure) for one in found] == [False, True, False]
+    assert isinstance(found[1], Failure)
+    assert (found[1].photo, "not finite" in found[1].reason or "NaN" in found[1].reason) == ("black", True)
+    with pytest.raises(MapError):
+        explain(colours(DarkIsNaN()), black, "red", layer="maps")
+
+
+def test_a_class_that_no_photo_can_have_still_ends_the_run() -> None:
+    with pytest.raises(ClassError, match="purple"):
+        list(explain_many(colours(), [quarters()] * 3, "purple", layer="maps"))
+
+
+def test_many_files_are_explained_while_few_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alive = most = 0
+
+    def one_less() -> None:
+        nonlocal alive
+        alive -= 1
+
+    def counting(path: Path) -> Photo:
+        nonlocal alive, most
+        photo = open_photo(path)
+        weakref.finalize(photo.pixels, one_less)
+        alive += 1
+        most = max(most, alive)
+        return photo
+
+    monkeypatch.setattr(photo_file, "open_photo", counting)
+    paths = [tmp_path / f"{number}.png" for number in range(30)]
+    for number, path in enumerate(paths):
+        Image.fromarray(np.full((4, 4, 3), number, np.uint8)).save(path)
+    photos = open_photos(paths)
+    comparison = compare([colours(), colours()], photos, ["red"], layer="maps")
+    assert [photo.pixels[0, 0, 0] for photo in photos] == list(range(30))
+    assert not comparison.failures
+    assert comparison.panels[0].photo.size == (4, 4)
+    assert photo_file.KEPT <= most <= photo_file.KEPT + 2
+
+
+def test_a_file_that_changes_after_it_was_opened_is_not_taken_for_the_same(pictures: list[Path]) -> None:
+    photos = open_photos([pictures[0]])
+    photo_file._kept.clear()
+    Image.fromarray(quarters().pixels[::-1]).save(pictures[0])
+    with pytest.raises(PhotoError, match="as it was opened first"):
+        _ = photos[0].pixels
+
+
+def test_a_photo_that_could_not_be_opened_is_a_panel_with_its_reason(pictures: list[Path]) -> None:
+    photos = open_photos(pictures[:3])
+    comparison = compare([colours(), colours()], photos, ["red", "blue"], layer="maps")
+    assert [panel.reason is None for panel in comparison.panels] == [True] * 4 + [False] * 4 + [True] * 4
+    lost = comparison.panel(1, 0, 0)
+    assert (lost.photo.name, "damaged" in str(lost.reason)) == ("1.png", True)
+    assert lost.photo.sha256 == sha256(pictures[1].read_bytes()).hexdigest()
+    with pytest.raises(PhotoError, match="damaged"):
+        explain(colours(), photos[1], layer="maps")
+    (failure,) = explain_many(colours(), [photos[1]], layer="maps")
+    assert failure == Failure("1.png", str(lost.reason))
+
+
+def test_a_model_that_fits_into_no_memory_is_a_panel_with_its_reason() -> None:
+    @contextmanager
+    def lend(_: str) -> Iterator[Classifier]:
+        raise MemoryError
+        yield
+
+    comparison = compare(["huge", colours()], [quarters()], ["red"], layer="maps", lend=lend)
+    assert [panel.reason for panel in comparison.panels] == ["huge needs more memory than there is", None]
 
 
 def test_a_twin_computes_the_same_with_the_same_weights_and_hooks_of_its_own() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import time
 import warnings
 from collections import Counter, defaultdict
@@ -16,6 +17,7 @@ import torchvision
 from torch import nn
 
 from gradcam.errors import GradcamError
+from gradcam.files import write_whole
 from gradcam.layers import reach
 from gradcam.models.sources import SOURCES
 from gradcam.text import dimensions
@@ -57,19 +59,25 @@ def write_layer_table(
     """Resolve every model on the meta device and write `out` (CSV) and, beside it, counts by family (Markdown).
 
     models: ids such as `timm/resnet50`. progress: called before each model with the number done and its id.
-    Rows are written as they come, so that a cancelled run keeps what it has finished.
+    Raises: OptionError where the files cannot be written.
     """
     rows = []
-    with out.open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, [column.name for column in fields(LayerRow)], lineterminator="\n")
-        table.writeheader()
-        for done, model in enumerate(models):
-            progress(done, model)
-            rows.append(layer_row(model))
-            table.writerow(asdict(rows[-1]))
-            file.flush()
-    out.with_suffix(".md").write_text(summary(rows), encoding="utf-8")
+    for done, model in enumerate(models):
+        progress(done, model)
+        rows.append(layer_row(model))
+    with write_whole(out) as file:
+        file.write(_csv(rows).encode())
+    with write_whole(out.with_suffix(".md")) as file:
+        file.write(summary(rows).encode())
     return rows
+
+
+def _csv(rows: Iterable[LayerRow]) -> str:
+    text = io.StringIO()
+    table = csv.DictWriter(text, [column.name for column in fields(LayerRow)], lineterminator="\n")
+    table.writeheader()
+    table.writerows(asdict(row) for row in rows)
+    return text.getvalue()
 
 
 def layer_row(model: str) -> LayerRow:

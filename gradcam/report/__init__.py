@@ -8,6 +8,7 @@ from gradcam.report.junit import Check, Thresholds, check, junit, read_threshold
 from gradcam.report.model import CARRIED, STATUSES, Note, Report, Verdict
 from gradcam.report.notes import note_html
 from gradcam.report.replay import MapCheck, Replay, replay
+from gradcam.report.reproduce import read_layer
 from gradcam.report.write import FORMATS, Format, render_report, write_report
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "diff",
     "junit",
     "note_html",
+    "read_layer",
     "read_report",
     "read_thresholds",
     "render_report",

@@ -43,7 +43,17 @@ from gradcam.report.model import (
 )
 from gradcam.report.words import limits, method, warnings_of
 from gradcam.scaling import FLOOR, full_scales
-from gradcam.types import Comparison, Explanation, Fit, Panel, Photo, ScoredTarget, Style, TargetLayer
+from gradcam.types import (
+    Comparison,
+    Explanation,
+    Fit,
+    Panel,
+    Photo,
+    ScoredTarget,
+    Style,
+    TargetLayer,
+    UnreadablePhoto,
+)
 
 TOP = 5
 SMALL_SIDE = 512
@@ -160,17 +170,18 @@ def _explanations(comparison: Comparison) -> dict[tuple[int, int], Explanation]:
 
 
 def _photo(photo: Photo, kept: Pixels | None) -> PhotoEntry:
+    pixels = photo.pixels[:0, :0] if isinstance(photo, UnreadablePhoto) else photo.pixels
     return PhotoEntry(
         name=photo.name,
         sha256=photo.sha256,
-        size=photo.size,
-        pixels_sha256=pixels_sha256(photo.pixels),
+        size=(pixels.shape[0], pixels.shape[1]),
+        pixels_sha256=pixels_sha256(pixels),
         carried_sha256=None if kept is None else pixels_sha256(kept),
     )
 
 
 def _carried_pixels(photo: Photo, carried: Carried) -> Pixels | None:
-    if carried == "none":
+    if carried == "none" or isinstance(photo, UnreadablePhoto):
         return None
     if carried == "full":
         return photo.pixels

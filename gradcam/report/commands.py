@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
 
-from tqdm import tqdm
-
-from gradcam.compare import OnProgress, Progress, compare
+from gradcam import terminal
+from gradcam.compare import compare
 from gradcam.draw.render import SEQUENTIAL, check_style
 from gradcam.errors import OptionError, ReportError, nearest
 from gradcam.files import refuse_existing, write_whole
 from gradcam.models.checkpoint_options import add_checkpoint_options, own_models, wanted_models
 from gradcam.models.classifier import Classifier
 from gradcam.models.pool import shared_pool
-from gradcam.photo import SAMPLES, open_photo, sample_photo
+from gradcam.photo import SAMPLES, sample_photo
+from gradcam.photo_file import open_photos, photo_file, refuse_none_readable
 from gradcam.preprocess import FITS
 from gradcam.report.build import build_report
 from gradcam.report.bundle import read_report
@@ -30,11 +31,9 @@ from gradcam.report.replay import TOLERANCE, replay
 from gradcam.report.reproduce import read_layer
 from gradcam.report.write import FORMATS, format_of, render_report
 from gradcam.targets import parse_target
-from gradcam.types import Photo, Style
+from gradcam.types import Photo, Style, UnreadablePhoto
 
 AddCommand = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
-
-DIFFERENT = 1
 
 
 def add_report_commands(command: AddCommand) -> None:
@@ -128,7 +127,8 @@ def _report(options: argparse.Namespace) -> int:
     files = _files(options.out, options.format)
     for path in files.values():
         refuse_existing(path, options.force, error=ReportError)
-    photos = [_photo(name) for name in options.photos]
+    photos = open_photos(options.photos, _photo)
+    refuse_none_readable(photos)
     thresholds = read_thresholds(
         [photo.name for photo in photos],
         min_agreement=options.min_agreement,
@@ -140,7 +140,7 @@ def _report(options: argparse.Namespace) -> int:
     notes, now = _notes(options, len(photos)), _time(options.now)
     models = wanted_models(options)
     layer = _layers(options.layer, [model if isinstance(model, str) else str(model.spec) for model in models])
-    with _bar(len(models) * (len(photos) + 1)) as show:
+    with terminal.comparing(len(models), len(photos)) as show:
         compared = compare(models, photos, targets, fit=options.fit, layer=layer, on_progress=show)
     said = Verdict(options.status, options.reviewer, options.date, options.summary, tuple(options.open_question))
     report = build_report(
@@ -158,15 +158,15 @@ def _report(options: argparse.Namespace) -> int:
     _write(report, files, thresholds, force=options.force)
     for one in failed:
         print(f"{one.photo} · {one.name}: {one.failure}", file=sys.stderr)
-    return DIFFERENT if failed else 0
+    return terminal.DIFFERENT if failed else 0
 
 
 def _write(report: Report, files: dict[str, Path], thresholds: Thresholds, *, force: bool) -> None:
-    for name, path in tqdm(files.items(), desc="writing", leave=False, disable=None):
+    for name, path in files.items():
         data = render_report(report, name, thresholds)
         with write_whole(path, force=force, error=ReportError) as file:
             file.write(data)
-        tqdm.write(f"Wrote {path} ({len(data) / 1e3:,.0f} kB)")
+        print(f"Wrote {path} ({len(data) / 1e3:,.0f} kB)")
 
 
 def _files(out: Path, formats: list[str] | None) -> dict[str, Path]:
@@ -177,8 +177,8 @@ def _files(out: Path, formats: list[str] | None) -> dict[str, Path]:
     return {name: out.with_suffix(FORMATS[name].suffix) for name in wanted}
 
 
-def _photo(name: str) -> Photo:
-    return sample_photo(name) if name in SAMPLES and not Path(name).exists() else open_photo(name)
+def _photo(name: str | Path) -> Photo:
+    return sample_photo(str(name)) if name in SAMPLES and not os.path.lexists(name) else photo_file(name)
 
 
 def _notes(options: argparse.Namespace, photos: int) -> list[Note]:
@@ -233,17 +233,20 @@ def _layers(values: list[str], models: list[str]) -> dict[str, str | int]:
 
 def _replay(options: argparse.Namespace) -> int:
     report = read_report(Path(options.report))
-    photos = [open_photo(path) for path in options.photos]
+    photos = open_photos(options.photos)
+    for photo in photos:
+        if isinstance(photo, UnreadablePhoto):
+            print(f"{photo.name}: {photo.reason}", file=sys.stderr)
     own = {str(classifier.spec): classifier for classifier in own_models(options)}
 
     def lend(model: str) -> AbstractContextManager[Classifier]:
         return nullcontext(own[model]) if model in own else shared_pool().lend(model)
 
-    with _bar(len(report.models) * (len(report.photos) + 1)) as show:
+    with terminal.comparing(len(report.models), len(report.photos)) as show:
         done = replay(report, photos=photos, lend=lend, tolerance=options.tolerance, on_progress=show)
     for one in (*done.checks, *(f"this machine: {change}" for change in done.environment), done):
         print(one)
-    return DIFFERENT if done.count("differs") or done.count("cannot be checked") else 0
+    return terminal.DIFFERENT if done.count("differs") or done.count("cannot be checked") else 0
 
 
 def _diff(options: argparse.Namespace) -> int:
@@ -252,15 +255,4 @@ def _diff(options: argparse.Namespace) -> int:
         print(change)
     if not changes:
         print("Both reports say the same.")
-    return DIFFERENT if changes else 0
-
-
-@contextmanager
-def _bar(total: int) -> Iterator[OnProgress]:
-    with closing(tqdm(total=total, unit="step", leave=False, disable=None)) as bar:
-
-        def show(progress: Progress) -> None:
-            bar.n = progress.done
-            bar.set_description(f"{progress.model}: {progress.photo or 'loading'}")
-
-        yield show
+    return terminal.DIFFERENT if changes else 0

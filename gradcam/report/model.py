@@ -50,10 +50,15 @@ class Note:
     text: str = ""
 
 
+UNREADABLE = (0, 0)
+"""The size of a photo that could not be opened; each of its panels says why."""
+
+
 @dataclass(frozen=True)
 class PhotoEntry:
     """One photo: `sha256` of the file, `size` (height, width) and `pixels_sha256` of the decoded pixels.
 
+    size: `UNREADABLE` for a photo that could not be opened, of which there are no pixels.
     carried_sha256: of the pixels that travel with the report; None where none do.
     """
 

@@ -12,7 +12,7 @@ from PIL import Image
 from gradcam.draw import render
 from gradcam.geometry import fit_within, project_to_photo
 from gradcam.preprocess import input_pixels
-from gradcam.report.model import Finding, Pixels, Report
+from gradcam.report.model import UNREADABLE, Finding, Pixels, Report
 from gradcam.scaling import normalize
 from gradcam.types import Comparison, Explanation, ModelSpec, Panel, Photo, View
 
@@ -35,7 +35,7 @@ class Pictures:
     def _photo(self, place: int) -> Pixels:
         pixels = self.report.pixels[place]
         size = self.report.photos[place].size if pixels is None else (pixels.shape[0], pixels.shape[1])
-        size = fit_within(size, self.side, self.side)
+        size = fit_within(_drawn(size), self.side, self.side)
         return np.full((*size, 3), GREY, np.uint8) if pixels is None else render.resize(pixels, size)
 
     def heat(self, finding: Finding) -> Pixels:
@@ -104,8 +104,13 @@ def _whole(report: Report, place: int) -> Photo:
     """The photo at its own size, whatever travels along."""
     entry, pixels = report.photos[place], report.pixels[place]
     if pixels is None:
-        pixels = np.full((*entry.size, 3), GREY, np.uint8)
-    return Photo(render.resize(pixels, entry.size), entry.name, entry.sha256)
+        pixels = np.full((*_drawn(entry.size), 3), GREY, np.uint8)
+    return Photo(render.resize(pixels, _drawn(entry.size)), entry.name, entry.sha256)
+
+
+def _drawn(size: tuple[int, int]) -> tuple[int, int]:
+    """The size a photo is drawn at; of one that could not be opened a grey card's."""
+    return (300, 400) if size == UNREADABLE else size
 
 
 def _panel(report: Report, finding: Finding, photo: Photo) -> Panel:

@@ -11,7 +11,7 @@ import numpy as np
 from gradcam.compare import Lend, OnProgress, compare
 from gradcam.report.build import pixels_sha256
 from gradcam.report.diff import TOLERANCE, difference_words, environment_changes, largest_difference
-from gradcam.report.model import Finding, Report
+from gradcam.report.model import UNREADABLE, Finding, Report
 from gradcam.report.reproduce import layers_of
 from gradcam.report.words import question_text
 from gradcam.targets import parse_target
@@ -104,6 +104,8 @@ def _judge(
     report: Report, finding: Finding, panel: Panel | None, tolerance: float
 ) -> tuple[Outcome, str, float | None]:
     """Outcome, words and the largest difference."""
+    if panel is None and report.photos[finding.photo].size == UNREADABLE:
+        return "cannot be checked", f"cannot be checked because there was no photo: {finding.reason}", None
     if panel is None:
         sha256 = report.photos[finding.photo].sha256
         return (

@@ -10,7 +10,7 @@ from gradcam.models.checkpoint import LABEL_SETS, input_of
 from gradcam.photo import SAMPLES, sample_photo
 from gradcam.recipe import architecture_of, loading
 from gradcam.report.junit import Thresholds, written
-from gradcam.report.model import MADE_BY_HAND, Content, ModelEntry, Note, PhotoEntry, Verdict
+from gradcam.report.model import MADE_BY_HAND, UNREADABLE, Content, ModelEntry, Note, PhotoEntry, Verdict
 from gradcam.text import clean, listed
 from gradcam.types import OwnFile, Style
 
@@ -109,11 +109,13 @@ def layers_of(report: Content) -> str | int | dict[str, str | int]:
 
 def read_layer(text: str) -> str | int:
     """A place in `candidate_layers` is a number, everything else a name."""
-    return int(text) if re.fullmatch(r"-?[0-9]+", text) else text
+    return int(text) if re.fullmatch(r"-?[0-9]{1,9}", text) else text
 
 
 def _imports(report: Content) -> Iterator[str]:
     yield "from gradcam import Style, compare, open_photo, parse_target, sample_photo"
+    if any(photo.size == UNREADABLE for photo in report.photos):
+        yield "from gradcam import open_photos"
     if any(model.file for model in report.models):
         yield "from gradcam import Labels, Preprocessing, load_checkpoint, load_classifier"
 
@@ -161,6 +163,8 @@ def _labels_file(file: OwnFile) -> str:
 
 
 def _opened(photo: PhotoEntry) -> str:
+    if photo.size == UNREADABLE:
+        return f"*open_photos([{_file(photo.name)!r}])"
     sample = photo.name in SAMPLES and sample_photo(photo.name).sha256 == photo.sha256
     return f"sample_photo({photo.name!r})" if sample else f"open_photo({_file(photo.name)!r})"
 

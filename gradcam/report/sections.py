@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from gradcam.draw.words import SCALE_WORDS
-from gradcam.report.model import Answer, Content, Finding, ModelEntry
+from gradcam.report.model import UNREADABLE, Answer, Content, Finding, ModelEntry, PhotoEntry
 from gradcam.report.words import FIT_WORDS, layer_words, question_text
 from gradcam.text import dimensions, listed, minus_sign, percent
 
@@ -48,10 +48,14 @@ def settings_table(report: Content) -> Table:
 
 def photos_table(report: Content) -> Table:
     rows = [
-        (str(place), photo.name, dimensions(*reversed(photo.size)), photo.note.status)
+        (str(place), photo.name, _pixels(photo), photo.note.status)
         for place, photo in enumerate(report.photos, start=1)
     ]
     return Table(("No.", "Photo", "Pixels", "Status"), tuple(rows), numbers=(0, 2))
+
+
+def _pixels(photo: PhotoEntry) -> str:
+    return "could not be opened" if photo.size == UNREADABLE else dimensions(*reversed(photo.size))
 
 
 def predictions_table(report: Content, photo: int) -> Table:

@@ -1,0 +1,103 @@
+"""Photos that stay in their files: many are explained and drawn while few are in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam.errors import PhotoError, quoted
+from gradcam.photo import MAX_BYTES, open_photo
+from gradcam.types import Photo, UnreadablePhoto
+
+KEPT = 8
+"""Photos of files that stay decoded: the last that were asked for."""
+
+_GREY = np.full((300, 400, 3), 208, np.uint8)
+_GREY.flags.writeable = False
+
+_kept: OrderedDict[tuple[Path, str], NDArray[np.uint8]] = OrderedDict()
+_guard = threading.Lock()
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoFile(Photo):
+    """A photo whose pixels are decoded when they are asked for, and forgotten when `KEPT` others were.
+
+    path: where it lies. dimensions: height and width in pixels.
+    Asking for the pixels raises PhotoError where the file is no longer the one that was opened first.
+    """
+
+    pixels: NDArray[np.uint8] = field(init=False, repr=False)
+    path: Path
+    dimensions: tuple[int, int]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.dimensions
+
+    def __getattr__(self, name: str) -> NDArray[np.uint8]:
+        if name != "pixels":  # the one field that is never set
+            raise AttributeError(name)
+        with _guard:
+            if (self.path, self.sha256) in _kept:
+                _kept.move_to_end((self.path, self.sha256))
+                return _kept[self.path, self.sha256]
+        photo = open_photo(self.path)
+        if photo.sha256 != self.sha256:
+            raise PhotoError(f"expected {quoted(self.path)} as it was opened first, got another; leave it as it is")
+        return _keep(self.path, photo)
+
+
+def photo_file(path: str | Path) -> PhotoFile:
+    """The photo in a file, opened to see that it can be. Raises: PhotoError."""
+    path = Path(path)
+    photo = open_photo(path)
+    _keep(path, photo)
+    return PhotoFile(photo.name, photo.sha256, path, photo.size)
+
+
+def open_photos(names: Iterable[str | Path], open_one: Callable[[str | Path], Photo] = photo_file) -> list[Photo]:
+    """The photos in these files, in order; one that cannot be opened is an `UnreadablePhoto` with its reason.
+
+    Of any number, `KEPT` are in memory. open_one: opens one of them, or raises PhotoError.
+    """
+    return [_open(name, open_one) for name in names]
+
+
+def refuse_none_readable(photos: Sequence[Photo]) -> None:
+    """Raises: PhotoError, the reason of the first photo, where none could be opened."""
+    reasons = [photo.reason for photo in photos if isinstance(photo, UnreadablePhoto)]
+    if photos and len(reasons) == len(photos):
+        raise PhotoError(reasons[0])
+
+
+def _open(name: str | Path, open_one: Callable[[str | Path], Photo]) -> Photo:
+    try:
+        return open_one(name)
+    except PhotoError as error:
+        return UnreadablePhoto(_GREY, Path(name).name, _sha256(Path(name)), str(error))
+
+
+def _sha256(path: Path) -> str:
+    """Of the bytes of a file; of none where it cannot be read or is too large."""
+    data = b""
+    with suppress(OSError, ValueError):
+        if path.is_file() and path.stat().st_size <= MAX_BYTES:
+            data = path.read_bytes()
+    return hashlib.sha256(data).hexdigest()
+
+
+def _keep(path: Path, photo: Photo) -> NDArray[np.uint8]:
+    with _guard:
+        _kept[path, photo.sha256] = photo.pixels
+        while len(_kept) > KEPT:
+            _kept.popitem(last=False)
+    return photo.pixels
