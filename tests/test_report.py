@@ -6,6 +6,7 @@ import base64
 import csv
 import io
 import json
+import multiprocessing
 import os
 import re
 import signal
@@ -42,6 +43,7 @@ from gradcam.report import (
     pdf,
     render_report,
     revised,
+    typesetting,
     write_report,
 )
 from gradcam.report.diff import diff
@@ -254,8 +256,8 @@ COMPOSED_SCRIPTS = ("বাংলা", "தமிழ்")
 @pytest.fixture
 def no_fonts_of_its_own(monkeypatch) -> Iterator[None]:
     """A machine without fonts."""
-    bundled = pdf._read_fonts(False)
-    monkeypatch.setattr(pdf, "_read_fonts", lambda own: bundled)
+    bundled = typesetting._read_fonts(tuple(typesetting.font_folders()), False)
+    monkeypatch.setattr(typesetting, "_read_fonts", lambda folders, own: bundled)
     pdf._first_missing.cache_clear()
     yield
     pdf._first_missing.cache_clear()
@@ -288,6 +290,29 @@ def test_the_pdf_shows_nearly_every_script(no_fonts_of_its_own):
 def test_without_a_font_for_a_script_the_pdf_names_its_characters(no_fonts_of_its_own):
     shown = "".join(_pdf_text(report(fakes.photo(name="𒀀𒀁 🐱 Łódź.jpg"))).split())
     assert "⟨U+12000⟩⟨U+12001⟩🐱Łódź.jpg" in shown
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs processes that fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+def test_a_process_that_is_forked_after_a_pdf_writes_the_same_pdf():
+    here = render_report(report(), "pdf")
+    forking = multiprocessing.get_context("fork")
+    answers = forking.SimpleQueue()
+    child = forking.Process(target=lambda: answers.put(render_report(report(), "pdf") == here), daemon=True)
+    child.start()
+    child.join(60)
+    ended = child.exitcode
+    child.kill()
+    assert ended == 0, "typesetting hangs"
+    assert answers.get()
+
+
+def test_a_source_that_typst_refuses_is_a_sentence_in_either_process():
+    job = typesetting.Job(typesetting.font_folders(), False, "#nothing(")
+    for typeset in (typesetting.typeset, typesetting._in_another_process):
+        done = typeset(job)
+        assert done.pdf == b""
+        assert "unclosed" in done.complaint
 
 
 def test_a_pdf_that_lacks_a_panel_is_not_written(monkeypatch):

@@ -10,14 +10,10 @@ from __future__ import annotations
 
 import json
 import re
-import threading
-from datetime import datetime
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
-
-import typst
 
 from gradcam.errors import ReportError
 from gradcam.files import temporary_folder
@@ -25,17 +21,11 @@ from gradcam.report import reproduce, sections, words
 from gradcam.report.model import Finding, Report
 from gradcam.report.notes import note_tree
 from gradcam.report.pictures import Pictures, jpeg, png
+from gradcam.report.typesetting import Job, Typeset, font_folders, typeset
 from gradcam.text import clean, paragraphs
 
 SIDE = 560
 """The longest side of a photo in the PDF, in pixels: about 250 dots an inch where three panels share a row."""
-
-FONTS = ("manimgx_fonts", "manimgx_fonts_cjk", "fontpkg_ibm_plex_sans_arabic")
-"""The installed packages that carry the fonts: Noto, and one for Arabic whose letters are whole, dots included: of
-those that Noto composes, PDF readers copy the dots as letters."""
-
-STANDARD = "ua-1"
-"""PDF/UA-1: Typst refuses to write a document that a screen reader could not follow."""
 
 
 def pdf(report: Report) -> bytes:
@@ -45,29 +35,27 @@ def pdf(report: Report) -> bytes:
     """
     with temporary_folder() as folder:
         data = _content(report, Pictures(report, SIDE), folder)
-        fonts, missing = _fonts_for(data)
+        own_fonts, missing = _needed_fonts(data)
         data = _without(data, missing)
         (folder / "data.json").write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
-        main = folder / "report.typ"
-        main.write_bytes(resources.files("gradcam.report").joinpath("templates", "report.typ").read_bytes())
-        return _compiled(main, fonts, report)
+        template = resources.files("gradcam.report").joinpath("templates", "report.typ")
+        (folder / "report.typ").write_bytes(template.read_bytes())
+        job = Job(font_folders(), own_fonts, root=str(folder), made=report.created, counted="<panel>")
+        return _checked(typeset(job), len(report.findings))
 
 
-def _compiled(main: Path, fonts: typst.Fonts, report: Report) -> bytes:
-    made = datetime.fromisoformat(report.created)
-    try:
-        compiler = typst.Compiler(main, root=main.parent, font_paths=fonts)
-        panels = len(json.loads(compiler.query("<panel>")))
-        if panels != len(report.findings):
-            raise ReportError(
-                f"expected {len(report.findings)} panels in the PDF, got {panels}; write another format"
-            )
-        done = compiler.compile(format="pdf", pdf_standards=STANDARD, timestamp=made)
-    except typst.TypstError as error:
-        raise ReportError(f"the PDF cannot be typeset: {error.message}; write another format") from error
-    if not isinstance(done, bytes):
+def _checked(done: Typeset, panels: int) -> bytes:
+    if done.complaint:
+        raise _refusal(done)
+    if done.count != panels:
+        raise ReportError(f"expected {panels} panels in the PDF, got {done.count}; write another format")
+    if not done.pdf:
         raise ReportError("expected one PDF from Typst, got none; write another format")
-    return done
+    return done.pdf
+
+
+def _refusal(done: Typeset) -> ReportError:
+    return ReportError(f"the PDF cannot be typeset: {' '.join(done.complaint.split())}; write another format")
 
 
 # ------------------------------------------------------------------------------------- what is in it
@@ -171,12 +159,12 @@ def _shown(value: Any) -> Any:
 # --------------------------------------------------------------------------------------------- fonts
 
 
-def _fonts_for(data: Any) -> tuple[typst.Fonts, set[str]]:
-    """What to set `data` in, and its characters that this lacks; the machine's own fonts only where they help."""
+def _needed_fonts(data: Any) -> tuple[bool, set[str]]:
+    """Whether the machine's own fonts help to show `data`, and its characters that no font has."""
     used = {character for character in json.dumps(data, ensure_ascii=False) if ord(character) > 0x17F}
     lacking = _missing_glyphs(used, own=False)
     still = _missing_glyphs(lacking, own=True)
-    return _fonts(own=still != lacking), still
+    return still != lacking, still
 
 
 def _missing_glyphs(characters: set[str], *, own: bool) -> set[str]:
@@ -195,17 +183,15 @@ def _missing_glyphs(characters: set[str], *, own: bool) -> set[str]:
 def _first_missing(characters: frozenset[str], own: bool) -> frozenset[str]:
     """Some of the characters that cannot be shown; empty if all can."""
     text = " ".join(sorted(characters))
-    source = b'#set document(title: "t")\n#sys.inputs.text'
-    try:
-        compiler = typst.Compiler(source, font_paths=_fonts(own), sys_inputs={"text": text})
-        compiler.compile(format="pdf", pdf_standards=STANDARD)
-    except typst.TypstError as error:
-        named = re.search(r'the text `"(.*)"` could not be displayed', error.message)
-        if named is None:
-            raise ReportError(f"the PDF cannot be typeset: {error.message}; write another format") from error
-        shown = re.sub(r"\\u\{([0-9a-f]+)\}", lambda code: chr(int(code[1], 16)), named[1])
-        return frozenset(shown) & characters or characters
-    return frozenset()
+    source = '#set document(title: "t")\n#sys.inputs.text'
+    done = typeset(Job(font_folders(), own, source, inputs={"text": text}))
+    if not done.complaint:
+        return frozenset()
+    named = re.search(r'the text `"(.*)"` could not be displayed', done.complaint)
+    if named is None:
+        raise _refusal(done)
+    shown = re.sub(r"\\u\{([0-9a-f]+)\}", lambda code: chr(int(code[1], 16)), named[1])
+    return frozenset(shown) & characters or characters
 
 
 def _without(value: Any, missing: set[str]) -> Any:
@@ -217,19 +203,3 @@ def _without(value: Any, missing: set[str]) -> Any:
     if isinstance(value, dict):
         return {key: _without(item, missing) for key, item in value.items()}
     return [_without(item, missing) for item in value] if isinstance(value, list) else value
-
-
-_loading = threading.Lock()
-
-
-def _fonts(own: bool) -> typst.Fonts:
-    """The fonts that are installed with this package, and the machine's own if asked for, read once."""
-    with _loading:
-        return _read_fonts(own)
-
-
-@cache
-def _read_fonts(own: bool) -> typst.Fonts:
-    folders = [str(resources.files(package)) for package in FONTS]
-    folders.append(str(resources.files("gradcam").joinpath("data", "fonts")))
-    return typst.Fonts(include_system_fonts=own, font_paths=folders)
