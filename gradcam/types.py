@@ -30,12 +30,16 @@ class Photo:
 
     pixels: RGB uint8 `[H, W, 3]`, EXIF orientation applied, transparency laid over white.
     name: what the user calls it, usually the file name; never a path.
-    sha256: hexadecimal digest of the encoded bytes it was opened from.
+    sha256: hexadecimal digest of the encoded bytes it was opened from, and of the word `stretched` after them where
+        its levels were stretched.
+    note: what is to be said of its levels, as the second half of a sentence; mostly nothing.
     """
 
     pixels: NDArray[np.uint8]
     name: str
     sha256: str
+    stretched: bool = False
+    note: str = ""
 
     @property
     def size(self) -> tuple[int, int]:

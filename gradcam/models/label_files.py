@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from gradcam.errors import ModelError
+from gradcam.errors import ModelError, quoted
 from gradcam.models.labels import Labels, make_labels
 
 MAX_BYTES = 5_000_000
@@ -43,22 +43,24 @@ def read_labels(file: str | Path | bytes, name: str = "") -> Labels:
                 file = opened.read(MAX_BYTES + 1)
         except OSError as error:
             raise ModelError(
-                f"expected a file of labels, got {path}, which cannot be read; name another"
+                f"expected a file of labels, got {quoted(path)}, which cannot be read; name another"
             ) from error
     if len(file) > MAX_BYTES:
         raise ModelError(
-            f"expected at most {MAX_BYTES // 1_000_000} MB of labels, got more in {name!r}; shorten it"
+            f"expected at most {MAX_BYTES // 1_000_000} MB of labels, got more in {quoted(name)}; shorten it"
         )
     try:
         text = file.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ModelError(f"expected {name!r} as UTF-8 text, got other bytes; save it as UTF-8 text") from error
+        raise ModelError(
+            f"expected {quoted(name)} as UTF-8 text, got other bytes; save it as UTF-8 text"
+        ) from error
     read = _READERS.get(Path(name).suffix.lower(), _from_text)
     try:
         names, wnids = read(text)
         return _checked(names, wnids, name)
     except _UnfitError as error:
-        raise ModelError(f"expected class names in {name!r}, got {error}") from error
+        raise ModelError(f"expected class names in {quoted(name)}, got {error}") from error
 
 
 class _UnfitError(ValueError):
@@ -112,7 +114,7 @@ def _from_csv(text: str) -> _Read:
     try:
         rows = [row for row in csv.reader(text.splitlines(), delimiter=delimiter) if any(map(str.strip, row))]
     except csv.Error as error:
-        raise _UnfitError(f"a table that cannot be read ({error}); save it as CSV") from error
+        raise _UnfitError(f"a table that cannot be read ({quoted(str(error))}); save it as CSV") from error
     columns, rows = _columns(rows)
     width = max(map(len, rows), default=0)
     if uneven := [number for number, row in enumerate(rows) if len(row) != width]:
@@ -149,7 +151,7 @@ def _numbered(indices: list[str], values: list[str]) -> list[str]:
     place: dict[int, str] = {}
     for index, value in zip(indices, values, strict=True):
         if not (index.isascii() and index.isdecimal() and len(index) < 10):
-            raise _UnfitError(f"the index {index[:20]!r}; count the classes from 0")
+            raise _UnfitError(f"the index {quoted(index, 20)}; count the classes from 0")
         if int(index) in place:
             raise _UnfitError(f"class {int(index)} twice; give every class once")
         place[int(index)] = value
