@@ -7,6 +7,7 @@ import io
 import re
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from gradcam.models.classifier import Classifier, load_classifier
 from gradcam.models.ids import parse_model_id
 from gradcam.models.pool import ModelPool
 from gradcam.models.sources import SOURCES
-from gradcam.photo_file import open_photos, refuse_none_readable
+from gradcam.photo_file import open_photos, photo_file, refuse_none_readable
 from gradcam.preprocess import FITS
 from gradcam.report import add_report_commands, read_layer
 from gradcam.targets import parse_target
@@ -72,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for pictures, maps and page")
     sub.add_argument("--layer", default="auto", help="module to draw on, or several: `a + b` [found by itself]")
     sub.add_argument("--fit", default="crop", choices=FITS, help="how a photo meets the input [crop]")
+    sub.add_argument("--stretch", action="store_true", help="show each photo's brightest level as white")
     sub.add_argument("--colormap", default=Style.colormap, metavar="|".join(COLORMAPS), help="[viridis]")
     sub.add_argument("--opacity", default=Style.opacity, type=float, help="of the heat, 0 to 1 [0.5]")
     sub.add_argument("--scale", default=Style.scale, choices=("each", "model", "shared"), help="[each]")
@@ -99,8 +101,9 @@ def _explain(options: argparse.Namespace) -> int:
     layer = read_layer(options.layer)
     refuse_full_folder(options.out, options.force)
     models = wanted_models(options)
-    photos = open_photos(options.photos)
+    photos = open_photos(options.photos, partial(photo_file, stretch=options.stretch))
     refuse_none_readable(photos)
+    terminal.say_notes(photos)
 
     def load(model_id: str) -> Classifier:
         return load_classifier(model_id, weights="random" if options.random else None, seed=options.seed)

@@ -50,18 +50,18 @@ class PhotoFile(Photo):
             if (self.path, self.sha256) in _kept:
                 _kept.move_to_end((self.path, self.sha256))
                 return _kept[self.path, self.sha256]
-        photo = open_photo(self.path)
+        photo = open_photo(self.path, stretch=self.stretched)
         if photo.sha256 != self.sha256:
             raise PhotoError(f"expected {quoted(self.path)} as it was opened first, got another; leave it as it is")
         return _keep(self.path, photo)
 
 
-def photo_file(path: str | Path) -> PhotoFile:
+def photo_file(path: str | Path, *, stretch: bool = False) -> PhotoFile:
     """The photo in a file, opened to see that it can be. Raises: PhotoError."""
     path = Path(path)
-    photo = open_photo(path)
+    photo = open_photo(path, stretch=stretch)
     _keep(path, photo)
-    return PhotoFile(photo.name, photo.sha256, path, photo.size)
+    return PhotoFile(photo.name, photo.sha256, path, photo.size, stretched=stretch, note=photo.note)
 
 
 def open_photos(names: Iterable[str | Path], open_one: Callable[[str | Path], Photo] = photo_file) -> list[Photo]:

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from types import FrameType
 from typing import NoReturn, TextIO
@@ -22,6 +22,7 @@ from gradcam.compare import OnProgress
 from gradcam.errors import GradcamError, OptionError, is_out_of_memory, machine_trouble, quoted
 from gradcam.files import remove_leftovers
 from gradcam.text import clean, shorten
+from gradcam.types import Photo
 
 DIFFERENT = 1
 """Exit code where a panel failed, a check did not hold, or something differs."""
@@ -139,3 +140,10 @@ def _forget(*streams: TextIO | None) -> None:
     for stream in filter(None, streams):
         with suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), stream.fileno())
+
+
+def say_notes(photos: Iterable[Photo]) -> None:
+    """Say of each photo what its file makes doubtful."""
+    for photo in photos:
+        if photo.note:
+            print(f"{shorten(clean(photo.name), 200)}: {photo.note}", file=sys.stderr)

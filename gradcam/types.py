@@ -38,8 +38,8 @@ class Photo:
     pixels: NDArray[np.uint8]
     name: str
     sha256: str
-    stretched: bool = False
-    note: str = ""
+    stretched: bool = field(default=False, kw_only=True)
+    note: str = field(default="", kw_only=True)
 
     @property
     def size(self) -> tuple[int, int]:

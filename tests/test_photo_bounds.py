@@ -7,6 +7,7 @@ import struct
 import threading
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gradcam import terminal
 from gradcam.errors import PhotoError
 from gradcam.photo import open_photo
+from gradcam.photo_file import open_photos, photo_file
+from gradcam.report import Report
+from gradcam.report.reproduce import command, python_lines
+from gradcam.types import Photo
+from tests import report_fakes
 from tests.test_photo import encoded, png, refusal
 
 DATA = Path(__file__).parent / "data" / "photos"
@@ -285,3 +292,36 @@ def test_an_empty_buffer_is_no_bomb() -> None:
     for data in (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF89a", b"II*\0", b"BM", b"RIFF\0\0\0\0WEBP"):
         with pytest.raises(PhotoError):
             open_photo(io.BytesIO(data))
+
+
+def loadable(*photos: Photo) -> Report:
+    made = report_fakes.report(*photos)
+    return replace(made, models=tuple(replace(model, origin="installed package") for model in made.models))
+
+
+def test_a_report_says_what_is_doubtful_of_a_photo_and_makes_it_again_stretched() -> None:
+    data = encoded(Image.fromarray(np.tile(TWELVE, (40, 15))))
+    dark, bright = open_photo(data, name="x.png"), open_photo(data, name="x.png", stretch=True)
+    made = loadable(dark)
+    assert made.findings[0].warnings[-1] == f"About the photo: {DIM}."
+    assert "--stretch" not in command(made)
+    assert "open_photo('x.png')" in python_lines(made)
+    again = loadable(bright)
+    assert again.photos[0].stretched
+    assert " --stretch " in command(again)
+    assert "open_photo('x.png', stretch=True)" in python_lines(again)
+    assert command(loadable(dark, bright)).startswith("# No command stretches some photos")
+
+
+def test_a_photo_that_stays_in_its_file_is_stretched_each_time(tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    path.write_bytes(encoded(Image.fromarray(TWELVE)))
+    kept = photo_file(path, stretch=True)
+    assert kept.pixels.max() == 255
+    assert kept.sha256 == open_photo(path, stretch=True).sha256
+
+
+def test_the_command_line_says_that_a_photo_is_dark(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x.png").write_bytes(encoded(Image.fromarray(TWELVE)))
+    terminal.say_notes(open_photos([tmp_path / "x.png"]))
+    assert capsys.readouterr().err == f"x.png: {DIM}\n"

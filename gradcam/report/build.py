@@ -177,6 +177,7 @@ def _photo(photo: Photo, kept: Pixels | None) -> PhotoEntry:
         size=(pixels.shape[0], pixels.shape[1]),
         pixels_sha256=pixels_sha256(pixels),
         carried_sha256=None if kept is None else pixels_sha256(kept),
+        stretched=photo.stretched,
     )
 
 
@@ -269,6 +270,8 @@ def _findings(
             numbers=_numbers(panel, full),
         )
         warnings = warnings_of(finding, answers[photo, model], models[model])
+        if note := panel.photo.note:
+            warnings += (f"About the photo: {note}.",)
         findings.append(replace(finding, warnings=warnings))
     return tuple(findings)
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from gradcam import terminal
@@ -74,6 +75,7 @@ def _add_report(sub: argparse.ArgumentParser) -> None:
     )
     sub.add_argument("--force", action="store_true", help="replace files that exist")
     sub.add_argument("--fit", default="crop", choices=FITS, help="how a photo meets the input [crop]")
+    sub.add_argument("--stretch", action="store_true", help="show each photo's brightest level as white")
     sub.add_argument(
         "--layer",
         action="append",
@@ -127,8 +129,9 @@ def _report(options: argparse.Namespace) -> int:
     files = _files(options.out, options.format)
     for path in files.values():
         refuse_existing(path, options.force, error=ReportError)
-    photos = open_photos(options.photos, _photo)
+    photos = open_photos(options.photos, partial(_photo, stretch=options.stretch))
     refuse_none_readable(photos)
+    terminal.say_notes(photos)
     thresholds = read_thresholds(
         [photo.name for photo in photos],
         min_agreement=options.min_agreement,
@@ -177,8 +180,9 @@ def _files(out: Path, formats: list[str] | None) -> dict[str, Path]:
     return {name: out.with_suffix(FORMATS[name].suffix) for name in wanted}
 
 
-def _photo(name: str | Path) -> Photo:
-    return sample_photo(str(name)) if name in SAMPLES and not os.path.lexists(name) else photo_file(name)
+def _photo(name: str | Path, *, stretch: bool) -> Photo:
+    is_sample = name in SAMPLES and not os.path.lexists(name)
+    return sample_photo(str(name)) if is_sample else photo_file(name, stretch=stretch)
 
 
 def _notes(options: argparse.Namespace, photos: int) -> list[Note]:
@@ -233,7 +237,8 @@ def _layers(values: list[str], models: list[str]) -> dict[str, str | int]:
 
 def _replay(options: argparse.Namespace) -> int:
     report = read_report(Path(options.report))
-    photos = open_photos(options.photos)
+    ways = sorted({photo.stretched for photo in report.photos})
+    photos = [photo for way in ways for photo in open_photos(options.photos, partial(photo_file, stretch=way))]
     for photo in photos:
         if isinstance(photo, UnreadablePhoto):
             print(f"{photo.name}: {photo.reason}", file=sys.stderr)

@@ -60,6 +60,7 @@ class PhotoEntry:
 
     size: `UNREADABLE` for a photo that could not be opened, of which there are no pixels.
     carried_sha256: of the pixels that travel with the report; None where none do.
+    stretched: whether its levels were, see `open_photo`; `sha256` then is of the file and the word `stretched`.
     """
 
     name: str
@@ -68,6 +69,7 @@ class PhotoEntry:
     pixels_sha256: Sha256
     carried_sha256: Sha256 | None
     note: Note = Note()
+    stretched: bool = False
 
 
 MADE_BY_HAND = "made by hand"

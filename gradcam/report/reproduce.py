@@ -23,9 +23,12 @@ def command(report: Content, thresholds: Thresholds | None = None) -> str:
     """
     if pythonic := [clean(model.id) for model in report.models if _is_from_python(model)]:
         return f"# No command loads {listed(pythonic)} the way Python did: run the lines of Python."
+    ways = {photo.stretched for photo in report.photos if not _is_sample(photo)}
+    if len(ways) > 1:
+        return "# No command stretches some photos and not others: run the lines of Python."
     words = ["python", "-m", "gradcam", "report", *(_file(photo.name) for photo in report.photos)]
     for name, value in (*_options(report), *written(thresholds or Thresholds())):
-        words += [f"{name}={value}"] if value.startswith("-") else [name, value]
+        words += [f"{name}={value}"] if value.startswith("-") else [name, value] if name != "--stretch" else [name]
     return shlex.join(words)
 
 
@@ -71,6 +74,8 @@ def _options(report: Content) -> Iterator[tuple[str, str]]:
     for question in report.questions:
         yield "--class", question
     yield "--fit", report.fit
+    if any(photo.stretched for photo in report.photos):
+        yield "--stretch", ""
     layers = layers_of(report)
     for layer in [f"{model}={name}" for model, name in layers.items()] if isinstance(layers, dict) else [layers]:
         yield "--layer", str(layer)
@@ -165,8 +170,13 @@ def _labels_file(file: OwnFile) -> str:
 def _opened(photo: PhotoEntry) -> str:
     if photo.size == UNREADABLE:
         return f"*open_photos([{_file(photo.name)!r}])"
-    sample = photo.name in SAMPLES and sample_photo(photo.name).sha256 == photo.sha256
-    return f"sample_photo({photo.name!r})" if sample else f"open_photo({_file(photo.name)!r})"
+    if _is_sample(photo):
+        return f"sample_photo({photo.name!r})"
+    return f"open_photo({_file(photo.name)!r}{', stretch=True' * photo.stretched})"
+
+
+def _is_sample(photo: PhotoEntry) -> bool:
+    return photo.name in SAMPLES and sample_photo(photo.name).sha256 == photo.sha256
 
 
 def _file(name: str) -> str:
