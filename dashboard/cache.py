@@ -8,7 +8,6 @@ A model that a visitor brought, and all that is computed with it, stays in that 
 from __future__ import annotations
 
 import math
-import re
 import threading
 import time
 from collections import OrderedDict
@@ -45,19 +44,15 @@ from gradcam import (
 )
 from gradcam.config import settings
 from gradcam.dissect import Dissection, dissect
-from gradcam.errors import quoted
 from gradcam.layers.table import layer_row
 from gradcam.measures import Measure, agreement
 from gradcam.models.catalogue import CatalogueEntry
 from gradcam.models.catalogue import catalogue as read_catalogue
-from gradcam.models.ids import parse_model_id
+from gradcam.models.ids import check_offered, is_listed, parse_model_id
 from gradcam.models.pool import ModelPool
 from gradcam.models.sources import SOURCES
 from gradcam.recent import RecentForwards
 from gradcam.types import Fit
-
-_REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*(?: \(untrained, seed \d{1,20}\))?", re.ASCII)
-"""An organisation and a name: never a path of the server, which is none of a visitor's business."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -106,7 +101,7 @@ def class_names(model: str) -> tuple[str, ...]:
     """The classes of a model, without loading it; none where it is no id, or a hub has not told yet."""
     if own := state.own_models().get(model):
         return own.labels.names
-    if _is_remote(model):
+    if not is_listed(model):
         return classifier(model).labels.names if model in pool().held else ()
     return _class_names(model)
 
@@ -118,10 +113,6 @@ def _class_names(model: str) -> tuple[str, ...]:
     except GradcamError:
         return ()
     return SOURCES[spec.source].labels(spec).names
-
-
-def _is_remote(model: str) -> bool:
-    return model.startswith(tuple(f"{source}:" for source, row in SOURCES.items() if not row.listed))
 
 
 def photo(token: str) -> Photo:
@@ -233,17 +224,12 @@ def lend(model: str) -> AbstractContextManager[Classifier]:
 
 def _refusal(model: str) -> str:
     """Why this visitor may not load a model, whether or not it can be had; empty where they may."""
-    if not _is_remote(model):
+    if is_listed(model):
         return ""
-    if not _REPOSITORY.fullmatch(model.partition(":")[2]):
-        return (
-            f"expected a hub's model such as 'hf-hub:timm/resnet18.a1_in1k', got {quoted(model)}; correct its name"
-        )
-    if not serving.may_use_hubs():
-        return (
-            f"expected a model of the catalogue, got {quoted(model)}, and this server loads none from hubs; "
-            "choose another, or have its operator set server.hub_models in gradcam.toml"
-        )
+    try:
+        check_offered(model, hubs=serving.may_use_hubs())
+    except GradcamError as error:
+        return str(error)
     return ""
 
 

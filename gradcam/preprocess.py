@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from math import floor
 from typing import Any, Protocol, get_args
 
 import numpy as np
@@ -19,6 +20,9 @@ from gradcam.photo import MAX_PIXELS
 from gradcam.types import Fit, Photo, Preprocessing, View
 
 FITS: tuple[Fit, ...] = get_args(Fit)
+
+_FLOOR = "-floor"
+"""The end of a mode's name under which half of an odd number of pixels is rounded down."""
 
 Size = tuple[int, int]
 
@@ -62,7 +66,7 @@ def preprocessing_of_timm(source: nn.Module | Mapping[str, Any]) -> Preprocessin
     share = config["crop_pct"]
     return Preprocessing(
         size=(height, width),
-        resize=(math.floor(height / share), math.floor(width / share)),
+        resize=(floor(height / share), floor(width / share)),
         mode=config["crop_mode"],
         interpolation=config["interpolation"],
         mean=tuple(config["mean"]),
@@ -85,14 +89,16 @@ def view_of(photo_size: Size, preprocessing: Preprocessing, fit: Fit = "crop") -
         "squash": (preprocessing.size, "squash"),
         "pad": (preprocessing.size, "border"),
     }[fit]
-    scaled = _scaled_size(photo_size, canvas, mode)
+    scaled = _scaled_size(photo_size, canvas, mode.removesuffix(_FLOOR))
     if math.prod(scaled) > MAX_PIXELS:
         raise PhotoError(
             f"expected a photo that fit 'crop' can scale to {canvas[1]} × {canvas[0]} pixels, got a strip of "
             f"{photo_size[1]} × {photo_size[0]}; choose fit 'squash' or 'pad'"
         )
-    top, bottom = _span(photo_size[0], scaled[0], preprocessing.size[0])
-    left, right = _span(photo_size[1], scaled[1], preprocessing.size[1])
+    (top, bottom), (left, right) = (
+        _span(*sides, half=floor if mode.endswith(_FLOOR) else round)
+        for sides in zip(photo_size, scaled, preprocessing.size, strict=True)
+    )
     return View((left, top, right, bottom), photo_size, preprocessing.size, fit)
 
 
@@ -133,10 +139,13 @@ def _scaled_size(photo_size: Size, canvas: Size, mode: str) -> Size:
     return height, width
 
 
-def _span(photo: int, scaled: int, cut: int) -> tuple[float, float]:
-    """Both ends, in photo pixels, of `cut` pixels from the middle of a side scaled from `photo` to `scaled`."""
+def _span(photo: int, scaled: int, cut: int, half: Callable[[float], int]) -> tuple[float, float]:
+    """Both ends, in photo pixels, of `cut` pixels from the middle of a side scaled from `photo` to `scaled`.
+
+    half: makes a whole number of pixels of half of an odd number.
+    """
     spare = scaled - cut
-    start = round(spare / 2) if spare >= 0 else -(-spare // 2)
+    start = half(spare / 2) if spare >= 0 else -(-spare // 2)
     return start * photo / scaled, (start + cut) * photo / scaled
 
 

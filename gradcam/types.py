@@ -78,6 +78,10 @@ class OwnFile:
     given_for: str = ""
 
 
+HUBS = ("hf-hub", "hf")
+"""Sources whose names are repositories of the Hugging Face hub: models of timm, and models of transformers."""
+
+
 @dataclass(frozen=True)
 class ModelSpec:
     """Where a model comes from. `str(spec)` is its id, such as `torchvision/vgg16@IMAGENET1K_V1`.
@@ -101,9 +105,10 @@ class ModelSpec:
 
     def __str__(self) -> str:
         if self.untrained:
-            return f"{self.source}/{self.name} (untrained, seed {self.seed})"
-        if self.source == "hf-hub":
-            return f"hf-hub:{self.name}"
+            mark = ":" if self.source == "hf" else "/"
+            return f"{self.source}{mark}{self.name} (untrained, seed {self.seed})"
+        if self.source in HUBS:
+            return f"{self.source}:{self.name}"
         mark = "@" if self.source in ("torchvision", "checkpoint") else "."
         return f"{self.source}/{self.name}" + (f"{mark}{self.weights}" if self.weights else "")
 
@@ -188,13 +193,14 @@ class Preprocessing:
     resize: height and width of the canvas that the evaluation transform scales the photo to and then cuts
         `size` from the middle of; `resize == size` cuts nothing more than the aspect demands.
     mode: `center` scales the shorter side, `squash` both sides, `border` the longer one and fills the rest.
+        `center-floor` is `center` as transformers cuts: of an odd number of pixels, the smaller half comes first.
     interpolation: `nearest`, `bilinear`, `bicubic`, `lanczos`, …: a Pillow filter's name in lower case.
     mean, std: per channel, for values in [0, 1].
     """
 
     size: tuple[int, int]
     resize: tuple[int, int]
-    mode: Literal["center", "squash", "border"] = "center"
+    mode: Literal["center", "center-floor", "squash", "border"] = "center"
     interpolation: str = "bilinear"
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)

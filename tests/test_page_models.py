@@ -165,9 +165,10 @@ def test_a_model_of_the_hub_that_cannot_be_reached_says_what_to_do(monkeypatch: 
     ("model", "sentence"),
     [
         ("hf-hub:acme/leaves", "choose another, or have its operator set server.hub_models"),
-        ("hf-hub:../etc/passwd", "Expected a hub's model such as"),
-        ("hf-hub:acme/..", "Expected a hub's model such as"),
-        ("hf-hub:./folder", "Expected a hub's model such as"),
+        ("hf-hub/acme/leaves", "choose another, or have its operator set server.hub_models"),
+        ("hf-hub:../etc/passwd", "choose another, or have its operator set server.hub_models"),
+        ("hf:./folder", "Expected a model that this server offers, got the folder"),
+        ("/etc", "Expected a model that this server offers, got the folder"),
     ],
 )
 def test_a_server_for_others_asks_no_hub_and_reads_no_folder(

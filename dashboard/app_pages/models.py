@@ -31,8 +31,8 @@ st.header("Bring your own", anchor=False)
 st.markdown("A model that you trained: its weights, the architecture they belong to, and the names of its classes.")
 if serving.may_use_hubs():
     st.markdown(
-        "One of timm on the Hugging Face hub needs no file: type `hf-hub:organisation/name` into *Models* in the "
-        "sidebar."
+        "One on the Hugging Face hub needs no file: type `hf-hub:organisation/name` for a model of timm, or "
+        "`hf:organisation/name` for one of transformers, into *Models* in the sidebar."
     )
 bring_your_own()
 show_own()

@@ -17,6 +17,7 @@ from torch import nn
 
 from gradcam.errors import ModelError
 from gradcam.models.devices import laid_out, pick_device
+from gradcam.models.huggingface import folder_of
 from gradcam.models.ids import checked, parse_model_id, with_weights_named
 from gradcam.models.labels import Labels
 from gradcam.models.sources import SOURCES, Source
@@ -64,13 +65,13 @@ class Classifier:
 
 
 def load_classifier(
-    model: str | ModelSpec,
+    model: str | Path | ModelSpec,
     *,
     weights: str | Path | None = None,
     seed: int = 0,
     device: str | torch.device = "auto",
 ) -> Classifier:
-    """Load a model by its id, ready to be explained.
+    """Load a model by its id, or one of transformers from its folder, ready to be explained.
 
     weights: None for the model's own; a weight file; or `"random"` for an untrained model made from `seed`,
         labelled as such in its spec. Random weights are never a fallback.
@@ -80,11 +81,14 @@ def load_classifier(
         weights cannot be had.
     """
     place = pick_device(device)
+    if isinstance(model, Path):
+        model = f"hf:{model}" if folder_of(str(model)) else f"hf:./{model}"  # a path drops the dot that it had
     spec = parse_model_id(model) if isinstance(model, str) else checked(model)
     source = SOURCES[spec.source]
+    preprocessing, labels = source.preprocessing(spec), source.labels(spec)  # of a hub small files, asked for first
     file = None
     if weights == "random":
-        spec = replace(spec, weights="random", seed=seed)
+        spec = checked(replace(spec, weights="random", seed=seed))
     elif weights is not None:
         file = Path(weights).expanduser()
         spec = with_weights_named(replace(spec, weights=None) if spec.untrained else spec)
@@ -95,8 +99,8 @@ def load_classifier(
     own = None if file is None or weights is None else OwnFile(file.name, sha256_of(file), given_for=str(spec))
     return Classifier(
         module=laid_out(module, place),
-        preprocessing=source.preprocessing(spec),
-        labels=source.labels(spec),
+        preprocessing=preprocessing,
+        labels=labels,
         spec=spec if own is None else replace(spec, weights=own.name, file=own),
     )
 

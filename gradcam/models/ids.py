@@ -4,46 +4,58 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
 from gradcam.errors import ModelError, nearest, quoted
+from gradcam.models.huggingface import CONFIG, PROCESSOR, WEIGHTS, folder_of
 from gradcam.models.sources import SOURCES, Source
 from gradcam.types import ModelSpec
 
 CHECKPOINT = "checkpoint"
 """The source of models that somebody brought: their ids name them, but only the file can make them."""
 
-_ID = re.compile(r"(?P<source>hf-hub(?=:)|[^/:\s]+(?=/))[/:](?P<rest>\S+?)(?: \(untrained, seed (?P<seed>\d+)\))?")
+_ID = re.compile(
+    r"(?:(?P<hub>hf-hub|hf)[:/](?P<repository>.+?)|(?P<source>[^/:\s]+)/(?P<rest>\S+?))"
+    r"(?: \(untrained, seed (?P<seed>[0-9]+)\))?"
+)
 MAX_LETTERS = 300
 """Of an id; the longest in the catalogue has 70."""
+MAX_SEED = 2**63
 
 
 def parse_model_id(text: str) -> ModelSpec:
-    """Read a model id: `bundled/<name>`, `torchvision/<builder>[@weights]`, `timm/<name>[.tag]` or
-    `hf-hub:<organisation>/<name>`.
+    """Read a model id: `bundled/<name>`, `torchvision/<builder>[@weights]`, `timm/<name>[.tag]`,
+    `hf-hub:<organisation>/<name>` for a model of timm, `hf:<organisation>/<name>` for one of transformers, or the
+    path of a folder with one, such as `./mine`.
 
     `parse_model_id(str(spec)) == spec` for every spec, an untrained one included.
 
     Raises: ModelError naming the nearest ids, or saying why a model cannot be used.
     """
+    return checked(_spec_of(text))
+
+
+def _spec_of(text: str) -> ModelSpec:
+    """What an id says, whether or not there is such a model. Raises: ModelError."""
     text = text.strip()
     if len(text) > MAX_LETTERS or not text.isprintable():
         raise ModelError(
             f"expected a model id such as 'torchvision/vgg16', got {quoted(text)} with "
             f"{f'{len(text):,} letters' if text.isprintable() else 'control characters'}; type it anew"
         )
-    match = _ID.fullmatch(text)
+    match = _ID.fullmatch(f"hf:{text}" if folder_of(text) else text)
     if match is None:
         ids = [f"{source}/{name}" for source, row in SOURCES.items() for name in row.names()]
         same = [model_id for model_id in ids if model_id.partition("/")[2] == text.lower()]
         raise ModelError(
             f"expected a model id such as 'torchvision/vgg16', got {quoted(text)}; try {nearest(text, same or ids)}"
         )
-    source, seed = match["source"], match["seed"]
-    name, _, weights = match["rest"].partition(source_of(source).mark)
-    return checked(ModelSpec(source, name, "random" if seed else weights or None, int(seed or 0)))
+    source, seed = match["hub"] or match["source"], match["seed"]
+    name, _, weights = (match["repository"] or match["rest"]).partition(source_of(source).mark)
+    return ModelSpec(source, name, "random" if seed else weights or None, int(seed or 0))
 
 
 def source_of(name: str) -> Source:
@@ -64,6 +76,8 @@ def checked(spec: ModelSpec) -> ModelSpec:
     Raises: ModelError.
     """
     source = source_of(known(spec).source)
+    if not (isinstance(spec.seed, int) and 0 <= spec.seed < MAX_SEED):
+        raise ModelError(f"expected a seed from 0 to 2**63 - 1, got {quoted(spec.seed)}; choose a smaller one")
     if source.listed and source.classes(spec) == 0:
         others = [replace(spec, weights=weights) for weights in source.weights(spec.name)]
         others += [ModelSpec(spec.source, name) for name in source.names()]
@@ -97,7 +111,10 @@ def known(spec: ModelSpec) -> ModelSpec:
 
 
 def _check_repository(spec: ModelSpec) -> None:
-    """Raises: ModelError for what cannot be the name of a repository on the hub."""
+    """Raises: ModelError for what cannot be the name of a repository on the hub, nor a folder with a model."""
+    if spec.source == "hf" and (folder := folder_of(spec.name)):
+        _check_folder(folder, spec)
+        return
     try:
         validate_repo_id(spec.name)
     except HFValidationError as error:
@@ -107,9 +124,50 @@ def _check_repository(spec: ModelSpec) -> None:
             return
         problem = "The organisation is missing"
     raise ModelError(
-        f"expected a repository such as 'hf-hub:timm/resnet18.a1_in1k', got {quoted(spec)} ({problem}); name it as "
-        "its page on the hub does"
+        f"expected a repository such as {_EXAMPLES[spec.source]}, got {quoted(spec)} ({problem}); name it as its "
+        "page on the hub does"
     )
+
+
+_EXAMPLES = {"hf-hub": "'hf-hub:timm/resnet18.a1_in1k'", "hf": "'hf:google/vit-base-patch16-224' or a folder"}
+
+
+def _check_folder(folder: Path, spec: ModelSpec) -> None:
+    """Raises: ModelError for a folder without the files of a model."""
+    try:
+        missing = [file for file in (CONFIG, PROCESSOR, WEIGHTS) if not (folder / file).is_file()]
+    except (OSError, ValueError):
+        missing = [CONFIG]
+    if missing:
+        raise ModelError(
+            f"expected a folder with {CONFIG}, {PROCESSOR} and {WEIGHTS}, got {quoted(spec)} without {missing[0]}; "
+            "save the model and its image processor there with save_pretrained()"
+        )
+
+
+def is_listed(text: str) -> bool:
+    """Whether an id is of a source that lists its models: no hub's, no folder's and no checkpoint's."""
+    try:
+        return source_of(_spec_of(text).source).listed
+    except ModelError:
+        return False
+
+
+def check_offered(text: str, hubs: bool) -> None:
+    """Raises: ModelError for the id of what a server does not load for its visitors: its own folders, at which it
+    does not even look, and models of hubs where these are not allowed.
+    """
+    spec = _spec_of(text)
+    if spec.source == "hf" and folder_of(spec.name):
+        raise ModelError(
+            f"expected a model that this server offers, got the folder {quoted(spec)}; load it in Python or with "
+            "the command line"
+        )
+    if not hubs and not source_of(spec.source).listed:
+        raise ModelError(
+            f"expected a model of the catalogue, got {quoted(spec)}, and this server loads none from hubs; choose "
+            "another, or have its operator set server.hub_models in gradcam.toml"
+        )
 
 
 def with_weights_named(spec: ModelSpec) -> ModelSpec:

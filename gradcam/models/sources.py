@@ -21,9 +21,10 @@ from torch import Tensor, nn
 from torchvision.models import WeightsEnum
 
 from gradcam.errors import ModelError
+from gradcam.models import huggingface
 from gradcam.models.labels import Labels, labels_of_timm, labels_of_torchvision
 from gradcam.models.meta import MAX_UNTRAINED, built_on_meta
-from gradcam.models.timm_config import TimmConfig, read_json, timm_config
+from gradcam.models.timm_config import TimmConfig, read_text, table_of, timm_config
 from gradcam.models.weight_files import read_tensors
 from gradcam.models.weights import Location, fetch
 from gradcam.preprocess import preprocessing_of_timm, preprocessing_of_torchvision
@@ -39,7 +40,8 @@ class Source:
         weights that need no name.
     build: the module in its initial state, or with the weights of a file. headed: the module in its initial state
         with a head of so many classes. classes: how many, 0 without a head.
-    configuration: what the library says about the weights, see `configuration_of`.
+    configuration: what the library says about the weights, see `configuration_of`. activation: what makes
+        probabilities of the scores.
     listed: whether `names` lists every model; a hub takes any name and tells when it is asked for the weights.
     """
 
@@ -54,6 +56,7 @@ class Source:
     parameters: Callable[[ModelSpec], int | None]
     location: Callable[[ModelSpec], Location]
     configuration: Callable[[ModelSpec], Mapping[str, Any]]
+    activation: Callable[[ModelSpec], str] = lambda spec: "softmax"
     listed: bool = True
 
 
@@ -246,9 +249,9 @@ def _hub_configuration(name: str) -> TimmConfig:
 
     Raises: WeightsError where the repository cannot be read, ModelError where it holds no classifier of timm.
     """
-    location = Location(f"hf-hub/{name}/config.json", hub=name, hub_files=("config.json",))
     where = f"hf-hub:{name}"
-    return timm_config(read_json(fetch(location), where), where)
+    file = fetch(Location(f"hf-hub/{name}/config.json", hub=name, hub_files=("config.json",)))
+    return timm_config(table_of(read_text(file, where), file.name, where), where)
 
 
 def _hub_build(spec: ModelSpec, file: Path | None) -> nn.Module:
@@ -263,6 +266,33 @@ def _hub_build(spec: ModelSpec, file: Path | None) -> nn.Module:
 
     built_on_meta(build, most)
     return _timm_module(found.architecture, configuration, tensors, **found.arguments)
+
+
+# Hugging Face: any repository or folder that holds a classifier of transformers ---------------------------------
+
+
+def _hf_location(spec: ModelSpec) -> Location:
+    return _hf_file(spec.name, huggingface.WEIGHTS)
+
+
+def _hf_file(name: str, file: str) -> Location:
+    """Where a file of a repository or a folder lies."""
+    if folder := huggingface.folder_of(name):
+        return Location(str(folder), local=folder / file)
+    return Location(f"hf/{name}/{file}", hub=name, hub_files=(file,))
+
+
+def _hf_model(spec: ModelSpec) -> huggingface.HuggingFaceModel:
+    """What a repository or a folder says about its model. Raises: WeightsError, ModelError."""
+    where = f"hf:{spec.name}"
+    texts = [
+        read_text(fetch(_hf_file(spec.name, file)), where) for file in (huggingface.CONFIG, huggingface.PROCESSOR)
+    ]
+    return huggingface.described(*texts, where)
+
+
+def _hf_build(spec: ModelSpec, file: Path | None) -> nn.Module:
+    return huggingface.build(_hf_model(spec), None if file is None else read_tensors(file), f"hf:{spec.name}")
 
 
 # --------------------------------------------------------------------------------------------------------------
@@ -315,6 +345,21 @@ SOURCES: dict[str, Source] = {
         parameters=lambda spec: None,
         location=_hub_location,
         configuration=lambda spec: _hub_configuration(spec.name).pretrained,
+        listed=False,
+    ),
+    "hf": Source(
+        mark="\0",
+        names=lambda: (),
+        weights=lambda name: (None,),
+        build=_hf_build,
+        headed=lambda name, classes: _hf_build(ModelSpec("hf", name), None),
+        preprocessing=lambda spec: _hf_model(spec).preprocessing,
+        labels=lambda spec: _hf_model(spec).labels,
+        classes=lambda spec: len(_hf_model(spec).labels),
+        parameters=lambda spec: None,
+        location=_hf_location,
+        configuration=lambda spec: _hf_model(spec).told,
+        activation=lambda spec: _hf_model(spec).activation,
         listed=False,
     ),
 }

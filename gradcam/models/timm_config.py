@@ -140,23 +140,26 @@ ARGUMENTS: dict[str, Check] = {name: check for check, names in _KINDS for name i
 """Arguments of timm's builders that a repository may set, and which values fit."""
 
 
-def read_json(file: Path, where: str) -> dict[str, Any]:
-    """The table in a JSON file from a hub.
-
-    Raises: ModelError for a file that is too large, damaged or holds something else.
-    """
-    if file.stat().st_size > MAX_CONFIG_BYTES:
+def read_text(file: Path, where: str) -> str:
+    """The text of a configuration. Raises: ModelError for a file that is too large to be one, or no text."""
+    size = file.stat().st_size
+    if size > MAX_CONFIG_BYTES:
         raise ModelError(
-            f"expected at most {MAX_CONFIG_BYTES / 1e6:.0f} MB in {file.name} of {where}, got "
-            f"{file.stat().st_size / 1e6:.0f} MB; name another model"
+            f"expected at most {MAX_CONFIG_BYTES / 1e6:.0f} MB in {file.name} of {where}, got {size / 1e6:.0f} MB; "
+            "name another model"
         )
+    return file.read_bytes().decode("utf-8", errors="replace")
+
+
+def table_of(text: str, file: str, where: str) -> dict[str, Any]:
+    """The table that a text in JSON is. Raises: ModelError for anything else."""
     try:
-        stored = json.loads(file.read_text(encoding="utf-8"))
+        found = json.loads(text)
     except (ValueError, RecursionError):
-        stored = None
-    if not isinstance(stored, dict):
-        raise ModelError(f"expected a table in {file.name} of {where}, got what is no JSON; name another model")
-    return stored
+        found = None
+    if not isinstance(found, dict):
+        raise ModelError(f"expected a table in {file} of {where}, got what is none in JSON; name another model")
+    return found
 
 
 def timm_config(stored: Mapping[str, Any], where: str) -> TimmConfig:
@@ -167,9 +170,11 @@ def timm_config(stored: Mapping[str, Any], where: str) -> TimmConfig:
     architecture = stored.get("architecture")
     if not isinstance(architecture, str) or not timm.is_model(architecture):
         kind = stored.get("architectures") or stored.get("model_type") or architecture
+        is_transformers = "ForImageClassification" in str(kind)[:1000]
+        other = f"name it {quoted('hf:' + where.removeprefix('hf-hub:'))}" if is_transformers else "name another"
         raise ModelError(
             f"expected a classifier of timm at {where}, got another library's model"
-            f"{f' ({quoted(kind, 60)})' if kind else ''}; name another"
+            f"{f' ({quoted(kind, 60)})' if kind else ''}; {other}"
         )
     arguments = _arguments(stored.get("model_args") or {}, where)
     return TimmConfig(architecture, _pretrained(stored, arguments, architecture, where), arguments)

@@ -38,7 +38,7 @@ class Location:
     name: the model's place in the folder for hand-placed files, without a suffix: `timm/resnet50.a1_in1k`; or a
         configuration's, with `.json`.
     bundled: a file of an installed package. hub: a Hugging Face repository. url: a file on the network.
-    size: of the download in bytes, None where unknown.
+    size: of the download in bytes, None where unknown. local: the only place, where somebody named a file.
     """
 
     name: str
@@ -47,10 +47,13 @@ class Location:
     hub_files: tuple[str, ...] = HUB_FILES
     url: str | None = None
     size: int | None = None
+    local: Path | None = None
 
     @property
     def own(self) -> Path:
         """Where a weight file can be put by hand."""
+        if self.local:
+            return self.local
         if self.name.endswith(".json"):
             return folder() / self.name
         if self.url and not self.hub:
@@ -153,6 +156,8 @@ def _digest(file: Path, kind: str, size: int, modified: int) -> str:
 def _places(location: Location) -> Iterator[Path]:
     """Every file that would do, best first; a file need not exist."""
     yield location.own
+    if location.local:
+        return
     stem = folder() / location.name
     for suffix in SUFFIXES:
         yield stem.with_name(stem.name + suffix)
