@@ -26,6 +26,7 @@ from dashboard import serving, state
 from gradcam import (
     Classifier,
     Comparison,
+    Failure,
     GradcamError,
     ModelError,
     OptionError,
@@ -46,6 +47,7 @@ from gradcam.config import settings
 from gradcam.dissect import Dissection, dissect
 from gradcam.layers.table import layer_row
 from gradcam.measures import Measure, agreement
+from gradcam.methods import GRADCAM
 from gradcam.models.catalogue import CatalogueEntry
 from gradcam.models.catalogue import catalogue as read_catalogue
 from gradcam.models.ids import check_offered, is_listed, parse_model_id
@@ -276,8 +278,9 @@ def _kept(model: str, sha256: str, question: str, fit: Fit, layer: str | int, _p
 
 
 def _with_photo(panel: Panel, photo: Photo) -> Panel:
-    explanation = panel.explanation and replace(panel.explanation, photo=photo)
-    return replace(panel, photo=photo, explanation=explanation)
+    if isinstance(panel, Failure):
+        return replace(panel, photo=photo)
+    return replace(panel, photo=photo, explanation=replace(panel.explanation, photo=photo))
 
 
 def compared(
@@ -338,7 +341,7 @@ def kept(
     for column, model in enumerate(models):
         for row, photo in enumerate(photos):
             there = _recall(photo, model, targets, fit, layers.get(model, "auto"))
-            cells[row, column] = [there.get(t) or Panel(photo, model, t, reason=reason) for t in targets]
+            cells[row, column] = [there.get(t) or Failure(photo, model, GRADCAM.name, t, reason) for t in targets]
     return _comparison(models, photos, targets, cells)
 
 
@@ -349,7 +352,7 @@ def _comparison(
     cells: Mapping[tuple[int, int], Sequence[Panel]],
 ) -> Comparison:
     panels = (panel for row in range(len(photos)) for column in range(len(models)) for panel in cells[row, column])
-    return Comparison(tuple(photos), tuple(models), tuple(targets), tuple(panels))
+    return Comparison(tuple(photos), tuple(models), (GRADCAM.name,), tuple(targets), tuple(panels))
 
 
 def agreements(panels: Sequence[Panel], measure: Measure) -> NDArray[np.float64]:
@@ -360,7 +363,7 @@ def agreements(panels: Sequence[Panel], measure: Measure) -> NDArray[np.float64]
 
 def _content(panel: Panel) -> tuple[bytes, str] | None:
     """What a measure reads of a panel: its map, and where this lies on the photo."""
-    if panel.map is None or panel.explanation is None:
+    if isinstance(panel, Failure):
         return None
     return panel.map.tobytes(), f"{panel.map.shape} {panel.explanation.view}"
 
@@ -424,11 +427,11 @@ def _cell(
                     explain_by=recent_forwards().explain,
                 ).panels
         except GradcamError as error:  # not kept: the next run may find the weights
-            answers = tuple(Panel(photo, model, target, reason=str(error)) for target in missing)
+            answers = tuple(Failure(photo, model, GRADCAM.name, target, str(error)) for target in missing)
         else:
             for panel in answers:
-                _kept(model, photo.sha256, str(panel.question), fit, layer, panel)
-        panels |= {panel.question: panel for panel in answers}
+                _kept(model, photo.sha256, str(panel.target), fit, layer, panel)
+        panels |= {panel.target: panel for panel in answers}
     return [panels[target] for target in targets]
 
 

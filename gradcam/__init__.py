@@ -11,6 +11,7 @@ whole folder), `compare` many into a `Comparison`.
 from __future__ import annotations
 
 from gradcam.compare import Progress, compare
+from gradcam.comparison import Comparison, Row
 from gradcam.errors import (
     ClassError,
     GradcamError,
@@ -32,13 +33,14 @@ from gradcam.photo import open_photo, sample_photo
 from gradcam.photo_file import open_photos
 from gradcam.targets import parse_target
 from gradcam.types import (
-    Comparison,
     Contrast,
     Explanation,
     Failure,
+    Heatmap,
     ModelSpec,
     Panel,
     Photo,
+    PhotoFailure,
     Preprocessing,
     ScoredTarget,
     Style,
@@ -59,6 +61,7 @@ __all__ = [
     "Explanation",
     "Failure",
     "GradcamError",
+    "Heatmap",
     "Labels",
     "LayerError",
     "MapError",
@@ -68,9 +71,11 @@ __all__ = [
     "Panel",
     "Photo",
     "PhotoError",
+    "PhotoFailure",
     "Preprocessing",
     "Progress",
     "ReportError",
+    "Row",
     "ScoredTarget",
     "Style",
     "Target",

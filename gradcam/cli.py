@@ -15,6 +15,7 @@ from PIL import Image
 
 from gradcam import terminal
 from gradcam.compare import compare
+from gradcam.comparison import Comparison
 from gradcam.draw.page import comparison_html
 from gradcam.draw.render import COLORMAPS, check_style, three_panels
 from gradcam.draw.sheet import grid_png
@@ -32,7 +33,7 @@ from gradcam.preprocess import FITS
 from gradcam.report import add_report_commands, read_layer
 from gradcam.targets import parse_target
 from gradcam.text import shorten
-from gradcam.types import Comparison, Panel, Style
+from gradcam.types import Failure, Heatmap, Panel, Style
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -114,8 +115,7 @@ def _explain(options: argparse.Namespace) -> int:
     for panel in comparison.panels:
         print(_sentence(panel))
     _write(options.out, comparison, style)
-    found = len(comparison.panels) - len(comparison.failures)
-    print(f"Wrote {options.out / 'comparison.html'}, comparison.png and {found} map(s)")
+    print(f"Wrote {options.out / 'comparison.html'}, comparison.png and {len(comparison.heatmaps)} map(s)")
     return terminal.DIFFERENT if comparison.failures else 0
 
 
@@ -164,17 +164,17 @@ def _built_alone(model_id: str) -> str:
 
 def _sentence(panel: Panel) -> str:
     where = f"{panel.photo.name} · {panel.model}"
-    if panel.explanation is None or panel.target is None:
+    if isinstance(panel, Failure):
         return f"{where} · FAILED: {panel.reason}"
     layer = panel.explanation.layer
-    return f"{where} · {panel.target} {panel.target.probability:.1%} · layer {layer} · {layer.rule}"
+    return f"{where} · {panel.scored} {panel.scored.probability:.1%} · layer {layer} · {layer.rule}"
 
 
 def _write(folder: Path, comparison: Comparison, style: Style) -> None:
     """Pictures and raw maps first, so that a folder with `comparison.html` in it is complete."""
     make_folder(folder)
     for number, panel in enumerate(comparison.panels, start=1):
-        if panel.map is not None:
+        if isinstance(panel, Heatmap):
             stem = folder / _stem(number, panel)
             with write_whole(f"{stem}.png") as file:
                 Image.fromarray(three_panels(panel, style)).save(file, "PNG")
@@ -195,9 +195,9 @@ def _npy(values: np.ndarray) -> bytes:
     return out.getvalue()
 
 
-def _stem(number: int, panel: Panel) -> str:
+def _stem(number: int, panel: Heatmap) -> str:
     """A file's name, without suffix, that every disk holds: in ASCII where the machine knows no other letters."""
-    said = f"{number:03}-{panel.photo.name}-{panel.model}-{panel.target}"
+    said = f"{number:03}-{panel.photo.name}-{panel.model}-{panel.scored}"
     ascii_alone = sys.getfilesystemencoding() != "utf-8"
     stem = re.sub(r"[^\w.-]+", "-", said, flags=re.ASCII if ascii_alone else 0)
     return shorten(stem, 60 if len(stem) < len(stem.encode()) else 180)

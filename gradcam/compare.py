@@ -1,4 +1,4 @@
-"""Many models, many photos, many questions: every answer side by side, and every failure with its reason."""
+"""Many models, many photos, many targets: every map side by side, and every failure with its reason."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from typing import TypeAlias
 
+from gradcam.comparison import Comparison
 from gradcam.errors import ClassError, GradcamError, OptionError
 from gradcam.explain import explain
 from gradcam.layers import LayerChoices
+from gradcam.methods import GRADCAM, find_method
 from gradcam.models.classifier import Classifier
 from gradcam.models.pool import shared_pool
-from gradcam.types import Comparison, Explanation, Fit, Panel, Photo, Target, Top, UnreadablePhoto
+from gradcam.types import Explanation, Failure, Fit, Heatmap, Panel, Photo, Target, Top
 
 
 @dataclass(frozen=True)
@@ -37,16 +40,18 @@ def compare(
     photos: Sequence[Photo],
     targets: Sequence[Target] = (Top(1),),
     *,
+    methods: Sequence[str] = (GRADCAM.name,),
     fit: Fit = "crop",
     layer: LayerChoices | Mapping[str, LayerChoices] = "auto",
     lend: Lend | None = None,
     explain_by: Explain = explain,
     on_progress: OnProgress = lambda progress: None,
 ) -> Comparison:
-    """Explain every photo with every model for every target; what fails is a panel with its reason.
+    """Explain every photo with every model and method for every target; what fails is a panel with its reason.
 
     models: ids, or classifiers already loaded.
     photos: may be `UnreadablePhoto`s among others.
+    methods: rows of `methods.METHODS`.
     layer: of every model, or by id, each other model's own target layer then.
     lend: turns an id into a classifier for as long as it is used; by default the pool of this process, which keeps
         models in memory.
@@ -54,9 +59,11 @@ def compare(
     on_progress: called before each step; an exception raised in it ends the comparison.
     Raises: OptionError where there is nothing to compare. Never raises for one model's failure.
     """
-    for wanted, plural in ((models, "models"), (photos, "photos"), (targets, "targets")):
-        if not wanted:
+    axes = {"models": models, "photos": photos, "methods": methods, "targets": targets}
+    for plural, axis in axes.items():
+        if not axis:
             raise OptionError(f"expected at least one of the {plural} to compare, got none; add one")
+    methods = tuple(find_method(method).name for method in methods)
     lend = lend or shared_pool().lend
     names = tuple(model if isinstance(model, str) else str(model.spec) for model in models)
     total = len(models) * (len(photos) + 1)
@@ -69,31 +76,39 @@ def compare(
             with lend(model) if isinstance(model, str) else nullcontext(model) as classifier:
                 for row, photo in enumerate(photos):
                     on_progress(Progress(step + row + 1, total, name, photo.name))
-                    columns[row, column] = _explain_each(
-                        partial(explain_by, classifier, photo, fit=fit, layer=chosen), photo, targets, name
-                    )
+                    columns[row, column] = [
+                        panel
+                        for method in methods
+                        for panel in _explain_each(
+                            partial(explain_by, classifier, photo, method=method, fit=fit, layer=chosen),
+                            partial(Heatmap, photo, name, method),
+                            partial(Failure, photo, name, method),
+                            targets,
+                        )
+                    ]
         except (GradcamError, MemoryError) as error:  # the model could not be loaded
             reason = str(error) if isinstance(error, GradcamError) else f"{name} needs more memory than there is"
             for row, photo in enumerate(photos):
-                columns[row, column] = [Panel(photo, name, target, reason=reason) for target in targets]
+                columns[row, column] = [Failure(photo, name, *asked, reason) for asked in product(methods, targets)]
     panels = (
         panel for row in range(len(photos)) for column in range(len(models)) for panel in columns[row, column]
     )
-    return Comparison(tuple(photos), names, tuple(targets), tuple(panels))
+    return Comparison(tuple(photos), names, methods, tuple(targets), tuple(panels))
 
 
 def _explain_each(
-    answer: Callable[[Sequence[Target]], Explanation], photo: Photo, targets: Sequence[Target], name: str
+    answer: Callable[[Sequence[Target]], Explanation],
+    heatmap: Callable[[Target, Explanation, int], Heatmap],
+    failure: Callable[[Target, str], Failure],
+    targets: Sequence[Target],
 ) -> list[Panel]:
-    """The panels of one photo and one model; a class that the model lacks costs its own panel only."""
-    if isinstance(photo, UnreadablePhoto):
-        return [Panel(photo, name, target, reason=photo.reason) for target in targets]
+    """The panels of one photo, model and method; a class that the model lacks costs its own panel only."""
     try:
         explanation = answer(targets)
-        return [Panel(photo, name, target, explanation, k) for k, target in enumerate(targets)]
+        return [heatmap(target, explanation, position) for position, target in enumerate(targets)]
     except ClassError as error:
         if len(targets) == 1:
-            return [Panel(photo, name, targets[0], reason=str(error))]
-        return [panel for one in targets for panel in _explain_each(answer, photo, [one], name)]
+            return [failure(targets[0], str(error))]
+        return [panel for one in targets for panel in _explain_each(answer, heatmap, failure, [one])]
     except GradcamError as error:
-        return [Panel(photo, name, target, reason=str(error)) for target in targets]
+        return [failure(target, str(error)) for target in targets]

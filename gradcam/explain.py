@@ -17,9 +17,10 @@ from gradcam.capture import twin
 from gradcam.errors import MapError, ModelError, OptionError, PhotoError, is_out_of_memory, nearest, quoted
 from gradcam.forward import PRECISIONS, Batch, Forward, explanations
 from gradcam.layers import LayerChoices
+from gradcam.methods import GRADCAM, Method, find_method
 from gradcam.models.classifier import Classifier
 from gradcam.photo import open_photo
-from gradcam.types import Contrast, Explanation, Failure, Fit, Photo, Target, Top, UnreadablePhoto
+from gradcam.types import Contrast, Explanation, Fit, Photo, PhotoFailure, Target, Top, UnreadablePhoto
 
 log = logging.getLogger(__name__)
 
@@ -33,12 +34,14 @@ def explain(
     photo: Photo,
     targets: Target | Sequence[Target] = Top(1),
     *,
+    method: str = GRADCAM.name,
     fit: Fit = "crop",
     layer: LayerChoices = "auto",
     precision: str = "float32",
 ) -> Explanation:
     """Explain what `classifier` looks at in `photo`, for each target, with one forward.
 
+    method: a row of `methods.METHODS`.
     fit: `crop` (the model's own evaluation transform), `squash` (whole photo, aspect lost) or `pad`.
     layer: `"auto"`, a module's name, a place in `candidate_layers`, a `TargetLayer`, or several: see `heatmaps`.
     precision: a row of `PRECISIONS`.
@@ -46,9 +49,7 @@ def explain(
         not finite.
     Source: Selvaraju et al. 2017, eq. 1 and 2.
     """
-    if isinstance(photo, UnreadablePhoto):
-        raise PhotoError(photo.reason)
-    question = _Question(classifier, as_targets(targets), fit, layer, precision)
+    question = _Question(classifier, as_targets(targets), find_method(method), fit, layer, precision)
     (answer,) = question.answers([photo], classifier.module)
     if isinstance(answer, MapError):
         raise answer
@@ -60,30 +61,31 @@ def explain_many(
     photos: Iterable[Photo | str | Path],
     targets: Target | Sequence[Target] = Top(1),
     *,
+    method: str = GRADCAM.name,
     fit: Fit = "crop",
     layer: LayerChoices = "auto",
     precision: str = "float32",
     batch_size: int = 8,
-) -> Iterator[Explanation | Failure]:
+) -> Iterator[Explanation | PhotoFailure]:
     """Explain many photos in order; the other arguments and errors are those of `explain`.
 
-    A photo that cannot be opened or whose map is not finite is a `Failure` in its place, and the others go on.
+    A photo that cannot be opened or whose map is not finite is a `PhotoFailure` in its place, and the others go on.
 
     photos: photos or paths, or `map(open_photo, paths)`: the next are opened while the model works. An iterator of
         another kind ends with its first exception, which is raised here after the explanations of all before.
     batch_size: photos of one forward; two forwards run side by side. What does not fit into the device's memory is
         halved.
     """
-    question = _Question(classifier, as_targets(targets), fit, layer, precision)
+    question = _Question(classifier, as_targets(targets), find_method(method), fit, layer, precision)
     waiting = _in_batches(_opened(photos), batch_size)
     modules: SimpleQueue[nn.Module] = SimpleQueue()
     for module in (classifier.module, *(twin(classifier.module) for _ in range(LANES - 1))):
         modules.put(module)
 
-    def take() -> tuple[Photo | Failure, ...]:
+    def take() -> tuple[Photo | PhotoFailure, ...]:
         return next(waiting, ())
 
-    def answer(taken: Future[tuple[Photo | Failure, ...]]) -> list[Explanation | Failure]:
+    def answer(taken: Future[tuple[Photo | PhotoFailure, ...]]) -> list[Explanation | PhotoFailure]:
         module = modules.get()
         try:
             batch = taken.result()
@@ -99,7 +101,7 @@ def explain_many(
             yield from found
 
 
-def _opened(photos: Iterable[Photo | str | Path]) -> Iterator[Photo | Failure]:
+def _opened(photos: Iterable[Photo | str | Path]) -> Iterator[Photo | PhotoFailure]:
     """The photos, and each that cannot be opened as a failure in its place."""
     given = iter(photos)
     for place in count(1):
@@ -110,32 +112,34 @@ def _opened(photos: Iterable[Photo | str | Path]) -> Iterator[Photo | Failure]:
         except PhotoError as error:
             if not isinstance(given, map):
                 raise
-            yield Failure(f"photo {place}", str(error))
+            yield PhotoFailure(f"photo {place}", str(error))
         else:
             yield _open(photo)
 
 
-def _open(photo: Photo | str | Path) -> Photo | Failure:
+def _open(photo: Photo | str | Path) -> Photo | PhotoFailure:
     if isinstance(photo, UnreadablePhoto):
-        return Failure(photo.name, photo.reason)
+        return PhotoFailure(photo.name, photo.reason)
     if isinstance(photo, Photo):
         return photo
     try:
         return open_photo(photo)
     except PhotoError as error:
-        return Failure(Path(photo).name, str(error))
+        return PhotoFailure(Path(photo).name, str(error))
 
 
-def _or_failure(photo: Photo | Failure, answers: Iterator[Explanation | MapError]) -> Explanation | Failure:
-    if isinstance(photo, Failure):
+def _or_failure(
+    photo: Photo | PhotoFailure, answers: Iterator[Explanation | MapError]
+) -> Explanation | PhotoFailure:
+    if isinstance(photo, PhotoFailure):
         return photo
     answer = next(answers)
-    return Failure(photo.name, str(answer)) if isinstance(answer, MapError) else answer
+    return PhotoFailure(photo.name, str(answer)) if isinstance(answer, MapError) else answer
 
 
-def _in_batches(photos: Iterable[Photo | Failure], size: int) -> Iterator[tuple[Photo | Failure, ...]]:
+def _in_batches(photos: Iterable[Photo | PhotoFailure], size: int) -> Iterator[tuple[Photo | PhotoFailure, ...]]:
     """Batches in order. An error of `photos` comes after a batch of those that precede it."""
-    taken: list[Photo | Failure] = []
+    taken: list[Photo | PhotoFailure] = []
     try:
         for photo in photos:
             taken.append(photo)
@@ -156,6 +160,7 @@ class _Question:
 
     classifier: Classifier
     targets: Sequence[Target]
+    method: Method
     fit: Fit
     layer: LayerChoices
     precision: str
@@ -174,7 +179,7 @@ class _Question:
         spec, device = self.classifier.spec, self.classifier.device
         try:
             forward = Forward.of(batch, self.classifier, self.layer, self.precision, module)
-            return [*explanations(self.classifier, forward, self.targets)]
+            return [*explanations(self.classifier, forward, self.targets, self.method)]
         except MapError as error:
             if len(batch.photos) == 1:
                 return [error]

@@ -11,13 +11,24 @@ import torch
 from torch import Tensor, nn
 
 from gradcam.capture import Recording, record
-from gradcam.errors import MapError
+from gradcam.errors import MapError, PhotoError
 from gradcam.heatmaps import averaged_gradcam
 from gradcam.layers import LayerChoices, find_layers, joined
+from gradcam.methods import GRADCAM, Method
 from gradcam.models.classifier import Classifier
 from gradcam.preprocess import to_input, view_of
 from gradcam.targets import probabilities, score_target
-from gradcam.types import Explanation, Fit, Photo, Preprocessing, ScoredTarget, Target, TargetLayer, View
+from gradcam.types import (
+    Explanation,
+    Fit,
+    Photo,
+    Preprocessing,
+    ScoredTarget,
+    Target,
+    TargetLayer,
+    UnreadablePhoto,
+    View,
+)
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """What the forward computes in; all but float32 use autocast. Maps are always float32."""
@@ -34,7 +45,11 @@ class Batch:
 
     @classmethod
     def of(cls, photos: tuple[Photo, ...], preprocessing: Preprocessing, fit: Fit) -> Batch:
+        """Raises: PhotoError where a photo could not be opened."""
         started = time.perf_counter()
+        for photo in photos:
+            if isinstance(photo, UnreadablePhoto):
+                raise PhotoError(photo.reason)
         views = tuple(view_of(photo.size, preprocessing, fit) for photo in photos)
         inputs = [to_input(photo, view, preprocessing) for photo, view in zip(photos, views, strict=True)]
         return cls(photos, views, torch.stack(inputs), (time.perf_counter() - started) / len(photos))
@@ -78,7 +93,9 @@ class Forward:
         return cls(batch.photos, batch.views, layers, recordings, precision, seconds)
 
 
-def explanations(classifier: Classifier, forward: Forward, asked: Sequence[Target]) -> list[Explanation]:
+def explanations(
+    classifier: Classifier, forward: Forward, asked: Sequence[Target], method: Method = GRADCAM
+) -> list[Explanation]:
     """All gradients of a forward at once, an explanation for each of its photos."""
     started = time.perf_counter()
     found = joined(forward.layers)
@@ -109,6 +126,7 @@ def explanations(classifier: Classifier, forward: Forward, asked: Sequence[Targe
             view=view,
             seconds=seconds,
             weights_sha256=classifier.weights_sha256,
+            method=method.name,
             preprocessing=classifier.preprocessing,
             device=classifier.device.type,
             dtype=forward.precision if PRECISIONS[forward.precision] else dtype,

@@ -1,6 +1,6 @@
 """How far finished heatmaps agree. All of it happens on the pixels of the photo that both models saw.
 
-A map without contrast (constant, or empty as `render.scale_map` has it) ranks nothing and has no hottest part:
+A map without contrast (constant, or empty as `scaling.normalize` has it) ranks nothing and has no hottest part:
 its agreement with any map is NaN, which means *cannot be said*, not *none*.
 """
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gradcam.errors import OptionError
 from gradcam.geometry import fit_within, project_to_photo
 from gradcam.scaling import normalize
-from gradcam.types import Panel
+from gradcam.types import Heatmap, Panel
 
 Measure = Callable[[NDArray[np.float32], NDArray[np.float32]], float]
 """Compares two laid maps `[H, W]` (NaN where nothing was seen) and gives one number."""
@@ -76,7 +76,7 @@ def agreement(
 
 
 def _laid(panel: Panel, long_side: int) -> NDArray[np.float32] | None:
-    if panel.explanation is None or panel.map is None:
+    if not isinstance(panel, Heatmap):
         return None
     size = fit_within(panel.photo.size, long_side, long_side)
     return project_to_photo(normalize(panel.map).values, panel.explanation.view, size)

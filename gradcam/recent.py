@@ -13,6 +13,7 @@ import torch
 from gradcam.explain import as_targets, explain
 from gradcam.forward import Batch, Forward, explanations
 from gradcam.layers import LayerChoices
+from gradcam.methods import GRADCAM, find_method
 from gradcam.models.classifier import Classifier
 from gradcam.types import Explanation, Fit, Photo, Target, Top
 
@@ -37,19 +38,20 @@ class RecentForwards:
         photo: Photo,
         targets: Target | Sequence[Target] = Top(1),
         *,
+        method: str = GRADCAM.name,
         fit: Fit = "crop",
         layer: LayerChoices = "auto",
     ) -> Explanation:
         """The answer of `explain`, with its arguments and errors; `seconds` counts what was done anew."""
         if layer != "auto":
-            return explain(classifier, photo, targets, fit=fit, layer=layer)
+            return explain(classifier, photo, targets, method=method, fit=fit, layer=layer)
         try:
             forward = replace(self._forward(classifier, photo, fit), photos=(photo,))
-            return explanations(classifier, forward, as_targets(targets))[0]
+            return explanations(classifier, forward, as_targets(targets), find_method(method))[0]
         except torch.OutOfMemoryError:
             with self._guard:
                 self._kept.clear()
-        return explain(classifier, photo, targets, fit=fit)
+        return explain(classifier, photo, targets, method=method, fit=fit)
 
     def _forward(self, classifier: Classifier, photo: Photo, fit: Fit) -> Forward:
         key = photo.sha256, fit

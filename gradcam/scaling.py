@@ -12,7 +12,7 @@ import numpy as np
 
 from gradcam.errors import MapError, OptionError
 from gradcam.geometry import Values, project_to_photo
-from gradcam.types import Panel, Scale, ScaledMap
+from gradcam.types import Heatmap, Panel, Scale, ScaledMap
 
 FLOOR = 1e-6
 """Raw maps that peak below this are shown as empty. The cells of a map add up to about what the layer gives to
@@ -40,55 +40,48 @@ def normalize(raw: Values, vmax: float | None = None) -> ScaledMap:
     return ScaledMap(np.clip(raw / np.float32(vmax), 0, 1), vmax)
 
 
-_GROUPS: dict[Scale, Callable[[int, Panel], object]] = {
-    "each": lambda place, panel: place,
-    "model": lambda place, panel: panel.model,
-    "shared": lambda place, panel: None,
+_GROUPS: dict[Scale, Callable[[Heatmap], object]] = {
+    "each": lambda panel: panel,
+    "model": lambda panel: (panel.model, panel.method),
+    "shared": lambda panel: panel.method,
 }
+"""Which maps share full colour. Maps of different methods have different units and never do."""
 
 
-def full_scales(panels: Sequence[Panel], scale: Scale) -> list[float | None]:
-    """What full colour stands for in each panel, in raw units; None where there is no map.
+def full_scales(panels: Sequence[Panel], scale: Scale) -> dict[Heatmap, float]:
+    """What full colour stands for in each panel that has a map, in raw units.
 
     Raises: MapError where a map is not finite, naming model, layer and class.
     """
-    peaks = [_peak(panel) for panel in panels]
-    groups = [_GROUPS[scale](place, panel) for place, panel in enumerate(panels)]
+    groups = {panel: _GROUPS[scale](panel) for panel in panels if isinstance(panel, Heatmap)}
     highest: dict[object, float] = {}
-    for group, peak in zip(groups, peaks, strict=True):
-        highest[group] = max(highest.get(group, 0.0), peak or 0.0)
-    return [None if peak is None else highest[group] for group, peak in zip(groups, peaks, strict=True)]
+    for panel, group in groups.items():
+        highest[group] = max(highest.get(group, 0.0), _peak(panel))
+    return {panel: highest[group] for panel, group in groups.items()}
 
 
-def scale_panels(panels: Sequence[Panel], scale: Scale) -> list[ScaledMap | None]:
-    """Each panel's map as shares of the full scale that `scale` gives it; None where there is no map."""
-    fulls = full_scales(panels, scale)
-    return [None if p.map is None else normalize(p.map, full) for p, full in zip(panels, fulls, strict=True)]
+def scale_panels(panels: Sequence[Panel], scale: Scale) -> dict[Heatmap, ScaledMap]:
+    """Each map as shares of the full scale that `scale` gives it; a failure has none."""
+    return {panel: normalize(panel.map, vmax) for panel, vmax in full_scales(panels, scale).items()}
 
 
-def _peak(panel: Panel) -> float | None:
-    if panel.map is None or panel.explanation is None:
-        return None
-    peak = float(panel.map.max())
+def _peak(panel: Heatmap) -> float:
     if not np.isfinite(panel.map).all():
         raise MapError(
             f"expected finite heat from {panel.model} at layer {panel.explanation.layer.name!r} for class "
-            f"{str(panel.target)!r}, got NaN or infinity; check the weights and the input"
+            f"{str(panel.scored)!r}, got NaN or infinity; check the weights and the input"
         )
-    return peak
+    return float(panel.map.max())
 
 
-def difference(a: Panel, b: Panel, scale: Scale = "each", size: tuple[int, int] | None = None) -> Values:
+def difference(a: Heatmap, b: Heatmap, scale: Scale = "each", size: tuple[int, int] | None = None) -> Values:
     """A − B of two maps of one photo, in shares of full scale.
 
     Returns: float32 `[H, W]` in [-1, 1], NaN where one of the two models saw nothing.
-    Raises: MapError where a panel has no map, OptionError where the photos differ.
+    Raises: OptionError where the photos differ.
     """
     if a.photo.sha256 != b.photo.sha256:
         raise OptionError(f"expected two maps of one photo, got {a.photo.name!r} and {b.photo.name!r}; choose one")
-    laid: list[Values] = []
-    for panel, scaled in zip((a, b), scale_panels((a, b), scale), strict=True):
-        if scaled is None or panel.explanation is None:
-            raise MapError(f"expected a panel with a map, got a failure; {panel.reason}")
-        laid.append(project_to_photo(scaled.values, panel.explanation.view, size))
-    return laid[0] - laid[1]
+    scaled = scale_panels((a, b), scale)
+    on_a, on_b = (project_to_photo(scaled[panel].values, panel.explanation.view, size) for panel in (a, b))
+    return on_a - on_b

@@ -266,7 +266,7 @@ class Explanation:
 
 
 @dataclass(frozen=True)
-class Failure:
+class PhotoFailure:
     """Why a photo has no explanation: what the photo is called, and the reason, a sentence."""
 
     photo: str
@@ -274,46 +274,44 @@ class Failure:
 
 
 @dataclass(frozen=True, eq=False)
-class Panel:
-    """One cell of a comparison: the map of one target, or the reason why there is none.
+class Heatmap:
+    """One cell of a comparison that has a map.
 
-    model: the id the caller asked for. `explanation` and `position` (the target's place in it) are set
-    together; `reason` is set where they are not.
+    model: the id the caller asked for. method: a row of `methods.METHODS`. target: what was asked.
+    position: of the target among those of the explanation.
     """
 
     photo: Photo
     model: str
-    question: Target
-    explanation: Explanation | None = None
+    method: str
+    target: Target
+    explanation: Explanation
     position: int = 0
-    reason: str | None = None
 
     @property
-    def map(self) -> NDArray[np.float32] | None:
-        """The raw map `[h, w]`, or None."""
-        return None if self.explanation is None else self.explanation.maps[self.position]
+    def map(self) -> NDArray[np.float32]:
+        """The raw map `[h, w]`."""
+        return self.explanation.maps[self.position]
 
     @property
-    def target(self) -> ScoredTarget | None:
-        return None if self.explanation is None else self.explanation.targets[self.position]
+    def scored(self) -> ScoredTarget:
+        """What the target came to be for this model and photo."""
+        return self.explanation.targets[self.position]
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
-    """Every photo × model × question, in that order; failures are panels with a reason, never dropped."""
+class Failure:
+    """One cell of a comparison that has no map, with the reason. The other fields are those of a `Heatmap`."""
 
-    photos: tuple[Photo, ...]
-    models: tuple[str, ...]
-    questions: tuple[Target, ...]
-    panels: tuple[Panel, ...]
+    photo: Photo
+    model: str
+    method: str
+    target: Target
+    reason: str
 
-    def panel(self, photo: int, model: int, question: int) -> Panel:
-        """The panel at these positions."""
-        return self.panels[(photo * len(self.models) + model) * len(self.questions) + question]
 
-    @property
-    def failures(self) -> tuple[Panel, ...]:
-        return tuple(panel for panel in self.panels if panel.reason is not None)
+Panel: TypeAlias = Heatmap | Failure
+"""One cell of a comparison."""
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,11 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam.comparison import Comparison
 from gradcam.types import (
-    Comparison,
     Explanation,
+    Failure,
+    Heatmap,
     ModelSpec,
     Panel,
     Photo,
@@ -53,8 +55,8 @@ def panel(
     view: View | None = None,
     label: str = "tabby",
     untrained: bool = False,
-    question: Target = Top(),
-) -> Panel:
+    target: Target = Top(),
+) -> Heatmap:
     """A panel whose raw map is `heat` `[h, w]`; class 1 of 3 with probability 0.7."""
     raw: NDArray[np.float32] = np.asarray(heat, np.float32)
     source, name = model.split("/")
@@ -70,14 +72,15 @@ def panel(
         view=view or whole(of),
         seconds=0.12,
     )
-    return Panel(of, model, question, explanation)
+    return Heatmap(of, model, "Grad-CAM", target, explanation)
 
 
-def failure(of: Photo, reason: str, *, model: str = "timm/b", question: Target = Top()) -> Panel:
-    return Panel(of, model, question, reason=reason)
+def failure(of: Photo, reason: str, *, model: str = "timm/b", target: Target = Top()) -> Failure:
+    return Failure(of, model, "Grad-CAM", target, reason)
 
 
 def comparison(*panels: Panel) -> Comparison:
-    """A comparison of the panels of one photo and one question, a model each."""
+    """A comparison of the panels of one photo and one target, a model each."""
     first = panels[0]
-    return Comparison((first.photo,), tuple(panel.model for panel in panels), (first.question,), panels)
+    models = tuple(panel.model for panel in panels)
+    return Comparison((first.photo,), models, ("Grad-CAM",), (first.target,), panels)

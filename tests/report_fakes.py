@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from gradcam.comparison import Comparison
 from gradcam.report import Report, build_report
-from gradcam.types import Comparison, Panel, Photo, Target, Top
+from gradcam.types import Panel, Photo, Target, Top
 from tests import fakes
 
 NOON = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
@@ -19,19 +20,17 @@ HEAT = np.array([[0, 1], [2, 4]], np.float32)
 def comparison(
     photos: Sequence[Photo],
     models: Sequence[str] = ("x/a", "x/b"),
-    questions: Sequence[Target] = (Top(),),
+    targets: Sequence[Target] = (Top(),),
     heat: object = HEAT,
     **about: Any,
 ) -> Comparison:
-    """Every photo × model × question with the same map, turned round for every second model."""
+    """Every photo × model × target with the same map, turned round for every second model."""
     panels: list[Panel] = []
     for photo in photos:
         for place, model in enumerate(models):
             turned = np.asarray(heat)[:: -1 if place % 2 else 1]
-            panels += [
-                fakes.panel(photo, turned, model=model, question=question, **about) for question in questions
-            ]
-    return Comparison(tuple(photos), tuple(models), tuple(questions), tuple(panels))
+            panels += [fakes.panel(photo, turned, model=model, target=target, **about) for target in targets]
+    return Comparison(tuple(photos), tuple(models), ("Grad-CAM",), tuple(targets), tuple(panels))
 
 
 def report(*photos: Photo, **options: Any) -> Report:

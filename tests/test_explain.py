@@ -21,7 +21,7 @@ from gradcam import (
     Classifier,
     Contrast,
     Explanation,
-    Failure,
+    Heatmap,
     Labels,
     MapError,
     ModelError,
@@ -29,6 +29,7 @@ from gradcam import (
     OptionError,
     Photo,
     PhotoError,
+    PhotoFailure,
     Preprocessing,
     Top,
     compare,
@@ -237,7 +238,7 @@ def pictures(tmp_path: Path) -> list[Path]:
 def test_photos_that_cannot_be_opened_are_failures_in_their_places(pictures: list[Path], lazy: bool) -> None:
     photos = map(open_photo, pictures) if lazy else pictures
     found = list(explain_many(colours(), photos, "red", layer="maps", batch_size=3))
-    broken = {place: one for place, one in enumerate(found, start=1) if isinstance(one, Failure)}
+    broken = {place: one for place, one in enumerate(found, start=1) if isinstance(one, PhotoFailure)}
     assert len(found) == 9
     assert [(one.photo, place) for place, one in broken.items()] == [
         ("photo 2" if lazy else "1.png", 2),
@@ -257,8 +258,8 @@ def test_a_photo_whose_map_is_not_finite_is_a_failure_among_the_others() -> None
     black = Photo(np.zeros((4, 4, 3), np.uint8), "black", "1" * 64)
     photos = [quarters(), black, quarters()]
     found = list(explain_many(colours(DarkIsNaN()), photos, "red", layer="maps"))
-    assert [isinstance(one, Failure) for one in found] == [False, True, False]
-    assert isinstance(found[1], Failure)
+    assert [isinstance(one, PhotoFailure) for one in found] == [False, True, False]
+    assert isinstance(found[1], PhotoFailure)
     assert (found[1].photo, "not finite" in found[1].reason or "NaN" in found[1].reason) == ("black", True)
     with pytest.raises(MapError):
         explain(colours(DarkIsNaN()), black, "red", layer="maps")
@@ -307,14 +308,14 @@ def test_a_file_that_changes_after_it_was_opened_is_not_taken_for_the_same(pictu
 def test_a_photo_that_could_not_be_opened_is_a_panel_with_its_reason(pictures: list[Path]) -> None:
     photos = open_photos(pictures[:3])
     comparison = compare([colours(), colours()], photos, ["red", "blue"], layer="maps")
-    assert [panel.reason is None for panel in comparison.panels] == [True] * 4 + [False] * 4 + [True] * 4
-    lost = comparison.panel(1, 0, 0)
-    assert (lost.photo.name, "damaged" in str(lost.reason)) == ("1.png", True)
+    assert [isinstance(panel, Heatmap) for panel in comparison.panels] == [True] * 4 + [False] * 4 + [True] * 4
+    lost = comparison.failures[0]
+    assert (lost.photo.name, "damaged" in lost.reason) == ("1.png", True)
     assert lost.photo.sha256 == sha256(pictures[1].read_bytes()).hexdigest()
     with pytest.raises(PhotoError, match="damaged"):
         explain(colours(), photos[1], layer="maps")
     (failure,) = explain_many(colours(), [photos[1]], layer="maps")
-    assert failure == Failure("1.png", str(lost.reason))
+    assert failure == PhotoFailure("1.png", lost.reason)
 
 
 def test_a_model_that_fits_into_no_memory_is_a_panel_with_its_reason() -> None:
@@ -324,7 +325,8 @@ def test_a_model_that_fits_into_no_memory_is_a_panel_with_its_reason() -> None:
         yield
 
     comparison = compare(["huge", colours()], [quarters()], ["red"], layer="maps", lend=lend)
-    assert [panel.reason for panel in comparison.panels] == ["huge needs more memory than there is", None]
+    (lost,), (found,) = comparison.failures, comparison.heatmaps
+    assert (lost.reason, found.model) == ("huge needs more memory than there is", "own/colours")
 
 
 def test_a_twin_computes_the_same_with_the_same_weights_and_hooks_of_its_own() -> None:
@@ -367,19 +369,18 @@ def test_autocast_maps_agree_with_float32(bundled: Classifier, precision: str, s
 
 def test_a_model_that_fails_is_a_panel_with_its_reason_and_the_others_go_on() -> None:
     comparison = compare(["timm/no_such_model", colours()], [quarters()], ["red"], layer="maps")
-    lost, found = comparison.panels
-    assert lost.map is None
-    assert "no_such_model" in str(lost.reason)
-    assert found.map is not None
-    assert comparison.failures == (lost,)
+    (lost,), (found,) = comparison.failures, comparison.heatmaps
+    assert "no_such_model" in lost.reason
+    assert comparison.panels == (lost, found)
 
 
 def test_a_class_that_one_model_lacks_costs_one_panel() -> None:
     other = colours(names=("rouge", "green", "bleu"))
     comparison = compare([colours(), other], [quarters()], ["red", "green"], layer="maps")
-    assert [panel.map is not None for panel in comparison.panels] == [True, True, False, True]
-    assert comparison.panel(0, 1, 0).question == "red"
-    assert "red" in str(comparison.panel(0, 1, 0).reason)
+    assert [isinstance(panel, Heatmap) for panel in comparison.panels] == [True, True, False, True]
+    (lacking,) = comparison.failures
+    assert lacking.target == "red"
+    assert "red" in lacking.reason
 
 
 def test_progress_counts_every_model_and_photo_before_it_starts() -> None:

@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 import pytest
 from PIL import Image
 
+from gradcam.comparison import Comparison
 from gradcam.draw import render
 from gradcam.draw.figures import (
     PLOTLY_CONFIG,
@@ -20,7 +21,7 @@ from gradcam.draw.figures import (
     prediction_bars,
 )
 from gradcam.errors import MapError, OptionError
-from gradcam.types import Comparison, Style, Top, View
+from gradcam.types import Style, Top, View
 from tests import fakes
 
 HEAT = np.array([[0, 1, 2], [3, 4, 8]], np.float32)
@@ -36,7 +37,7 @@ def two_by_two() -> Comparison:
         fakes.panel(tall, HEAT * 0),
         fakes.failure(tall, "expected weights, got no network"),
     )
-    return Comparison((wide, tall), ("bundled/a", "timm/b"), (Top(),), panels)
+    return Comparison((wide, tall), ("bundled/a", "timm/b"), ("Grad-CAM",), (Top(),), panels)
 
 
 def heats(figure: go.Figure) -> list[go.Heatmap]:
@@ -63,8 +64,8 @@ def test_panels_of_one_photo_zoom_together_with_square_pixels_and_y_downwards():
 
 def test_two_questions_about_one_photo_zoom_together():
     photo = fakes.photo()
-    panels = tuple(fakes.panel(photo, HEAT, question=q) for q in (Top(1), Top(2)))
-    layout = comparison_figure(Comparison((photo,), ("bundled/a",), (Top(1), Top(2)), panels)).layout
+    panels = tuple(fakes.panel(photo, HEAT, target=q) for q in (Top(1), Top(2)))
+    layout = comparison_figure(Comparison((photo,), ("bundled/a",), ("Grad-CAM",), (Top(1), Top(2)), panels)).layout
     assert layout.xaxis2.matches == "x"
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from gradcam.comparison import Comparison
 from gradcam.draw.figures import plotly_script
 from gradcam.draw.page import comparison_html
-from gradcam.types import Comparison, Style, Top
+from gradcam.types import Style, Top
 from tests import fakes
 
 HEAT = np.array([[0, 1, 2], [3, 4, 8]], np.float32)
@@ -27,7 +28,7 @@ def two_by_two() -> Comparison:
         fakes.panel(tall, HEAT * 0),
         fakes.failure(tall, "expected weights, got no network"),
     )
-    return Comparison((wide, tall), ("bundled/a", "timm/b"), (Top(),), panels)
+    return Comparison((wide, tall), ("bundled/a", "timm/b"), ("Grad-CAM",), (Top(),), panels)
 
 
 class Page(HTMLParser):
@@ -82,15 +83,17 @@ def test_the_page_tells_models_predictions_layers_and_failures():
 def test_a_shared_scale_is_shared_by_all_photos_of_the_page():
     photos = fakes.photo(name="a.jpg"), fakes.photo(name="b.jpg")
     panels = tuple(fakes.panel(photo, HEAT * k) for photo, k in zip(photos, (1, 3), strict=True))
-    text = comparison_html(Comparison(photos, ("bundled/a",), (Top(),), panels), Style(scale="shared"))
+    text = comparison_html(
+        Comparison(photos, ("bundled/a",), ("Grad-CAM",), (Top(),), panels), Style(scale="shared")
+    )
     assert [scene["panels"][0]["plot"]["data"][0]["zmax"] for scene in scenes(text)] == [24, 24]
 
 
 def test_hostile_names_stay_text_on_the_page():
     photo = fakes.photo(name=HOSTILE)
     panels = (
-        fakes.panel(photo, HEAT, model=f"x/{HOSTILE.replace('/', '')}", label=HOSTILE, question=HOSTILE),
-        fakes.failure(photo, HOSTILE, model=HOSTILE, question=HOSTILE),
+        fakes.panel(photo, HEAT, model=f"x/{HOSTILE.replace('/', '')}", label=HOSTILE, target=HOSTILE),
+        fakes.failure(photo, HOSTILE, model=HOSTILE, target=HOSTILE),
     )
     page = Page(comparison_html(fakes.comparison(*panels)))
     assert not [a for tag, a in page.tags if tag == "img" or "onerror" in a]

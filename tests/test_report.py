@@ -27,6 +27,7 @@ import pypdf
 import pytest
 from PIL import Image
 
+from gradcam.comparison import Comparison
 from gradcam.errors import OptionError, ReportError
 from gradcam.models.sources import configuration_of
 from gradcam.photo import open_photo
@@ -49,7 +50,7 @@ from gradcam.report import (
 from gradcam.report.diff import diff
 from gradcam.report.junit import outside_box
 from gradcam.report.reproduce import command, python_lines
-from gradcam.types import Comparison, ModelSpec, Photo, Style
+from gradcam.types import ModelSpec, Photo, Style
 from tests import fakes
 from tests.report_fakes import HEAT, NOON, comparison, report
 
@@ -569,4 +570,4 @@ def test_a_comparison_without_pairs_says_so():
 
 def _one():
     one = fakes.comparison(fakes.panel(fakes.photo(), HEAT))
-    return one.photos, one.models, one.questions, one.panels
+    return one.photos, one.models, one.methods, one.targets, one.panels

@@ -16,12 +16,13 @@ import pypdf
 import pytest
 from markdown_it import MarkdownIt
 
+from gradcam.comparison import Comparison
 from gradcam.report import Note, Report, Verdict, build_report, read_report, render_report
 from gradcam.report.codec import tidied
 from gradcam.report.notes import note_html
 from gradcam.report.reproduce import command, python_lines
 from gradcam.text import clean
-from gradcam.types import Comparison, OwnFile, Panel
+from gradcam.types import OwnFile, Panel
 from tests import fakes
 from tests.report_fakes import HEAT, NOON
 
@@ -73,7 +74,9 @@ def _hostile_report() -> Report:
         spec = replace(sound.explanation.model, source=text, name=text)
         explanation = replace(sound.explanation, layer=layer, model=spec, method=text)
         panels += [replace(sound, explanation=explanation), fakes.failure(photo, text)]
-    compared = Comparison(tuple(photos), ("x/y", HOSTILE["html"]), (HOSTILE["script end"],), tuple(panels))
+    compared = Comparison(
+        tuple(photos), ("x/y", HOSTILE["html"]), ("Grad-CAM",), (HOSTILE["script end"],), tuple(panels)
+    )
     everything = " ".join(HOSTILE.values())
     made = build_report(
         compared,

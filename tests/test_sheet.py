@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gradcam.comparison import Comparison
 from gradcam.draw import sheet
-from gradcam.types import Comparison, Panel, Photo, Style, Top
+from gradcam.types import Panel, Photo, Style, Top
 from tests import fakes
 
 ONE_HOT = np.array([[1, 0], [0, 0]], np.float32)
@@ -52,8 +53,8 @@ def test_a_grid_of_nothing_but_failures_is_still_a_grid():
 
 def test_a_grid_has_a_row_for_each_photo_and_question():
     photos = [fakes.photo(30, 60, name=name, grey=77) for name in ("a.jpg", "b.jpg")]
-    panels = [fakes.panel(p, ONE_HOT * 0, question=q) for p in photos for q in (Top(1), Top(2))]
-    comparison = Comparison(tuple(photos), ("bundled/a",), (Top(1), Top(2)), tuple(panels))
+    panels = [fakes.panel(p, ONE_HOT * 0, target=q) for p in photos for q in (Top(1), Top(2))]
+    comparison = Comparison(tuple(photos), ("bundled/a",), ("Grad-CAM",), (Top(1), Top(2)), tuple(panels))
     drawn = np.array(Image.open(io.BytesIO(sheet.grid_png(comparison, cell=200))))
     assert (drawn == 77).all(2).sum() >= 8 * 100 * 200
 

@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from gradcam.comparison import Comparison
 from gradcam.draw import render
 from gradcam.draw.page import comparison_html
 from gradcam.geometry import project_to_photo
 from gradcam.scaling import normalize
-from gradcam.types import Comparison, Style, Top
+from gradcam.types import Style, Top
 from tests import fakes
 
 pytestmark = pytest.mark.browser

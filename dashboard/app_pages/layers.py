@@ -20,6 +20,7 @@ from dashboard.components import (
     show_depths,
 )
 from dashboard.state import Key
+from gradcam import Failure, Heatmap
 
 with st.sidebar:
     with section("Photos"):
@@ -41,8 +42,8 @@ else:
     model = models[pick_one("Model", models, Key.SHOWN_MODEL)]
     with sentences():
         panels = run_depths(model, photo, target, fit)
-        reasons = dict.fromkeys(panel.reason for panel in panels if panel.reason)
-        for reason in reasons:
+        for reason in dict.fromkeys(panel.reason for panel in panels if isinstance(panel, Failure)):
             say_error(reason)
-        if not reasons:
-            show_depths(panels, style)
+        heatmaps = [panel for panel in panels if isinstance(panel, Heatmap)]
+        if len(heatmaps) == len(panels):
+            show_depths(heatmaps, style)

@@ -16,9 +16,9 @@ from dashboard.components.one import pick_one
 from dashboard.components.panels import what_is_shown
 from dashboard.components.viewer import view_difference
 from dashboard.state import Key
-from gradcam import Comparison, Panel, Style
+from gradcam import Comparison, Heatmap, Panel, Style
 from gradcam.draw.render import DIFFERS
-from gradcam.draw.words import model_words, question_words
+from gradcam.draw.words import model_words, request_words
 from gradcam.measures import iou_of_hottest, rank_correlation
 from gradcam.text import minus_sign
 
@@ -34,11 +34,12 @@ def show_agreement(comparison: Comparison, style: Style, key: str = "photo") -> 
     if len(comparison.models) < 2:
         st.caption("Add a second model in the sidebar to see where the two agree and where they differ.")
         return style
-    place = pick_one("Photo", [photo.name for photo in comparison.photos], Key.SHOWN_PHOTO)
-    question = pick_one("Class", [question_words(one) for one in comparison.questions], Key.SHOWN_CLASS)
-    panels = [comparison.panel(place, model, question) for model in range(len(comparison.models))]
+    photo = comparison.photos[pick_one("Photo", [photo.name for photo in comparison.photos], Key.SHOWN_PHOTO)]
+    asked = [request_words(target) for target in comparison.targets]
+    target = comparison.targets[pick_one("Class", asked, Key.SHOWN_CLASS)]
+    panels = comparison.of(photo=photo, target=target)
     _show_tables(panels)
-    mapped = [panel for panel in panels if panel.explanation]
+    mapped = [panel for panel in panels if isinstance(panel, Heatmap)]
     if len(mapped) < 2:
         st.caption("A difference needs two models with a map.")
         return style
@@ -117,7 +118,7 @@ def _number(value: float) -> str:
     return minus_sign(f"{value:.2f}")
 
 
-def _show_difference(panels: Sequence[Panel], style: Style, key: str) -> Style:
+def _show_difference(panels: Sequence[Heatmap], style: Style, key: str) -> Style:
     """A − B of two of these panels, chosen by model."""
     st.subheader("Where two of them differ", anchor=False)
     names = [panel.model for panel in panels]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -15,9 +15,9 @@ import streamlit as st
 from PIL import Image
 
 from dashboard.components.messages import plain
-from gradcam import Panel, Style
+from gradcam import Heatmap, Panel, Style
 from gradcam.draw.render import draw_panel
-from gradcam.draw.words import heat_words, model_words, question_words, scale_words
+from gradcam.draw.words import heat_words, model_words, request_words, scale_words
 from gradcam.text import dimensions, percent
 from gradcam.types import ScaledMap
 
@@ -27,22 +27,25 @@ LONG_SIDE = 1200
 _CLASS = "_large_class"
 
 
-def offer_large(panels: Sequence[Panel], scaled: Sequence[ScaledMap | None], style: Style, key: str) -> None:
+def offer_large(panels: Sequence[Panel], scaled: Mapping[Heatmap, ScaledMap], style: Style, key: str) -> None:
     """A button that opens one model's heatmaps of one photo large, one class at a time."""
-    cells = [(panel, heat) for panel, heat in zip(panels, scaled, strict=True) if heat]
-    if cells and st.button(
+    heatmaps = [panel for panel in panels if isinstance(panel, Heatmap)]
+    if heatmaps and st.button(
         "Open large",
         key=f"{key}-large",
         icon=":material/open_in_full:",
         help=f"The heatmap of {plain(model_words(panels[0]))} with all its facts, to look at and to download",
     ):
-        st.dialog("One heatmap", width="large", icon=":material/open_in_full:")(_show_large)(cells, style)
+        st.dialog("One heatmap", width="large", icon=":material/open_in_full:")(_show_large)(
+            heatmaps, scaled, style
+        )
 
 
-def _show_large(cells: Sequence[tuple[Panel, ScaledMap]], style: Style) -> None:
-    panel, heat = cells[_pick_class([panel for panel, _ in cells])]
-    st.markdown(f"**{plain(model_words(panel))}** · {plain(str(panel.target))}")
-    stem = re.sub(r"[^\w.-]+", "-", f"{panel.photo.name}-{panel.model}-{panel.target}")
+def _show_large(heatmaps: Sequence[Heatmap], scaled: Mapping[Heatmap, ScaledMap], style: Style) -> None:
+    panel = heatmaps[_pick_class(heatmaps)]
+    heat = scaled[panel]
+    st.markdown(f"**{plain(model_words(panel))}** · {plain(str(panel.scored))}")
+    stem = re.sub(r"[^\w.-]+", "-", f"{panel.photo.name}-{panel.model}-{panel.scored}")
     with st.container(horizontal=True):
         for label, suffix, kind, make, words in (
             ("PNG", "png", "image/png", partial(cell_png, panel, style, heat), "This picture"),
@@ -56,13 +59,13 @@ def _show_large(cells: Sequence[tuple[Panel, ScaledMap]], style: Style) -> None:
     st.table({name: plain(words) for name, words in cell_facts(panel, heat).items()})
 
 
-def _pick_class(panels: Sequence[Panel]) -> int:
+def _pick_class(panels: Sequence[Heatmap]) -> int:
     """Which of one model's classes is shown, each named by its class and, where that differs, by its question."""
     if len(panels) == 1:
         return 0
     names = []
     for panel in panels:
-        asked, answered = question_words(panel.question), str(panel.target)
+        asked, answered = request_words(panel.target), str(panel.scored)
         names.append(answered if asked == answered else f"{answered} ({asked})")
     if st.session_state.get(_CLASS) not in (None, *names):
         del st.session_state[_CLASS]
@@ -70,12 +73,9 @@ def _pick_class(panels: Sequence[Panel]) -> int:
     return names.index(name or names[0])
 
 
-def cell_facts(panel: Panel, heat: ScaledMap) -> dict[str, str]:
+def cell_facts(panel: Heatmap, heat: ScaledMap) -> dict[str, str]:
     """Everything that is known of one heatmap, in words."""
-    explanation, target, raw = panel.explanation, panel.target, panel.map
-    assert explanation is not None
-    assert target is not None
-    assert raw is not None
+    explanation, target, raw = panel.explanation, panel.scored, panel.map
     layer, view = explanation.layer, explanation.view
     facts = {
         "Model": model_words(panel),
@@ -96,7 +96,7 @@ def cell_facts(panel: Panel, heat: ScaledMap) -> dict[str, str]:
     return {name: words for name, words in facts.items() if words}
 
 
-def cell_png(panel: Panel, style: Style, heat: ScaledMap) -> bytes:
+def cell_png(panel: Heatmap, style: Style, heat: ScaledMap) -> bytes:
     """The heatmap over its photo, enlarged where the photo is small."""
     factor = max(1.0, LONG_SIDE / max(panel.photo.size))
     size = round(panel.photo.size[0] * factor), round(panel.photo.size[1] * factor)
@@ -105,20 +105,16 @@ def cell_png(panel: Panel, style: Style, heat: ScaledMap) -> bytes:
     return out.getvalue()
 
 
-def cell_npy(panel: Panel) -> bytes:
+def cell_npy(panel: Heatmap) -> bytes:
     """The raw map `[h, w]` as NumPy writes it."""
-    assert panel.map is not None
     out = io.BytesIO()
     np.save(out, panel.map, allow_pickle=False)
     return out.getvalue()
 
 
-def cell_json(panel: Panel) -> bytes:
+def cell_json(panel: Heatmap) -> bytes:
     """Target, layer, view, raw map and predictions as numbers."""
-    explanation, target, raw = panel.explanation, panel.target, panel.map
-    assert explanation is not None
-    assert target is not None
-    assert raw is not None
+    explanation, target, raw = panel.explanation, panel.scored, panel.map
     said: dict[str, Any] = {
         "photo": {"name": panel.photo.name, "sha256": panel.photo.sha256, "size": panel.photo.size},
         "model": str(explanation.model),

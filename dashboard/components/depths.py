@@ -13,7 +13,7 @@ from dashboard.components.question import class_options, read_targets
 from dashboard.components.rivals import is_pair
 from dashboard.components.viewer import view_panels
 from dashboard.state import Key
-from gradcam import Panel, Photo, Progress, Style, Target, Top
+from gradcam import Heatmap, Panel, Photo, Progress, Style, Target, Top
 from gradcam.draw.viewer import Caption
 from gradcam.geometry import fit_within, project_to_photo
 from gradcam.measures import agreement
@@ -57,7 +57,7 @@ def run_depths(model: str, photo: Photo, target: Target, fit: Fit) -> tuple[Pane
     return panels
 
 
-def show_depths(panels: Sequence[Panel], style: Style, key: str = "depths") -> Style:
+def show_depths(panels: Sequence[Heatmap], style: Style, key: str = "depths") -> Style:
     """A slider through the depths of one map, all of them as a strip, and why the last one is usual.
 
     panels: of one photo, model and class, from early to late, each with an explanation.
@@ -99,12 +99,11 @@ def _pick_depth(names: Sequence[str]) -> int:
     return names.index(name)
 
 
-def _captions(panels: Sequence[Panel]) -> list[Caption]:
+def _captions(panels: Sequence[Heatmap]) -> list[Caption]:
     """Module and grid above each depth, its numbers below."""
     agreements = agreement(panels)[-1]
     captions = []
     for panel, alike in zip(panels, agreements, strict=True):
-        assert panel.explanation
         layer, view = panel.explanation.layer, panel.explanation.view
         left, top, right, bottom = view.box
         cell = f"{(right - left) / layer.grid[1]:.0f}×{(bottom - top) / layer.grid[0]:.0f}"
@@ -117,40 +116,35 @@ def _number(value: float) -> str:
     return "–" if np.isnan(value) else minus_sign(f"{value:.2f}")
 
 
-def _heat(panel: Panel) -> float:
+def _heat(panel: Heatmap) -> float:
     """All heat of a map: the sum over its cells, in the units of the score."""
-    assert panel.map is not None
     return float(panel.map.sum())
 
 
-def _left(panel: Panel) -> float:
+def _left(panel: Heatmap) -> float:
     """Share of a map's heat that lies on the left half of the photo; NaN without heat."""
-    assert panel.map is not None
-    assert panel.explanation
     laid = np.nan_to_num(
         project_to_photo(panel.map, panel.explanation.view, fit_within(panel.photo.size, 400, 400))
     )
     return float(laid[:, : laid.shape[1] // 2].sum() / laid.sum()) if laid.sum() > 0 else float("nan")
 
 
-def _said_of(panels: Sequence[Panel], depth: int) -> str:
+def _said_of(panels: Sequence[Heatmap], depth: int) -> str:
     """The depth that is shown, in words."""
     panel, last = panels[depth], depth == len(panels) - 1
-    assert panel.explanation
-    assert panel.target
     layer = panel.explanation.layer
     what = "the last, the model's own target layer" if last else f"number {depth + 1} of {len(panels)}"
     return (
-        f"**{plain(str(panel.target))}** has {percent(panel.target.probability)}, rank {panel.target.rank}, score "
-        f"{panel.target.score:.2f}, at whatever depth it is read. `{layer.name}` is {what}: {layer.channels} "
+        f"**{plain(str(panel.scored))}** has {percent(panel.scored.probability)}, rank {panel.scored.rank}, score "
+        f"{panel.scored.score:.2f}, at whatever depth it is read. `{layer.name}` is {what}: {layer.channels} "
         f"feature maps of {_grid(panel)} cells."
     )
 
 
-def _offer_pin(panels: Sequence[Panel], depth: int) -> None:
+def _offer_pin(panels: Sequence[Heatmap], depth: int) -> None:
     """A button that has every page draw this model on this layer."""
     model = panels[depth].model
-    names = [panel.explanation.layer.name for panel in panels if panel.explanation]
+    names = [panel.explanation.layer.name for panel in panels]
     here, there = names[depth], state.pinned().get(model)
     if there == here:
         st.success(f"`{here}` is pinned: every page draws this model on it.", icon=":material/keep:")
@@ -175,10 +169,9 @@ def _offer_pin(panels: Sequence[Panel], depth: int) -> None:
         )
 
 
-def why_the_last(panels: Sequence[Panel]) -> str:
+def why_the_last(panels: Sequence[Heatmap]) -> str:
     """What speaks for the last of these depths and what for earlier ones, measured on them, as Markdown."""
-    target = panels[-1].target
-    assert target
+    target = panels[-1].scored
     pair = is_pair(panels[0].photo)
     columns = {
         "Layer": [f"`{_name(panel)}`" for panel in panels],
@@ -197,7 +190,7 @@ def why_the_last(panels: Sequence[Panel]) -> str:
     return "\n\n".join([table, *reasons])
 
 
-def _place(panels: Sequence[Panel]) -> str:
+def _place(panels: Sequence[Heatmap]) -> str:
     """Where the classes of a sample of two photos are, and on which one each of the last depths puts the heat."""
     left, right = panels[0].photo.name.split(" and ")
     last, *before = (f"`{_name(panel)}` puts {_share(_left(panel))}" for panel in panels[:-3:-1])
@@ -207,10 +200,9 @@ def _place(panels: Sequence[Panel]) -> str:
     )
 
 
-def _meaning(panels: Sequence[Panel]) -> str:
+def _meaning(panels: Sequence[Heatmap]) -> str:
     """Whether the last map accounts for the class's score."""
-    target = panels[-1].target
-    assert target
+    target = panels[-1].scored
     if target.score <= 0:
         return "**Meaning.** The score is not positive: there is little to account for. Ask for another class."
     fits = abs(_heat(panels[-1]) / target.score - 1) <= CLOSE
@@ -222,7 +214,7 @@ def _meaning(panels: Sequence[Panel]) -> str:
     )
 
 
-def _detail(panels: Sequence[Panel]) -> str:
+def _detail(panels: Sequence[Heatmap]) -> str:
     """What the last map is coarser by, and whether the one before says the same."""
     last, before = panels[-1], panels[-2]
     return (
@@ -232,8 +224,7 @@ def _detail(panels: Sequence[Panel]) -> str:
     )
 
 
-def _name(panel: Panel) -> str:
-    assert panel.explanation
+def _name(panel: Heatmap) -> str:
     return panel.explanation.layer.name
 
 
@@ -241,7 +232,5 @@ def _share(value: float) -> str:
     return "no heat" if np.isnan(value) else f"{value:.0%}"
 
 
-def _grid(panel: Panel) -> str:
-    assert panel.explanation
-    height, width = panel.explanation.layer.grid
-    return f"{height}×{width}"
+def _grid(panel: Heatmap) -> str:
+    return dimensions(*panel.explanation.layer.grid)

@@ -10,10 +10,9 @@ from dashboard import state
 from dashboard.components.cell import offer_large
 from dashboard.components.messages import plain
 from dashboard.components.viewer import view_photo
-from gradcam import Comparison, Explanation, Panel, Style
+from gradcam import Comparison, Explanation, Heatmap, Panel, Style
 from gradcam.draw.figures import PLOTLY_CONFIG, Theme, prediction_bars
 from gradcam.draw.words import model_words
-from gradcam.scaling import scale_panels
 from gradcam.text import dimensions
 
 PANEL_WIDTH, GAP = 208, 22
@@ -27,19 +26,17 @@ def show_comparison(comparison: Comparison, style: Style, key: str = "photo") ->
     """
     base = state.settled_look(style, what_is_shown(comparison, key))
     chosen = base
-    heat_of = dict(zip(map(id, comparison.panels), scale_panels(comparison.panels, base.scale), strict=True))
+    scaled = comparison.scaled(base)
     for place, photo in enumerate(comparison.photos):
         st.header(plain(photo.name), anchor=False)
-        seen = view_photo(comparison, place, base, f"{key}-{place}")
+        seen = view_photo(comparison, photo, base, f"{key}-{place}")
         chosen = chosen if seen == base else seen
         with st.grid(len(comparison.models), min_column_width=PANEL_WIDTH, gap=GAP):
-            for model in range(len(comparison.models)):
+            for number, model in enumerate(comparison.models):
                 with st.container(gap="xsmall"):
-                    panels = [
-                        comparison.panel(place, model, question) for question in range(len(comparison.questions))
-                    ]
-                    show_facts(panels, f"{key}-{place}-{model}")
-                    offer_large(panels, [heat_of[id(panel)] for panel in panels], chosen, f"{key}-{place}-{model}")
+                    panels = comparison.of(photo=photo, model=model)
+                    show_facts(panels, f"{key}-{place}-{number}")
+                    offer_large(panels, scaled, chosen, f"{key}-{place}-{number}")
     state.keep_look(chosen)
     return chosen
 
@@ -54,7 +51,7 @@ def show_facts(panels: Sequence[Panel], key: str, lead: str = "") -> None:
 
     What failed is said in the viewer.
     """
-    explanation = next((panel.explanation for panel in panels if panel.explanation), None)
+    explanation = next((panel.explanation for panel in panels if isinstance(panel, Heatmap)), None)
     st.markdown(f"**{plain(model_words(panels[0]))}**")
     if explanation is None:
         st.caption("No predictions, for the reason given above.")

@@ -15,7 +15,7 @@ from dashboard.components.question import Question
 from dashboard.components.report_limits import pick_thresholds, show_failing
 from dashboard.components.report_read import preview
 from dashboard.state import Draft, Held, drafted
-from gradcam import Comparison, Style, compare
+from gradcam import Comparison, Heatmap, Style, compare
 from gradcam.report import CARRIED, FORMATS, Note, Report, Thresholds, Verdict, build_report, render_report
 from gradcam.report.model import Carried
 from gradcam.report.reproduce import command, needed
@@ -70,7 +70,7 @@ def offer_report(
     thresholds = pick_thresholds([photo.name for photo in comparison.photos]) if "junit" in formats else None
     hashes = tuple((photo.name, photo.sha256) for photo in comparison.photos)
     layers = tuple((model, question.layers[model]) for model in comparison.models if model in question.layers)
-    what = (hashes, comparison.models, tuple(map(str, comparison.questions)), question.fit, layers)
+    what = (hashes, comparison.models, tuple(map(str, comparison.targets)), question.fit, layers)
     asked = Asked(what, style, verdict, tuple(notes), title, carried, formats, thresholds)
     built: Built | None = st.session_state.get(Held.BUILT)
     if st.button("Build the report", icon=":material/draft:", disabled=not formats):
@@ -124,9 +124,9 @@ def _in_one_forward(comparison: Comparison, question: Question) -> Comparison:
 
     Classes that were asked for one after the other may differ from that in the last digit.
     """
-    wanted = len(comparison.questions)
+    wanted = len(comparison.targets)
     if all(
-        panel.explanation and len(panel.explanation.targets) == wanted and panel.position == place % wanted
+        isinstance(panel, Heatmap) and len(panel.explanation.targets) == wanted and panel.position == place % wanted
         for place, panel in enumerate(comparison.panels)
     ):
         return comparison
@@ -134,7 +134,8 @@ def _in_one_forward(comparison: Comparison, question: Question) -> Comparison:
         return compare(
             comparison.models,
             comparison.photos,
-            comparison.questions,
+            comparison.targets,
+            methods=comparison.methods,
             fit=question.fit,
             layer=question.layers,
             lend=cache.lend,

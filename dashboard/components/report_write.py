@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import cast
 
 import streamlit as st
 
 from dashboard.components.messages import plain
 from dashboard.state import Draft, drafted
-from gradcam import Comparison, Panel, Photo, Style
+from gradcam import Comparison, Failure, Heatmap, Panel, Photo, Style
 from gradcam.draw.render import draw_panel
 from gradcam.draw.words import model_words
 from gradcam.geometry import fit_within
@@ -24,32 +25,31 @@ MARKDOWN = "Markdown: \\*\\*bold\\*\\*, \\*italic\\*, lists with -, links to a s
 
 def write_notes(comparison: Comparison, style: Style) -> tuple[Note, ...]:
     """A note on each photo, beside its heatmaps for the first question."""
-    fulls = full_scales(comparison.panels, style.scale)
-    full_of = {id(panel): full for panel, full in zip(comparison.panels, fulls, strict=True)}
+    full_of = full_scales(comparison.panels, style.scale)
     notes: list[Note] = []
-    for place, photo in enumerate(comparison.photos):
-        panels = [comparison.panel(place, model, 0) for model in range(len(comparison.models))]
+    for photo in comparison.photos:
+        panels = comparison.of(photo=photo, target=comparison.targets[0])
         with st.container(border=True):
             st.markdown(f"**{plain(photo.name)}**")
             pictures, words = st.columns([11, 9])
             with pictures, st.container(horizontal=True, gap="small"):
                 for panel in panels:
-                    _show_small(panel, style, full_of[id(panel)])
+                    _show_small(panel, style, full_of)
             with words:
                 notes.append(_write_note(photo))
     return tuple(notes)
 
 
-def _show_small(panel: Panel, style: Style, full: float | None) -> None:
+def _show_small(panel: Panel, style: Style, full_of: Mapping[Heatmap, float]) -> None:
     name = model_words(panel).rpartition("/")[2]
     with st.container(width=THUMBNAIL, gap="xxsmall"):
-        if panel.target is None:
-            st.caption(f"{plain(name)}: no map, for {plain(panel.reason or 'no stated reason')}")
+        if isinstance(panel, Failure):
+            st.caption(f"{plain(name)}: no map, for {plain(panel.reason)}")
             return
         size = fit_within(panel.photo.size, 2 * THUMBNAIL, 2 * THUMBNAIL)
-        picture = draw_panel(panel, style, full or None, size)
-        st.image(picture, width="stretch", alt=f"Heatmap of {name} for {panel.target}")
-        st.caption(f"{plain(name)}  \n{plain(str(panel.target))}")
+        picture = draw_panel(panel, style, full_of[panel] or None, size)
+        st.image(picture, width="stretch", alt=f"Heatmap of {name} for {panel.scored}")
+        st.caption(f"{plain(name)}  \n{plain(str(panel.scored))}")
 
 
 def _write_note(photo: Photo) -> Note:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,12 +15,11 @@ from dashboard.components.panels import GAP, PANEL_WIDTH, show_facts
 from dashboard.components.question import class_options, read_targets
 from dashboard.components.viewer import view_panels
 from dashboard.state import Key
-from gradcam import Comparison, Contrast, Panel, Photo, Style, Target, Top, sample_photo
+from gradcam import Comparison, Contrast, Failure, Heatmap, Panel, Photo, Style, Target, Top, sample_photo
 from gradcam.draw.viewer import Caption
-from gradcam.draw.words import layer_words, model_words, question_words, scale_words
+from gradcam.draw.words import layer_words, model_words, request_words, scale_words
 from gradcam.measures import agreement, iou_of_hottest
 from gradcam.photo import SAMPLES
-from gradcam.scaling import scale_panels
 from gradcam.text import minus_sign, percent
 from gradcam.types import ScaledMap
 
@@ -88,74 +87,72 @@ def show_rivals(comparison: Comparison, style: Style, key: str = "rivals") -> St
     """Every photo's classes side by side, each model's facts, and who leads; returns the viewers' style."""
     base = state.settled_look(style, (key, [photo.sha256 for photo in comparison.photos]))
     chosen = base
-    scaled = dict(zip(map(id, comparison.panels), scale_panels(comparison.panels, base.scale), strict=True))
+    scaled = comparison.scaled(base)
     several = len(comparison.models) > 1
     for place, photo in enumerate(comparison.photos):
         st.header(plain(photo.name), anchor=False)
-        of_model = [
-            [comparison.panel(place, model, question) for question in range(len(comparison.questions))]
-            for model in range(len(comparison.models))
-        ]
-        panels = [panel for row in zip(*of_model, strict=True) for panel in row]
+        panels = [panel for row in comparison.rows() if row.photo is photo for panel in row.panels]
         seen = view_panels(
             panels,
             base,
             f"{key}-{place}",
-            scaled=[scaled[id(panel)] for panel in panels],
+            scaled=scaled,
             columns=len(comparison.models) if several else min(len(panels), 4),
-            captions=[_caption(panel, scaled[id(panel)], several) for panel in panels],
+            captions=[_caption(panel, scaled, several) for panel in panels],
         )
         chosen = chosen if seen == base else seen
-        with st.grid(len(of_model), min_column_width=PANEL_WIDTH, gap=GAP):
-            for model, asked in enumerate(of_model):
+        with st.grid(len(comparison.models), min_column_width=PANEL_WIDTH, gap=GAP):
+            for number, model in enumerate(comparison.models):
                 with st.container(gap="xsmall"):
-                    show_facts(_asked_together(asked), f"{key}-{place}-{model}", rivalry(asked))
-                    offer_large(asked, [scaled[id(panel)] for panel in asked], chosen, f"{key}-{place}-{model}")
+                    classes = comparison.of(photo=photo, model=model)
+                    show_facts(_in_one_explanation(classes), f"{key}-{place}-{number}", rivalry(classes))
+                    offer_large(classes, scaled, chosen, f"{key}-{place}-{number}")
     state.keep_look(chosen)
     return chosen
 
 
-def _caption(panel: Panel, scaled: ScaledMap | None, several: bool) -> Caption:
+def _caption(panel: Panel, scaled: Mapping[Heatmap, ScaledMap], several: bool) -> Caption:
     """The class above all, its standing, and in what layer it was found."""
     said = [model_words(panel)] if several else []
-    if panel.target is None or panel.explanation is None or scaled is None:
-        return Caption(question_words(panel.question), " · ".join(said), "")
-    target, shares = panel.target, panel.explanation.probabilities
+    if isinstance(panel, Failure):
+        return Caption(request_words(panel.target), " · ".join(said), "")
+    target, shares = panel.scored, panel.explanation.probabilities
     if target.against is None:
         said += [percent(target.probability), f"rank {target.rank}", f"score {target.score:.2f}"]
     else:
         said += [f"{percent(target.probability)} against {percent(float(shares[target.against]))}"]
         said += [minus_sign(f"scores differ by {target.score:+.2f}")]
     pinned = "pinned layer " * (panel.model in state.pinned())
-    return Caption(str(target), " · ".join(said), f"{pinned}{layer_words(panel)} · {scale_words(scaled)}")
+    return Caption(str(target), " · ".join(said), f"{pinned}{layer_words(panel)} · {scale_words(scaled[panel])}")
 
 
-def _asked_together(panels: Sequence[Panel]) -> list[Panel]:
+def _in_one_explanation(panels: Sequence[Panel]) -> list[Panel]:
     """The panels with all their targets in each explanation: they may have been asked for one after another."""
-    targets = tuple(panel.target for panel in panels if panel.target)
+    targets = tuple(panel.scored for panel in panels if isinstance(panel, Heatmap))
     return [
-        replace(panel, explanation=panel.explanation and replace(panel.explanation, targets=targets))
+        replace(panel, explanation=replace(panel.explanation, targets=targets))
+        if isinstance(panel, Heatmap)
+        else panel
         for panel in panels
     ]
 
 
 def rivalry(panels: Sequence[Panel]) -> str:
     """One model's classes in a sentence or two: who leads, by how much, and whether they are seen in one place."""
-    classes = {panel.target.index: panel for panel in panels if panel.target and panel.target.against is None}
-    ranked = sorted(classes.values(), key=lambda panel: panel.target.rank if panel.target else 0)
-    if not ranked or ranked[0].explanation is None:
+    heatmaps = [panel for panel in panels if isinstance(panel, Heatmap)]
+    classes = {panel.scored.index: panel for panel in heatmaps if panel.scored.against is None}
+    ranked = sorted(classes.values(), key=lambda panel: panel.scored.rank)
+    if not ranked:
         return ""
     own = [f"**{plain(label)}** ({percent(share)})" for label, share in ranked[0].explanation.top(2)]
     if len(ranked) == 1:
         return f"The model's first choice is {own[0]}, its second {own[1]}." if len(own) > 1 else ""
     first, second = ranked[:2]
-    assert first.target
-    assert second.target
     said = (
-        f"Of the classes asked for, **{plain(first.target.label)}** leads **{plain(second.target.label)}** by "
-        f"{first.target.score - second.target.score:.2f} in score."
+        f"Of the classes asked for, **{plain(first.scored.label)}** leads **{plain(second.scored.label)}** by "
+        f"{first.scored.score - second.scored.score:.2f} in score."
     )
-    if first.target.rank > 1:
+    if first.scored.rank > 1:
         said += f" The model's own first choice is {own[0]}."
     said += _nearest(first, classes.keys())
     common = agreement([first, second], iou_of_hottest)[0, 1]
@@ -166,14 +163,12 @@ def rivalry(panels: Sequence[Panel]) -> str:
     return said
 
 
-def _nearest(leader: Panel, asked: Container[int]) -> str:
+def _nearest(leader: Heatmap, asked: Container[int]) -> str:
     """The best class that nobody asked for, where it comes before some that were."""
-    assert leader.explanation
-    assert leader.target
     logits = leader.explanation.logits
     best = next((int(index) for index in np.argsort(-logits, kind="stable") if index not in asked), None)
-    if best is None or leader.target.rank > 1:
+    if best is None or leader.scored.rank > 1:
         return ""
     label, share = leader.explanation.labels[best], float(leader.explanation.probabilities[best])
-    behind = leader.target.score - float(logits[best])
+    behind = leader.scored.score - float(logits[best])
     return f" Of the others, **{plain(label)}** ({percent(share)}) comes closest, {behind:.2f} behind."

@@ -14,7 +14,7 @@ from dashboard import state
 from dashboard.components.messages import plain
 from dashboard.components.panels import theme
 from dashboard.state import Key
-from gradcam import Panel, Style
+from gradcam import Heatmap, Style
 from gradcam.dissect import Dissection
 from gradcam.draw.figures import PLOTLY_CONFIG, weight_bars
 from gradcam.draw.render import draw_grid, draw_panel
@@ -177,8 +177,8 @@ def show_code(of: Dissection) -> None:
     st.code(recipe(of.explanation, f"{'sample_photo' if name in SAMPLES else 'open_photo'}({name!r})"))
 
 
-def _panel(of: Dissection) -> Panel:
-    return Panel(of.explanation.photo, str(of.explanation.model), 0, of.explanation)
+def _panel(of: Dissection) -> Heatmap:
+    return Heatmap(of.explanation.photo, str(of.explanation.model), of.explanation.method, 0, of.explanation)
 
 
 def _awake(of: Dissection) -> Sequence[int]:

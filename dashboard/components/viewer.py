@@ -9,13 +9,13 @@ zoom.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from streamlit.components import v2
 from streamlit.components.v1 import declare_component
 
-from gradcam import Comparison, Panel, Style
+from gradcam import Comparison, Heatmap, Panel, Photo, Style
 from gradcam.draw.figures import PLOTLY_SCRIPT
 from gradcam.draw.render import check_style
 from gradcam.draw.viewer import SCRIPT, STYLES, Caption, Scene, comparison_scene, difference_scene, panels_scene
@@ -31,9 +31,9 @@ _PLOTLY = f"component/{_plotly.name}/{PLOTLY_SCRIPT.name}"
 _viewer = v2.component("gradcam_viewer", css=STYLES, js=SCRIPT, isolate_styles=False)
 
 
-def view_photo(comparison: Comparison, place: int, style: Style, key: str) -> Style:
-    """One photo's heatmaps, on the scale of the whole comparison: a row a question, a column a model."""
-    return _view(comparison_scene(comparison, place, style), style, key)
+def view_photo(comparison: Comparison, photo: Photo, style: Style, key: str) -> Style:
+    """One photo's heatmaps, on the scale of the whole comparison: a row a target, a column a model."""
+    return _view(comparison_scene(comparison, photo, style), style, key)
 
 
 def view_panels(
@@ -41,7 +41,7 @@ def view_panels(
     style: Style,
     key: str,
     *,
-    scaled: Sequence[ScaledMap | None] | None = None,
+    scaled: Mapping[Heatmap, ScaledMap] | None = None,
     columns: int | None = None,
     captions: Sequence[Caption] | None = None,
     least: float = 13,
@@ -51,7 +51,7 @@ def view_panels(
     return _view(scene, style, key)
 
 
-def view_difference(a: Panel, b: Panel, style: Style, key: str, *, fade: bool = False) -> Style:
+def view_difference(a: Heatmap, b: Heatmap, style: Style, key: str, *, fade: bool = False) -> Style:
     """A − B of two maps of one photo: red where A has more heat, blue where B has. `style` keeps its colours.
 
     fade: whether to fade the photo where the two agree.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import html
 import json
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 from plotly.offline import get_plotlyjs
 from plotly.subplots import make_subplots
 
+from gradcam.comparison import Comparison
 from gradcam.draw import render, words
 from gradcam.geometry import Values, fit_within, hides_part_of_photo, project_to_photo
 from gradcam.scaling import difference, scale_panels
 from gradcam.text import percent, shorten
-from gradcam.types import Comparison, Explanation, Panel, ScaledMap, Style
+from gradcam.types import Explanation, Failure, Heatmap, Panel, Photo, ScaledMap, Style
 
 Theme = Literal["light", "dark"]
 
@@ -59,24 +60,24 @@ def comparison_figure(comparison: Comparison, style: Style | None = None, *, the
     """
     style = style or Style()
     render.check_style(style)
-    scaled = scale_panels(comparison.panels, style.scale)
-    of = dict(zip(map(id, comparison.panels), scaled, strict=True))
-    rows = [(p, q) for p in range(len(comparison.photos)) for q in range(len(comparison.questions))]
-    figure = _frame([comparison.photos[photo].size for photo, _ in rows], len(comparison.models))
-    images = [render.jpeg_uri(photo, _LONG_SIDE) for photo in comparison.photos]
+    scaled = comparison.scaled(style)
+    rows, columns = list(comparison.rows()), len(comparison.models)
+    figure = _frame([row.photo.size for row in rows], columns)
+    images = {photo: render.jpeg_uri(photo, _LONG_SIDE) for photo in comparison.photos}
+    first: dict[Photo, str] = {}
     heats: list[int] = []
-    for row, (photo, question) in enumerate(rows, start=1):
-        first = _axis(figure, photo * len(comparison.questions) + 1, 1)
-        for model in range(len(comparison.models)):
-            panel = comparison.panel(photo, model, question)
-            axis = _axis(figure, row, model + 1)
-            _place_photo(figure, axis, first, panel, images[photo])
-            _title(figure, axis, panel, len(comparison.models), theme)
-            heat = of[id(panel)]
-            if heat is not None and not heat.note:
+    for number, row in enumerate(rows, start=1):
+        for column, panel in enumerate(row.panels, start=1):
+            axis = _axis(figure, number, column)
+            _place_photo(figure, axis, first.setdefault(row.photo, axis), panel, images[row.photo])
+            _title(figure, axis, panel, columns, theme)
+            if isinstance(panel, Failure):
+                _notice(figure, axis, "<b>No map</b><br>" + _folded(panel.reason, _room(columns)), panel.reason)
+                continue
+            if not scaled[panel].note:
                 heats.append(len(figure.data))  # pyright: ignore[reportArgumentType]
-            _place_heat(figure, axis, panel, heat, style, _room(len(comparison.models)))
-    figure.add_trace(_colour_bar(figure, style, scaled, theme))
+            _place_heat(figure, axis, panel, scaled[panel], style)
+    figure.add_trace(_colour_bar(figure, style, scaled.values(), theme))
     _opacity_slider(figure, heats, style, theme)
     return figure
 
@@ -133,17 +134,12 @@ def _place_photo(figure: go.Figure, axis: str, first: str, panel: Panel, image: 
         sizey=height,
         sizing="stretch",
         layer="below",
-        opacity=1 if panel.reason is None else 0.35,
+        opacity=1 if isinstance(panel, Heatmap) else 0.35,
     )
 
 
-def _place_heat(
-    figure: go.Figure, axis: str, panel: Panel, heat: ScaledMap | None, style: Style, room: int
-) -> None:
-    """The map over its photo with what the model saw outlined, or the words why there is none."""
-    if panel.explanation is None or panel.map is None or heat is None:
-        _notice(figure, axis, "<b>No map</b><br>" + _folded(panel.reason or "", room), panel.reason or "")
-        return
+def _place_heat(figure: go.Figure, axis: str, panel: Heatmap, heat: ScaledMap, style: Style) -> None:
+    """The map over its photo with what the model saw outlined."""
     trace = _heat(panel, heat, style)
     trace.update(
         colorscale=plotly_scale(style.colormap, style.threshold),
@@ -158,14 +154,12 @@ def _place_heat(
         _outline(figure, axis, panel)
 
 
-def _heat(panel: Panel, heat: ScaledMap, style: Style) -> go.Heatmap:
+def _heat(panel: Heatmap, heat: ScaledMap, style: Style) -> go.Heatmap:
     """The raw map on its own grid, its cells exactly where they lie on the photo."""
-    assert panel.explanation is not None
-    assert panel.map is not None
     rows, columns = panel.map.shape
     left, top, right, bottom = panel.explanation.view.box
     dx, dy = (right - left) / columns, (bottom - top) / rows
-    name = _escape(f"{words.model_words(panel)}: {panel.target}")
+    name = _escape(f"{words.model_words(panel)}: {panel.scored}")
     return go.Heatmap(
         z=panel.map.astype(np.float32),
         x0=left + dx / 2,
@@ -181,9 +175,8 @@ def _heat(panel: Panel, heat: ScaledMap, style: Style) -> go.Heatmap:
     )
 
 
-def _outline(figure: go.Figure, axis: str, panel: Panel) -> None:
+def _outline(figure: go.Figure, axis: str, panel: Heatmap) -> None:
     """A light line on a dark one around what the model saw: visible on any photo."""
-    assert panel.explanation is not None
     left, top, right, bottom = panel.explanation.view.seen
     for colour, width in (("#141414", 3), ("#f5f5f5", 1)):
         figure.add_shape(
@@ -219,7 +212,7 @@ def _title(figure: go.Figure, axis: str, panel: Panel, columns: int, theme: Them
     """Model, target and probability above a panel."""
     room = _room(columns)
     lines = [shorten(line, room) for line in (words.model_words(panel), words.target_words(panel))]
-    if panel.explanation is not None and panel.explanation.model.untrained and "untrained" not in lines[0]:
+    if isinstance(panel, Heatmap) and panel.explanation.model.untrained and "untrained" not in lines[0]:
         lines[0] = shorten(panel.model, max(8, room - 12)) + " (untrained)"
     strong, quiet = _TEXT[theme]
     figure.add_annotation(
@@ -243,7 +236,7 @@ def _room(columns: int) -> int:
     return max(16, 110 // columns)
 
 
-def _colour_bar(figure: go.Figure, style: Style, scaled: Sequence[ScaledMap | None], theme: Theme) -> go.Scatter:
+def _colour_bar(figure: go.Figure, style: Style, scaled: Collection[ScaledMap], theme: Theme) -> go.Scatter:
     """A trace without points that carries the colour bar of all panels."""
     title, numbers = words.bar_numbers(style, scaled)
     strong, quiet = _TEXT[theme]
@@ -330,10 +323,10 @@ def plotly_scale(name: str, threshold: float = 0.0) -> list[tuple[float, str]]:
     return [(0.0, clear), (threshold, clear), (threshold, first), *(seen or [(1.0, first)])]
 
 
-def difference_figure(a: Panel, b: Panel, style: Style | None = None, *, theme: Theme = "light") -> go.Figure:
+def difference_figure(a: Heatmap, b: Heatmap, style: Style | None = None, *, theme: Theme = "light") -> go.Figure:
     """A − B of two maps of one photo: red where A has more heat, blue where B has.
 
-    Raises: OptionError where the photos differ, MapError where a panel has no map.
+    Raises: OptionError where the photos differ.
     """
     style = style or Style()
     render.check_style(style)
@@ -359,7 +352,7 @@ def difference_figure(a: Panel, b: Panel, style: Style | None = None, *, theme: 
         )
     )
     for panel in (a, b):
-        if panel.explanation is not None and hides_part_of_photo(panel.explanation.view):
+        if hides_part_of_photo(panel.explanation.view):
             _outline(figure, "", panel)
     title = f"<b>{_escape(words.model_words(a))}</b> (red) − <b>{_escape(words.model_words(b))}</b> (blue)"
     note = "shares of each map's own maximum" if style.scale == "each" else "shares of one full scale"
@@ -382,7 +375,7 @@ def panel_plot(panel: Panel, heat: ScaledMap | None, style: Style) -> dict[str, 
     No trace where there is no map, or no positive evidence in it.
     """
     trace = None
-    if panel.explanation is not None and panel.map is not None and heat is not None and not heat.note:
+    if isinstance(panel, Heatmap) and heat is not None and not heat.note:
         trace = _heat(panel, heat, style)
         trace.update(
             customdata=_percents(heat.values),
@@ -391,18 +384,15 @@ def panel_plot(panel: Panel, heat: ScaledMap | None, style: Style) -> dict[str, 
     return _plot(panel.photo.size, trace, [panel])
 
 
-def difference_plot(a: Panel, b: Panel, style: Style) -> dict[str, Any]:
+def difference_plot(a: Heatmap, b: Heatmap, style: Style) -> dict[str, Any]:
     """A − B of two maps of one photo as `data` and `layout` of Plotly, as `panel_plot` does one.
 
-    Raises: MapError where a panel has no map, OptionError where the photos differ.
+    Raises: OptionError where the photos differ.
     """
     grid = fit_within(a.photo.size, 160, 160)
     apart = difference(a, b, style.scale, grid)
-    shares = [
-        project_to_photo(heat.values, panel.explanation.view, grid)
-        for panel, heat in zip((a, b), scale_panels((a, b), style.scale), strict=True)
-        if heat is not None and panel.explanation is not None
-    ]
+    scaled = scale_panels((a, b), style.scale)
+    shares = [project_to_photo(scaled[panel].values, panel.explanation.view, grid) for panel in (a, b)]
     rows, columns = (np.flatnonzero(np.isfinite(apart).any(axis)) for axis in (1, 0))  # what both saw: a rectangle
     if not rows.size:
         return _plot(a.photo.size, None, [a, b])
@@ -444,7 +434,7 @@ def _plot(size: tuple[int, int], trace: go.Heatmap | None, panels: Sequence[Pane
         yaxis={**axis, "range": [height, 0], "scaleanchor": "x"},
     )
     for panel in panels:
-        if panel.explanation is not None and hides_part_of_photo(panel.explanation.view):
+        if isinstance(panel, Heatmap) and hides_part_of_photo(panel.explanation.view):
             _outline(figure, "", panel)
     return json.loads(figure.to_json() or "{}")
 

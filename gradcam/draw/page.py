@@ -5,16 +5,17 @@ Plotly's script is inside, once, and asks nothing of anybody: the page's policy 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from string import Template
 
+from gradcam.comparison import Comparison
 from gradcam.draw import render, words
 from gradcam.draw.figures import plotly_script
 from gradcam.draw.viewer import SCRIPT, STYLES, comparison_scene, scene_json
-from gradcam.scaling import FLOOR, NO_EVIDENCE, scale_panels
+from gradcam.scaling import FLOOR, NO_EVIDENCE
 from gradcam.text import dimensions, duration, percent
-from gradcam.types import Comparison, Panel, ScaledMap, Style
+from gradcam.types import Failure, Heatmap, Panel, Photo, ScaledMap, Style
 
 
 def comparison_html(comparison: Comparison, style: Style | None = None) -> str:
@@ -24,8 +25,11 @@ def comparison_html(comparison: Comparison, style: Style | None = None) -> str:
     """
     style = style or Style()
     render.check_style(style)
-    scaled = scale_panels(comparison.panels, style.scale)
-    sections = [_section(comparison, place, scaled, style) for place in range(len(comparison.photos))]
+    scaled = comparison.scaled(style)
+    sections = [
+        _section(comparison, photo, number, scaled, style)
+        for number, photo in enumerate(comparison.photos, start=1)
+    ]
     parts = ((comparison.photos, "photo"), (comparison.models, "model"))
     counts = ", ".join(f"{len(items)} {noun}{'s' * (len(items) != 1)}" for items, noun in parts)
     return _PAGE.substitute(
@@ -38,39 +42,37 @@ def comparison_html(comparison: Comparison, style: Style | None = None) -> str:
     )
 
 
-def _section(comparison: Comparison, place: int, scaled: Sequence[ScaledMap | None], style: Style) -> str:
+def _section(
+    comparison: Comparison, photo: Photo, number: int, scaled: Mapping[Heatmap, ScaledMap], style: Style
+) -> str:
     """One photo: its heatmaps and the table of what each model said."""
-    photo = comparison.photos[place]
-    questions = range(len(comparison.questions))
-    models = [
-        [comparison.panel(place, model, question) for question in questions]
-        for model in range(len(comparison.models))
-    ]
+    models = zip(*(row.panels for row in comparison.rows() if row.photo is photo), strict=True)
     return _SECTION.substitute(
         name=escape(photo.name),
-        label=escape(f"photo {place + 1}, {photo.name}"),
+        label=escape(f"photo {number}, {photo.name}"),
         size=f"{dimensions(*reversed(photo.size))} pixels",
         digest=escape(photo.sha256[:12]),
-        scene=scene_json(comparison_scene(comparison, place, style, scaled=scaled)),
+        scene=scene_json(comparison_scene(comparison, photo, style, scaled=scaled)),
         rows="\n".join(_model_row(panels) for panels in models),
     )
 
 
 def _model_row(panels: Sequence[Panel]) -> str:
     """One model's row: predictions, layer, grid, time, and the reason of each map that is missing."""
-    reasons = dict.fromkeys(panel.reason for panel in panels if panel.reason)
+    reasons = dict.fromkeys(panel.reason for panel in panels if isinstance(panel, Failure))
     failed = "".join(f"<p class='failed'>{escape(reason)}</p>" for reason in reasons)
-    explained = next((panel for panel in panels if panel.explanation is not None), panels[0])
-    name, explanation = escape(words.model_words(explained)), explained.explanation
-    if explanation is None:
+    heatmaps = [panel for panel in panels if isinstance(panel, Heatmap)]
+    name = escape(words.model_words([*heatmaps, *panels][0]))
+    if not heatmaps:
         return f"<tr><th scope='row'>{name}</th><td colspan='5'>{failed}</td></tr>"
+    explanation = heatmaps[0].explanation
     layer = explanation.layer
     tops = "".join(
         f"<li><meter min='0' max='1' value='{share:.4f}' aria-hidden='true'></meter>"
         f"<b>{percent(share)}</b> <span>{escape(label)}</span></li>"
         for label, share in explanation.top()
     )
-    maps = "".join(f"<li>{_map_words(panel)}</li>" for panel in panels if panel.map is not None)
+    maps = "".join(f"<li>{_map_words(panel)}</li>" for panel in heatmaps)
     return (
         f"<tr><th scope='row'>{name}</th><td><ol>{tops}</ol></td><td><ul>{maps}</ul>{failed}</td>"
         f"<td><code>{escape(layer.name)}</code><br><small>{escape(layer.rule)}</small></td>"
@@ -78,14 +80,13 @@ def _model_row(panels: Sequence[Panel]) -> str:
     )
 
 
-def _map_words(panel: Panel) -> str:
-    assert panel.map is not None
+def _map_words(panel: Heatmap) -> str:
     peak = f"maximum {panel.map.max():.3g}" if panel.map.max() >= FLOOR else NO_EVIDENCE
     return escape(f"{words.target_words(panel)}: {peak}")
 
 
 def _asked(comparison: Comparison) -> str:
-    return ", ".join(words.question_words(question) for question in comparison.questions)
+    return ", ".join(words.request_words(target) for target in comparison.targets)
 
 
 _SECTION = Template("""

@@ -14,7 +14,7 @@ from PIL import Image
 from gradcam.errors import MapError, OptionError, nearest
 from gradcam.geometry import Interpolation, Values, fit_within, hides_part_of_photo, project_to_photo
 from gradcam.scaling import difference, normalize
-from gradcam.types import Panel, Photo, Scale, Style, View
+from gradcam.types import Heatmap, Photo, Scale, Style, View
 
 Pixels = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
@@ -161,23 +161,23 @@ def outline(pixels: Pixels, view: View) -> Pixels:
 
 
 def draw_panel(
-    panel: Panel, style: Style, full: float | None = None, size: tuple[int, int] | None = None
+    panel: Heatmap, style: Style, vmax: float | None = None, size: tuple[int, int] | None = None
 ) -> Pixels:
     """One panel as a picture: the heat over its photo, with the seen part outlined; RGB uint8 `[H, W, 3]`.
 
-    full: the raw value of full colour; the map's own maximum if None. size: height and width; the photo's if None.
-    Raises: MapError where the panel has no map, OptionError where the style is outside its choices.
+    vmax: the raw value of full colour; the map's own maximum if None. size: height and width; the photo's if None.
+    Raises: MapError where the map is not finite, OptionError where the style is outside its choices.
     """
-    photo, heat, view = _layers(panel, style, full, size)
+    photo, heat, view = _layers(panel, style, vmax, size)
     return outline(blend(photo, heat, style.opacity), view)
 
 
 def draw_grid(
-    values: Values, side: int, full: float | None = None, style: Style | None = None, signed: bool | None = None
+    values: Values, side: int, vmax: float | None = None, style: Style | None = None, signed: bool | None = None
 ) -> Pixels:
     """Numbers on a layer's grid as a picture of their own; RGB uint8 `[H, W, 3]`, its longer side at least `side`.
 
-    values: `[h, w]`. full: the value of full colour; the largest one's size if None.
+    values: `[h, w]`. vmax: the value of full colour; the largest one's size if None.
     signed: colours around zero, red above it and blue below; where None, if there are values below zero.
     style: for its colour map and interpolation; by default cells with hard edges in viridis.
     Raises: MapError where a value is not finite, OptionError where the style is outside its choices.
@@ -186,9 +186,9 @@ def draw_grid(
     check_style(style)
     if not np.isfinite(values).all():
         raise MapError("expected finite numbers to draw, got NaN or infinity; check the weights and the input")
-    full = full or float(np.abs(values).max()) or 1.0
+    vmax = vmax or float(np.abs(values).max()) or 1.0
     signed = bool((values < 0).any()) if signed is None else signed
-    shares = np.clip(values / full, -1, 1) / 2 + 0.5 if signed else np.clip(values / full, 0, 1)
+    shares = np.clip(values / vmax, -1, 1) / 2 + 0.5 if signed else np.clip(values / vmax, 0, 1)
     height, width = (cells * -(-side // max(values.shape)) for cells in values.shape)
     view = View((0, 0, width, height), (height, width), (height, width), "squash")
     laid = project_to_photo(shares, view, interpolation=style.interpolation)
@@ -196,13 +196,13 @@ def draw_grid(
 
 
 def three_panels(
-    panel: Panel, style: Style, full: float | None = None, size: tuple[int, int] | None = None
+    panel: Heatmap, style: Style, vmax: float | None = None, size: tuple[int, int] | None = None
 ) -> Pixels:
     """Photo, heat alone and overlay side by side; RGB uint8 `[H, 3·W + 2·gap, 3]`.
 
     Takes and raises what `draw_panel` does.
     """
-    photo, heat, view = _layers(panel, style, full, size)
+    photo, heat, view = _layers(panel, style, vmax, size)
     height, width = photo.shape[:2]
     gap = np.full((height, max(2, width // 40), 3), 255, np.uint8)
     blank = np.full_like(photo, 232)
@@ -211,15 +211,13 @@ def three_panels(
 
 
 def _layers(
-    panel: Panel, style: Style, full: float | None, size: tuple[int, int] | None
+    panel: Heatmap, style: Style, vmax: float | None, size: tuple[int, int] | None
 ) -> tuple[Pixels, Pixels, View]:
     """The photo at `size`, the coloured heat on it, and how the model saw it."""
     check_style(style)
-    if panel.explanation is None or panel.map is None:
-        raise MapError(f"expected a panel with a map, got a failure; {panel.reason}")
     size = size or panel.photo.size
     view = panel.explanation.view
-    values = project_to_photo(normalize(panel.map, full).values, view, size, style.interpolation)
+    values = project_to_photo(normalize(panel.map, vmax).values, view, size, style.interpolation)
     return resize(panel.photo.pixels, size), colourise(values, style.colormap, style.threshold), view
 
 
@@ -227,7 +225,7 @@ DIFFERS = 0.25
 """Two maps that are this share of full scale apart, or more, differ as clearly as `fade_alike` shows."""
 
 
-def fade_alike(a: Panel, b: Panel, scale: Scale = "each", size: tuple[int, int] | None = None) -> Pixels:
+def fade_alike(a: Heatmap, b: Heatmap, scale: Scale = "each", size: tuple[int, int] | None = None) -> Pixels:
     """The photo faded where two of its maps are alike: wholly where equal, not at all from `DIFFERS` apart.
 
     Returns: RGB uint8 `[H, W, 3]`; faded too where one of the two models saw nothing.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from PIL import Image
 
+from gradcam.comparison import Comparison, Row
 from gradcam.draw.render import Pixels, blend, check_style, colourise, draw_panel, resize
 from gradcam.draw.words import (
     FRAME_WORDS,
@@ -17,13 +18,12 @@ from gradcam.draw.words import (
     bar_numbers,
     layer_words,
     model_words,
-    question_words,
+    request_words,
     scale_words,
     target_words,
 )
-from gradcam.scaling import scale_panels
 from gradcam.text import dimensions, shorten
-from gradcam.types import Comparison, Panel, Photo, ScaledMap, Style, Target
+from gradcam.types import Failure, Heatmap, ScaledMap, Style
 
 
 @dataclass(frozen=True)
@@ -56,23 +56,18 @@ def grid_png(comparison: Comparison, style: Style | None = None, cell: int = 340
     """
     style = style or Style()
     check_style(style)
-    scaled = scale_panels(comparison.panels, style.scale)
-    of = dict(zip(map(id, comparison.panels), scaled, strict=True))
-    rows = [(p, q) for p in range(len(comparison.photos)) for q in range(len(comparison.questions))]
+    scaled = comparison.scaled(style)
     width = 2 * _MARGIN + (len(comparison.models) + 1) * (cell + _GAP) - _GAP
     strips = [_header(comparison, style, width)]
-    for photo, question in rows:
-        panels = [comparison.panel(photo, model, question) for model in range(len(comparison.models))]
-        row = [(panel, of[id(panel)]) for panel in panels]
-        strips.append(_row(comparison.photos[photo], comparison.questions[question], row, style, cell, width))
-    strips.append(_footer(style, scaled, width))
+    strips += [_row(row, scaled, style, cell, width) for row in comparison.rows()]
+    strips.append(_footer(style, scaled.values(), width))
     out = io.BytesIO()
     Image.fromarray(np.vstack(strips)).save(out, "PNG", optimize=True)
     return out.getvalue()
 
 
 def _header(comparison: Comparison, style: Style, width: int) -> Pixels:
-    parts = ((comparison.models, "model"), (comparison.photos, "photo"), (comparison.questions, "question"))
+    parts = ((comparison.models, "model"), (comparison.photos, "photo"), (comparison.targets, "question"))
     counts = " · ".join(f"{len(items)} {noun}{'s' * (len(items) != 1)}" for items, noun in parts)
     words = [
         f"{counts}. {SCALE_WORDS[style.scale]}",
@@ -80,39 +75,33 @@ def _header(comparison: Comparison, style: Style, width: int) -> Pixels:
     ]
     lines = [line for sentence in words for line in _wrap(sentence, width - 2 * _MARGIN, _SMALL, 3)]
     strip = _paper(_MARGIN + _TITLE.line + len(lines) * _SMALL.line + _GAP, width)
-    methods = sorted({p.explanation.method for p in comparison.panels if p.explanation}) or ["Grad-CAM"]
-    title = f"What the models look at: {', '.join(methods)}"
+    title = f"What the models look at: {', '.join(comparison.methods)}"
     _write(strip, [(_fit(title, width - 2 * _MARGIN, _TITLE), _TITLE)], _MARGIN, _MARGIN - 8)
     _write(strip, [(line, _SMALL) for line in lines], _MARGIN, _MARGIN + _TITLE.line - 4)
     return strip
 
 
-def _row(
-    photo: Photo,
-    question: Target,
-    row: Sequence[tuple[Panel, ScaledMap | None]],
-    style: Style,
-    cell: int,
-    width: int,
-) -> Pixels:
+def _row(row: Row, scaled: Mapping[Heatmap, ScaledMap], style: Style, cell: int, width: int) -> Pixels:
+    photo = row.photo
     factor = min(cell / photo.size[1], 1.5 * cell / photo.size[0])
     size = max(1, round(photo.size[0] * factor)), max(1, round(photo.size[1] * factor))
-    height = max([size[0], *(200 for panel, _ in row if panel.reason)])  # room for a failure's sentence
+    height = max(
+        [size[0], *(200 for panel in row.panels if isinstance(panel, Failure))]
+    )  # room for a failure's sentence
     strip = _paper(_GAP + height + _CAPTION + _GAP, width)
     about = [
         (photo.name, _HEAD),
-        (question_words(question), _BODY),
+        (request_words(row.target), _BODY),
         (f"{dimensions(*reversed(photo.size))} px", _SMALL),
     ]
     _cell(strip, _MARGIN, cell, height, resize(photo.pixels, size), about)
-    for place, (panel, scaled) in enumerate(row, start=1):
-        if scaled is None:
-            picture = _failure(panel.reason or "", cell, height)
+    for place, panel in enumerate(row.panels, start=1):
+        if isinstance(panel, Failure):
+            picture, note = _failure(panel.reason, cell, height), ("see the reason above", _WARN)
         else:
-            picture = draw_panel(panel, style, scaled.vmax, size)
-        note = (
-            (scale_words(scaled), _WARN if scaled.note else _SMALL) if scaled else ("see the reason above", _WARN)
-        )
+            heat = scaled[panel]
+            picture = draw_panel(panel, style, heat.vmax, size)
+            note = scale_words(heat), _WARN if heat.note else _SMALL
         about = [(model_words(panel), _HEAD), (target_words(panel), _BODY), (layer_words(panel), _SMALL), note]
         _cell(strip, _MARGIN + place * (cell + _GAP), cell, height, picture, [a for a in about if a[0]])
     return strip
@@ -136,7 +125,7 @@ def _failure(reason: str, cell: int, height: int) -> Pixels:
     return card
 
 
-def _footer(style: Style, scaled: Sequence[ScaledMap | None], width: int) -> Pixels:
+def _footer(style: Style, scaled: Collection[ScaledMap], width: int) -> Pixels:
     title, numbers = bar_numbers(style, scaled)
     notes = [f"Colour map {style.colormap}, opacity {100 * style.opacity:.0f} %"]
     if style.threshold:

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any
 
+from gradcam.comparison import Comparison
 from gradcam.draw import figures, render, words
 from gradcam.geometry import fit_within, hides_part_of_photo
 from gradcam.scaling import scale_panels
-from gradcam.types import Comparison, Panel, Photo, ScaledMap, Style
+from gradcam.types import Failure, Heatmap, Panel, Photo, ScaledMap, Style
 
 Scene = dict[str, Any]
 """`photo`, `columns`, `panels`, `look`, `colormaps`, `bar`, `words`: what `viewer.js` documents at its top."""
@@ -43,30 +44,31 @@ def panels_scene(
     panels: Sequence[Panel],
     style: Style | None = None,
     *,
-    scaled: Sequence[ScaledMap | None] | None = None,
+    scaled: Mapping[Heatmap, ScaledMap] | None = None,
     columns: int | None = None,
     captions: Sequence[Caption] | None = None,
     least: float = 13,
 ) -> Scene:
     """Heatmaps of one photo side by side.
 
-    scaled: one for each panel, where they share their scale with others. columns: at most so many in a row.
+    scaled: of each panel with a map, where they share their scale with others. columns: at most so many in a row.
     captions: one for each panel, in place of model, class, and layer. least: width in rem below which they wrap.
     Raises: OptionError where the style is outside its choices, MapError where a map is not finite.
     """
     style = style or Style()
     render.check_style(style)
     scaled = scale_panels(panels, style.scale) if scaled is None else scaled
-    title, numbers = words.bar_numbers(style, scaled)
+    shown = [panel for panel in panels if isinstance(panel, Heatmap)]
+    title, numbers = words.bar_numbers(style, [scaled[panel] for panel in shown])
     nothing: list[Caption | None] = [None] * len(panels)
-    views = [panel.explanation.view for panel in panels if panel.explanation]
+    views = [panel.explanation.view for panel in shown]
     framed = [words.FRAME_WORDS] if any(map(hides_part_of_photo, views)) else []
     return {
         "photo": _photo(panels[0].photo),
         "columns": columns or len(panels),
         "least": least,
         "panels": _said_once(
-            [_panel(*cell, style) for cell in zip(panels, scaled, captions or nothing, strict=True)]
+            [_panel(panel, scaled, said, style) for panel, said in zip(panels, captions or nothing, strict=True)]
         ),
         "look": _look(style),
         "colormaps": _colormaps(render.SEQUENTIAL),
@@ -77,31 +79,29 @@ def panels_scene(
 
 def comparison_scene(
     comparison: Comparison,
-    place: int = 0,
+    photo: Photo,
     style: Style | None = None,
     *,
-    scaled: Sequence[ScaledMap | None] | None = None,
+    scaled: Mapping[Heatmap, ScaledMap] | None = None,
 ) -> Scene:
-    """One photo of a comparison: a row for each question and a column for each model; one model has one row.
+    """One photo of a comparison: a row for each method and target, a column for each model; one model has one row.
 
-    The scale is that of the whole comparison. place: of the photo. scaled: one for each panel, if known already.
+    The scale is that of the whole comparison. scaled: `comparison.scaled(style)`, if known already.
     Raises: OptionError where the style is outside its choices, MapError where a map is not finite.
     """
     style = style or Style()
     render.check_style(style)
-    scaled = scale_panels(comparison.panels, style.scale) if scaled is None else scaled
-    of = dict(zip(map(id, comparison.panels), scaled, strict=True))
-    models, questions = range(len(comparison.models)), range(len(comparison.questions))
-    panels = [comparison.panel(place, model, question) for question in questions for model in models]
-    columns = len(models) if len(models) > 1 else len(questions)
-    return panels_scene(panels, style, scaled=[of[id(panel)] for panel in panels], columns=columns)
+    scaled = comparison.scaled(style) if scaled is None else scaled
+    panels = [panel for row in comparison.rows() if row.photo is photo for panel in row.panels]
+    columns = len(comparison.models) if len(comparison.models) > 1 else len(panels)
+    return panels_scene(panels, style, scaled=scaled, columns=columns)
 
 
-def difference_scene(a: Panel, b: Panel, style: Style | None = None, *, fade: bool = False) -> Scene:
+def difference_scene(a: Heatmap, b: Heatmap, style: Style | None = None, *, fade: bool = False) -> Scene:
     """A − B of two maps of one photo, which is grey: red where A has more heat, blue where B has.
 
     fade: whether to fade the photo where the two agree, see `render.fade_alike`.
-    Raises: OptionError where the photos differ, MapError where a panel has no map.
+    Raises: OptionError where the photos differ.
     """
     style = style or Style()
     render.check_style(style)
@@ -158,21 +158,24 @@ def _colormaps(tables: dict[str, render.Pixels]) -> dict[str, str]:
     return {name: base64.b64encode(table.tobytes()).decode() for name, table in tables.items()}
 
 
-def _panel(panel: Panel, scaled: ScaledMap | None, caption: Caption | None, style: Style) -> dict[str, Any]:
-    facts = [words.layer_words(panel), words.scale_words(scaled)] if scaled else []
+def _panel(
+    panel: Panel, scaled: Mapping[Heatmap, ScaledMap], caption: Caption | None, style: Style
+) -> dict[str, Any]:
+    heat = scaled[panel] if isinstance(panel, Heatmap) else None
+    facts = [words.layer_words(panel), words.scale_words(heat)] if heat else []
     said = caption or Caption(
         title=words.model_words(panel),
-        subtitle=words.target_words(panel) if scaled else words.question_words(panel.question),
+        subtitle=words.target_words(panel) if heat else words.request_words(panel.target),
         facts=" · ".join(facts),
     )
     return {
         "title": said.title,
         "subtitle": said.subtitle,
         "facts": said.facts,
-        "alt": f"{said.title}. " * (caption is not None) + words.heat_words(panel, scaled),
-        "note": scaled.note if scaled else "",
-        "reason": panel.reason or "",
-        "plot": figures.panel_plot(panel, scaled, style),
+        "alt": f"{said.title}. " * (caption is not None) + words.heat_words(panel, heat),
+        "note": heat.note if heat else "",
+        "reason": panel.reason if isinstance(panel, Failure) else "",
+        "plot": figures.panel_plot(panel, heat, style),
     }
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 
 import numpy as np
 
 from gradcam.geometry import Values, fit_within, project_to_photo
-from gradcam.scaling import difference
+from gradcam.scaling import difference, normalize
 from gradcam.text import dimensions, duration, percent
-from gradcam.types import Panel, Scale, ScaledMap, Style, Target
+from gradcam.types import Failure, Heatmap, Panel, Scale, ScaledMap, Style, Target
 
 SCALE_WORDS: dict[Scale, str] = {
     "each": "Full colour is each map's own maximum: colours say where, not how much.",
@@ -20,25 +20,25 @@ SCALE_WORDS: dict[Scale, str] = {
 FRAME_WORDS = "A frame marks the part of the photo that the model saw, where that is not all of it."
 
 
-def question_words(question: Target) -> str:
-    """A question as a reader would say it."""
-    return f"class {question}" if isinstance(question, int) else str(question)
+def request_words(target: Target) -> str:
+    """A target as a reader would ask for it."""
+    return f"class {target}" if isinstance(target, int) else str(target)
 
 
 def model_words(panel: Panel) -> str:
     """The model's id as it was asked for; says *untrained* wherever it is."""
-    untrained = panel.explanation is not None and panel.explanation.model.untrained
+    untrained = isinstance(panel, Heatmap) and panel.explanation.model.untrained
     return f"{panel.model} (untrained)" if untrained and "untrained" not in panel.model else panel.model
 
 
 def target_words(panel: Panel) -> str:
     """The target and its probability, such as `tabby · 62.0 %`; `no map` for a failure."""
-    return "no map" if panel.target is None else f"{panel.target} · {percent(panel.target.probability)}"
+    return f"{panel.scored} · {percent(panel.scored.probability)}" if isinstance(panel, Heatmap) else "no map"
 
 
 def layer_words(panel: Panel) -> str:
     """Layer, grid and time, such as `features.29 · 14×14 · 0.21 s`; empty for a failure."""
-    if panel.explanation is None:
+    if isinstance(panel, Failure):
         return ""
     layer = panel.explanation.layer
     parts = (layer.name, dimensions(*layer.grid), duration(panel.explanation.seconds))
@@ -57,16 +57,17 @@ def place_words(values: Values) -> str:
 
 def heat_words(panel: Panel, scaled: ScaledMap | None) -> str:
     """One panel in a sentence for those who cannot see it: model, target, probability, where it is hottest."""
-    if panel.explanation is None or scaled is None:
-        return f"{model_words(panel)}: no map. {panel.reason or ''}".strip()
+    if isinstance(panel, Failure):
+        return f"{model_words(panel)}: no map. {panel.reason}"
     said = f"{model_words(panel)}, {target_words(panel)}"
+    scaled = scaled or normalize(panel.map)
     if scaled.note:
         return f"{said}: {scaled.note}."
     laid = project_to_photo(scaled.values, panel.explanation.view, fit_within(panel.photo.size, 90, 90))
     return f"{said}: hottest at {place_words(laid)}."
 
 
-def difference_words(a: Panel, b: Panel, scale: Scale = "each") -> str:
+def difference_words(a: Heatmap, b: Heatmap, scale: Scale = "each") -> str:
     """The difference of two maps in a sentence for those who cannot see it."""
     values = difference(a, b, scale, fit_within(a.photo.size, 90, 90))
     if not np.isfinite(values).any():
@@ -81,11 +82,11 @@ def scale_words(scaled: ScaledMap) -> str:
     return scaled.note or f"full colour = {scaled.vmax:.3g}"
 
 
-def bar_numbers(style: Style, scaled: Sequence[ScaledMap | None]) -> tuple[str, list[str]]:
+def bar_numbers(style: Style, scaled: Collection[ScaledMap]) -> tuple[str, list[str]]:
     """The colour bar's title, and its five numbers from none to full: raw where one scale serves all panels."""
     shares = (0.0, 0.25, 0.5, 0.75, 1.0)
     if style.scale == "shared":
-        full = max((one.vmax for one in scaled if one is not None), default=0.0)
+        full = max((one.vmax for one in scaled), default=0.0)
         return "heat, raw units (eq. 2)", [f"{share * full:.3g}" for share in shares]
     whose = "each map's own maximum" if style.scale == "each" else "the model's maximum"
     return f"heat, share of {whose}", [f"{100 * share:.0f} %" for share in shares]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from gradcam import measures
+from gradcam.comparison import Comparison
 from gradcam.draw import render
 from gradcam.errors import LayerError, OptionError, ReportError, nearest
 from gradcam.geometry import fit_within
@@ -44,9 +45,10 @@ from gradcam.report.model import (
 from gradcam.report.words import limits, method, warnings_of
 from gradcam.scaling import FLOOR, full_scales
 from gradcam.types import (
-    Comparison,
     Explanation,
+    Failure,
     Fit,
+    Heatmap,
     Panel,
     Photo,
     ScoredTarget,
@@ -101,7 +103,7 @@ def build_report(
         verdict=Verdict(),
         photos=tuple(_photo(photo, kept) for photo, kept in zip(comparison.photos, pixels, strict=True)),
         models=models,
-        questions=tuple(str(question) for question in comparison.questions),
+        questions=tuple(str(target) for target in comparison.targets),
         style=style,
         fit=found,
         carried=carried,
@@ -160,13 +162,18 @@ def pixels_sha256(pixels: Pixels) -> str:
 def _explanations(comparison: Comparison) -> dict[tuple[int, int], Explanation]:
     """What each model said of each photo, by their places; a model that failed on a photo has none."""
     found: dict[tuple[int, int], Explanation] = {}
-    for photo in range(len(comparison.photos)):
-        for model in range(len(comparison.models)):
-            for question in range(len(comparison.questions)):
-                explanation = comparison.panel(photo, model, question).explanation
-                if explanation is not None:
-                    found.setdefault((photo, model), explanation)
+    for (photo, model, _), panel in _placed(comparison):
+        if isinstance(panel, Heatmap):
+            found.setdefault((photo, model), panel.explanation)
     return found
+
+
+def _placed(comparison: Comparison) -> Iterator[tuple[tuple[int, int, int], Panel]]:
+    """Every panel with the places of its photo, model and target in the comparison's lists."""
+    photos, models, targets = (
+        range(len(axis)) for axis in (comparison.photos, comparison.models, comparison.targets)
+    )
+    yield from zip(product(photos, models, targets), comparison.panels, strict=True)
 
 
 def _photo(photo: Photo, kept: Pixels | None) -> PhotoEntry:
@@ -252,23 +259,19 @@ def _answer(photo: int, model: int, explanation: Explanation) -> Answer:
 def _findings(
     comparison: Comparison, style: Style, answers: dict[tuple[int, int], Answer], models: Sequence[ModelEntry]
 ) -> tuple[Finding, ...]:
-    fulls = full_scales(comparison.panels, style.scale)
+    full_of = full_scales(comparison.panels, style.scale)
     findings: list[Finding] = []
-    for place, (panel, full) in enumerate(zip(comparison.panels, fulls, strict=True)):
-        rest, question = divmod(place, len(comparison.questions))
-        photo, model = divmod(rest, len(comparison.models))
-        if panel.target is None or panel.map is None or panel.explanation is None or full is None:
-            reason = panel.reason or "no reason was given"
-            findings.append(Finding(photo, model, question, reason=reason))
+    for place, panel in _placed(comparison):
+        if isinstance(panel, Failure):
+            findings.append(Finding(*place, reason=panel.reason))
             continue
         finding = Finding(
-            photo,
-            model,
-            question,
-            target=_target(panel.target),
+            *place,
+            target=_target(panel.scored),
             map=tuple(tuple(number(value) for value in row) for row in panel.map),
-            numbers=_numbers(panel, full),
+            numbers=_numbers(panel, full_of[panel]),
         )
+        photo, model, _ = place
         warnings = warnings_of(finding, answers[photo, model], models[model])
         if note := panel.photo.note:
             warnings += (f"About the photo: {note}.",)
@@ -289,9 +292,7 @@ def _target(target: ScoredTarget) -> ScoredTarget:
     )
 
 
-def _numbers(panel: Panel, full: float) -> MapNumbers:
-    assert panel.map is not None
-    assert panel.explanation is not None
+def _numbers(panel: Heatmap, full: float) -> MapNumbers:
     raw, peak = panel.map, float(panel.map.max())
     row, column = (int(place) for place in np.unravel_index(raw.argmax(), raw.shape))
     left, top, right, bottom = panel.explanation.view.box
@@ -309,16 +310,15 @@ def _numbers(panel: Panel, full: float) -> MapNumbers:
 def _agreements(comparison: Comparison) -> tuple[Agreement, ...]:
     """Every pair of models on every photo and question where both have a map."""
     agreements: list[Agreement] = []
-    for photo, question in product(range(len(comparison.photos)), range(len(comparison.questions))):
-        panels = [comparison.panel(photo, model, question) for model in range(len(comparison.models))]
-        correlations = measures.agreement(panels, measures.rank_correlation)
-        overlaps = measures.agreement(panels, measures.iou_of_hottest)
-        for a, b in combinations(range(len(panels)), 2):
-            targets = panels[a].target, panels[b].target
-            if targets[0] is not None and targets[1] is not None:
-                same = str(targets[0]) == str(targets[1])
+    places = product(range(len(comparison.photos)), range(len(comparison.targets)))
+    for (photo, target), row in zip(places, comparison.rows(), strict=True):
+        correlations = measures.agreement(row.panels, measures.rank_correlation)
+        overlaps = measures.agreement(row.panels, measures.iou_of_hottest)
+        for (a, one), (b, other) in combinations(enumerate(row.panels), 2):
+            if isinstance(one, Heatmap) and isinstance(other, Heatmap):
+                same = str(one.scored) == str(other.scored)
                 pair = _finite(correlations[a, b]), _finite(overlaps[a, b])
-                agreements.append(Agreement(photo, question, (a, b), same, *pair))
+                agreements.append(Agreement(photo, target, (a, b), same, *pair))
     return tuple(agreements)
 
 

@@ -9,12 +9,14 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
+from gradcam.comparison import Comparison
 from gradcam.draw import render
 from gradcam.geometry import fit_within, project_to_photo
+from gradcam.methods import GRADCAM
 from gradcam.preprocess import input_pixels
 from gradcam.report.model import UNREADABLE, Finding, Pixels, Report
 from gradcam.scaling import normalize
-from gradcam.types import Comparison, Explanation, ModelSpec, Panel, Photo, View
+from gradcam.types import Explanation, Failure, Heatmap, ModelSpec, Panel, Photo, View
 
 GREY = 214
 """Stands where a photo does not travel along."""
@@ -76,7 +78,8 @@ def comparison_of(report: Report) -> Comparison:
     """The comparison a report was made of, as far as it keeps it: predictions and logits of the first five only."""
     photos = tuple(_whole(report, place) for place in range(len(report.photos)))
     panels = tuple(_panel(report, finding, photos[finding.photo]) for finding in report.findings)
-    return Comparison(photos, tuple(model.id for model in report.models), report.questions, panels)
+    methods = (next((model.method for model in report.models if model.method), GRADCAM.name),)
+    return Comparison(photos, tuple(model.id for model in report.models), methods, report.questions, panels)
 
 
 def png(pixels: Pixels) -> bytes:
@@ -115,8 +118,9 @@ def _drawn(size: tuple[int, int]) -> tuple[int, int]:
 
 def _panel(report: Report, finding: Finding, photo: Photo) -> Panel:
     model, question = report.models[finding.model], report.questions[finding.question]
+    method = model.method or GRADCAM.name
     if finding.target is None:
-        return Panel(photo, model.id, question, reason=finding.reason)
+        return Failure(photo, model.id, method, question, finding.reason or "")
     answer = report.answer(finding)
     explanation = Explanation(
         photo=photo,
@@ -129,8 +133,9 @@ def _panel(report: Report, finding: Finding, photo: Photo) -> Panel:
         layer=answer.layer,
         view=answer.view,
         seconds=float("nan"),
+        method=method,
     )
-    return Panel(photo, model.id, question, explanation)
+    return Heatmap(photo, model.id, method, question, explanation)
 
 
 def _scaled(view: View, size: tuple[int, int]) -> View:

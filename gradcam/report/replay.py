@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Literal
 
 import numpy as np
 
 from gradcam.compare import Lend, OnProgress, compare
+from gradcam.comparison import Comparison
 from gradcam.report.build import pixels_sha256
 from gradcam.report.diff import TOLERANCE, difference_words, environment_changes, largest_difference
 from gradcam.report.model import UNREADABLE, Finding, Report
@@ -16,7 +18,7 @@ from gradcam.report.reproduce import layers_of
 from gradcam.report.words import question_text
 from gradcam.targets import parse_target
 from gradcam.text import count, dimensions
-from gradcam.types import Comparison, Panel, Photo
+from gradcam.types import Failure, Heatmap, Panel, Photo
 
 Outcome = Literal["same", "same within tolerance", "differs", "cannot be checked"]
 OUTCOMES: tuple[Outcome, ...] = ("same", "same within tolerance", "differs", "cannot be checked")
@@ -77,11 +79,11 @@ def replay(
             lend=lend,
             on_progress=on_progress,
         )
-    rows = {place: row for row, place in enumerate(found)}
+    axes = found, range(len(report.models)), range(len(report.questions))
+    panels = dict(zip(product(*axes), again.panels, strict=True)) if again else {}
     checks: list[MapCheck] = []
     for finding in report.findings:
-        row = rows.get(finding.photo)
-        panel = None if again is None or row is None else again.panel(row, finding.model, finding.question)
+        panel = panels.get((finding.photo, finding.model, finding.question))
         outcome, words, difference = _judge(report, finding, panel, tolerance)
         where = (report.photos[finding.photo].name, report.models[finding.model].id)
         checks.append(MapCheck(*where, report.questions[finding.question], outcome, words, difference))
@@ -114,19 +116,17 @@ def _judge(
             None,
         )
     if finding.map is None:
-        if panel.map is None:
+        if isinstance(panel, Failure):
             return "same", "same: there is no map, now as then", None
         return "differs", f"differs: then there was no map ({finding.reason}), now there is one", None
-    if panel.map is None or panel.explanation is None:
+    if isinstance(panel, Failure):
         return "cannot be checked", f"cannot be checked because the model gives no map: {panel.reason}", None
     return _judge_maps(report, finding, panel, tolerance)
 
 
 def _judge_maps(
-    report: Report, finding: Finding, panel: Panel, tolerance: float
+    report: Report, finding: Finding, panel: Heatmap, tolerance: float
 ) -> tuple[Outcome, str, float | None]:
-    assert panel.map is not None
-    assert panel.explanation is not None
     then, now = finding.values, panel.map
     about = _causes(report, finding, panel)
     if then.shape != now.shape:
@@ -141,13 +141,12 @@ def _judge_maps(
     return "differs", f"differs: {told}{about}", largest
 
 
-def _causes(report: Report, finding: Finding, panel: Panel) -> str:
+def _causes(report: Report, finding: Finding, panel: Heatmap) -> str:
     """What else is not as it was: the weights, the layer or the class."""
-    assert panel.explanation is not None
     model = report.models[finding.model]
     weights = model.weights_sha256, panel.explanation.weights_sha256
     layers = report.answer(finding).layer.name, panel.explanation.layer.name
-    classes = str(finding.target), str(panel.target)
+    classes = str(finding.target), str(panel.scored)
     causes = ["the weights are others"] * (None not in weights and "" not in weights and weights[0] != weights[1])
     causes += [f"the layer was {layers[0]} and is {layers[1]}"] * (layers[0] != layers[1])
     causes += [f"the class was {classes[0]} and is {classes[1]}"] * (classes[0] != classes[1])

@@ -8,12 +8,11 @@ import numpy as np
 
 from gradcam.draw.words import SCALE_WORDS
 from gradcam.geometry import hides_part_of_photo
+from gradcam.methods import GRADCAM, METHODS
 from gradcam.report.model import Answer, Content, Finding, ModelEntry, Passage, Verdict
 from gradcam.scaling import NO_EVIDENCE, normalize
 from gradcam.text import count, dimensions, listed, percent
 from gradcam.types import Fit, Style, TargetLayer
-
-FORMULA = "L = ReLU(Σₖ αₖ Aₖ), with αₖ = the mean over all places of ∂y/∂Aₖ"
 
 FIT_WORDS: dict[Fit, str] = {
     "crop": "each model's own evaluation crop",
@@ -100,15 +99,19 @@ def warnings_of(finding: Finding, answer: Answer, model: ModelEntry) -> tuple[st
 
 def method(models: Sequence[ModelEntry], style: Style, fit: Fit) -> tuple[Passage, ...]:
     """How the maps were made, a passage a step."""
-    methods = sorted({model.method for model in models if model.method})
+    names = {model.method for model in models if model.method} or {GRADCAM.name}
+    rows = [METHODS[name] for name in sorted(names) if name in METHODS]
     smooth = {
         "bilinear": "Bilinear (as align_corners=False means it), from the layer's grid straight to the photo.",
         "nearest": "None: each cell of the layer's grid is shown as a block.",
     }
     threshold = f" Heat below {percent(style.threshold)} of full colour is left out." if style.threshold else ""
     return (
-        Passage("Method", f"{listed(methods) if methods else 'Grad-CAM'} (Selvaraju et al. 2017, eq. 1 and 2)."),
-        Passage("Formula", f"{FORMULA}. A is the target layer's output and k runs over its feature maps."),
+        Passage("Method", f"{listed([f'{row.name} ({row.citation})' for row in rows])}."),
+        *(
+            Passage("Formula", f"{row.formula}. A is the target layer's output and k runs over its feature maps.")
+            for row in rows
+        ),
         Passage(
             "Target scalar",
             "y is the class's logit, before softmax; for “A rather than B” it is logit A minus logit B.",

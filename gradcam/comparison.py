@@ -1,0 +1,76 @@
+"""Many panels side by side: what `compare` returns and what pictures, pages and reports are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+from gradcam.scaling import scale_panels
+from gradcam.types import Failure, Heatmap, Panel, Photo, ScaledMap, Style, Target
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """The panels of one photo, method and target: one for each model, in the comparison's order."""
+
+    photo: Photo
+    method: str
+    target: Target
+    panels: tuple[Panel, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Every photo × model × method × target, in that order; what failed is a panel too, with its reason."""
+
+    photos: tuple[Photo, ...]
+    models: tuple[str, ...]
+    methods: tuple[str, ...]
+    targets: tuple[Target, ...]
+    panels: tuple[Panel, ...]
+
+    @property
+    def heatmaps(self) -> tuple[Heatmap, ...]:
+        return tuple(panel for panel in self.panels if isinstance(panel, Heatmap))
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        return tuple(panel for panel in self.panels if isinstance(panel, Failure))
+
+    def rows(self) -> Iterator[Row]:
+        """Photo by photo, method by method, target by target: what each model says."""
+        several = len(self.methods) * len(self.targets)
+        step = len(self.models) * several
+        asked = list(product(self.methods, self.targets))
+        for place, photo in enumerate(self.photos):
+            panels = self.panels[place * step : (place + 1) * step]
+            for offset, (method, target) in enumerate(asked):
+                yield Row(photo, method, target, panels[offset::several])
+
+    def of(
+        self,
+        *,
+        photo: Photo | None = None,
+        model: str | None = None,
+        method: str | None = None,
+        target: Target | None = None,
+    ) -> tuple[Panel, ...]:
+        """The panels of this photo, model, method and target, each of them if None, in the comparison's order.
+
+        A photo is the object that was compared, not another with the same pixels.
+        """
+        wanted = photo, model, method, target
+        places = product(self.photos, self.models, self.methods, self.targets)
+        return tuple(
+            panel
+            for panel, place in zip(self.panels, places, strict=True)
+            if all(one is None or one == here for one, here in zip(wanted, place, strict=True))
+        )
+
+    def scaled(self, style: Style) -> dict[Heatmap, ScaledMap]:
+        """Each map as shares of the full scale that `style.scale` gives it.
+
+        Raises: MapError where a map is not finite.
+        """
+        return scale_panels(self.panels, style.scale)

@@ -1,0 +1,53 @@
+"""The methods that turn a model's activations and gradients into heatmaps: one table, a row each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gradcam.errors import OptionError, nearest
+
+
+@dataclass(frozen=True)
+class Method:
+    """What a heatmap was made with.
+
+    paper: authors and year, as a text cites them. title: the paper's. equations: where in it the method stands.
+    formula: the map in the paper's own symbols.
+    """
+
+    name: str
+    paper: str
+    title: str
+    equations: str
+    formula: str
+
+    @property
+    def citation(self) -> str:
+        """`Selvaraju et al. 2017, eq. 1 and 2`."""
+        return f"{self.paper}, {self.equations}"
+
+
+GRADCAM = Method(
+    name="Grad-CAM",
+    paper="Selvaraju et al. 2017",
+    title="Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization",
+    equations="eq. 1 and 2",
+    formula="L = ReLU(Σₖ αₖ Aₖ), with αₖ = the mean over all places of ∂y/∂Aₖ",
+)
+
+METHODS: dict[str, Method] = {method.name: method for method in (GRADCAM,)}
+
+
+def find_method(name: str) -> Method:
+    """A row of `METHODS` by its name, without regard to case and hyphens.
+
+    Raises: OptionError naming the nearest methods.
+    """
+    plain = {_plain(known): method for known, method in METHODS.items()}
+    if _plain(name) not in plain:
+        raise OptionError(f"expected a method, got {name!r}; use {nearest(name, METHODS)}")
+    return plain[_plain(name)]
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "").replace(" ", "")
