@@ -9,18 +9,30 @@ from __future__ import annotations
 import copy
 import logging
 import pickle
+import re
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from gradcam.errors import GradcamError, LayerError, ModelError, is_out_of_memory
+from gradcam.as_found import clone_in_eval_mode, left_as_found
+from gradcam.errors import GradcamError, LayerError, ModelError, is_out_of_memory, quoted
+from gradcam.inputs import Batch, Inputs, advice_on
+from gradcam.scores import (
+    LeavingOut,
+    class_scores,
+    first_tensor,
+    probability_node,
+    with_tensor,
+    without_probabilities,
+)
 from gradcam.types import TargetLayer
 
 log = logging.getLogger(__name__)
@@ -68,18 +80,26 @@ def unwrap(model: nn.Module) -> nn.Module:
     """
     while (inner := getattr(model, _WRAPPERS.get(type(model).__name__, ""), None)) is not None:
         model = inner
-    for module in modules_of(model):
+    modules = modules_of(model)
+    if not any(map(_needs_a_look, set(map(type, modules)))):
+        return model
+    for module in modules:
         if isinstance(module, torch.jit.ScriptModule):
             raise ModelError(
                 f"expected Python modules, but {_called(module, model)} is TorchScript, which cannot be hooked "
                 "inside; pass the module it was made from"
             )
-        if ".quantized" in type(module).__module__ and _is_quantised(module):
+        if _needs_a_look(type(module)) and _is_quantised(module):
             raise ModelError(
                 f"expected floating-point modules, but {_called(module, model)} is quantised and has no gradient; "
                 "pass the model before quantisation"
             )
     return model
+
+
+@lru_cache(4096)
+def _needs_a_look(kind: type) -> bool:
+    return issubclass(kind, torch.jit.ScriptModule) or ".quantized" in kind.__module__
 
 
 def _is_quantised(module: nn.Module) -> bool:
@@ -89,9 +109,9 @@ def _is_quantised(module: nn.Module) -> bool:
 
 
 @contextmanager
-def _eager(model: nn.Module) -> Iterator[None]:
-    """Let what `torch.compile` or `.compile()` made within `model` run as plain Python, where hooks act."""
-    if not any(_is_compiled(module) for module in modules_of(model)):
+def _eager(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """Let what `torch.compile` or `.compile()` made of `modules` run as plain Python, where hooks act."""
+    if not any(_is_compiled(module) for module in modules):
         yield
         return
     with _stance.guard:
@@ -135,131 +155,211 @@ _WRAPPERS = {
 }
 
 
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put `model` in eval mode and every module back into its own mode afterwards."""
-    trained = [module for module in modules_of(model) if module.training]
-    for module in trained:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module in trained:
-            module.training = True
+_T = TypeVar("_T")
 
 
-def class_scores(output: Any) -> Tensor:
-    """The class scores `[B, C]` in whatever a classifier returns.
+def _borrow(model: nn.Module, use: Callable[[nn.Module], _T]) -> _T:
+    """What `use` makes of `model` in eval mode; afterwards the model is as it was before.
 
-    Takes a tensor, the first tensor of a tuple or list, or `logits` of a mapping or object. A head with a single
-    logit may give `[B]`.
-
-    Raises: ModelError where there is no such tensor.
+    A model that is being trained, perhaps by another thread at this time, keeps its mode: a clone over the same
+    weights is used. Only where its forward reaches modules that no clone can have, its own mode is switched.
     """
-    if isinstance(output, Mapping):
-        output = output.get("logits", next(iter(output.values()), None))
-    elif hasattr(output, "logits"):
-        output = output.logits
-    elif isinstance(output, (tuple, list)):
-        output = next((item for item in output if isinstance(item, Tensor)), None)
-    if isinstance(output, Tensor) and output.ndim == 1:
-        output = output[:, None]
-    if not isinstance(output, Tensor) or output.ndim != 2:
-        got = f"a tensor {list(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
-        raise ModelError(f"expected class scores [batch, classes] from the model, got {got}; pass a classifier")
-    return output
+    with lock_of(model), torch.inference_mode(False):
+        modules = modules_of(model)
+        trained = [module for module in modules if module.training]
+        if not trained:
+            with left_as_found(model, modules), _eager(modules):
+                return use(model)
+        try:
+            return _use_clone(model, modules, use)
+        except _ReachesOriginal:
+            log.info("%s holds modules that no clone can have, its mode is switched", type(model).__name__)
+        with left_as_found(model, modules), _eager(modules):
+            try:
+                for module in trained:
+                    module.training = False
+                return use(model)
+            finally:
+                for module in trained:
+                    module.training = True
 
 
-def _forward(model: nn.Module, batch: Tensor) -> Tensor:
+def _use_clone(model: nn.Module, modules: Sequence[nn.Module], use: Callable[[nn.Module], _T]) -> _T:
+    """Raises: _ReachesOriginal where the clone's forward calls a module of the model itself, as from a closure."""
+    if any(hasattr(type(module), "__del__") for module in modules):
+        raise _ReachesOriginal  # a clone's end would be taken for the model's
+    thread = threading.get_ident()
+
+    def refuse(_module: nn.Module, _args: Any) -> None:
+        if threading.get_ident() == thread:
+            raise _ReachesOriginal
+
+    clone = clone_in_eval_mode(model)
+    cloned = modules_of(clone)
+    # copies, because the next step of training changes the weights in place before the gradient may be taken
+    frozen = torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor.detach().clone(), lambda tensor: tensor)
+    with ExitStack() as guards:
+        for module in modules:
+            guards.callback(module.register_forward_pre_hook(refuse).remove)
+        with left_as_found(model, cloned), _eager(cloned), frozen:
+            return use(clone)
+
+
+class _ReachesOriginal(Exception):  # noqa: N818 — no error, a signal
+    """A clone called a module of the model that it was made of."""
+
+
+class _NeedsWholeGraph(ModelError):  # noqa: N818 — a signal, too
+    """The forward reads the layer's output in a way that a graph which begins there cannot follow."""
+
+
+_IN_PLACE = re.compile(
+    "view was created in no_grad mode|leaf Variable that requires grad is being used in an in-place"
+)
+
+
+def _run(model: nn.Module, inputs: Inputs) -> Tensor:
     """The class scores `[B, C]`; whatever the model's own code raises is told as the model's failure."""
     try:
-        return class_scores(model(batch))
-    except GradcamError:
+        output = model(*inputs.args, **inputs.kwargs)
+    except (GradcamError, _ReachesOriginal):
         raise
     except Exception as error:
         if is_out_of_memory(error):
             raise
-        reason = str(error) or f"{type(error).__name__} without a reason"
-        raise ModelError(f"the model failed on a batch {list(batch.shape)}: {reason}") from error
+        said = quoted(str(error)) if str(error) else f"{type(error).__name__} without a reason"
+        kind = _NeedsWholeGraph if _IN_PLACE.search(str(error)) else ModelError
+        shape, advice = list(inputs.images.shape), advice_on(inputs.images, model)
+        raise kind(f"the model failed on a batch {shape}: {said}{advice}") from error
+    return class_scores(output, len(inputs.images), inputs.output)
+
+
+_left_out: weakref.WeakKeyDictionary[nn.Module, tuple[int, int, str]] = weakref.WeakKeyDictionary()
+"""For models that end in a softmax or sigmoid: which call of such a function that is, of how many, and its name."""
+
+
+def _read_logits(model: nn.Module, forward: Callable[[], Tensor]) -> tuple[Tensor, str]:
+    """The logits `[B, C]` of a forward, before a softmax or sigmoid at its end, and a key of `scores.ENDS`.
+
+    Such a model runs three times when it is first met, and once from then on.
+    """
+    if known := _left_out.get(model):
+        call, calls, kind = known
+        with LeavingOut(call) as counted:
+            scores = forward()
+        if len(counted.made) == calls and probability_node(scores) is None:
+            return scores, kind
+        del _left_out[model]  # it was changed since
+    scores = forward()
+    if probability_node(scores) is None:
+        return without_probabilities(scores)
+    with LeavingOut() as counted:
+        scores = forward()
+    node = probability_node(scores)
+    calls = len(counted.made)
+    for call, (kind, made) in enumerate(counted.made):
+        if made is not None and made is node:
+            with LeavingOut(call):
+                logits = forward()
+            _left_out[model] = call, calls, kind
+            return logits, kind
+    return without_probabilities(scores)
 
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """One forward whose autograd graph begins at the target layer.
+    """One forward whose autograd graph reaches back to the target layer.
 
-    model: what ran. logits: `[B, C]`, attached to the graph. activation: the target layer's output as it was, the
-    graph's leaf.
+    model: what ran. logits: `[B, C]`, attached to the graph. activation: the target layer's output as it was.
+    place: where in the graph that output stands; gradients are taken for it.
+    ends_in: what made probabilities of the logits within the model, a key of `scores.ENDS`.
     """
 
     model: nn.Module
     logits: Tensor
     activation: Tensor
+    place: Tensor | GradientEdge
+    ends_in: str = ""
 
 
-def record(model: nn.Module, batch: Tensor, layer: TargetLayer) -> Recording:
+def record(model: nn.Module, batch: Batch | Inputs, layer: TargetLayer) -> Recording:
     """Run one forward and record autograd from the target layer on; the model is left exactly as found.
 
-    batch: `[B, 3, H, W]`, preprocessed, on the model's device. Costs what a bare forward costs: everything before
-    the layer runs without autograd, and no parameter is asked for a gradient.
+    batch: `[B, C, H, W]`, preprocessed, on the model's device, or all `Inputs`. Costs what a bare forward costs:
+    everything before the layer runs without autograd, and no parameter is asked for a gradient. Only where a module
+    keeps a view of the layer's output and reads it later, all of the forward is recorded.
 
-    Raises: LayerError where the layer never ran or its output is no floating tensor.
+    Raises: LayerError where the layer never ran or its output holds no floating-point tensor.
     """
     model = unwrap(model)
+    inputs = Inputs.of(batch, model)
     try:
-        module = model.get_submodule(layer.name)
+        return _borrow(model, lambda running: _record(model, running, inputs, layer, whole=False))
+    except _NeedsWholeGraph:
+        return _borrow(model, lambda running: _record(model, running, inputs, layer, whole=True))
+
+
+def _record(model: nn.Module, running: nn.Module, inputs: Inputs, layer: TargetLayer, *, whole: bool) -> Recording:
+    """running: `model` or its clone. whole: record autograd from the images on."""
+    try:
+        module = running.get_submodule(layer.name)
     except AttributeError as error:
         raise LayerError(f"expected one layer of the model, got {layer.name!r}; name a module of it") from error
     thread = threading.get_ident()
     calls = 0
-    leaf: Tensor | None = None
+    found: tuple[Tensor, Tensor | GradientEdge] | None = None
 
     def keep(_module: nn.Module, _args: Any, output: Any) -> Any:
-        nonlocal calls, leaf
+        nonlocal calls, found
         if threading.get_ident() != thread:
             return None
         calls += 1
         if calls != layer.call + 1:
             return None
-        tensor = spatial_tensor(output)
+        tensor = first_tensor(output)
         if tensor is None:
             raise LayerError(
                 f"expected a tensor from layer {layer.name!r}, got {type(output).__name__}; name a layer inside it"
             )
-        leaf = tensor.detach().requires_grad_()
+        if whole:
+            found = tensor.detach().clone(), _edge(tensor) or tensor.requires_grad_()
+            return None
         torch.set_grad_enabled(True)  # until the surrounding no_grad() ends
-        # an in-place operation further on may overwrite this copy, never what was kept
-        return _with_tensor(output, tensor, leaf.clone())
+        found = _begin_graph(tensor)
+        return with_tensor(output, tensor, tensor.clone()) if found[1] is tensor else None
 
-    with lock_of(model), evaluating(model), _eager(model), torch.inference_mode(False), torch.no_grad():
-        if batch.is_inference():
-            batch = batch.clone()
-        handle = module.register_forward_hook(keep)
-        try:
-            logits = _forward(model, batch)
-        finally:
-            handle.remove()
-    if leaf is None:
+    def forward() -> Tensor:
+        nonlocal calls, found
+        calls, found = 0, None
+        with torch.enable_grad() if whole else torch.no_grad():
+            copies = inputs.copied()
+            return _run(running, copies.with_images(copies.images.requires_grad_()) if whole else copies)
+
+    handle = module.register_forward_hook(keep)
+    try:
+        logits, ends_in = _read_logits(model, forward)
+    finally:
+        handle.remove()
+    if found is None:
         raise LayerError(
             f"layer {layer.name!r} did not run {layer.call + 1} time(s) in the forward; name another layer"
         )
     if not logits.requires_grad:
         raise LayerError(f"the class scores do not depend on layer {layer.name!r}; name another layer")
-    return Recording(model, logits, leaf)
+    return Recording(model, logits, *found, ends_in)
 
 
-def spatial_tensor(output: Any) -> Tensor | None:
-    """The tensor of a module's output that may have a layout in space: the output itself, or the first floating
-    tensor of a tuple or list; None where there is none."""
-    items = output if isinstance(output, (tuple, list)) else (output,)
-    return next((item for item in items if isinstance(item, Tensor) and item.is_floating_point()), None)
+def _begin_graph(tensor: Tensor) -> tuple[Tensor, Tensor]:
+    """The values of a tensor that was computed without autograd, and the place from which it is on the graph now.
 
-
-def _with_tensor(output: Any, tensor: Tensor, copy: Tensor) -> Any:
-    """A module's output once more, with `copy` in the place of `tensor`."""
-    if output is tensor:
-        return copy
-    items = [copy if item is tensor else item for item in output]
-    return type(output)(*items) if hasattr(output, "_fields") else type(output)(items)
+    The tensor itself becomes a copy of a leaf, so that whoever keeps it reads what is on the graph, and a later
+    operation in place overwrites the copy, never the leaf. A view cannot; it is made the leaf itself.
+    """
+    leaf = tensor.detach().clone().requires_grad_()
+    if tensor._is_view():
+        return leaf, tensor.requires_grad_()
+    tensor.copy_(leaf)
+    return leaf, leaf
 
 
 @dataclass(frozen=True, eq=False)
@@ -284,19 +384,28 @@ class Trace:
 
     logits: `[B, C]`, attached to the graph. pixels: the leaf at the graph's other end.
     passages: every module call that the pixels flow through, in the order in which they returned.
+    ends_in: as in `Recording`.
     """
 
     logits: Tensor
     pixels: Tensor
     passages: tuple[Passage, ...]
+    ends_in: str = ""
 
 
-def trace(model: nn.Module, batch: Tensor) -> Trace:
+def trace(model: nn.Module, batch: Batch | Inputs) -> Trace:
     """Run one forward and note where every module's output stands in the autograd graph; no tensor is kept.
 
-    batch: `[B, 3, H, W]`, on the model's device; may be a meta tensor for a meta model. The model is left as found.
+    batch: `[B, C, H, W]`, on the model's device, or all `Inputs`; may be meta tensors for a meta model. The model
+    is left as found.
     """
+    inputs = Inputs.of(batch, model)
+    return _borrow(model, lambda running: _trace(model, running, inputs))
+
+
+def _trace(model: nn.Module, running: nn.Module, inputs: Inputs) -> Trace:
     thread = threading.get_ident()
+    pixels = inputs.images
     entered: dict[nn.Module, list[GradientEdge | None]] = {}
     calls: dict[nn.Module, int] = {}
     passages: list[Passage] = []
@@ -304,35 +413,35 @@ def trace(model: nn.Module, batch: Tensor) -> Trace:
     def enter(module: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
         if threading.get_ident() == thread:
             # taken now, because an operation in place inside the module gives the tensor another edge
-            entered.setdefault(module, []).append(_edge(spatial_tensor([*args, *named.values()])))
+            entered.setdefault(module, []).append(_edge(first_tensor([*args, *named.values()])))
 
     def leave(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def note(module: nn.Module, _args: Any, output: Any) -> None:
             if threading.get_ident() != thread:
                 return
             call = calls[module] = calls.get(module, -1) + 1
-            before, tensor = entered[module].pop(), spatial_tensor(output)
-            after = _edge(tensor)
+            tensor = first_tensor(output)
+            before, after = entered[module].pop(), _edge(tensor)
             if tensor is not None and after is not None:
                 passages.append(Passage(name, call, module, tuple(tensor.shape), before, after))
 
         return note
 
-    with (
-        lock_of(model),
-        evaluating(model),
-        _eager(model),
-        torch.inference_mode(False),
-        torch.enable_grad(),
-        ExitStack() as hooks,
-    ):
-        pixels = batch.detach().clone().requires_grad_()
-        for name, module in model.named_modules():
-            if module is not model:
+    def forward() -> Tensor:
+        nonlocal pixels
+        for noted in (entered, calls, passages):
+            noted.clear()
+        copies = inputs.copied()
+        pixels = copies.images.requires_grad_()
+        return _run(running, copies.with_images(pixels.clone()))  # the model may change its input in place
+
+    with torch.enable_grad(), ExitStack() as hooks:
+        for name, module in running.named_modules():
+            if module is not running:
                 hooks.callback(module.register_forward_pre_hook(enter, with_kwargs=True).remove)
                 hooks.callback(module.register_forward_hook(leave(name)).remove)
-        logits = _forward(model, pixels.clone())  # a clone, because the model may change its input in place
-    return Trace(logits, pixels, tuple(passages))
+        logits, ends_in = _read_logits(model, forward)
+    return Trace(logits, pixels, tuple(passages), ends_in)
 
 
 def _edge(tensor: Tensor | None) -> GradientEdge | None:

@@ -72,7 +72,7 @@ def dissect(
     score = recording.logits[0, scored.index]
     if scored.against is not None:
         score = score - recording.logits[0, scored.against]
-    (gradients,) = torch.autograd.grad(score, recording.activation)
+    (gradients,) = torch.autograd.grad(score, recording.place)
     on_grid = to_grid(gradients, found)[0].float()
     return Dissection(
         explanation=explanation,

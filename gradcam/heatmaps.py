@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
 from gradcam.capture import Recording, record
-from gradcam.errors import ClassError, LayerError, MapError
+from gradcam.errors import ClassError, LayerError, MapError, ModelError, quoted
+from gradcam.inputs import Batch, Inputs
 from gradcam.layers import LayerChoices, find_layers, joined
 from gradcam.layers.graph import pooled, shape_at
 from gradcam.layers.layouts import place_dims, to_grid
+from gradcam.scores import Output
 from gradcam.types import TargetLayer
 
 LEAST_CHUNK = 2 << 20
@@ -28,27 +32,40 @@ CHUNKS = 24
 targets, and the memory that is needed grows by little."""
 
 
+ENLARGED = 2**12
+"""Gradients of float16 networks are computed this many times larger: what is below 6e-8 would be lost as zero."""
+
+
 def heatmaps(
     model: nn.Module,
-    batch: Tensor,
+    batch: Batch,
     classes: int | Sequence[int] | Sequence[Sequence[int]],
     layer: LayerChoices = "auto",
+    *,
+    input: int | str | None = None,
+    output: Output = None,
 ) -> Tensor:
     """Raw Grad-CAM maps of any classifier.
 
-    batch: `[B, 3, H, W]`, preprocessed, on the model's device.
+    batch: `[B, C, H, W]`, preprocessed, on the model's device; a NumPy array is put there. For a model of several
+        inputs a tuple or list of all of them, or a mapping by the names of its forward's arguments.
     classes: one class, a list of K classes for every image, or B lists of K classes each.
     layer: `"auto"`, a module's name, a place in `candidate_layers(model)`, a `TargetLayer`, or several of these,
         whose raw maps are averaged on the finest of their grids; each costs a forward.
+    input: which of several inputs the heatmaps lie on, by position or name; by default the first with images.
+    output: which of several outputs are the class scores: an index, a key or attribute, or a function of them all;
+        needed only where several can be and none is named like scores (`logits`, `prediction`, …).
     Returns: `[B, K, h, w]` on the layer's own grid, not below 0, in the units of eq. 2; float32, or float64 where
-        the model is.
-    Raises: ClassError, LayerError, ModelError, or MapError where a map is not finite.
+        the model is, whatever autocast or a half-precision model computes in.
+    Raises: ClassError, LayerError, ModelError, OptionError, or MapError where a map is not finite.
     """
-    layers = find_layers(model, batch, layer)
-    recordings = [record(model, batch, found) for found in layers]
-    wanted = _class_table(classes, *recordings[0].logits.shape)
+    inputs = Inputs.of(batch, model, input, output)
+    layers = find_layers(model, inputs, layer)
+    recordings = [record(model, inputs, found) for found in layers]
+    wanted = class_table(classes, *recordings[0].logits.shape)
     maps = averaged_gradcam(recordings, one_hot(wanted, recordings[0].logits), layers)
-    for column in (~maps.isfinite()).flatten(2).any(2).any(0).nonzero().flatten().tolist():
+    if not maps.isfinite().all():
+        column = int((~maps.isfinite()).flatten(2).any(2).any(0).nonzero()[0])
         named = wanted[:, column].unique().tolist()
         raise MapError(
             f"expected finite heat from layer {joined(layers).name!r} for class {named}, "
@@ -58,12 +75,16 @@ def heatmaps(
 
 
 def averaged_gradcam(recordings: Sequence[Recording], cotangents: Tensor, layers: Sequence[TargetLayer]) -> Tensor:
-    """`gradcam` of each layer, averaged on the finest of their grids; of a single layer as it is."""
-    maps = [gradcam(recording, cotangents, layer) for recording, layer in zip(recordings, layers, strict=True)]
-    if len(maps) == 1:
-        return maps[0]
-    finest = joined(layers).grid
-    return torch.stack([nn.functional.interpolate(heat, finest, mode="bilinear") for heat in maps]).mean(dim=0)
+    """`gradcam` of each layer, averaged on the finest of their grids; of a single layer as it is.
+
+    The forward may have run under autocast; this does not.
+    """
+    with torch.autocast(cotangents.device.type, enabled=False):
+        maps = [gradcam(recording, cotangents, layer) for recording, layer in zip(recordings, layers, strict=True)]
+        if len(maps) == 1:
+            return maps[0]
+        finest = joined(layers).grid
+        return torch.stack([nn.functional.interpolate(heat, finest, mode="bilinear") for heat in maps]).mean(dim=0)
 
 
 def gradcam(recording: Recording, cotangents: Tensor, layer: TargetLayer) -> Tensor:
@@ -84,14 +105,14 @@ def _weights(recording: Recording, cotangents: Tensor, layer: TargetLayer, preci
     Where the scores read nothing of the grid but what a pooling leaves of it, the gradients are summed after that
     pooling, and nothing of the grid's size is computed.
     """
-    logits, activation = recording.logits, recording.activation
+    logits, activation, place = recording.logits, recording.activation, recording.place
     dims = place_dims(layer)
-    edge = pooled(activation, dims, logits)
+    edge = pooled(place, dims, logits) if isinstance(place, Tensor) else None
     shape = activation.shape if edge is None else shape_at(edge)
     places = tuple(dim + 1 for dim in dims) if len(shape) == activation.ndim else ()  # none after a mean
 
     def weights(chunk: Tensor) -> Tensor:
-        gradient = _gradients(logits, activation if edge is None else edge, chunk)
+        gradient = _gradients(logits, place if edge is None else edge, chunk)
         if edge is None:  # tokens, some of which are no places
             grids = to_grid(gradient.flatten(0, 1), layer)
             return grids.mean(dim=(2, 3), dtype=precision).unflatten(0, gradient.shape[:2])
@@ -99,6 +120,10 @@ def _weights(recording: Recording, cotangents: Tensor, layer: TargetLayer, preci
         return summed / prod(layer.grid)
 
     chunks = cotangents.split(_at_once(recording, prod(shape) * activation.element_size(), len(cotangents)))
+    if torch.float16 in (logits.dtype, activation.dtype):
+        enlarged = torch.cat([weights(chunk * ENLARGED) for chunk in chunks]) / ENLARGED
+        if enlarged.isfinite().all():
+            return enlarged
     return torch.cat([weights(chunk) for chunk in chunks])
 
 
@@ -133,20 +158,33 @@ def _gradients(logits: Tensor, place: Tensor | GradientEdge, cotangents: Tensor)
             raise
         except RuntimeError:
             pass  # an operation without a batching rule: below, one target after the other
-    return torch.stack([backward(cotangent, batched=False) for cotangent in cotangents])
-
-
-def _class_table(classes: int | Sequence[int] | Sequence[Sequence[int]], images: int, heads: int) -> Tensor:
-    """`classes` in any accepted form as a table `[B, K]` of indices that the model has."""
     try:
-        table = torch.as_tensor(classes, dtype=torch.long)
+        return torch.stack([backward(cotangent, batched=False) for cotangent in cotangents])
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise ModelError(
+            f"expected a model that autograd can differentiate, got {quoted(str(error))}; "
+            "name a later layer, or remove what autograd cannot follow"
+        ) from error
+
+
+def class_table(classes: Any, images: int, heads: int) -> Tensor:
+    """`classes` in any accepted form as a table `[B, K]` of indices that the model has.
+
+    Raises: ClassError, also for fractions, booleans and masks, which are no indices.
+    """
+    try:
+        table = classes.detach().cpu().numpy() if isinstance(classes, Tensor) else np.asarray(classes)
     except (TypeError, ValueError) as error:
         raise ClassError(
             "expected a class index, K of them, or as many for each image, "
-            f"got {classes!r}; give every image equally many"
+            f"got {quoted(classes)}; give every image equally many"
         ) from error
+    if table.size and (table.dtype.kind not in "iu" or _has_booleans(classes)):
+        raise ClassError(f"expected whole numbers as class indices, got {quoted(classes)}; name classes by index")
     if table.ndim < 2:
-        table = table.reshape(1, -1).expand(images, -1)
+        table = table.reshape(1, -1).repeat(images, axis=0)
     if table.ndim != 2 or len(table) != images or table.shape[1] == 0:
         raise ClassError(
             f"expected class lists for {images} image(s), got a table {list(table.shape)}; "
@@ -155,4 +193,11 @@ def _class_table(classes: int | Sequence[int] | Sequence[Sequence[int]], images:
     outside = table[(table < 0) | (table >= heads)]
     if len(outside):
         raise ClassError(f"expected a class index from 0 to {heads - 1}, got {int(outside[0])}")
-    return table
+    return torch.from_numpy(table.astype(np.int64))
+
+
+def _has_booleans(classes: Any) -> bool:
+    """Whether a truth value is among the indices, where NumPy would read it as 0 or 1."""
+    if isinstance(classes, (list, tuple)):
+        return any(map(_has_booleans, classes))
+    return isinstance(classes, (bool, np.bool_)) or getattr(classes, "dtype", None) in (torch.bool, np.dtype(bool))

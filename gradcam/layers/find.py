@@ -13,18 +13,21 @@ import types
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from gradcam.as_found import changed_by_forward
 from gradcam.capture import Trace, lock_of, modules_of, trace, unwrap
 from gradcam.errors import LayerError, ModelError, nearest
+from gradcam.inputs import Batch, Inputs
 from gradcam.layers.flow import Flow
 from gradcam.layers.inputs import input_shapes, noise_like, weight_of
 from gradcam.layers.target import find_candidates, find_named, find_target
+from gradcam.scores import ENDS, Output
 from gradcam.types import TargetLayer
 
 LayerChoice = str | int | TargetLayer | nn.Module
@@ -33,8 +36,8 @@ LayerChoice = str | int | TargetLayer | nn.Module
 LayerChoices = LayerChoice | Sequence[LayerChoice]
 """One layer, or several as a list or as a text such as `"features.22 + features.29"`."""
 
-InputSize = tuple[int, int] | Tensor | None
-"""Height and width in pixels, a preprocessed example `[B, C, H, W]`, or None for the model's own size."""
+InputSize = tuple[int, int] | Batch | None
+"""Height and width in pixels, a preprocessed example as `heatmaps` takes it, or None for the model's own size."""
 
 _AND = " + "
 
@@ -42,35 +45,48 @@ Answer = TypeVar("Answer")
 
 
 def resolve_target_layer(
-    model: nn.Module, input_size: InputSize = None, layer: LayerChoice = "auto"
+    model: nn.Module,
+    input_size: InputSize = None,
+    layer: LayerChoice = "auto",
+    *,
+    input: int | str | None = None,
+    output: Output = None,
 ) -> TargetLayer:
     """The place in `model` whose output a heatmap is drawn on.
 
-    input_size: height and width in pixels, or a preprocessed example `[B, C, H, W]` on the model's device; by
-        default the size that the model's own configuration names, or else 224×224.
+    input_size: height and width in pixels, or a preprocessed example as `heatmaps` takes it; by default the size
+        that the model's own configuration names, or else 224×224.
+    input, output: which of the model's inputs and outputs are meant, as `heatmaps` takes them.
     layer: what to resolve; by default the model's own target layer is searched.
     Costs about three forwards of one image, once for each model and input size. A model on the meta device is
     resolved from its shapes alone.
     Raises: LayerError where the layer does not exist, has no layout in space or none can be found; ModelError where
     the model is no classifier.
     """
-    return _at_size(model, input_size, lambda batch: find_layer(model, batch, layer))
+    return _at_size(model, input_size, lambda inputs: find_layer(model, inputs, layer), input, output)
 
 
-def candidate_layers(model: nn.Module, input_size: InputSize = None) -> list[TargetLayer]:
+def candidate_layers(
+    model: nn.Module,
+    input_size: InputSize = None,
+    *,
+    input: int | str | None = None,
+    output: Output = None,
+) -> list[TargetLayer]:
     """The places where a heatmap makes sense, from early to late: one for each stage, or for each block where the
     network keeps one grid. The last one is the target layer.
 
-    input_size: as of `resolve_target_layer`.
+    input_size, input, output: as of `resolve_target_layer`.
     Raises: as `resolve_target_layer`.
     """
-    return _at_size(model, input_size, lambda batch: list(_remembered(model, batch, "candidates")))
+    return _at_size(model, input_size, lambda inputs: list(_remembered(model, inputs, "candidates")), input, output)
 
 
-def find_layer(model: nn.Module, batch: Tensor, layer: LayerChoice = "auto") -> TargetLayer:
+def find_layer(model: nn.Module, batch: Batch | Inputs, layer: LayerChoice = "auto") -> TargetLayer:
     """`resolve_target_layer` for a batch that is already there.
 
-    batch: `[B, C, H, W]`, preprocessed, on the model's device; only its shape, type and device are used.
+    batch: `[B, C, H, W]`, preprocessed, on the model's device, of which only shape, type and device are used; or
+        all `Inputs`, of which the first of each other tensor is used, too.
     """
     if isinstance(layer, TargetLayer):
         return layer
@@ -89,7 +105,7 @@ def find_layer(model: nn.Module, batch: Tensor, layer: LayerChoice = "auto") -> 
     return candidates[layer]
 
 
-def find_layers(model: nn.Module, batch: Tensor, layers: LayerChoices = "auto") -> tuple[TargetLayer, ...]:
+def find_layers(model: nn.Module, batch: Batch | Inputs, layers: LayerChoices = "auto") -> tuple[TargetLayer, ...]:
     """`find_layer` for one layer or for each of several.
 
     Raises: LayerError as `find_layer`, and where there are none.
@@ -120,27 +136,39 @@ def reach(model: nn.Module, input_size: InputSize = None) -> tuple[TargetLayer, 
     Raises: as `resolve_target_layer`.
     """
 
-    def ask(batch: Tensor) -> tuple[TargetLayer, float]:
-        with _plainly_computing(batch.device):
-            flow = _flow(unwrap(model), batch)
+    def ask(inputs: Inputs) -> tuple[TargetLayer, float]:
+        with _plainly_computing(inputs.images.device):
+            flow = _flow(unwrap(model), inputs)
             found = find_target(flow)
             return found.layer, flow.support(found)
 
     return _at_size(model, input_size, ask)
 
 
-def _at_size(model: nn.Module, input_size: InputSize, ask: Callable[[Tensor], Answer]) -> Answer:
+def _at_size(
+    model: nn.Module,
+    size: InputSize,
+    ask: Callable[[Inputs], Answer],
+    input: int | str | None = None,
+    output: Output = None,
+) -> Answer:
     """What `ask` answers for a batch of this size: for the first likely shape that the model takes."""
-    if isinstance(input_size, Tensor):
-        return ask(input_size)
+    if size is None or _is_size(size):
+        shapes = input_shapes(unwrap(model), size)
+    else:
+        return ask(Inputs.of(size, model, input, output))
     weight = weight_of(model)
     failures: list[ModelError] = []
-    for shape in input_shapes(unwrap(model), input_size):
+    for shape in shapes:
         try:
-            return ask(weight.new_empty(1, *shape))
+            return ask(Inputs.of(weight.new_empty(1, *shape), model, output=output))
         except ModelError as error:
             failures.append(error)
     raise failures[0]
+
+
+def _is_size(value: object) -> TypeGuard[tuple[int, int]]:
+    return isinstance(value, (tuple, list)) and all(isinstance(side, int) for side in value)
 
 
 def _name_of(module: nn.Module, model: nn.Module) -> str:
@@ -168,22 +196,19 @@ _memories: weakref.WeakKeyDictionary[nn.Module, _Memory] = weakref.WeakKeyDictio
 _memories_guard = threading.Lock()
 
 
-def _remembered(model: nn.Module, batch: Tensor, layer: str) -> list[TargetLayer]:
+def _remembered(model: nn.Module, batch: Batch | Inputs, layer: str) -> list[TargetLayer]:
     """What `_search` answers, from memory where the model has not changed its modules, settings or head since."""
     model = unwrap(model)
+    inputs = Inputs.of(batch, model)
     with _memories_guard:
         memory = _memories.setdefault(model, _Memory())
-    asked = (tuple(batch.shape[1:]), batch.is_meta, layer)
+    asked = (inputs.key, inputs.images.is_meta, layer)
     key = (*asked, _fingerprint(model, memory.counters))
     if key not in memory.found:  # else nobody waits for the forward that another thread is making
         with lock_of(model):
             if key not in memory.found:
-                before = _settings(model)
-                found = _search(model, batch, layer)
-                after = _settings(model)
-                memory.counters |= {
-                    name for (name, was), (_, now) in zip(before, after, strict=False) if was != now
-                }
+                found = _search(model, inputs, layer)
+                memory.counters |= changed_by_forward(model)
                 memory.found[*asked, _fingerprint(model, memory.counters)] = found
                 return found
     return memory.found[key]
@@ -214,28 +239,18 @@ def _fingerprint(model: nn.Module, counters: frozenset[str]) -> int:
     return hash((head, tuple(map(type, modules)), tuple(settings)))
 
 
-def _settings(model: nn.Module) -> list[tuple[str, object]]:
-    """The plain attributes of all modules by name, in a fixed order."""
-    return [
-        (name, value)
-        for module in modules_of(model)
-        for name, value in module.__dict__.items()
-        if type(value) in _PLAIN
-    ]
-
-
-def _search(model: nn.Module, batch: Tensor, layer: str) -> list[TargetLayer]:
+def _search(model: nn.Module, inputs: Inputs, layer: str) -> list[TargetLayer]:
     """The target layer (`auto`), all candidates, or the layer of this name, found in one traced forward."""
     names = [name for name, _ in model.named_modules() if name]
     if layer not in ("auto", "candidates", *names):
         raise LayerError(f"expected the name of a layer, got {layer!r}; did you mean {_suggestion(layer, names)}?")
-    with _plainly_computing(batch.device):
-        flow = _flow(model, batch)
+    with _plainly_computing(inputs.images.device):
+        flow = _flow(model, inputs)
         if layer == "auto":
-            return [find_target(flow).layer]
-        if layer == "candidates":
-            return find_candidates(flow)
-        return [find_named(flow, layer)]
+            found = [find_target(flow).layer]
+        else:
+            found = find_candidates(flow) if layer == "candidates" else [find_named(flow, layer)]
+    return [replace(one, rule=one.rule + ENDS[flow.ends_in]) for one in found]
 
 
 @contextmanager
@@ -256,30 +271,26 @@ def _suggestion(layer: str, names: Sequence[str]) -> str:
     return repr(inner) if inner else nearest(layer, names)
 
 
-def _flow(model: nn.Module, batch: Tensor) -> Flow:
-    """The way of noise like `batch` through a model that has a head."""
+def _flow(model: nn.Module, inputs: Inputs) -> Flow:
+    """The way of noise like the images through a model that has a head."""
     if getattr(model, "num_classes", None) == 0:
         raise ModelError(
             f"expected a classifier, got {type(model).__name__} without a head (num_classes=0); "
             "build it with a head, such as num_classes=1000, and load weights that have one"
         )
-    return Flow(
-        _traced(model, noise_like(batch, weight_of(model).dtype)), getattr(model, "num_prefix_tokens", None)
-    )
+    two = inputs.first(2).with_images(noise_like(inputs.images, weight_of(model).dtype))
+    return Flow(_traced(model, two), getattr(model, "num_prefix_tokens", None))
 
 
-def _traced(model: nn.Module, two: Tensor) -> Trace:
+def _traced(model: nn.Module, two: Inputs) -> Trace:
     """A forward of two images, which tell windows folded into the batch from maps by their first dimension.
 
     Of one image where the model takes no more.
     """
     try:
-        traced = trace(model, two)
-        if len(traced.logits) == len(two):
-            return traced
+        return trace(model, two)
     except ModelError as error:
         try:
-            return trace(model, two[:1])
+            return trace(model, two.first(1))
         except ModelError:
             raise error from None
-    return trace(model, two[:1])

@@ -12,8 +12,9 @@ from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
 from gradcam.capture import Passage, Trace
 from gradcam.errors import LayerError
-from gradcam.layers.graph import MOVES, Cut, computing, find_cuts, gradient_at, nodes_between, operation
+from gradcam.layers.graph import Cut, computing, find_cuts, gradient_at, nodes_between
 from gradcam.layers.layouts import Grid, read_layout, to_grid
+from gradcam.nodes import MOVES, operation
 from gradcam.types import TargetLayer
 
 SUPPORT = 0.05
@@ -65,6 +66,7 @@ class Flow:
 
     def __init__(self, traced: Trace, prefix: int | None) -> None:
         self.classes = traced.logits.shape[1]
+        self.ends_in = traced.ends_in
         self.pixels = traced.pixels
         self.passages = traced.passages
         self.outputs = _spatial_outputs(traced, prefix)

@@ -15,6 +15,8 @@ from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from gradcam.nodes import MOVES, operation
+
 
 @dataclass(frozen=True, eq=False)
 class Cut:
@@ -63,11 +65,6 @@ def computing(node: Node) -> Node:
     return node
 
 
-def operation(node: Node) -> str:
-    """A node's operation without autograd's suffix: `Relu` for `ReluBackward0`."""
-    return node.name().rsplit(".", 1)[-1].split("Backward")[0]
-
-
 def upstream(node: Node) -> set[Node]:
     """`node` and every node that it was computed from."""
     seen, stack = {node}, [node]
@@ -105,7 +102,7 @@ def _keeps_sums(node: Node, dimensions: int, dims: tuple[int, ...]) -> bool:
     """Whether the sum of a node's gradients over `dims` is the same on both of its sides."""
     if operation(node) in {"MaxPool2DWithIndices", "AdaptiveAvgPool2D"}:
         return (dimensions, dims) == (4, (2, 3))
-    return operation(node) == "Clone" or _averaged(node, dimensions) == dims
+    return operation(node) in ("Clone", "Copy") or _averaged(node, dimensions) == dims
 
 
 def _averaged(node: Node, dimensions: int) -> tuple[int, ...] | None:
@@ -114,13 +111,6 @@ def _averaged(node: Node, dimensions: int) -> tuple[int, ...] | None:
         return None
     saved: Any = getattr(node, "_saved_dim", ())  # −1 is saved as 2⁶⁴ − 1
     return tuple(sorted((dim - 2**64 if dim >= 2**63 else dim) % dimensions for dim in saved))
-
-
-MOVES = frozenset(
-    {"Alias", "AsStrided", "Clone", "Expand", "Flatten", "Movedim", "Permute", "Reshape", "ReshapeAlias", "Squeeze"}
-    | {"T", "ToCopy", "Transpose", "Unflatten", "UnsafeView", "Unsqueeze", "View"}
-)
-"""Operations that only rearrange or copy values."""
 
 
 def gradient_at(start: GradientEdge, weights: Tensor, edge: GradientEdge) -> Tensor | None:

@@ -1,0 +1,170 @@
+"""A model is left as it was found: what its forward changes in its modules comes back."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache, partial
+from operator import is_
+from types import MethodType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+log = logging.getLogger(__name__)
+
+MOST_BYTES = 1 << 20
+"""Larger tensors that a module keeps are not copied beforehand: if a forward overwrites one, that is logged."""
+
+_KEPT = frozenset({dict, OrderedDict, defaultdict, list, set, deque, Tensor})
+"""Types of values that can be changed in place."""
+
+_OF_PYTORCH = frozenset(vars(nn.Module())) - {"_buffers", "_parameters", "_non_persistent_buffers_set"}
+"""Attributes of every module that no forward changes; hooks may come and go in other threads meanwhile."""
+
+
+_changed: weakref.WeakKeyDictionary[nn.Module, set[str]] = weakref.WeakKeyDictionary()
+
+
+def changed_by_forward(model: nn.Module) -> frozenset[str]:
+    """Names of attributes that forwards of `model` were seen to change, such as a number of calls."""
+    return frozenset(_changed.get(model, ()))
+
+
+@contextmanager
+def left_as_found(model: nn.Module, modules: Sequence[nn.Module]) -> Iterator[None]:
+    """Bring back every attribute, buffer and collection of `modules` that is changed inside, and random numbers.
+
+    Modules of PyTorch itself keep nothing in eval mode and are not looked at. A forward that another thread makes
+    without `lock_of(model)` meanwhile may lose what it caches.
+    """
+    devices = _devices(model)
+    random = [_generator(device).get_state() for device in devices]
+    before = [_State(module) for module in modules if _may_keep(module)]
+    try:
+        yield
+    finally:
+        changed = {name for state in before for name in state.restore()}
+        if changed:
+            _changed.setdefault(model, set()).update(changed)
+        for device, state in zip(devices, random, strict=True):
+            if not torch.equal(_generator(device).get_state(), state):
+                _generator(device).set_state(state)
+
+
+def _may_keep(module: nn.Module) -> bool:
+    return not _is_quiet(type(module)) or bool(module._forward_hooks or module._forward_pre_hooks)
+
+
+@lru_cache(4096)
+def _is_quiet(kind: type) -> bool:
+    """Modules of PyTorch itself, and norms of every library, whose statistics stand still in eval mode."""
+    return kind.__module__.startswith("torch.nn.") or issubclass(kind, _NormBase)
+
+
+def _devices(model: nn.Module) -> list[torch.device]:
+    weight = next(model.parameters(), None)
+    cuda = [weight.device] if weight is not None and weight.is_cuda else []
+    return [torch.device("cpu"), *cuda]
+
+
+def _generator(device: torch.device) -> torch.Generator:
+    if device.type == "cpu":
+        return torch.default_generator
+    index = torch.cuda.current_device() if device.index is None else device.index
+    return torch.cuda.default_generators[index]
+
+
+class _State:
+    """A module's attributes and what is in its collections and tensors."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.attributes = vars(module)
+        self.before = dict(self.attributes)
+        self.collections: list[tuple[Any, Any]] = []
+        self.tensors: list[tuple[Tensor, int, Tensor | None]] = []
+        for name, value in self.before.items():
+            if type(value) in _KEPT and name not in _OF_PYTORCH:
+                self._keep(value, depth=2)
+
+    def _keep(self, value: Any, depth: int) -> None:
+        if type(value) is not Tensor:
+            self.collections.append((value, value.copy()))
+            for item in tuple(value.values() if isinstance(value, dict) else value):
+                if depth and type(item) in _KEPT:
+                    self._keep(item, depth - 1)
+        elif not value.is_inference():
+            copied = value.detach().clone() if value.nbytes <= MOST_BYTES and not value.is_meta else None
+            self.tensors.append((value, value._version, copied))
+
+    def restore(self) -> set[Any]:
+        """Also the names of the attributes that were changed."""
+        changed = _restore_dict(self.attributes, self.before)
+        for collection, before in self.collections:
+            _restore(collection, before)
+        for tensor, version, before in self.tensors:
+            if tensor._version != version:
+                if before is None:
+                    log.warning("a forward overwrites a tensor %s that a module keeps", list(tensor.shape))
+                else:
+                    with torch.no_grad():
+                        tensor.detach_().copy_(before) if tensor.grad_fn is not None else tensor.copy_(before)
+        return changed
+
+
+def _restore(collection: Any, before: Any) -> None:
+    if isinstance(collection, dict):
+        _restore_dict(collection, before)
+    elif len(collection) != len(before) or not all(map(is_, collection, before)):
+        collection.clear()
+        collection.update(before) if isinstance(collection, set) else collection.extend(before)
+
+
+def _restore_dict(found: dict[Any, Any], before: Mapping[Any, Any]) -> set[Any]:
+    """Also the keys whose values were changed."""
+    if len(found) == len(before) and all(map(is_, found.values(), before.values())):
+        return set()
+    added = {key for key in found if key not in before}
+    for key in added:
+        del found[key]
+    changed = {key for key, value in before.items() if key not in found or found[key] is not value}
+    found.update((key, before[key]) for key in changed)
+    return added | changed
+
+
+def clone_in_eval_mode(model: nn.Module) -> nn.Module:
+    """The same modules once more in eval mode, over the same parameters, buffers and hooks: nothing that happens to
+    their attributes is seen in `model`, whose own mode stays.
+
+    References from module to module within attributes, lists and bound methods lead to the clones.
+    """
+    clones: dict[int, nn.Module] = {}
+    modules = list(model.modules())
+    for module in modules:
+        clones[id(module)] = object.__new__(type(module))
+
+    def cloned(value: Any, depth: int = 3) -> Any:
+        if isinstance(value, nn.Module):
+            return clones.get(id(value), value)
+        if isinstance(value, MethodType):
+            return MethodType(value.__func__, cloned(value.__self__, 0))
+        if isinstance(value, partial):
+            args, keywords = cloned(value.args), cloned(value.keywords)
+            return partial(cloned(value.func), *args, **keywords)
+        if depth == 0:
+            return value
+        if type(value) in (list, tuple, set, deque):
+            return type(value)(cloned(item, depth - 1) for item in value)
+        if type(value) in (dict, OrderedDict):
+            return type(value)((key, cloned(item, depth - 1)) for key, item in value.items())
+        return value
+
+    for module in modules:
+        attributes = {name: cloned(value) for name, value in vars(module).items()}
+        vars(clones[id(module)]).update(attributes, training=False)
+    return clones[id(model)]

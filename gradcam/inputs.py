@@ -1,0 +1,161 @@
+"""What one forward of a model is given: the images, and what else its forward takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import CodeType
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from gradcam.errors import ModelError, OptionError, nearest, quoted
+from gradcam.scores import Output
+
+Batch: TypeAlias = Tensor | NDArray[Any] | tuple[Any, ...] | list[Any] | Mapping[str, Any]
+"""Preprocessed images `[B, C, H, W]`; or all that a model's forward takes, by position or by name."""
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What one forward of a model is given, and which of its outputs is read.
+
+    args, kwargs: of the model's forward. at: where among them the images are that a heatmap lies on.
+    images: these, `[B, C, H, W]`.
+    """
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    at: int | str
+    output: Output = None
+
+    @classmethod
+    def of(
+        cls, batch: Batch | Inputs, model: nn.Module, at: int | str | None = None, output: Output = None
+    ) -> Inputs:
+        """batch: one tensor or array, a tuple or list of inputs by position, or a mapping of inputs by name.
+
+        at: the input that the heatmap lies on; by default the first that is a batch of images.
+        Arrays become tensors of the model's type on its device.
+        Raises: ModelError for what is no batch of images, OptionError for an input that is not there.
+        """
+        if isinstance(batch, Inputs):
+            return batch
+        several = isinstance(batch, (tuple, list, Mapping))
+        entries = batch.items() if isinstance(batch, Mapping) else enumerate(batch if several else [batch])
+        weight = next((weight for weight in model.parameters() if weight.is_floating_point()), torch.empty(0))
+        given: dict[int | str, Any] = {key: _as_tensor(value, weight) for key, value in entries}
+        if at is None:
+            at = next((key for key, value in given.items() if _is_images(value)), next(iter(given), 0))
+        if at not in given:
+            raise OptionError(
+                f"expected one of the model's inputs, got {quoted(at)}; use {nearest(str(at), map(str, given))}"
+            )
+        _check_images(given[at], model, several)
+        args = tuple(value for key, value in given.items() if isinstance(key, int))
+        return cls(args, {key: value for key, value in given.items() if isinstance(key, str)}, at, output)
+
+    @property
+    def images(self) -> Tensor:
+        return self.args[self.at] if isinstance(self.at, int) else self.kwargs[self.at]
+
+    def with_images(self, images: Tensor) -> Inputs:
+        """The same, but for the images."""
+        if isinstance(self.at, int):
+            return replace(self, args=(*self.args[: self.at], images, *self.args[self.at + 1 :]))
+        return replace(self, kwargs={**self.kwargs, self.at: images})
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Inputs:
+        """The same with every tensor changed that has an entry for each image."""
+        count = len(self.images)
+
+        def changed(value: Any) -> Any:
+            return change(value) if isinstance(value, Tensor) and value.ndim and len(value) == count else value
+
+        args = tuple(map(changed, self.args))
+        return replace(self, args=args, kwargs={key: changed(value) for key, value in self.kwargs.items()})
+
+    def copied(self) -> Inputs:
+        """The same numbers in tensors of their own, which a model may change and autograd may record."""
+
+        def copy(value: Any) -> Any:
+            return value.detach().clone() if isinstance(value, Tensor) else value
+
+        args = tuple(map(copy, self.args))
+        return replace(self, args=args, kwargs={key: copy(value) for key, value in self.kwargs.items()})
+
+    def first(self, times: int) -> Inputs:
+        """The first image, and what belongs to it, as many times."""
+        return self.each(lambda value: value[:1].repeat(times, *[1] * (value.ndim - 1)))
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What tells these inputs from others, but for their numbers."""
+        shapes = [
+            (key, tuple(value.shape[1:]) if isinstance(value, Tensor) else type(value))
+            for key, value in (*enumerate(self.args), *self.kwargs.items())
+        ]
+        return (*shapes, self.at, _key_of(self.output))
+
+
+def _key_of(output: Output) -> Any:
+    """A function written in place is another object in each call, but its code is the same."""
+    code = getattr(output, "__code__", None)
+    if not isinstance(code, CodeType):
+        return output
+    cells = tuple(id(cell.cell_contents) for cell in getattr(output, "__closure__", None) or ())
+    return code, repr(getattr(output, "__defaults__", None)), cells
+
+
+def _as_tensor(value: Any, weight: Tensor) -> Any:
+    """An array as a tensor where the model's weights are; floating-point numbers in their type."""
+    if not isinstance(value, np.ndarray):
+        return value
+    try:
+        tensor = torch.from_numpy(np.ascontiguousarray(value))
+    except TypeError as error:
+        raise ModelError(
+            f"expected an array of numbers, got one of {value.dtype}; pass floating-point pixels"
+        ) from error
+    return tensor.to(weight.device, weight.dtype if tensor.is_floating_point() else None)
+
+
+def _is_images(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.ndim == 4 and value.is_floating_point()
+
+
+def _check_images(images: Any, model: nn.Module, several: bool) -> None:
+    """Raises: ModelError, with what to pass instead."""
+    wanted = "expected a preprocessed batch [B, C, H, W] of floating-point pixels"
+    if not isinstance(images, Tensor):
+        raise ModelError(f"{wanted}, got {type(images).__name__}; pass a tensor, or a photo to explain()")
+    shape = list(images.shape)
+    if images.ndim == 3:
+        advice = "stack the images with torch.stack" if several else "add the batch dimension with batch[None]"
+        raise ModelError(f"{wanted}, got a tensor {shape}; {advice}")
+    if images.ndim == 5 and any(isinstance(module, nn.Conv3d) for module in model.modules()):
+        raise ModelError(f"{wanted}, got volumes {shape}; heatmaps of 3-D models are not covered, pass a 2-D model")
+    if images.ndim != 4:
+        raise ModelError(f"{wanted}, got a tensor {shape}; pass images one batch at a time")
+    if 0 in shape:
+        raise ModelError(f"{wanted}, got an empty one {shape}; pass at least one image")
+    if not images.is_floating_point():
+        raise ModelError(
+            f"{wanted}, got {str(images.dtype).removeprefix('torch.')}; scale and normalise it as the model wants, "
+            "or pass photos to explain()"
+        )
+
+
+def advice_on(images: Tensor, model: nn.Module) -> str:
+    """What may be wrong with images that a model failed on, to end a sentence with; often nothing is known."""
+    weight = next((weight for weight in model.parameters() if weight.is_floating_point()), images)
+    if images.shape[-1] in (1, 3) and images.shape[1] not in (1, 3):
+        return "; put the channels first with batch.permute(0, 3, 1, 2)"
+    if images.device != weight.device:
+        return f"; pass the batch on the model's device, batch.to('{weight.device}')"
+    if images.dtype != weight.dtype:
+        return f"; pass the batch in the model's type, batch.to({weight.dtype})"
+    return ""

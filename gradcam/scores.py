@@ -1,0 +1,236 @@
+"""Which of a model's outputs are its class scores, and the logits behind scores that are probabilities already."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from dataclasses import fields, is_dataclass
+from itertools import islice
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import Node
+from torch.overrides import TorchFunctionMode
+
+from gradcam.errors import ModelError, quoted
+from gradcam.nodes import MOVES, operation
+
+Output: TypeAlias = int | str | Callable[[Any], Any] | None
+"""Which output of a model are its class scores: an index, a key or attribute, or a function of all that the model
+returns. None takes the only one that can be, or the one that is named like scores."""
+
+NAMES = frozenset({"scores", "score", "prediction", "predictions", "pred", "preds", "output", "outputs", "out"})
+"""What outputs with class scores are called, beside `logits`, which goes before all of them."""
+
+LISTED = 12
+"""Most outputs that a sentence lists."""
+
+
+def class_scores(output: Any, images: int, which: Output = None) -> Tensor:
+    """The class scores `[B, C]` in whatever a classifier returns for `images` images.
+
+    A head may give `[B]` for a single logit, `[B, C, 1, 1]`, or `[C]` where it has squeezed a batch of one.
+    Raises: ModelError where there are none, or several and none is named like scores.
+    """
+    if which is not None:
+        chosen = _chosen(output, which)
+        scores = as_rows(chosen, images)
+        if scores is None:
+            raise ModelError(
+                f"expected class scores [batch, classes] as output {quoted(which)}, got {_told(chosen)}; "
+                f"choose another of {_listed(output)}"
+            )
+        return scores
+    if isinstance(output, Tensor):
+        scores = as_rows(output, images)
+        if scores is None:
+            raise ModelError(
+                f"expected class scores [batch, classes] from the model, got {_told(output)}; pass a classifier"
+            )
+        return scores
+    found = {key: rows for key, value in _entries(output) if (rows := as_rows(value, images)) is not None}
+    whole = {key: rows for key, rows in found.items() if rows.shape[1] > 1} or found  # else one logit each
+    for named in ({"logits"}, NAMES):
+        several = [rows for key, rows in whole.items() if str(key).lower() in named]
+        if len(several) == 1:
+            return several[0]
+        if several:
+            break
+    alone = list({id(value): whole[key] for key, value in _entries(output) if key in whole}.values())
+    if len(alone) == 1:
+        return alone[0]
+    many = "several outputs that can be" if alone else "none"
+    raise ModelError(
+        f"expected class scores [batch, classes] from the model, got {many} among {_listed(output)}; "
+        "say which with output= (an index, a key or a function of them)"
+    )
+
+
+def as_rows(value: Any, images: int) -> Tensor | None:
+    """A tensor as class scores `[B, C]` of `images` images; None where it cannot be read so."""
+    if not isinstance(value, Tensor) or not value.is_floating_point() or value.numel() == 0:
+        return None
+    if images == 1 and value.ndim <= 1:
+        return value.reshape(1, -1)
+    if value.ndim == 0 or len(value) != images:
+        return None
+    if value.ndim == 2:
+        return value
+    per_image = value.shape[1:]
+    return value.reshape(images, -1) if per_image.numel() == max(per_image, default=1) else None
+
+
+def _chosen(output: Any, which: Output) -> Any:
+    try:
+        if callable(which):
+            return which(output)
+        if isinstance(which, str) and not isinstance(output, Mapping):
+            return getattr(output, which)
+        return output[which]
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"expected the model to have an output {quoted(which)}, got {_listed(output)}; choose one of these"
+        ) from error
+
+
+def _entries(output: Any) -> Iterator[tuple[Any, Any]]:
+    """What a model returns, by key, by attribute or by position."""
+    if isinstance(output, Mapping):
+        yield from output.items()
+    elif isinstance(output, tuple) and hasattr(output, "_fields"):
+        yield from zip(output._fields, output, strict=True)  # pyright: ignore[reportAttributeAccessIssue]
+    elif isinstance(output, (tuple, list)):
+        yield from enumerate(output)
+    elif is_dataclass(output):
+        yield from ((field.name, getattr(output, field.name)) for field in fields(output))
+    elif not isinstance(output, (Tensor, type)):
+        yield from getattr(output, "__dict__", {}).items()
+
+
+def first_tensor(output: Any, depth: int = 3) -> Tensor | None:
+    """The tensor that a module's output is or begins with: the first floating-point one, looked for in collections
+    within collections; None where there is none."""
+    if isinstance(output, Tensor):
+        return output if output.is_floating_point() else None
+    if depth == 0 or not (isinstance(output, (Mapping, tuple, list)) or is_dataclass(output)):
+        return None
+    found = (first_tensor(value, depth - 1) for _, value in _entries(output))
+    return next((tensor for tensor in found if tensor is not None), None)
+
+
+def with_tensor(output: Any, tensor: Tensor, other: Tensor) -> Any:
+    """A module's output once more, with `other` in the place of `tensor`."""
+    if output is tensor:
+        return other
+    if isinstance(output, (tuple, list)):
+        items = [with_tensor(item, tensor, other) for item in output]
+        return type(output)(*items) if hasattr(output, "_fields") else type(output)(items)
+    if isinstance(output, MutableMapping):
+        again = copy.copy(output)
+        for key, value in output.items():
+            again[key] = with_tensor(value, tensor, other)
+        return again
+    if is_dataclass(output) and not isinstance(output, type):
+        again = copy.copy(output)
+        for name, value in _entries(output):
+            object.__setattr__(again, name, with_tensor(value, tensor, other))
+        return again
+    return output
+
+
+def _listed(output: Any) -> str:
+    """All outputs of a model with their shapes, for a sentence."""
+    if isinstance(output, Tensor):
+        return _told(output)
+    entries = [f"{quoted(key, 40)}: {_told(value)}" for key, value in islice(_entries(output), LISTED)]
+    return ", ".join(entries) or _told(output)
+
+
+def _told(value: Any) -> str:
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    kind = "" if value.is_floating_point() else f" of {str(value.dtype).removeprefix('torch.')}"
+    return f"a tensor {list(value.shape)}{kind}"
+
+
+# Probabilities ------------------------------------------------------------------------------------------------
+
+ENDS = {
+    "": "",
+    "softmax": "; the model ends in a softmax, so the logits before it are explained",
+    "log_softmax": "; the model ends in a log-softmax, so the logits before it are explained",
+    "sigmoid": "; the model ends in a sigmoid, so the logits before it are explained",
+    "probabilities": "; the model gives probabilities, so their logarithms are explained",
+    "log-probabilities": "; the model gives logarithms of probabilities, which are explained as they are",
+}
+"""What is said of a model whose scores are probabilities already, by what it ends in."""
+
+_ENDINGS = {
+    "softmax": ("softmax", "Softmax"),
+    "log_softmax": ("log_softmax", "LogSoftmax"),
+    "sigmoid": ("sigmoid", "Sigmoid"),
+    "sigmoid_": ("sigmoid", "Sigmoid"),
+    "expit": ("sigmoid", "Sigmoid"),
+    "logsigmoid": ("sigmoid", "LogSigmoid"),
+    "log_sigmoid": ("sigmoid", "LogSigmoid"),
+}
+"""By a function's name: what its results are, and the name of its node in the autograd graph."""
+
+_NODES = frozenset(node for _, node in _ENDINGS.values())
+
+_LOGITS = frozenset({"Addmm", "Mm", "Addmv", "Mv", "Addbmm", "Bmm", "Baddbmm", "Convolution", "AdaptiveAvgPool2D"})
+"""Operations that give logits: nobody needs to look at the numbers after them."""
+
+
+def probability_node(scores: Tensor) -> Node | None:
+    """The softmax or sigmoid that made the scores, looked for behind what only `moves` values; None where they are
+    made otherwise."""
+    node = scores.grad_fn
+    while node is not None and operation(node) in MOVES:
+        node = next((child for child, _ in node.next_functions if child is not None), None)
+    return node if node is not None and operation(node) in _NODES else None
+
+
+class LeavingOut(TorchFunctionMode):
+    """Counts the calls that make probabilities, and leaves one of them out: its input is passed on as its result.
+
+    made: what each call made and its node. call: the one to leave out.
+    """
+
+    def __init__(self, call: int | None = None) -> None:
+        super().__init__()
+        self.call = call
+        self.made: list[tuple[str, Node | None]] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        kind, _ = _ENDINGS.get(getattr(func, "__name__", ""), ("", ""))
+        if not kind:
+            return func(*args, **kwargs)
+        if len(self.made) == self.call:
+            logits = args[0] if args else kwargs["input"]
+            self.made.append((kind, None))
+            return logits if kwargs.get("dtype") is None else logits.to(kwargs["dtype"])
+        result = func(*args, **kwargs)
+        self.made.append((kind, result.grad_fn))
+        return result
+
+
+def without_probabilities(scores: Tensor) -> tuple[Tensor, str]:
+    """Scores that are probabilities by their numbers, as logarithms; all others as they are. Also what was found.
+
+    Each row of C ≥ 2 must lie in [0, 1] and add up to one within 1e-5 (1e-2 in half precision), or its exponentials
+    must.
+    """
+    if scores.is_meta or scores.shape[1] < 2 or scores.grad_fn is None or operation(scores.grad_fn) in _LOGITS:
+        return scores, ""
+    seen = scores.detach().double()
+    near = 1e-5 if scores.element_size() >= 4 else 1e-2
+
+    def add_up(rows: Tensor) -> bool:
+        return bool(((rows >= 0).all() & ((rows.sum(1) - 1).abs() <= near).all()).item())
+
+    if add_up(seen):
+        return scores.clamp_min(torch.finfo(scores.dtype).tiny).log(), "probabilities"
+    return scores, "log-probabilities" if add_up(seen.exp()) else ""

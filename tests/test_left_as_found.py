@@ -1,0 +1,169 @@
+"""Whatever a forward changes in a model comes back, and a model in training is never seen in eval mode."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import timm
+import torch
+from torch import Tensor, nn
+
+from gradcam import heatmaps, resolve_target_layer
+from gradcam.as_found import clone_in_eval_mode
+from gradcam.types import TargetLayer
+
+LAYER = TargetLayer("conv", (8, 8), 4, "by hand")
+
+
+class Caching(nn.Module):
+    """Keeps whatever can be kept in eval mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 4, 1), nn.Linear(4, 2)
+        self.bias_cache: dict[str, Any] = {}
+        self.nested: dict[str, list[Tensor]] = {"seen": []}
+        self.count = 0
+        self.last: Tensor | None = None
+        self.register_buffer("mean", torch.zeros(4))
+        self.register_buffer("swapped", torch.zeros(4))
+        self.total = torch.zeros(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if "bias" not in self.bias_cache:
+            self.bias_cache["bias"] = self.fc.bias * 2
+        maps = self.conv(x)
+        self.count += 1
+        self.last = maps
+        self.nested["seen"].append(maps)
+        self.mean += 1
+        self.swapped = maps.mean((0, 2, 3))
+        self.total.add_(1)
+        self.register_buffer("late", maps.sum())
+        return self.fc(maps.mean((2, 3))) + self.bias_cache["bias"] + torch.rand(2)
+
+
+@pytest.fixture(scope="module")
+def noise() -> Tensor:
+    return torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_caches_counters_buffers_and_random_numbers_come_back(noise: Tensor, training: bool) -> None:
+    model = Caching().train(training)
+    buffer, random = model.swapped, torch.get_rng_state()
+    for layer in (LAYER, "auto", "conv"):
+        heatmaps(model, noise, 0, layer)
+    assert model.bias_cache == {}
+    assert model.nested == {"seen": []}
+    assert (model.count, model.last) == (0, None)
+    assert model.swapped is buffer
+    assert [tensor.tolist() for tensor in (model.mean, model.swapped, model.total)] == [[0.0] * 4, [0.0] * 4, [0.0]]
+    assert torch.equal(torch.get_rng_state(), random)
+    assert set(model.state_dict()) == set(Caching().state_dict())
+    copy.deepcopy(model)
+
+
+def test_it_comes_back_after_an_error_too(noise: Tensor) -> None:
+    model = Caching().eval()
+    model.fc = nn.Linear(5, 2)
+    with pytest.raises(Exception, match="failed"):
+        heatmaps(model, noise, 0, LAYER)
+    assert (model.count, model.nested) == (0, {"seen": []})
+
+
+@pytest.mark.parametrize("name", ["levit_128s", "tiny_vit_5m_224"])
+def test_a_model_that_caches_in_eval_mode_is_trained_and_copied_as_if_never_explained(name: str) -> None:
+    model = timm.create_model(name, num_classes=3)
+    heatmaps(model, torch.randn(1, 3, 224, 224), 0)
+    copy.deepcopy(model.eval())
+    heatmaps(model, torch.randn(1, 3, 224, 224), 0)
+    copy.deepcopy(model)
+
+
+class Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.act = nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.ReLU()
+        self.hidden = [self.norm]
+        self.also = {"act": (self.act,)}
+        self.step = self._step
+
+    def _step(self, x: Tensor) -> Tensor:
+        return self.hidden[0](self.conv(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.also["act"][0](self.step(x))
+
+
+def trained(block: nn.Module) -> nn.Sequential:
+    return nn.Sequential(block, nn.Dropout(0.5), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)).train()
+
+
+def test_a_clone_in_eval_mode_computes_the_same_with_the_same_weights_and_references_of_its_own(
+    noise: Tensor,
+) -> None:
+    model = trained(Block())
+    clone = clone_in_eval_mode(model)
+    assert not set(model.modules()) & set(clone.modules())
+    assert all(mine is its for mine, its in zip(model.parameters(), clone.parameters(), strict=True))
+    assert all(mine is its for mine, its in zip(model.buffers(), clone.buffers(), strict=True))
+    assert all(module.training for module in model.modules())
+    assert not any(module.training for module in clone.modules())
+    assert torch.equal(clone(noise), copy.deepcopy(model).eval()(noise))
+    assert model[0].norm.num_batches_tracked == 0
+
+
+class Closing(Block):
+    """Reaches its own modules through a closure, which no clone can follow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        norm = self.norm
+        self.step = lambda x: norm(self.conv(x))
+
+
+@pytest.mark.parametrize("block", [Block, Closing])
+def test_a_model_in_training_is_explained_in_eval_mode_and_keeps_its_mode_and_statistics(
+    noise: Tensor, block: Callable[[], nn.Module]
+) -> None:
+    model = trained(block())
+    seen: list[bool] = []
+    model.register_forward_pre_hook(lambda module, _: seen.append(module.training))
+    expected = heatmaps(copy.deepcopy(model).eval(), noise, [0, 2], "0") if block is Block else None
+    before = copy.deepcopy(model.state_dict())
+    maps = heatmaps(model, noise, [0, 2], "0")
+    assert expected is None or torch.equal(maps, expected)
+    assert not any(seen)
+    assert all(module.training for module in model.modules())
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_a_training_loop_in_another_thread_never_finds_eval_mode_nor_spoils_a_gradient(noise: Tensor) -> None:
+    model = trained(Block())
+    layer = resolve_target_layer(model, (8, 8))
+    optimizer = torch.optim.SGD(model.parameters(), 1e-3)
+    wrong: list[str] = []
+    stop = threading.Event()
+
+    def train() -> None:
+        while not stop.is_set():
+            if not all(module.training for module in model.modules()):
+                wrong.append("eval mode")
+            optimizer.zero_grad()
+            model(noise).sum().backward()
+            optimizer.step()
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    try:
+        for _ in range(60):
+            assert heatmaps(model, noise, [0, 1, 2], layer).isfinite().all()
+    finally:
+        stop.set()
+        thread.join()
+    assert wrong == []

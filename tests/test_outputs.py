@@ -1,0 +1,196 @@
+"""Which of a model's outputs are its class scores, and what is differentiated where they are probabilities."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gradcam import ModelError, candidate_layers, heatmaps, resolve_target_layer
+from gradcam.capture import record
+from gradcam.scores import class_scores
+
+Named = namedtuple("Named", ["embedding", "pred"])
+
+
+@dataclass
+class Held:
+    embedding: Tensor
+    scores: Tensor
+
+
+class Net(nn.Module):
+    """Sixteen feature maps, their means, five classes; `finish` makes of embedding and logits what is returned."""
+
+    def __init__(self, finish: Callable[[Tensor, Tensor], Any] = lambda embedding, logits: logits) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.maps = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU())
+            self.fc = nn.Linear(16, 5)
+        self.finish = finish
+        self.eval()
+
+    def forward(self, x: Tensor) -> Any:
+        embedding = self.maps(x).mean((2, 3))
+        return self.finish(embedding, self.fc(embedding))
+
+
+@pytest.fixture(scope="module")
+def noise() -> Tensor:
+    return torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(scope="module")
+def right(noise: Tensor) -> Tensor:
+    """The maps of the logits themselves."""
+    return heatmaps(Net(), noise, [0, 3])
+
+
+@pytest.mark.parametrize(
+    "finish",
+    [
+        lambda e, y: {"features": e, "prediction": y},
+        lambda e, y: {"output": e, "logits": y},
+        lambda e, y: Named(e, y),
+        lambda e, y: Held(e, y),
+        lambda e, y: [y],
+        lambda e, y: (y, y),
+        lambda e, y: (y.argmax(1), y, None, "text"),
+        lambda e, y: (e[:, 0], y),
+        lambda e, y: y[:, :, None, None],
+    ],
+)
+def test_the_only_output_with_scores_and_the_one_named_so_are_taken(
+    finish: Any, noise: Tensor, right: Tensor
+) -> None:
+    assert torch.equal(heatmaps(Net(finish), noise, [0, 3]), right)
+
+
+def test_several_outputs_are_listed_and_one_is_chosen_wherever_a_model_is_given(
+    noise: Tensor, right: Tensor
+) -> None:
+    pair, named = Net(lambda e, y: (e, y)), Net(lambda e, y: {"early": e, "final": y})
+    with pytest.raises(
+        ModelError, match=r"several .* among 0: a tensor \[2, 16\], 1: a tensor \[2, 5\]; .*output="
+    ):
+        heatmaps(pair, noise, 0)
+    with pytest.raises(ModelError, match=r"'early': a tensor \[2, 16\], 'final': a tensor \[2, 5\]"):
+        resolve_target_layer(named, (8, 8))
+    for model, output in ((pair, 1), (pair, -1), (named, "final"), (named, lambda found: found["final"])):
+        assert torch.equal(heatmaps(model, noise, [0, 3], output=output), right)
+        assert resolve_target_layer(model, (8, 8), output=output).name == "maps"
+        assert candidate_layers(model, noise, output=output)[-1].name == "maps"
+    assert heatmaps(pair, noise, [15], output=0).shape == (2, 1, 8, 8)
+    with pytest.raises(ModelError, match=r"an output 2, got 0: a tensor"):
+        heatmaps(pair, noise, 0, output=2)
+    with pytest.raises(ModelError, match=r"scores .* as output 'shape', got Size"):
+        heatmaps(Net(), noise, 0, output="shape")
+
+
+def test_a_choice_written_in_place_is_remembered_like_any_other(noise: Tensor) -> None:
+    model = Net(lambda e, y: (e, y))
+    entered: list[None] = []
+    model.register_forward_pre_hook(lambda *_: entered.append(None))
+    for _ in range(3):
+        heatmaps(model, noise, 0, output=lambda found: found[1])
+    assert len(entered) <= 4  # one search, three forwards
+
+
+def test_a_head_that_squeezes_a_batch_of_one_still_has_its_classes(noise: Tensor, right: Tensor) -> None:
+    squeezing = Net(lambda e, y: y.squeeze())
+    assert torch.allclose(heatmaps(squeezing, noise[:1], [0, 3]), right[:1], atol=1e-7)
+    one = Net(lambda e, y: y[:, :1].squeeze())
+    assert torch.allclose(heatmaps(one, noise[:1], 0), right[:1, :1], atol=1e-7)
+
+
+def test_a_model_tied_to_a_batch_of_one_is_taken(noise: Tensor, right: Tensor) -> None:
+    tied = Net(lambda e, y: y.view(1, 5))
+    assert torch.allclose(heatmaps(tied, noise[:1], [0, 3]), right[:1], atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "output", [torch.zeros(3, 5), torch.zeros(2, 5, 4), torch.zeros(2, 5).long(), None, "text"]
+)
+def test_what_holds_no_scores_is_refused_with_its_shape(output: Any) -> None:
+    with pytest.raises(ModelError, match=r"expected class scores \[batch, classes\] from the model, got"):
+        class_scores(output, 2)
+
+
+CONFIDENT = 60.0
+"""A softmax of it is 1 in float32, and its gradient 0."""
+
+
+def confident(finish: Callable[[Tensor, Tensor], Any]) -> Net:
+    model = Net(finish)
+    with torch.no_grad():
+        model.fc.bias[0] = CONFIDENT
+    return model
+
+
+@pytest.mark.parametrize(
+    ("finish", "said"),
+    [
+        (lambda e, y: y.softmax(1), "softmax"),
+        (lambda e, y: nn.functional.softmax(y, dim=-1), "softmax"),
+        (lambda e, y: nn.Softmax(1)(y), "softmax"),
+        (lambda e, y: torch.log_softmax(y, 1), "log-softmax"),
+        (lambda e, y: y.sigmoid(), "sigmoid"),
+        (lambda e, y: nn.functional.logsigmoid(y), "sigmoid"),
+        (lambda e, y: y[:, :, None, None].softmax(1).flatten(1), "softmax"),
+        (lambda e, y: y[:, None].softmax(2).squeeze(1), "softmax"),
+        (lambda e, y: y.T.softmax(0).T, "softmax"),
+        (lambda e, y: {"features": e, "scores": y.softmax(1, dtype=torch.float32)}, "softmax"),
+    ],
+)
+def test_the_logit_before_a_softmax_or_sigmoid_is_explained_and_said_to_be(
+    finish: Any, said: str, noise: Tensor, right: Tensor
+) -> None:
+    model = confident(finish)
+    layer = resolve_target_layer(model, (8, 8))
+    assert f"ends in a {said}, so the logits before it are explained" in layer.rule
+    assert torch.allclose(heatmaps(model, noise, [0, 3]), right, atol=1e-7)
+    recording = record(model, noise, layer)
+    assert torch.allclose(recording.logits.detach(), confident(lambda e, y: y)(noise), atol=1e-5)
+
+
+def test_a_softmax_inside_the_model_is_none_at_its_end(noise: Tensor) -> None:
+    gated = Net(lambda e, y: y + (y.softmax(1) * y).sum(1, keepdim=True))
+    layer = resolve_target_layer(gated, (8, 8))
+    assert "softmax" not in layer.rule
+    leaf = gated.maps(noise).detach().requires_grad_()
+    embedding = leaf.mean((2, 3))
+    (gradient,) = torch.autograd.grad(gated.finish(embedding, gated.fc(embedding))[:, 1].sum(), leaf)
+    expected = (gradient.mean((2, 3), keepdim=True) * leaf).sum(1).relu().detach()
+    assert torch.allclose(heatmaps(gated, noise, 1)[:, 0], expected, atol=1e-7)
+
+
+def test_a_softmax_that_is_taken_away_or_put_on_later_is_noticed(noise: Tensor, right: Tensor) -> None:
+    model = Net(lambda e, y: y.softmax(1))
+    for finish in (model.finish, lambda e, y: y, model.finish, lambda e, y: y.softmax(1).softmax(1) * 0 + y):
+        model.finish = finish
+        assert torch.allclose(heatmaps(model, noise, [0, 3]), right, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("finish", "said"),
+    [
+        (lambda e, y: y.exp() / y.exp().sum(1, keepdim=True), "gives probabilities, so their logarithms"),
+        (lambda e, y: (y.softmax(1) + y.softmax(1)) / 2, "gives probabilities, so their logarithms"),
+        (lambda e, y: y.softmax(1).log(), "gives logarithms of probabilities"),
+        (lambda e, y: y - y.logsumexp(1, keepdim=True), "gives logarithms of probabilities"),
+    ],
+)
+def test_probabilities_made_otherwise_are_told_by_their_numbers(finish: Any, said: str, noise: Tensor) -> None:
+    model = Net(finish)
+    layer = resolve_target_layer(model, (8, 8))
+    assert said in layer.rule
+    expected = heatmaps(Net(lambda e, y: y - y.logsumexp(1, keepdim=True)), noise, [0, 3], layer)
+    assert torch.allclose(heatmaps(model, noise, [0, 3]), expected, atol=1e-6)
+    logits = record(model, noise, layer).logits.detach()
+    assert torch.allclose(logits.softmax(1), Net()(noise).softmax(1), atol=1e-6)
