@@ -43,7 +43,7 @@ def large(page: AppTest) -> dict:
 
 
 def press(page: AppTest, label: str) -> AppTest:
-    return next(button for button in page.button if label in button.label).click().run()
+    return next(button for button in page.button if label in button.label.replace("\\", "")).click().run()
 
 
 def words(page: AppTest) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import state
+from dashboard.components.messages import plain
 
 
 def pick_layers() -> dict[str, str]:
@@ -14,7 +15,7 @@ def pick_layers() -> dict[str, str]:
         st.caption("Pinned layers")
     for model, layer in pins.items():
         st.button(
-            f"{layer} of {model}",
+            f"{plain(layer)} of {plain(model)}",
             key=f"_unpin-{model}",
             on_click=state.unpin,
             args=(model,),

@@ -20,7 +20,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from gradcam.errors import ModelError, OptionError, nearest
+from gradcam.errors import ModelError, OptionError, nearest, quoted
 from gradcam.models.classifier import Classifier, seeded, sha256_of
 from gradcam.models.devices import laid_out, pick_device
 from gradcam.models.ids import CHECKPOINT, known
@@ -137,7 +137,8 @@ def preprocessing_for(
     for (what, (fits, wanted)), value in zip(INPUT.items(), given, strict=True):
         if value is not None and not fits(value):
             raise OptionError(
-                f"expected {wanted} as {what} of the input, got {value!r}; leave it out for the architecture's own"
+                f"expected {wanted} as {what} of the input, got {quoted(value)}; "
+                "leave it out for the architecture's own"
             )
     height, width = own.size if size is None else (size, size)
     share = own.size[0] / own.resize[0] if crop is None else crop
@@ -158,7 +159,7 @@ def _numbers(given: str | Sequence[float] | None) -> tuple[float, ...] | None:
     try:
         return tuple(map(float, values)) or None
     except ValueError:
-        raise OptionError(f"expected three numbers, got {given!r}; write them as 0.5, 0.5, 0.5") from None
+        raise OptionError(f"expected three numbers, got {quoted(given)}; write them as 0.5, 0.5, 0.5") from None
 
 
 def architectures() -> list[str]:

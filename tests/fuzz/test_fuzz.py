@@ -8,7 +8,7 @@ from tests.fuzz.kind import Kind, wrong
 from tests.fuzz.run import run
 
 INPUTS = 300
-UNBOUNDED = ("report_json", "report_zip", "labels", "options")
+UNBOUNDED = ("report_json", "report_zip", "labels", "options", "links")
 """Kinds whose readers are not yet within all bounds."""
 
 

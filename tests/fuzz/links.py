@@ -1,0 +1,105 @@
+"""Links to the dashboard: every page with every choice, in values that nobody means. No model is run."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from random import Random
+from unittest import mock
+
+from streamlit.testing.v1 import AppTest
+
+from dashboard import cache
+from dashboard.state import Key
+from gradcam.errors import GradcamError
+from tests.fuzz.kind import Kind, wrong_sentence
+from tests.fuzz.mutate import NUMBERS, TEXTS
+
+HOME = Path(__file__).parents[2] / "dashboard" / "Home.py"
+PAGES = ("compare_models", "compare_classes", "layers", "reports", "how_it_works", "models")
+LITE0 = "bundled/tf_efficientnet_lite0"
+_DIGITS = ("9" * 5000, "prediction " + "9" * 5000, "#" + "9" * 5000)
+USUAL = {
+    Key.PHOTOS: ("chelsea", "coffee", "mine.png~0123456789abcdef", "~", "~~"),
+    Key.MODELS: (
+        LITE0,
+        "bundled/x",
+        "hf-hub:a..b/c",
+        "hf:/etc",
+        "checkpoint/x@y~z",
+        "timm/",
+        "torchvision/vgg16@X",
+    ),
+    Key.CLASSES: ("tabby", "#281", "281", "Top prediction", "prediction 0", "a rather than a", *_DIGITS),
+    Key.CLASS: ("tabby", "#281", "rather than", "top-0", "tabby rather than a rather than b", *_DIGITS),
+    Key.LAYERS: (f"{LITE0}~blocks.2", "~", "a~", "~a", f"{LITE0}~\u202e", "a~b~c"),
+    Key.FIT: ("pad", "squash", "PAD"),
+    Key.COLORMAP: ("inferno", "jet", "INFERNO"),
+    Key.TASK: ("Reopen", "Compare", "reopen"),
+    Key.SOURCES: ("timm", "hf-hub"),
+    Key.AT_HAND: ("true", "false", "True"),
+    Key.SEARCH: ("resnet 50", "[", "(?:", "\\"),
+    Key.DEPTH: ("blocks.2", "blocks.99"),
+}
+
+_TEXTS = [text.encode("utf-8", "replace").decode() for text in TEXTS]  # an address is UTF-8
+
+
+def make(random: Random) -> tuple[str, dict[Key, list[str]], bool]:
+    """A page, a link, and whether the whole page is to run: that takes long, so of one in ten."""
+    keys = random.sample(list(Key), random.choice((1, 2, 4, 8)))
+    return random.choice(PAGES), {key: _values(key, random) for key in keys}, random.random() < 0.1
+
+
+def _values(key: Key, random: Random) -> list[str]:
+    odd = random.choice((*USUAL.get(key, ("true",)), random.choice(_TEXTS), str(random.choice(NUMBERS))))
+    also = random.choice((*USUAL.get(key, ("0",)), random.choice(_TEXTS)))
+    return random.choice(([odd], [odd], [odd, also], [odd] * 2, [also, odd, ""], [f"{odd}{n}" for n in range(40)]))
+
+
+def meet(given: tuple[str, dict[Key, list[str]], bool]) -> None:
+    page, link, whole = given
+    run = AppTest.from_file(str(HOME), default_timeout=60) if whole else AppTest.from_function(_read_link)
+    if whole:
+        run.switch_page(f"app_pages/{page}.py")
+    for key, values in link.items():
+        run.query_params[key] = values
+    with mock.patch.object(cache, "load_classifier", _not_here):
+        run.run()
+    assert not run.exception, [one.value for one in run.exception]
+    for one in run.error:
+        problem = wrong_sentence(one.value)
+        assert problem is None, problem
+
+
+def _not_here(model: str) -> None:
+    raise GradcamError("expected a model, but none is run here; that is right")
+
+
+def _read_link() -> None:
+    """Everything that reads the link, without what a page shows."""
+    import streamlit as st
+
+    from dashboard import cache, state
+    from dashboard.components.messages import plain, sentences
+    from dashboard.components.question import read_targets
+
+    state.turn_to("page")
+    for key in (state.Key.PHOTOS, state.Key.MODELS, state.Key.RIVALS):
+        state.open_link(key, ("chelsea",), 8)
+        state.write_link(key, ("chelsea",))
+    state.keep_look(state.look())
+    state.write_pins()
+    for key in (state.Key.CLASSES, state.Key.CLASS, state.Key.RIVALS):
+        st.write(len(read_targets(st.query_params.get_all(key)[:8])))
+    for token in st.session_state[state.Key.PHOTOS]:
+        with sentences():
+            st.write(plain(cache.photo(token).name))
+    for model in {*st.session_state[state.Key.MODELS], *state.pinned()}:
+        with sentences():
+            st.write(plain(state.own_name(model)), len(cache.class_names(model)))
+            cache.classifier(model)
+
+
+logging.getLogger("streamlit").setLevel(logging.CRITICAL)  # which says of every run that there is no server
+KIND = Kind("links", make, meet, seconds=10, megabytes=800)
