@@ -104,7 +104,7 @@ MODELS: dict[str, Make] = {
                              num_heads=[1, 2, 4], embed_dim_multiplier=2.0, num_query_pool=2, query_stride=[2, 2],
                              masked_unit_size=[4, 4]), cropped("Bit", 64, 64)),
     "cvt": lambda: (config("Cvt", embed_dim=[8, 16, 16], num_heads=[1, 2, 2], depth=[1, 2, 3],
-                           cls_token=[False, False, False], drop_path_rate=[0.0, 0.0, 0.0]),
+                           cls_token=[False, False, True], drop_path_rate=[0.0, 0.0, 0.0]),
                     transformers.ConvNextImageProcessor(size={"shortest_edge": 64}, crop_pct=0.875)),
 }  # fmt: skip
 """A tiny configuration and an image processor for each architecture."""

@@ -83,7 +83,7 @@ def checked(spec: ModelSpec) -> ModelSpec:
         others += [ModelSpec(spec.source, name) for name in source.names()]
         usable = [str(other) for other in others if source.classes(other)]
         raise ModelError(
-            f"expected a classifier, got {quoted(spec)}, which gives features without class scores; "
+            f"expected a classifier, got {quoted(str(spec))}, which gives features without class scores; "
             f"try {nearest(str(spec), usable)}"
         )
     return spec
@@ -124,8 +124,8 @@ def _check_repository(spec: ModelSpec) -> None:
             return
         problem = "The organisation is missing"
     raise ModelError(
-        f"expected a repository such as {_EXAMPLES[spec.source]}, got {quoted(spec)} ({problem}); name it as its "
-        "page on the hub does"
+        f"expected a repository such as {_EXAMPLES[spec.source]}, got {quoted(str(spec))} ({problem}); name it as "
+        "its page on the hub does"
     )
 
 
@@ -140,8 +140,8 @@ def _check_folder(folder: Path, spec: ModelSpec) -> None:
         missing = [CONFIG]
     if missing:
         raise ModelError(
-            f"expected a folder with {CONFIG}, {PROCESSOR} and {WEIGHTS}, got {quoted(spec)} without {missing[0]}; "
-            "save the model and its image processor there with save_pretrained()"
+            f"expected a folder with {CONFIG}, {PROCESSOR} and {WEIGHTS}, got {quoted(str(spec))} without "
+            f"{missing[0]}; save the model and its image processor there with save_pretrained()"
         )
 
 
@@ -155,19 +155,21 @@ def is_listed(text: str) -> bool:
 
 def check_offered(text: str, hubs: bool) -> None:
     """Raises: ModelError for the id of what a server does not load for its visitors: its own folders, at which it
-    does not even look, and models of hubs where these are not allowed.
+    does not even look, what is no repository's name, and models of hubs where these are not allowed.
     """
     spec = _spec_of(text)
     if spec.source == "hf" and folder_of(spec.name):
         raise ModelError(
-            f"expected a model that this server offers, got the folder {quoted(spec)}; load it in Python or with "
-            "the command line"
+            f"expected a model that this server offers, got the folder {quoted(str(spec))}; load it in Python or "
+            "with the command line"
         )
     if not hubs and not source_of(spec.source).listed:
         raise ModelError(
-            f"expected a model of the catalogue, got {quoted(spec)}, and this server loads none from hubs; choose "
-            "another, or have its operator set server.hub_models in gradcam.toml"
+            f"expected a model of the catalogue, got {quoted(str(spec))}, and this server loads none from hubs; "
+            "choose another, or have its operator set server.hub_models in gradcam.toml"
         )
+    if not source_of(spec.source).listed:
+        _check_repository(spec)
 
 
 def with_weights_named(spec: ModelSpec) -> ModelSpec:
