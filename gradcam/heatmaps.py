@@ -106,7 +106,7 @@ def _weights(recording: Recording, cotangents: Tensor, layer: TargetLayer, preci
     pooling, and nothing of the grid's size is computed.
     """
     logits, activation, place = recording.logits, recording.activation, recording.place
-    dims = place_dims(layer)
+    dims = place_dims(layer, activation.shape)
     edge = pooled(place, dims, logits) if isinstance(place, Tensor) else None
     shape = activation.shape if edge is None else shape_at(edge)
     places = tuple(dim + 1 for dim in dims) if len(shape) == activation.ndim else ()  # none after a mean

@@ -95,10 +95,11 @@ def _comment(label: str) -> str:
 def _channels_first(layer: TargetLayer) -> str:
     """Lines that lay A and its gradients out as `[C, h, w]`."""
     height, width = layer.grid
+    patches = f"{layer.prefix}:{layer.prefix + height * width}"
     turn = {
         "NCHW": "A, gradients = A.detach()[0], gradients[0]  # [C, h, w]",
         "NHWC": "A, gradients = (x.detach()[0].permute(2, 0, 1) for x in (A, gradients))  # [C, h, w]",
-        "tokens": f"A, gradients = (x.detach()[0, {layer.prefix}:].T.unflatten(1, ({height}, {width})) "
+        "tokens": f"A, gradients = (x.detach()[0, {patches}].T.unflatten(1, ({height}, {width})) "
         "for x in (A, gradients))  # [C, h, w]",
     }
     return turn[layer.layout]

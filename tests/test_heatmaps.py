@@ -227,7 +227,7 @@ def test_the_gradient_is_read_after_the_poolings_that_keep_its_sum(
     layer = TargetLayer("laid_out", (8, 8), 8, "by hand", layout)
     recording = record(model, noise, layer)
     assert isinstance(recording.place, Tensor)
-    edge = pooled(recording.place, place_dims(layer), recording.logits)
+    edge = pooled(recording.place, place_dims(layer, recording.activation.shape), recording.logits)
     assert edge is not None
     assert operation(edge.node) == after
 

@@ -1,8 +1,9 @@
 """Find the target layer of any image classifier from its own data flow.
 
 One forward is traced with autograd on. From the class scores back to the pixels, the target layer is the first
-module output that every path passes through, that still has a layout in space, and whose places the gradient of the
-scores reaches. No architecture is known by name here.
+module output that every path passes through, that still has a layout in space, whose places the gradient of the
+scores reaches, and whose places are measured to answer to their own part of the image. No architecture is known by
+name here.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from gradcam.errors import LayerError, ModelError, nearest
 from gradcam.inputs import Batch, Inputs
 from gradcam.layers.flow import Flow
 from gradcam.layers.inputs import input_shapes, noise_like, weight_of
+from gradcam.layers.proof import Proof
 from gradcam.layers.target import find_candidates, find_named, find_target
 from gradcam.scores import ENDS, Output
 from gradcam.types import TargetLayer
@@ -58,8 +60,8 @@ def resolve_target_layer(
         that the model's own configuration names, or else 224×224.
     input, output: which of the model's inputs and outputs are meant, as `heatmaps` takes them.
     layer: what to resolve; by default the model's own target layer is searched.
-    Costs about three forwards of one image, once for each model and input size. A model on the meta device is
-    resolved from its shapes alone.
+    Costs about fifteen forwards of one image, once for each model, head and input size. A model on the meta device
+    is resolved from its shapes alone.
     Raises: LayerError where the layer does not exist, has no layout in space or none can be found; ModelError where
     the model is no classifier.
     """
@@ -138,8 +140,8 @@ def reach(model: nn.Module, input_size: InputSize = None) -> tuple[TargetLayer, 
 
     def ask(inputs: Inputs) -> tuple[TargetLayer, float]:
         with _plainly_computing(inputs.images.device):
-            flow = _flow(unwrap(model), inputs)
-            found = find_target(flow)
+            flow, proof = _flow(unwrap(model), inputs)
+            found = find_target(flow, proof)
             return found.layer, flow.support(found)
 
     return _at_size(model, input_size, ask)
@@ -245,11 +247,13 @@ def _search(model: nn.Module, inputs: Inputs, layer: str) -> list[TargetLayer]:
     if layer not in ("auto", "candidates", *names):
         raise LayerError(f"expected the name of a layer, got {layer!r}; did you mean {_suggestion(layer, names)}?")
     with _plainly_computing(inputs.images.device):
-        flow = _flow(model, inputs)
+        flow, proof = _flow(model, inputs)
         if layer == "auto":
-            found = [find_target(flow).layer]
+            found = [find_target(flow, proof).layer]
+        elif layer == "candidates":
+            found = find_candidates(flow, proof)
         else:
-            found = find_candidates(flow) if layer == "candidates" else [find_named(flow, layer)]
+            found = [find_named(flow, proof, layer)]
     return [replace(one, rule=one.rule + ENDS[flow.ends_in]) for one in found]
 
 
@@ -271,15 +275,16 @@ def _suggestion(layer: str, names: Sequence[str]) -> str:
     return repr(inner) if inner else nearest(layer, names)
 
 
-def _flow(model: nn.Module, inputs: Inputs) -> Flow:
-    """The way of noise like the images through a model that has a head."""
+def _flow(model: nn.Module, inputs: Inputs) -> tuple[Flow, Proof]:
+    """The way of noise like the images through a model that has a head, and what can be proved of it."""
     if getattr(model, "num_classes", None) == 0:
         raise ModelError(
             f"expected a classifier, got {type(model).__name__} without a head (num_classes=0); "
             "build it with a head, such as num_classes=1000, and load weights that have one"
         )
     two = inputs.first(2).with_images(noise_like(inputs.images, weight_of(model).dtype))
-    return Flow(_traced(model, two), getattr(model, "num_prefix_tokens", None))
+    flow = Flow(_traced(model, two), getattr(model, "num_prefix_tokens", None))
+    return flow, Proof(model, two, flow)
 
 
 def _traced(model: nn.Module, two: Inputs) -> Trace:

@@ -12,8 +12,8 @@ from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
 from gradcam.capture import Passage, Trace
 from gradcam.errors import LayerError
-from gradcam.layers.graph import Cut, computing, find_cuts, gradient_at, nodes_between
-from gradcam.layers.layouts import Grid, read_layout, to_grid
+from gradcam.layers.graph import Cut, computing, find_cuts, gradient_at, nodes_between, shape_at
+from gradcam.layers.layouts import Grid, maps_of, read_layout, to_grid
 from gradcam.nodes import MOVES, operation
 from gradcam.types import TargetLayer
 
@@ -22,10 +22,6 @@ SUPPORT = 0.05
 at most 0.015, right ones at least 0.5, but a ReLU after class maps leaves a class only places where it is seen."""
 
 POOLING = re.compile("Pool|Upsample|Mean|Sum|Amax|Max|Logsumexp")
-
-IN_PLACE = 0.5
-"""Least influence of the pixels at a token's own place, as a share of the strongest influence on it. Seen in
-practice: tokens row by row at least 0.97, windows one after the other 0."""
 
 PICKING = re.compile("Amax|Max|Topk|Kthvalue|Sort|Median")
 """Operations that read few of the places given to them, such as the highest of each channel."""
@@ -36,16 +32,23 @@ class SpatialOutput:
     """A module's output that has a layout in space.
 
     order: when it came in the forward, among all such outputs. after: as in `Cut`; 1 where it is no cut.
+    doubtful: whether the grid has another aspect than the input, so that its shape alone says little.
     """
 
     layer: TargetLayer
     passage: Passage
     order: int
     after: float = 1.0
+    doubtful: bool = False
 
     @property
     def node(self) -> Node:
         return self.passage.left.node
+
+    @property
+    def geometry(self) -> tuple[object, ...]:
+        """What outputs have in common whose places lie alike."""
+        return self.layer.layout, self.layer.grid, self.layer.prefix, self.passage.shape[:-1]
 
     @property
     def depth(self) -> int:
@@ -77,7 +80,6 @@ class Flow:
                 "expected class scores that depend on the pixels through autograd, got scores that are cut off "
                 "from them; remove detach() and no_grad() from the model's forward"
             )
-        self._in_place: dict[Grid, bool] = {}
         self.start, self.weights = get_gradient_edge(traced.logits), positive(traced.logits)
         for cut in self.cuts[1:]:
             gradient = gradient_at(self.start, self.weights, cut.edge)
@@ -103,19 +105,6 @@ class Flow:
         later = nodes_between(self.scores, output.node)
         return any(PICKING.search(operation(node)) for node in later)
 
-    def in_place(self, output: SpatialOutput) -> bool:
-        """Whether tokens lie row by row, and not window after window: each must see the pixels at its own place.
-
-        The earliest tokens of the same grid are looked at, because later ones mix the image more.
-        """
-        grid = output.layer.grid
-        if output.layer.layout != "tokens" or self.pixels.is_meta:
-            return True
-        if grid not in self._in_place:
-            tokens = [cut for cut in self.at_cuts() if cut.layer.layout == "tokens" and cut.layer.grid == grid]
-            self._in_place[grid] = not tokens or _influence(self.pixels, tokens[-1]) >= IN_PLACE
-        return self._in_place[grid]
-
     def at_cuts(self) -> Iterator[SpatialOutput]:
         """From late to early: the outermost module at every cut whose output can be a feature map.
 
@@ -135,6 +124,16 @@ class Flow:
             if outputs and not self._is_class_map(outputs[0], self.cuts[:position]):
                 # the last to return at an edge is the outermost, whatever names its parts have
                 yield replace(max(outputs, key=lambda output: output.order), after=cut.after)
+
+    def image_as_made(self) -> GradientEdge | None:
+        """Where the image stands that the model makes of its pixels before it computes, if that is known."""
+        made = None
+        for cut in reversed(self.cuts):
+            shape = shape_at(cut.edge)
+            if len(shape) != 4 or shape[1] != self.pixels.shape[1] or "Convolution" in operation(cut.edge.node):
+                break
+            made = cut.edge
+        return made
 
     def _is_class_map(self, output: SpatialOutput, later: Sequence[Cut]) -> bool:
         """Whether the output holds one map for each class, which are only pooled into the scores afterwards."""
@@ -157,6 +156,12 @@ def _spatial_outputs(traced: Trace, prefix: int | None) -> list[SpatialOutput]:
             channels = passage.shape[1 if layout == "NCHW" else -1]
             layer = TargetLayer(passage.name, grid, channels, "", layout, lead, passage.call)
             outputs.append(SpatialOutput(layer, passage, len(outputs)))
+        elif len(passage.shape) == 4 and passage.shape[0] == len(traced.pixels):
+            layer = TargetLayer(passage.name, (1, 1), 1, "", call=passage.call)
+            outputs += [
+                SpatialOutput(reading, passage, len(outputs), doubtful=True)
+                for reading in maps_of(passage.shape, layer, size)[:1]
+            ]
     return outputs
 
 
@@ -178,20 +183,3 @@ def positive(like: Tensor) -> Tensor:
     """Seeded random numbers between 0.5 and 1.5."""
     numbers = torch.rand(like.shape, generator=torch.Generator().manual_seed(0)) + 0.5
     return numbers.to(like.device, like.dtype)
-
-
-def _influence(pixels: Tensor, output: SpatialOutput) -> float:
-    """Influence of the pixels around their own places on two tokens, as a share of the strongest one, in [0, 1]."""
-    height, width = output.layer.grid
-    cells = [(height // 2, width // 2), (height // 4, width - 1)]  # where orders window by window differ most
-    cotangent = pixels.new_zeros(output.passage.shape)
-    for image, (row, column) in enumerate(cells):
-        cotangent[image, output.layer.prefix + row * width + column] = positive(cotangent[image, 0])
-    gradient = gradient_at(output.passage.left, cotangent, get_gradient_edge(pixels))
-    if gradient is None or not gradient.any():
-        return 1.0
-    felt = nn.functional.adaptive_avg_pool2d(gradient.abs().sum(dim=1, keepdim=True).float(), (height, width))
-    around = nn.functional.max_pool2d(felt, 3, stride=1, padding=1)
-    return min(
-        float(around[image, 0, row, column] / felt[image].max()) for image, (row, column) in enumerate(cells)
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import nullcontext
 from dataclasses import dataclass
 from math import prod
@@ -123,12 +123,18 @@ def gradient_at(start: GradientEdge, weights: Tensor, edge: GradientEdge) -> Ten
     return numbers.of(gradient) if numbers is not None and gradient is not None else gradient
 
 
-def nodes_between(scores: Node | None, node: Node) -> Collection[Node]:
-    """Every node on a path from `node` to the `scores`."""
-    return _edges_between(scores, node).keys() if scores is not None else ()
+def nodes_between(
+    scores: Node | None, node: Node, avoid: Callable[[Node], bool] = lambda node: False
+) -> Collection[Node]:
+    """Every node on a path from `node` to the `scores` that does not lead through nodes to `avoid`."""
+    if scores is None:
+        return ()
+    return _edges_between(scores, node, avoid).keys()
 
 
-def _edges_between(scores: Node, pixels: Node) -> dict[Node, list[tuple[Node, int]]]:
+def _edges_between(
+    scores: Node, pixels: Node, avoid: Callable[[Node], bool] = lambda node: False
+) -> dict[Node, list[tuple[Node, int]]]:
     """For every node on a path from `scores` to `pixels`: the edges from it that stay on such a path."""
     feeds: dict[Node, list[Node]] = {}
     for node in upstream(scores):
@@ -138,7 +144,7 @@ def _edges_between(scores: Node, pixels: Node) -> dict[Node, list[tuple[Node, in
     on_path, stack = {pixels}, [pixels]
     while stack:
         for node in feeds.get(stack.pop(), ()):
-            if node not in on_path:
+            if node not in on_path and not avoid(node):
                 on_path.add(node)
                 stack.append(node)
     if scores not in on_path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from math import prod
 
 from torch import Tensor
@@ -18,19 +19,21 @@ Grid = tuple[int, int]
 def to_grid(tensor: Tensor, layer: TargetLayer) -> Tensor:
     """A layer's output, or its gradient, as `[N, channels, h, w]`.
 
-    Tokens lie row by row after the prefix; their aspect is that of `layer.grid`.
+    Tokens lie row by row after the prefix; those that follow the last place of `layer.grid` are no places either.
     """
     if layer.layout == "NHWC":
         return tensor.permute(0, 3, 1, 2)
     if layer.layout == "tokens":
-        return tensor[:, layer.prefix :].transpose(1, 2).unflatten(2, layer.grid)
+        patches = tensor[:, layer.prefix : layer.prefix + prod(layer.grid)]
+        return patches.transpose(1, 2).unflatten(2, layer.grid)
     return tensor
 
 
-def place_dims(layer: TargetLayer) -> tuple[int, ...]:
-    """The dimensions of a layer's output that are places and nothing else; none where tokens of a prefix are among
-    them."""
-    return {"NCHW": (2, 3), "NHWC": (1, 2), "tokens": () if layer.prefix else (1,)}[layer.layout]
+def place_dims(layer: TargetLayer, shape: Sequence[int]) -> tuple[int, ...]:
+    """The dimensions of a layer's output of this shape that are places and nothing else; none where other tokens,
+    before or after the places, are among them."""
+    tokens = (1,) if shape[1] == prod(layer.grid) else ()
+    return {"NCHW": (2, 3), "NHWC": (1, 2), "tokens": tokens}[layer.layout]
 
 
 def read_layout(
@@ -68,6 +71,29 @@ def _read_tokens(
         if (lead == prefix or 0 <= lead <= min(MOST_PREFIX, places)) and _is_grid(grid, size):
             return "tokens", grid, lead
     return None
+
+
+def other_readings(shape: Sequence[int], layer: TargetLayer, size: Sequence[int]) -> list[TargetLayer]:
+    """The other layouts, and numbers of leading tokens, in which an output of this shape may hold places."""
+    if len(shape) == 4:
+        layout: Layout = "NHWC" if layer.layout == "NCHW" else "NCHW"
+        return [
+            replace(reading, rule=layer.rule) for reading in maps_of(shape, layer, size) if reading.layout == layout
+        ]
+    spare = shape[1] - prod(layer.grid)
+    return [replace(layer, prefix=prefix) for prefix in range(spare + 1) if prefix != layer.prefix]
+
+
+def maps_of(shape: Sequence[int], layer: TargetLayer, size: Sequence[int]) -> list[TargetLayer]:
+    """A 4-D output read as `[B, C, h, w]` and as `[B, h, w, C]`, of whatever aspect, where it is no finer than the
+    pixels and has at least two places."""
+    first = replace(layer, layout="NCHW", grid=(shape[2], shape[3]), channels=shape[1], prefix=0)
+    last = replace(layer, layout="NHWC", grid=(shape[1], shape[2]), channels=shape[3], prefix=0)
+    return [
+        reading
+        for reading in (first, last)
+        if prod(reading.grid) >= 2 and reading.grid[0] <= size[0] and reading.grid[1] <= size[1]
+    ]
 
 
 def _is_grid(grid: Grid, size: Sequence[int]) -> bool:

@@ -12,6 +12,7 @@ import torch
 from gradcam.errors import LayerError
 from gradcam.layers.flow import Flow, SpatialOutput, is_feature_map
 from gradcam.layers.graph import upstream
+from gradcam.layers.proof import Proof
 from gradcam.types import TargetLayer
 
 LATE = 0.6
@@ -22,34 +23,58 @@ def _is_normalisation(place: SpatialOutput) -> bool:
     return "norm" in type(place.passage.module).__name__.lower()
 
 
-def find_target(flow: Flow) -> SpatialOutput:
+def find_target(flow: Flow, proof: Proof) -> SpatialOutput:
     """The target layer, with its rule in words."""
     unread: SpatialOutput | None = None
+    unproved: SpatialOutput | None = None
     place: SpatialOutput | None = None
     for cut in flow.at_cuts():
         if not flow.is_read(cut):
             unread = cut
-        elif flow.in_place(cut):
-            place = cut
+        elif (place := proof.place(cut)) is not None:
             break
+        elif not cut.doubtful:
+            unproved = unproved or cut
     if place is None or place.after > LATE:
         _refuse_tokens_before_batch(flow, place)
-        branch = _in_a_branch(flow)
+        branch = _in_a_branch(flow, proof)
         if branch is not None and (place is None or branch.order > place.order):
             return branch
     if place is None:
-        raise LayerError(
-            "expected a layer whose output has a layout in space and a gradient from the class scores, found none; "
-            "pass layer= the name of a module that returns [B, C, h, w], [B, h, w, C] or [B, tokens, C]"
-        )
+        return _unsure(proof)
     rule = "the last place with a {grid} layout that every path to the class scores passes through"
+    if unproved is not None:
+        said = "answer to other parts of the image" if _is_contradicted(unproved, proof) else "mix the whole image"
+        rule += f" and that measuring confirms: the places of {_called(unproved, flow)}, which is later, {said}"
     if unread is None:
         return place.why(rule)
     reason = f"because the class scores do not read the patches that leave {unread.layer.name}"
     patches = _alone_feeds(flow, place, unread)
     if patches is None:
         return place.why(f"{rule}, {reason}")
-    return replace(patches, after=place.after).why(f"{rule}; {patches.layer.name}, {reason}")
+    patches = replace(patches, layer=replace(patches.layer, prefix=place.layer.prefix), after=place.after)
+    return patches.why(f"{rule}; {patches.layer.name}, {reason}")
+
+
+def _is_contradicted(output: SpatialOutput, proof: Proof) -> bool:
+    return proof.finding(output).measurement.verdict == "contradicted"
+
+
+def _unsure(proof: Proof) -> SpatialOutput:
+    """The latest place of which measuring said neither yes nor no. Raises: LayerError where there is none."""
+    unsure = proof.unsure()
+    if unsure is not None:
+        return unsure.why("the last place with a {grid} layout; measuring could not confirm where its places lie")
+    if proof.findings:
+        raise LayerError(
+            "expected a layer whose places answer to their own part of the image, found none: the model moves, "
+            "turns or re-orders what it sees (a flip, roll or crop in its forward, or tokens in another order); "
+            "pass the model without that step"
+        )
+    raise LayerError(
+        "expected a layer whose output has a layout in space and a gradient from the class scores, found none; "
+        "pass layer= the name of a module that returns [B, C, h, w], [B, h, w, C] or [B, tokens, C]"
+    )
 
 
 def _refuse_tokens_before_batch(flow: Flow, place: SpatialOutput | None) -> None:
@@ -78,9 +103,9 @@ def _alone_feeds(flow: Flow, place: SpatialOutput, unread: SpatialOutput) -> Spa
     return None
 
 
-def _in_a_branch(flow: Flow) -> SpatialOutput | None:
+def _in_a_branch(flow: Flow, proof: Proof) -> SpatialOutput | None:
     """Where no late place carries every path: the latest place that is read, and its siblings in words."""
-    ends = _branch_ends(flow)
+    ends = _branch_ends(flow, proof)
     if not ends:
         return None
     rule = "the last place with a {grid} layout that the class scores read; no late place carries every path"
@@ -88,13 +113,22 @@ def _in_a_branch(flow: Flow) -> SpatialOutput | None:
     return ends[0].why(f"{rule}, parallel branches end at {siblings}" if siblings else rule)
 
 
-def _branch_ends(flow: Flow) -> list[SpatialOutput]:
-    """The latest place of each parallel branch, or of each call of one encoder, from late to early."""
+def _branch_ends(flow: Flow, proof: Proof) -> list[SpatialOutput]:
+    """The latest place of each parallel branch, or of each call of one encoder, from late to early.
+
+    A branch whose end answers to other parts of the image, such as one that sees it flipped, is left out where
+    there is another.
+    """
     ends: list[SpatialOutput] = []
-    for place in reversed(flow.outputs):
-        apart = is_feature_map(place) and all(place.node not in upstream(end.node) for end in ends)
-        if apart and flow.is_read(place) and flow.in_place(place):
-            ends.append(place)
+    moved: list[SpatialOutput] = []
+    last = {place.layer.name: place.order for place in flow.outputs}
+    for place in sorted(flow.outputs, key=lambda place: (last[place.layer.name], place.order), reverse=True):
+        later = [*ends, *moved] if ends else []
+        apart = is_feature_map(place) and all(place.node not in upstream(other.node) for other in later)
+        if apart and flow.is_read(place):
+            proved = proof.place(place)
+            ends += [proved] if proved is not None else []
+            moved += [place] if proved is None else []
     return ends
 
 
@@ -104,13 +138,13 @@ def _called(place: SpatialOutput, flow: Flow) -> str:
     return f"{place.layer.name} (call {place.layer.call})" if calls > 1 else place.layer.name
 
 
-def find_candidates(flow: Flow) -> list[TargetLayer]:
+def find_candidates(flow: Flow, proof: Proof) -> list[TargetLayer]:
     """The outermost and latest place of each stage; of each block, where there are fewer than three stages.
 
     Where the target is one of several parallel branches, the others come before it.
     """
-    target = find_target(flow)
-    early = [cut for cut in flow.at_cuts() if cut.order < target.order and flow.in_place(cut)][::-1]
+    target = find_target(flow, proof)
+    early = [cut for cut in flow.at_cuts() if cut.order < target.order and not cut.doubtful][::-1]
 
     def stage(place: SpatialOutput) -> int:
         return round(log2(flow.pixels.shape[-2] / place.layer.grid[0]))
@@ -118,20 +152,38 @@ def find_candidates(flow: Flow) -> list[TargetLayer]:
     stages = sorted({stage(place) for place in early} - {stage(target)})
     if len(stages) < 2:
         blocks = [place for place in early if next(place.passage.module.children(), None) is not None]
-        chosen = _without_first_halves(blocks, flow, target)
+        chosen = [_like(target, block, proof) for block in _without_first_halves(blocks, flow, target)]
     else:
         groups = [[place for place in early if stage(place) == number] for number in stages]
-        chosen = [max(group, key=lambda place: (-place.depth, place.order)) for group in groups]
+        chosen = [_outermost_proved(group, proof) for group in groups]
+    found = [place for place in chosen if place is not None]
     rule = "the {grid} layout that every path to the class scores passes through here"
-    return [*(place.why(rule).layer for place in chosen), *_siblings(target, flow), target.layer]
+    return [*(place.why(rule).layer for place in found), *_siblings(target, flow, proof), target.layer]
 
 
-def _siblings(target: SpatialOutput, flow: Flow) -> list[TargetLayer]:
+def _like(target: SpatialOutput, block: SpatialOutput, proof: Proof) -> SpatialOutput | None:
+    """A block before the target: proved with it where their places lie alike, else by itself."""
+    original = proof.flow.outputs[target.order]
+    if original.geometry == block.geometry and original.layer.channels == block.layer.channels:
+        layout = replace(
+            block.layer, layout=target.layer.layout, prefix=target.layer.prefix, grid=target.layer.grid
+        )
+        return replace(block, layer=replace(layout, channels=target.layer.channels))
+    return proof.place(block)
+
+
+def _outermost_proved(stage: Sequence[SpatialOutput], proof: Proof) -> SpatialOutput | None:
+    """The outermost and latest place of a stage; another where measuring speaks against that one."""
+    ranked = sorted(stage, key=lambda place: (-place.depth, place.order), reverse=True)
+    return next((proved for place in ranked if (proved := proof.place(place)) is not None), None)
+
+
+def _siblings(target: SpatialOutput, flow: Flow, proof: Proof) -> list[TargetLayer]:
     """The ends of the branches parallel to the target's, from early to late; none where every path passes it."""
     if target.after < 1:
         return []
     rule = "the {grid} layout at the end of one of several parallel branches"
-    ends = [end for end in _branch_ends(flow) if end.passage is not target.passage]
+    ends = [end for end in _branch_ends(flow, proof) if end.passage is not target.passage]
     return [end.why(f"{rule}, {_called(end, flow)}").layer for end in reversed(ends)]
 
 
@@ -146,25 +198,30 @@ def _without_first_halves(
     return [place for place in blocks if all(parts[end] > 1 for end in within[place.layer.name])]
 
 
-def find_named(flow: Flow, name: str) -> TargetLayer:
+def find_named(flow: Flow, proof: Proof, name: str) -> TargetLayer:
     """The last call of the module of this name, checked for a layout and for support."""
     places = [place for place in flow.outputs if place.layer.name == name]
     if not places:
         raise LayerError(
             f"expected a layer whose output has a layout in space, got {name!r}; use {_nearest_place(flow, name)}"
         )
-    place = places[-1]
-    if not flow.is_read(place):
+    read = [place for place in places if flow.is_read(place)]
+    if not read:
         raise LayerError(
             f"expected a layer whose places the class scores read, got {name!r}, whose gradient is zero there; "
-            f"use {find_target(flow).layer.name!r}"
+            f"use {find_target(flow, proof).layer.name!r}"
         )
-    if not flow.in_place(place):
+    proved = next((found for place in reversed(read) if (found := proof.place(place)) is not None), None)
+    if proved is not None:
+        return proved.why("chosen by name; its layout is {grid}").layer
+    if _is_contradicted(read[-1], proof) or read[-1].doubtful:
+        tokens = read[-1].layer.layout == "tokens"
+        lie = "tokens lie row by row" if tokens else "places lie as on the image"
         raise LayerError(
-            f"expected a layer whose tokens lie row by row, got {name!r}, which has them in another order; "
-            f"use {find_target(flow).layer.name!r}"
+            f"expected a layer whose {lie}, got {name!r}, which has them in another order; "
+            f"use {find_target(flow, proof).layer.name!r}"
         )
-    return place.why("chosen by name; its layout is {grid}").layer
+    return read[-1].why("chosen by name; measuring could not confirm that its places lie as {grid}").layer
 
 
 def _nearest_place(flow: Flow, name: str) -> str:
