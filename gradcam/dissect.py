@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gradcam.capture import record
 from gradcam.explain import explain
+from gradcam.inputs import Inputs
 from gradcam.layers.layouts import to_grid
 from gradcam.models.classifier import Classifier
 from gradcam.preprocess import to_input
@@ -68,7 +69,9 @@ def dissect(
     explanation = explain(classifier, photo, target, fit=fit, layer=layer)
     (scored,), found = explanation.targets, explanation.layer
     pixels = to_input(photo, explanation.view, classifier.preprocessing)[None]
-    recording = record(classifier.module, pixels.to(classifier.device, classifier.dtype), found)
+    pixels = pixels.to(classifier.device, classifier.dtype)
+    inputs = Inputs.of(pixels, classifier.module, output=classifier.output)
+    recording = record(classifier.module, inputs, found)
     score = recording.logits[0, scored.index]
     if scored.against is not None:
         score = score - recording.logits[0, scored.against]

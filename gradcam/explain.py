@@ -11,6 +11,9 @@ from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 from torch import nn
 
 from gradcam.capture import twin
@@ -19,7 +22,7 @@ from gradcam.forward import PRECISIONS, Batch, Forward, explanations
 from gradcam.layers import LayerChoices
 from gradcam.methods import GRADCAM, Method, find_method
 from gradcam.models.classifier import Classifier
-from gradcam.photo import open_photo
+from gradcam.photo import as_photo, open_photo
 from gradcam.types import Contrast, Explanation, Fit, Photo, PhotoFailure, Target, Top, UnreadablePhoto
 
 log = logging.getLogger(__name__)
@@ -31,7 +34,7 @@ for its slowest thread, the other uses."""
 
 def explain(
     classifier: Classifier,
-    photo: Photo,
+    photo: Photo | str | Path | bytes | Image.Image | NDArray[np.uint8],
     targets: Target | Sequence[Target] = Top(1),
     *,
     method: str = GRADCAM.name,
@@ -41,6 +44,7 @@ def explain(
 ) -> Explanation:
     """Explain what `classifier` looks at in `photo`, for each target, with one forward.
 
+    photo: opened, or a path, encoded bytes, a Pillow image, or pixels uint8 `[H, W, 3]`.
     method: a row of `methods.METHODS`.
     fit: `crop` (the model's own evaluation transform), `squash` (whole photo, aspect lost) or `pad`.
     layer: `"auto"`, a module's name, a place in `candidate_layers`, a `TargetLayer`, or several: see `heatmaps`.
@@ -50,7 +54,7 @@ def explain(
     Source: Selvaraju et al. 2017, eq. 1 and 2.
     """
     question = _Question(classifier, as_targets(targets), find_method(method), fit, layer, precision)
-    (answer,) = question.answers([photo], classifier.module)
+    (answer,) = question.answers([as_photo(photo)], classifier.module)
     if isinstance(answer, MapError):
         raise answer
     return answer

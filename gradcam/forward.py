@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from gradcam.capture import Recording, record
 from gradcam.errors import MapError, PhotoError
 from gradcam.heatmaps import averaged_gradcam
+from gradcam.inputs import Inputs
 from gradcam.layers import LayerChoices, find_layers, joined
 from gradcam.methods import GRADCAM, Method
 from gradcam.models.classifier import Classifier
 from gradcam.preprocess import to_input, view_of
+from gradcam.scores import ENDS
 from gradcam.targets import probabilities, score_target
 from gradcam.types import (
     Explanation,
@@ -84,7 +86,8 @@ class Forward:
         module: nn.Module | None = None,
     ) -> Forward:
         """module: the classifier's own, or a `twin` of it for another thread."""
-        inputs = batch.inputs.to(classifier.device, classifier.dtype, memory_format=torch.channels_last)
+        pixels = batch.inputs.to(classifier.device, classifier.dtype, memory_format=torch.channels_last)
+        inputs = Inputs.of(pixels, classifier.module, output=classifier.output)
         layers = tuple(find_layers(classifier.module, inputs, layer))
         started = time.perf_counter()  # the layer is found once for a model and remembered, so it is not counted
         with _computing_in(precision, classifier.device):
@@ -100,6 +103,9 @@ def explanations(
     started = time.perf_counter()
     found = joined(forward.layers)
     graph = forward.recordings[0].logits
+    ends_in = forward.recordings[0].ends_in
+    if ENDS[ends_in] not in found.rule:
+        found = replace(found, rule=found.rule + ENDS[ends_in])
     logits = graph.detach().float().cpu().numpy()
     scored = [tuple(score_target(target, row, classifier.labels) for target in asked) for row in logits]
     cotangents = _cotangents(scored, graph)

@@ -98,6 +98,37 @@ def open_photo(
     return Photo(pixels, called, identity, stretched=stretch, note=note)
 
 
+def as_photo(source: object) -> Photo:
+    """A photo in any form: a `Photo`, a path, encoded bytes, a Pillow image, or pixels as a NumPy array.
+
+    Arrays are uint8 `[H, W]`, `[H, W, 3]` or `[H, W, 4]`, from 0 to 255.
+    Raises: PhotoError, with what to pass instead.
+    """
+    if isinstance(source, Photo):
+        return source
+    if isinstance(source, str | Path | bytes):
+        return open_photo(source)
+    if isinstance(source, np.ndarray):
+        if source.dtype != np.uint8 or not (source.ndim == 2 or (source.ndim == 3 and source.shape[2] in (3, 4))):
+            raise PhotoError(
+                f"expected pixels uint8 [height, width, 3] from 0 to 255, got {source.dtype} {list(source.shape)}; "
+                "put the channels last and scale and convert the numbers, or pass prepared batches to heatmaps()"
+            )
+        if source.size == 0:
+            raise PhotoError(f"expected a photo, got an array without pixels {list(source.shape)}; pass another")
+        source = Image.fromarray(source)
+    if not isinstance(source, Image.Image):
+        raise PhotoError(
+            f"expected a photo, got {type(source).__name__}; pass a path, a Pillow image or uint8 pixels [height, "
+            "width, 3], or prepared batches to heatmaps()"
+        )
+    encoded = io.BytesIO()
+    upright = ImageOps.exif_transpose(source)
+    plain = upright if upright.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16") else upright.convert("RGB")
+    plain.save(encoded, "PNG", compress_level=1)
+    return open_photo(encoded.getvalue(), name=_basename(str(getattr(source, "filename", "") or "photo")))
+
+
 @cache
 def sample_photo(name: str) -> Photo:
     """One of `SAMPLES`, from the installed package, without the network.

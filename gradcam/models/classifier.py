@@ -22,6 +22,7 @@ from gradcam.models.ids import checked, parse_model_id, with_weights_named
 from gradcam.models.labels import Labels
 from gradcam.models.sources import SOURCES, Source
 from gradcam.models.weights import fetch
+from gradcam.scores import Output
 from gradcam.types import ModelSpec, OwnFile, Preprocessing
 
 
@@ -31,12 +32,15 @@ class Classifier:
 
     Make one by hand for a module of your own; `load_classifier` makes one by id, in eval mode and with frozen
     parameters.
+
+    output: which of several outputs of the module are the class scores, as `heatmaps` takes it.
     """
 
     module: nn.Module
     preprocessing: Preprocessing
     labels: Labels
     spec: ModelSpec
+    output: Output = None
 
     @property
     def device(self) -> torch.device:
