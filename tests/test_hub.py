@@ -198,6 +198,7 @@ PRETRAINED_OUT_OF_BOUNDS = [
     {"input_size": "big"},
     {"crop_pct": 0},
     {"crop_pct": 1e-300},
+    {"crop_pct": 10**400},
     {"crop_mode": "spin"},
     {"interpolation": "random"},
     {"mean": [0.5]},
