@@ -103,9 +103,12 @@ def class_names(model: str) -> tuple[str, ...]:
     """The classes of a model, without loading it; none where it is no id, or a hub has not told yet."""
     if own := state.own_models().get(model):
         return own.labels.names
-    if not is_listed(model):
-        return classifier(model).labels.names if model in pool().held else ()
-    return _class_names(model)
+    if is_listed(model):
+        return _class_names(model)
+    if model in pool().held:
+        with suppress(GradcamError):  # a hub's model that this visitor may not use, or that has just been let go
+            return classifier(model).labels.names
+    return ()
 
 
 @st.cache_data(max_entries=100, show_spinner=False)
