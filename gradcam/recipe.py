@@ -61,6 +61,7 @@ def loading(model: str, file: OwnFile, preprocessing: Preprocessing | None) -> t
     if file.given_for:
         return "load_classifier", [repr(file.given_for), f"weights={file.name!r}"]
     arguments = [repr(file.name), repr(architecture_of(model))]
+    arguments += [f"prefix={file.prefix!r}"] * bool(file.prefix)
     arguments += [f"labels={file.labels!r}"] * bool(file.labels)
     arguments += [f"labels=Labels({file.class_names!r})"] * bool(file.class_names)
     arguments += [f"preprocessing={preprocessing!r}"] * (preprocessing is not None)

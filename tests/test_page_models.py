@@ -272,7 +272,6 @@ def test_preprocessing_can_be_told() -> None:
         pytest.param({"data": checkpoint({"a": 1})}, "got none", id="no-tensors"),
         pytest.param({"data": b"hello"}, "damaged or of another kind", id="text"),
         pytest.param({"architecture": "timm/resnet18"}, "missing", id="other-architecture"),
-        pytest.param({"architecture": None}, "got no architecture", id="no-architecture"),
         pytest.param({"names": ("a.json", b"[[")}, "no JSON", id="labels"),
         pytest.param({"names": ("a.txt", b"one\ntwo\nthree")}, "got 3", id="labels-count"),
         pytest.param({"mean": "grey"}, "three numbers", id="mean"),
@@ -284,6 +283,12 @@ def test_what_cannot_be_used_is_a_sentence_and_the_form_stays(given: dict, sente
     assert sentence in errors(page)
     assert page.session_state["models"] == [LITE0]
     assert not page.session_state["_own_models"]
+
+
+def test_the_architecture_is_guessed_where_none_is_chosen() -> None:
+    page = bring(open_page("models", models=[LITE0]), architecture=None)
+    (own,) = page.session_state["_own_models"]
+    assert own.startswith("checkpoint/timm/test_resnet@")
 
 
 def test_nothing_given_asks_for_the_checkpoint() -> None:

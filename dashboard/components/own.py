@@ -25,6 +25,7 @@ from gradcam.models.checkpoint import (
     architectures,
     preprocessing_for,
 )
+from gradcam.models.guess import guess_architecture
 from gradcam.models.label_files import read_labels
 
 MOST_OWN = 4
@@ -48,10 +49,11 @@ def bring_your_own() -> None:
             "Architecture",
             architectures(),
             index=None,
-            placeholder="Type a part of its name",
+            placeholder="Guessed from the file; or type a part of its name",
             filter_mode="fuzzy",
             key=_key("architecture"),
-            help="What the checkpoint was trained as. The number of classes is read from its head.",
+            help="What the checkpoint was trained as; left empty, it is guessed from the names and shapes of the "
+            "tensors. The number of classes is read from its head.",
         )
         names, known = st.columns(2)
         names.file_uploader(
@@ -67,6 +69,12 @@ def bring_your_own() -> None:
             index=None,
             placeholder="None: the file, else numbers",
             key=_key("set"),
+        )
+        st.text_input(
+            "Network in the file, where it holds several",
+            placeholder="The weights that were trained; or such as teacher, state_dict_ema",
+            max_chars=200,
+            key=_key("prefix"),
         )
         with st.expander("Preprocessing, where it differs from the architecture's own"):
             _ask_for_preprocessing()
@@ -100,7 +108,9 @@ def _key(field: str) -> str:
 
 def _add() -> None:
     """Load what the form holds, keep it in the session and choose it; or say why not and keep the form as it is."""
-    form = {field: st.session_state[_key(field)] for field in ("file", "architecture", "names", "set", *INPUT)}
+    form = {
+        field: st.session_state[_key(field)] for field in ("file", "architecture", "prefix", "names", "set", *INPUT)
+    }
     try:
         model = _load(form["file"], form["architecture"], form["names"], form["set"], form)
     except GradcamError as error:
@@ -121,18 +131,19 @@ def _load(
     form: dict[str, Any],
 ) -> str:
     """Bring the model into the session; returns its id. Raises: GradcamError."""
-    if file is None or architecture is None:
-        missing = "a checkpoint" if file is None else "its architecture"
-        raise OptionError(
-            f"expected a checkpoint and its architecture, got no {missing.split()[-1]}; add {missing}"
-        )
+    if file is None:
+        raise OptionError("expected a checkpoint, got no file; add a checkpoint")
     most = settings().limits.upload_megabytes
     if file.size > most * 1e6:
         raise OptionError(f"expected at most {most} MB, got {file.size / 1e6:.0f} MB; halve it")
     labels = read_labels(names.getvalue(), names.name) if names else known
-    preprocessing = preprocessing_for(architecture, **{field: form[field] for field in INPUT})
+    data, name, prefix = file.getvalue(), PurePath(file.name).name, form["prefix"] or None
+    if architecture is None:
+        architecture = guess_architecture(data, name, prefix).only
+    told = {field: form[field] for field in INPUT}
+    preprocessing = None if architecture is None else preprocessing_for(architecture, **told)
     classifier = load_checkpoint(
-        file.getvalue(), architecture, name=PurePath(file.name).name, labels=labels, preprocessing=preprocessing
+        data, architecture, name=name, prefix=prefix, labels=labels, preprocessing=preprocessing
     )
     model, own = str(classifier.spec), state.own_models()
     if model not in own and len(own) == MOST_OWN:
@@ -149,12 +160,13 @@ def show_own() -> None:
         return
     st.header("Your models", anchor=False)
     for model, classifier in own.items():
-        names = classifier.labels.names
+        names, note = classifier.labels.names, classifier.spec.file.note if classifier.spec.file else ""
         size = "×".join(map(str, classifier.preprocessing.size))
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             st.markdown(
                 f"**{plain(model)}**  \n{len(names)} classes: {plain(', '.join(names[:5]))}"
                 f"{', …' * (len(names) > 5)} · input {size} · weights `{classifier.weights_sha256[:16]}`"
+                f"{note and ' · '}{plain(note)}"
             )
             st.button("Remove", key=f"_remove-{model}", on_click=_remove, args=(model,), icon=":material/delete:")
 

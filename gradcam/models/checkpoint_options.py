@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 from gradcam.errors import OptionError
@@ -15,6 +16,7 @@ from gradcam.models.checkpoint import (
     preprocessing_for,
 )
 from gradcam.models.classifier import Classifier
+from gradcam.models.guess import guess_architecture
 from gradcam.models.ids import parse_model_id
 
 
@@ -25,8 +27,9 @@ def add_checkpoint_options(sub: argparse.ArgumentParser) -> None:
         group.add_argument(name, dest="own", action=_OfCheckpoint, type=kind, metavar=metavar, help=text)
 
     own = sub.add_argument_group("a model of your own")
-    add(own, "--checkpoint", "FILE", "your own weights: .safetensors, or .pt with tensors alone")
-    add(own, "--arch", "ID", "the checkpoint's architecture, such as timm/resnet18")
+    add(own, "--checkpoint", "FILE", "your own weights: .safetensors, .pt, .pth, .pth.tar, .ckpt or .bin")
+    add(own, "--arch", "ID", "the checkpoint's architecture, such as timm/resnet18 [the only one that fits]")
+    add(own, "--prefix", "NAME", "of the network in it that is meant, such as teacher or state_dict_ema")
     add(own, "--labels", "FILE", f"its class names: text, CSV, JSON, or {LABEL_SETS[0]} [numbers]")
     add(own, "--sha256", "HEX", "of the checkpoint's file; another file is refused")
     wants = sub.add_argument_group("how it wants its photos [as the architecture's own weights]")
@@ -77,15 +80,18 @@ def own_models(options: argparse.Namespace) -> list[Classifier]:
 def _own_model(given: dict[str, Any]) -> Classifier:
     if "checkpoint" not in given:
         raise OptionError(f"expected --{next(iter(given))} with a checkpoint, got it alone; add --checkpoint FILE")
-    if "arch" not in given:
-        raise OptionError(
-            "expected a checkpoint with its architecture, got it alone; add --arch, as in timm/resnet18"
-        )
-    preprocessing = preprocessing_for(given["arch"], **{field: given.get(f"input-{field}") for field in INPUT})
-    return load_checkpoint(
+    options = {field: given.get(f"input-{field}") for field in INPUT}
+    arch = given.get("arch")
+    if arch is None and any(value is not None for value in options.values()):
+        arch = guess_architecture(given["checkpoint"], prefix=given.get("prefix")).only
+    classifier = load_checkpoint(
         given["checkpoint"],
-        given["arch"],
+        arch,
+        prefix=given.get("prefix"),
         labels=given.get("labels"),
-        preprocessing=preprocessing,
+        preprocessing=None if arch is None else preprocessing_for(arch, **options),
         sha256=given.get("sha256"),
     )
+    if classifier.spec.file and classifier.spec.file.note:
+        print(f"gradcam: note: {classifier.spec}: {classifier.spec.file.note}", file=sys.stderr)
+    return classifier

@@ -12,7 +12,7 @@ import json
 import struct
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -64,9 +64,14 @@ class StoredTensor:
         """Bytes that reading takes, or that a copy takes, whichever is more."""
         return max(self.span, prod(self.shape)) * self.dtype.itemsize
 
+    @property
+    def place(self) -> int:
+        """The byte of the file that its numbers begin at."""
+        return self.storage.start + self.offset * self.dtype.itemsize
+
     def read(self) -> Tensor:
         numbers = torch.empty(self.span * self.dtype.itemsize, dtype=torch.uint8)
-        self.source.read_into(self.storage.start + self.offset * self.dtype.itemsize, numbers)
+        self.source.read_into(self.place, numbers)
         return numbers.view(self.dtype).as_strided(self.shape, self.stride)
 
 
@@ -106,7 +111,7 @@ def read_tensors(file: str | Path | bytes, name: str = "") -> OrderedDict[str, T
     if isinstance(held, dict):
         held = next((held[key] for key in ("model", "state_dict") if isinstance(held.get(key), dict)), held)
     stored = tensors_of(held, name)
-    check_size(stored.values(), file, name)
+    check_size(stored.values(), name)
     state = OrderedDict((key, tensor.read()) for key, tensor in stored.items())
     cast(Any, state)._metadata = versions_of(held)
     return state
@@ -134,9 +139,9 @@ def tensors_of(held: Any, name: str) -> dict[str, StoredTensor]:
 _CONTAINERS = ("collections.OrderedDict", "collections.defaultdict", "collections.Counter", "builtins.set")
 
 
-def check_size(stored: Iterable[StoredTensor], file: str | Path | bytes, name: str) -> None:
+def check_size(stored: Collection[StoredTensor], name: str) -> None:
     """Raises: ModelError for tensors that take much more memory than the file has bytes: views repeat numbers."""
-    if sum(tensor.cost for tensor in stored) > 2 * _Source(file).size + 1_000_000:
+    if sum(tensor.cost for tensor in stored) > 1_000_000 + 2 * max((t.source.size for t in stored), default=0):
         raise unfit(name, "some numbers repeated over and over")
 
 

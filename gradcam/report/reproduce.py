@@ -157,6 +157,8 @@ def _own_options(model: ModelEntry) -> Iterator[tuple[str, str]]:
     yield "--checkpoint", model.file.name
     yield "--sha256", model.file.sha256
     yield "--arch", architecture_of(model.id)
+    if model.file.prefix:
+        yield "--prefix", model.file.prefix
     if model.file.labels:
         yield "--labels", model.file.labels
     for name, value in (input_of(model.preprocessing) if model.preprocessing else {}).items():

@@ -1,0 +1,123 @@
+"""Which architecture a checkpoint was trained as, by its tensors' names and shapes and by what it says itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gradcam.errors import ModelError, quoted
+from gradcam.models.architectures import Signature, signatures
+from gradcam.models.fitting import fit
+from gradcam.models.networks import States, prefixes_of, states_in
+from gradcam.models.weight_files import open_weights
+from gradcam.types import ModelSpec
+
+MAX_TRIED = 12
+"""Architectures that are built, without numbers, to see whether a checkpoint fits; each takes some 0.2 s."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """fitting: the architectures that all tensors fit. near: others that have tensors of these names and shapes."""
+
+    fitting: tuple[str, ...]
+    near: tuple[str, ...] = ()
+
+    @property
+    def only(self) -> str | None:
+        """The architecture, if there is but one that fits, or the file names one of those that do."""
+        return self.fitting[0] if len(self.fitting) == 1 else None
+
+
+def guess_architecture(file: str | Path | bytes, name: str = "", prefix: str | None = None) -> Guess:
+    """The architectures that a checkpoint may be for. Takes a second or two; nothing is read but names and shapes.
+
+    Raises: ModelError for a file that cannot be used.
+    """
+    name = name or (Path(file).name if isinstance(file, str | Path) else "the file")
+    held = open_weights(file, name)
+    return guess(states_in(held, name), held, name, prefix)
+
+
+def guess(states: States, held: Any, name: str, prefix: str | None = None) -> Guess:
+    """`guess_architecture` of what was opened already."""
+    ranked = _ranked(states)
+    best = ranked[0][0] if ranked else 0
+    said = {text.lower().replace("-", "_").partition(".")[0] for text in _names_in(held)}
+    equal = [architecture for distance, architecture in ranked if distance == best]
+    tried = sorted(equal, key=lambda architecture: architecture.partition("/")[2].lower() not in said)[:MAX_TRIED]
+    fitting = [architecture for architecture in tried if _fits(states, architecture, name, prefix)]
+    near = tuple(architecture for _, architecture in ranked if architecture not in fitting)[:MAX_TRIED]
+    named = [architecture for architecture in fitting if architecture.partition("/")[2].lower() in said]
+    if len(named) > 1:  # both libraries have it: timm's script notes a version beside the name
+        library = "timm/" if "version" in held and "arch" in held else "torchvision/"
+        named = [architecture for architecture in named if architecture.startswith(library)] or named
+    return Guess(tuple(named or fitting), near)
+
+
+def the_architecture(states: States, held: Any, name: str, prefix: str | None = None) -> str:
+    """The architecture that a checkpoint must be for.
+
+    Raises: ModelError naming the architectures that it may be for, where there is more than one or none.
+    """
+    found = guess(states, held, name, prefix)
+    if found.only:
+        return found.only
+    listed = [quoted(one, 60) for one in (found.fitting or found.near)[:6]]
+    if found.fitting:
+        raise ModelError(
+            f"expected the architecture of {quoted(name)}, got none, and its tensors fit {len(found.fitting)}: "
+            f"{', '.join(listed)}; name one"
+        )
+    hint = f"the nearest are {', '.join(listed)}" if listed else "none of timm's and torchvision's is near"
+    raise ModelError(f"expected a checkpoint of a known architecture, got {quoted(name)}; {hint}; name one")
+
+
+def _fits(states: States, architecture: str, name: str, prefix: str | None) -> bool:
+    source, _, model = architecture.partition("/")
+    try:
+        fit(states, ModelSpec(source, model), name, prefix)
+    except ModelError as error:
+        return "one network" in str(error)
+    return True
+
+
+def _ranked(states: States) -> list[tuple[int, str]]:
+    """The architectures with most anchors in the file, by how many tensors more or less than they it has."""
+    table = signatures()
+    firsts = frozenset(signature.anchors[0][0] for signature in table)
+    places = [(state, prefix) for state in states.values() for prefix in prefixes_of(state, firsts)]
+    sizes = [
+        sum(key.startswith(prefix) and not key.endswith("num_batches_tracked") for key in state)
+        for state, prefix in places[:100]
+    ]
+    distances: dict[str, int] = {}
+    for (state, prefix), size in zip(places, sizes, strict=False):
+        for signature in table:
+            if _has(state, prefix, signature):
+                distance = abs(size - 2 - signature.tensors)
+                distances[signature.architecture] = min(distance, distances.get(signature.architecture, distance))
+    order = {signature.architecture: place for place, signature in enumerate(table)}
+    return sorted(((distance, name) for name, distance in distances.items()), key=lambda it: (it[0], order[it[1]]))
+
+
+def _has(state: Any, prefix: str, signature: Signature) -> bool:
+    first, *others = (
+        (tensor := state.get(prefix + name)) is not None and tensor.shape == shape
+        for name, shape in signature.anchors
+    )
+    return first and sum(others) >= len(others) - 1
+
+
+_TOLD_UNDER = ("arch", "architecture", "model", "model_name", "backbone", "net", "encoder", "name")
+_TOLD_IN = ("args", "config", "cfg", "hyper_parameters", "hparams", "opt", "meta")
+
+
+def _names_in(held: Any) -> Iterator[str]:
+    """What a training script may have noted as its architecture."""
+    inside = [held.get(key) for key in _TOLD_IN] if isinstance(held, dict) else []
+    for noted in (held, *inside, *(getattr(value, "attributes", None) for value in inside)):
+        if isinstance(noted, dict):
+            yield from (noted[key] for key in _TOLD_UNDER if isinstance(noted.get(key), str))

@@ -1,0 +1,157 @@
+"""The networks in a checkpoint: which of its tensors belong together, and which network of several is meant."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gradcam.errors import ModelError, quoted
+from gradcam.models.weight_files import MAX_NAME, StoredTensor, tensors_of
+
+Shape = tuple[int, ...]
+
+WRAPPERS = (
+    "state_dict", "model_state_dict", "model", "model_state", "module", "net", "network", "weights", "params",
+)  # fmt: skip
+"""Keys under which training scripts put the weights that they train, the first one found taken."""
+
+_AVERAGED = re.compile(r"(?:^|[._])(?:ema|avg|averaged?|swa|polyak)(?:[._\d]|$)", re.IGNORECASE)
+"""What the name of weights that were averaged while training has in it: `state_dict_ema`, `averaged_model` …"""
+
+MAX_DEPTH = 6
+"""Dictionaries within dictionaries, and parts of a prefix, that are looked through."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """Tensors by the names that the architecture gives them; in the file `prefix` stands before each."""
+
+    prefix: str
+    tensors: dict[str, StoredTensor]
+
+    @property
+    def is_averaged(self) -> bool:
+        return bool(_AVERAGED.search(self.prefix))
+
+    @property
+    def name(self) -> str:
+        """The prefix as people name it: without a dot at its end."""
+        return self.prefix.removesuffix(".")
+
+
+States = dict[str, dict[str, StoredTensor]]
+"""The dictionaries of a file that hold tensors, by where they lie: `""`, `state_dict.` or `callbacks.ema.`"""
+
+
+def states_in(held: Any, name: str) -> States:
+    """The tensors of a file, by the dictionary that they lie in; each dictionary is looked into once.
+
+    Raises: ModelError for no tensors, too many, or a name that cannot be shown.
+    """
+    states: States = {}
+    seen: set[int] = set()
+    waiting: deque[tuple[str, Any, int]] = deque([("", held, 0)])
+    while waiting:
+        prefix, value, depth = waiting.popleft()
+        if id(value) in seen or depth > MAX_DEPTH:
+            continue
+        seen.add(id(value))
+        items: Iterable[tuple[Any, Any]] = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, part in items:
+            if isinstance(part, StoredTensor) and isinstance(value, dict):
+                states.setdefault(prefix, {})[str(key)] = part
+            elif isinstance(part, dict | list | tuple) and len(prefix) < MAX_NAME:
+                waiting.append((f"{prefix}{key}.", part, depth + 1))
+    tensors_of(
+        {prefix + key: tensor for prefix, state in states.items() for key, tensor in state.items()} or held, name
+    )
+    return states
+
+
+def prefixes_of(names: Iterable[str], own: frozenset[str]) -> Counter[str]:
+    """What stands before an architecture's own names, and how many names it stands before."""
+    counted: Counter[str] = Counter()
+    for name in names:
+        start = 0
+        for _ in range(MAX_DEPTH + 2):
+            if name[start:] in own:
+                counted[name[:start]] += 1
+            start = name.find(".", start) + 1
+            if start == 0:
+                break
+    return counted
+
+
+def networks_in(states: States, trunk: Mapping[str, Shape]) -> list[Network]:
+    """The networks whose tensors all fit an architecture; where none do, the one whose names fit best, if any.
+
+    trunk: the architecture's own shapes without its head, which may have been replaced.
+    """
+    names = frozenset(trunk)
+    counted = [
+        (count, where, prefix)
+        for where, state in states.items()
+        for prefix, count in prefixes_of(state, names).items()
+    ]
+    fitting = [
+        (where, prefix)
+        for count, where, prefix in counted
+        if count == len(trunk) and all(states[where][prefix + key].shape == shape for key, shape in trunk.items())
+    ]
+    if not fitting:
+        best = sorted(counted, key=lambda found: (-found[0], len(found[1] + found[2]), found[1:]))[:1]
+        return [_network(states[where], where, prefix, [prefix]) for _, where, prefix in best]
+    alone: dict[tuple[int, ...], tuple[str, str]] = {}
+    for where, prefix in fitting:  # one network under two names is one
+        alone.setdefault(tuple(states[where][prefix + key].place for key in trunk), (where, prefix))
+    inner = {where: [prefix for other, prefix in fitting if other == where] for where, _ in fitting}
+    return [_network(states[where], where, prefix, inner[where]) for where, prefix in alone.values()]
+
+
+def _network(state: Mapping[str, StoredTensor], where: str, prefix: str, prefixes: list[str]) -> Network:
+    """The tensors under a prefix, without those of a network under a longer one."""
+    inner = tuple(other for other in prefixes if other != prefix and other.startswith(prefix))
+    tensors = {
+        key[len(prefix) :]: tensor
+        for key, tensor in state.items()
+        if key.startswith(prefix) and not key.startswith(inner)
+    }
+    return Network(where + prefix, tensors)
+
+
+def choose_network(networks: list[Network], prefix: str | None, file: str) -> Network:
+    """The network that is meant: the one with this prefix, or the one that was trained; never one by chance.
+
+    Raises: ModelError that lists the networks where several may be meant, or none has the prefix.
+    """
+    listed = ", ".join(quoted(network.name, 60) for network in networks[:6]) + ", …" * (len(networks) > 6)
+    if prefix is not None:
+        wanted = prefix.strip(".")
+        named = [network for network in networks if network.name == wanted] or [
+            network for network in networks if f".{wanted}." in f".{network.prefix}"
+        ]
+        if len(named) == 1:
+            return named[0]
+        raise ModelError(
+            f"expected one network under the prefix {quoted(prefix)} in {quoted(file)}, got {len(named) or 'none'} "
+            f"of {listed or 'no networks of this architecture'}; give the prefix of one of them"
+        )
+    first = min(map(_rank, networks))
+    meant = [network for network in networks if _rank(network) == first]
+    if len(meant) > 1:
+        raise ModelError(
+            f"expected one network in {quoted(file)}, got {len(networks)} of this architecture: {listed}; "
+            "choose one by its prefix"
+        )
+    return meant[0]
+
+
+def _rank(network: Network) -> tuple[bool, int]:
+    """Trained weights before averaged ones, then by the key that they lie under."""
+    top = network.prefix.partition(".")[0]
+    return network.is_averaged, 0 if not network.prefix else WRAPPERS.index(top) if top in WRAPPERS else len(
+        WRAPPERS
+    )
