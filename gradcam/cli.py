@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from PIL import Image
@@ -21,6 +22,8 @@ from gradcam.draw.render import COLORMAPS, check_style, three_panels
 from gradcam.draw.sheet import grid_png
 from gradcam.errors import OptionError, quoted
 from gradcam.files import make_folder, refuse_existing, refuse_full_folder, write_whole
+from gradcam.layers.measure import Verdict
+from gradcam.layers.measured import models_to_measure, write_measured_table
 from gradcam.layers.table import known_models, layer_row, write_layer_table
 from gradcam.models.catalogue import search
 from gradcam.models.checkpoint_options import add_checkpoint_options, wanted_models
@@ -90,6 +93,12 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("models", nargs="*", metavar="ID", help="such as timm/convnext_tiny")
     sub.add_argument("--all", action="store_true", help="every builder of torchvision and every name in timm")
     sub.add_argument("--out", type=Path, metavar="FILE.csv", help="write a table, and counts by family beside it")
+    sub.add_argument(
+        "--measure",
+        action="store_true",
+        help="build models with random weights, one of each family by default, and measure their places; rows that "
+        "--out has already are kept, so that a stopped run goes on",
+    )
 
     add_report_commands(command)
     return parser
@@ -128,7 +137,21 @@ def _models(options: argparse.Namespace) -> int:
     return 0
 
 
+def _measure(options: argparse.Namespace) -> int:
+    """Measure the target layers of models, and say how many are confirmed."""
+    out: Path | None = options.out
+    if out is None or out.suffix != ".csv" or not out.resolve().parent.is_dir():
+        raise OptionError(f"expected a .csv file in a folder that exists for --out, got {quoted(out)}; name one")
+    models = [_built_alone(model_id) for model_id in options.models] or models_to_measure()
+    with terminal.progress(len(models), "model") as show:
+        verdicts = write_measured_table(models, out, show)
+    print(", ".join(f"{verdicts[verdict]} {verdict}" for verdict in (*get_args(Verdict), "failed")))
+    return 1 if verdicts["contradicted"] or verdicts["failed"] else 0
+
+
 def _layers(options: argparse.Namespace) -> int:
+    if options.measure:
+        return _measure(options)
     models = known_models() if options.all else [_built_alone(model_id) for model_id in options.models]
     if not models:
         raise OptionError("expected the ids of models, got none; name some or add --all")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,10 +12,12 @@ from torch import Tensor, nn
 
 import gradcam
 from gradcam.capture import record
+from gradcam.cli import main
 from gradcam.errors import LayerError
 from gradcam.layers import candidate_layers, resolve_target_layer
 from gradcam.layers.layouts import place_dims, to_grid
 from gradcam.layers.measure import NOTHING, Measurement, judge, orbit
+from gradcam.layers.measured import models_to_measure
 from gradcam.types import TargetLayer
 
 SIDE, PATCH, WIDTH = 64, 8, 32
@@ -378,3 +381,23 @@ def test_on_the_meta_device_shapes_are_believed() -> None:
     with torch.device("meta"):
         model = Cnn(before=lambda x: x.flip(3))
     assert resolve_target_layer(model, (SIDE, SIDE)).name == "f"
+
+
+# The table of measurements ------------------------------------------------------------------------------------
+
+
+def test_a_measuring_run_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "measured.csv"
+    assert main(["layers", "--measure", "timm/test_resnet", "--out", str(out)]) == 0
+    assert "1 confirmed, 0 inconclusive, 0 contradicted, 0 failed" in capsys.readouterr().out
+    out.write_text(out.read_text(encoding="utf-8").replace("confirmed", "inconclusive"), encoding="utf-8")
+    assert main(["layers", "--measure", "timm/test_resnet", "timm/test_vit", "--out", str(out)]) == 0
+    assert "1 confirmed, 1 inconclusive, 0 contradicted, 0 failed" in capsys.readouterr().out
+    assert main(["layers", "--measure"]) == 2
+
+
+def test_one_model_of_each_family_is_measured() -> None:
+    models = models_to_measure()
+    assert sum(model.startswith("torchvision/") for model in models) > 60
+    assert "timm/test_resnet" in models
+    assert len(models) == len(set(models))

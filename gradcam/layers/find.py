@@ -27,6 +27,7 @@ from gradcam.errors import LayerError, ModelError, nearest
 from gradcam.inputs import Batch, Inputs
 from gradcam.layers.flow import Flow
 from gradcam.layers.inputs import input_shapes, noise_like, weight_of
+from gradcam.layers.measure import Measurement
 from gradcam.layers.proof import Proof
 from gradcam.layers.target import find_candidates, find_named, find_target
 from gradcam.scores import ENDS, Output
@@ -143,6 +144,21 @@ def reach(model: nn.Module, input_size: InputSize = None) -> tuple[TargetLayer, 
             flow, proof = _flow(unwrap(model), inputs)
             found = find_target(flow, proof)
             return found.layer, flow.support(found)
+
+    return _at_size(model, input_size, ask)
+
+
+def measure_target(model: nn.Module, input_size: InputSize = None) -> tuple[TargetLayer, Measurement]:
+    """The target layer, and how well its places answer to their own part of the image.
+
+    Raises: as `resolve_target_layer`.
+    """
+
+    def ask(inputs: Inputs) -> tuple[TargetLayer, Measurement]:
+        with _plainly_computing(inputs.images.device):
+            flow, proof = _flow(unwrap(model), inputs)
+            found = find_target(flow, proof)
+            return found.layer, proof.measure(found, replace(found.layer, rule=""))
 
     return _at_size(model, input_size, ask)
 

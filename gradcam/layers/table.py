@@ -29,7 +29,8 @@ class LayerRow:
     """One model's line of the table, as text; `refused` is the reason where there is no layer.
 
     classes: 0 where the model is known to give features or an embedding. support: share of the grid that the
-    gradient can reach. seconds: of finding the layer, without building the model.
+    gradient can reach. measured: what the places rest on; here always shapes only. seconds: of finding the layer,
+    without building the model.
     """
 
     model: str
@@ -43,6 +44,7 @@ class LayerRow:
     grid: str = ""
     channels: int | None = None
     support: float | None = None
+    measured: str = ""
     rule: str = ""
     seconds: float | None = None
     refused: str = ""
@@ -110,6 +112,7 @@ def layer_row(model: str) -> LayerRow:
         grid=dimensions(*layer.grid),
         channels=layer.channels,
         support=round(support, 3),
+        measured="shapes only",
         rule=layer.rule,
         seconds=seconds,
     )
