@@ -26,7 +26,7 @@ from gradcam.report.bundle import MAX_ENTRIES
 from gradcam.report.pictures import png
 from gradcam.types import Style, Top
 from tests import fakes
-from tests.report_fakes import NOON, report
+from tests.report_fakes import HEAT, NOON, report
 
 Files = dict[str, bytes]
 
@@ -135,10 +135,9 @@ REFUSED: dict[str, tuple[Callable[[Files], bytes], str]] = {
     "a pickle as a map": (_with(MAP, pickle.dumps(print)), "got a pickle or a damaged file; it was not read"),
     "a pickle inside an array": (_with(MAP, _array([print])), "got a pickle or a damaged file; it was not read"),
     "another map": (_with(MAP, _array(np.ones((2, 2), np.float32))), "the map of report.json in maps/p1-m1-q1.npy"),
-    "another photo": (
-        _with(PHOTO, png(fakes.photo(grey=7).pixels)),
-        "expected the pixels that report.json names",
-    ),
+    "a photo of another size": (_with(PHOTO, png(fakes.photo(50, 60).pixels)), "got one of another size"),
+    "a map with more numbers": (_with(MAP, _array(HEAT) + b"0000"), "the map of report.json in maps/p1-m1-q1.npy"),
+    "a map with a damaged header": (_with(MAP, b"\x93NUMPY\1\0\x76\0{'descr'"), "a pickle or a damaged file"),
     "no photo": (_with(PHOTO, b"not a picture"), "expected the photo in images/photo-1.png, got"),
     "an altered file": (
         _with("report.html", b"<p>fine</p>", signed=False),
@@ -171,6 +170,12 @@ def test_what_is_not_as_it_was_written_is_refused_in_one_sentence(bundle, case, 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_another_photo_of_the_same_size_is_refused_when_it_is_shown(bundle):
+    opened = read_report(_with(PHOTO, png(fakes.photo(grey=7).pixels))(_files(bundle)))
+    with pytest.raises(ReportError, match="expected the pixels that report"):
+        render_report(opened, "html")
+
+
 def test_what_is_too_large_as_a_file_or_unpacked_is_refused(bundle, monkeypatch):
     """An honest ZIP, under limits that it just breaks."""
     monkeypatch.setattr("gradcam.report.bundle.MAX_BYTES", len(bundle) - 1)
@@ -180,7 +185,7 @@ def test_what_is_too_large_as_a_file_or_unpacked_is_refused(bundle, monkeypatch)
     with pytest.raises(ReportError, match="unpacked, got a ZIP that holds more; it was not opened"):
         read_report(bundle)
     monkeypatch.undo()
-    monkeypatch.setattr("gradcam.report.bundle.MAX_JSON", 1000)
+    monkeypatch.setattr("gradcam.report.limits.MAX_JSON", 1000)
     with pytest.raises(ReportError, match=r"expected a report\.json of at most 0\.001 MB, got more"):
         read_report(bundle)
 
@@ -223,7 +228,7 @@ def test_a_damaged_zip_is_refused_wherever_the_damage_is(bundle):
 
 
 def test_a_report_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(ReportError, match="No such file or directory; check the path"):
+    with pytest.raises(ReportError, match="there is no such file or folder; check the path"):
         read_report(tmp_path / "none.zip")
 
 

@@ -103,7 +103,11 @@ def preview(held: HasReport, label: str) -> None:
     box = st.expander(label, icon=":material/preview:", on_change="rerun", key=f"{_PAGE}-{label}")
     if box.open:
         with box, st.spinner("Typesetting"):
-            page = _page_of(held.report)
+            try:
+                page = _page_of(held.report)
+            except GradcamError as error:
+                say_error(str(error))
+                return
             frame = f"data:text/html;charset=utf-8;base64,{base64.b64encode(page).decode()}"
             st.iframe(frame, height=HEIGHT, alt=f"The report {held.report.title}")
 

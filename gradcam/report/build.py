@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -23,6 +24,7 @@ from gradcam.layers import LayerChoices
 from gradcam.models.ids import CHECKPOINT
 from gradcam.models.sources import SOURCES, configuration_of
 from gradcam.report.codec import tidied
+from gradcam.report.limits import MAX_CARRIED_PIXELS, check_extent, check_time
 from gradcam.report.model import (
     CARRIED,
     MADE_BY_HAND,
@@ -35,6 +37,7 @@ from gradcam.report.model import (
     MapNumbers,
     ModelEntry,
     Note,
+    Passage,
     PhotoEntry,
     Pixels,
     Prediction,
@@ -42,6 +45,7 @@ from gradcam.report.model import (
     Verdict,
     number,
 )
+from gradcam.report.packed import Unpacked
 from gradcam.report.words import limits, method, warnings_of
 from gradcam.scaling import FLOOR, full_scales
 from gradcam.types import (
@@ -60,6 +64,12 @@ from gradcam.types import (
 TOP = 5
 SMALL_SIDE = 512
 """The longest side of a photo that travels `small`, in pixels."""
+
+_SMALLER = Passage(
+    "Smaller photos",
+    f"The photos have more than {MAX_CARRIED_PIXELS // 1_000_000:,} megapixels together, which is the most that a "
+    "report carries; smaller copies go along, and a replay needs the originals.",
+)
 
 
 def build_report(
@@ -92,14 +102,18 @@ def build_report(
     answers = {place: _answer(*place, explanation) for place, explanation in explained.items()}
     asked = [layer.get(model, "auto") if isinstance(layer, Mapping) else layer for model in comparison.models]
     models = tuple(_model(comparison, place, explained, _asked(asked[place])) for place in range(len(asked)))
-    pixels = tuple(_carried_pixels(photo, carried) for photo in comparison.photos)
+    check_time(created := (now or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ").zfill(20))
+    carried, side = _within_limits(comparison.photos, carried)
+    pixels = Unpacked(
+        len(comparison.photos), lambda place: _carried_pixels(comparison.photos[place], carried, side)
+    )
     fits: set[Fit] = {explanation.view.fit for explanation in explained.values()}
     layers = [answer.layer for answer in answers.values()]
     found = fits.pop() if len(fits) == 1 else fit
     report = Report(
         format="gradcam-report-1",
         title=title,
-        created=(now or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        created=created,
         verdict=Verdict(),
         photos=tuple(_photo(photo, kept) for photo, kept in zip(comparison.photos, pixels, strict=True)),
         models=models,
@@ -111,7 +125,7 @@ def build_report(
         findings=_findings(comparison, style, answers, models),
         agreements=_agreements(comparison),
         method=method(models, style, found),
-        limits=limits(layers, style, found),
+        limits=(*limits(layers, style, found), *([_SMALLER] if side else [])),
         environment=environment(),
         pixels=pixels,
     )
@@ -133,7 +147,9 @@ def revised(report: Report, verdict: Verdict | None = None, notes: Sequence[Note
         if said.status not in STATUSES:
             raise ReportError(f"expected a status, got {said.status!r}; use {nearest(said.status, STATUSES)}")
     photos = tuple(replace(photo, note=note) for photo, note in zip(report.photos, notes, strict=True))
-    return tidied(replace(report, verdict=verdict, photos=photos))
+    whole = tidied(replace(report, verdict=verdict, photos=photos))
+    check_extent(whole)
+    return whole
 
 
 def environment() -> Environment:
@@ -188,12 +204,21 @@ def _photo(photo: Photo, kept: Pixels | None) -> PhotoEntry:
     )
 
 
-def _carried_pixels(photo: Photo, carried: Carried) -> Pixels | None:
+def _within_limits(photos: Sequence[Photo], carried: Carried) -> tuple[Carried, int]:
+    """How the photos can travel, and the longest side that keeps all within the limit; 0 where nothing changes."""
+    pixels = sum(height * width for height, width in (photo.size for photo in photos))
+    if carried == "full" and pixels > MAX_CARRIED_PIXELS:
+        return "small", min(SMALL_SIDE, math.isqrt(MAX_CARRIED_PIXELS // len(photos)))
+    return carried, 0
+
+
+def _carried_pixels(photo: Photo, carried: Carried, side: int) -> Pixels | None:
     if carried == "none" or isinstance(photo, UnreadablePhoto):
         return None
     if carried == "full":
         return photo.pixels
-    return render.resize(photo.pixels, fit_within(photo.size, SMALL_SIDE, SMALL_SIDE))
+    side = side or SMALL_SIDE
+    return render.resize(photo.pixels, fit_within(photo.size, side, side))
 
 
 def _asked(layer: LayerChoices) -> str:

@@ -15,12 +15,15 @@ from pathlib import Path
 
 import numpy as np
 
-from gradcam.errors import PhotoError, ReportError
-from gradcam.photo import MAX_PIXELS, open_photo
+from gradcam.errors import PhotoError, ReportError, machine_trouble, quoted
+from gradcam.headers import read_header
+from gradcam.photo import open_photo
 from gradcam.report.build import pixels_sha256
 from gradcam.report.codec import decode, encode, published_schema
 from gradcam.report.html import html
-from gradcam.report.model import Finding, PhotoEntry, Pixels, Report
+from gradcam.report.limits import MAX_BYTES, MAX_ENTRIES, MAX_RATIO, check_carried
+from gradcam.report.model import Carried, Finding, PhotoEntry, Pixels, Report
+from gradcam.report.packed import Unpacked
 from gradcam.report.pdf import pdf
 from gradcam.report.pictures import Pictures, png
 from gradcam.report.reproduce import command, needed, python_lines
@@ -31,11 +34,10 @@ from gradcam.text import paragraphs
 SIDE = 1024
 """The longest side of the heatmaps and overlays in a ZIP, in pixels; the photos keep their own."""
 
-MAX_BYTES = 1_000_000_000
-MAX_JSON = 100_000_000
-MAX_ENTRIES = 10_000
-MAX_RATIO = 100
 MANIFEST = "MANIFEST.sha256"
+
+_ARRAY_HEADER = b"{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d), }"
+_ARRAY = re.compile(rb"\{'descr': '<\w+', 'fortran_order': False, 'shape': \([\d, ]*\), \}")
 
 _LAYOUT = re.compile(
     r"report\.(html|pdf|json)|schema\.json|metrics\.csv|README\.txt|MANIFEST\.sha256"
@@ -136,7 +138,7 @@ def _manifest(files: dict[str, bytes]) -> bytes:
 
 def _entry(name: str, created: str) -> zipfile.ZipInfo:
     made = datetime.fromisoformat(created)
-    time = (max(made.year, 1980), made.month, made.day, made.hour, made.minute, made.second)
+    time = (made.year, made.month, made.day, made.hour, made.minute, made.second)
     entry = zipfile.ZipInfo(name, time)
     entry.create_system, entry.external_attr = 3, (stat.S_IFREG | 0o644) << 16
     # What is compressed already is stored: that also keeps every honest entry far below MAX_RATIO.
@@ -183,12 +185,6 @@ def read_report(source: str | Path | bytes) -> Report:
         raise ReportError(
             "expected a report as ZIP or JSON, got another kind of file; choose review.zip or report.json"
         )
-    return _decoded(data)
-
-
-def _decoded(data: bytes) -> Report:
-    if len(data) > MAX_JSON:
-        raise ReportError(f"expected a report.json of at most {MAX_JSON / 1e6:g} MB, got more; it was not opened")
     return decode(data)
 
 
@@ -199,9 +195,9 @@ def _bytes_of(source: str | Path | bytes) -> bytes:
         try:
             with Path(source).open("rb") as file:
                 data = file.read(MAX_BYTES + 1)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise ReportError(
-                f"expected a report at {source}, got: {error.strerror or error}; check the path"
+                f"expected a report at {quoted(source)}, but it cannot be read: {machine_trouble(error)}"
             ) from error
     if len(data) > MAX_BYTES:
         raise ReportError(
@@ -215,14 +211,17 @@ def _read_zip(data: bytes) -> Report:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             files = _read_entries(archive)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, ValueError) as error:
-        raise ReportError(f"expected a whole ZIP, got a damaged one ({error}); fetch it again") from error
+        raise ReportError(
+            f"expected a whole ZIP, got a damaged one ({quoted(str(error), 120)}); fetch it again"
+        ) from error
     _check_hashes(files)
-    report = _decoded(_file(files, "report.json"))
+    report = decode(_file(files, "report.json"))
     for finding in report.findings:
         if finding.map is not None:
             _check_map(_file(files, map_file(finding)), finding)
-    pixels = tuple(_read_photo(files, place, photo) for place, photo in enumerate(report.photos))
-    return replace(report, pixels=pixels)
+    photos = [_packed_photo(files, place, photo, report.carried) for place, photo in enumerate(report.photos)]
+    check_carried(read_header(data, "").size or (0, 0) for data in photos if data)
+    return replace(report, pixels=Unpacked(len(photos), lambda place: _pixels(photos[place], place, report)))
 
 
 def _read_entries(archive: zipfile.ZipFile) -> dict[str, bytes]:
@@ -293,26 +292,44 @@ def _check_hashes(files: dict[str, bytes]) -> None:
 
 
 def _check_map(data: bytes, finding: Finding) -> None:
-    name = map_file(finding)
-    try:
-        found = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, OSError, SyntaxError, MemoryError) as error:
-        raise ReportError(
-            f"expected a plain array in {name}, got a pickle or a damaged file; it was not read"
-        ) from error
-    if not isinstance(found, np.ndarray) or found.dtype != np.float32 or not np.array_equal(found, finding.values):
+    """The array must be the map of report.json, written as NumPy writes it: nothing else in it is read."""
+    name, values = map_file(finding), finding.values
+    length = int.from_bytes(data[8:10], "little")
+    header, numbers = data[10 : 10 + length].rstrip(), data[10 + length :]
+    if not data.startswith(b"\x93NUMPY\x01\x00") or not _ARRAY.fullmatch(header):
+        raise ReportError(f"expected a plain array in {name}, got a pickle or a damaged file; it was not read")
+    if header != _ARRAY_HEADER % values.shape or numbers != values.astype("<f4").tobytes():
         raise ReportError(f"expected the map of report.json in {name}, got another; do not trust it")
 
 
-def _read_photo(files: dict[str, bytes], place: int, photo: PhotoEntry) -> Pixels | None:
+def _packed_photo(files: dict[str, bytes], place: int, photo: PhotoEntry, carried: Carried) -> bytes | None:
+    """The PNG of a photo that travels along, once it is known to declare no more pixels than its report."""
     if photo.carried_sha256 is None:
         return None
     name = photo_file(place)
+    data = _file(files, name)
     try:
-        pixels = open_photo(_file(files, name), name=name, max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS).pixels
+        size = read_header(data, name).size
     except PhotoError as error:
         raise ReportError(f"expected the photo in {name}, got: {error}") from error
-    if pixels_sha256(pixels) != photo.carried_sha256:
+    if size is None or not data.startswith(b"\x89PNG"):
+        raise ReportError(f"expected the photo in {name}, got no PNG; do not trust it")
+    width, height = size
+    whole = (height, width) == tuple(photo.size)
+    if not (whole or (carried == "small" and height <= photo.size[0] and width <= photo.size[1])):
+        raise ReportError(f"expected the photo of report.json in {name}, got one of another size; do not trust it")
+    return data
+
+
+def _pixels(data: bytes | None, place: int, report: Report) -> Pixels | None:
+    if data is None:
+        return None
+    name = photo_file(place)
+    try:
+        pixels = open_photo(data, name=name, max_bytes=MAX_BYTES).pixels
+    except PhotoError as error:
+        raise ReportError(f"expected the photo in {name}, got: {error}") from error
+    if pixels_sha256(pixels) != report.photos[place].carried_sha256:
         raise ReportError(f"expected the pixels that report.json names in {name}, got others; do not trust it")
     return pixels
 

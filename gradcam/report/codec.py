@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from itertools import product
@@ -14,7 +15,8 @@ import jsonschema.exceptions
 import msgspec
 import numpy as np
 
-from gradcam.errors import ReportError
+from gradcam.errors import ReportError, quoted
+from gradcam.report.limits import check_extent, read_json
 from gradcam.report.model import Content, Finding, Pixels, Report
 from gradcam.text import clean, dimensions
 
@@ -34,19 +36,33 @@ def decode(data: bytes) -> Report:
 
     Raises: ReportError where it is no JSON, breaks the schema, or contradicts itself.
     """
-    try:
-        found = json.loads(data, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise ReportError(f"expected a report in JSON, got something else ({error}); export it again") from error
-    broken = jsonschema.exceptions.best_match(_validator().iter_errors(found))
+    found = read_json(data)
+    broken = jsonschema.exceptions.best_match(_validator().iter_errors(_without_maps(found)))
     if broken is not None:
         raise ReportError(
-            f"expected a report by the published schema, got at {broken.json_path}: {clean(broken.message)[:200]}; "
-            "export it again"
+            f"expected a report by the published schema, got at {clean(broken.json_path)[:80]}: "
+            f"{clean(broken.message)[:200]}; export it again"
         )
-    report = _report(found, (None,) * len(found["photos"]))
+    try:
+        report = _report(found, (None,) * len(found["photos"]))
+    except (msgspec.ValidationError, OverflowError) as error:
+        raise ReportError(
+            f"expected a report by the published schema, got {quoted(str(error))}; export it again"
+        ) from error
+    check_extent(report)
     _check(report)
     return report
+
+
+def _without_maps(found: Any) -> Any:
+    """The same data for the schema; maps are many numbers, whose types are checked where they are taken in."""
+    findings = found.get("findings") if isinstance(found, dict) else None
+    if not isinstance(findings, list):
+        return found
+    return {
+        **found,
+        "findings": [{**one, "map": None} if isinstance(one, dict) and "map" in one else one for one in findings],
+    }
 
 
 def tidied(report: Report) -> Report:
@@ -58,7 +74,7 @@ def _builtins(report: Report) -> Any:
     return msgspec.to_builtins({name: getattr(report, name) for name in Content.__dataclass_fields__})
 
 
-def _report(content: Any, pixels: tuple[Pixels | None, ...]) -> Report:
+def _report(content: Any, pixels: Sequence[Pixels | None]) -> Report:
     whole = msgspec.convert(content, Content, strict=False)
     return Report(**{name: getattr(whole, name) for name in Content.__dataclass_fields__}, pixels=pixels)
 
@@ -98,10 +114,6 @@ def _dumps(value: Any) -> bytes:
 
 def _joined(match: re.Match[str]) -> str:
     return "[" + ", ".join(match[1].replace(",", " ").split()) + "]"
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number")
 
 
 @cache

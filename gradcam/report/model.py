@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -223,10 +225,13 @@ class Content:
 
     def answer(self, finding: Finding) -> Answer:
         """What the finding's model said of its photo. Raises: ReportError for a failure without one."""
-        for answer in self.answers:
-            if (answer.photo, answer.model) == (finding.photo, finding.model):
-                return answer
+        if found := self._answers.get((finding.photo, finding.model)):
+            return found
         raise ReportError(f"expected an answer of model {finding.model + 1} on photo {finding.photo + 1}, got none")
+
+    @cached_property
+    def _answers(self) -> dict[tuple[int, int], Answer]:
+        return {(answer.photo, answer.model): answer for answer in self.answers}
 
     def findings_of(self, photo: int) -> tuple[Finding, ...]:
         """The photo's panels, question by question."""
@@ -252,10 +257,11 @@ class Content:
 class Report(Content):
     """A finished review: its content, and the pixels that travel along.
 
-    pixels: RGB uint8 `[H, W, 3]` of each photo, or None; they are in no `report.json`, only in a ZIP.
+    pixels: RGB uint8 `[H, W, 3]` of each photo, or None; they are in no `report.json`, only in a ZIP. Of a report
+        that was reopened they are decoded when they are asked for, which raises ReportError where they are others.
     """
 
-    pixels: tuple[Pixels | None, ...] = field(default=(), compare=False, repr=False)
+    pixels: Sequence[Pixels | None] = field(default=(), compare=False, repr=False)
 
 
 def number(value: float) -> float:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -15,6 +16,7 @@ from gradcam.geometry import fit_within, project_to_photo
 from gradcam.methods import GRADCAM
 from gradcam.preprocess import input_pixels
 from gradcam.report.model import UNREADABLE, Finding, Pixels, Report
+from gradcam.report.packed import Unpacked
 from gradcam.scaling import normalize
 from gradcam.types import Explanation, Failure, Heatmap, ModelSpec, Panel, Photo, View
 
@@ -30,9 +32,9 @@ class Pictures:
     side: int
 
     @cached_property
-    def photos(self) -> tuple[Pixels, ...]:
+    def photos(self) -> Sequence[Pixels]:
         """The photos at the size they are shown at, RGB uint8 `[H, W, 3]`; plain grey where none travels along."""
-        return tuple(self._photo(place) for place in range(len(self.report.photos)))
+        return Unpacked(len(self.report.photos), self._photo)
 
     def _photo(self, place: int) -> Pixels:
         pixels = self.report.pixels[place]
@@ -76,7 +78,7 @@ class Pictures:
 
 def comparison_of(report: Report) -> Comparison:
     """The comparison a report was made of, as far as it keeps it: predictions and logits of the first five only."""
-    photos = tuple(_whole(report, place) for place in range(len(report.photos)))
+    photos = tuple(photo_of(report, place) for place in range(len(report.photos)))
     panels = tuple(_panel(report, finding, photos[finding.photo]) for finding in report.findings)
     methods = (next((model.method for model in report.models if model.method), GRADCAM.name),)
     return Comparison(photos, tuple(model.id for model in report.models), methods, report.questions, panels)
@@ -103,12 +105,31 @@ def _encoded(pixels: Pixels, kind: str, **options: object) -> bytes:
     return out.getvalue()
 
 
-def _whole(report: Report, place: int) -> Photo:
-    """The photo at its own size, whatever travels along."""
-    entry, pixels = report.photos[place], report.pixels[place]
-    if pixels is None:
-        pixels = np.full((*_drawn(entry.size), 3), GREY, np.uint8)
-    return Photo(render.resize(pixels, _drawn(entry.size)), entry.name, entry.sha256)
+@dataclass(frozen=True, eq=False)
+class ReportPhoto(Photo):
+    """A photo of a report at its own size, whatever travels along; made when it is asked for."""
+
+    pixels: Pixels = field(init=False, repr=False)
+    report: Report = field(repr=False)
+    place: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return _drawn(self.report.photos[self.place].size)
+
+    def __getattr__(self, name: str) -> Pixels:
+        if name != "pixels":  # the one field that is never set
+            raise AttributeError(name)
+        pixels = self.report.pixels[self.place]
+        if pixels is None:
+            pixels = np.full((*self.size, 3), GREY, np.uint8)
+        return render.resize(pixels, self.size)
+
+
+def photo_of(report: Report, place: int) -> Photo:
+    """A photo of a report, whose pixels are made when they are asked for."""
+    entry = report.photos[place]
+    return ReportPhoto(entry.name, entry.sha256, report, place, stretched=entry.stretched)
 
 
 def _drawn(size: tuple[int, int]) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from gradcam.comparison import Comparison
 from gradcam.report.build import pixels_sha256
 from gradcam.report.diff import TOLERANCE, difference_words, environment_changes, largest_difference
 from gradcam.report.model import UNREADABLE, Finding, Report
+from gradcam.report.pictures import photo_of
 from gradcam.report.reproduce import layers_of
 from gradcam.report.words import question_text
 from gradcam.targets import parse_target
@@ -98,7 +99,7 @@ def _photos(report: Report, given: Sequence[Photo]) -> dict[int, Photo]:
         if entry.sha256 in by_hash:
             found[place] = by_hash[entry.sha256]
         elif pixels is not None and pixels_sha256(pixels) == entry.pixels_sha256:
-            found[place] = Photo(pixels, entry.name, entry.sha256)
+            found[place] = photo_of(report, place)
     return found
 
 
