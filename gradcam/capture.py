@@ -12,7 +12,7 @@ import pickle
 import re
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -393,6 +393,11 @@ class Trace:
     ends_in: str = ""
 
 
+def _has_several(output: Any) -> bool:
+    """Whether an output names several tensors: a pooled one was made of the first, which nobody may read again."""
+    return isinstance(output, Mapping) and sum(isinstance(value, Tensor) for value in output.values()) > 1
+
+
 def trace(model: nn.Module, batch: Batch | Inputs) -> Trace:
     """Run one forward and note where every module's output stands in the autograd graph; no tensor is kept.
 
@@ -420,7 +425,7 @@ def _trace(model: nn.Module, running: nn.Module, inputs: Inputs) -> Trace:
             if threading.get_ident() != thread:
                 return
             call = calls[module] = calls.get(module, -1) + 1
-            tensor = first_tensor(output)
+            tensor = None if _has_several(output) else first_tensor(output)
             before, after = entered[module].pop(), _edge(tensor)
             if tensor is not None and after is not None:
                 passages.append(Passage(name, call, module, tuple(tensor.shape), before, after))

@@ -28,6 +28,7 @@ from gradcam.models.ids import check_offered, parse_model_id
 from gradcam.models.labels import imagenet
 from gradcam.models.sources import SOURCES, configuration_of
 from gradcam.preprocess import to_input, view_of
+from gradcam.scores import first_tensor, with_tensor
 from gradcam.types import ModelSpec, TargetLayer
 
 Make = Callable[[], tuple[Any, Any]]
@@ -185,10 +186,11 @@ def maps_in_float64(
     kept: list[Tensor] = []
 
     def keep(_module: nn.Module, _args: object, output: Any) -> Any:
-        first = output[0] if isinstance(output, tuple) else output
+        first = first_tensor(output)
+        assert first is not None
         leaf = first.detach().requires_grad_()
         kept.append(leaf)
-        return (leaf.clone(), *output[1:]) if isinstance(output, tuple) else leaf.clone()
+        return with_tensor(output, first, leaf.clone())
 
     module.get_submodule(layer.name).register_forward_hook(keep)
     batch = to_input(picture, view_of(picture.size, classifier.preprocessing), classifier.preprocessing)
