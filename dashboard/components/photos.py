@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from dashboard import cache, state
-from dashboard.components.messages import say_error
+from dashboard.components.messages import plain, say_error
 from dashboard.state import Key
 from gradcam import GradcamError, Photo
 from gradcam.config import settings
@@ -47,10 +47,13 @@ def _words(token: str) -> str:
 
 def _opened(token: str) -> Photo | None:
     try:
-        return cache.photo(token)
+        photo = cache.photo(token)
     except GradcamError as error:
         say_error(str(error))
         return None
+    if photo.note:
+        st.caption(plain(f"{photo.name}: {photo.note}"))
+    return photo
 
 
 def _uploader() -> None:
