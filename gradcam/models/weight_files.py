@@ -285,7 +285,9 @@ def _read_zip(source: _Source, opened: BinaryIO) -> Any:
         with zipfile.ZipFile(cast(BinaryIO, _InPieces(opened))) as archive:
             members = {member.filename: member for member in archive.infolist()}
             is_double = len(members) < len(archive.infolist())
-    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, struct.error) as error:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, struct.error) as error:
+        if isinstance(error, PickleError):
+            raise
         raise PickleError from error
     if any(name.endswith("/constants.pkl") for name in members):
         raise PickleError("a TorchScript program, which runs code when opened")
@@ -324,6 +326,7 @@ class _InPieces:
 
 def _start_of(opened: BinaryIO, member: zipfile.ZipInfo) -> int:
     """Where the bytes of a member begin: after its own header, a name and something more."""
+    _check_inside(member.header_offset >= 0)
     opened.seek(member.header_offset)
     header = opened.read(30)
     _check_inside(len(header) == 30 and header[:4] == b"PK\3\4")
