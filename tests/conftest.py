@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import pytest
 
@@ -33,6 +35,16 @@ def pytest_configure(config: pytest.Config) -> None:
     """One thread for each of the processes that share the machine, and for those that they start."""
     if hasattr(config, "workerinput"):
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports PyTorch
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _components_are_looked_for_once() -> Iterator[None]:
+    """Without a server, Streamlit reads what every installed package says of components at every run of a page."""
+    from streamlit.components.v2 import manifest_scanner
+
+    scan = cache(manifest_scanner.scan_component_manifests)
+    with mock.patch.object(manifest_scanner, "scan_component_manifests", scan):
+        yield
 
 
 @pytest.fixture(scope="module")
