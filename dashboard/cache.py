@@ -130,7 +130,9 @@ def photo(token: str) -> Photo:
     upload = state.uploads().get(token)
     if upload is None:
         name = state.photo_name(token)
-        raise PhotoError(f"expected {name!r}, which this link shows but does not carry; upload that file again")
+        raise PhotoError(
+            f"expected {quoted(name)}, which this link shows but does not carry; upload that file again"
+        )
     return decoded(upload)
 
 

@@ -27,7 +27,7 @@ from gradcam.layers.measured import models_to_measure, write_measured_table
 from gradcam.layers.table import known_models, layer_row, write_layer_table
 from gradcam.models.catalogue import search
 from gradcam.models.checkpoint_options import add_checkpoint_options, wanted_models
-from gradcam.models.classifier import Classifier, load_classifier
+from gradcam.models.classifier import Classifier, check_seed, load_classifier
 from gradcam.models.ids import parse_model_id
 from gradcam.models.pool import ModelPool
 from gradcam.models.sources import SOURCES
@@ -74,7 +74,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="CLASS",
         help="a class by name or index, `top`, `top-2` or `A rather than B`; repeatable [top]",
     )
-    sub.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for pictures, maps and page")
+    sub.add_argument(
+        "--out", required=True, type=terminal.path, metavar="DIR", help="folder for pictures, maps and page"
+    )
     sub.add_argument("--layer", default="auto", help="module to draw on, or several: `a + b` [found by itself]")
     sub.add_argument("--fit", default="crop", choices=FITS, help="how a photo meets the input [crop]")
     sub.add_argument("--stretch", action="store_true", help="show each photo's brightest level as white")
@@ -92,7 +94,9 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("layers", _layers, "Find the target layer of models from their shapes alone, without weights.")
     sub.add_argument("models", nargs="*", metavar="ID", help="such as timm/convnext_tiny")
     sub.add_argument("--all", action="store_true", help="every builder of torchvision and every name in timm")
-    sub.add_argument("--out", type=Path, metavar="FILE.csv", help="write a table, and counts by family beside it")
+    sub.add_argument(
+        "--out", type=terminal.path, metavar="FILE.csv", help="write a table, and counts by family beside it"
+    )
     sub.add_argument(
         "--measure",
         action="store_true",
@@ -107,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
 def _explain(options: argparse.Namespace) -> int:
     style = Style(options.colormap, options.opacity, options.scale)
     check_style(style)
+    check_seed(options.seed)
     targets = [parse_target(text) for text in options.classes or ["top"]]
     layer = read_layer(options.layer)
     refuse_full_folder(options.out, options.force)
@@ -122,16 +127,18 @@ def _explain(options: argparse.Namespace) -> int:
     with terminal.comparing(len(models), len(photos)) as show:
         comparison = compare(models, photos, targets, fit=options.fit, layer=layer, lend=lend, on_progress=show)
     for panel in comparison.panels:
-        print(_sentence(panel))
+        terminal.tell(_sentence(panel))
     _write(options.out, comparison, style)
-    print(f"Wrote {options.out / 'comparison.html'}, comparison.png and {len(comparison.heatmaps)} map(s)")
+    terminal.tell(f"Wrote {options.out / 'comparison.html'}, comparison.png and {len(comparison.heatmaps)} map(s)")
     return terminal.DIFFERENT if comparison.failures else 0
 
 
 def _models(options: argparse.Namespace) -> int:
     entries = search(options.search)
     if not entries:
-        raise OptionError(f"expected a part of a model's name, got {options.search!r}, which none has; shorten it")
+        raise OptionError(
+            f"expected a part of a model's name, got {quoted(options.search)}, which none has; shorten it"
+        )
     for entry in entries:
         print(f"{entry.id:<60} {entry.weights}")
     return 0
@@ -165,11 +172,11 @@ def _layers(options: argparse.Namespace) -> int:
     else:
         with terminal.progress(len(models), "model") as show:
             rows = write_layer_table(models, out, show)
-        print(f"Wrote {out} and {out.with_suffix('.md').name}")
+        terminal.tell(f"Wrote {out} and {out.with_suffix('.md').name}")
     if not options.all:
         for row in rows:
             found = f"{row.layer} · {row.grid} · {row.channels} channels · {row.layout} · {row.rule}"
-            print(f"{row.model} · {f'REFUSED: {row.refused}' if row.refused else found}")
+            terminal.tell(f"{row.model} · {f'REFUSED: {row.refused}' if row.refused else found}")
     print(f"{sum(not row.refused for row in rows)} of {len(rows)} resolved")
     return 0
 
@@ -179,8 +186,8 @@ def _built_alone(model_id: str) -> str:
     spec = parse_model_id(model_id)
     if not SOURCES[spec.source].listed:
         raise OptionError(
-            f"expected a model that is built without a network, got {model_id!r}; name its architecture, such as "
-            "timm/resnet18"
+            f"expected a model that is built without a network, got {quoted(model_id)}; name its "
+            "architecture, such as timm/resnet18"
         )
     return f"{spec.source}/{spec.name}"
 
@@ -205,7 +212,7 @@ def _write(folder: Path, comparison: Comparison, style: Style) -> None:
                 file.write(_npy(panel.map))
     for name, data in (
         ("comparison.png", grid_png(comparison, style)),
-        ("comparison.html", comparison_html(comparison, style).encode()),
+        ("comparison.html", comparison_html(comparison, style).encode(errors="backslashreplace")),
     ):
         with write_whole(folder / name) as file:
             file.write(data)

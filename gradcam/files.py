@@ -97,6 +97,23 @@ def refuse_existing(path: str | Path, force: bool = False, *, error: type[Gradca
         )
 
 
+def read_file(path: str | Path, most: int, what: str, *, error: type[GradcamError] = OptionError) -> bytes:
+    """The bytes of a file, of a longer one `most` and one more; never a device's or a pipe's, which may not end.
+
+    what: what is expected there, such as `a report`. Raises: `error`.
+    """
+    path = Path(path)
+    try:
+        found = _kind(path)
+        if found == "file":
+            with path.open("rb") as file:
+                return file.read(most + 1)
+    except (OSError, ValueError) as trouble:
+        raise error(f"expected {what} at {quoted(path)}, but {machine_trouble(trouble)}") from trouble
+    got = f"a {found}" if found else "nothing"
+    raise error(f"expected {what} at {quoted(path)}, got {got}; check the path")
+
+
 def refuse_full_folder(folder: Path, force: bool = False) -> None:
     """Refuse a folder that holds files already or cannot be made, before any work is done.
 
@@ -113,7 +130,9 @@ def refuse_full_folder(folder: Path, force: bool = False) -> None:
         elif found:
             raise OptionError(f"expected a folder for --out, got the {found} {quoted(folder)}; name another")
         above = next(parent for parent in (folder, *folder.absolute().parents) if _kind(parent))
-        if _kind(above) == "folder" and not os.access(above, os.W_OK):
+        if _kind(above) != "folder":
+            raise OptionError(f"expected a folder for --out, got {quoted(folder)} in a file; name another")
+        if not os.access(above, os.W_OK):
             raise OptionError(
                 f"expected a folder to write in, got {quoted(above)}, which can only be read; choose another"
             )

@@ -15,7 +15,7 @@ from timm.data.config import resolve_data_config
 from torch import Tensor, nn
 from torchvision.transforms import InterpolationMode
 
-from gradcam.errors import ModelError, OptionError, PhotoError, nearest
+from gradcam.errors import ModelError, OptionError, PhotoError, nearest, quoted
 from gradcam.photo import MAX_PIXELS
 from gradcam.types import Fit, Photo, Preprocessing, View
 
@@ -83,7 +83,7 @@ def view_of(photo_size: Size, preprocessing: Preprocessing, fit: Fit = "crop") -
         `MAX_PIXELS`.
     """
     if fit not in FITS:
-        raise OptionError(f"expected a fit, got {fit!r}; try {nearest(str(fit), FITS)}")
+        raise OptionError(f"expected a fit, got {quoted(fit)}; try {nearest(str(fit), FITS)}")
     canvas, mode = {
         "crop": (preprocessing.resize, preprocessing.mode),
         "squash": (preprocessing.size, "squash"),

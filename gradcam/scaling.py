@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from gradcam.errors import MapError, OptionError
+from gradcam.errors import MapError, OptionError, quoted
 from gradcam.geometry import Values, project_to_photo
 from gradcam.types import Heatmap, Panel, Scale, ScaledMap
 
@@ -68,8 +68,8 @@ def scale_panels(panels: Sequence[Panel], scale: Scale) -> dict[Heatmap, ScaledM
 def _peak(panel: Heatmap) -> float:
     if not np.isfinite(panel.map).all():
         raise MapError(
-            f"expected finite heat from {panel.model} at layer {panel.explanation.layer.name!r} for class "
-            f"{str(panel.scored)!r}, got NaN or infinity; check the weights and the input"
+            f"expected finite heat from {panel.model} at layer {quoted(panel.explanation.layer.name)} for class "
+            f"{quoted(panel.scored)}, got NaN or infinity; check the weights and the input"
         )
     return float(panel.map.max())
 
@@ -81,7 +81,9 @@ def difference(a: Heatmap, b: Heatmap, scale: Scale = "each", size: tuple[int, i
     Raises: OptionError where the photos differ.
     """
     if a.photo.sha256 != b.photo.sha256:
-        raise OptionError(f"expected two maps of one photo, got {a.photo.name!r} and {b.photo.name!r}; choose one")
+        raise OptionError(
+            f"expected two maps of one photo, got {quoted(a.photo.name)} and {quoted(b.photo.name)}; choose one"
+        )
     scaled = scale_panels((a, b), scale)
     on_a, on_b = (project_to_photo(scaled[panel].values, panel.explanation.view, size) for panel in (a, b))
     return on_a - on_b

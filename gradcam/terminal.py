@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn, TextIO
 
@@ -74,6 +75,18 @@ def run(command: Callable[[], int]) -> int:
     except KeyboardInterrupt as error:
         say("stopped")
         return TERMINATED if isinstance(error, _Terminated) else STOPPED
+
+
+def tell(line: str, stream: TextIO | None = None) -> None:
+    """One line on stdout, or on another stream, whatever characters a name in it has."""
+    print(clean(line), file=stream)
+
+
+def path(text: str) -> Path:
+    """The type of an option that names a file or a folder."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("expected a name, got nothing")
+    return Path(text)
 
 
 def say(sentence: str) -> None:

@@ -11,6 +11,7 @@ from dashboard.components.messages import plain, say_error
 from dashboard.state import Key
 from gradcam import GradcamError, Photo
 from gradcam.config import settings
+from gradcam.errors import quoted
 from gradcam.photo import SAMPLES
 
 DEFAULT = ("chelsea",)
@@ -87,7 +88,9 @@ def _take(key: str) -> None:
             continue
         token = state.remember(upload)
         if token not in chosen and len(chosen) == MOST:
-            refused.append(f"expected at most {MOST} photos at once, got {file.name!r} as well; take one out first")
+            refused.append(
+                f"expected at most {MOST} photos at once, got {quoted(file.name)} as well; take one out first"
+            )
         elif token not in chosen:
             chosen.append(token)
     st.session_state[Key.PHOTOS] = chosen or st.session_state[Key.PHOTOS]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gradcam.errors import MapError, OptionError, nearest
+from gradcam.errors import MapError, OptionError, nearest, quoted
 from gradcam.geometry import Interpolation, Values, fit_within, hides_part_of_photo, project_to_photo
 from gradcam.scaling import difference, normalize
 from gradcam.types import Heatmap, Photo, Scale, Style, View
@@ -63,7 +63,7 @@ def colormap(name: str) -> Pixels:
     Raises: OptionError for a name that is no row of `COLORMAPS`.
     """
     if name not in COLORMAPS:
-        raise OptionError(f"expected a colour map, got {name!r}; use {nearest(name, COLORMAPS)}")
+        raise OptionError(f"expected a colour map, got {quoted(name)}; use {nearest(name, COLORMAPS)}")
     return COLORMAPS[name]
 
 
@@ -73,7 +73,7 @@ def check_style(style: Style) -> None:
     for name, choices in (("scale", get_args(Scale)), ("interpolation", get_args(Interpolation))):
         value = getattr(style, name)
         if value not in choices:
-            raise OptionError(f"expected a {name}, got {value!r}; use {nearest(str(value), choices)}")
+            raise OptionError(f"expected a {name}, got {quoted(value)}; use {nearest(str(value), choices)}")
     for name in ("opacity", "threshold"):
         value = getattr(style, name)
         if not 0 <= value <= 1:

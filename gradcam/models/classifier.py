@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from gradcam.errors import ModelError
+from gradcam.errors import ModelError, OptionError, quoted
 from gradcam.models.devices import laid_out, pick_device
 from gradcam.models.huggingface import folder_of
 from gradcam.models.ids import checked, parse_model_id, with_weights_named
@@ -130,12 +130,19 @@ def _build(source: Source, spec: ModelSpec, file: Path | None) -> nn.Module:
             raise ModelError(f"expected {wanted}, got {_mismatch(error)}") from error
 
 
+def check_seed(seed: int) -> None:
+    """Raises: OptionError for a seed that PyTorch's generator does not take or an id does not spell."""
+    if not 0 <= seed < 2**63:
+        raise OptionError(f"expected a seed from 0 to {2**63 - 1}, got {quoted(seed)}; choose another")
+
+
 _building = threading.Lock()
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Draw random numbers from `seed`, one builder at a time, and leave the global generator as it was."""
+    check_seed(seed)
     with _building, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         yield

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gradcam.errors import ModelError, nearest
+from gradcam.errors import ModelError, nearest, quoted
 
 DEVICES: dict[str, Callable[[], bool]] = {
     "cuda": torch.cuda.is_available,
@@ -30,11 +30,11 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
         wanted = torch.device(device)
     except RuntimeError as error:
         raise ModelError(
-            f"expected a device, got {str(device)!r}; use 'auto' or {nearest(str(device), here)}"
+            f"expected a device, got {quoted(device)}; use 'auto' or {nearest(str(device), here)}"
         ) from error
     if wanted.type not in here:
         raise ModelError(
-            f"expected a device of this machine, got {str(device)!r}; use {nearest(str(device), here)}"
+            f"expected a device of this machine, got {quoted(device)}; use {nearest(str(device), here)}"
         )
     return wanted
 

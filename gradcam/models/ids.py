@@ -19,7 +19,7 @@ CHECKPOINT = "checkpoint"
 
 _ID = re.compile(
     r"(?:(?P<hub>hf-hub|hf)[:/](?P<repository>.+?)|(?P<source>[^/:\s]+)/(?P<rest>\S+?))"
-    r"(?: \(untrained, seed (?P<seed>[0-9]+)\))?"
+    r"(?: \(untrained, seed (?P<seed>[0-9]{1,19})\))?"
 )
 MAX_LETTERS = 300
 """Of an id; the longest in the catalogue has 70."""

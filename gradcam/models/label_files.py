@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gradcam.errors import ModelError, quoted
+from gradcam.files import read_file
 from gradcam.models.labels import Labels, make_labels
 
 MAX_BYTES = 5_000_000
@@ -38,13 +39,7 @@ def read_labels(file: str | Path | bytes, name: str = "") -> Labels:
     if not isinstance(file, bytes):
         path = Path(file).expanduser()
         name = name or path.name
-        try:
-            with path.open("rb") as opened:
-                file = opened.read(MAX_BYTES + 1)
-        except OSError as error:
-            raise ModelError(
-                f"expected a file of labels, got {quoted(path)}, which cannot be read; name another"
-            ) from error
+        file = read_file(path, MAX_BYTES, "a file of labels", error=ModelError)
     if len(file) > MAX_BYTES:
         raise ModelError(
             f"expected at most {MAX_BYTES // 1_000_000} MB of labels, got more in {quoted(name)}; shorten it"

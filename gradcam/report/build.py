@@ -18,7 +18,7 @@ from torch import nn
 from gradcam import measures
 from gradcam.comparison import Comparison
 from gradcam.draw import render
-from gradcam.errors import LayerError, OptionError, ReportError, nearest
+from gradcam.errors import LayerError, OptionError, ReportError, nearest, quoted
 from gradcam.geometry import fit_within
 from gradcam.layers import LayerChoices
 from gradcam.models.ids import CHECKPOINT
@@ -97,7 +97,7 @@ def build_report(
     style = style or Style()
     render.check_style(style)
     if carried not in CARRIED:
-        raise OptionError(f"expected how photos travel, got {carried!r}; use {nearest(carried, CARRIED)}")
+        raise OptionError(f"expected how photos travel, got {quoted(carried)}; use {nearest(carried, CARRIED)}")
     explained = _explanations(comparison)
     answers = {place: _answer(*place, explanation) for place, explanation in explained.items()}
     asked = [layer.get(model, "auto") if isinstance(layer, Mapping) else layer for model in comparison.models]
@@ -145,7 +145,7 @@ def revised(report: Report, verdict: Verdict | None = None, notes: Sequence[Note
         )
     for said in (verdict, *notes):
         if said.status not in STATUSES:
-            raise ReportError(f"expected a status, got {said.status!r}; use {nearest(said.status, STATUSES)}")
+            raise ReportError(f"expected a status, got {quoted(said.status)}; use {nearest(said.status, STATUSES)}")
     photos = tuple(replace(photo, note=note) for photo, note in zip(report.photos, notes, strict=True))
     whole = tidied(replace(report, verdict=verdict, photos=photos))
     check_extent(whole)

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gradcam.errors import PhotoError, ReportError, machine_trouble, quoted
+from gradcam.errors import PhotoError, ReportError, quoted
+from gradcam.files import read_file
 from gradcam.headers import read_header
 from gradcam.photo import open_photo
 from gradcam.report.build import pixels_sha256
@@ -189,16 +190,7 @@ def read_report(source: str | Path | bytes) -> Report:
 
 
 def _bytes_of(source: str | Path | bytes) -> bytes:
-    if isinstance(source, bytes):
-        data = source
-    else:
-        try:
-            with Path(source).open("rb") as file:
-                data = file.read(MAX_BYTES + 1)
-        except (OSError, ValueError) as error:
-            raise ReportError(
-                f"expected a report at {quoted(source)}, but it cannot be read: {machine_trouble(error)}"
-            ) from error
+    data = source if isinstance(source, bytes) else read_file(source, MAX_BYTES, "a report", error=ReportError)
     if len(data) > MAX_BYTES:
         raise ReportError(
             f"expected a report of at most {MAX_BYTES / 1e9:g} GB, got a larger file; it was not opened"
@@ -247,18 +239,22 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
     shown = paragraphs(name)[:80]
     if name.startswith(("/", "\\")) or ":" in name or ".." in re.split(r"[\\/]", name):
         raise ReportError(
-            f"expected files inside the report, got the path {shown!r}, which leads out; it was not opened"
+            f"expected files inside the report, got the path {quoted(shown)}, which leads out; it was not opened"
         )
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if kind not in (0, stat.S_IFREG):
-        raise ReportError(f"expected plain files, got {shown!r}, which is a link or a device; it was not opened")
+        raise ReportError(
+            f"expected plain files, got {quoted(shown)}, which is a link or a device; it was not opened"
+        )
     if entry.flag_bits & 1 or entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ReportError(f"expected plain files, got {shown!r}, encrypted or packed otherwise; it was not opened")
+        raise ReportError(
+            f"expected plain files, got {quoted(shown)}, encrypted or packed otherwise; it was not opened"
+        )
     if not _LAYOUT.fullmatch(name):
-        raise ReportError(f"expected the files of a report only, got {shown!r} as well; it was not opened")
+        raise ReportError(f"expected the files of a report only, got {quoted(shown)} as well; it was not opened")
     if entry.file_size > MAX_RATIO * max(entry.compress_size, 10_000):
         raise ReportError(
-            f"expected honest compression, got {shown!r}, which would unpack enormously; it was not opened"
+            f"expected honest compression, got {quoted(shown)}, which would unpack enormously; it was not opened"
         )
 
 
@@ -266,7 +262,9 @@ def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     with archive.open(entry) as file:
         data = file.read(entry.file_size + 1)
     if len(data) != entry.file_size:
-        raise ReportError(f"expected {entry.file_size} bytes in {entry.filename!r}, got others; it was not opened")
+        raise ReportError(
+            f"expected {entry.file_size} bytes in {quoted(entry.filename)}, got others; it was not opened"
+        )
     return data
 
 
@@ -286,7 +284,8 @@ def _check_hashes(files: dict[str, bytes]) -> None:
                 else "is missing"
             )
             raise ReportError(
-                f"expected the files as they were written, but {paragraphs(name)[:80]!r} {what}; do not trust it"
+                f"expected the files as they were written, but {quoted(paragraphs(name)[:80])} {what}; "
+                "do not trust it"
             )
     raise ReportError(f"expected the files in the order they were written, got another {MANIFEST}; do not trust it")
 

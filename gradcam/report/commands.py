@@ -15,7 +15,7 @@ from pathlib import Path
 from gradcam import terminal
 from gradcam.compare import compare
 from gradcam.draw.render import SEQUENTIAL, check_style
-from gradcam.errors import OptionError, ReportError, nearest
+from gradcam.errors import OptionError, ReportError, nearest, quoted
 from gradcam.files import refuse_existing, write_whole
 from gradcam.models.checkpoint_options import add_checkpoint_options, own_models, wanted_models
 from gradcam.models.classifier import Classifier
@@ -27,6 +27,7 @@ from gradcam.report.build import build_report
 from gradcam.report.bundle import read_report
 from gradcam.report.diff import diff
 from gradcam.report.junit import Thresholds, check, read_thresholds
+from gradcam.report.limits import YEARS
 from gradcam.report.model import CARRIED, STATUSES, Note, Report, Verdict
 from gradcam.report.replay import TOLERANCE, replay
 from gradcam.report.reproduce import read_layer
@@ -66,7 +67,7 @@ def _add_report(sub: argparse.ArgumentParser) -> None:
         metavar="CLASS",
         help="name, index, `top`, `A rather than B` [top]",
     )
-    sub.add_argument("--out", required=True, type=Path, metavar="FILE", help="such as review.zip")
+    sub.add_argument("--out", required=True, type=terminal.path, metavar="FILE", help="such as review.zip")
     sub.add_argument(
         "--format",
         action="append",
@@ -160,7 +161,7 @@ def _report(options: argparse.Namespace) -> int:
     failed = [one for one in check(report, thresholds) if one.failure is not None]
     _write(report, files, thresholds, force=options.force)
     for one in failed:
-        print(f"{one.photo} · {one.name}: {one.failure}", file=sys.stderr)
+        terminal.tell(f"{one.photo} · {one.name}: {one.failure}", sys.stderr)
     return terminal.DIFFERENT if failed else 0
 
 
@@ -169,7 +170,7 @@ def _write(report: Report, files: dict[str, Path], thresholds: Thresholds, *, fo
         data = render_report(report, name, thresholds)
         with write_whole(path, force=force, error=ReportError) as file:
             file.write(data)
-        print(f"Wrote {path} ({len(data) / 1e3:,.0f} kB)")
+        terminal.tell(f"Wrote {path} ({len(data) / 1e3:,.0f} kB)")
 
 
 def _files(out: Path, formats: list[str] | None) -> dict[str, Path]:
@@ -187,6 +188,9 @@ def _photo(name: str | Path, *, stretch: bool) -> Photo:
 
 def _notes(options: argparse.Namespace, photos: int) -> list[Note]:
     texts, statuses = _numbered(options.note, photos), _numbered(options.photo_status, photos)
+    for status in statuses.values():
+        if status not in STATUSES:
+            raise OptionError(f"expected a status, got {quoted(status)}; use {nearest(status, STATUSES)}")
     return [
         Note(statuses.get(place, Note.status), texts.get(place, ""))  # pyright: ignore[reportArgumentType]
         for place in range(1, photos + 1)
@@ -198,9 +202,9 @@ def _numbered(values: list[str], photos: int) -> dict[int, str]:
     found: dict[int, str] = {}
     for value in values:
         place, equals, text = value.partition("=")
-        if not equals or not re.fullmatch("[0-9]+", place) or not 1 <= int(place) <= photos:
+        if not equals or not re.fullmatch("[0-9]{1,9}", place) or not 1 <= int(place) <= photos:
             raise OptionError(
-                f"expected a photo's number from 1 to {photos} and a text, such as 1=good, got {value!r}"
+                f"expected a photo's number from 1 to {photos} and a text, such as 1=good, got {quoted(value)}"
             )
         found[int(place)] = text
     return found
@@ -212,10 +216,12 @@ def _time(text: str | None) -> datetime | None:
     try:
         made = datetime.fromisoformat(text)
     except ValueError as error:
-        raise OptionError(f"expected a time such as 2026-11-22T12:00:00Z, got {text!r}") from error
+        raise OptionError(f"expected a time such as 2026-11-22T12:00:00Z, got {quoted(text)}") from error
+    if made.year not in YEARS[1:-1]:
+        raise OptionError(f"expected a year from {YEARS[1]} to {YEARS[-2]}, got {quoted(text)}")
     if made.tzinfo is None:
         raise OptionError(
-            f"expected a time with its zone, such as 2026-11-22T12:00:00Z, got {text!r}; add Z for UTC"
+            f"expected a time with its zone, such as 2026-11-22T12:00:00Z, got {quoted(text)}; add Z for UTC"
         )
     return made
 
@@ -226,7 +232,7 @@ def _layers(values: list[str], models: list[str]) -> dict[str, str | int]:
     unknown = [model for model, _, _ in split if model and model not in models]
     if unknown:
         raise OptionError(
-            f"expected one of the models before =, got {unknown[0]!r}; use {nearest(unknown[0], models)}"
+            f"expected one of the models before =, got {quoted(unknown[0])}; use {nearest(unknown[0], models)}"
         )
     of_all = {model: read_layer(layer) for one, _, layer in split if not one for model in models}
     return of_all | {model: read_layer(layer) for model, _, layer in split if model}
@@ -241,7 +247,7 @@ def _replay(options: argparse.Namespace) -> int:
     photos = [photo for way in ways for photo in open_photos(options.photos, partial(photo_file, stretch=way))]
     for photo in photos:
         if isinstance(photo, UnreadablePhoto):
-            print(f"{photo.name}: {photo.reason}", file=sys.stderr)
+            terminal.tell(f"{photo.name}: {photo.reason}", sys.stderr)
     own = {str(classifier.spec): classifier for classifier in own_models(options)}
 
     def lend(model: str) -> AbstractContextManager[Classifier]:
@@ -250,14 +256,14 @@ def _replay(options: argparse.Namespace) -> int:
     with terminal.comparing(len(report.models), len(report.photos)) as show:
         done = replay(report, photos=photos, lend=lend, tolerance=options.tolerance, on_progress=show)
     for one in (*done.checks, *(f"this machine: {change}" for change in done.environment), done):
-        print(one)
+        terminal.tell(str(one))
     return terminal.DIFFERENT if done.count("differs") or done.count("cannot be checked") else 0
 
 
 def _diff(options: argparse.Namespace) -> int:
     changes = diff(*(read_report(Path(path)) for path in options.reports))
     for change in changes:
-        print(change)
+        terminal.tell(str(change))
     if not changes:
-        print("Both reports say the same.")
+        terminal.tell("Both reports say the same.")
     return terminal.DIFFERENT if changes else 0

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam.errors import quoted
 from gradcam.report.build import environment
 from gradcam.report.model import Answer, Content, Environment, Finding, ModelEntry, PhotoEntry
 from gradcam.report.words import question_text
@@ -58,7 +59,7 @@ def environment_changes(then: Environment) -> tuple[str, ...]:
 
 def _verdict(a: Content, b: Content) -> Iterator[str]:
     if a.title != b.title:
-        yield f"the title was {a.title!r} and is {b.title!r}"
+        yield f"the title was {quoted(a.title)} and is {quoted(b.title)}"
     yield from _fields(a.verdict, b.verdict)
 
 

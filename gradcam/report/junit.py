@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from gradcam.errors import OptionError, nearest
+from gradcam.errors import OptionError, nearest, quoted
 from gradcam.geometry import fit_within, project_to_photo
 from gradcam.report.model import Finding, Report
 from gradcam.report.sections import figure, panel_title
@@ -122,9 +122,10 @@ def _other_class(report: Report, photo: int, model: int, label: str) -> str | No
             if first.label.casefold() == label.casefold():
                 return None
             return (
-                f"expected {label!r} as the first prediction, got {first.label!r} with {percent(first.probability)}"
+                f"expected {quoted(label)} as the first prediction, "
+                f"got {quoted(first.label)} with {percent(first.probability)}"
             )
-    return f"expected {label!r} as the first prediction, got no answer"
+    return f"expected {quoted(label)} as the first prediction, got no answer"
 
 
 def _inside(report: Report, thresholds: Thresholds) -> Iterator[Check]:
@@ -181,13 +182,13 @@ def _box(text: str, photos: Sequence[str]) -> tuple[str, Box]:
     photo, numbers = _of_photo(text, photos)
     if photo is None:
         name = text.rpartition("=")[0]
-        raise OptionError(f"expected one of the photos before =, got {text!r}; use {nearest(name, photos)}")
+        raise OptionError(f"expected one of the photos before =, got {quoted(text)}; use {nearest(name, photos)}")
     try:
         left, top, right, bottom = (float(number) for number in numbers.split(","))
     except ValueError as error:
-        raise OptionError(f"expected LEFT,TOP,RIGHT,BOTTOM in photo pixels, got {numbers!r}") from error
+        raise OptionError(f"expected LEFT,TOP,RIGHT,BOTTOM in photo pixels, got {quoted(numbers)}") from error
     if not (left < right and top < bottom):
-        raise OptionError(f"expected a box with left < right and top < bottom, got {numbers!r}")
+        raise OptionError(f"expected a box with left < right and top < bottom, got {quoted(numbers)}")
     return photo, (left, top, right, bottom)
 
 
@@ -196,7 +197,9 @@ def check_thresholds(thresholds: Thresholds, names: Sequence[str]) -> None:
     asked = [photo for photo, _ in (*thresholds.expect_classes, *thresholds.boxes) if photo is not None]
     for photo in asked:
         if photo not in names:
-            raise OptionError(f"expected a photo of the report, got {photo!r}; use {nearest(photo, names)}")
+            raise OptionError(f"expected a photo of the report, got {quoted(photo)}; use {nearest(photo, names)}")
+    if any(not label.strip() for _, label in thresholds.expect_classes):
+        raise OptionError("expected the name of a class that every model predicts first, got nothing; name one")
     least, most = thresholds.min_agreement, thresholds.max_outside_box
     if least is not None and not -1 <= least <= 1:
         raise OptionError(f"expected a rank correlation from -1 to 1 as the least agreement, got {least:g}")

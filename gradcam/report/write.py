@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gradcam.draw.page import comparison_html
-from gradcam.errors import OptionError, ReportError, nearest
+from gradcam.errors import OptionError, ReportError, nearest, quoted
 from gradcam.files import refuse_existing, write_whole
 from gradcam.report.bundle import bundle
 from gradcam.report.codec import encode
@@ -81,10 +81,12 @@ def format_of(path: Path) -> str:
     if fitting:
         return max(fitting, key=lambda name: len(FORMATS[name].suffix))
     suffixes = ", ".join(row.suffix for row in FORMATS.values())
-    raise OptionError(f"expected a file name that ends in one of {suffixes}, got {path.name!r}; name the format")
+    raise OptionError(
+        f"expected a file name that ends in one of {suffixes}, got {quoted(path.name)}; name the format"
+    )
 
 
 def _format(name: str) -> Format:
     if name not in FORMATS:
-        raise OptionError(f"expected a report format, got {name!r}; use {nearest(name, FORMATS)}")
+        raise OptionError(f"expected a report format, got {quoted(name)}; use {nearest(name, FORMATS)}")
     return FORMATS[name]
