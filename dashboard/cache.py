@@ -45,6 +45,7 @@ from gradcam import (
 )
 from gradcam.config import settings
 from gradcam.dissect import Dissection, dissect
+from gradcam.errors import quoted
 from gradcam.layers.table import layer_row
 from gradcam.measures import Measure, agreement
 from gradcam.methods import GRADCAM

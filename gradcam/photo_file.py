@@ -23,7 +23,7 @@ KEPT = 8
 _GREY = np.full((300, 400, 3), 208, np.uint8)
 _GREY.flags.writeable = False
 
-_kept: OrderedDict[tuple[Path, str], NDArray[np.uint8]] = OrderedDict()
+_kept: OrderedDict[tuple[Path, str, bool], NDArray[np.uint8]] = OrderedDict()
 _guard = threading.Lock()
 
 
@@ -46,10 +46,11 @@ class PhotoFile(Photo):
     def __getattr__(self, name: str) -> NDArray[np.uint8]:
         if name != "pixels":  # the one field that is never set
             raise AttributeError(name)
+        key = self.path, self.sha256, self.stretched
         with _guard:
-            if (self.path, self.sha256) in _kept:
-                _kept.move_to_end((self.path, self.sha256))
-                return _kept[self.path, self.sha256]
+            if key in _kept:
+                _kept.move_to_end(key)
+                return _kept[key]
         photo = open_photo(self.path, stretch=self.stretched)
         if photo.sha256 != self.sha256:
             raise PhotoError(f"expected {quoted(self.path)} as it was opened first, got another; leave it as it is")
@@ -97,7 +98,7 @@ def _sha256(path: Path) -> str:
 
 def _keep(path: Path, photo: Photo) -> NDArray[np.uint8]:
     with _guard:
-        _kept[path, photo.sha256] = photo.pixels
+        _kept[path, photo.sha256, photo.stretched] = photo.pixels
         while len(_kept) > KEPT:
             _kept.popitem(last=False)
     return photo.pixels

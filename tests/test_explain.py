@@ -277,9 +277,9 @@ def test_many_files_are_explained_while_few_are_decoded(tmp_path: Path, monkeypa
         nonlocal alive
         alive -= 1
 
-    def counting(path: Path) -> Photo:
+    def counting(path: Path, **options: bool) -> Photo:
         nonlocal alive, most
-        photo = open_photo(path)
+        photo = open_photo(path, **options)
         weakref.finalize(photo.pixels, one_less)
         alive += 1
         most = max(most, alive)
