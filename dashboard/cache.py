@@ -51,10 +51,11 @@ from gradcam.measures import Measure, agreement
 from gradcam.methods import GRADCAM
 from gradcam.models.catalogue import CatalogueEntry
 from gradcam.models.catalogue import catalogue as read_catalogue
-from gradcam.models.ids import check_offered, is_listed, parse_model_id
+from gradcam.models.ids import check_offered, is_listed
+from gradcam.models.ids import class_names as known_class_names
 from gradcam.models.pool import ModelPool
-from gradcam.models.sources import SOURCES
 from gradcam.recent import RecentForwards
+from gradcam.targets import write_target
 from gradcam.types import Fit
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -112,13 +113,7 @@ def class_names(model: str) -> tuple[str, ...]:
     return ()
 
 
-@st.cache_data(max_entries=100, show_spinner=False)
-def _class_names(model: str) -> tuple[str, ...]:
-    try:
-        spec = parse_model_id(model)
-    except GradcamError:
-        return ()
-    return SOURCES[spec.source].labels(spec).names
+_class_names = st.cache_data(max_entries=100, show_spinner=False)(known_class_names)
 
 
 def photo(token: str) -> Photo:
@@ -436,7 +431,7 @@ def _cell(
             answers = tuple(Failure(photo, model, GRADCAM.name, target, str(error)) for target in missing)
         else:
             for panel in answers:
-                _kept(model, photo.sha256, str(panel.target), fit, layer, panel)
+                _kept(model, photo.sha256, write_target(panel.target), fit, layer, panel)
         panels |= {panel.target: panel for panel in answers}
     return [panels[target] for target in targets]
 
@@ -446,7 +441,7 @@ def _recall(photo: Photo, model: str, targets: Sequence[Target], fit: Fit, layer
     panels = {}
     for target in targets:
         with suppress(_NotYetError):
-            panels[target] = _with_photo(_kept(model, photo.sha256, str(target), fit, layer), photo)
+            panels[target] = _with_photo(_kept(model, photo.sha256, write_target(target), fit, layer), photo)
     return panels
 
 
@@ -481,7 +476,7 @@ def located(model: str) -> Located:
 
 def dissected(model: str, photo: Photo, target: Target, fit: Fit, layer: str) -> Dissection:
     """`gradcam.dissect.dissect`, computed once. Raises: GradcamError."""
-    kept = _dissected(model, photo.sha256, str(target), fit, layer, photo, target)
+    kept = _dissected(model, photo.sha256, write_target(target), fit, layer, photo, target)
     return replace(kept, explanation=replace(kept.explanation, photo=photo))
 
 

@@ -26,7 +26,12 @@ from gradcam.layers.measure import Verdict
 from gradcam.layers.measured import models_to_measure, write_measured_table
 from gradcam.layers.table import known_models, layer_row, write_layer_table
 from gradcam.models.catalogue import search
-from gradcam.models.checkpoint_options import add_checkpoint_options, wanted_models
+from gradcam.models.checkpoint_options import (
+    add_activation_option,
+    add_checkpoint_options,
+    wanted_activations,
+    wanted_models,
+)
 from gradcam.models.classifier import Classifier, check_seed, load_classifier
 from gradcam.models.ids import parse_model_id
 from gradcam.models.pool import ModelPool
@@ -34,7 +39,7 @@ from gradcam.models.sources import SOURCES
 from gradcam.photo_file import open_photos, photo_file, refuse_none_readable
 from gradcam.preprocess import FITS
 from gradcam.report import add_report_commands, read_layer
-from gradcam.targets import parse_target
+from gradcam.targets import read_targets
 from gradcam.text import shorten
 from gradcam.types import Failure, Heatmap, Panel, Style
 
@@ -72,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         dest="classes",
         metavar="CLASS",
-        help="a class by name or index, `top`, `top-2` or `A rather than B`; repeatable [top]",
+        help="a class by name, index (`#281`), `top`, `top-2` or `A rather than B`; repeatable [top]",
     )
     sub.add_argument(
         "--out", required=True, type=terminal.path, metavar="DIR", help="folder for pictures, maps and page"
@@ -87,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--seed", default=0, type=int, help="for --random [0]")
     sub.add_argument("--force", action="store_true", help="overwrite files in DIR")
     add_checkpoint_options(sub)
+    add_activation_option(sub)
 
     sub = command("models", _models, "List the models that can be compared.")
     sub.add_argument("search", nargs="?", default="", metavar="SEARCH", help="part of a name")
@@ -112,10 +118,11 @@ def _explain(options: argparse.Namespace) -> int:
     style = Style(options.colormap, options.opacity, options.scale)
     check_style(style)
     check_seed(options.seed)
-    targets = [parse_target(text) for text in options.classes or ["top"]]
     layer = read_layer(options.layer)
     refuse_full_folder(options.out, options.force)
     models = wanted_models(options)
+    targets = read_targets(options.classes, models)
+    activation = wanted_activations(options, models)
     photos = open_photos(options.photos, partial(photo_file, stretch=options.stretch))
     refuse_none_readable(photos)
     terminal.say_notes(photos)
@@ -125,7 +132,16 @@ def _explain(options: argparse.Namespace) -> int:
 
     lend = ModelPool(load=load).lend
     with terminal.comparing(len(models), len(photos)) as show:
-        comparison = compare(models, photos, targets, fit=options.fit, layer=layer, lend=lend, on_progress=show)
+        comparison = compare(
+            models,
+            photos,
+            targets,
+            fit=options.fit,
+            layer=layer,
+            activation=activation,
+            lend=lend,
+            on_progress=show,
+        )
     for panel in comparison.panels:
         terminal.tell(_sentence(panel))
     _write(options.out, comparison, style)

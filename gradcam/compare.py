@@ -16,7 +16,8 @@ from gradcam.layers import LayerChoices
 from gradcam.methods import GRADCAM, find_method
 from gradcam.models.classifier import Classifier
 from gradcam.models.pool import shared_pool
-from gradcam.types import Explanation, Failure, Fit, Heatmap, Panel, Photo, Target, Top
+from gradcam.targets import as_targets
+from gradcam.types import Activation, Explanation, Failure, Fit, Heatmap, Panel, Photo, Target, Top
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,12 @@ Explain: TypeAlias = Callable[..., Explanation]
 def compare(
     models: Sequence[str | Classifier],
     photos: Sequence[Photo],
-    targets: Sequence[Target] = (Top(1),),
+    targets: Target | Sequence[Target] = (Top(1),),
     *,
     methods: Sequence[str] = (GRADCAM.name,),
     fit: Fit = "crop",
     layer: LayerChoices | Mapping[str, LayerChoices] = "auto",
+    activation: Activation | Mapping[str, Activation] | None = None,
     lend: Lend | None = None,
     explain_by: Explain = explain,
     on_progress: OnProgress = lambda progress: None,
@@ -52,14 +54,17 @@ def compare(
     models: ids, or classifiers already loaded.
     photos: may be `UnreadablePhoto`s among others.
     methods: rows of `methods.METHODS`.
+    targets: one or several, as `explain` takes them.
     layer: of every model, or by id, each other model's own target layer then.
+    activation: of every model, or by id; each model's own where nothing is said.
     lend: turns an id into a classifier for as long as it is used; by default the pool of this process, which keeps
         models in memory.
     explain_by: what explains one photo with one model; `RecentForwards().explain` spares forwards.
     on_progress: called before each step; an exception raised in it ends the comparison.
     Raises: OptionError where there is nothing to compare. Never raises for one model's failure.
     """
-    axes = {"models": models, "photos": photos, "methods": methods, "targets": targets}
+    targets = as_targets(targets)
+    axes = {"models": models, "photos": photos, "methods": methods}
     for plural, axis in axes.items():
         if not axis:
             raise OptionError(f"expected at least one of the {plural} to compare, got none; add one")
@@ -71,9 +76,11 @@ def compare(
     for column, (model, name) in enumerate(zip(models, names, strict=True)):
         step = column * (len(photos) + 1)
         chosen = layer.get(name, "auto") if isinstance(layer, Mapping) else layer
+        reading = activation.get(name) if isinstance(activation, Mapping) else activation
         on_progress(Progress(step, total, name, None))
         try:
-            with lend(model) if isinstance(model, str) else nullcontext(model) as classifier:
+            with lend(model) if isinstance(model, str) else nullcontext(model) as lent:
+                classifier = lent if reading is None else lent.with_activation(reading)
                 for row, photo in enumerate(photos):
                     on_progress(Progress(step + row + 1, total, name, photo.name))
                     columns[row, column] = [

@@ -72,9 +72,9 @@ def dissect(
     pixels = pixels.to(classifier.device, classifier.dtype)
     inputs = Inputs.of(pixels, classifier.module, output=classifier.output)
     recording = record(classifier.module, inputs, found)
-    score = recording.logits[0, scored.index]
-    if scored.against is not None:
-        score = score - recording.logits[0, scored.against]
+    logits = recording.logits[0]
+    logits = torch.cat([-logits, logits]) if len(logits) == 1 else logits  # of the negative class and the positive
+    score = logits[scored.index] - (0 if scored.against is None else logits[scored.against])
     (gradients,) = torch.autograd.grad(score, recording.place)
     on_grid = to_grid(gradients, found)[0].float()
     return Dissection(

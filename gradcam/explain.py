@@ -23,7 +23,8 @@ from gradcam.layers import LayerChoices
 from gradcam.methods import GRADCAM, Method, find_method
 from gradcam.models.classifier import Classifier
 from gradcam.photo import as_photo, open_photo
-from gradcam.types import Contrast, Explanation, Fit, Photo, PhotoFailure, Target, Top, UnreadablePhoto
+from gradcam.targets import as_targets
+from gradcam.types import Explanation, Fit, Photo, PhotoFailure, Target, Top, UnreadablePhoto
 
 log = logging.getLogger(__name__)
 
@@ -197,14 +198,3 @@ class _Question:
                 ) from error
             log.warning("%s: %d photos do not fit into memory, halving", spec, len(batch.photos))
         return [answer for half in batch.halves() for answer in self._answers(half, module)]
-
-
-def as_targets(targets: Target | Sequence[Target]) -> list[Target]:
-    """One target or several as a list.
-
-    Raises: OptionError where there is none.
-    """
-    asked = [targets] if isinstance(targets, (int, str, Top, Contrast)) else list(targets)
-    if not asked:
-        raise OptionError("expected at least one target to explain, got none; name a class or use Top(1)")
-    return asked

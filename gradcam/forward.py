@@ -17,10 +17,12 @@ from gradcam.inputs import Inputs
 from gradcam.layers import LayerChoices, find_layers, joined
 from gradcam.methods import GRADCAM, Method
 from gradcam.models.classifier import Classifier
+from gradcam.models.labels import labels_of_head
 from gradcam.preprocess import to_input, view_of
 from gradcam.scores import ENDS
-from gradcam.targets import probabilities, score_target
+from gradcam.targets import probabilities, score_target, with_negative
 from gradcam.types import (
+    Activation,
     Explanation,
     Fit,
     Photo,
@@ -106,8 +108,10 @@ def explanations(
     ends_in = forward.recordings[0].ends_in
     if ENDS[ends_in] not in found.rule:
         found = replace(found, rule=found.rule + ENDS[ends_in])
-    logits = graph.detach().float().cpu().numpy()
-    scored = [tuple(score_target(target, row, classifier.labels) for target in asked) for row in logits]
+    labels = labels_of_head(classifier.labels, graph.shape[1])
+    activation: Activation = "sigmoid" if graph.shape[1] == 1 else classifier.activation
+    logits = [with_negative(row) for row in graph.detach().float().cpu().numpy()]
+    scored = [tuple(score_target(target, row, labels, activation) for target in asked) for row in logits]
     cotangents = _cotangents(scored, graph)
     maps = averaged_gradcam(forward.recordings, cotangents, forward.layers).cpu().numpy()
     for targets, rows in zip(scored, maps, strict=True):
@@ -126,8 +130,8 @@ def explanations(
             targets=targets,
             maps=rows,
             logits=row,
-            probabilities=probabilities(row),
-            labels=classifier.labels.names,
+            probabilities=probabilities(row, activation),
+            labels=labels.names,
             layer=found,
             view=view,
             seconds=seconds,
@@ -136,6 +140,7 @@ def explanations(
             preprocessing=classifier.preprocessing,
             device=classifier.device.type,
             dtype=forward.precision if PRECISIONS[forward.precision] else dtype,
+            activation=activation,
         )
         for photo, view, targets, rows, row in zip(forward.photos, forward.views, scored, maps, logits, strict=True)
     ]
@@ -147,11 +152,15 @@ def _computing_in(precision: str, device: torch.device) -> AbstractContextManage
 
 
 def _cotangents(targets: Sequence[Sequence[ScoredTarget]], logits: Tensor) -> Tensor:
-    """`[K, B, C]`: +1 at each target's class and −1 at the class it is contrasted with."""
-    cotangents = logits.new_zeros(len(targets[0]), *logits.shape)
+    """`[K, B, C]`: +1 at each target's class and −1 at the class it is contrasted with.
+
+    A single logit y stands for two classes, −y and y: its cotangent is that of the positive one less the other's.
+    """
+    images, heads = logits.shape
+    cotangents = logits.new_zeros(len(targets[0]), images, max(heads, 2))
     for image, row in enumerate(targets):
         for k, target in enumerate(row):
             cotangents[k, image, target.index] = 1
             if target.against is not None:
                 cotangents[k, image, target.against] = -1
-    return cotangents
+    return cotangents[..., 1:] - cotangents[..., :1] if heads == 1 else cotangents

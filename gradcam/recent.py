@@ -10,11 +10,12 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from gradcam.explain import as_targets, explain
+from gradcam.explain import explain
 from gradcam.forward import Batch, Forward, explanations
 from gradcam.layers import LayerChoices
 from gradcam.methods import GRADCAM, find_method
 from gradcam.models.classifier import Classifier
+from gradcam.targets import as_targets
 from gradcam.types import Explanation, Fit, Photo, Target, Top
 
 

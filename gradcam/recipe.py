@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradcam.types import Explanation, OwnFile, Preprocessing, ScoredTarget, TargetLayer
+from gradcam.types import Explanation, OwnFile, Preprocessing, TargetLayer
 
 
 def recipe(explanation: Explanation, photo: str) -> str:
@@ -11,7 +11,7 @@ def recipe(explanation: Explanation, photo: str) -> str:
     photo: a line of Python that gives the photo, such as `sample_photo("chelsea")`.
     The script leaves the map in `heat`, `[h, w]`.
     """
-    layer, target = explanation.layer, explanation.targets[0]
+    layer = explanation.layer
     loads = _loads(explanation)
     names = [
         name for name in ("Labels", "Preprocessing", "load_checkpoint", "load_classifier") if f"{name}(" in loads
@@ -40,7 +40,7 @@ hook.remove()
 A = outputs[{layer.call}]
 
 # 2. Weights: the gradient of the score, averaged over the places of the grid (equation 1).
-y = {_score(target)}
+{_score(explanation)}
 (gradients,) = torch.autograd.grad(y, A)
 {_channels_first(layer)}
 alpha = gradients.mean(dim=(1, 2))  # [C]
@@ -81,11 +81,21 @@ def _loads(explanation: Explanation) -> str:
     return "\n    ".join([f"{verb}(", *(f"{argument}," for argument in arguments)]) + "\n)"
 
 
-def _score(target: ScoredTarget) -> str:
-    of = f"logits[0, {target.index}]"
+def _score(explanation: Explanation) -> str:
+    """Lines that leave the number to explain in `y`."""
+    target, scores, lines = explanation.targets[0], "logits", []
+    if len(explanation.labels) == 2 and explanation.activation == "sigmoid":
+        scores = "scores"
+        lines = [
+            "# of the negative and the positive class, where the head has a single logit",
+            "scores = torch.cat((-logits, logits), 1) if logits.shape[1] == 1 else logits",
+        ]
+    of, against = (f"{scores}[0, {index}]" for index in (target.index, target.against))
     if target.against is None:
-        return f"{of}  # {_comment(target.label)}, before softmax"
-    return f"{of} - logits[0, {target.against}]  # {_comment(str(target))}"
+        line = f"y = {of}  # {_comment(target.label)}, before {explanation.activation}"
+    else:
+        line = f"y = {of} - {against}  # {_comment(str(target))}"
+    return "\n".join([*lines, line])
 
 
 def _comment(label: str) -> str:

@@ -2,58 +2,227 @@
 
 from __future__ import annotations
 
+import json
+import operator
 import re
+from collections.abc import Container, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam.errors import ClassError
+from gradcam.errors import ClassError, OptionError, quoted
+from gradcam.models.classifier import Classifier
+from gradcam.models.ids import class_names
 from gradcam.models.labels import Labels
-from gradcam.types import Contrast, ScoredTarget, Target, Top
+from gradcam.types import Activation, Contrast, ScoredTarget, Target, Top
 
-_TOP = re.compile(r"top(?:[- ]?(\d+)| prediction)?|prediction (\d+)", re.IGNORECASE)
+Choice = int | str | Top
+"""One class: all targets but a contrast."""
+
+_RANK = re.compile(r"top(?:[- ]?(\d+)| prediction)?|prediction (\d+)", re.IGNORECASE | re.ASCII)
+_EXPLICIT = re.compile(r"#(?:(\d+)|top(?:-(\d+))?)", re.ASCII)
 _CONTRAST = " rather than "
+_NEEDS_QUOTES = re.compile(r'^$|^\s|\s$|^["#]|rather than', re.IGNORECASE)
+_MOST_DIGITS = 9
+_MOST_SPLITS = 20
 
 
-def parse_target(text: str) -> Target:
-    """Read a target as people write it: `281`, `tabby`, `top`, `top-3` or `tabby rather than 282`.
+# Text --------------------------------------------------------------------------------------------------------
 
-    `parse_target(str(target)) == target` for every target.
+
+def parse_target(text: str, names: Container[str] = ()) -> Target:
+    """Read a target as people type it: `tabby`, `281`, `top`, `top-3` or `tabby rather than tiger cat`.
+
+    Text is a name first: the name of a class of `names` (see `known_names`) is that class, whatever else it could
+    mean. `#281` is always an index and `#top-3` always a rank; a name in quotes, as JSON writes it, is always a
+    name. Digits stay text where a class may be so named: `Labels.index` decides.
+    `parse_target(write_target(target)) == target` for every target.
+    Raises: ClassError for nothing, a number of many digits, or what is no Unicode.
     """
-    of, contrast, rather_than = text.partition(_CONTRAST)
-    if contrast:
-        return Contrast(_parse_choice(of), _parse_choice(rather_than))
-    return _parse_choice(text)
+    _check_unicode(text)
+    _, start = _unquote(text)
+    is_explicit = start > 0 or _EXPLICIT.fullmatch(text.partition(_CONTRAST)[0].strip()) is not None
+    if not is_explicit and _is_name(text, names):
+        return _parse_choice(text, names)
+    splits = [match.span() for match in re.finditer(_CONTRAST, text) if match.start() >= start]
+    if not splits:
+        return _parse_choice(text, names)
+    both = (split for split in splits[:_MOST_SPLITS] if _is_name(text[: split[0]], names))
+    left, right = next((split for split in both if _is_name(text[split[1] :], names)), splits[0])
+    return Contrast(_parse_choice(text[:left], names), _parse_choice(text[right:], names))
 
 
-def _parse_choice(text: str) -> int | str | Top:
+def write_target(target: Target, names: Container[str] = ()) -> str:
+    """A target as text that `parse_target` reads as the same target, for links, commands and people.
+
+    names: those that it will be read with.
+    """
+    if not isinstance(target, Contrast):
+        return _write_choice(target, names)
+    of, rather_than = (_write_choice(choice, names) for choice in (target.of, target.rather_than))
+    if _is_name(f"{of}{_CONTRAST}{rather_than}", names):
+        of = json.dumps(target.of) if isinstance(target.of, str) else of
+        of = f"#top-{target.of.rank}" if isinstance(target.of, Top) else of
+    return f"{of}{_CONTRAST}{rather_than}"
+
+
+def known_names(names: Iterable[str]) -> frozenset[str]:
+    """Names of classes as `parse_target` takes them: case does not matter."""
+    return frozenset(name.strip().lower() for name in names)
+
+
+def names_in(models: Iterable[str | Classifier]) -> frozenset[str]:
+    """`known_names` of the classes of ids and classifiers, as far as they are known without loading."""
+    return known_names(
+        name for model in models for name in (class_names(model) if isinstance(model, str) else model.labels.names)
+    )
+
+
+def read_targets(texts: Sequence[str] | None, models: Sequence[str | Classifier]) -> list[Target]:
+    """The targets that were typed for these models; their top predictions where none was."""
+    names = names_in(models) if texts else frozenset()
+    return [parse_target(text, names) for text in texts or ()] or [Top(1)]
+
+
+def _is_name(text: str, names: Container[str]) -> bool:
+    return text.strip().lower() in names
+
+
+def _parse_choice(text: str, names: Container[str]) -> Choice:
     text = text.strip()
     if not text:
         raise ClassError("expected a class name, an index or 'top', got nothing; name a class")
-    if match := _TOP.fullmatch(text):
-        return Top(int(match[1] or match[2] or 1))
-    return int(text) if text.isascii() and text.isdigit() else text
+    if match := _EXPLICIT.fullmatch(text):
+        return _number(match[1]) if match[1] else Top(_number(match[2] or "1"))
+    name, end = _unquote(text)
+    if name is not None and end == len(text) and (_is_name(name, names) or not _is_name(text, names)):
+        _check_unicode(name)
+        return name
+    if _is_name(text, names):
+        return text
+    if match := _RANK.fullmatch(text):
+        return Top(_number(match[1] or match[2] or "1"))
+    return text
 
 
-def score_target(target: Target, logits: NDArray[np.float32], labels: Labels) -> ScoredTarget:
+def _write_choice(choice: Choice, names: Container[str]) -> str:
+    if isinstance(choice, Top):
+        text = str(choice)
+        return f"#top-{choice.rank}" if _is_name(text, names) else text
+    if isinstance(choice, int):
+        return f"#{choice}"
+    if _NEEDS_QUOTES.search(choice) or _RANK.fullmatch(choice) or not choice.isprintable():
+        return json.dumps(choice, ensure_ascii=not choice.isprintable())
+    return choice
+
+
+def _unquote(text: str) -> tuple[str | None, int]:
+    """The name in quotes that a text begins with, and where it ends; None and 0 where it begins otherwise."""
+    if not text.startswith('"'):
+        return None, 0
+    try:
+        return json.JSONDecoder().raw_decode(text)
+    except ValueError:
+        return None, 0
+
+
+def _number(digits: str) -> int:
+    if len(digits.lstrip("0")) > _MOST_DIGITS:
+        raise ClassError(
+            f"expected the number of a class, got one of {len(digits):,} digits; count the classes from 0 and the "
+            "predictions from 1"
+        )
+    return int(digits)
+
+
+def _check_unicode(text: str) -> None:
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ClassError(
+            f"expected a class in Unicode, got {quoted(text)}; write its name anew, or its index as #0"
+        )
+
+
+# Values ------------------------------------------------------------------------------------------------------
+
+
+def as_targets(targets: Any) -> list[Target]:
+    """One target or several as a list; NumPy's and PyTorch's integers become indices.
+
+    Raises: OptionError where there is none, ClassError for what is no class, such as 0.9, True or −1.
+    """
+    if isinstance(targets, (str, bytes, Top, Contrast)) or not _is_iterable(targets):
+        targets = (targets,)
+    asked = [_as_target(target) for target in targets]
+    if not asked:
+        raise OptionError("expected at least one target to explain, got none; name a class or use Top(1)")
+    return asked
+
+
+def _is_iterable(value: Any) -> bool:
+    """Whether a loop takes it: NumPy's and PyTorch's single numbers claim so, and refuse."""
+    try:
+        iter(value)
+    except TypeError:
+        return False
+    return True
+
+
+def _as_target(target: Any) -> Target:
+    if isinstance(target, Contrast):
+        return Contrast(_as_choice(target.of), _as_choice(target.rather_than))
+    return _as_choice(target)
+
+
+def _as_choice(choice: Any) -> Choice:
+    if isinstance(choice, str):
+        _check_unicode(choice)
+        return str(choice)
+    if isinstance(choice, Top):
+        return Top(_as_whole(choice.rank, "a prediction by its rank, a whole number from 1"))
+    return _as_whole(choice, "a class by its name, or by its index as a whole number from 0")
+
+
+def _as_whole(value: Any, wanted: str) -> int:
+    """The value as an int, if it is a whole number that is not negative and has at most nine digits."""
+    is_flag = isinstance(value, bool) or str(getattr(value, "dtype", "")).endswith("bool")
+    try:
+        number = -1 if is_flag else operator.index(value)
+    except TypeError:
+        number = -1
+    if not 0 <= number < 10**_MOST_DIGITS:
+        raise ClassError(f"expected {wanted}, got {quoted(value)}; name another")
+    return number
+
+
+# Scores ------------------------------------------------------------------------------------------------------
+
+
+def score_target(
+    target: Target, logits: NDArray[np.float32], labels: Labels, activation: Activation = "softmax"
+) -> ScoredTarget:
     """Resolve a target for one photo.
 
-    logits: `[C]`. Raises: ClassError where the model has no such class or fewer classes than the rank asks for.
+    logits: `[C]`, as `with_negative` gives them.
+    Raises: ClassError where the model has no such class or fewer classes than the rank asks for.
     """
     order = np.argsort(-logits, kind="stable")
 
-    def index_of(choice: int | str | Top) -> int:
+    def index_of(choice: Choice) -> int:
         if not isinstance(choice, Top):
             return labels.index(choice)
         if not 1 <= choice.rank <= len(order):
-            raise ClassError(f"expected a prediction from 1 to {len(order)}, got {choice.rank}")
+            raise ClassError(
+                f"expected a prediction from 1 to {len(order)}, got {quoted(choice.rank)}; ask for another"
+            )
         return int(order[choice.rank - 1])
 
     if isinstance(target, Contrast):
         index, against = index_of(target.of), index_of(target.rather_than)
         if index == against:
             raise ClassError(
-                f"expected two different classes to contrast, got {labels.names[index]!r} twice; name another class"
+                f"expected two different classes to contrast, got {quoted(labels.names[index])} twice; "
+                "name another class"
             )
     else:
         index, against = index_of(target), None
@@ -61,16 +230,22 @@ def score_target(target: Target, logits: NDArray[np.float32], labels: Labels) ->
         index=index,
         label=labels.names[index],
         score=float(logits[index] - (0 if against is None else logits[against])),
-        probability=float(probabilities(logits)[index]),
+        probability=float(probabilities(logits, activation)[index]),
         rank=int(np.flatnonzero(order == index)[0]) + 1,
         against=against,
         against_label=None if against is None else labels.names[against],
     )
 
 
-def probabilities(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Softmax over the classes `[C]`; the sigmoid where the head has a single logit."""
-    if len(logits) == 1:
-        return (1 / (1 + np.exp(-logits))).astype(np.float32)
+def with_negative(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The scores of all classes `[C]` from a head's logits: of a single logit y those of two classes, −y and y."""
+    return np.concatenate([0 - logits, logits]) if len(logits) == 1 else logits
+
+
+def probabilities(logits: NDArray[np.float32], activation: Activation = "softmax") -> NDArray[np.float32]:
+    """Of the classes `[C]`: their softmax, which sums to 1, or each one's own sigmoid."""
+    if activation == "sigmoid":
+        small = np.exp(-np.abs(logits))  # never overflows
+        return (np.where(logits >= 0, 1, small) / (1 + small)).astype(np.float32)
     shifted = np.exp(logits - logits.max())
     return (shifted / shifted.sum()).astype(np.float32)

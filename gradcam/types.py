@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,11 @@ lost, or the whole photo with bars."""
 
 Layout = Literal["NCHW", "NHWC", "tokens"]
 """How a layer's output lies in memory: channels first, channels last, or `[B, prefix + h·w, C]`."""
+
+Activation = Literal["softmax", "sigmoid"]
+"""How logits become probabilities: one class of many, which sum to 1, or each class for itself, as in a multi-label
+head. A head with a single logit has a sigmoid: its two classes sum to 1."""
+ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 
 Scale = Literal["each", "model", "shared"]
 """What full colour stands for: each map's own maximum, the maximum of one model's maps, or of all maps."""
@@ -164,7 +169,10 @@ class Contrast:
 
 
 Target: TypeAlias = int | str | Top | Contrast
-"""What is explained: a class by index or by label, the k-th prediction, or a contrast."""
+"""What is explained: a class by index or by name, the k-th prediction, or a contrast.
+
+An `int` is always an index; a `str` is a name, or an index where no class is so named (`Labels.index`).
+"""
 
 
 @dataclass(frozen=True)
@@ -173,7 +181,7 @@ class ScoredTarget:
 
     index, label: the class; `against` and `against_label` are set for a contrast only.
     score: the scalar that was differentiated (a logit, or the difference of two).
-    probability: softmax probability of `index` (sigmoid where the head has one logit), in [0, 1].
+    probability: of `index`, in [0, 1], by the model's `Activation`.
     rank: place of `index` among the predictions, from 1.
     """
 
@@ -242,9 +250,11 @@ class Explanation:
     """What one model looked at in one photo, for one or more targets.
 
     maps: float32 `[K, h, w]`, raw: in the units of eq. 2, on the layer's own grid, never rescaled.
-    logits, probabilities: float32 `[C]`; labels: the C class names.
+    logits, probabilities: float32 `[C]`; labels: the C class names. A head with a single logit y has two classes,
+        whose logits are −y and y.
     seconds: wall time of preprocessing, forward and gradients; NaN where nobody kept it.
     preprocessing, device, dtype: what the model's input was made with and computed on.
+    activation: what made the probabilities of the logits.
     """
 
     photo: Photo
@@ -262,10 +272,11 @@ class Explanation:
     preprocessing: Preprocessing | None = None
     device: str = "cpu"
     dtype: str = "float32"
+    activation: Activation = "softmax"
 
     def top(self, count: int = 5) -> list[tuple[str, float]]:
         """The most probable classes as (label, probability), most probable first."""
-        order = np.argsort(-self.probabilities, kind="stable")[:count]
+        order = np.argsort(-self.logits, kind="stable")[:count]
         return [(self.labels[i], float(self.probabilities[i])) for i in order]
 
 

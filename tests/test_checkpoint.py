@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.torch
+import timm
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from gradcam import ModelError, OptionError, compare, explain, open_photo
+from gradcam import ModelError, OptionError, Top, compare, explain, open_photo
 from gradcam.cli import main
 from gradcam.geometry import project_to_photo
 from gradcam.models.checkpoint import load_checkpoint, preprocessing_for
@@ -314,7 +315,6 @@ def test_wordnet_ids_of_a_table_line_its_classes_up_with_imagenet() -> None:
         pytest.param("a.txt", b"x" * 5_000_001, "at most 5 MB", id="too-large"),
         pytest.param("a.txt", b"y\n" + b"x" * 201, "more than 200 letters for class 1", id="too-long"),
         pytest.param("a.txt", "\u202e\u0000\ncat".encode(), "none for class 0", id="invisible"),
-        pytest.param("a.txt", b"cat\ncat\ncat (0)", "cannot be told apart", id="same-name"),
         pytest.param("a.json", b"[" * 100_000, "no JSON", id="deep"),
         pytest.param("a.json", b"{", "no JSON", id="half"),
         pytest.param("a.json", b"3", "another shape", id="number"),
@@ -333,6 +333,30 @@ def test_a_hostile_file_of_labels_is_a_sentence(name: str, data: bytes, sentence
     with pytest.raises(ModelError, match=sentence) as caught:
         read_labels(data, name)
     assert len(str(caught.value)) < 300
+
+
+def test_names_that_are_alike_are_told_apart() -> None:
+    assert read_labels(b"cat\ncat\ncat (0)", "a.txt").names == ("cat (0) (0)", "cat (1)", "cat (0) (2)")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [("defect", ("not defect", "defect")), ("fine\ndefect", ("fine", "defect")), (None, ("class 0", "class 1"))],
+)
+def test_a_head_with_a_single_logit_takes_one_name_or_two(
+    text: str | None, names: tuple[str, ...], tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    one = timm.create_model(ARCHITECTURE.partition("/")[2], num_classes=1).state_dict()
+    (tmp_path / "names.txt").write_text(text or "")
+    classifier = load(one, labels=tmp_path / "names.txt" if text else None)
+    assert classifier.labels.names == names
+    assert explain(classifier, photo("disc", 40, 40), [0, 1, Top(2)]).labels == names
+    (tmp_path / "three.txt").write_text("a\nb\nc")
+    with pytest.raises(
+        ModelError, match="one class name or two, the negative class first, for a head with a single"
+    ):
+        load(one, labels=tmp_path / "three.txt")
 
 
 def test_as_many_names_as_classes_are_wanted(tmp_path: Path) -> None:

@@ -423,5 +423,5 @@ def test_several_layers_give_the_mean_of_their_maps_on_the_finest_grid() -> None
 
 @pytest.mark.parametrize(("models", "photos", "targets"), [([], [1], [1]), ([1], [], [1]), ([1], [1], [])])
 def test_nothing_to_compare_is_refused(models: list[int], photos: list[int], targets: list[int]) -> None:
-    with pytest.raises(OptionError, match="at least one of the"):
+    with pytest.raises(OptionError, match="at least one"):
         compare([colours()] * len(models), [quarters()] * len(photos), ["red"] * len(targets))

@@ -7,6 +7,7 @@ from torchvision.models import AlexNet_Weights
 from gradcam.errors import ClassError
 from gradcam.models.labels import (
     IMAGENET_1K,
+    Labels,
     imagenet,
     labels_of_timm,
     labels_of_torchvision,
@@ -124,3 +125,55 @@ def test_a_class_count_nobody_named_is_numbered() -> None:
 
 def test_names_in_the_models_own_configuration_win() -> None:
     assert labels_of_timm({"num_classes": 2, "label_names": ("ham", "spam")}).names == ("ham", "spam")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["cat", "cat", "cat (0)"],
+        ["cat", "cat (1)", "cat"],
+        ["Cat", "cat", "CAT"],
+        ["Cat (0)", "cat", "Cat"],
+        ["", " ", "cat"],
+        ["a\nb", "a b", "a\tb"],
+        ["top", "top-1", "A rather than B"],
+        ["#1", "1", "0"],
+        ["x" * 5000, "y" * 5000, "cat"],
+    ],
+)
+def test_whatever_the_names_each_class_is_found_by_its_own(given: list[str]) -> None:
+    labels = make_labels(given)
+    assert len(set(labels.names)) == len(given)
+    assert [labels.index(name) for name in labels.names] == list(range(len(given)))
+    assert all(name.isprintable() for name in labels.names)
+
+
+def test_names_put_together_by_hand_are_found_letter_for_letter() -> None:
+    labels = Labels((" cat", "cat", "Cat", "two\nlines"))
+    assert [labels.index(name) for name in labels.names] == [0, 1, 2, 3]
+    assert labels.index("two\nlines ") == 3
+    with pytest.raises(ClassError, match="name one of them, or its index as #0"):
+        labels.index("CAT")
+
+
+def test_two_names_that_differ_by_case_are_told_apart_as_they_were_given() -> None:
+    labels = make_labels(["Cat", "cat"])
+    assert labels.names == ("Cat (0)", "cat (1)")
+    assert (labels.index("Cat"), labels.index("cat")) == (0, 1)
+    with pytest.raises(ClassError, match=r"'Cat \(0\)' \[0\], 'cat \(1\)' \[1\]"):
+        labels.index("CAT")
+
+
+def test_a_head_with_a_single_logit_has_two_classes_in_a_librarys_metadata_too() -> None:
+    assert labels_of_timm({"num_classes": 1}).names == ("class 0", "class 1")
+    assert labels_of_timm({"num_classes": 1, "label_names": ("defect",)}).names == ("not defect", "defect")
+    assert labels_of_timm({"num_classes": 1, "label_names": ("fine", "defect")}).names == ("fine", "defect")
+    two = make_labels(["defect"]).with_negative
+    assert (two.index("defect"), two.index("not defect"), two.index("#0")) == (1, 0, 0)
+
+
+def test_a_sentence_quotes_no_more_than_it_must() -> None:
+    with pytest.raises(ClassError) as caught:
+        LABELS.index("no\nsuch " * 1000)
+    assert len(str(caught.value)) < 500
+    assert "\n" not in str(caught.value)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 import streamlit as st
+import timm
 import torch
 from streamlit.testing.v1 import AppTest
 
@@ -192,7 +193,7 @@ def test_ones_own_model_is_chosen_on_every_page_and_explains() -> None:
     assert not page.error
     own = page.session_state["models"][1]
     assert own.startswith(f"checkpoint/{ARCHITECTURE}@shapes~")
-    assert "2 classes: disc, cross · input 128×128" in words(page)
+    assert "2 classes: disc, cross · softmax · input 128×128" in words(page)
     assert any("shapes · yours" in option for option in page.multiselect(key="models").options)
     page.switch_page("app_pages/compare_models.py").run()
     assert not page.exception
@@ -202,6 +203,27 @@ def test_ones_own_model_is_chosen_on_every_page_and_explains() -> None:
     assert "4×4 grid" in words(page)
     page.switch_page("app_pages/layers.py").run()
     assert not page.exception
+
+
+def test_a_multi_label_head_is_said_to_be_one_in_the_form() -> None:
+    page = bring(open_page("models", models=[LITE0]), activation="sigmoid")
+    assert not page.error
+    (own,) = page.session_state["_own_models"].values()
+    assert own.activation == "sigmoid"
+    assert "sigmoid · input 128×128" in words(page)
+
+
+def test_a_head_with_a_single_logit_takes_one_name_or_two() -> None:
+    one = checkpoint(timm.create_model(ARCHITECTURE.partition("/")[2], num_classes=1).state_dict())
+    page = bring(open_page("models", models=[LITE0]), one, names=("names.txt", b"defect"))
+    assert not page.error
+    assert "2 classes: not defect, defect · sigmoid · input" in words(page)
+    page.switch_page("app_pages/compare_models.py").run()
+    assert {"not defect", "defect"} <= set(page.multiselect(key="classes").options)
+    refused = bring(open_page("models", models=[LITE0]), one, names=("names.txt", b"a\nb\nc"))
+    assert "one class name or two, the negative class first, for a head with a single logit, got 3" in errors(
+        refused
+    )
 
 
 def test_a_class_that_only_ones_own_model_has_is_said_in_the_other_panel() -> None:

@@ -80,7 +80,8 @@ def cell_facts(panel: Heatmap, heat: ScaledMap) -> dict[str, str]:
     facts = {
         "Model": model_words(panel),
         "Class": f"{target} (index {target.index})",
-        "Probability": f"{percent(target.probability)}, rank {target.rank} of {len(explanation.labels)}",
+        "Probability": f"{percent(target.probability)} ({explanation.activation}), rank {target.rank} of "
+        f"{len(explanation.labels)}",
         "Score": f"{target.score:.4g}, the number whose gradient was taken",
         "Predictions": ", ".join(f"{label} {percent(share)}" for label, share in explanation.top()),
         "Layer": f"{layer.name}, {dimensions(*layer.grid)} grid, {layer.channels} feature maps",
@@ -121,6 +122,7 @@ def cell_json(panel: Heatmap) -> bytes:
         "weights_sha256": explanation.weights_sha256,
         "method": explanation.method,
         "target": asdict(target),
+        "activation": explanation.activation,
         "layer": asdict(explanation.layer),
         "view": asdict(explanation.view),
         "map": raw.tolist(),

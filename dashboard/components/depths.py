@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard import cache, state
 from dashboard.components.messages import plain
-from dashboard.components.question import class_options, read_targets
+from dashboard.components.question import HELP, class_options, read_targets
 from dashboard.components.rivals import is_pair
 from dashboard.components.viewer import view_panels
 from dashboard.state import Key
@@ -33,11 +33,10 @@ def pick_class(models: Sequence[str]) -> Target:
         "Class",
         class_options(models),
         accept_new_options=True,
-        help="*Top prediction* is the model's own. A class can be named, or given by its index; "
-        "*tabby rather than tiger cat* asks for the difference.",
+        help=HELP,
         **state.linked(Key.CLASS),
     )
-    return next(iter(read_targets([text] if text else [])), Top(1))
+    return next(iter(read_targets([text] if text else [], models)), Top(1))
 
 
 def run_depths(model: str, photo: Photo, target: Target, fit: Fit) -> tuple[Panel, ...]:

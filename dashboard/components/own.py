@@ -27,8 +27,11 @@ from gradcam.models.checkpoint import (
 )
 from gradcam.models.guess import guess_architecture
 from gradcam.models.label_files import read_labels
+from gradcam.types import ACTIVATIONS, Activation
 
 MOST_OWN = 4
+
+ACTIVATION_WORDS: dict[Activation, str] = {"softmax": "softmax: one class", "sigmoid": "sigmoid: multi-label"}
 
 _REFUSED, _ADDED, _TURN = "_own-refused", "_own-added", "_own-turn"
 
@@ -55,13 +58,14 @@ def bring_your_own() -> None:
             help="What the checkpoint was trained as; left empty, it is guessed from the names and shapes of the "
             "tensors. The number of classes is read from its head.",
         )
-        names, known = st.columns(2)
+        names, known, activation = st.columns([3, 2, 2])
         names.file_uploader(
             "Class names, one for each class of the head",
             type=["txt", "csv", "tsv", "json"],
             max_upload_size=5,
             key=_key("names"),
-            help='A name a line; a table with columns index and name; or JSON: a list, or {"0": "cat"}.',
+            help='A name a line; a table with columns index and name; or JSON: a list, or {"0": "cat"}. A head '
+            "with a single logit has two classes, the negative one first; one name is the positive one's.",
         )
         known.selectbox(
             "Or a known set of classes",
@@ -69,6 +73,14 @@ def bring_your_own() -> None:
             index=None,
             placeholder="None: the file, else numbers",
             key=_key("set"),
+        )
+        activation.selectbox(
+            "Activation",
+            ACTIVATIONS,
+            format_func=ACTIVATION_WORDS.__getitem__,
+            key=_key("activation"),
+            help="How scores become probabilities. Softmax: one class of many. Sigmoid: each class for itself, as "
+            "in a multi-label head. A head with a single logit always has a sigmoid.",
         )
         st.text_input(
             "Network in the file, where it holds several",
@@ -109,7 +121,8 @@ def _key(field: str) -> str:
 def _add() -> None:
     """Load what the form holds, keep it in the session and choose it; or say why not and keep the form as it is."""
     form = {
-        field: st.session_state[_key(field)] for field in ("file", "architecture", "prefix", "names", "set", *INPUT)
+        field: st.session_state[_key(field)]
+        for field in ("file", "architecture", "prefix", "names", "set", "activation", *INPUT)
     }
     try:
         model = _load(form["file"], form["architecture"], form["names"], form["set"], form)
@@ -143,7 +156,13 @@ def _load(
     told = {field: form[field] for field in INPUT}
     preprocessing = None if architecture is None else preprocessing_for(architecture, **told)
     classifier = load_checkpoint(
-        data, architecture, name=name, prefix=prefix, labels=labels, preprocessing=preprocessing
+        data,
+        architecture,
+        name=name,
+        prefix=prefix,
+        labels=labels,
+        preprocessing=preprocessing,
+        activation=form["activation"] or "softmax",
     )
     model, own = str(classifier.spec), state.own_models()
     if model not in own and len(own) == MOST_OWN:
@@ -165,8 +184,8 @@ def show_own() -> None:
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             st.markdown(
                 f"**{plain(model)}**  \n{len(names)} classes: {plain(', '.join(names[:5]))}"
-                f"{', …' * (len(names) > 5)} · input {size} · weights `{classifier.weights_sha256[:16]}`"
-                f"{note and ' · '}{plain(note)}"
+                f"{', …' * (len(names) > 5)} · {classifier.activation} · input {size} "
+                f"· weights `{classifier.weights_sha256[:16]}`{note and ' · '}{plain(note)}"
             )
             st.button("Remove", key=f"_remove-{model}", on_click=_remove, args=(model,), icon=":material/delete:")
 

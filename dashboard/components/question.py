@@ -13,10 +13,16 @@ from dashboard.components.messages import say_error
 from dashboard.components.pins import pick_layers
 from dashboard.state import Key
 from gradcam import GradcamError, Target, Top, parse_target
+from gradcam.targets import known_names, write_target
 from gradcam.types import Fit
 
 DEFAULT = (Top(1),)
 MOST = 5
+
+HELP = (
+    "*Top prediction* is each model's own. A class can be named, or given by its index, such as *#281*; "
+    "*tabby rather than tiger cat* asks for the difference. A name in quotes is always a name."
+)
 
 FIT_WORDS: dict[Fit, str] = {
     "crop": "the model's own evaluation crop",
@@ -44,32 +50,39 @@ def pick_classes(models: Sequence[str]) -> tuple[Target, ...]:
     typed = st.multiselect(
         "Classes",
         class_options(models),
-        default=[str(target) for target in DEFAULT],
+        default=[write_target(target, known_classes(models)) for target in DEFAULT],
         max_selections=MOST,
         select_all=False,
         accept_new_options=True,
         placeholder="Type a part of a name",
-        help="*Top prediction* is each model's own. A class can be named, or given by its index; "
-        "*tabby rather than tiger cat* asks for the difference.",
+        help=HELP,
         **state.linked(Key.CLASSES),
     )
-    return read_targets(typed) or DEFAULT
+    return read_targets(typed, models) or DEFAULT
 
 
 def class_options(models: Sequence[str], predictions: int = 3) -> list[str]:
-    """The models' own predictions, then every class that one of them has, each once."""
+    """The models' own predictions, then every class that one of them has, each once, for `read_targets`."""
+    known = known_classes(models)
+    tops = (Top(rank + 1) for rank in range(predictions))
     names = (name for model in models for name in cache.class_names(model))
-    return list(dict.fromkeys([*(str(Top(rank + 1)) for rank in range(predictions)), *names]))
+    return list(dict.fromkeys(write_target(target, known) for target in (*tops, *names)))
 
 
-def read_targets(typed: Iterable[str]) -> tuple[Target, ...]:
+def known_classes(models: Sequence[str]) -> frozenset[str]:
+    """The names that text typed for these models may mean."""
+    return known_names(name for model in models for name in cache.class_names(model))
+
+
+def read_targets(typed: Iterable[str], models: Sequence[str]) -> tuple[Target, ...]:
     """The targets that were typed, each once; what is none is a sentence on the page."""
-    return tuple(dict.fromkeys(target for text in typed if (target := _read(text)) is not None))
+    known = known_classes(models)
+    return tuple(dict.fromkeys(target for text in typed if (target := _read(text, known)) is not None))
 
 
-def _read(text: str) -> Target | None:
+def _read(text: str, known: frozenset[str]) -> Target | None:
     try:
-        return parse_target(text)
+        return parse_target(text, known)
     except GradcamError as error:
         say_error(str(error))
         return None

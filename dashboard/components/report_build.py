@@ -20,6 +20,7 @@ from gradcam.report import CARRIED, FORMATS, Note, Report, Thresholds, Verdict, 
 from gradcam.report.model import Carried
 from gradcam.report.reproduce import command, needed
 from gradcam.report.words import extent
+from gradcam.targets import write_target
 
 TITLE = "What the models look at"
 STEM = "review"
@@ -70,7 +71,7 @@ def offer_report(
     thresholds = pick_thresholds([photo.name for photo in comparison.photos]) if "junit" in formats else None
     hashes = tuple((photo.name, photo.sha256) for photo in comparison.photos)
     layers = tuple((model, question.layers[model]) for model in comparison.models if model in question.layers)
-    what = (hashes, comparison.models, tuple(map(str, comparison.targets)), question.fit, layers)
+    what = (hashes, comparison.models, tuple(map(write_target, comparison.targets)), question.fit, layers)
     asked = Asked(what, style, verdict, tuple(notes), title, carried, formats, thresholds)
     built: Built | None = st.session_state.get(Held.BUILT)
     if st.button("Build the report", icon=":material/draft:", disabled=not formats):

@@ -12,14 +12,27 @@ from dashboard import state
 from dashboard.components.cell import offer_large
 from dashboard.components.messages import plain
 from dashboard.components.panels import GAP, PANEL_WIDTH, show_facts
-from dashboard.components.question import class_options, read_targets
+from dashboard.components.question import HELP, class_options, known_classes, read_targets
 from dashboard.components.viewer import view_panels
 from dashboard.state import Key
-from gradcam import Comparison, Contrast, Failure, Heatmap, Panel, Photo, Style, Target, Top, sample_photo
+from gradcam import (
+    Comparison,
+    Contrast,
+    Failure,
+    Heatmap,
+    Panel,
+    Photo,
+    Style,
+    Target,
+    Top,
+    parse_target,
+    sample_photo,
+)
 from gradcam.draw.viewer import Caption
 from gradcam.draw.words import layer_words, model_words, request_words, scale_words
 from gradcam.measures import agreement, iou_of_hottest
 from gradcam.photo import SAMPLES
+from gradcam.targets import write_target
 from gradcam.text import minus_sign, percent
 from gradcam.types import ScaledMap
 
@@ -44,7 +57,8 @@ def usual_rivals(photos: Sequence[Photo]) -> tuple[Target, ...]:
 def pick_rivals(models: Sequence[str], photos: Sequence[Photo]) -> tuple[Target, ...]:
     """The classes to compare: predictions, classes by name, and *A rather than B*."""
     usual = usual_rivals(photos)
-    default = [str(target) for target in usual]
+    known = known_classes(models)
+    default = [write_target(target, known) for target in usual]
     state.open_link(Key.RIVALS, default, MOST)
     options = class_options(models, PREDICTIONS)
     typed = st.multiselect(
@@ -56,23 +70,32 @@ def pick_rivals(models: Sequence[str], photos: Sequence[Photo]) -> tuple[Target,
         select_all=False,
         accept_new_options=True,
         placeholder="Type a part of a name",
-        help="*Top prediction* is each model's own. A class can be named, or given by its index.",
+        help=HELP,
     )
     with st.container(horizontal=True, gap="xsmall"):
         for count in (3, PREDICTIONS):
-            top = [str(Top(rank + 1)) for rank in range(count)]
+            top = [write_target(Top(rank + 1), known) for rank in range(count)]
             st.button(f"Top {count}", on_click=_ask, args=(top,), help="Ask for the model's own first predictions")
         with st.popover("A rather than B", help="Ask what speaks for one class and against another"):
-            _pick_contrast(options)
+            _pick_contrast(options, known)
     state.write_link(Key.RIVALS, default)
-    return read_targets(typed) or usual
+    return read_targets(typed, models) or usual
 
 
-def _pick_contrast(options: Sequence[str]) -> None:
+def _pick_contrast(options: Sequence[str], known: frozenset[str]) -> None:
     a = st.selectbox("What speaks for", options, index=0, key=_A)
     b = st.selectbox("rather than for", options, index=1, key=_B)
+    text = write_contrast(a, b, known)
     full = len(st.session_state[Key.RIVALS]) == MOST
-    st.button("Ask", on_click=_ask_more, args=(f"{a} rather than {b}",), disabled=a == b or full)
+    st.button("Ask", on_click=_ask_more, args=(text,), disabled=a == b or full)
+
+
+def write_contrast(a: str, b: str, known: frozenset[str]) -> str:
+    """*A rather than B* of two options, which may have those words in their own names."""
+    of, rather_than = parse_target(a, known), parse_target(b, known)
+    assert not isinstance(of, Contrast)
+    assert not isinstance(rather_than, Contrast)
+    return write_target(Contrast(of, rather_than), known)
 
 
 def _ask(texts: list[str]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from gradcam.geometry import Values, fit_within, project_to_photo
 from gradcam.scaling import difference, normalize
+from gradcam.targets import write_target
 from gradcam.text import dimensions, duration, percent
 from gradcam.types import Failure, Heatmap, Panel, Scale, ScaledMap, Style, Target
 
@@ -21,8 +22,8 @@ FRAME_WORDS = "A frame marks the part of the photo that the model saw, where tha
 
 
 def request_words(target: Target) -> str:
-    """A target as a reader would ask for it."""
-    return f"class {target}" if isinstance(target, int) else str(target)
+    """A target as a reader would ask for it: an index is a class's number, other text as it is typed."""
+    return f"class {target}" if isinstance(target, int) else write_target(target)
 
 
 def model_words(panel: Panel) -> str:

@@ -26,11 +26,11 @@ from gradcam.models.guess import the_architecture
 from gradcam.models.heads import put_head
 from gradcam.models.ids import CHECKPOINT, known
 from gradcam.models.label_files import read_labels
-from gradcam.models.labels import Labels, imagenet, numbered
+from gradcam.models.labels import Labels, imagenet, labels_of_head, numbered
 from gradcam.models.networks import States, states_in
 from gradcam.models.sources import SOURCES
 from gradcam.models.weight_files import open_weights
-from gradcam.types import ModelSpec, OwnFile, Preprocessing
+from gradcam.types import Activation, ModelSpec, OwnFile, Preprocessing
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".tar")
 """What a checkpoint's name may end in; `.tar` stands for `.pth.tar`, which is no archive."""
@@ -70,6 +70,7 @@ def load_checkpoint(
     preprocessing: Preprocessing | None = None,
     sha256: str | None = None,
     device: str | torch.device = "auto",
+    activation: Activation = "softmax",
 ) -> Classifier:
     """Load somebody's own weights, ready to be explained.
 
@@ -78,6 +79,8 @@ def load_checkpoint(
     prefix: of the network that is meant where a file holds several, such as `teacher` or `state_dict_ema`; None for
         the only one, trained weights rather than averaged (EMA) ones.
     labels: a file as `read_labels` takes it, or a set such as `imagenet-1k`; without them classes are numbered.
+        A head with a single logit has two, the negative class first; one name is the positive one's.
+    activation: `"sigmoid"` for a multi-label head.
     classes: what the head must have; by default what it has. A single Linear may have replaced the head.
     preprocessing: None for the architecture's own, which a model trained otherwise will not like.
     sha256: hexadecimal, of the file that is meant; another file is refused.
@@ -104,6 +107,7 @@ def load_checkpoint(
         preprocessing=preprocessing or builder.preprocessing(spec),
         labels=_labels(labels, found.head.classes),
         spec=ModelSpec(CHECKPOINT, f"{spec.source}/{spec.name}"),
+        activation="sigmoid" if found.head.classes == 1 else activation,
     )
     stem = re.sub(r"[^\w.-]+", "-", Path(opened.name).stem.removesuffix(".pth"))[:40]
     named, names = _named(classifier.labels)
@@ -210,7 +214,7 @@ def _architecture(text: str) -> ModelSpec:
 
 def _labels(labels: Labels | str | Path | None, count: int) -> Labels:
     if labels is None:
-        return numbered(count)
+        labels = numbered(count)
     if isinstance(labels, str) and labels in LABEL_SETS:
         labels = imagenet(labels)
     elif isinstance(labels, str) and not Path(labels).expanduser().is_file():
@@ -218,14 +222,7 @@ def _labels(labels: Labels | str | Path | None, count: int) -> Labels:
             f"expected a file of class names, or a known set of classes, got {quoted(labels)}, which is neither; "
             f"name a file, or {nearest(labels, LABEL_SETS)}"
         )
-    if not isinstance(labels, Labels):
-        labels = read_labels(labels)
-    if len(labels) != count:
-        raise ModelError(
-            f"expected {count} class names, one for each class of the head, got {len(labels)} in "
-            f"{labels.source!r}; give them in the head's order"
-        )
-    return labels
+    return labels_of_head(labels if isinstance(labels, Labels) else read_labels(labels), count)
 
 
 def _named(labels: Labels) -> tuple[str, tuple[str, ...]]:

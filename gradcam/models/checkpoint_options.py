@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
-from gradcam.errors import OptionError
+from gradcam.errors import OptionError, nearest, quoted
 from gradcam.models.checkpoint import (
     CROPS,
     INPUT,
@@ -18,6 +19,7 @@ from gradcam.models.checkpoint import (
 from gradcam.models.classifier import Classifier
 from gradcam.models.guess import guess_architecture
 from gradcam.models.ids import parse_model_id
+from gradcam.types import ACTIVATIONS, Activation
 
 
 def add_checkpoint_options(sub: argparse.ArgumentParser) -> None:
@@ -39,6 +41,37 @@ def add_checkpoint_options(sub: argparse.ArgumentParser) -> None:
     add(wants, "--input-interpolation", "NAME", ", ".join(INTERPOLATIONS))
     add(wants, "--input-mean", "R,G,B", "of values from 0 to 1, such as 0.5,0.5,0.5")
     add(wants, "--input-std", "R,G,B", "standard deviation of such values")
+
+
+def add_activation_option(sub: argparse.ArgumentParser) -> None:
+    """Add `--activation`, of every model or of one."""
+    sub.add_argument(
+        "--activation",
+        action="append",
+        default=[],
+        metavar=f"[ID=]{'|'.join(ACTIVATIONS)}",
+        help="how scores become probabilities, of every model or of one: sigmoid for a multi-label head; "
+        "repeatable [as the model says, else softmax]",
+    )
+
+
+def wanted_activations(options: argparse.Namespace, models: Sequence[str | Classifier]) -> dict[str, Activation]:
+    """The activation of each model that `--activation` speaks of; what is said of one model goes before the rest.
+
+    Raises: OptionError for another activation or another model.
+    """
+    ids = [model if isinstance(model, str) else str(model.spec) for model in models]
+    said = [value.rpartition("=") for value in options.activation]
+    for model, equals, activation in said:
+        if activation not in ACTIVATIONS:
+            choices = nearest(activation, ACTIVATIONS)
+            raise OptionError(f"expected an activation, got {quoted(activation)}; use {choices}")
+        if equals and model not in ids:
+            raise OptionError(
+                f"expected one of the models before =, got {quoted(model)}; use {nearest(model, ids)}"
+            )
+    of_all = {model: activation for _, equals, activation in said if not equals for model in ids}
+    return cast(dict[str, Activation], of_all | {model: activation for model, equals, activation in said if equals})
 
 
 class _OfCheckpoint(argparse.Action):

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from gradcam.errors import ModelError, OptionError, quoted
+from gradcam.errors import ModelError, OptionError, nearest, quoted
 from gradcam.models.devices import laid_out, pick_device
 from gradcam.models.huggingface import folder_of
 from gradcam.models.ids import checked, parse_model_id, with_weights_named
@@ -23,7 +23,7 @@ from gradcam.models.labels import Labels
 from gradcam.models.sources import SOURCES, Source
 from gradcam.models.weights import fetch
 from gradcam.scores import Output
-from gradcam.types import ModelSpec, OwnFile, Preprocessing
+from gradcam.types import ACTIVATIONS, Activation, ModelSpec, OwnFile, Preprocessing
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +34,10 @@ class Classifier:
     parameters.
 
     output: which of several outputs of the module are the class scores, as `heatmaps` takes it.
+    labels: as many as the head has logits, in its order; one or two for a single logit, see `labels_of_head`.
+    activation: how logits become probabilities. It is never guessed: `"sigmoid"` is for a multi-label head, and a
+        head with a single logit has it whatever is said.
+    Raises: OptionError for another activation.
     """
 
     module: nn.Module
@@ -41,6 +45,21 @@ class Classifier:
     labels: Labels
     spec: ModelSpec
     output: Output = None
+    activation: Activation = "softmax"
+
+    def __post_init__(self) -> None:
+        if self.activation not in ACTIVATIONS:
+            choices = nearest(str(self.activation), ACTIVATIONS)
+            raise OptionError(f"expected an activation, got {quoted(self.activation)}; use {choices}")
+
+    def with_activation(self, activation: Activation) -> Classifier:
+        """The same classifier, its logits read with another activation; nothing is copied or computed anew."""
+        if activation == self.activation:
+            return self
+        other = replace(self, activation=activation)
+        if "weights_sha256" in vars(self):
+            vars(other)["weights_sha256"] = self.weights_sha256
+        return other
 
     @property
     def device(self) -> torch.device:
@@ -74,12 +93,15 @@ def load_classifier(
     weights: str | Path | None = None,
     seed: int = 0,
     device: str | torch.device = "auto",
+    activation: Activation | None = None,
 ) -> Classifier:
     """Load a model by its id, or one of transformers from its folder, ready to be explained.
 
     weights: None for the model's own; a weight file; or `"random"` for an untrained model made from `seed`,
         labelled as such in its spec. Random weights are never a fallback.
     device: `"auto"` takes CUDA or Apple's MPS where there is one, else the CPU.
+    activation: `"sigmoid"` for a multi-label head; by default what the source says, which is softmax where it says
+        nothing.
     The weights are laid out as this device is fast with (`laid_out`).
     Raises: ModelError for an id, a device or a file that cannot be used; WeightsError, within 15 seconds, where the
         weights cannot be had.
@@ -106,6 +128,7 @@ def load_classifier(
         preprocessing=preprocessing,
         labels=labels,
         spec=spec if own is None else replace(spec, weights=own.name, file=own),
+        activation=source.activation(spec) if activation is None else activation,
     )
 
 

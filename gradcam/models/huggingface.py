@@ -28,12 +28,16 @@ from gradcam.models.labels import Labels, imagenet, make_labels
 from gradcam.models.meta import MAX_UNTRAINED, built_on_meta
 from gradcam.models.timm_config import MAX_CLASSES, MAX_SIZE, printable, table_of
 from gradcam.preprocess import input_pixels, view_of
-from gradcam.types import Photo, Preprocessing
+from gradcam.types import Activation, Photo, Preprocessing
 
 CONFIG, PROCESSOR, WEIGHTS = "config.json", "preprocessor_config.json", "model.safetensors"
 """The files that a repository or a folder must have."""
 
-ACTIVATIONS = {None: "softmax", "single_label_classification": "softmax", "multi_label_classification": "sigmoid"}
+ACTIVATIONS: dict[str | None, Activation] = {
+    None: "softmax",
+    "single_label_classification": "softmax",
+    "multi_label_classification": "sigmoid",
+}
 """What makes probabilities of the scores, by the `problem_type` of a configuration."""
 
 MAX_LETTERS = 1000
@@ -52,7 +56,7 @@ class HuggingFaceModel:
     config: Any
     preprocessing: Preprocessing
     labels: Labels
-    activation: str
+    activation: Activation
     told: Mapping[str, Any]
 
 
@@ -226,7 +230,7 @@ def _labels(names: list[str]) -> Labels:
     return make_labels(names, "transformers", aliases=words)
 
 
-def _activation(said: Mapping[str, Any], where: str) -> str:
+def _activation(said: Mapping[str, Any], where: str) -> Activation:
     kind = said.get("problem_type")
     if not isinstance(kind, str | None) or kind not in ACTIVATIONS:
         raise ModelError(f"expected a classifier at {where}, got a model for {quoted(kind, 60)}; name another")

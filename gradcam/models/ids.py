@@ -172,6 +172,16 @@ def check_offered(text: str, hubs: bool) -> None:
         _check_repository(spec)
 
 
+def class_names(model: str) -> tuple[str, ...]:
+    """The classes of a model by its id, nothing loaded; none where it is no id, or only a network could tell."""
+    try:
+        spec = parse_model_id(model)
+    except ModelError:
+        return ()
+    source = SOURCES[spec.source]
+    return source.labels(spec).names if source.listed else ()
+
+
 def with_weights_named(spec: ModelSpec) -> ModelSpec:
     """The same spec with its default weights spelled out: it means the same after a default has changed."""
     known = SOURCES[spec.source].weights(spec.name)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gradcam.errors import ModelError, quoted
 from gradcam.files import read_file
-from gradcam.models.labels import Labels, make_labels
+from gradcam.models.labels import Labels, make_labels, printable
 
 MAX_BYTES = 5_000_000
 MAX_CLASSES = 100_000
@@ -67,7 +67,7 @@ _Read = tuple[list[str], list[str] | None]
 
 
 def _checked(names: list[str], wnids: list[str] | None, file: str) -> Labels:
-    names = [_printable(name) for name in names]
+    names = [printable(name) for name in names]
     if not 0 < len(names) <= MAX_CLASSES:
         raise _UnfitError(f"{len(names)} of them; give from 1 to {MAX_CLASSES:,}")
     for index, name in enumerate(names):
@@ -75,15 +75,7 @@ def _checked(names: list[str], wnids: list[str] | None, file: str) -> Labels:
             raise _UnfitError(f"none for class {index}; name every class")
         if len(name) > MAX_LETTERS:
             raise _UnfitError(f"more than {MAX_LETTERS} letters for class {index}; shorten it")
-    labels = make_labels(names, Path(file).stem or "own", wnids)
-    if len(set(labels.names)) < len(labels):
-        raise _UnfitError("two classes that cannot be told apart; give every class its own name")
-    return replace(labels, file=Path(file).name)
-
-
-def _printable(name: str) -> str:
-    """On one line, without the invisible characters that turn a page's text around."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in name).split())
+    return replace(make_labels(names, Path(file).stem or "own", wnids), file=Path(file).name)
 
 
 def _from_text(text: str) -> _Read:

@@ -5,6 +5,7 @@ Nothing is typed by hand: the names come from torchvision's and timm's own metad
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import Any
 from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
 from torchvision.models import AlexNet_Weights
 
-from gradcam.errors import ClassError, nearest
+from gradcam.errors import ClassError, ModelError, nearest, quoted
 
 IMAGENET_1K = "imagenet-1k"
 ALIGNED = (IMAGENET_1K, "imagenet-12k", "imagenet-21k-goog")
@@ -25,7 +26,8 @@ ALIGNED = (IMAGENET_1K, "imagenet-12k", "imagenet-21k-goog")
 class Labels:
     """The classes of a model, one name per index.
 
-    names: unique; where two classes share a word the index tells them apart, as in `crane (517)`.
+    names: unique; where two classes share a word the index tells them apart, as in `crane (517)`. A head with a
+        single logit y has two, the negative class (−y) and the positive one: see `labels_of_head`.
     wnids: WordNet ids such as `n02123045`, or None.
     source: the label set in words, such as `imagenet-1k`.
     aliases: per class every word it is also found by; empty where there are none.
@@ -44,30 +46,60 @@ class Labels:
     def index(self, wanted: int | str) -> int:
         """The index of a class given by index, name, alias, WordNet id or whole words that only one class has.
 
-        Case does not matter, and `index(names[i]) == i` for every class. A name that means one class in an ImageNet
-        set means that class, by its WordNet id, in all others: `tabby` is one cat in 1k and two words in 21k.
+        Text is a name first, and case does not matter where it leaves one class: `index(names[i]) == i` for every
+        class. Digits that no class has for its name are an index, unless another class has digits for its name;
+        `#10` is one always. A name that means one class in an ImageNet set means that class, by its WordNet id, in
+        all others: `tabby` is one cat in 1k and two words in 21k.
 
         Raises: ClassError naming the classes that match, or the nearest ones.
         """
-        if isinstance(wanted, int) or (wanted.strip().isascii() and wanted.strip().isdigit()):
-            index = int(wanted)
-            if not 0 <= index < len(self):
-                raise ClassError(f"expected a class from 0 to {len(self) - 1}, got {index}; name another class")
-            return index
+        if not isinstance(wanted, str):
+            return self._checked(wanted)
         word = wanted.strip().lower()
-        found = self._exact.get(word, [])
+        found = self._by_name.get(wanted) or self._by_digits(word)
+        found = found or self._exact.get(word, [])
         if len(found) != 1 and self.wnids:
             found = self._by_wnid(word) or found
         found = found or [index for (rank, _), index in self._ranked(word) if rank <= _WHOLE_WORDS]
         if len(found) == 1:
             return found[0]
         if found:
-            shown = ", ".join(f"{self.names[index]!r} [{index}]" for index in found[:5])
+            shown = ", ".join(f"{quoted(self.names[index])} [{index}]" for index in found[:5])
             more = f" and {len(found) - 5} more" if len(found) > 5 else ""
-            raise ClassError(f"expected one class, got {wanted!r}, which fits {shown}{more}; name one of them")
+            raise ClassError(
+                f"expected one class, got {quoted(wanted)}, which fits {shown}{more}; name one of them, or its "
+                f"index as #{found[0]}"
+            )
         raise ClassError(
-            f"expected a class of {self.source}, got {wanted!r}; the nearest are {nearest(word, self._exact)}"
+            f"expected a class of {self.source}, got {quoted(wanted)}; the nearest are {nearest(word, self._exact)}"
         )
+
+    def _checked(self, index: int) -> int:
+        is_whole = hasattr(index, "__index__") and not isinstance(index, bool)
+        if not (is_whole and 0 <= index < len(self)):
+            raise ClassError(f"expected a class from 0 to {len(self) - 1}, got {quoted(index)}; name another class")
+        return operator.index(index)
+
+    def _by_digits(self, word: str) -> list[int]:
+        """The class that digits stand for, as its name or else as its index; empty for another text."""
+        digits = word.removeprefix("#")
+        if not (digits.isascii() and digits.isdigit()) or word in self._numerals:
+            return self._numerals.get(word, [])
+        if word == digits and self._numerals:
+            raise ClassError(
+                f"expected a class of {self.source} by its name, got {quoted(word)}, which could be a name or an "
+                f"index, for classes have numbers for names; write {quoted('#' + digits, 20)} for the index"
+            )
+        number = digits.lstrip("0") or "0"
+        return [self._checked(int(number) if len(number) < 100 else 10 ** len(number))]
+
+    @cached_property
+    def with_negative(self) -> Labels:
+        """The two classes of a head with a single logit, whose positive class is the only one here."""
+        if self == numbered(1):
+            return numbered(2)
+        names = (f"not {self.names[0]}", self.names[0])
+        return Labels(names, None, self.source, ((), *(self.aliases or ((),))), self.file)
 
     def search(self, text: str) -> list[tuple[int, str]]:
         """Every class that `text` is a part of, as (index, name).
@@ -103,9 +135,25 @@ class Labels:
         aliases = self.aliases or ((),) * len(self)
         wnids = self.wnids or ("",) * len(self)
         return [
-            list(dict.fromkeys(term.lower() for term in (name, *also, wnid) if term))
+            list(dict.fromkeys(term.strip().lower() for term in (name, *also, wnid) if term.strip()))
             for name, also, wnid in zip(self.names, aliases, wnids, strict=True)
         ]
+
+    @cached_property
+    def _given(self) -> tuple[str, ...]:
+        """The names as they were given, before two classes of one name were told apart."""
+        aliases = self.aliases or ((),) * len(self)
+        return tuple(also[0] if also else name for name, also in zip(self.names, aliases, strict=True))
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[int]]:
+        """Class indices by name, letter for letter; by the name that was given, where it is no ImageNet set."""
+        return ({} if self.wnids else _places(self._given)) | _places(self.names)
+
+    @cached_property
+    def _numerals(self) -> dict[str, list[int]]:
+        """Class indices by names that are digits."""
+        return {name: found for name, found in _places(map(str.strip, self._given)).items() if name.isdigit()}
 
     @cached_property
     def _exact(self) -> dict[str, list[int]]:
@@ -115,6 +163,14 @@ class Labels:
             for term in terms:
                 table.setdefault(term, []).append(index)
         return table
+
+
+def _places(names: Iterable[str]) -> dict[str, list[int]]:
+    """Where in the list each name stands."""
+    table: dict[str, list[int]] = {}
+    for index, name in enumerate(names):
+        table.setdefault(name, []).append(index)
+    return table
 
 
 _WHOLE_WORDS = 1
@@ -134,16 +190,43 @@ def make_labels(
     wnids: Iterable[str] | None = None,
     aliases: Sequence[Sequence[str]] | None = None,
 ) -> Labels:
-    """Labels from plain names; a name that another class also goes by gets its index behind it."""
+    """Labels from plain names, each on one line; the index follows a name that another class also has."""
+    names = [printable(name) or f"class {index}" for index, name in enumerate(names)]
     aliases = [(name, *also) for name, also in zip(names, aliases or [()] * len(names), strict=True)]
     users = Counter(word for also in aliases for word in {alias.lower() for alias in also})
-    unique = (name if users[name.lower()] == 1 else f"{name} ({index})" for index, name in enumerate(names))
+    unique = [name if users[name.lower()] == 1 else f"{name} ({index})" for index, name in enumerate(names)]
+    while len(taken := Counter(unique)) < len(unique):  # for somebody may have named a class `cat (0)`
+        unique = [name if taken[name] == 1 else f"{name} ({index})" for index, name in enumerate(unique)]
     return Labels(
         names=tuple(unique),
         wnids=None if wnids is None else tuple(wnids),
         source=source,
         aliases=tuple(tuple(dict.fromkeys(also)) for also in aliases),
     )
+
+
+def printable(name: str) -> str:
+    """On one line, without the invisible characters that turn a page's text around."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in name).split())
+
+
+def labels_of_head(labels: Labels, logits: int) -> Labels:
+    """The labels of a head with so many logits.
+
+    A single logit has two classes: of two names the first is the negative class and the second the positive one, as
+    their folders sort; one name N makes `not N` and N; classes that are numbered are `class 0` and `class 1`.
+    Raises: ModelError for another number of names.
+    """
+    if logits == 1 and len(labels) == 1:
+        return labels.with_negative
+    if len(labels) != (2 if logits == 1 else logits):
+        wanted = f"{logits} class names, one for each class of the head"
+        if logits == 1:
+            wanted = "one class name or two, the negative class first, for a head with a single logit"
+        raise ModelError(
+            f"expected {wanted}, got {len(labels)} in {quoted(labels.source)}; give them in the head's order"
+        )
+    return labels
 
 
 @lru_cache
@@ -175,6 +258,7 @@ def labels_of_torchvision(categories: Sequence[str]) -> Labels:
 def labels_of_timm(cfg: dict[str, Any]) -> Labels:
     """The labels of a timm pretrained configuration: its own names, or the ImageNet subset of its class count."""
     if names := cfg.get("label_names"):
-        return make_labels(names, "timm")
+        labels = make_labels(names, "timm")
+        return labels.with_negative if len(labels) == 1 else labels
     subset = infer_imagenet_subset(cfg)
-    return imagenet(subset) if subset else numbered(cfg["num_classes"])
+    return imagenet(subset) if subset else numbered(max(cfg["num_classes"], 2))

@@ -28,7 +28,7 @@ from gradcam.models.timm_config import TimmConfig, read_text, table_of, timm_con
 from gradcam.models.weight_files import read_tensors
 from gradcam.models.weights import Location, fetch
 from gradcam.preprocess import preprocessing_of_timm, preprocessing_of_torchvision
-from gradcam.types import ModelSpec, Preprocessing
+from gradcam.types import Activation, ModelSpec, Preprocessing
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Source:
         weights that need no name.
     build: the module in its initial state, or with the weights of a file. headed: the module in its initial state
         with a head of so many classes. classes: how many, 0 without a head.
-    configuration: what the library says about the weights, see `configuration_of`. activation: what makes
-        probabilities of the scores.
+    configuration: what the library says about the weights, see `configuration_of`.
+    activation: how logits become probabilities, where the source says so; never guessed.
     listed: whether `names` lists every model; a hub takes any name and tells when it is asked for the weights.
     """
 
@@ -56,7 +56,7 @@ class Source:
     parameters: Callable[[ModelSpec], int | None]
     location: Callable[[ModelSpec], Location]
     configuration: Callable[[ModelSpec], Mapping[str, Any]]
-    activation: Callable[[ModelSpec], str] = lambda spec: "softmax"
+    activation: Callable[[ModelSpec], Activation] = lambda spec: "softmax"
     listed: bool = True
 
 

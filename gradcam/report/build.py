@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -23,6 +23,7 @@ from gradcam.geometry import fit_within
 from gradcam.layers import LayerChoices
 from gradcam.models.ids import CHECKPOINT
 from gradcam.models.sources import SOURCES, configuration_of
+from gradcam.report.asked import entry_of
 from gradcam.report.codec import tidied
 from gradcam.report.limits import MAX_CARRIED_PIXELS, check_extent, check_time
 from gradcam.report.model import (
@@ -48,6 +49,7 @@ from gradcam.report.model import (
 from gradcam.report.packed import Unpacked
 from gradcam.report.words import limits, method, warnings_of
 from gradcam.scaling import FLOOR, full_scales
+from gradcam.targets import known_names, write_target
 from gradcam.types import (
     Explanation,
     Failure,
@@ -57,6 +59,7 @@ from gradcam.types import (
     Photo,
     ScoredTarget,
     Style,
+    Target,
     TargetLayer,
     UnreadablePhoto,
 )
@@ -101,6 +104,8 @@ def build_report(
     explained = _explanations(comparison)
     answers = {place: _answer(*place, explanation) for place, explanation in explained.items()}
     asked = [layer.get(model, "auto") if isinstance(layer, Mapping) else layer for model in comparison.models]
+    targets = _targets(comparison)
+    names = known_names(label for one in _one_a_model(explained) for label in one.labels)
     models = tuple(_model(comparison, place, explained, _asked(asked[place])) for place in range(len(asked)))
     check_time(created := (now or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ").zfill(20))
     carried, side = _within_limits(comparison.photos, carried)
@@ -117,7 +122,7 @@ def build_report(
         verdict=Verdict(),
         photos=tuple(_photo(photo, kept) for photo, kept in zip(comparison.photos, pixels, strict=True)),
         models=models,
-        questions=tuple(str(target) for target in comparison.targets),
+        questions=tuple(write_target(target, names) for target in targets),
         style=style,
         fit=found,
         carried=carried,
@@ -127,6 +132,7 @@ def build_report(
         method=method(models, style, found),
         limits=(*limits(layers, style, found), *([_SMALLER] if side else [])),
         environment=environment(),
+        targets=tuple(map(entry_of, targets)),
         pixels=pixels,
     )
     return revised(report, verdict, notes)
@@ -192,6 +198,31 @@ def _placed(comparison: Comparison) -> Iterator[tuple[tuple[int, int, int], Pane
     yield from zip(product(photos, models, targets), comparison.panels, strict=True)
 
 
+def _one_a_model(explained: Mapping[tuple[int, int], Explanation]) -> Iterable[Explanation]:
+    """An explanation of each model that has any."""
+    return {model: explanation for (_, model), explanation in explained.items()}.values()
+
+
+def _targets(comparison: Comparison) -> list[Target]:
+    """What was asked; digits that every model took for an index are one."""
+    asked = list(comparison.targets)
+    for place, target in enumerate(asked):
+        found = [
+            panel.scored
+            for (*_, asked_for), panel in _placed(comparison)
+            if asked_for == place and isinstance(panel, Heatmap)
+        ]
+        if isinstance(target, str) and found and all(_is_index(target, one) for one in found):
+            asked[place] = found[0].index
+    return asked
+
+
+def _is_index(text: str, found: ScoredTarget) -> bool:
+    return (
+        text.isascii() and text.isdigit() and str(found.index) == (text.lstrip("0") or "0") and found.label != text
+    )
+
+
 def _photo(photo: Photo, kept: Pixels | None) -> PhotoEntry:
     pixels = photo.pixels[:0, :0] if isinstance(photo, UnreadablePhoto) else photo.pixels
     return PhotoEntry(
@@ -249,6 +280,7 @@ def _model(
         dtype=one.dtype,
         configuration=configuration_of(one.model),
         file=one.model.file,
+        activation=one.activation,
     )
 
 

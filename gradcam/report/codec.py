@@ -15,9 +15,12 @@ import jsonschema.exceptions
 import msgspec
 import numpy as np
 
-from gradcam.errors import ReportError, quoted
+from gradcam.errors import ClassError, ReportError, quoted
+from gradcam.report.asked import target_of
 from gradcam.report.limits import check_extent, read_json
 from gradcam.report.model import Content, Finding, Pixels, Report
+from gradcam.report.upgrade import upgraded
+from gradcam.targets import parse_target
 from gradcam.text import clean, dimensions
 
 SCHEMA_ID = "https://json-schema.org/draft/2020-12/schema"
@@ -51,7 +54,7 @@ def decode(data: bytes) -> Report:
         ) from error
     check_extent(report)
     _check(report)
-    return report
+    return upgraded(report)
 
 
 def _without_maps(found: Any) -> Any:
@@ -133,6 +136,7 @@ def _check(content: Content) -> None:
     pairs = [(answer.photo, answer.model) for answer in content.answers]
     if not set(pairs) <= set(product(*map(range, counts[:2]))) or len(set(pairs)) != len(pairs):
         raise ReportError("expected at most one answer of each model on each photo, got others; export it again")
+    _check_targets(content)
     for agreement in content.agreements:
         if (
             agreement.photo >= counts[0]
@@ -147,6 +151,17 @@ def _check(content: Content) -> None:
             raise ReportError("expected views that lie on their photos, got others; export the report again")
     for finding in content.findings:
         _check_finding(content, finding)
+
+
+def _check_targets(content: Content) -> None:
+    """Every target is one, and reads as its question does; gradcam 0.1.0 wrote questions alone."""
+    try:
+        read = [target_of(entry) for entry in content.targets]
+        said = [parse_target(question) for question in content.questions] if read else []
+    except (ValueError, ClassError) as error:
+        raise ReportError(f"expected targets in a report, got: {error}; export it again") from error
+    if said != read:
+        raise ReportError("expected a report's questions to say what its targets are, got others; export it again")
 
 
 def _check_finding(content: Content, finding: Finding) -> None:

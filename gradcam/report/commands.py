@@ -17,7 +17,13 @@ from gradcam.compare import compare
 from gradcam.draw.render import SEQUENTIAL, check_style
 from gradcam.errors import OptionError, ReportError, nearest, quoted
 from gradcam.files import refuse_existing, write_whole
-from gradcam.models.checkpoint_options import add_checkpoint_options, own_models, wanted_models
+from gradcam.models.checkpoint_options import (
+    add_activation_option,
+    add_checkpoint_options,
+    own_models,
+    wanted_activations,
+    wanted_models,
+)
 from gradcam.models.classifier import Classifier
 from gradcam.models.pool import shared_pool
 from gradcam.photo import SAMPLES, sample_photo
@@ -32,7 +38,7 @@ from gradcam.report.model import CARRIED, STATUSES, Note, Report, Verdict
 from gradcam.report.replay import TOLERANCE, replay
 from gradcam.report.reproduce import read_layer
 from gradcam.report.write import FORMATS, format_of, render_report
-from gradcam.targets import parse_target
+from gradcam.targets import read_targets
 from gradcam.types import Photo, Style, UnreadablePhoto
 
 AddCommand = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
@@ -65,7 +71,7 @@ def _add_report(sub: argparse.ArgumentParser) -> None:
         action="append",
         dest="classes",
         metavar="CLASS",
-        help="name, index, `top`, `A rather than B` [top]",
+        help="name, index (`#281`), `top`, `A rather than B` [top]",
     )
     sub.add_argument("--out", required=True, type=terminal.path, metavar="FILE", help="such as review.zip")
     sub.add_argument(
@@ -91,6 +97,7 @@ def _add_report(sub: argparse.ArgumentParser) -> None:
     look.add_argument("--interpolation", default=Style.interpolation, choices=("bilinear", "nearest"))
     look.add_argument("--threshold", default=Style.threshold, type=float, help="heat below is left out, 0 to 1 [0]")
     add_checkpoint_options(sub)
+    add_activation_option(sub)
     review = sub.add_argument_group("what the reviewer says")
     review.add_argument("--title", default="What the models look at")
     review.add_argument("--status", default=Verdict.status, choices=STATUSES, help="[needs review]")
@@ -140,12 +147,15 @@ def _report(options: argparse.Namespace) -> int:
         max_outside_box=options.max_outside_box,
         boxes=options.box,
     )
-    targets = [parse_target(text) for text in options.classes or ["top"]]
     notes, now = _notes(options, len(photos)), _time(options.now)
     models = wanted_models(options)
+    targets = read_targets(options.classes, models)
+    activation = wanted_activations(options, models)
     layer = _layers(options.layer, [model if isinstance(model, str) else str(model.spec) for model in models])
     with terminal.comparing(len(models), len(photos)) as show:
-        compared = compare(models, photos, targets, fit=options.fit, layer=layer, on_progress=show)
+        compared = compare(
+            models, photos, targets, fit=options.fit, layer=layer, activation=activation, on_progress=show
+        )
     said = Verdict(options.status, options.reviewer, options.date, options.summary, tuple(options.open_question))
     report = build_report(
         compared,

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam.errors import quoted
+from gradcam.report.asked import target_of
 from gradcam.report.build import environment
 from gradcam.report.model import Answer, Content, Environment, Finding, ModelEntry, PhotoEntry
 from gradcam.report.words import question_text
+from gradcam.targets import write_target
 from gradcam.text import count, dimensions, percent
 
 TOLERANCE = 1e-4
@@ -90,7 +92,9 @@ def _models(a: Content, b: Content) -> Iterator[str]:
 def _model(one: ModelEntry, other: ModelEntry) -> Iterator[str]:
     if one.weights_sha256 != other.weights_sha256:
         yield "the weights are others"
-    for name in ("asked_layer", "origin", "classes", "preprocessing", "method", "device", "dtype"):
+    if one.classes != other.classes and {one.classes, other.classes} != {1, 2}:  # 1 is that of gradcam 0.1.0
+        yield f"classes was {one.classes} and is {other.classes}"
+    for name in ("asked_layer", "origin", "preprocessing", "method", "activation", "device", "dtype"):
         if getattr(one, name) != getattr(other, name):
             yield f"{name} was {getattr(one, name)} and is {getattr(other, name)}"
     then, now = one.configuration, other.configuration
@@ -100,7 +104,8 @@ def _model(one: ModelEntry, other: ModelEntry) -> Iterator[str]:
 
 
 def _questions(a: Content, b: Content) -> Iterator[str]:
-    yield from _members(a.questions, b.questions)
+    names = dict(zip(_targets(a) + _targets(b), a.questions + b.questions, strict=True))
+    yield from _members(_targets(a), _targets(b), names)
 
 
 def _settings(a: Content, b: Content) -> Iterator[str]:
@@ -212,4 +217,9 @@ def _answer_key(report: Content, answer: Answer) -> tuple[str, str]:
 
 def _finding_key(report: Content, finding: Finding) -> tuple[str, str, str]:
     photo, model = report.photos[finding.photo].sha256, report.models[finding.model].id
-    return photo, model, report.questions[finding.question]
+    return photo, model, _targets(report)[finding.question]
+
+
+def _targets(report: Content) -> tuple[str, ...]:
+    """What is asked, as text that is the same for the same target."""
+    return tuple(write_target(target_of(entry)) for entry in report.targets)

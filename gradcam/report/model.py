@@ -12,7 +12,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from gradcam.errors import ReportError
-from gradcam.types import Fit, OwnFile, Preprocessing, ScoredTarget, Style, TargetLayer, View
+from gradcam.types import Activation, Fit, OwnFile, Preprocessing, ScoredTarget, Style, TargetLayer, View
 
 Status = Literal["needs review", "in review", "approved", "rejected"]
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -82,10 +82,11 @@ MADE_BY_HAND = "made by hand"
 class ModelEntry:
     """One model; what could not be found out, because it failed on every photo, is empty or None.
 
-    id: as `load_classifier` takes it. origin: where its weights come from. classes: how many it knows.
+    id: as `load_classifier` takes it. origin: where its weights come from. classes: how many it knows; 1 only
+    where gradcam 0.1.0 explained a head with a single logit, always for its positive class, which has index 1 now.
     asked_layer: `auto`, a module's name, or a place among `candidate_layers`.
     configuration: what its library says about the weights, see `sources.configuration_of`.
-    file: of somebody's own model.
+    file: of somebody's own model. activation: how its logits become probabilities.
     """
 
     id: str
@@ -100,6 +101,26 @@ class ModelEntry:
     dtype: str
     configuration: Configuration = field(default_factory=dict)
     file: OwnFile | None = None
+    activation: Activation = "softmax"
+
+
+@dataclass(frozen=True)
+class ChoiceEntry:
+    """One class that is asked for, as data: exactly one of its index, its name and its rank is given."""
+
+    index: Place | None = None
+    name: str | None = None
+    rank: Place | None = None
+
+
+@dataclass(frozen=True)
+class TargetEntry:
+    """What is asked, as data: one class, by index, name or rank, and of a contrast the class that it is against."""
+
+    index: Place | None = None
+    name: str | None = None
+    rank: Place | None = None
+    rather_than: ChoiceEntry | None = None
 
 
 @dataclass(frozen=True)
@@ -204,7 +225,10 @@ class Passage:
 
 @dataclass(frozen=True)
 class Content:
-    """All that `report.json` holds, in this order. See `Report`."""
+    """All that `report.json` holds, in this order. See `Report`.
+
+    questions: the targets as people read them. targets: the same as data.
+    """
 
     format: Literal["gradcam-report-1"]
     title: str
@@ -222,6 +246,7 @@ class Content:
     method: tuple[Passage, ...]
     limits: tuple[Passage, ...]
     environment: Environment
+    targets: tuple[TargetEntry, ...] = ()
 
     def answer(self, finding: Finding) -> Answer:
         """What the finding's model said of its photo. Raises: ReportError for a failure without one."""

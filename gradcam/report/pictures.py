@@ -15,6 +15,7 @@ from gradcam.draw import render
 from gradcam.geometry import fit_within, project_to_photo
 from gradcam.methods import GRADCAM
 from gradcam.preprocess import input_pixels
+from gradcam.report.asked import target_of
 from gradcam.report.model import UNREADABLE, Finding, Pixels, Report
 from gradcam.report.packed import Unpacked
 from gradcam.scaling import normalize
@@ -81,7 +82,8 @@ def comparison_of(report: Report) -> Comparison:
     photos = tuple(photo_of(report, place) for place in range(len(report.photos)))
     panels = tuple(_panel(report, finding, photos[finding.photo]) for finding in report.findings)
     methods = (next((model.method for model in report.models if model.method), GRADCAM.name),)
-    return Comparison(photos, tuple(model.id for model in report.models), methods, report.questions, panels)
+    targets = tuple(map(target_of, report.targets))
+    return Comparison(photos, tuple(model.id for model in report.models), methods, targets, panels)
 
 
 def png(pixels: Pixels) -> bytes:
@@ -138,7 +140,7 @@ def _drawn(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def _panel(report: Report, finding: Finding, photo: Photo) -> Panel:
-    model, question = report.models[finding.model], report.questions[finding.question]
+    model, question = report.models[finding.model], target_of(report.targets[finding.question])
     method = model.method or GRADCAM.name
     if finding.target is None:
         return Failure(photo, model.id, method, question, finding.reason or "")
@@ -155,6 +157,7 @@ def _panel(report: Report, finding: Finding, photo: Photo) -> Panel:
         view=answer.view,
         seconds=float("nan"),
         method=method,
+        activation=model.activation,
     )
     return Heatmap(photo, model.id, method, question, explanation)
 

@@ -11,15 +11,15 @@ import numpy as np
 
 from gradcam.compare import Lend, OnProgress, compare
 from gradcam.comparison import Comparison
+from gradcam.report.asked import target_of
 from gradcam.report.build import pixels_sha256
 from gradcam.report.diff import TOLERANCE, difference_words, environment_changes, largest_difference
 from gradcam.report.model import UNREADABLE, Finding, Report
 from gradcam.report.pictures import photo_of
 from gradcam.report.reproduce import layers_of
 from gradcam.report.words import question_text
-from gradcam.targets import parse_target
 from gradcam.text import count, dimensions
-from gradcam.types import Failure, Heatmap, Panel, Photo
+from gradcam.types import Contrast, Failure, Heatmap, Panel, Photo, Target
 
 Outcome = Literal["same", "same within tolerance", "differs", "cannot be checked"]
 OUTCOMES: tuple[Outcome, ...] = ("same", "same within tolerance", "differs", "cannot be checked")
@@ -69,26 +69,43 @@ def replay(
     lend, on_progress: as for `compare`. tolerance: a share of each map's peak, see `TOLERANCE`.
     """
     found = _photos(report, photos)
+    asked = {
+        (finding.photo, finding.model, finding.question): _asked(report, finding) for finding in report.findings
+    }
+    targets = [target_of(entry) for entry in report.targets]
+    targets += [target for target in dict.fromkeys(asked.values()) if target not in targets]
     again: Comparison | None = None
     if found:
         again = compare(
             [model.id for model in report.models],
             list(found.values()),
-            [parse_target(question) for question in report.questions],
+            targets,
             fit=report.fit,
             layer=layers_of(report),
+            activation={model.id: model.activation for model in report.models if model.method},
             lend=lend,
             on_progress=on_progress,
         )
-    axes = found, range(len(report.models)), range(len(report.questions))
+    axes = found, range(len(report.models)), range(len(targets))
     panels = dict(zip(product(*axes), again.panels, strict=True)) if again else {}
     checks: list[MapCheck] = []
     for finding in report.findings:
-        panel = panels.get((finding.photo, finding.model, finding.question))
+        target = targets.index(asked[finding.photo, finding.model, finding.question])
+        panel = panels.get((finding.photo, finding.model, target))
         outcome, words, difference = _judge(report, finding, panel, tolerance)
         where = (report.photos[finding.photo].name, report.models[finding.model].id)
         checks.append(MapCheck(*where, report.questions[finding.question], outcome, words, difference))
     return Replay(tuple(checks), environment_changes(report.environment))
+
+
+def _asked(report: Report, finding: Finding) -> Target:
+    """What to ask for a panel: its target, or the only class that gradcam 0.1.0 knew of a single logit."""
+    target = target_of(report.targets[finding.question])
+    if report.models[finding.model].classes != 1:
+        return target
+    if finding.target is not None:
+        return finding.target.index
+    return Contrast(1, 1) if isinstance(target, Contrast) else target  # refused now as then
 
 
 def _photos(report: Report, given: Sequence[Photo]) -> dict[int, Photo]:
@@ -148,7 +165,9 @@ def _causes(report: Report, finding: Finding, panel: Heatmap) -> str:
     weights = model.weights_sha256, panel.explanation.weights_sha256
     layers = report.answer(finding).layer.name, panel.explanation.layer.name
     classes = str(finding.target), str(panel.scored)
+    known = model.classes, len(panel.explanation.labels)
     causes = ["the weights are others"] * (None not in weights and "" not in weights and weights[0] != weights[1])
     causes += [f"the layer was {layers[0]} and is {layers[1]}"] * (layers[0] != layers[1])
     causes += [f"the class was {classes[0]} and is {classes[1]}"] * (classes[0] != classes[1])
+    causes += [f"it knew {known[0]} classes and knows {known[1]}"] * (known[0] != known[1] and known != (1, 2))
     return f"; {', '.join(causes)}" if causes else ""

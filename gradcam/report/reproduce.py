@@ -7,12 +7,14 @@ import shlex
 from collections.abc import Iterator
 
 from gradcam.models.checkpoint import LABEL_SETS, input_of
+from gradcam.models.sources import SOURCES
 from gradcam.photo import SAMPLES, sample_photo
 from gradcam.recipe import architecture_of, loading
+from gradcam.report.asked import target_of
 from gradcam.report.junit import Thresholds, written
 from gradcam.report.model import MADE_BY_HAND, UNREADABLE, Content, ModelEntry, Note, PhotoEntry, Verdict
 from gradcam.text import clean, listed
-from gradcam.types import OwnFile, Style
+from gradcam.types import Activation, OwnFile, Style
 
 
 def command(report: Content, thresholds: Thresholds | None = None) -> str:
@@ -46,6 +48,8 @@ def python_lines(report: Content) -> str:
     arguments += [f"verdict={report.verdict!r}"] * (report.verdict != Verdict())
     notes = [photo.note for photo in report.photos]
     arguments += [f"notes={notes!r}"] * any(note != Note() for note in notes)
+    asked = ["models", "photos", "targets", f"fit={report.fit!r}", f"layer={layers_of(report)!r}"]
+    asked += [f"activation={activations_of(report)!r}"] * bool(activations_of(report))
     return "\n".join(
         (
             "from datetime import datetime",
@@ -55,8 +59,8 @@ def python_lines(report: Content) -> str:
             *_made_by_hand(report),
             f"photos = [{', '.join(_opened(photo) for photo in report.photos)}]",
             f"models = [{', '.join(_loaded(model, place) for place, model in enumerate(report.models, 1))}]",
-            f"targets = [{', '.join(f'parse_target({question!r})' for question in report.questions)}]",
-            f"comparison = compare(models, photos, targets, fit={report.fit!r}, layer={layers_of(report)!r})",
+            f"targets = {[target_of(entry) for entry in report.targets]!r}",
+            f"comparison = compare({', '.join(asked)})",
             "report = build_report(",
             *(f"    {argument}," for argument in ("comparison", *arguments)),
             ")",
@@ -79,6 +83,10 @@ def _options(report: Content) -> Iterator[tuple[str, str]]:
     layers = layers_of(report)
     for layer in [f"{model}={name}" for model, name in layers.items()] if isinstance(layers, dict) else [layers]:
         yield "--layer", str(layer)
+    activations = activations_of(report)
+    shared = {*activations.values()} if len(activations) == len(report.models) else set()
+    for one in shared if len(shared) == 1 else [f"{model}={one}" for model, one in activations.items()]:
+        yield "--activation", one
     style, default = report.style, Style()
     for name in ("colormap", "opacity", "scale", "interpolation", "threshold"):
         if getattr(style, name) != getattr(default, name):
@@ -104,6 +112,17 @@ def _review(report: Content) -> Iterator[tuple[str, str]]:
             yield "--note", f"{place}={photo.note.text}"
 
 
+def activations_of(report: Content) -> dict[str, Activation]:
+    """The activation by model, where it is not what a model without a word of its own has."""
+    told: dict[str, Activation] = {model.id: model.activation for model in report.models if model.method}
+    is_plain = all(one == "softmax" for one in told.values()) and not any(map(_may_say_its_own, told))
+    return {} if is_plain else told
+
+
+def _may_say_its_own(model: str) -> bool:
+    return any(model.startswith(f"{name}:") for name, source in SOURCES.items() if not source.listed)
+
+
 def layers_of(report: Content) -> str | int | dict[str, str | int]:
     """The layer as it was asked for, one for every model or by model."""
     asked = {model.id: read_layer(model.asked_layer) for model in report.models}
@@ -118,7 +137,7 @@ def read_layer(text: str) -> str | int:
 
 
 def _imports(report: Content) -> Iterator[str]:
-    yield "from gradcam import Style, compare, open_photo, parse_target, sample_photo"
+    yield "from gradcam import Contrast, Style, Top, compare, open_photo, sample_photo"
     if any(photo.size == UNREADABLE for photo in report.photos):
         yield "from gradcam import open_photos"
     if any(model.file for model in report.models):

@@ -302,6 +302,7 @@ _PROPERTIES = (
     ("Weights", _field("origin")),
     ("Trained", lambda report, place: _trained(report.models[place])),
     ("Classes", _field("classes")),
+    ("Probabilities", lambda report, place: _activation(report.models[place])),
     ("Input", _preprocessing),
     ("Normalised by", _values),
     ("Target layer", _layers),
@@ -309,6 +310,11 @@ _PROPERTIES = (
     ("Method", _field("method")),
     ("Device, type", lambda report, place: _device(report.models[place])),
 )
+
+
+def _activation(model: ModelEntry) -> str:
+    words = {"softmax": "softmax over all classes", "sigmoid": "sigmoid, each class for itself"}
+    return words[model.activation] if model.method else UNKNOWN
 
 
 def _trained(model: ModelEntry) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -21,17 +22,22 @@ FIT_WORDS: dict[Fit, str] = {
 }
 
 
+_INDEX = re.compile(r"#\d+", re.ASCII)
+_OWN = re.compile(r"top prediction|prediction \d+|#top-\d+", re.ASCII)
+
+
 def question_text(question: str) -> str:
-    """A question in a table."""
-    return f"class {question}" if question.isascii() and question.isdigit() else question
+    """A question in a table: `#10` is an index, and `10` the name of a class."""
+    if _INDEX.fullmatch(question):
+        return f"class {question[1:]}"
+    return f'class "{question}"' if question.isdigit() else question
 
 
 def question_title(question: str) -> str:
     """A question as a heading; a label is left as it is written."""
-    if question.isascii() and question.isdigit():
-        return f"Class {question}"
-    own = question.startswith(("top prediction", "prediction ")) and " rather than " not in question
-    return f"Each model’s {question}" if own else question
+    if _INDEX.fullmatch(question) or question.isdigit():
+        return question_text(question).capitalize()
+    return f"Each model’s {question}" if _OWN.fullmatch(question) else question
 
 
 # -------------------------------------------------------------------------------------- beside a panel
@@ -114,7 +120,8 @@ def method(models: Sequence[ModelEntry], style: Style, fit: Fit) -> tuple[Passag
         ),
         Passage(
             "Target scalar",
-            "y is the class's logit, before softmax; for “A rather than B” it is logit A minus logit B.",
+            "y is the class's logit, before softmax or sigmoid; for “A rather than B” it is logit A minus logit B. "
+            "A head with a single logit has two classes: the positive one has that logit, the other its negative.",
         ),
         Passage("Target layer", layer_words(models)),
         Passage("Fit to the input", f"{FIT_WORDS[fit].capitalize()}; the frame in a picture marks what was seen."),
