@@ -159,6 +159,21 @@ def test_patches_are_told_from_other_tokens_before_and_after_them(model: Callabl
         assert error_in_cells(net, candidate, images()) == 0
 
 
+@pytest.mark.parametrize(
+    "highest",
+    [lambda x: x.amax(1), lambda x: x.max(1)[0], lambda x: x.topk(2, 1)[0].sum(1), lambda x: x.median(1)[0]],
+    ids=["amax", "max", "top 2", "median"],
+)
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_a_class_token_is_not_hidden_by_the_highest_patches_beside_it(highest: Any, device: str) -> None:
+    with torch.device(device):
+        beside = Vit(1, read=lambda x: x[:, 0] + highest(x[:, 1:])).eval()
+        alone = Vit(1, read=lambda x: highest(x[:, 1:])).eval()
+    assert resolve_target_layer(beside, (SIDE, SIDE)).name == "blocks.1"
+    assert resolve_target_layer(alone, (SIDE, SIDE)).name == "blocks.2"
+    assert resolve_target_layer(beside, (SIDE, SIDE), "blocks.2").name == "blocks.2"
+
+
 def test_tokens_after_the_patches_are_left_out_of_the_map() -> None:
     layer = TargetLayer("", (2, 2), 1, "", "tokens", 1)
     tokens = torch.tensor([9.0, 1, 2, 3, 4, 8, 8])[None, :, None]

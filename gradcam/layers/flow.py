@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,7 +13,7 @@ from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
 from gradcam.capture import Passage, Trace
 from gradcam.errors import LayerError
-from gradcam.layers.graph import Cut, computing, find_cuts, gradient_at, nodes_between, shape_at
+from gradcam.layers.graph import Cut, blocked, computing, find_cuts, gradient_at, nodes_between, shape_at
 from gradcam.layers.layouts import Grid, maps_of, read_layout, to_grid
 from gradcam.nodes import MOVES, operation
 from gradcam.types import TargetLayer
@@ -23,7 +24,7 @@ at most 0.015, right ones at least 0.5, but a ReLU after class maps leaves a cla
 
 POOLING = re.compile("Pool|Upsample|Mean|Sum|Amax|Max|Logsumexp")
 
-PICKING = re.compile("Amax|Max|Topk|Kthvalue|Sort|Median")
+PICKING = re.compile("A(max|min)|M(ax|in)(?!imum)|Topk|Kthvalue|Sort|Median")
 """Operations that read few of the places given to them, such as the highest of each channel."""
 
 
@@ -75,6 +76,7 @@ class Flow:
         self.outputs = _spatial_outputs(traced, prefix)
         self.scores = traced.logits.grad_fn
         self.cuts = find_cuts(traced.logits, traced.pixels)
+        self._supports: dict[int, float] = {}
         if not self.cuts:
             raise LayerError(
                 "expected class scores that depend on the pixels through autograd, got scores that are cut off "
@@ -90,20 +92,45 @@ class Flow:
 
     def support(self, output: SpatialOutput) -> float:
         """Share of the output's grid that the gradient of the class scores reaches, in [0, 1]."""
+        if output.order not in self._supports:
+            self._supports[output.order] = self._support(output)
+        return self._supports[output.order]
+
+    def _support(self, output: SpatialOutput) -> float:
         gradient = gradient_at(self.start, self.weights, output.passage.left)
         if gradient is None:
             return 0.0
         return float((to_grid(gradient, output.layer) != 0).any(dim=1).any(dim=0).float().mean())
 
     def is_read(self, output: SpatialOutput) -> bool:
-        """Whether the class scores read the places of the grid, and not a class token beside them only."""
-        support = self.support(output)
-        return support >= SUPPORT or (support > 0 and self._is_picked_from(output))
+        """Whether the class scores read the places of the grid, and not a class token beside them only.
 
-    def _is_picked_from(self, output: SpatialOutput) -> bool:
-        """Whether what follows reads few places by nature, as a global maximum reads one for each channel."""
-        later = nodes_between(self.scores, output.node)
-        return any(PICKING.search(operation(node)) for node in later)
+        A global maximum reads few places by nature: one for each channel. But where other paths lead past it, such
+        as that of a class token, it does not count (VOLO adds the highest of its patches' scores).
+        """
+        if self.support(output) == 0:
+            return False
+        picking = [node for node in nodes_between(self.scores, output.node) if _picks(node)]
+        if picking and not nodes_between(self.scores, output.node, _picks):
+            return True
+        with self.without(picking):
+            return self.support(output) >= SUPPORT
+
+    @contextmanager
+    def without(self, nodes: Sequence[Node]) -> Iterator[None]:
+        """Ask what the class scores read where no gradient passes these nodes."""
+        known = self._supports
+        if nodes:
+            self._supports = {}
+        try:
+            with blocked(nodes):
+                yield
+        finally:
+            self._supports = known
+
+    def is_picked_from(self, output: SpatialOutput) -> bool:
+        """Whether the class scores read any place of the grid by a maximum, if by nothing else."""
+        return self.support(output) > 0 and any(map(_picks, nodes_between(self.scores, output.node)))
 
     def at_cuts(self) -> Iterator[SpatialOutput]:
         """From late to early: the outermost module at every cut whose output can be a feature map.
@@ -163,6 +190,10 @@ def _spatial_outputs(traced: Trace, prefix: int | None) -> list[SpatialOutput]:
                 for reading in maps_of(passage.shape, layer, size)[:1]
             ]
     return outputs
+
+
+def _picks(node: Node) -> bool:
+    return PICKING.search(operation(node)) is not None
 
 
 def is_feature_map(output: SpatialOutput) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection
-from contextlib import nullcontext
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -121,6 +121,19 @@ def gradient_at(start: GradientEdge, weights: Tensor, edge: GradientEdge) -> Ten
     with _Numbers() if weights.is_meta else nullcontext() as numbers:
         (gradient,) = torch.autograd.grad([start], [edge], [weights], retain_graph=True, allow_unused=True)
     return numbers.of(gradient) if numbers is not None and gradient is not None else gradient
+
+
+@contextmanager
+def blocked(nodes: Iterable[Node]) -> Iterator[None]:
+    """Let no gradient pass these nodes."""
+    with ExitStack() as hooks:
+        for node in nodes:
+            hooks.callback(node.register_hook(_nothing).remove)
+        yield
+
+
+def _nothing(leaving: Sequence[Tensor | None], _entering: Any) -> tuple[Tensor | None, ...]:
+    return tuple(None if gradient is None else torch.zeros_like(gradient) for gradient in leaving)
 
 
 def nodes_between(

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import log2
 
-import torch
-
 from gradcam.errors import LayerError
 from gradcam.layers.flow import Flow, SpatialOutput, is_feature_map
 from gradcam.layers.graph import upstream
@@ -92,14 +90,9 @@ def _alone_feeds(flow: Flow, place: SpatialOutput, unread: SpatialOutput) -> Spa
     """The last normalisation between the two through which alone the patches of `place` are read, if any."""
     for norm in reversed(flow.outputs[place.order + 1 : unread.order]):
         if _is_normalisation(norm) and flow.is_read(norm):
-            with_norm_blocked = norm.node.register_prehook(
-                lambda gradients: tuple(None if g is None else torch.zeros_like(g) for g in gradients)
-            )
-            try:
+            with flow.without([norm.node]):
                 if not flow.is_read(place):
                     return norm
-            finally:
-                with_norm_blocked.remove()
     return None
 
 
@@ -205,7 +198,7 @@ def find_named(flow: Flow, proof: Proof, name: str) -> TargetLayer:
         raise LayerError(
             f"expected a layer whose output has a layout in space, got {name!r}; use {_nearest_place(flow, name)}"
         )
-    read = [place for place in places if flow.is_read(place)]
+    read = [place for place in places if flow.is_read(place) or flow.is_picked_from(place)]
     if not read:
         raise LayerError(
             f"expected a layer whose places the class scores read, got {name!r}, whose gradient is zero there; "
