@@ -93,7 +93,7 @@ def _read_link() -> None:
     state.keep_look(state.look())
     state.write_pins()
     for key in (state.Key.CLASSES, state.Key.CLASS, state.Key.RIVALS):
-        st.write(len(read_targets(st.query_params.get_all(key)[:8])))
+        st.write(len(read_targets(st.query_params.get_all(key)[:8], st.session_state[state.Key.MODELS])))
     for token in st.session_state[state.Key.PHOTOS]:
         with sentences():
             st.write(plain(cache.photo(token).name))

@@ -8,14 +8,9 @@ from tests.fuzz.kind import Kind, wrong
 from tests.fuzz.run import run
 
 INPUTS = 250
-UNBOUNDED = ("links",)
-"""Kinds whose readers are not yet within all bounds."""
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [pytest.param(kind, marks=pytest.mark.xfail(strict=False) if kind in UNBOUNDED else ()) for kind in kinds()],
-)
+@pytest.mark.parametrize("kind", kinds())
 def test_hostile_inputs_end_in_an_answer_or_a_sentence(kind: str) -> None:
     tally = run(kinds()[kind], count=INPUTS)
     assert tally.wrong == {}
