@@ -25,14 +25,17 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from gradcam.as_found import clone_in_eval_mode, left_as_found
 from gradcam.errors import GradcamError, LayerError, ModelError, is_out_of_memory, quoted
 from gradcam.inputs import Batch, Inputs, advice_on
-from gradcam.scores import (
+from gradcam.nodes import operation
+from gradcam.probabilities import (
     LeavingOut,
-    class_scores,
-    first_tensor,
+    Watching,
+    gives_some,
+    logits_read,
+    may_be_probabilities,
     probability_node,
-    with_tensor,
     without_probabilities,
 )
+from gradcam.scores import class_scores, first_tensor, with_tensor
 from gradcam.types import TargetLayer
 
 log = logging.getLogger(__name__)
@@ -234,36 +237,78 @@ def _run(model: nn.Module, inputs: Inputs) -> Tensor:
     return class_scores(output, len(inputs.images), inputs.output)
 
 
-_left_out: weakref.WeakKeyDictionary[nn.Module, tuple[int, int, str]] = weakref.WeakKeyDictionary()
-"""For models that end in a softmax or sigmoid: which call of such a function that is, of how many, and its name."""
+@dataclass(frozen=True)
+class _Ending:
+    """Where a model makes probabilities of its logits: in which call of a function, of how many that are counted.
+
+    by: what counts them, calls of softmax and sigmoid alone or all. heads: classes. kind: a key of `scores.ENDS`.
+    """
+
+    by: type[LeavingOut] | type[Watching]
+    call: int
+    calls: int
+    heads: int
+    kind: str
+
+    def logits(self, forward: Callable[[], Tensor], images: int) -> Tensor | None:
+        """The logits `[B, C]` of a forward; None where the model ends otherwise now."""
+        if self.by is LeavingOut:
+            with LeavingOut(self.call, odds=self.kind == "odds") as counted:
+                logits = forward()
+            return logits if len(counted.made) == self.calls and probability_node(logits) is None else None
+        with Watching(images * self.heads, self.call) as watching:
+            scores = forward()
+        found = logits_read(scores, watching.read) if watching.calls == self.calls else None
+        return found[0] if found else None
 
 
-def _read_logits(model: nn.Module, forward: Callable[[], Tensor]) -> tuple[Tensor, str]:
+_endings: weakref.WeakKeyDictionary[nn.Module, dict[Any, _Ending]] = weakref.WeakKeyDictionary()
+_plain: weakref.WeakKeyDictionary[nn.Module, set[Any]] = weakref.WeakKeyDictionary()
+"""For each model, by what it was given: its ending, or that none was found behind an operation."""
+
+
+def _read_logits(model: nn.Module, inputs: Inputs, forward: Callable[[], Tensor]) -> tuple[Tensor, str]:
     """The logits `[B, C]` of a forward, before a softmax or sigmoid at its end, and a key of `scores.ENDS`.
 
-    Such a model runs three times when it is first met, and once from then on.
+    A model with such an end runs three times when it is first met, and once from then on.
     """
-    if known := _left_out.get(model):
-        call, calls, kind = known
-        with LeavingOut(call) as counted:
-            scores = forward()
-        if len(counted.made) == calls and probability_node(scores) is None:
-            return scores, kind
-        del _left_out[model]  # it was changed since
+    endings, images = _endings.setdefault(model, {}), len(inputs.images)
+    if known := endings.pop(inputs.key, None):
+        logits = known.logits(forward, images)
+        if logits is not None:
+            endings[inputs.key] = known
+            return logits, known.kind
     scores = forward()
-    if probability_node(scores) is None:
+    tried, end = _plain.setdefault(model, set()), (inputs.key, scores.grad_fn and operation(scores.grad_fn))
+    is_function = probability_node(scores) is not None
+    if end in tried or not (is_function or may_be_probabilities(scores)):
         return without_probabilities(scores)
+    ending = _ending_by_function(forward) if is_function else _ending_by_hand(forward, scores.numel())
+    if ending is not None and (logits := ending.logits(forward, images)) is not None:
+        endings[inputs.key] = ending
+        return logits, ending.kind
+    tried.add(end)
+    return without_probabilities(forward())
+
+
+def _ending_by_function(forward: Callable[[], Tensor]) -> _Ending | None:
     with LeavingOut() as counted:
         scores = forward()
-    node = probability_node(scores)
-    calls = len(counted.made)
-    for call, (kind, made) in enumerate(counted.made):
-        if made is not None and made is node:
-            with LeavingOut(call):
-                logits = forward()
-            _left_out[model] = call, calls, kind
-            return logits, kind
-    return without_probabilities(scores)
+    last = probability_node(scores)
+    for call, (kind, node) in enumerate(counted.made):
+        if node is not None and node is last:
+            kind = "odds" if gives_some(scores, node) else kind
+            return _Ending(LeavingOut, call, len(counted.made), scores.shape[1], kind)
+    return None
+
+
+def _ending_by_hand(forward: Callable[[], Tensor], numel: int) -> _Ending | None:
+    with Watching(numel) as watching:
+        scores = forward()
+    if found := logits_read(scores, watching.read):
+        _, kind, call = found
+        return _Ending(Watching, call, watching.calls, scores.shape[1], kind)
+    return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -337,7 +382,7 @@ def _record(model: nn.Module, running: nn.Module, inputs: Inputs, layer: TargetL
 
     handle = module.register_forward_hook(keep)
     try:
-        logits, ends_in = _read_logits(model, forward)
+        logits, ends_in = _read_logits(model, inputs, forward)
     finally:
         handle.remove()
     if found is None:
@@ -445,7 +490,7 @@ def _trace(model: nn.Module, running: nn.Module, inputs: Inputs) -> Trace:
             if module is not running:
                 hooks.callback(module.register_forward_pre_hook(enter, with_kwargs=True).remove)
                 hooks.callback(module.register_forward_hook(leave(name)).remove)
-        logits, ends_in = _read_logits(model, forward)
+        logits, ends_in = _read_logits(model, inputs, forward)
     return Trace(logits, pixels, tuple(passages), ends_in)
 
 

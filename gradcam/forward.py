@@ -19,7 +19,7 @@ from gradcam.methods import GRADCAM, Method
 from gradcam.models.classifier import Classifier
 from gradcam.models.labels import labels_of_head
 from gradcam.preprocess import to_input, view_of
-from gradcam.scores import ENDS
+from gradcam.scores import ACTIVATION_OF, ENDS
 from gradcam.targets import probabilities, score_target, with_negative
 from gradcam.types import (
     Activation,
@@ -109,7 +109,7 @@ def explanations(
     if ENDS[ends_in] not in found.rule:
         found = replace(found, rule=found.rule + ENDS[ends_in])
     labels = labels_of_head(classifier.labels, graph.shape[1])
-    activation: Activation = "sigmoid" if graph.shape[1] == 1 else classifier.activation
+    activation: Activation = "sigmoid" if graph.shape[1] == 1 else ACTIVATION_OF.get(ends_in, classifier.activation)
     logits = [with_negative(row) for row in graph.detach().float().cpu().numpy()]
     scored = [tuple(score_target(target, row, labels, activation) for target in asked) for row in logits]
     cotangents = _cotangents(scored, graph)

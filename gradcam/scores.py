@@ -1,4 +1,4 @@
-"""Which of a model's outputs are its class scores, and the logits behind scores that are probabilities already."""
+"""Which of a model's outputs are its class scores, and what is said of scores that are probabilities already."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ from dataclasses import fields, is_dataclass
 from itertools import islice
 from typing import Any, TypeAlias
 
-import torch
 from torch import Tensor
-from torch.autograd.graph import Node
-from torch.overrides import TorchFunctionMode
 
 from gradcam.errors import ModelError, quoted
-from gradcam.nodes import MOVES, operation
+from gradcam.types import Activation
 
 Output: TypeAlias = int | str | Callable[[Any], Any] | None
 """Which output of a model are its class scores: an index, a key or attribute, or a function of all that the model
@@ -154,83 +151,23 @@ def _told(value: Any) -> str:
     return f"a tensor {list(value.shape)}{kind}"
 
 
-# Probabilities ------------------------------------------------------------------------------------------------
-
 ENDS = {
     "": "",
     "softmax": "; the model ends in a softmax, so the logits before it are explained",
     "log_softmax": "; the model ends in a log-softmax, so the logits before it are explained",
     "sigmoid": "; the model ends in a sigmoid, so the logits before it are explained",
+    "odds": "; the model gives probabilities that need not add up to one, so their log-odds are explained",
     "probabilities": "; the model gives probabilities, so their logarithms are explained",
     "log-probabilities": "; the model gives logarithms of probabilities, which are explained as they are",
 }
 """What is said of a model whose scores are probabilities already, by what it ends in."""
 
-_ENDINGS = {
-    "softmax": ("softmax", "Softmax"),
-    "log_softmax": ("log_softmax", "LogSoftmax"),
-    "sigmoid": ("sigmoid", "Sigmoid"),
-    "sigmoid_": ("sigmoid", "Sigmoid"),
-    "expit": ("sigmoid", "Sigmoid"),
-    "logsigmoid": ("sigmoid", "LogSigmoid"),
-    "log_sigmoid": ("sigmoid", "LogSigmoid"),
+ACTIVATION_OF: Mapping[str, Activation] = {
+    "sigmoid": "sigmoid",
+    "odds": "sigmoid",
+    "softmax": "softmax",
+    "log_softmax": "softmax",
+    "probabilities": "softmax",
+    "log-probabilities": "softmax",
 }
-"""By a function's name: what its results are, and the name of its node in the autograd graph."""
-
-_NODES = frozenset(node for _, node in _ENDINGS.values())
-
-_LOGITS = frozenset({"Addmm", "Mm", "Addmv", "Mv", "Addbmm", "Bmm", "Baddbmm", "Convolution", "AdaptiveAvgPool2D"})
-"""Operations that give logits: nobody needs to look at the numbers after them."""
-
-
-def probability_node(scores: Tensor) -> Node | None:
-    """The softmax or sigmoid that made the scores, looked for behind what only `moves` values; None where they are
-    made otherwise."""
-    node = scores.grad_fn
-    while node is not None and operation(node) in MOVES:
-        node = next((child for child, _ in node.next_functions if child is not None), None)
-    return node if node is not None and operation(node) in _NODES else None
-
-
-class LeavingOut(TorchFunctionMode):
-    """Counts the calls that make probabilities, and leaves one of them out: its input is passed on as its result.
-
-    made: what each call made and its node. call: the one to leave out.
-    """
-
-    def __init__(self, call: int | None = None) -> None:
-        super().__init__()
-        self.call = call
-        self.made: list[tuple[str, Node | None]] = []
-
-    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        kind, _ = _ENDINGS.get(getattr(func, "__name__", ""), ("", ""))
-        if not kind:
-            return func(*args, **kwargs)
-        if len(self.made) == self.call:
-            logits = args[0] if args else kwargs["input"]
-            self.made.append((kind, None))
-            return logits if kwargs.get("dtype") is None else logits.to(kwargs["dtype"])
-        result = func(*args, **kwargs)
-        self.made.append((kind, result.grad_fn))
-        return result
-
-
-def without_probabilities(scores: Tensor) -> tuple[Tensor, str]:
-    """Scores that are probabilities by their numbers, as logarithms; all others as they are. Also what was found.
-
-    Each row of C ≥ 2 must lie in [0, 1] and add up to one within 1e-5 (1e-2 in half precision), or its exponentials
-    must.
-    """
-    if scores.is_meta or scores.shape[1] < 2 or scores.grad_fn is None or operation(scores.grad_fn) in _LOGITS:
-        return scores, ""
-    seen = scores.detach().double()
-    near = 1e-5 if scores.element_size() >= 4 else 1e-2
-
-    def add_up(rows: Tensor) -> bool:
-        return bool(((rows >= 0).all() & ((rows.sum(1) - 1).abs() <= near).all()).item())
-
-    if add_up(seen):
-        return scores.clamp_min(torch.finfo(scores.dtype).tiny).log(), "probabilities"
-    return scores, "log-probabilities" if add_up(seen.exp()) else ""
+"""What gives a model's own probabilities back, by what it ends in."""

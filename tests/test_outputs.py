@@ -177,20 +177,73 @@ def test_a_softmax_that_is_taken_away_or_put_on_later_is_noticed(noise: Tensor, 
         assert torch.allclose(heatmaps(model, noise, [0, 3]), right, atol=1e-7)
 
 
+def softmax_by_hand(y: Tensor) -> Tensor:
+    large = (y - y.max(1, keepdim=True).values).exp()
+    return large / large.sum(1, keepdim=True)
+
+
 @pytest.mark.parametrize(
     ("finish", "said"),
     [
-        (lambda e, y: y.exp() / y.exp().sum(1, keepdim=True), "gives probabilities, so their logarithms"),
-        (lambda e, y: (y.softmax(1) + y.softmax(1)) / 2, "gives probabilities, so their logarithms"),
-        (lambda e, y: y.softmax(1).log(), "gives logarithms of probabilities"),
-        (lambda e, y: y - y.logsumexp(1, keepdim=True), "gives logarithms of probabilities"),
+        (lambda e, y: y.exp() / y.exp().sum(1, keepdim=True), "softmax"),
+        (lambda e, y: softmax_by_hand(y), "softmax"),
+        (lambda e, y: (y.softmax(1) + y.softmax(1)) / 2, "softmax"),
+        (lambda e, y: y.softmax(1) + 1e-8, "softmax"),
+        (lambda e, y: y.softmax(1).log(), "softmax"),
+        (lambda e, y: y.softmax(1).clamp(1e-7).log(), "softmax"),
+        (lambda e, y: y - y.logsumexp(1, keepdim=True), "softmax"),
+        (lambda e, y: 1 / (1 + torch.exp(-y)), "sigmoid"),
+        (lambda e, y: 0.5 * (torch.tanh(y / 2) + 1), "sigmoid"),
+        (lambda e, y: (torch.tanh(0.5 * y) + 1) / 2, "sigmoid"),
+        (lambda e, y: 1 - (-y).sigmoid(), "sigmoid"),
+        (lambda e, y: -nn.functional.softplus(-y), "sigmoid"),
+        (lambda e, y: y.sigmoid().clamp(1e-4, 1 - 1e-4), "sigmoid"),
     ],
 )
-def test_probabilities_made_otherwise_are_told_by_their_numbers(finish: Any, said: str, noise: Tensor) -> None:
+def test_the_logit_before_a_softmax_or_sigmoid_written_by_hand_is_explained(
+    finish: Any, said: str, noise: Tensor, right: Tensor
+) -> None:
     model = Net(finish)
     layer = resolve_target_layer(model, (8, 8))
-    assert said in layer.rule
-    expected = heatmaps(Net(lambda e, y: y - y.logsumexp(1, keepdim=True)), noise, [0, 3], layer)
-    assert torch.allclose(heatmaps(model, noise, [0, 3]), expected, atol=1e-6)
+    assert f"ends in a {said}, so the logits before it are explained" in layer.rule
+    assert torch.allclose(heatmaps(model, noise, [0, 3]), right, atol=1e-7)
+    entered: list[None] = []
+    model.register_forward_pre_hook(lambda *_: entered.append(None))
+    recording = record(model, noise, layer)
+    assert torch.allclose(recording.logits.detach(), Net()(noise), atol=1e-6)
+    assert len(entered) == 1
+
+
+def test_what_only_looks_like_probabilities_is_no_sigmoid(noise: Tensor) -> None:
+    """Numbers in [0, 1] are not enough, nor is a layer whose sigmoid the scores happen to be for one picture."""
+    for finish in (lambda e, y: torch.relu(y).clamp(max=1), lambda e, y: nn.functional.hardsigmoid(y)):
+        model = Net(finish)
+        recording = record(model, noise, resolve_target_layer(model, (8, 8)))
+        assert recording.ends_in == ""
+        assert torch.equal(recording.logits.detach(), model(noise))
+    two = Net(lambda e, y: (y.softmax(1) + (y * e[:, :1] / e[:, :1].detach()).softmax(1)) / 2)
+    assert record(two, noise, resolve_target_layer(two, (8, 8))).ends_in == "probabilities"
+
+
+@pytest.mark.parametrize(
+    ("finish", "wanted"),
+    [
+        (lambda e, y: y.softmax(1)[:, 1], lambda y: y.softmax(1)[:, 1:2]),
+        (lambda e, y: y.softmax(1)[:, 1:], lambda y: y.softmax(1)[:, 1:]),
+        (lambda e, y: (y.sigmoid() + (2 * y).sigmoid()) / 2, lambda y: (y.sigmoid() + (2 * y).sigmoid()) / 2),
+    ],
+)
+def test_probabilities_that_need_not_add_up_give_their_log_odds(finish: Any, wanted: Any, noise: Tensor) -> None:
+    model = Net(finish)
+    layer = resolve_target_layer(model, (8, 8))
+    assert "need not add up to one, so their log-odds are explained" in layer.rule
+    recording = record(model, noise, layer)
+    assert torch.allclose(recording.logits.detach().sigmoid(), wanted(Net()(noise)).detach(), atol=1e-6)
+
+
+def test_probabilities_made_otherwise_are_told_by_their_numbers(noise: Tensor) -> None:
+    model = Net(lambda e, y: (y.softmax(1) + (2 * y).softmax(1)) / 2)
+    layer = resolve_target_layer(model, (8, 8))
+    assert "gives probabilities, so their logarithms are explained" in layer.rule
     logits = record(model, noise, layer).logits.detach()
-    assert torch.allclose(logits.softmax(1), Net()(noise).softmax(1), atol=1e-6)
+    assert torch.allclose(logits.softmax(1), model(noise), atol=1e-6)

@@ -212,3 +212,14 @@ def test_a_classifier_says_which_output_are_its_scores_and_what_its_model_ends_i
     assert np.allclose(soft.probabilities, plain.probabilities, atol=1e-6)
     assert np.allclose(soft.logits, plain.logits, atol=1e-6)
     assert soft.layer.rule.endswith("the model ends in a softmax, so the logits before it are explained")
+
+
+@pytest.mark.parametrize("finish", [lambda e, y: y.sigmoid(), lambda e, y: 1 / (1 + torch.exp(-y))])
+def test_a_head_that_ends_in_a_sigmoid_reports_its_own_probabilities(finish: Any) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    plain = explain(classifier(Net()), pixels, ["a", "d"])
+    found = explain(classifier(Net(finish)), pixels, ["a", "d"], layer=plain.layer)
+    assert found.activation == "sigmoid"
+    assert np.allclose(found.probabilities, 1 / (1 + np.exp(-plain.logits)), atol=1e-6)
+    assert np.allclose(found.maps, plain.maps, atol=1e-7)
+    assert found.layer.rule.endswith("the model ends in a sigmoid, so the logits before it are explained")

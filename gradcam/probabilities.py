@@ -1,0 +1,237 @@
+"""The logits behind class scores that are probabilities already."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import Node
+from torch.overrides import TorchFunctionMode
+
+from gradcam.nodes import MOVES, operation
+
+_ENDINGS = {
+    "softmax": ("softmax", "Softmax"),
+    "log_softmax": ("log_softmax", "LogSoftmax"),
+    "sigmoid": ("sigmoid", "Sigmoid"),
+    "sigmoid_": ("sigmoid", "Sigmoid"),
+    "expit": ("sigmoid", "Sigmoid"),
+    "logsigmoid": ("sigmoid", "LogSigmoid"),
+    "log_sigmoid": ("sigmoid", "LogSigmoid"),
+}
+"""By a function's name: what its results are, and the name of its node in the autograd graph."""
+
+_NODES = frozenset(node for _, node in _ENDINGS.values())
+
+_CHOOSES = frozenset({"Select", "Slice", "Index", "IndexSelect", "Gather", "Unbind", "Split", "SplitWithSizes"})
+"""Operations that take some of the values."""
+
+_LOGITS = frozenset({"Addmm", "Mm", "Addmv", "Mv", "Addbmm", "Bmm", "Baddbmm", "Convolution", "AdaptiveAvgPool2D"})
+"""Operations that give logits: nobody needs to look at the numbers after them."""
+
+_MIXES = frozenset(
+    {"Add", "Sub", "Rsub", "Mul", "Div", "Mean", "Sum", "Stack", "Cat", "Amax", "Max", "Maximum", "Pow"}
+)
+"""Operations that make probabilities of probabilities."""
+
+_TAIL = 48
+"""Most tensors that may lie between logits and the scores made of them by hand."""
+
+_TRIED = (("softmax", 1), ("sigmoid", 1), ("sigmoid", -1), ("sigmoid", 2))
+"""What scores may be of so many times a tensor: `1 - sigmoid(y)` is that of -y, `(tanh(y) + 1) / 2` that of 2y."""
+
+
+# By a function -----------------------------------------------------------------------------------------------
+
+
+def probability_node(scores: Tensor) -> Node | None:
+    """The softmax or sigmoid that made the scores, looked for behind what only moves or chooses values; None where
+    they are made otherwise."""
+    node = scores.grad_fn
+    while node is not None and operation(node) in MOVES | _CHOOSES:
+        node = next((child for child, _ in node.next_functions if child is not None), None)
+    return node if node is not None and operation(node) in _NODES else None
+
+
+def gives_some(scores: Tensor, node: Node) -> bool:
+    """Whether the scores are some of the probabilities that a softmax at `node` makes, as `softmax(y)[:, 1]` is."""
+    if operation(node) not in ("Softmax", "LogSoftmax"):
+        return False
+    details: Any = node
+    shape = tuple(details._input_metadata[0].shape)
+    dim = details._saved_dim
+    return scores.shape[1] < shape[dim - 2**64 if dim >= 2**63 else dim]
+
+
+class LeavingOut(TorchFunctionMode):
+    """Counts the calls that make probabilities, and leaves one of them out: its input is passed on as its result.
+
+    made: what each call made and its node. call: the one to leave out. odds: pass on the log-odds of its input
+    instead, `y_c - logsumexp(all other y)`, whose sigmoid each probability of a softmax is.
+    """
+
+    def __init__(self, call: int | None = None, *, odds: bool = False) -> None:
+        super().__init__()
+        self.call, self.odds = call, odds
+        self.made: list[tuple[str, Node | None]] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        kind, _ = _ENDINGS.get(getattr(func, "__name__", ""), ("", ""))
+        if not kind:
+            return func(*args, **kwargs)
+        if len(self.made) == self.call:
+            logits = args[0] if args else kwargs["input"]
+            self.made.append((kind, None))
+            if self.odds:
+                logits = log_odds(logits, kwargs["dim"] if "dim" in kwargs else args[1])
+            return logits if kwargs.get("dtype") is None else logits.to(kwargs["dtype"])
+        result = func(*args, **kwargs)
+        self.made.append((kind, result.grad_fn))
+        return result
+
+
+def log_odds(logits: Tensor, dim: int) -> Tensor:
+    """`y_c - logsumexp(all other y)` of each entry along `dim`."""
+    along = logits.movedim(dim, -1)
+    itself = torch.eye(along.shape[-1], dtype=torch.bool, device=logits.device)
+    others = along.unsqueeze(-2).masked_fill(itself, -torch.inf).logsumexp(-1)
+    return (along - others).movedim(-1, dim)
+
+
+# By hand -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A tensor that a function of a forward was given; call: which of all calls of functions that was."""
+
+    call: int
+    tensor: Tensor
+    version: int
+
+
+class Watching(TorchFunctionMode):
+    """Counts all calls of functions, and keeps the last tensors with `numel` entries that they were given.
+
+    only: the one call that is of interest.
+    """
+
+    def __init__(self, numel: int, only: int | None = None) -> None:
+        super().__init__()
+        self.numel, self.only, self.calls = numel, only, 0
+        self.read: deque[Reading] = deque(maxlen=_TAIL)
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if self.only in (None, self.calls):
+            for value in (*args[:2], *kwargs.values()):
+                if isinstance(value, Tensor) and value.numel() == self.numel and value.is_floating_point():
+                    self.read.append(Reading(self.calls, value, value._version))
+        self.calls += 1
+        return func(*args, **kwargs)
+
+
+def may_be_probabilities(scores: Tensor) -> bool:
+    """Whether all scores, or their exponentials, lie in [0, 1], and more than a linear layer computed them."""
+    if scores.is_meta or scores.grad_fn is None or operation(scores.grad_fn) in _LOGITS:
+        return False
+    least, most = scores.detach().aminmax()
+    return bool((((least >= 0) & (most <= 1)) | (most <= 0)).item())
+
+
+def logits_read(scores: Tensor, read: Iterable[Reading]) -> tuple[Tensor, str, int] | None:
+    """The first tensor read of which the `scores` are the softmax or sigmoid, or the logarithm of these, `[B, C]`.
+
+    Also which of both, and the call that read it. Nothing else that the scores depend on may go past it.
+    """
+    seen, clamp = scores.detach().double(), _clamp(scores)
+    seen = seen.exp() if (seen < 0).any() else seen
+    near = 1e-4 if scores.element_size() >= 4 else 2e-2
+    makes = {"softmax": torch.softmax, "sigmoid": lambda rows, _: rows.sigmoid()}
+    for reading in read:
+        if reading.tensor._version != reading.version or not _separates(reading.tensor, scores):
+            continue
+        logits = reading.tensor.reshape(scores.shape)
+        for kind, times in _TRIED:
+            made = makes[kind](times * logits.detach().double(), 1).clamp(*clamp)
+            if (kind == "sigmoid" or logits.shape[1] > 1) and torch.allclose(made, seen, near, 1e-2 * near):
+                return times * logits, kind, reading.call
+    return None
+
+
+def _clamp(scores: Tensor) -> tuple[float, float]:
+    """The bounds that the scores were held in, as by `sigmoid(y).clamp(1e-4, 1 - 1e-4)`; else 0 and 1."""
+    node = scores.grad_fn
+    while node is not None and operation(node) in MOVES | {"Log"}:
+        node = node.next_functions[0][0]
+    if node is None or not operation(node).startswith("Clamp"):
+        return 0.0, 1.0
+    least, most = getattr(node, "_saved_min", None), getattr(node, "_saved_max", None)
+    return 0.0 if least is None else float(least), 1.0 if most is None else float(most)
+
+
+def _separates(tensor: Tensor, scores: Tensor) -> bool:
+    """Whether all paths from the scores to what was put in, beside weights, lead through the tensor."""
+    if tensor.grad_fn is None or scores.grad_fn is None:
+        return False
+    seen, stack = {scores.grad_fn}, [scores.grad_fn]
+    while stack:
+        node = stack.pop()
+        if node is tensor.grad_fn:
+            continue
+        if hasattr(node, "variable") and not isinstance(getattr(node, "variable", None), nn.Parameter):
+            return False
+        for child, _ in node.next_functions:
+            if child is not None and child not in seen:
+                seen.add(child)
+                stack.append(child)
+    return tensor.grad_fn in seen
+
+
+# By their numbers --------------------------------------------------------------------------------------------
+
+
+def without_probabilities(scores: Tensor) -> tuple[Tensor, str]:
+    """Scores that are probabilities by their numbers, as logarithms; all others as they are. Also what was found.
+
+    Each row of C ≥ 2 must lie in [0, 1] and add up to one within 1e-5 (1e-2 in half precision), or its exponentials
+    must. What was added up, averaged and multiplied of sigmoids alone gives log-odds.
+    """
+    if not may_be_probabilities(scores):
+        return scores, ""
+    seen = scores.detach().double()
+    near = 1e-5 if scores.element_size() >= 4 else 1e-2
+
+    def add_up(rows: Tensor) -> bool:
+        return bool(((rows.sum(1) - 1).abs() <= near).all().item())
+
+    tiny = torch.finfo(scores.dtype).tiny
+    if (seen >= 0).all():
+        if scores.shape[1] > 1 and add_up(seen):
+            return scores.clamp_min(tiny).log(), "probabilities"
+        if _made_of_sigmoids(scores):
+            return scores.clamp_min(tiny).log() - (1 - scores).clamp_min(tiny).log(), "odds"
+        return scores, ""
+    return scores, "log-probabilities" if scores.shape[1] > 1 and add_up(seen.exp()) else ""
+
+
+def _made_of_sigmoids(scores: Tensor) -> bool:
+    """Whether sigmoids were only averaged, multiplied and moved to make the scores."""
+    seen, stack, found = set[Node](), [scores.grad_fn], False
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen or isinstance(getattr(node, "variable", None), nn.Parameter):
+            continue
+        seen.add(node)
+        if operation(node) == "Sigmoid":
+            found = True
+        elif operation(node) in MOVES | _CHOOSES | _MIXES:
+            stack.extend(child for child, _ in node.next_functions)
+        else:
+            return False
+    return found
