@@ -232,6 +232,16 @@ def test_an_id_is_read_and_written_back(text: str, monkeypatch: pytest.MonkeyPat
     assert str(parse_model_id(text)) == text
 
 
+def test_a_model_does_not_change_when_its_file_is_written_anew(root: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(saved("vit", root), tmp_path / "vit")
+    classifier = load_classifier(folder, device="cpu")
+    before = {key: tensor.clone() for key, tensor in classifier.module.state_dict().items()}
+    file = folder / "model.safetensors"
+    with file.open("r+b") as opened:
+        opened.write(bytes(file.stat().st_size))
+    assert all(torch.equal(before[key], tensor) for key, tensor in classifier.module.state_dict().items())
+
+
 def test_a_folder_can_be_named_by_its_path(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = saved("vit", root)
     monkeypatch.chdir(root)

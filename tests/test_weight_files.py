@@ -26,7 +26,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from gradcam import ModelError
+from gradcam import ModelError, load_checkpoint, load_classifier
 from gradcam.models.pickles import MAX_STEPS
 from gradcam.models.weight_files import read_tensors
 
@@ -166,6 +166,52 @@ def test_only_the_tensors_that_are_wanted_are_brought_to_memory(tmp_path: Path) 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert read_tensors(tmp_path / "x.pt")["a"].tolist() == [1, 1, 1, 1]
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
+
+
+@pytest.mark.parametrize("way", [*WAYS, None], ids=str)
+def test_pages_of_a_file_hold_what_reading_it_gives_and_never_change_it(
+    way: dict[str, Any] | None, tmp_path: Path
+) -> None:
+    tensors = {
+        "odd": torch.arange(3, dtype=torch.uint8),  # what follows it is not aligned in an older file
+        "double": torch.arange(4.0, dtype=torch.float64),
+        "turned": torch.arange(20.0).reshape(4, 5).t().contiguous()
+        if way is None
+        else torch.arange(20.0).reshape(4, 5).t(),
+        "number": torch.tensor(3.0),
+        "empty": torch.empty(0, 5),
+    }
+    file = tmp_path / "x.bin"
+    file.write_bytes(safetensors.torch.save(tensors) if way is None else saved(tensors, **way))
+    before = file.read_bytes()
+    for found in (read_tensors(file, mapped=True), read_tensors(before, mapped=True)):
+        assert all(torch.equal(found[key], value) for key, value in tensors.items())
+        assert all(found[key].stride() == value.stride() for key, value in tensors.items())
+        for tensor in found.values():
+            tensor.zero_()
+    assert file.read_bytes() == before
+
+
+def test_a_large_file_is_not_brought_to_memory_before_it_is_used(tmp_path: Path) -> None:
+    torch.save({"w": torch.zeros(50_000_000)}, tmp_path / "x.pt")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert read_tensors(tmp_path / "x.pt", mapped=True)["w"][7] == 0
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
+
+
+@pytest.mark.parametrize("model", ["timm/test_resnet", "torchvision/squeezenet1_1", "checkpoint"])
+def test_a_model_does_not_change_when_its_file_is_written_anew(model: str, tmp_path: Path) -> None:
+    name = "timm/test_resnet" if model == "checkpoint" else model
+    file = tmp_path / "x.pt"
+    torch.save(load_classifier(name, weights="random", device="cpu").module.state_dict(), file)
+    if model == "checkpoint":
+        classifier = load_checkpoint(file, name, device="cpu")
+    else:
+        classifier = load_classifier(name, weights=file, device="cpu")
+    before = {key: tensor.clone() for key, tensor in classifier.module.state_dict().items()}
+    with file.open("r+b") as opened:
+        opened.write(bytes(file.stat().st_size))
+    assert all(torch.equal(before[key], tensor) for key, tensor in classifier.module.state_dict().items())
 
 
 # What is refused ----------------------------------------------------------------------------------------------

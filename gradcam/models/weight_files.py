@@ -14,6 +14,7 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -70,9 +71,22 @@ class StoredTensor:
         return self.storage.start + self.offset * self.dtype.itemsize
 
     def read(self) -> Tensor:
+        """The tensor in memory of its own."""
         numbers = torch.empty(self.span * self.dtype.itemsize, dtype=torch.uint8)
         self.source.read_into(self.place, numbers)
         return numbers.view(self.dtype).as_strided(self.shape, self.stride)
+
+    def mapped(self) -> Tensor:
+        """The tensor as pages of its file, for whoever copies it at once; in memory of its own where it cannot be.
+
+        Nothing is read before it is used. What is written to it stays in memory. It must not be kept: whoever
+        writes the file anew changes it, and whoever shortens the file ends the process that reads it.
+        """
+        first, rest = divmod(self.place, self.dtype.itemsize)
+        pages = None if rest else self.source.pages
+        if pages is None:
+            return self.read()
+        return torch.empty(0, dtype=self.dtype).set_(pages, first, self.shape, self.stride)
 
 
 def open_weights(file: str | Path | bytes, name: str = "") -> Any:
@@ -100,9 +114,10 @@ def unfit(name: str, reason: str) -> ModelError:
     )
 
 
-def read_tensors(file: str | Path | bytes, name: str = "") -> OrderedDict[str, Tensor]:
+def read_tensors(file: str | Path | bytes, name: str = "", *, mapped: bool = False) -> OrderedDict[str, Tensor]:
     """The tensors of a weight file by name; those under `model` or `state_dict` where a training script put them.
 
+    mapped: as pages of the file, see `StoredTensor.mapped`.
     Keeps what PyTorch notes about versions beside the tensors, for MNASNet refuses a state without it.
     Raises: ModelError.
     """
@@ -112,7 +127,7 @@ def read_tensors(file: str | Path | bytes, name: str = "") -> OrderedDict[str, T
         held = next((held[key] for key in ("model", "state_dict") if isinstance(held.get(key), dict)), held)
     stored = tensors_of(held, name)
     check_size(stored.values(), name)
-    state = OrderedDict((key, tensor.read()) for key, tensor in stored.items())
+    state = OrderedDict((key, tensor.mapped() if mapped else tensor.read()) for key, tensor in stored.items())
     cast(Any, state)._metadata = versions_of(held)
     return state
 
@@ -169,6 +184,17 @@ class _Source:
     def __init__(self, file: str | Path | bytes) -> None:
         self.file = file if isinstance(file, bytes) else Path(file).expanduser()
         self.size = len(self.file) if isinstance(self.file, bytes) else self.file.stat().st_size
+
+    @cached_property
+    def pages(self) -> torch.UntypedStorage | None:
+        """The whole file, mapped to memory for this process alone; None for bytes and where the system cannot."""
+        if isinstance(self.file, bytes):
+            return None
+        try:
+            pages = torch.UntypedStorage.from_file(str(self.file), shared=False, nbytes=self.size)
+        except RuntimeError:
+            return None
+        return cast(torch.UntypedStorage, pages)
 
     def open(self) -> BinaryIO:
         return io.BytesIO(self.file) if isinstance(self.file, bytes) else self.file.open("rb")
