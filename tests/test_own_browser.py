@@ -36,6 +36,7 @@ def offer(page: Page, label: str, file: Path) -> None:
     """Give a file to the uploader of this label."""
     page.get_by_test_id("stFileUploader").filter(has_text=label).locator("input").set_input_files(file)
     expect(page.get_by_text(file.name, exact=True)).to_be_visible()
+    settle(page)
 
 
 def name_architecture(page: Page) -> None:

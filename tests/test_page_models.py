@@ -10,9 +10,11 @@ import pytest
 import streamlit as st
 import timm
 import torch
+import torchvision
 from streamlit.testing.v1 import AppTest
 
 from dashboard import cache, serving
+from gradcam.models.guess import Guess
 from tests.opening import open_page
 from tests.shapes import ARCHITECTURE, KINDS, trained
 
@@ -58,6 +60,7 @@ def checkpoint(content: object = None) -> bytes:
 def bring(page: AppTest, data: bytes | None = None, name: str = "shapes.pt", **fields) -> AppTest:
     """Fill in the form and send it; fields: its other entries, as somebody would make them."""
     page.file_uploader(key="_own-file-0").upload(name, checkpoint() if data is None else data, "application/x")
+    page.run()
     names = fields.pop("names", ("shapes.json", json.dumps(KINDS).encode()))
     if names:
         page.file_uploader(key="_own-names-0").upload(*names, "text/plain")
@@ -311,6 +314,55 @@ def test_the_architecture_is_guessed_where_none_is_chosen() -> None:
     page = bring(open_page("models", models=[LITE0]), architecture=None)
     (own,) = page.session_state["_own_models"]
     assert own.startswith("checkpoint/timm/test_resnet@")
+
+
+def choose(content: object) -> AppTest:
+    """The page after a file was chosen."""
+    page = open_page("models", models=[LITE0])
+    page.file_uploader(key="_own-file-0").upload("a.pt", checkpoint(content), "application/x")
+    page.run()
+    assert not page.exception
+    return page
+
+
+def test_the_only_architecture_that_fits_a_file_is_chosen_and_first_in_the_list() -> None:
+    page = choose(trained().state_dict())
+    box = page.selectbox(key="_own-architecture-0")
+    assert box.value == box.options[0] == ARCHITECTURE
+    assert len(box.options) == len(set(box.options)) > 1000
+    assert f"Its tensors fit **{ARCHITECTURE}** and no other" in words(page)
+    page.file_uploader(key="_own-file-0").upload("b.pt", checkpoint({"w": torch.ones(2)}), "application/x")
+    page.run()
+    assert page.selectbox(key="_own-architecture-0").value is None
+    assert "What its tensors fit comes first" in words(page)
+
+
+def test_of_several_that_fit_none_is_chosen_and_the_likeliest_is_first() -> None:
+    state = torchvision.models.resnet18(num_classes=3).state_dict()
+    page = choose(state)
+    box = page.selectbox(key="_own-architecture-0")
+    assert box.value is None
+    assert box.options[:2] == ["torchvision/resnet18", "timm/resnet18"]
+    assert "**torchvision/resnet18** is the likeliest" in words(page)
+    page = choose({"state_dict": state, "arch": "resnet18", "version": 2})
+    assert page.selectbox(key="_own-architecture-0").value == "timm/resnet18"
+    assert "The file names **timm/resnet18**" in words(page)
+
+
+def test_a_file_that_cannot_be_used_is_a_sentence_as_soon_as_it_is_chosen() -> None:
+    assert "could run code when opened" in errors(choose(trained()))
+
+
+def test_a_file_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+
+    def guessed(data: bytes, name: str) -> Guess:
+        looked.append(name)
+        return Guess((ARCHITECTURE,))
+
+    monkeypatch.setattr("dashboard.components.own.guess_architecture", guessed)
+    choose(trained().state_dict()).run().run()
+    assert looked == ["a.pt"]
 
 
 def test_nothing_given_asks_for_the_checkpoint() -> None:

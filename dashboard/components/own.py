@@ -25,7 +25,7 @@ from gradcam.models.checkpoint import (
     architectures,
     preprocessing_for,
 )
-from gradcam.models.guess import guess_architecture
+from gradcam.models.guess import Guess, guess_architecture
 from gradcam.models.label_files import read_labels
 from gradcam.types import ACTIVATIONS, Activation
 
@@ -33,31 +33,32 @@ MOST_OWN = 4
 
 ACTIVATION_WORDS: dict[Activation, str] = {"softmax": "softmax: one class", "sigmoid": "sigmoid: multi-label"}
 
-_REFUSED, _ADDED, _TURN = "_own-refused", "_own-added", "_own-turn"
+_REFUSED, _ADDED, _TURN, _GUESS = "_own-refused", "_own-added", "_own-turn", "_own-guess"
 
 
 def bring_your_own() -> None:
-    """The form. What was added is chosen for every page at once."""
+    """A file, and the form for what the file does not say. What was added is chosen for every page at once."""
+    file = st.file_uploader(
+        "Checkpoint",
+        type=[suffix[1:] for suffix in SUFFIXES],
+        max_upload_size=settings().limits.upload_megabytes,
+        key=_key("file"),
+        help="The tensors of a state_dict, best as .safetensors. A file with more in it, such as a whole "
+        "pickled model, could run code when opened and is refused.",
+    )
+    guess = _guessed(file)
     with st.form("own", enter_to_submit=False):
-        file, architecture = st.columns(2)
-        file.file_uploader(
-            "Checkpoint",
-            type=[suffix[1:] for suffix in SUFFIXES],
-            max_upload_size=settings().limits.upload_megabytes,
-            key=_key("file"),
-            help="The tensors of a state_dict, best as .safetensors. A file with more in it, such as a whole "
-            "pickled model, could run code when opened and is refused.",
-        )
-        architecture.selectbox(
+        st.selectbox(
             "Architecture",
-            architectures(),
+            dict.fromkeys((*guess.fitting, *guess.near, *architectures())),
             index=None,
             placeholder="Guessed from the file; or type a part of its name",
             filter_mode="fuzzy",
             key=_key("architecture"),
-            help="What the checkpoint was trained as; left empty, it is guessed from the names and shapes of the "
-            "tensors. The number of classes is read from its head.",
+            help="What the checkpoint was trained as: those that its tensors fit come first, then those that are "
+            "near. The number of classes is read from its head.",
         )
+        st.caption(_in_words(guess))
         names, known, activation = st.columns([3, 2, 2])
         names.file_uploader(
             "Class names, one for each class of the head",
@@ -99,6 +100,41 @@ def bring_your_own() -> None:
         "Your model and what is computed with it stay in this session: no other visitor can see or use them, and "
         "they are gone when it ends. A link names the file and the hash of its weights, but carries neither."
     )
+
+
+def _guessed(file: UploadedFile | None) -> Guess:
+    """What the file may be for, found out once; the only architecture that fits is chosen for the visitor."""
+    known: tuple[str, Guess] = st.session_state.get(_GUESS, ("", Guess(())))
+    if file is None or file.size > _most_bytes():
+        return Guess(())
+    if known[0] != file.file_id:
+        try:
+            with st.spinner("Looking at the names and shapes of its tensors"):
+                guess = guess_architecture(file.getvalue(), PurePath(file.name).name)
+        except GradcamError as error:
+            guess = Guess(())
+            st.session_state[_REFUSED] = [str(error)]
+        known = st.session_state[_GUESS] = (file.file_id, guess)
+        st.session_state[_key("architecture")] = guess.only
+    return known[1]
+
+
+def _in_words(guess: Guess) -> str:
+    """What the guess says of the list."""
+    if guess.is_named:
+        return f"The file names **{plain(guess.fitting[0])}**, and its tensors fit."
+    if guess.only:
+        return f"Its tensors fit **{plain(guess.only)}** and no other architecture."
+    if guess.fitting:
+        first = f"**{plain(guess.fitting[0])}** is the likeliest"
+        return f"Its tensors fit {len(guess.fitting)} architectures, the first in the list; {first}. Choose one."
+    if guess.near:
+        return f"Its tensors fit no architecture; **{plain(guess.near[0])}**, the first in the list, is nearest."
+    return "What its tensors fit comes first in the list, once a file is chosen."
+
+
+def _most_bytes() -> float:
+    return settings().limits.upload_megabytes * 1e6
 
 
 def _ask_for_preprocessing() -> None:
@@ -146,9 +182,8 @@ def _load(
     """Bring the model into the session; returns its id. Raises: GradcamError."""
     if file is None:
         raise OptionError("expected a checkpoint, got no file; add a checkpoint")
-    most = settings().limits.upload_megabytes
-    if file.size > most * 1e6:
-        raise OptionError(f"expected at most {most} MB, got {file.size / 1e6:.0f} MB; halve it")
+    if file.size > _most_bytes():
+        raise OptionError(f"expected at most {_most_bytes() / 1e6:.0f} MB, got {file.size / 1e6:.0f} MB; halve it")
     labels = read_labels(names.getvalue(), names.name) if names else known
     data, name, prefix = file.getvalue(), PurePath(file.name).name, form["prefix"] or None
     if architecture is None:

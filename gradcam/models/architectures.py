@@ -12,7 +12,7 @@ import sys
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 
 import torch
@@ -45,8 +45,9 @@ def architectures() -> list[str]:
     return [f"{source}/{name}" for source in LIBRARIES for name in SOURCES[source].names()]
 
 
+@lru_cache(maxsize=100)
 def shapes_with_heads(source: str, name: str) -> Heads:
-    """The shapes of an architecture's state with few and with more classes; they differ at the head."""
+    """The shapes of an architecture's state with few and with more classes, kept; they differ at the head."""
     few, more = (shapes_of(source, name, classes) for classes in FEW_AND_MORE)
     return {key: (few[key], more[key]) for key in few}
 

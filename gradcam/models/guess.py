@@ -11,24 +11,28 @@ from gradcam.errors import ModelError, quoted
 from gradcam.models.architectures import Signature, signatures
 from gradcam.models.fitting import fit
 from gradcam.models.networks import States, prefixes_of, states_in
+from gradcam.models.sources import SOURCES
 from gradcam.models.weight_files import open_weights
 from gradcam.types import ModelSpec
 
 MAX_TRIED = 12
-"""Architectures that are built, without numbers, to see whether a checkpoint fits; each takes some 0.2 s."""
+"""Architectures that are built, without numbers, to see whether a checkpoint fits; each takes some 0.1 s."""
 
 
 @dataclass(frozen=True)
 class Guess:
-    """fitting: the architectures that all tensors fit. near: others that have tensors of these names and shapes."""
+    """fitting: the architectures that all tensors fit, the likeliest first. near: others that have tensors of these
+    names and shapes, the nearest first. is_named: whether the file itself names the first that fits.
+    """
 
     fitting: tuple[str, ...]
     near: tuple[str, ...] = ()
+    is_named: bool = False
 
     @property
     def only(self) -> str | None:
         """The architecture, if there is but one that fits, or the file names one of those that do."""
-        return self.fitting[0] if len(self.fitting) == 1 else None
+        return self.fitting[0] if len(self.fitting) == 1 or self.is_named else None
 
 
 def guess_architecture(file: str | Path | bytes, name: str = "", prefix: str | None = None) -> Guess:
@@ -46,15 +50,17 @@ def guess(states: States, held: Any, name: str, prefix: str | None = None) -> Gu
     ranked = _ranked(states)
     best = ranked[0][0] if ranked else 0
     said = {text.lower().replace("-", "_").partition(".")[0] for text in _names_in(held)}
-    equal = [architecture for distance, architecture in ranked if distance == best]
-    tried = sorted(equal, key=lambda architecture: architecture.partition("/")[2].lower() not in said)[:MAX_TRIED]
+    library = "timm" if "version" in held and "arch" in held else "torchvision"  # what timm's script notes
+
+    def likeliest(architecture: str) -> tuple[bool, bool, int]:
+        """First what the file names, then the library whose script wrote it, then what has most weights online."""
+        source, _, model = architecture.partition("/")
+        return model.lower() not in said, source != library, -len(SOURCES[source].weights(model))
+
+    tried = sorted((one for distance, one in ranked if distance == best), key=likeliest)[:MAX_TRIED]
     fitting = [architecture for architecture in tried if _fits(states, architecture, name, prefix)]
     near = tuple(architecture for _, architecture in ranked if architecture not in fitting)[:MAX_TRIED]
-    named = [architecture for architecture in fitting if architecture.partition("/")[2].lower() in said]
-    if len(named) > 1:  # both libraries have it: timm's script notes a version beside the name
-        library = "timm/" if "version" in held and "arch" in held else "torchvision/"
-        named = [architecture for architecture in named if architecture.startswith(library)] or named
-    return Guess(tuple(named or fitting), near)
+    return Guess(tuple(fitting), near, any(not likeliest(architecture)[0] for architecture in fitting))
 
 
 def the_architecture(states: States, held: Any, name: str, prefix: str | None = None) -> str:
