@@ -81,11 +81,16 @@ def unwrap(model: nn.Module) -> nn.Module:
     Taken off: `torch.compile(model)`, DataParallel and DistributedDataParallel, which share the weights inside.
     Raises: ModelError for TorchScript and quantised modules, whose insides cannot be hooked or have no gradient.
     """
+    return unwrapped(model)[0]
+
+
+def unwrapped(model: nn.Module) -> tuple[nn.Module, tuple[nn.Module, ...]]:
+    """What `unwrap` gives, and all of its modules, so that a call looks for them once."""
     while (inner := getattr(model, _WRAPPERS.get(type(model).__name__, ""), None)) is not None:
         model = inner
     modules = modules_of(model)
     if not any(map(_needs_a_look, set(map(type, modules)))):
-        return model
+        return model, modules
     for module in modules:
         if isinstance(module, torch.jit.ScriptModule):
             raise ModelError(
@@ -97,7 +102,7 @@ def unwrap(model: nn.Module) -> nn.Module:
                 f"expected floating-point modules, but {_called(module, model)} is quantised and has no gradient; "
                 "pass the model before quantisation"
             )
-    return model
+    return model, modules
 
 
 @lru_cache(4096)
@@ -161,14 +166,13 @@ _WRAPPERS = {
 _T = TypeVar("_T")
 
 
-def _borrow(model: nn.Module, use: Callable[[nn.Module], _T]) -> _T:
-    """What `use` makes of `model` in eval mode; afterwards the model is as it was before.
+def _borrow(model: nn.Module, modules: Sequence[nn.Module], use: Callable[[nn.Module], _T]) -> _T:
+    """What `use` makes of `model`, of these `modules`, in eval mode; afterwards the model is as it was before.
 
     A model that is being trained, perhaps by another thread at this time, keeps its mode: a clone over the same
     weights is used. Only where its forward reaches modules that no clone can have, its own mode is switched.
     """
     with lock_of(model), torch.inference_mode(False):
-        modules = modules_of(model)
         trained = [module for module in modules if module.training]
         if not trained:
             with left_as_found(model, modules), _eager(modules):
@@ -336,12 +340,12 @@ def record(model: nn.Module, batch: Batch | Inputs, layer: TargetLayer) -> Recor
 
     Raises: LayerError where the layer never ran or its output holds no floating-point tensor.
     """
-    model = unwrap(model)
+    model, modules = unwrapped(model)
     inputs = Inputs.of(batch, model)
     try:
-        return _borrow(model, lambda running: _record(model, running, inputs, layer, whole=False))
+        return _borrow(model, modules, lambda running: _record(model, running, inputs, layer, whole=False))
     except _NeedsWholeGraph:
-        return _borrow(model, lambda running: _record(model, running, inputs, layer, whole=True))
+        return _borrow(model, modules, lambda running: _record(model, running, inputs, layer, whole=True))
 
 
 def _record(model: nn.Module, running: nn.Module, inputs: Inputs, layer: TargetLayer, *, whole: bool) -> Recording:
@@ -450,7 +454,7 @@ def trace(model: nn.Module, batch: Batch | Inputs) -> Trace:
     is left as found.
     """
     inputs = Inputs.of(batch, model)
-    return _borrow(model, lambda running: _trace(model, running, inputs))
+    return _borrow(model, modules_of(model), lambda running: _trace(model, running, inputs))
 
 
 def _trace(model: nn.Module, running: nn.Module, inputs: Inputs) -> Trace:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -32,9 +33,13 @@ ARGUMENTS = [
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """One thread for each of the processes that share the machine, and for those that they start."""
+    """One thread for each process that shares the machine, and those that it starts; a cache of the tests' own."""
     if hasattr(config, "workerinput"):
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports PyTorch
+    elif "GRADCAM_WEIGHTS" not in os.environ:  # layers found in an earlier run are beside the weights
+        home = tempfile.TemporaryDirectory(prefix="gradcam-tests-", ignore_cleanup_errors=True)
+        config.add_cleanup(home.cleanup)
+        os.environ["GRADCAM_WEIGHTS"] = str(Path(home.name) / "weights")
 
 
 @pytest.fixture(scope="session", autouse=True)

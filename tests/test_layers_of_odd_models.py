@@ -289,6 +289,13 @@ def test_a_function_that_was_exchanged_is_a_setting_too() -> None:
     assert resolve_target_layer(model, (32, 32)).name == "f.1"
 
 
+def test_a_stride_that_was_changed_is_a_setting_too() -> None:
+    model = Trunk(lambda model, a: model.fc(a.mean((2, 3)))).eval()
+    coarse = resolve_target_layer(model, (32, 32)).grid
+    model.f[0].stride = (1, 1)
+    assert resolve_target_layer(model, (32, 32)).grid == (2 * coarse[0], 2 * coarse[1])
+
+
 def test_a_model_that_counts_its_calls_is_searched_once() -> None:
     class Counting(Trunk):
         calls, searched = 0, 0

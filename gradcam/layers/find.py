@@ -8,9 +8,7 @@ name here.
 
 from __future__ import annotations
 
-import functools
 import threading
-import types
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -22,11 +20,13 @@ import torch
 from torch import nn
 
 from gradcam.as_found import changed_by_forward
-from gradcam.capture import Trace, lock_of, modules_of, trace, unwrap
+from gradcam.capture import Trace, lock_of, modules_of, trace, unwrap, unwrapped
 from gradcam.errors import LayerError, ModelError, nearest
 from gradcam.inputs import Batch, Inputs
+from gradcam.layers.fingerprint import fingerprint
 from gradcam.layers.flow import Flow
 from gradcam.layers.inputs import input_shapes, noise_like, weight_of
+from gradcam.layers.kept import kept_at, read_kept, write_kept
 from gradcam.layers.measure import Measurement
 from gradcam.layers.proof import Proof
 from gradcam.layers.target import find_candidates, find_named, find_target
@@ -216,45 +216,31 @@ _memories_guard = threading.Lock()
 
 def _remembered(model: nn.Module, batch: Batch | Inputs, layer: str) -> list[TargetLayer]:
     """What `_search` answers, from memory where the model has not changed its modules, settings or head since."""
-    model = unwrap(model)
+    model, modules = unwrapped(model)
     inputs = Inputs.of(batch, model)
     with _memories_guard:
         memory = _memories.setdefault(model, _Memory())
     asked = (inputs.key, inputs.images.is_meta, layer)
-    key = (*asked, _fingerprint(model, memory.counters))
+    key = (*asked, fingerprint(modules, memory.counters))
     if key not in memory.found:  # else nobody waits for the forward that another thread is making
         with lock_of(model):
             if key not in memory.found:
-                found = _search(model, inputs, layer)
+                found = _kept_or_searched(model, inputs, layer)
                 memory.counters |= changed_by_forward(model)
-                memory.found[*asked, _fingerprint(model, memory.counters)] = found
+                memory.found[*asked, fingerprint(modules_of(model), memory.counters)] = found
                 return found
     return memory.found[key]
 
 
-_PLAIN = frozenset(
-    {bool, int, float, str, type(None), type, functools.partial, types.FunctionType, types.MethodType}
-    | {types.BuiltinFunctionType, torch.Size}
-)
-"""Types of attributes that may switch what a forward does, such as timm's `global_pool`."""
-
-
-def _fingerprint(model: nn.Module, counters: frozenset[str]) -> int:
-    """A number that changes with the modules of a model, their settings and its head.
-
-    Every call asks for it: it takes a few tenths of a millisecond.
-    """
-    modules = modules_of(model)
-    skipped = {"training", *counters}
-    weights = (module._parameters for module in reversed(modules) if module._parameters)
-    head = tuple(weight.shape for weight in next(weights, {}).values() if weight is not None)
-    settings = [
-        value
-        for module in modules
-        for name, value in module.__dict__.items()
-        if type(value) in _PLAIN and name not in skipped
-    ]
-    return hash((head, tuple(map(type, modules)), tuple(settings)))
+def _kept_or_searched(model: nn.Module, inputs: Inputs, layer: str) -> list[TargetLayer]:
+    """What `_search` answers; of a model loaded by id, what an earlier process has kept of it on disk."""
+    file = kept_at(model, inputs, layer)
+    found = read_kept(file, model) if file is not None else None
+    if found is None:
+        found = _search(model, inputs, layer)
+        if file is not None:
+            write_kept(file, found)
+    return found
 
 
 def _search(model: nn.Module, inputs: Inputs, layer: str) -> list[TargetLayer]:

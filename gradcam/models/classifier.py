@@ -6,6 +6,7 @@ import hashlib
 import pickle
 import re
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -77,14 +78,36 @@ class Classifier:
     @cached_property
     def weights_sha256(self) -> str:
         """Hexadecimal SHA-256 over the names, types, shapes and bytes of the module's state, read once."""
-        digest = hashlib.sha256()
-        for name, tensor in self.module.state_dict().items():
-            digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-        return digest.hexdigest()
+        return state_sha256(self.module)
 
     def __repr__(self) -> str:
         return f"Classifier({self.spec}, {len(self.labels)} classes)"
+
+
+_hashes: weakref.WeakKeyDictionary[nn.Module, tuple[object, str]] = weakref.WeakKeyDictionary()
+_loaded: weakref.WeakSet[nn.Module] = weakref.WeakSet()
+
+
+def state_sha256(module: nn.Module) -> str:
+    """Hexadecimal SHA-256 over the names, types, shapes and bytes of a module's state, anew once it changed."""
+    state = module.state_dict()
+    written = None
+    if not any(tensor.is_inference() for tensor in state.values()):
+        written = [(tensor.data_ptr(), tensor._version) for tensor in state.values()]
+        if (known := _hashes.get(module)) and known[0] == written:
+            return known[1]
+    digest = hashlib.sha256()
+    for name, tensor in state.items():
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    if written is not None:
+        _hashes[module] = written, digest.hexdigest()
+    return digest.hexdigest()
+
+
+def is_loaded_by_id(module: nn.Module) -> bool:
+    """Whether `load_classifier` made this module."""
+    return module in _loaded
 
 
 def load_classifier(
@@ -123,8 +146,10 @@ def load_classifier(
         file = fetch(source.location(spec))
     module = _build(source, spec, file).eval().requires_grad_(False)
     own = None if file is None or weights is None else OwnFile(file.name, sha256_of(file), given_for=str(spec))
+    module = laid_out(module, place)
+    _loaded.add(module)
     return Classifier(
-        module=laid_out(module, place),
+        module=module,
         preprocessing=preprocessing,
         labels=labels,
         spec=spec if own is None else replace(spec, weights=own.name, file=own),

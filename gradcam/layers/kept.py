@@ -1,0 +1,129 @@
+"""Layers that were found in models loaded by id, kept on disk: a second process need not search them again.
+
+They are a convenience. A file that is missing, damaged or cannot be written costs a search, and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import BuiltinFunctionType, FunctionType, MethodType
+from typing import Any, get_args
+
+import torch
+from torch import nn
+
+from gradcam.capture import modules_of
+from gradcam.errors import GradcamError
+from gradcam.files import write_whole
+from gradcam.inputs import Inputs
+from gradcam.models.classifier import is_loaded_by_id, state_sha256
+from gradcam.models.weights import folder
+from gradcam.types import Layout, TargetLayer
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+"""To be raised when the search may answer otherwise than before."""
+
+MAX_BYTES = 1_000_000
+
+PACKAGES = ("gradcam", "torch", "torchvision", "timm", "transformers")
+
+
+def kept_at(model: nn.Module, inputs: Inputs, layer: str) -> Path | None:
+    """The file for what is found in `model` for such inputs; None where nothing is kept.
+
+    Nothing is kept of modules that were not loaded by id, of shapes alone, or where other tensors than the images
+    matter or a function reads the scores.
+    """
+    images = inputs.images
+    alone = len(inputs.args) + len(inputs.kwargs) == 1
+    if not alone or callable(inputs.output) or images.is_meta or not is_loaded_by_id(model):
+        return None
+    asked = (inputs.at, inputs.output, tuple(images.shape[1:]), images.dtype, images.device.type, layer)
+    versions = [(package, _version(package)) for package in PACKAGES]
+    key = repr((FORMAT, versions, asked, state_sha256(model), _settings(model)))
+    try:
+        return folder().with_name("layers") / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
+    except (RuntimeError, ValueError, GradcamError) as error:  # nobody's home
+        log.info("found layers are not kept: %s", error)
+        return None
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def read_kept(file: Path, model: nn.Module) -> list[TargetLayer] | None:
+    """What was found; None where the file does not say it, or names what the model does not have."""
+    try:
+        with file.open("rb") as opened:
+            rows = json.loads(opened.read(MAX_BYTES))
+        found = [_layer(row) for row in rows]
+        for layer in found:
+            model.get_submodule(layer.name)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        if not isinstance(error, FileNotFoundError):
+            log.info("%s is not read: %s", file, error)
+        return None
+    return found or None
+
+
+def write_kept(file: Path, found: Sequence[TargetLayer]) -> None:
+    """Write what was found, if the disk lets us."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with write_whole(file) as opened:
+            opened.write(json.dumps([asdict(layer) for layer in found]).encode())
+    except (OSError, GradcamError) as error:
+        log.info("%s is not written: %s", file, error)
+
+
+def _layer(row: dict[str, Any]) -> TargetLayer:
+    """Raises: KeyError, TypeError or ValueError for what is none."""
+    height, width = row["grid"]
+    layer = TargetLayer(**{**row, "grid": (height, width)})
+    numbers = (height, width, layer.channels, layer.prefix, layer.call)
+    if not all(type(number) is int and number >= 0 for number in numbers) or 0 in numbers[:3]:
+        raise ValueError(f"expected whole numbers, got {numbers}")
+    if not isinstance(layer.name, str) or not isinstance(layer.rule, str) or layer.layout not in get_args(Layout):
+        raise ValueError(f"expected a layer, got {layer}")
+    return layer
+
+
+def _settings(model: nn.Module) -> str:
+    """A hash of the types of all modules and of their plain attributes, the same in every process."""
+    digest = hashlib.sha256()
+    for module in modules_of(model):
+        digest.update(_word(type(module)).encode())
+        for name, value in module.__dict__.items():
+            if name != "training":
+                digest.update(f"{name}={_word(value)}\n".encode())
+    return digest.hexdigest()
+
+
+def _word(value: Any) -> str:
+    """A setting in words; of what is no plain value, its type."""
+    if isinstance(value, (bool, int, float, str, type(None), torch.Size)):
+        return repr(value)
+    if isinstance(value, tuple):
+        return f"({','.join(map(_word, value))})"
+    if isinstance(value, partial):
+        return f"partial {_word(value.func)}{_word(value.args)}"
+    if isinstance(value, MethodType):
+        return f"method {_word(value.__func__)}"
+    if isinstance(value, FunctionType):
+        return f"{value.__module__}.{value.__qualname__} {value.__code__.co_code.hex()}"
+    if isinstance(value, (type, BuiltinFunctionType)):
+        return f"{value.__module__}.{value.__qualname__}"
+    return _word(type(value))
