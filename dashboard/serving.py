@@ -1,7 +1,7 @@
 """The server, before its first visitor: its address, its headers, what it has imported, and who may do what.
 
-Streamlit's own options stand in `.streamlit/config.toml` beside `Home.py`, where Streamlit finds them from whatever
-folder it is started; the command line and variables such as `STREAMLIT_SERVER_ADDRESS` go before them.
+Streamlit's own options stand in `.streamlit/config.toml`, which is linked beside `Home.py`, so that Streamlit finds
+them from whatever folder it is started; the command line and variables like `STREAMLIT_SERVER_ADDRESS` go before.
 """
 
 from __future__ import annotations
