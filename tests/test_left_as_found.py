@@ -11,6 +11,7 @@ import pytest
 import timm
 import torch
 from torch import Tensor, nn
+from transformers import LevitConfig, LevitForImageClassification
 
 from gradcam import heatmaps, resolve_target_layer
 from gradcam.as_found import clone_in_eval_mode
@@ -76,13 +77,54 @@ def test_it_comes_back_after_an_error_too(noise: Tensor) -> None:
     assert (model.count, model.nested) == (0, {"seen": []})
 
 
-@pytest.mark.parametrize("name", ["levit_128s", "tiny_vit_5m_224"])
-def test_a_model_that_caches_in_eval_mode_is_trained_and_copied_as_if_never_explained(name: str) -> None:
-    model = timm.create_model(name, num_classes=3)
-    heatmaps(model, torch.randn(1, 3, 224, 224), 0)
-    copy.deepcopy(model.eval())
-    heatmaps(model, torch.randn(1, 3, 224, 224), 0)
-    copy.deepcopy(model)
+TINY: dict[str, dict[str, Any]] = {
+    "levit_128s": {
+        "img_size": 64,
+        "embed_dim": (16, 24, 32),
+        "num_heads": (2, 2, 2),
+        "depth": (1, 1, 1),
+        "key_dim": 8,
+    },
+    "tiny_vit_5m_224": {"embed_dims": (16, 24, 32, 48), "depths": (1, 1, 1, 1), "num_heads": (1, 2, 2, 3)},
+    "efficientformerv2_s0": {"img_size": 64, "embed_dims": (16, 24, 32, 48), "depths": (1, 1, 1, 1)},
+    "efficientvit_m0": {"img_size": 64, "embed_dim": (16, 24, 32), "key_dim": (8, 8, 8), "num_heads": (2, 2, 2)},
+}
+
+
+def tiny(name: str) -> nn.Module:
+    if name != "transformers":
+        return timm.create_model(name, num_classes=3, **TINY[name])
+    sizes = {
+        "hidden_sizes": [16, 24, 32],
+        "num_attention_heads": [2, 2, 2],
+        "depths": [1, 1, 1],
+        "key_dim": [8, 8, 8],
+    }
+    return LevitForImageClassification(LevitConfig(image_size=64, num_labels=3, **sizes))
+
+
+def logits_of(output: Any) -> Tensor:
+    return getattr(output, "logits", output)
+
+
+@pytest.mark.parametrize("name", [*TINY, "transformers"])
+@pytest.mark.parametrize("training", [False, True])
+def test_a_model_that_caches_in_eval_mode_is_trained_and_copied_as_if_never_explained(
+    name: str, training: bool
+) -> None:
+    model = tiny(name).train(training)
+    x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    heatmaps(model, x, 0)
+    again = copy.deepcopy(model)
+    with torch.no_grad():  # a step of training
+        for weight in model.parameters():
+            weight.mul_(1.5)
+    fresh = tiny(name)
+    fresh.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        right = logits_of(fresh.eval()(x))
+        assert torch.equal(logits_of(model.eval()(x)), right)
+        assert not torch.equal(logits_of(again.eval()(x)), right)
 
 
 class Block(nn.Module):
