@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +35,7 @@ from gradcam.probabilities import (
     probability_node,
     without_probabilities,
 )
-from gradcam.scores import class_scores, first_tensor, with_tensor
+from gradcam.scores import class_scores, first_tensor
 from gradcam.types import TargetLayer
 
 log = logging.getLogger(__name__)
@@ -216,8 +216,8 @@ class _ReachesOriginal(Exception):  # noqa: N818 — no error, a signal
     """A clone called a module of the model that it was made of."""
 
 
-class _NeedsWholeGraph(ModelError):  # noqa: N818 — a signal, too
-    """The forward reads the layer's output in a way that a graph which begins there cannot follow."""
+class _GraphTooShort(ModelError):  # noqa: N818 — a signal, too
+    """The forward reads the layer's output in a way that the graph which is recorded cannot follow."""
 
 
 _IN_PLACE = re.compile(
@@ -235,7 +235,7 @@ def _run(model: nn.Module, inputs: Inputs) -> Tensor:
         if is_out_of_memory(error):
             raise
         said = quoted(str(error)) if str(error) else f"{type(error).__name__} without a reason"
-        kind = _NeedsWholeGraph if _IN_PLACE.search(str(error)) else ModelError
+        kind = _GraphTooShort if _IN_PLACE.search(str(error)) else ModelError
         shape, advice = list(inputs.images.shape), advice_on(inputs.images, model)
         raise kind(f"the model failed on a batch {shape}: {said}{advice}") from error
     return class_scores(output, len(inputs.images), inputs.output)
@@ -336,53 +336,67 @@ def record(model: nn.Module, batch: Batch | Inputs, layer: TargetLayer) -> Recor
 
     batch: `[B, C, H, W]`, preprocessed, on the model's device, or all `Inputs`. Costs what a bare forward costs:
     everything before the layer runs without autograd, and no parameter is asked for a gradient. Only where a module
-    keeps a view of the layer's output and reads it later, all of the forward is recorded.
+    keeps a view of the layer's output, or the layer runs without autograd, all of the forward is recorded.
 
-    Raises: LayerError where the layer never ran or its output holds no floating-point tensor.
+    Raises: LayerError where the layer never ran, or its output holds no floating-point tensor for each image.
     """
     model, modules = unwrapped(model)
     inputs = Inputs.of(batch, model)
-    try:
-        return _borrow(model, modules, lambda running: _record(model, running, inputs, layer, whole=False))
-    except _NeedsWholeGraph:
-        return _borrow(model, modules, lambda running: _record(model, running, inputs, layer, whole=True))
+    enough = _enough.setdefault(model, {})
+    number = enough.get(layer.name, 0)
+    while True:
+        begin = _BEGINS[number]
+        try:
+            recording = _borrow(
+                model, modules, lambda running, begin=begin: _record(model, running, inputs, layer, begin)
+            )
+        except _GraphTooShort:
+            number += 1
+            if number == len(_BEGINS):
+                raise
+        else:
+            enough[layer.name] = number
+            return recording
 
 
-def _record(model: nn.Module, running: nn.Module, inputs: Inputs, layer: TargetLayer, *, whole: bool) -> Recording:
-    """running: `model` or its clone. whole: record autograd from the images on."""
+def _record(model: nn.Module, running: nn.Module, inputs: Inputs, layer: TargetLayer, begin: _Begin) -> Recording:
+    """running: `model` or its clone. begin: what is done with the layer's output, one of `_BEGINS`."""
     try:
         module = running.get_submodule(layer.name)
     except AttributeError as error:
         raise LayerError(f"expected one layer of the model, got {layer.name!r}; name a module of it") from error
     thread = threading.get_ident()
+    whole = begin is not _begin_graph
     calls = 0
-    found: tuple[Tensor, Tensor | GradientEdge] | None = None
+    found: tuple[Tensor, Tensor | GradientEdge, Tensor, int] | None = None
 
-    def keep(_module: nn.Module, _args: Any, output: Any) -> Any:
+    def keep(_module: nn.Module, _args: Any, output: Any) -> None:
         nonlocal calls, found
         if threading.get_ident() != thread:
-            return None
+            return
         calls += 1
         if calls != layer.call + 1:
-            return None
+            return
         tensor = first_tensor(output)
         if tensor is None:
             raise LayerError(
                 f"expected a tensor from layer {layer.name!r}, got {type(output).__name__}; name a layer inside it"
             )
-        if whole:
-            found = tensor.detach().clone(), _edge(tensor) or tensor.requires_grad_()
-            return None
-        torch.set_grad_enabled(True)  # until the surrounding no_grad() ends
-        found = _begin_graph(tensor)
-        return with_tensor(output, tensor, tensor.clone()) if found[1] is tensor else None
+        if not whole:
+            torch.set_grad_enabled(True)  # until the surrounding no_grad() ends
+        if tensor.is_inference():
+            raise LayerError(
+                f"layer {layer.name!r} runs under torch.inference_mode, where no gradient can be had; "
+                "take that out of the model's forward"
+            )
+        found = *begin(tensor), tensor, tensor._version
 
     def forward() -> Tensor:
         nonlocal calls, found
         calls, found = 0, None
         with torch.enable_grad() if whole else torch.no_grad():
             copies = inputs.copied()
-            return _run(running, copies.with_images(copies.images.requires_grad_()) if whole else copies)
+            return _run(running, copies.with_images(copies.images.requires_grad_().clone()) if whole else copies)
 
     handle = module.register_forward_hook(keep)
     try:
@@ -393,22 +407,55 @@ def _record(model: nn.Module, running: nn.Module, inputs: Inputs, layer: TargetL
         raise LayerError(
             f"layer {layer.name!r} did not run {layer.call + 1} time(s) in the forward; name another layer"
         )
+    values, place, tensor, version = found
+    if len(values) != len(inputs.images):
+        raise LayerError(
+            f"expected maps for {len(inputs.images)} image(s) from layer {layer.name!r}, got {len(values)}; "
+            "pass one image at a time, or name another layer"
+        )
+    if begin is not _begin_in_place and tensor._is_view() and tensor._version != version:  # autograd loses its edge
+        raise _GraphTooShort(f"the output of layer {layer.name!r} is a view that is changed in place")
     if not logits.requires_grad:
-        raise LayerError(f"the class scores do not depend on layer {layer.name!r}; name another layer")
-    return Recording(model, logits, *found, ends_in)
+        failure = LayerError if whole else _GraphTooShort
+        raise failure(
+            f"the class scores do not depend on layer {layer.name!r} as autograd sees it; name another layer, "
+            "or take detach, no_grad and re-entrant checkpoints out of the model's forward"
+        )
+    return Recording(model, logits, values, place, ends_in)
+
+
+_Begin: TypeAlias = Callable[[Tensor], tuple[Tensor, "Tensor | GradientEdge"]]
+"""What is done with a layer's output: gives its values, and the place in the graph that gradients are taken for."""
 
 
 def _begin_graph(tensor: Tensor) -> tuple[Tensor, Tensor]:
-    """The values of a tensor that was computed without autograd, and the place from which it is on the graph now.
+    """Of a tensor that was computed without autograd: the graph begins here.
 
     The tensor itself becomes a copy of a leaf, so that whoever keeps it reads what is on the graph, and a later
     operation in place overwrites the copy, never the leaf. A view cannot; it is made the leaf itself.
     """
-    leaf = tensor.detach().clone().requires_grad_()
     if tensor._is_view():
-        return leaf, tensor.requires_grad_()
+        return tensor.detach().clone(), tensor.requires_grad_()
+    return _begin_in_place(tensor)
+
+
+def _note_edge(tensor: Tensor) -> tuple[Tensor, Tensor | GradientEdge]:
+    """Of a tensor that is on the graph: where it stands."""
+    return tensor.detach().clone(), _edge(tensor) or tensor.requires_grad_()
+
+
+def _begin_in_place(tensor: Tensor) -> tuple[Tensor, Tensor]:
+    """The tensor's memory is overwritten with a leaf's copy: all that share it read what is on the graph then."""
+    leaf = tensor.detach().clone().requires_grad_()
     tensor.copy_(leaf)
     return leaf, leaf
+
+
+_BEGINS: tuple[_Begin, ...] = (_begin_graph, _note_edge, _begin_in_place)
+"""In the order of their cost."""
+
+_enough: weakref.WeakKeyDictionary[nn.Module, dict[str, int]] = weakref.WeakKeyDictionary()
+"""For each layer of a model, by name: which of `_BEGINS` was enough."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -148,7 +148,10 @@ def _gradients(logits: Tensor, place: Tensor | GradientEdge, cotangents: Tensor)
             logits, place, cotangent, retain_graph=True, is_grads_batched=batched, allow_unused=True
         )
         if gradient is None:
-            raise LayerError("the class scores do not depend on the target layer; name another layer")
+            raise LayerError(
+                "the class scores do not depend on the target layer as autograd sees it; name another layer, "
+                "or take detach, no_grad and re-entrant checkpoints out of the model's forward"
+            )
         return gradient
 
     if len(cotangents) > 1:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from itertools import islice
 from typing import Any, TypeAlias
@@ -114,26 +113,6 @@ def first_tensor(output: Any, depth: int = 3) -> Tensor | None:
         return None
     found = (first_tensor(value, depth - 1) for _, value in _entries(output))
     return next((tensor for tensor in found if tensor is not None), None)
-
-
-def with_tensor(output: Any, tensor: Tensor, other: Tensor) -> Any:
-    """A module's output once more, with `other` in the place of `tensor`."""
-    if output is tensor:
-        return other
-    if isinstance(output, (tuple, list)):
-        items = [with_tensor(item, tensor, other) for item in output]
-        return type(output)(*items) if hasattr(output, "_fields") else type(output)(items)
-    if isinstance(output, MutableMapping):
-        again = copy.copy(output)
-        for key, value in output.items():
-            again[key] = with_tensor(value, tensor, other)
-        return again
-    if is_dataclass(output) and not isinstance(output, type):
-        again = copy.copy(output)
-        for name, value in _entries(output):
-            object.__setattr__(again, name, with_tensor(value, tensor, other))
-        return again
-    return output
 
 
 def _listed(output: Any) -> str:

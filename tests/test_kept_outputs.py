@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import MethodType
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from gradcam import heatmaps
+from gradcam import LayerError, heatmaps
 from gradcam.types import TargetLayer
 
 
@@ -140,3 +142,125 @@ def test_a_layer_that_passes_its_input_on_leaves_the_batch_of_the_caller_alone()
     assert not x.requires_grad
     assert x.grad_fn is None
     assert torch.equal(x, before)
+
+
+class Shared(nn.Module):
+    """A net whose layer gives `pack(maps)`, of which `read` makes what the head sees; they may share memory."""
+
+    def __init__(self, pack: Callable[[Tensor], Any], read: Callable[[Shared, Any], Tensor]) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.stem, self.mix, self.fc = nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 4, 1), nn.Linear(4, 3)
+            self.layer = Gives(pack)
+        self.read = read
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.mix(self.read(self, self.layer(self.stem(x)))).pow(2).mean((2, 3)))
+
+
+class Gives(nn.Module):
+    def __init__(self, pack: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.conv, self.pack = nn.Conv2d(4, 4, 3, 1, 1), pack
+
+    def forward(self, x: Tensor) -> Any:
+        return self.pack(self.conv(x))
+
+
+def pushed(model: nn.Module, x: Tensor, channel: int, by: float) -> Tensor:
+    """The scores when all places of a channel of the layer's output are that much larger, in its own memory."""
+
+    def push(_module: nn.Module, _args: Any, output: Any) -> None:
+        (output[0] if isinstance(output, tuple) else output)[:, channel].add_(by)
+
+    handle = model.get_submodule("layer").register_forward_hook(push)
+    with torch.no_grad():
+        scores = model(x)
+    handle.remove()
+    return scores
+
+
+def by_differences(model: nn.Module, x: Tensor) -> Tensor:
+    """Maps of all classes by differences of scores, without autograd. The model must be in float64."""
+    values: list[Tensor] = []
+    handle = model.get_submodule("layer").register_forward_hook(
+        lambda _module, _args, output: values.append(
+            (output[0] if isinstance(output, tuple) else output).detach().clone()
+        )
+    )
+    with torch.no_grad():
+        model(x)
+    handle.remove()
+    slopes = [(pushed(model, x, channel, 1e-6) - pushed(model, x, channel, -1e-6)) / 2e-6 for channel in range(4)]
+    (maps,) = values
+    return torch.einsum("bkc,bkhw->bchw", torch.stack(slopes, 1) / 64, maps).relu()
+
+
+def changed(tensor: Tensor, other: Tensor) -> Tensor:
+    """`other`, once the tensor is changed in place."""
+    tensor.mul_(3).sigmoid_()
+    return other
+
+
+@pytest.mark.parametrize(
+    ("pack", "read"),
+    [
+        (lambda maps: (maps.view(maps.shape), maps), lambda self, found: changed(found[1], found[0])),
+        (lambda maps: (maps.view(maps.shape), maps), lambda self, found: changed(found[0], found[1])),
+        (lambda maps: (maps.transpose(2, 3), maps.flatten(2)), lambda self, found: changed(found[1], found[0])),
+        (lambda maps: (maps.transpose(2, 3), maps), lambda self, found: changed(found[0], found[0])),
+        (lambda maps: (maps, maps[:, :2]), lambda self, found: changed(found[1], found[0])),
+        (lambda maps: (maps, maps.detach().clone(), maps), lambda self, found: found[0] + found[2] ** 2),
+        (lambda maps: maps.permute(0, 1, 3, 2), lambda self, maps: maps.add_(1).tanh()),
+        (lambda maps: maps, lambda self, maps: torch.vmap(lambda one: one.tanh() * one.mean())(maps)),
+        (lambda maps: maps, lambda self, maps: checkpoint(self.mix, maps, use_reentrant=False)),
+        (lambda maps: maps, lambda self, maps: nn.Sequential(nn.Tanh(), self.mix, self.mix)[:2](maps)),
+    ],
+)
+def test_memory_that_is_shared_and_changed_in_place_counts_wherever_it_is_read(pack: Any, read: Any) -> None:
+    x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(2))
+    right = by_differences(Shared(pack, read).double(), x.double())
+    model = Shared(pack, read)
+    entered: list[None] = []
+    model.register_forward_pre_hook(lambda *_: entered.append(None))
+    for _ in range(2):
+        entered.clear()
+        maps = heatmaps(model, x, [0, 1, 2], TargetLayer("layer", (8, 8), 4, "by hand"))
+        assert (maps - right).abs().max() <= 1e-5 * right.max()
+    assert len(entered) == 1
+
+
+def test_a_layer_that_is_frozen_under_no_grad_is_explained() -> None:
+    def frozen(self: Shared, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            maps = self.layer(self.stem(x))
+        return self.fc(self.mix(maps).pow(2).mean((2, 3)))
+
+    x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(2))
+    layer = TargetLayer("layer", (8, 8), 4, "by hand")
+    model = Shared(lambda maps: maps, lambda self, maps: maps)
+    right = heatmaps(model, x, [0, 1], layer)
+    model.forward = MethodType(frozen, model)
+    assert torch.allclose(heatmaps(model, x, [0, 1], layer), right, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("read", "said"),
+    [
+        (
+            lambda self, x: torch.cat([self.layer(self.stem(one[None])) for one in x]),
+            "for 2 .* got 1; pass one",
+        ),
+        (lambda self, x: self.layer(self.stem(torch.cat([x, x.flip(3)])))[: len(x)], "for 2 image.* got 4"),
+        (lambda self, x: self.layer(self.stem(x)).detach(), "do not depend on .* detach, no_grad"),
+        (torch.inference_mode()(lambda self, x: self.layer(self.stem(x))), "runs under torch.inference_mode"),
+    ],
+)
+def test_a_layer_without_maps_or_gradients_for_each_image_is_refused(read: Any, said: str) -> None:
+    x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(2))
+    model = Shared(lambda maps: maps, lambda self, maps: maps)
+    model.forward = MethodType(lambda self, x: self.fc(read(self, x).mean((2, 3))), model)
+    with pytest.raises(LayerError, match=said):
+        heatmaps(model, x, 0, TargetLayer("layer", (8, 8), 4, "by hand"))

@@ -94,12 +94,7 @@ TINY: dict[str, dict[str, Any]] = {
 def tiny(name: str) -> nn.Module:
     if name != "transformers":
         return timm.create_model(name, num_classes=3, **TINY[name])
-    sizes = {
-        "hidden_sizes": [16, 24, 32],
-        "num_attention_heads": [2, 2, 2],
-        "depths": [1, 1, 1],
-        "key_dim": [8, 8, 8],
-    }
+    sizes = {"hidden_sizes": [16, 24, 32], "num_attention_heads": [2, 2, 2], "depths": [1, 1, 1]}
     return LevitForImageClassification(LevitConfig(image_size=64, num_labels=3, **sizes))
 
 
