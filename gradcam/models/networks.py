@@ -53,7 +53,7 @@ def states_in(held: Any, name: str) -> States:
     """
     states: States = {}
     seen: set[int] = set()
-    waiting: deque[tuple[str, Any, int]] = deque([("", held, 0)])
+    waiting: deque[tuple[str, Any, int]] = deque([("", held, 0)] if isinstance(held, dict | list | tuple) else [])
     while waiting:
         prefix, value, depth = waiting.popleft()
         if id(value) in seen or depth > MAX_DEPTH:

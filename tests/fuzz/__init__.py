@@ -6,17 +6,13 @@
 from __future__ import annotations
 
 import importlib
-import pkgutil
 
 from tests.fuzz.kind import Kind
 
+KINDS = ("checkpoints", "hub_configs", "labels", "links", "options", "photos", "report_json", "report_zip")
+"""Names of the kinds, each of a module here."""
 
-def kinds() -> dict[str, Kind]:
-    """Every kind by name: the `KIND` of each module here that has one."""
-    modules = (
-        importlib.import_module(f"{__name__}.{found.name}")
-        for found in pkgutil.iter_modules(__path__)
-        if found.name not in ("__main__", "child")
-    )
-    found = (getattr(module, "KIND", None) for module in modules)
-    return {kind.name: kind for kind in found if kind is not None}
+
+def kind_named(name: str) -> Kind:
+    """One of `KINDS`; only its own module is imported, and what that needs."""
+    return importlib.import_module(f"{__name__}.{name}").KIND

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -11,45 +12,61 @@ from pathlib import Path
 from random import Random
 from typing import IO, Any
 
-from tests.fuzz import kinds
+from tests.fuzz import kind_named
 from tests.fuzz.kind import Kind, wrong
+from tests.fuzz.memory import measured
 
 HEADROOM_MB = 2000
 """What an input may ask for beyond its kind's limit before the system refuses it: no run may harm the machine."""
-
-_STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+MUCH_MB = 20
+WARM_UP = range(4)
+"""Seeds of inputs that are met first and not counted: they import what is imported when it is first used."""
 
 
 def main() -> None:
     """`child KIND FIRST COUNT`: a line of JSON as each input begins and another as it ends."""
     name, first, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    kind = kinds()[name]
     out = os.fdopen(os.dup(1), "w")
     _silence()
     warnings.simplefilter("ignore")
+    kind = kind_named(name)
     _limit_memory(kind.megabytes + HEADROOM_MB)
+    for seed in WARM_UP:
+        wrong(kind, _made(kind, seed, out))
+    gc.collect()
+    gc.freeze()
     for seed in range(first, first + count):
         given = _made(kind, seed, out)
-        print(json.dumps({"begins": seed}), file=out, flush=True)
-        before, started = _reset_peak(), _cpu()
+        _say(out, begins=seed)
+        outcome = _outcome(kind, given)
+        _say(out, ends=seed, **outcome)
+        if outcome["megabytes"] > MUCH_MB:
+            gc.collect()  # or the next input could use it without being seen
+
+
+def _outcome(kind: Kind, given: Any) -> dict[str, Any]:
+    """What is wrong with how an input is met, if anything, and what it took."""
+    with measured() as growth:
+        started = _cpu()
         problem = wrong(kind, given)
-        seconds, megabytes = _cpu() - started, _peak() - before
-        if problem is None and seconds > kind.seconds:
-            problem = f"took {seconds:.1f} s of {kind.seconds:g}"
-        if problem is None and megabytes > kind.megabytes:
-            problem = f"took {megabytes:.0f} MB of {kind.megabytes}"
-        ended = {"ends": seed, "wrong": problem, "seconds": seconds, "megabytes": max(megabytes, 0)}
-        print(json.dumps(ended), file=out, flush=True)
+        seconds, megabytes = _cpu() - started, growth()
+    if problem is None and seconds > kind.seconds:
+        problem = f"took {seconds:.1f} s of {kind.seconds:g}"
+    if problem is None and megabytes > kind.megabytes:
+        problem = f"took {megabytes:.0f} MB of {kind.megabytes}"
+    return {"wrong": problem, "seconds": seconds, "megabytes": megabytes}
 
 
 def _made(kind: Kind, seed: int, out: IO[str]) -> Any:
     try:
         return kind.make(Random(seed))
     except Exception as error:
-        print(
-            json.dumps({"fails": f"{kind.name} cannot make the input of {seed}: {error!r}"}), file=out, flush=True
-        )
+        _say(out, fails=f"{kind.name} cannot make the input of {seed}: {error!r}")
         raise
+
+
+def _say(out: IO[str], **line: Any) -> None:
+    print(json.dumps(line), file=out, flush=True)
 
 
 def _silence() -> None:
@@ -64,28 +81,14 @@ def _cpu() -> float:
     return sum(os.times()[:4]) if os.name == "posix" else time.process_time()
 
 
-def _peak() -> float:
-    """The most memory held since `_reset_peak`, in MB; 0 where the system does not say."""
-    if not _STATUS.exists():
-        return 0.0
-    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 1000
-
-
-def _reset_peak() -> float:
-    """Begin to measure anew; returns what is held now, in MB."""
-    if _RESET.exists():
-        _RESET.write_text("5")
-    return _peak()
-
-
 def _limit_memory(megabytes: int) -> None:
     """Let the system refuse this process more than so much address space beyond what it has."""
-    if not _STATUS.exists():
+    statm = Path("/proc/self/statm")
+    if not statm.exists():
         return
     import resource
 
-    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    size = int(statm.read_text().split()[0]) * resource.getpagesize()
     most = size + megabytes * 1_000_000
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
 

@@ -10,6 +10,9 @@ from gradcam.models.label_files import read_labels
 from tests.fuzz.kind import Kind
 from tests.fuzz.mutate import TEXTS, spoil_bytes, spoil_json, to_json
 
+LONGEST = 2_000_000
+"""Letters of a file that is made, about."""
+
 NAMES = ["cat", "dog", "0", "10", "a bird", "räv"]
 _TABLES: tuple[Any, ...] = (NAMES, {str(index): name for index, name in enumerate(NAMES)}, {"cat": 0, "dog": 1})
 _TEXTS = (
@@ -29,7 +32,8 @@ def make(random: Random) -> tuple[bytes, str]:
     lines = random.choice(_TEXTS).split("\n")
     for _ in range(random.randint(0, 3)):
         lines.insert(random.randrange(len(lines) + 1), random.choice(TEXTS))
-    text = "\n".join(lines * random.choice((1, 1, 1, 100, 20_000)))
+    most = LONGEST // (sum(map(len, lines)) + 1) + 1
+    text = "\n".join(lines * min(random.choice((1, 1, 1, 100, 20_000)), most))
     data = text.encode(random.choice(("utf-8", "utf-8", "utf-8-sig", "utf-16", "utf-32")), "surrogatepass")
     return (spoil_bytes(data, random) if random.random() < 0.5 else data), name
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+from copy import deepcopy
 from random import Random
 from typing import Any
 
@@ -48,7 +49,9 @@ def spoil_bytes(data: bytes, random: Random, most: int = 8) -> bytes:
 
 
 def odd_value(random: Random) -> Any:
-    return random.choice(random.choice((NUMBERS, TEXTS, VALUES)))
+    return deepcopy(
+        random.choice(random.choice((NUMBERS, TEXTS, VALUES)))
+    )  # what is spoiled next is changed in place
 
 
 def spoil_json(value: Any, random: Random) -> Any:

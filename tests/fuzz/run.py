@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import queue
 import subprocess
 import sys
@@ -13,8 +14,8 @@ from typing import IO
 
 from tests.fuzz.kind import Kind
 
-STARTING = 120.0
-"""Seconds until a process must have begun its first input: it imports the package first."""
+STARTING = 240.0
+"""Seconds until a process must have begun its first input: it imports the package first, on a busy machine."""
 PATIENCE = 12
 """How many times its CPU seconds an input may take by the clock: the machine may be busy."""
 
@@ -52,24 +53,32 @@ HEADER = "| Kind | Inputs | Wrong outcomes | Slowest, CPU s | Most memory, MB |\
 
 
 def run(kind: Kind, first: int = 0, count: int = 300, minutes: float = float("inf")) -> Tally:
-    """Meet the inputs of seeds `first` and up: `count` of them, or as many as `minutes` allow."""
+    """Meet the inputs of seeds `first` and up: `count` of them, or as many as fit in `minutes`.
+
+    The time begins with the first input of each process: importing the package does not count.
+    """
     tally = Tally(kind.name)
-    end, until = first + count, time.monotonic() + 60 * minutes
-    while first < end and time.monotonic() < until:
-        first = _in_one_process(kind, first, end, until, tally)
+    end, left = first + count, 60 * minutes
+    while first < end and left > 0:
+        first, took = _in_one_process(kind, first, end, left, tally)
+        left -= took
     return tally
 
 
-def _in_one_process(kind: Kind, first: int, end: int, until: float, tally: Tally) -> int:
-    """Go on until the process ends, is ended, or the time is over; returns the seed to go on with."""
+def _in_one_process(kind: Kind, first: int, end: int, left: float, tally: Tally) -> tuple[int, float]:
+    """Go on until the process ends, is ended, or the time is over.
+
+    Returns the seed to go on with, and the seconds since the first input.
+    """
     arguments = [sys.executable, "-m", "tests.fuzz.child", kind.name, str(first), str(end - first)]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         lines = _lines(child.stdout)
         begun: int | None = None
         deadline = STARTING
+        started = math.inf
         try:
-            while first < end and time.monotonic() < until:
+            while first < end and time.monotonic() - started < left:
                 line = lines.get(timeout=deadline)
                 if line is None:
                     break
@@ -77,12 +86,13 @@ def _in_one_process(kind: Kind, first: int, end: int, until: float, tally: Tally
                     raise RuntimeError(line["fails"])
                 if "begins" in line:
                     begun, deadline = line["begins"], PATIENCE * kind.seconds
+                    started = min(started, time.monotonic())
                 else:
                     tally.count(line["ends"], line["wrong"], line["seconds"], line["megabytes"])
                     first, begun = line["ends"] + 1, None
             else:
                 child.kill()
-                return first
+                return first, time.monotonic() - started
             child.wait()
             problem = f"the process died with {child.returncode}"
         except queue.Empty:
@@ -91,7 +101,7 @@ def _in_one_process(kind: Kind, first: int, end: int, until: float, tally: Tally
     if begun is None:
         raise RuntimeError(f"no input was begun from seed {first} on: {problem}")
     tally.count(begun, problem)
-    return begun + 1
+    return begun + 1, time.monotonic() - started
 
 
 def _lines(pipe: IO[bytes]) -> queue.Queue[dict | None]:

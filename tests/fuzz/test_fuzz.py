@@ -1,18 +1,24 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from random import Random
+
 import pytest
 
 from gradcam.errors import GradcamError
-from tests.fuzz import kinds
+from tests.fuzz import KINDS, kind_named
 from tests.fuzz.kind import Kind, wrong
+from tests.fuzz.memory import Growth, can_be_counted, counted_by_system, watched
 from tests.fuzz.run import run
 
-INPUTS = 250
+INPUTS = 200
 
 
-@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.parametrize("kind", KINDS)
 def test_hostile_inputs_end_in_an_answer_or_a_sentence(kind: str) -> None:
-    tally = run(kinds()[kind], count=INPUTS)
+    tally = run(kind_named(kind), count=INPUTS)
     assert tally.wrong == {}
     assert tally.inputs == INPUTS
 
@@ -29,3 +35,27 @@ def test_what_is_no_sentence_is_wrong() -> None:
     assert raising(GradcamError("a\nb")) == "characters that cannot be shown: 'a\\nb'"
     assert raising(GradcamError("a" * 1001)) is not None
     assert raising(GradcamError("")) == "an empty sentence"
+
+
+def test_every_module_with_a_kind_is_named() -> None:
+    found = {file.stem for file in Path(__file__).parent.glob("*.py") if "\nKIND = " in file.read_text("utf-8")}
+    assert found == set(KINDS)
+
+
+def test_a_seed_makes_the_same_input_whatever_was_made_before() -> None:
+    make = kind_named("hub_configs").make
+    assert [make(Random(seed)) for seed in range(50)] == [make(Random(seed)) for seed in range(50)]
+
+
+@pytest.mark.parametrize("measure", [counted_by_system, watched])
+def test_the_peak_of_an_input_is_measured_though_it_is_given_back(
+    measure: Callable[[], AbstractContextManager[Growth]],
+) -> None:
+    if measure is counted_by_system and not can_be_counted():
+        pytest.skip("this system keeps no peak that can be reset")
+    with measure() as growth:
+        held = b"x" * 200_000_000
+        assert growth() == pytest.approx(200, abs=20)
+        del held
+    with measure() as growth:
+        assert growth() < 20
