@@ -220,9 +220,7 @@ class _GraphTooShort(ModelError):  # noqa: N818 — a signal, too
     """The forward reads the layer's output in a way that the graph which is recorded cannot follow."""
 
 
-_IN_PLACE = re.compile(
-    "view was created in no_grad mode|leaf Variable that requires grad is being used in an in-place"
-)
+_IN_PLACE = re.compile("created in no_grad mode|leaf Variable that requires grad is being used in an in-place")
 
 
 def _run(model: nn.Module, inputs: Inputs) -> Tensor:

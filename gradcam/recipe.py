@@ -20,6 +20,7 @@ def recipe(explanation: Explanation, photo: str) -> str:
 import torch
 from gradcam import {", ".join(sorted((*names, photo.partition("(")[0])))}
 from gradcam.preprocess import to_input, view_of
+from gradcam.scores import class_scores, first_tensor
 
 classifier = {loads}
 photo = {photo}
@@ -31,11 +32,12 @@ model = classifier.module.to("cpu")
 outputs = []
 
 def keep(module, inputs, output):
-    outputs.append(output.detach().requires_grad_())
-    return outputs[-1].clone()
+    maps = first_tensor(output)  # of several the first
+    outputs.append(maps.detach().clone().requires_grad_())
+    maps.copy_(outputs[-1])
 
 hook = model.get_submodule({layer.name!r}).register_forward_hook(keep)
-logits = model(pixels)
+logits = class_scores(model(pixels), 1)  # [1, classes]
 hook.remove()
 A = outputs[{layer.call}]
 

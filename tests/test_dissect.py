@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from gradcam.models.checkpoint import preprocessing_for
 from gradcam.models.labels import make_labels
 from gradcam.preprocess import to_input, view_of
 from gradcam.recipe import recipe
-from gradcam.types import ModelSpec, Preprocessing, Target, TargetLayer
+from gradcam.types import Layout, ModelSpec, Preprocessing, Target, TargetLayer
 from tests.fakes import photo
 
 LITE0 = "bundled/tf_efficientnet_lite0"
@@ -101,6 +102,65 @@ def test_the_script_runs_and_gives_the_same_map(model: str, layer: str) -> None:
     assert expected.max() > 0
     assert torch.allclose(names["heat"], expected, rtol=1e-3, atol=1e-4 * float(expected.max()))
     assert names["smooth"].shape == batch.shape[1:]
+
+
+class _Odd(torch.nn.Module):
+    """A layer that gives `pack(maps)`, of which `read` makes maps again; two logits, or one."""
+
+    def __init__(self, pack: Callable, read: Callable, logits: int = 2) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.maps, self.head = _Packed(pack), torch.nn.Linear(4, logits)
+        self.read = read
+
+    def forward(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"logits": self.head(self.read(self.maps(pixels)).relu_().mean((2, 3)))}
+
+
+class _Packed(torch.nn.Module):
+    def __init__(self, pack: Callable) -> None:
+        super().__init__()
+        self.conv, self.pack = torch.nn.Conv2d(3, 4, 3, 2, 1), pack
+
+    def forward(self, pixels: torch.Tensor) -> object:
+        return self.pack(self.conv(pixels))
+
+
+def _with_others(maps: torch.Tensor) -> torch.Tensor:
+    """A token before the places and two after them."""
+    tokens = maps.flatten(2).transpose(1, 2)
+    return torch.cat([tokens[:, :1], tokens, tokens[:, -2:]], 1)
+
+
+@pytest.mark.parametrize(
+    ("pack", "read", "logits", "layout"),
+    [
+        (lambda maps: maps, lambda maps: maps, 2, "NCHW"),
+        (lambda maps: (maps, maps.mean()), lambda found: found[0], 2, "NCHW"),
+        (lambda maps: [maps], lambda found: found[0], 2, "NCHW"),
+        (lambda maps: {"maps": maps}, lambda found: found["maps"], 2, "NCHW"),
+        (lambda maps: maps.permute(0, 2, 3, 1), lambda maps: maps.permute(0, 3, 1, 2), 2, "NHWC"),
+        (_with_others, lambda found: found[:, 1:-2].transpose(1, 2).unflatten(2, (4, 4)) * 1, 2, "tokens"),
+        (lambda maps: maps, lambda maps: maps, 1, "NCHW"),
+    ],
+)
+def test_the_script_gives_the_same_map_of_layers_and_heads_of_every_form(
+    monkeypatch: pytest.MonkeyPatch, pack: Callable, read: Callable, logits: int, layout: Layout
+) -> None:
+    preprocessing = Preprocessing((8, 8), (8, 8), mean=(0.0,) * 3, std=(1.0,) * 3, interpolation="bilinear")
+    module = _Odd(pack, read, logits).eval()
+    odd = Classifier(module, preprocessing, make_labels(["a", "b"]), ModelSpec("timm", "odd"))
+    monkeypatch.setattr("gradcam.load_classifier", lambda spec: odd)
+    layer = TargetLayer("maps", (4, 4), 4, "by hand", layout=layout, prefix=int(layout == "tokens"))
+    for target in ("a", "b"):
+        explanation = explain(odd, sample_photo("chelsea"), target, layer=layer)
+        names: dict = {}
+        exec(compile(recipe(explanation, 'sample_photo("chelsea")'), "recipe", "exec"), names)
+        assert names["heat"].numpy() == pytest.approx(explanation.maps[0], rel=1e-5, abs=1e-7)
+        assert dissect(odd, sample_photo("chelsea"), target, layer=layer).weighted_sum().clip(0) == pytest.approx(
+            explanation.maps[0], rel=1e-5, abs=1e-7
+        )
 
 
 def test_the_script_loads_a_checkpoint_as_it_was_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -214,6 +214,7 @@ def changed(tensor: Tensor, other: Tensor) -> Tensor:
         (lambda maps: (maps, maps[:, :2]), lambda self, found: changed(found[1], found[0])),
         (lambda maps: (maps, maps.detach().clone(), maps), lambda self, found: found[0] + found[2] ** 2),
         (lambda maps: maps.permute(0, 1, 3, 2), lambda self, maps: maps.add_(1).tanh()),
+        (lambda maps: maps.permute(0, 1, 3, 2), lambda self, maps: maps.permute(0, 1, 3, 2).mul_(3).tanh()),
         (lambda maps: maps, lambda self, maps: torch.vmap(lambda one: one.tanh() * one.mean())(maps)),
         (lambda maps: maps, lambda self, maps: checkpoint(self.mix, maps, use_reentrant=False)),
         (lambda maps: maps, lambda self, maps: nn.Sequential(nn.Tanh(), self.mix, self.mix)[:2](maps)),
