@@ -61,6 +61,10 @@ TWO = {
         "encoder_k",
     ),
     "equal rank": ({"generator": RAW, "discriminator": OTHER}, "discriminator"),
+    "two usual keys": ({"model": RAW, "net": OTHER}, "net"),
+    "a usual and another key": ({"state_dict": RAW, "best_state_dict": OTHER}, "best_state_dict"),
+    "usual prefixes": (under("model.", RAW) | under("module.", OTHER), "module"),
+    "the file itself and a key": ({**RAW, "best": {"state_dict": OTHER}}, "best.state_dict"),
     "wrapped anew": (under("a.module.", RAW) | under("b.module.", OTHER), "b"),
 }
 
@@ -85,6 +89,14 @@ def test_of_two_networks_none_is_taken_unless_it_is_named(kind: str) -> None:
     assert again.spec == chosen.spec
 
 
+def test_the_network_without_a_prefix_is_named_by_a_dot() -> None:
+    data = saved({**RAW, "best": {"state_dict": OTHER}})
+    with pytest.raises(ModelError, match=r"got 2 of this architecture: '\.', 'best.state_dict'"):
+        load_checkpoint(data, ARCHITECTURE, name="two.pt")
+    chosen = load_checkpoint(data, ARCHITECTURE, name="two.pt", prefix=".")
+    assert bias(chosen)[0] == 1
+
+
 def test_a_prefix_that_names_none_or_two_networks_lists_them() -> None:
     data = saved(under("a.net.", RAW) | under("b.net.", OTHER))
     for prefix, count in (("c", "none"), ("net", "2")):
@@ -99,7 +111,17 @@ def test_one_network_under_two_names_is_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["state_dict_ema", "model_ema", "ema_state_dict", "averaged_model", "ema", "ema_model", "swa_state_dict"]
+    "key",
+    [
+        "state_dict_ema",
+        "model_ema",
+        "ema_state_dict",
+        "averaged_model",
+        "ema",
+        "ema_model",
+        "swa_state_dict",
+        "shadow_params",
+    ],
 )
 @pytest.mark.parametrize("inner", ["", "module."])
 def test_trained_weights_are_taken_and_averaged_ones_named_and_chosen(key: str, inner: str) -> None:
@@ -116,25 +138,34 @@ def test_trained_weights_are_taken_and_averaged_ones_named_and_chosen(key: str, 
     assert averaged.spec.file.prefix.startswith(key)
 
 
-def test_the_choice_does_not_depend_on_the_order_of_sets(tmp_path: Path) -> None:
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_choice_does_not_depend_on_the_order_in_the_file(order: int) -> None:
+    wrapped = {"model_ema": under("module.", OTHER), "model": under("module.", RAW), "old": {}}
+    flat = list((under("net.", RAW) | under("ema.net.", OTHER)).items())
+    for content, prefix in ((list(wrapped.items()), "model.module"), (flat, "net")):
+        found = load_checkpoint(saved(dict(content[::order])), ARCHITECTURE, name="x.pt", device="cpu")
+        assert bias(found)[0] == 1
+        assert found.spec.file is not None
+        assert found.spec.file.prefix == prefix
+
+
+def test_the_choice_does_not_depend_on_the_seed_of_hashes(tmp_path: Path) -> None:
     torch.save({"model_ema": under("module.", OTHER), "model": under("module.", RAW)}, tmp_path / "x.pt")
+    here = load_checkpoint(tmp_path / "x.pt", ARCHITECTURE, device="cpu").spec
     script = (
         "from gradcam.models.checkpoint import load_checkpoint;"
-        f"c = load_checkpoint('x.pt', {ARCHITECTURE!r}); print(c.spec, c.spec.file.prefix)"
+        f"c = load_checkpoint('x.pt', {ARCHITECTURE!r}, device='cpu'); print(c.spec, c.spec.file.prefix)"
     )
-    said = {
-        subprocess.run(
-            [sys.executable, "-c", script],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parents[1])},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for seed in ("0", "1")
-    }
-    assert len(said) == 1
-    assert said.pop().endswith(" model.module\n")
+    other = str(1 + int(os.environ.get("PYTHONHASHSEED", "0").replace("random", "0")))
+    said = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONHASHSEED": other, "PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert said == f"{here} model.module\n"
 
 
 def test_the_command_line_takes_a_prefix_and_says_what_it_found(
@@ -178,6 +209,21 @@ HEADS = {
 }  # fmt: skip
 
 
+HEADS |= {
+    "BatchNorm1d": ("torchvision/resnet18", "fc", lambda: nn.Sequential(lively(nn.BatchNorm1d(512)), nn.Linear(512, 3))),
+    "LayerNorm": ("timm/test_vit", "head", lambda: nn.Sequential(nn.Dropout(), lively(nn.LayerNorm(64)), nn.Linear(64, 3))),
+}  # fmt: skip
+
+
+def lively(norm: Any) -> nn.Module:
+    """A normalisation that would be missed."""
+    made = torch.Generator().manual_seed(4)
+    for tensor in norm.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.add_(torch.rand(tensor.shape, generator=made))
+    return norm
+
+
 @pytest.mark.parametrize("kind", HEADS)
 def test_a_replaced_head_gives_the_scores_of_the_model_that_was_trained(kind: str) -> None:
     architecture, place, head = HEADS[kind]
@@ -192,11 +238,81 @@ def test_a_replaced_head_gives_the_scores_of_the_model_that_was_trained(kind: st
     assert "Linear from" in found.spec.file.note
 
 
+def outside(head: State, backbone: str = "backbone.", architecture: str = ARCHITECTURE) -> State:
+    """A backbone without its head, and a head beside it."""
+    return under(backbone, {key: value for key, value in state_of(architecture).items() if key[:3] != "fc."}) | head
+
+
+LINEAR = nn.Linear(96, 3).state_dict()
+TWO_LAYERS = under("head.0.", nn.Linear(96, 8).state_dict()) | under("head.2.", nn.Linear(8, 3).state_dict())
+
+
+@pytest.mark.parametrize("head", ["head.", "classifier.", "fc.1.", "model.head.fc."])
+def test_a_head_beside_the_backbone_gives_the_scores_of_the_model_that_was_trained(head: str) -> None:
+    backbone = "model.backbone." if head.startswith("model") else "backbone."
+    data = saved({"state_dict": outside(under(head, LINEAR), backbone), "epoch": 3})
+    assert guess_architecture(data).only == ARCHITECTURE
+    found = load_checkpoint(data, name="x.pt", device="cpu")
+    model = replaced(ARCHITECTURE, "fc", nn.Linear(96, 3))
+    model.load_state_dict(
+        {key: value for key, value in state_of().items() if key[:3] != "fc."} | under("fc.", LINEAR)
+    )
+    photo = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.allclose(found.module(photo), model(photo), atol=1e-5)
+    assert found.spec.file is not None
+    assert "a Linear from 96 to 3" in found.spec.file.note
+    assert "beside the network" in found.spec.file.note
+
+
+@pytest.mark.parametrize(
+    ("head", "sentence"),
+    [
+        (TWO_LAYERS, "head of one layer in 'x.pt', got 'head.0' Linear 8×96, 'head.2' Linear 3×8: "),
+        (under("head1.", LINEAR) | under("head2.", LINEAR), "got 'head1' Linear 3×96, 'head2' Linear 3×96: "),
+        (
+            under("head.0.", nn.BatchNorm1d(96).state_dict()) | under("head.2.", LINEAR),
+            "got 'head.0' BatchNorm1d 96, 'head.2' Linear 3×96: ",
+        ),
+        (
+            under("head.norm.", nn.LayerNorm(96).state_dict()) | under("head.fc.", LINEAR),
+            "got 'head.norm' LayerNorm 96, 'head.fc' Linear 3×96: ",
+        ),
+        (under("head.", nn.Linear(95, 3).state_dict()), "expected a head that timm/test_resnet can have, got "),
+        (
+            under("backbone.fc.", nn.Linear(96, 4).state_dict()) | under("fc.", nn.Linear(4, 3).state_dict()),
+            "expected one head in 'x.pt', got 'fc' of 4 classes in the network, and 'fc' 3×4 beside it",
+        ),
+        (
+            under("backbone.fc.1.", nn.Linear(96, 4).state_dict()) | under("head.", LINEAR),
+            "expected one head in 'x.pt', got 'fc' of 4 classes in the network, and 'head' 3×96 beside it",
+        ),
+    ],
+)
+def test_what_connects_several_layers_is_not_in_the_file_and_never_taken_for_nothing(
+    head: State, sentence: str
+) -> None:
+    with pytest.raises(ModelError, match=sentence):
+        load_checkpoint(saved(outside(head)), ARCHITECTURE, name="x.pt")
+
+
+def test_what_training_keeps_beside_a_whole_model_is_no_head() -> None:
+    beside = {
+        "loss.weight": torch.ones(4),
+        "accuracy.confmat": torch.ones(4, 4),
+        "teacher.conv.weight": torch.ones(4, 4, 1, 1),
+    }
+    beside |= under("teacher.fc.", nn.Linear(96, 7).state_dict())
+    found = load_checkpoint(saved(under("model.", RAW) | beside), ARCHITECTURE, name="x.pt")
+    assert bias(found)[0] == 1
+
+
 def test_a_head_of_two_layers_is_refused_for_what_lies_between_them_is_not_in_the_file() -> None:
     head = nn.Sequential(nn.Linear(512, 64), nn.ReLU(), nn.Dropout(), nn.Linear(64, 3))
     data = saved(replaced("torchvision/resnet18", "fc", head).state_dict())
     with pytest.raises(
-        ModelError, match=r"head of one layer in 'x.pt', got 'fc.0' 64×512, 'fc.3' 3×64: .* Classifier"
+        ModelError,
+        match=r"head of one layer in 'x.pt', got 'fc.0' Linear 64×512, 'fc.3' Linear 3×64: .* Classifier",
     ):
         load_checkpoint(data, "torchvision/resnet18", name="x.pt")
 

@@ -36,14 +36,6 @@ def offer(page: Page, label: str, file: Path) -> None:
     """Give a file to the uploader of this label."""
     page.get_by_test_id("stFileUploader").filter(has_text=label).locator("input").set_input_files(file)
     expect(page.get_by_text(file.name, exact=True)).to_be_visible()
-    settle(page)
-
-
-def name_architecture(page: Page) -> None:
-    box = page.get_by_role("combobox", name="Architecture")
-    box.click()
-    box.fill(ARCHITECTURE)
-    page.get_by_role("option", name=ARCHITECTURE, exact=True).click()
 
 
 def submit(page: Page) -> None:
@@ -56,9 +48,9 @@ def test_a_malicious_pickle_is_refused_and_never_run(visit: Visit, tmp_path: Pat
     torch.save({"state_dict": trained().state_dict(), "hook": _Trap(trap)}, tmp_path / "evil.pt")
     page = visit("models", wait_for=None)
     offer(page, "Checkpoint", tmp_path / "evil.pt")
-    name_architecture(page)
-    submit(page)
     refusal = page.get_by_test_id("stAlert")
+    expect(refusal).to_be_visible()  # as soon as it is chosen, and again when it is sent
+    submit(page)
     expect(refusal).to_contain_text("could run code when opened; save the model's state_dict()")
     assert refusal.inner_text().count(". ") == 0, "one sentence"
     expect(page.get_by_role("heading", name="Your models")).to_have_count(0)
@@ -73,8 +65,8 @@ def test_ones_own_checkpoint_finds_the_shape_on_the_page_that_compares(visit: Vi
 
     page = visit("models?models=bundled/tf_efficientnet_lite0", wait_for=None)
     offer(page, "Checkpoint", tmp_path / OWN)
+    expect(page.get_by_role("combobox", name="Architecture")).to_have_value(ARCHITECTURE)
     offer(page, "Class names", tmp_path / "names.txt")
-    name_architecture(page)
     page.get_by_text("Preprocessing, where it differs").click()
     for label, text in (("Input size, pixels", str(SIDE)), ("Crop, share", "1")):
         page.get_by_role("spinbutton", name=label).fill(text)

@@ -97,7 +97,7 @@ def wanted_models(options: argparse.Namespace) -> list[str | Classifier]:
         if model_id not in own:
             parse_model_id(model_id)
     if not (named or own):
-        raise OptionError("expected a model, got none; add --model ID, or --checkpoint FILE with --arch ID")
+        raise OptionError("expected a model, got none; add --model ID or --checkpoint FILE")
     order = (*named, *(model_id for model_id in own if model_id not in named))
     return [own.get(model_id, model_id) for model_id in order]
 

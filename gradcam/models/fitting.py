@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import torch
@@ -56,11 +56,12 @@ def fit(states: States, spec: ModelSpec, file: str, prefix: str | None = None, c
     if not networks and prefix is None:
         networks = [Network("", next(iter(states.values())))]
     network = choose_network(networks, prefix, file)
+    others = tuple(other for other in networks if other is not network)
     found = {key: tensor for key, tensor in network.tensors.items() if not key.startswith(AUXILIARY)}
     check_size(found.values(), file)
-    head = head_of(found, heads, classes, file)
+    head = head_of(replace(network, tensors=found), heads, classes, file)
     stored = {name: own for own, name in head.names.items()}
-    tensors = {stored.get(key, key): tensor for key, tensor in found.items()}
+    tensors = {stored.get(key, key): tensor for key, tensor in (found | dict(head.outside)).items()}
     module = without_numbers(spec.source, spec.name, head.classes)
     with torch.device("meta"):
         is_changed = put_head(module, head)
@@ -71,7 +72,6 @@ def fit(states: States, spec: ModelSpec, file: str, prefix: str | None = None, c
             f"expected a head that {spec.source}/{spec.name} can have, got {head.note} in {quoted(file)}; "
             "put the module together in Python and give it to Classifier"
         )
-    others = tuple(other for other in networks if other is not network)
     return Fit(network, others, head, tensors)
 
 

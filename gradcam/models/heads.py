@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
 
 from gradcam.errors import ModelError, quoted
 from gradcam.models.architectures import FEW_AND_MORE, Heads, Shape
+from gradcam.models.networks import Network
 from gradcam.models.weight_files import StoredTensor
 
 MAX_CLASSES = 100_000
@@ -20,19 +21,22 @@ class Head:
     """The last layer that a checkpoint has.
 
     classes: how many numbers it gives. module: where a single Linear of `features` inputs takes the place of the
-    architecture's own module; empty where the head is the architecture's. names: the file's name for each of its
-    tensors. note: what was recognised, in words.
+    architecture's own module; empty where the head is the architecture's. norm: the kind of normalisation before
+    the Linear, if any, a row of `_NORMS`. names: the file's name for each of its tensors. outside: its tensors,
+    where they lie beside the network's. note: what was recognised, in words.
     """
 
     classes: int
     module: str = ""
     features: int = 0
+    norm: str = ""
     names: Mapping[str, str] = field(default_factory=dict)
+    outside: Mapping[str, StoredTensor] = field(default_factory=dict)
     note: str = ""
 
     @property
     def has_bias(self) -> bool:
-        return f"{self.module}.bias" in self.names
+        return f"{self.module}{'.1' * bool(self.norm)}.bias" in self.names
 
 
 def trunk_of(heads: Heads) -> dict[str, Shape]:
@@ -49,60 +53,131 @@ def head_modules(heads: Heads) -> list[str]:
     return list(dict.fromkeys(key.rpartition(".")[0] for key, (few, more) in heads.items() if few != more))
 
 
-def head_of(found: Mapping[str, StoredTensor], heads: Heads, asked: int | None, file: str) -> Head:
-    """The head in a file: the architecture's own, or one Linear that was put in its place.
+def head_of(network: Network, heads: Heads, asked: int | None, file: str) -> Head:
+    """The head in a file: the architecture's own, or one Linear in its place or beside the rest of the network.
 
-    Where there is none, it has as many classes as `asked`, and whoever checks the tensors says what is missing.
-    Raises: ModelError for a head of another number of classes than asked for, or of several layers: what lies
-        between them, such as a ReLU, has no tensors and is not in the file.
+    A normalisation may stand right before the Linear. Where there is no head, it has as many classes as `asked`;
+    whoever checks the tensors says what is missing.
+    Raises: ModelError for a head of another number of classes than asked for; for one of several layers, for what
+        lies between them, such as a ReLU, has no tensors and is not in the file; and for a layer beside the network
+        that may follow its head.
     """
+    found = network.tensors
     own = {key: axis for key, shapes in heads.items() if (axis := _axis_of_classes(shapes)) is not None}
     for key, axis in own.items():
         if own.keys() <= found.keys() and len(found[key].shape) == len(heads[key][0]):
-            return Head(_checked(found[key].shape[axis], asked, file))
+            head = Head(_checked(found[key].shape[axis], asked, file), features=found[key].shape[-1])
+            _check_last(network, key.rpartition(".")[0], head, file)
+            return head
     for module in head_modules(heads)[:1]:
         places = [module, *(module[:at] for at in range(len(module) - 1, 0, -1) if module[at] == ".")]
         for place in places:
-            if head := _replaced(found, place, asked, file):
+            inside = {key: tensor for key, tensor in found.items() if key.startswith(f"{place}.")}
+            if head := _replaced(inside, place, asked, file):
+                _check_last(network, place, head, file)
                 return head
+        outside = _outside(network)
+        if head := _replaced(outside, module, asked, file):
+            note = f"{head.note}, which lies beside the network and is taken to follow its pooling"
+            return replace(head, outside=outside, note=note)
     return Head(asked or FEW_AND_MORE[0])
+
+
+def _outside(network: Network) -> dict[str, StoredTensor]:
+    """What lies beside a network and may be a head: whatever has a Linear in it, and no convolution."""
+    kept = [
+        part
+        for part in network.beside.values()
+        if "Linear" in _kinds(part).values() and all(len(tensor.shape) < 3 for tensor in part.values())
+    ]
+    return {key: tensor for part in kept for key, tensor in part.items()}
+
+
+def _check_last(network: Network, name: str, head: Head, file: str) -> None:
+    """Raises: ModelError for a Linear beside a network whose inputs may be the head's scores or features."""
+    outside = _outside(network)
+    for layer in _kinds(outside):
+        weight = outside[f"{layer}.weight"].shape
+        if len(weight) == 2 and weight[1] in (head.classes, head.features):
+            raise ModelError(
+                f"expected one head in {quoted(file)}, got {quoted(name, 60)} of {head.classes} classes in the "
+                f"network, and {quoted(layer, 60)} {_times(weight)} beside it, which may follow; put the module "
+                "together in Python and give it to Classifier"
+            )
 
 
 def _axis_of_classes(shapes: tuple[Shape, Shape]) -> int | None:
     return next((axis for axis, sizes in enumerate(zip(*shapes, strict=True)) if sizes == FEW_AND_MORE), None)
 
 
-def _replaced(found: Mapping[str, StoredTensor], place: str, asked: int | None, file: str) -> Head | None:
-    """The Linear at a module's place or within it; None where the tensors there are of another kind."""
-    inside = {key: tensor for key, tensor in found.items() if key.startswith(f"{place}.")}
-    layers = list(dict.fromkeys(key.rpartition(".")[0] for key in inside))
-    if not layers or not all(_is_linear(inside, layer) for layer in layers):
+def _replaced(inside: Mapping[str, StoredTensor], place: str, asked: int | None, file: str) -> Head | None:
+    """The Linear among these tensors, for a module's place; None where they are of another kind."""
+    kinds = _kinds(inside)
+    if "Linear" not in kinds.values() or "" in kinds.values():
         return None
-    if len(layers) > 1:
-        said = ", ".join(f"{quoted(layer, 60)} {_times(inside[layer + '.weight'].shape)}" for layer in layers[:4])
-        raise ModelError(
-            f"expected a head of one layer in {quoted(file)}, got {said}: what lies between them, such as a ReLU, "
-            "is not in the file; put the module together in Python and give it to Classifier"
+    *before, layer = kinds
+    if kinds[layer] != "Linear" or not (before == [] or _is_norm_right_before(kinds, before, layer)):
+        said = ", ".join(
+            f"{quoted(name, 60)} {kind} {_times(inside[name + '.weight'].shape)}"
+            for name, kind in list(kinds.items())[:4]
         )
-    layer = layers[0]
+        raise ModelError(
+            f"expected a head of one layer in {quoted(file)}, got {said}: what connects them, such as a ReLU, is "
+            "not in the file; put the module together in Python and give it to Classifier"
+        )
+    norm = kinds[before[0]] if before else ""
     classes, features = inside[f"{layer}.weight"].shape
-    classes = _checked(classes, asked, file)
-    names = {f"{place}.{part}": f"{layer}.{part}" for part in ("weight", "bias") if f"{layer}.{part}" in inside}
-    bare = " without bias" * (f"{place}.bias" not in names)
-    before = "; what stands before it without weights is taken for Dropout" * (
-        layer[-1:].isdigit() and layer[-1] != "0"
-    )
-    return Head(
-        classes, place, features, names, f"its head is {layer}, a Linear from {features} to {classes}{bare}{before}"
-    )
+    places = {before[0]: f"{place}.0", layer: f"{place}.1"} if before else {layer: place}
+    names = {f"{places[key.rpartition('.')[0]]}.{key.rpartition('.')[2]}": key for key in inside}
+    first = before[0] if before else layer
+    said = f"its head is {layer}, a Linear from {features} to {classes}"
+    said += " without bias" * (f"{layer}.bias" not in inside)
+    said += f" after {before[0]}, a {norm} with PyTorch's own eps" if before else ""
+    said += "; what stands before it without weights is taken for Dropout" * (_place_in_row(first) not in (None, 0))
+    return Head(_checked(classes, asked, file), place, features, norm, names, note=said)
 
 
-def _is_linear(tensors: Mapping[str, StoredTensor], layer: str) -> bool:
-    parts = {
-        key.rpartition(".")[2]: tensor.shape for key, tensor in tensors.items() if key.rpartition(".")[0] == layer
-    }
-    weight, bias = parts.pop("weight", ()), parts.pop("bias", None)
-    return len(weight) == 2 and bias in (None, weight[:1]) and not parts
+_NORMS: dict[str, tuple[frozenset[str], Callable[[int], nn.Module]]] = {
+    "BatchNorm1d": (frozenset(("weight", "bias", "running_mean", "running_var")), nn.BatchNorm1d),
+    "LayerNorm": (frozenset(("weight", "bias")), nn.LayerNorm),
+}
+"""Layers that may stand before the Linear of a head: the names of their tensors, and how one is made."""
+
+
+def _kinds(tensors: Mapping[str, StoredTensor]) -> dict[str, str]:
+    """Each layer's kind, `Linear` or a row of `_NORMS`, in the order of the file; empty where it is another."""
+    layers: dict[str, dict[str, Shape]] = {}
+    for key, tensor in tensors.items():
+        layer, _, part = key.rpartition(".")
+        layers.setdefault(layer, {})[part] = tensor.shape
+    return {layer: _kind(parts) for layer, parts in layers.items()}
+
+
+def _kind(parts: Mapping[str, Shape]) -> str:
+    parts = {name: shape for name, shape in parts.items() if name != "num_batches_tracked"}
+    weight = parts.get("weight", ())
+    if len(weight) == 2 and parts.keys() <= {"weight", "bias"} and parts.get("bias") in (None, weight[:1]):
+        return "Linear"
+    is_norm = len(weight) == 1 and set(parts.values()) == {weight}
+    return next((kind for kind, (names, _) in _NORMS.items() if is_norm and names == parts.keys()), "")
+
+
+def _is_norm_right_before(kinds: Mapping[str, str], before: list[str], layer: str) -> bool:
+    """Whether a normalisation and a Linear follow one another in a Sequential, with nothing between them."""
+    if (
+        len(before) != 1
+        or kinds[before[0]] not in _NORMS
+        or layer.rpartition(".")[0] != before[0].rpartition(".")[0]
+    ):
+        return False
+    first, second = map(_place_in_row, (before[0], layer))
+    return first is not None and second == first + 1
+
+
+def _place_in_row(layer: str) -> int | None:
+    """The number of a layer in a Sequential; None for one with a name."""
+    last = layer.rpartition(".")[2]
+    return int(last) if last.isdecimal() else None
 
 
 def _checked(classes: int, asked: int | None, file: str) -> int:
@@ -119,14 +194,18 @@ def _checked(classes: int, asked: int | None, file: str) -> int:
 
 
 def put_head(module: nn.Module, head: Head) -> bool:
-    """Put the Linear of a replaced head into a module; returns whether the module had none of that shape there."""
+    """Put the layers of a replaced head into a module; returns whether the module had none of that shape there."""
     if not head.module:
         return False
     owner, _, name = head.module.rpartition(".")
     own = module.get_submodule(head.module)
-    if type(own) is nn.Linear and own.in_features == head.features and (own.bias is not None) == head.has_bias:
+    same = type(own) is nn.Linear and own.in_features == head.features and (own.bias is not None) == head.has_bias
+    if same and not head.norm:
         return False
-    setattr(module.get_submodule(owner), name, nn.Linear(head.features, head.classes, head.has_bias))
+    new: nn.Module = nn.Linear(head.features, head.classes, head.has_bias)
+    if head.norm:
+        new = nn.Sequential(_NORMS[head.norm][1](head.features), new)
+    setattr(module.get_submodule(owner), name, new)
     return True
 
 

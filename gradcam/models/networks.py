@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gradcam.errors import ModelError, quoted
@@ -13,12 +13,7 @@ from gradcam.models.weight_files import MAX_NAME, StoredTensor, tensors_of
 
 Shape = tuple[int, ...]
 
-WRAPPERS = (
-    "state_dict", "model_state_dict", "model", "model_state", "module", "net", "network", "weights", "params",
-)  # fmt: skip
-"""Keys under which training scripts put the weights that they train, the first one found taken."""
-
-_AVERAGED = re.compile(r"(?:^|[._])(?:ema|avg|averaged?|swa|polyak)(?:[._\d]|$)", re.IGNORECASE)
+_AVERAGED = re.compile(r"(?:^|[._])(?:ema|avg|averaged?|swa|polyak|shadow)(?:[._\d]|$)", re.IGNORECASE)
 """What the name of weights that were averaged while training has in it: `state_dict_ema`, `averaged_model` …"""
 
 MAX_DEPTH = 6
@@ -27,10 +22,15 @@ MAX_DEPTH = 6
 
 @dataclass(frozen=True)
 class Network:
-    """Tensors by the names that the architecture gives them; in the file `prefix` stands before each."""
+    """Tensors by the names that the architecture gives them; in the file `prefix` stands before each.
+
+    beside: what else lies around them, such as a head outside of the backbone: by the first part of its name, its
+    tensors by their names in the file.
+    """
 
     prefix: str
     tensors: dict[str, StoredTensor]
+    beside: Mapping[str, Mapping[str, StoredTensor]] = field(default_factory=dict)
 
     @property
     def is_averaged(self) -> bool:
@@ -112,14 +112,20 @@ def networks_in(states: States, trunk: Mapping[str, Shape]) -> list[Network]:
 
 
 def _network(state: Mapping[str, StoredTensor], where: str, prefix: str, prefixes: list[str]) -> Network:
-    """The tensors under a prefix, without those of a network under a longer one."""
+    """The tensors under a prefix, without those of a network under a longer one, and what lies beside them."""
     inner = tuple(other for other in prefixes if other != prefix and other.startswith(prefix))
     tensors = {
         key[len(prefix) :]: tensor
         for key, tensor in state.items()
         if key.startswith(prefix) and not key.startswith(inner)
     }
-    return Network(where + prefix, tensors)
+    taken, around, beside = tuple(filter(None, prefixes)), prefix, dict[str, dict[str, StoredTensor]]()
+    while around and not beside:
+        around = around[: around.rstrip(".").rfind(".") + 1]
+        for key, tensor in state.items():
+            if key.startswith(around) and not key.startswith(taken):
+                beside.setdefault(key[len(around) :].partition(".")[0], {})[key] = tensor
+    return Network(where + prefix, tensors, beside)
 
 
 def choose_network(networks: list[Network], prefix: str | None, file: str) -> Network:
@@ -127,7 +133,7 @@ def choose_network(networks: list[Network], prefix: str | None, file: str) -> Ne
 
     Raises: ModelError that lists the networks where several may be meant, or none has the prefix.
     """
-    listed = ", ".join(quoted(network.name, 60) for network in networks[:6]) + ", …" * (len(networks) > 6)
+    listed = ", ".join(quoted(network.name or ".", 60) for network in networks[:6]) + ", …" * (len(networks) > 6)
     if prefix is not None:
         wanted = prefix.strip(".")
         named = [network for network in networks if network.name == wanted] or [
@@ -139,19 +145,10 @@ def choose_network(networks: list[Network], prefix: str | None, file: str) -> Ne
             f"expected one network under the prefix {quoted(prefix)} in {quoted(file)}, got {len(named) or 'none'} "
             f"of {listed or 'no networks of this architecture'}; give the prefix of one of them"
         )
-    first = min(map(_rank, networks))
-    meant = [network for network in networks if _rank(network) == first]
+    meant = [network for network in networks if not network.is_averaged] or networks
     if len(meant) > 1:
         raise ModelError(
             f"expected one network in {quoted(file)}, got {len(networks)} of this architecture: {listed}; "
             "choose one by its prefix"
         )
     return meant[0]
-
-
-def _rank(network: Network) -> tuple[bool, int]:
-    """Trained weights before averaged ones, then by the key that they lie under."""
-    top = network.prefix.partition(".")[0]
-    return network.is_averaged, 0 if not network.prefix else WRAPPERS.index(top) if top in WRAPPERS else len(
-        WRAPPERS
-    )
