@@ -74,8 +74,8 @@ class OwnFile:
     labels: the file or the known set that named its classes. class_names: the names themselves, where they came
     from neither. Both are empty where classes are numbered.
     given_for: the id of the model whose own weights the file stands in for; empty for a checkpoint.
-    prefix: of the network that was taken, where the file holds several of the architecture. note: what was chosen
-    or recognised in the file, in words.
+    prefix: of the network that was taken, where the file holds several of the architecture; `.` for none.
+    note: what was chosen or recognised in the file, in words.
     """
 
     name: str

@@ -72,7 +72,7 @@ def test_a_cached_repository_is_loaded_with_its_own_labels_and_preprocessing(rep
 
 def test_without_network_and_cache_the_sentence_says_what_to_do() -> None:
     with pytest.raises(
-        WeightsError, match=r"expected weights for hf-hub/acme/leaves, .* connect to the network, or"
+        WeightsError, match=r"expected weights for hf-hub/acme/leaves/config.json, .* connect to the network, or"
     ):
         load_classifier("hf-hub:acme/leaves")
 

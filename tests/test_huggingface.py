@@ -454,12 +454,18 @@ def test_a_cached_repository_is_loaded_and_one_that_cannot_be_had_says_what_to_d
         WeightsError, match=r"hf/acme/leaves/config.json, .* connect to the network, or put the file"
     ):
         load_classifier("hf:acme/leaves")
+    placed = changed(root, tmp_path / "own" / "hf" / "acme" / "leaves")
+    by_hand = load_classifier("hf:acme/leaves")
+    (placed / "model.safetensors").unlink()
+    with pytest.raises(WeightsError, match=r"put the file .* at .*/own/hf/acme/leaves/model\.safetensors$"):
+        load_classifier("hf:acme/leaves")
+    shutil.rmtree(placed)
     repository = tmp_path / "hub" / "models--acme--leaves"
     (repository / "refs").mkdir(parents=True)
     (repository / "refs" / "main").write_text("abc")
     folder = changed(root, repository / "snapshots" / "abc")
     classifier = load_classifier("hf:acme/leaves")
     assert str(classifier.spec) == "hf:acme/leaves"
-    assert classifier.weights_sha256 == load_classifier(folder).weights_sha256
+    assert classifier.weights_sha256 == load_classifier(folder).weights_sha256 == by_hand.weights_sha256
     with pytest.raises(ModelError, match=r"got another library's model .*; name it 'hf:acme/leaves'"):
         load_classifier("hf-hub:acme/leaves")

@@ -95,6 +95,8 @@ def test_the_network_without_a_prefix_is_named_by_a_dot() -> None:
         load_checkpoint(data, ARCHITECTURE, name="two.pt")
     chosen = load_checkpoint(data, ARCHITECTURE, name="two.pt", prefix=".")
     assert bias(chosen)[0] == 1
+    assert chosen.spec.file is not None
+    assert "prefix='.'" in loading(str(chosen.spec), chosen.spec.file, None)[1]
 
 
 def test_a_prefix_that_names_none_or_two_networks_lists_them() -> None:

@@ -44,13 +44,14 @@ from gradcam.report import (
     pdf,
     render_report,
     revised,
+    sections,
     typesetting,
     write_report,
 )
 from gradcam.report.diff import diff
 from gradcam.report.junit import outside_box
 from gradcam.report.reproduce import command, python_lines
-from gradcam.types import ModelSpec, Photo, Style
+from gradcam.types import ModelSpec, OwnFile, Photo, Style
 from tests import fakes
 from tests.report_fakes import HEAT, NOON, comparison, report
 
@@ -151,6 +152,16 @@ def test_what_the_library_says_about_the_weights_is_in_the_report():
     assert [str(change) for change in diff(made, replace(made, models=(other, *made.models[1:])))] == [
         f"Models: {models[0]}: crop_pct in its configuration was 0.875 and is 1.0"
     ]
+
+
+def test_what_was_found_in_a_file_is_in_the_table_of_models_and_absent_where_nobody_brought_one():
+    made = report()
+    assert not {"Network in the file", "Found in the file"} & {row[0] for row in sections.models_table(made).rows}
+    file = OwnFile("x.pt", "0" * 64, prefix="teacher", note="its head is fc.1, a Linear from 512 to 3")
+    brought = replace(made, models=(replace(made.models[0], file=file), *made.models[1:]))
+    rows = {row[0]: row[1:] for row in sections.models_table(brought).rows}
+    assert rows["Network in the file"][0] == "teacher"
+    assert rows["Found in the file"] == (file.note, "–")
 
 
 def test_random_weights_and_those_of_a_file_have_no_configuration():

@@ -76,8 +76,8 @@ def load_checkpoint(
 
     file: `.safetensors`, or `.pt`, `.pth`, `.pth.tar`, `.ckpt`, `.bin`; a path, or bytes with their `name`.
     architecture: an id such as `timm/resnet18` or `torchvision/vgg16`; None for the only one that the tensors fit.
-    prefix: of the network that is meant where a file holds several, such as `teacher` or `state_dict_ema`; None for
-        the only one, trained weights rather than averaged (EMA) ones.
+    prefix: of the network that is meant where a file holds several, such as `teacher` or `state_dict_ema`; `.` is
+        the one without. None for the only one, trained weights rather than averaged (EMA) ones.
     labels: a file as `read_labels` takes it, or a set such as `imagenet-1k`; without them classes are numbered.
         A head with a single logit has two, the negative class first; one name is the positive one's.
     activation: `"sigmoid"` for a multi-label head.
@@ -111,7 +111,7 @@ def load_checkpoint(
     )
     stem = re.sub(r"[^\w.-]+", "-", Path(opened.name).stem.removesuffix(".pth"))[:40]
     named, names = _named(classifier.labels)
-    prefix = found.network.name if found.others else ""
+    prefix = (found.network.name or ".") if found.others else ""
     origin = OwnFile(opened.name, opened.sha256, named, names, prefix=prefix, note=found.note)
     spec = replace(classifier.spec, weights=f"{stem}~{classifier.weights_sha256[:16]}", file=origin)
     return replace(classifier, spec=spec)

@@ -250,7 +250,7 @@ def _hub_configuration(name: str) -> TimmConfig:
     Raises: WeightsError where the repository cannot be read, ModelError where it holds no classifier of timm.
     """
     where = f"hf-hub:{name}"
-    file = fetch(Location(f"hf-hub/{name}/config.json", hub=name, hub_files=("config.json",)))
+    file = fetch(Location(f"hf-hub/{name}/config.json", hub=name, hub_files=("config.json",), file=True))
     return timm_config(table_of(read_text(file, where), file.name, where), where)
 
 
@@ -279,7 +279,7 @@ def _hf_file(name: str, file: str) -> Location:
     """Where a file of a repository or a folder lies."""
     if folder := huggingface.folder_of(name):
         return Location(str(folder), local=folder / file)
-    return Location(f"hf/{name}/{file}", hub=name, hub_files=(file,))
+    return Location(f"hf/{name}/{file}", hub=name, hub_files=(file,), file=True)
 
 
 def _hf_model(spec: ModelSpec) -> huggingface.HuggingFaceModel:

@@ -35,8 +35,8 @@ HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 class Location:
     """Every place where the weights of one model may lie.
 
-    name: the model's place in the folder for hand-placed files, without a suffix: `timm/resnet50.a1_in1k`; or a
-        configuration's, with `.json`.
+    name: the model's place in the folder for hand-placed files, without a suffix: `timm/resnet50.a1_in1k`.
+    file: whether `name` is that of a file, suffix and all: `hf/acme/leaves/config.json`.
     bundled: a file of an installed package. hub: a Hugging Face repository. url: a file on the network.
     size: of the download in bytes, None where unknown. local: the only place, where somebody named a file.
     """
@@ -48,13 +48,14 @@ class Location:
     url: str | None = None
     size: int | None = None
     local: Path | None = None
+    file: bool = False
 
     @property
     def own(self) -> Path:
         """Where a weight file can be put by hand."""
         if self.local:
             return self.local
-        if self.name.endswith(".json"):
+        if self.file:
             return folder() / self.name
         if self.url and not self.hub:
             return folder() / Path(self.name).parent / _file_name(self.url)
@@ -159,7 +160,7 @@ def _places(location: Location) -> Iterator[Path]:
     if location.local:
         return
     stem = folder() / location.name
-    for suffix in SUFFIXES:
+    for suffix in () if location.file else SUFFIXES:
         yield stem.with_name(stem.name + suffix)
     if location.bundled:
         yield location.bundled

@@ -27,8 +27,11 @@ class Table:
 
 
 def models_table(report: Content) -> Table:
-    """A column a model, a row a property; rows in which the models differ are marked."""
+    """A column a model, a row a property; rows in which the models differ are marked, rows of a file that no model
+    has are left out.
+    """
     rows = [(label, *(said(report, place) for place in range(len(report.models)))) for label, said in _PROPERTIES]
+    rows = [row for row in rows if row[0] not in _OF_FILES or {*row[1:]} != {UNKNOWN}]
     marked = tuple(place for place, row in enumerate(rows) if len({*row[1:]} - {UNKNOWN}) > 1)
     return Table(("", *(model.id for model in report.models)), tuple(rows), marked)
 
@@ -298,8 +301,19 @@ def _field(name: str):
     return said
 
 
+def _of_file(name: str):
+    def said(report: Content, place: int) -> str:
+        return getattr(report.models[place].file, name, "") or UNKNOWN
+
+    return said
+
+
+_OF_FILES = {"Network in the file": "prefix", "Found in the file": "note"}
+"""What is said of a file that somebody brought, by the field of `OwnFile`."""
+
 _PROPERTIES = (
     ("Weights", _field("origin")),
+    *((label, _of_file(name)) for label, name in _OF_FILES.items()),
     ("Trained", lambda report, place: _trained(report.models[place])),
     ("Classes", _field("classes")),
     ("Probabilities", lambda report, place: _activation(report.models[place])),
