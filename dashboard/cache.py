@@ -123,13 +123,13 @@ def photo(token: str) -> Photo:
     """
     if not state.is_upload(token):
         return sample_photo(token)
-    upload = state.uploads().get(token)
+    upload = state.uploads().get(state.stretch(token, on=False))
     if upload is None:
         name = state.photo_name(token)
         raise PhotoError(
             f"expected {quoted(name)}, which this link shows but does not carry; upload that file again"
         )
-    return decoded(upload)
+    return decoded(upload, stretch=state.is_stretched(token))
 
 
 class _Photos:
@@ -137,24 +137,26 @@ class _Photos:
 
     def __init__(self, most_bytes: float) -> None:
         self._most_bytes = most_bytes
-        self._kept: OrderedDict[str, Photo] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, bool], Photo] = OrderedDict()
         self._guard = threading.Lock()
 
-    def open(self, upload: state.Upload) -> Photo:
+    def open(self, upload: state.Upload, stretch: bool) -> Photo:
         """Raises: PhotoError."""
+        key = upload.sha256, stretch
         with self._guard:
-            if kept := self._kept.get(upload.sha256):
-                self._kept.move_to_end(upload.sha256)
+            if kept := self._kept.get(key):
+                self._kept.move_to_end(key)
                 return replace(kept, name=upload.name)
         limits = settings().limits
         photo = open_photo(
             upload.data,
             name=upload.name,
+            stretch=stretch,
             max_bytes=int(limits.photo_megabytes * 1e6),
             max_pixels=int(limits.photo_megapixels * 1e6),
         )
         with self._guard:
-            self._kept[upload.sha256] = replace(photo, name="")
+            self._kept[key] = replace(photo, name="")
             while sum(one.pixels.nbytes for one in self._kept.values()) > self._most_bytes:
                 self._kept.popitem(last=False)
         return photo
@@ -165,9 +167,9 @@ def _photos() -> _Photos:
     return _Photos(settings().limits.photos_gigabytes * 1e9)
 
 
-def decoded(upload: state.Upload) -> Photo:
+def decoded(upload: state.Upload, *, stretch: bool = False) -> Photo:
     """An upload as a photo, decoded once for all visitors and kept without its name. Raises: PhotoError."""
-    return _photos().open(upload)
+    return _photos().open(upload, stretch)
 
 
 class _Patient:

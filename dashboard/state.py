@@ -270,6 +270,7 @@ def drafted(draft: Draft, photo: Photo | None = None) -> Drafted:
 _UPLOADS = "_uploads"
 MOST_UPLOADS = 24
 _MARK = "~"
+_STRETCHED = "-stretched"
 
 
 @dataclass(frozen=True)
@@ -302,6 +303,16 @@ def remember(upload: Upload) -> str:
     for token in list(mine)[:-MOST_UPLOADS]:
         del mine[token]
     return upload.token
+
+
+def stretch(token: str, on: bool = True) -> str:
+    """The token of the same upload, with its levels stretched from black to white or as they are."""
+    return token.removesuffix(_STRETCHED) + _STRETCHED * on
+
+
+def is_stretched(token: str) -> bool:
+    """Whether a token stands for an upload whose levels are stretched."""
+    return is_upload(token) and token.endswith(_STRETCHED)
 
 
 def is_upload(token: str) -> bool:

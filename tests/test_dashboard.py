@@ -19,6 +19,7 @@ from dashboard.components.agreement import matrix_html
 from dashboard.components.messages import plain
 from dashboard.components.models import DEFAULT as THREE_MODELS
 from dashboard.components.photos import MOST as MOST_PHOTOS
+from dashboard.state import Upload
 from gradcam import GradcamError, Progress, Top, parse_target, sample_photo
 from gradcam.measures import agreement
 
@@ -275,6 +276,43 @@ def test_an_uploaded_photo_replaces_the_untouched_sample_and_joins_chosen_ones(p
     assert [state_name.partition("~")[0] for state_name in page.session_state["photos"]] == ["one.png", "two.png"]
     assert len(heatmaps(page)) == 2
     assert not page.error
+
+
+def levels(values: list[float], kind: type[np.generic]) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(np.resize(np.array(values, kind), (48, 64))).save(out, "TIFF")
+    return out.getvalue()
+
+
+def test_a_photo_of_12_bits_in_16_is_stretched_by_a_choice_that_its_link_keeps(page: AppTest) -> None:
+    page.session_state["models"] = []
+    page.run()
+    upload(page, "dim~1.tif", levels([0, 1024, 2048, 4095], np.uint16))
+    (token,) = page.session_state["photos"]
+    assert "of white" in words(page)
+    assert not page.checkbox(key=f"_stretch-{token}").value
+    page.checkbox(key=f"_stretch-{token}").check().run()
+    assert not page.exception
+    assert page.session_state["photos"] == [f"{token}-stretched"]
+    assert page.query_params["photos"] in (f"{token}-stretched", [f"{token}-stretched"])
+    assert "levels 0 to 4095 were stretched" in words(page).replace("\\", "")
+    page.checkbox(key=f"_stretch-{token}-stretched").uncheck().run()
+    assert page.session_state["photos"] == [token]
+    assert "of white" in words(page)
+
+
+def test_the_levels_of_a_stretched_photo_and_of_the_same_one_as_it_is_are_kept_apart() -> None:
+    upload = Upload.of("dim.tif", levels([0, 1024, 2048, 4095], np.uint16))
+    assert [int(cache.decoded(upload, stretch=on).pixels.max()) for on in (False, True, False)] == [16, 255, 16]
+
+
+def test_fractions_out_of_range_are_refused_in_a_sentence(page: AppTest) -> None:
+    page.session_state["models"] = []
+    page.run()
+    upload(page, "heat.tif", levels([-0.5, 1.5], np.float32))
+    assert not page.exception
+    assert "gray levels from 0 to 1 in 'heat.tif', got -0.5 to 1.5" in page.error[0].value.replace("\\", "")
+    assert page.session_state["photos"] == ["chelsea"]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import io
 import shlex
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 import streamlit as st
 import timm
 import torch
+from PIL import Image
 from playwright.sync_api import Page, expect
 from streamlit.testing.v1 import AppTest
 
@@ -23,12 +25,16 @@ from dashboard.state import Held
 from gradcam import load_checkpoint
 from gradcam.models.label_files import read_labels
 from gradcam.report import Report, Verdict, read_report, render_report, replay, revised
+from gradcam.report.bundle import MANIFEST
 from gradcam.report.reproduce import command
 from tests import fakes
+from tests.fuzz.kind import wrong_sentence
+from tests.fuzz.memory import measured
 from tests.opening import open_page
 from tests.report_fakes import report
 from tests.visiting import PHONE, Visit, settle
 
+DATA = Path(__file__).parent / "data" / "reports"
 LITES = [f"bundled/tf_efficientnet_lite{size}" for size in range(3)]
 
 
@@ -256,6 +262,48 @@ def test_a_bad_file_is_refused_in_one_sentence_and_the_next_good_one_opens(data:
     upload(page, Held.REOPENED, "good.json", render_report(report(), "json"))
     assert not page.error
     assert "What the models look at" in words(page)
+
+
+def test_known_bombs_are_a_sentence_each_in_little_memory_and_the_page_goes_on() -> None:
+    page = opened(task="Reopen")
+    for name in ("photobomb40.zip", "size_bigint.json", "surrogate.json", "int_1e308.json"):
+        with measured() as growth:
+            upload(page, Held.REOPENED, name, (DATA / name).read_bytes())
+            assert growth() < 300
+        (error,) = page.error
+        assert wrong_sentence(error.value) is None
+        assert "xpected" in error.value
+    upload(page, Held.REOPENED, "good.json", render_report(report(), "json"))
+    assert not page.error
+    assert "What the models look at" in words(page)
+
+
+def test_a_report_with_another_photo_opens_and_its_replay_is_a_sentence() -> None:
+    page = opened(task="Reopen")
+    upload(page, Held.REOPENED, "review.zip", with_another_photo(report()))
+    assert not page.error
+    press(page, "Replay")
+    (error,) = page.error
+    assert "xpected the pixels that report.json names in images/photo-1.png" in error.value.replace("\\", "")
+    assert not page.get("progress")
+    assert not page.table
+
+
+def with_another_photo(made: Report) -> bytes:
+    """Its ZIP with the first photo black, under right hashes."""
+    with zipfile.ZipFile(io.BytesIO(render_report(made, "zip"))) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    black = io.BytesIO()
+    Image.new("RGB", made.photos[0].size[::-1]).save(black, "PNG")
+    members["images/photo-1.png"] = black.getvalue()
+    members[MANIFEST] = b"".join(
+        f"{sha256(data).hexdigest()}  {name}\n".encode() for name, data in members.items() if name != MANIFEST
+    )
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return out.getvalue()
 
 
 def test_two_reports_are_compared_in_words() -> None:

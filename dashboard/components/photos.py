@@ -43,7 +43,9 @@ def pick_photos(default: Sequence[str] = DEFAULT) -> tuple[Photo, ...]:
 
 
 def _words(token: str) -> str:
-    return state.photo_name(token) if state.is_upload(token) else f"{token} · sample"
+    if not state.is_upload(token):
+        return f"{token} · sample"
+    return state.photo_name(token) + " · stretched" * state.is_stretched(token)
 
 
 def _opened(token: str) -> Photo | None:
@@ -54,7 +56,26 @@ def _opened(token: str) -> Photo | None:
         return None
     if photo.note:
         st.caption(plain(f"{photo.name}: {photo.note}"))
+        _offer_stretch(token, photo)
     return photo
+
+
+def _offer_stretch(token: str, photo: Photo) -> None:
+    """Let the visitor stretch the levels of an upload, or take them as they are: a part of its token and link."""
+    if state.is_upload(token):
+        st.checkbox(
+            f"Stretch {plain(photo.name)} from black to white",
+            photo.stretched,
+            key=f"_stretch-{token}",
+            on_change=_turn_stretch,
+            args=(token,),
+        )
+
+
+def _turn_stretch(token: str) -> None:
+    other = state.stretch(token, on=not state.is_stretched(token))
+    chosen = (other if one == token else one for one in st.session_state[Key.PHOTOS])
+    st.session_state[Key.PHOTOS] = list(dict.fromkeys(chosen))
 
 
 def _uploader() -> None:

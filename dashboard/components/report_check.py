@@ -9,7 +9,7 @@ from itertools import groupby
 import streamlit as st
 
 from dashboard import cache, state
-from dashboard.components.messages import plain
+from dashboard.components.messages import plain, sentences
 from dashboard.components.report_read import Opened
 from dashboard.state import Held
 from gradcam import GradcamError, Photo, Progress
@@ -37,8 +37,10 @@ def replay_report(report: Report) -> None:
             doing = "loading" if progress.photo is None else f"explaining {plain(progress.photo)}"
             bar.progress(progress.done / progress.total, f"**{plain(progress.model)}** · {doing}")
 
-        shown, done = report, replay(report, photos=_at_hand(report), lend=cache.lend, on_progress=show)
-        st.session_state[Held.REPLAYED] = shown, done
+        shown, done = st.session_state[Held.REPLAYED] = None, None
+        with sentences():  # a photo in the report may be another than it says
+            shown, done = report, replay(report, photos=_at_hand(report), lend=cache.lend, on_progress=show)
+            st.session_state[Held.REPLAYED] = shown, done
         place.empty()
     if done is not None and shown is report:
         _show_replay(done)
@@ -48,7 +50,8 @@ def _at_hand(report: Report) -> Sequence[Photo]:
     """The samples and this visitor's photos that the report is about."""
     wanted = {photo.sha256 for photo in report.photos}
     found: list[Photo] = []
-    for token in (*SAMPLES, *state.uploads()):
+    stretched = map(state.stretch, state.uploads()) if any(photo.stretched for photo in report.photos) else ()
+    for token in (*SAMPLES, *state.uploads(), *stretched):
         with suppress(GradcamError):
             if (photo := cache.photo(token)).sha256 in wanted:
                 found.append(photo)

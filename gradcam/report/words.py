@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from gradcam.draw.words import SCALE_WORDS
+from gradcam.errors import quoted
 from gradcam.geometry import hides_part_of_photo
 from gradcam.methods import GRADCAM, METHODS
 from gradcam.report.model import Answer, Content, Finding, ModelEntry, Passage, Verdict
@@ -144,8 +145,8 @@ def layer_words(models: Sequence[ModelEntry]) -> str:
     """Who chose the models' layers: the rule, or somebody by hand."""
     asked = {model.id: model.asked_layer for model in models if model.asked_layer != "auto"}
     if len(asked) == len(models) > 1 and len(set(asked.values())) == 1:
-        return f"Overridden: {next(iter(asked.values()))!r} was named by hand for every model."
-    by_hand = listed([f"{layer!r} for {model}" for model, layer in asked.items()])
+        return f"Overridden: {quoted(next(iter(asked.values())))} was named by hand for every model."
+    by_hand = listed([f"{quoted(layer)} for {model}" for model, layer in asked.items()])
     found = (
         "Found in each model's own data flow: the place and the rule that chose it are named with each model. "
         if len(asked) < len(models)

@@ -21,7 +21,7 @@ _SCAN = "streamlit.components.v2.manifest_scanner.scan_component_manifests"
 LITE0 = "bundled/tf_efficientnet_lite0"
 _DIGITS = ("9" * 5000, "prediction " + "9" * 5000, "#" + "9" * 5000)
 USUAL = {
-    Key.PHOTOS: ("chelsea", "coffee", "mine.png~0123456789abcdef", "~", "~~"),
+    Key.PHOTOS: ("chelsea", "coffee", "mine.png~0123456789abcdef", "a~0-stretched", "-stretched", "~", "~~"),
     Key.MODELS: (
         LITE0,
         "bundled/x",
