@@ -19,7 +19,7 @@ from gradcam.methods import GRADCAM, Method
 from gradcam.models.classifier import Classifier
 from gradcam.models.labels import labels_of_head
 from gradcam.preprocess import to_input, view_of
-from gradcam.scores import ACTIVATION_OF, ENDS
+from gradcam.scores import ACTIVATION_OF, ENDS, said_of
 from gradcam.targets import probabilities, score_target, with_negative
 from gradcam.types import (
     Activation,
@@ -106,8 +106,9 @@ def explanations(
     found = joined(forward.layers)
     graph = forward.recordings[0].logits
     ends_in = forward.recordings[0].ends_in
-    if ENDS[ends_in] not in found.rule:
-        found = replace(found, rule=found.rule + ENDS[ends_in])
+    for said in (ENDS[ends_in], said_of(classifier.output)):
+        if said not in found.rule:
+            found = replace(found, rule=found.rule + said)
     labels = labels_of_head(classifier.labels, graph.shape[1])
     activation: Activation = "sigmoid" if graph.shape[1] == 1 else ACTIVATION_OF.get(ends_in, classifier.activation)
     logits = [with_negative(row) for row in graph.detach().float().cpu().numpy()]

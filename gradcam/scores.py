@@ -77,6 +77,14 @@ def as_rows(value: Any, images: int) -> Tensor | None:
     return value.reshape(images, -1) if per_image.numel() == max(per_image, default=1) else None
 
 
+def said_of(which: Output) -> str:
+    """What a rule says of an output that was chosen; nothing where none was."""
+    if which is None:
+        return ""
+    named = f"by {quoted(getattr(which, '__name__', type(which).__name__))}" if callable(which) else quoted(which)
+    return f"; the scores are the model's output {named}"
+
+
 def _chosen(output: Any, which: Output) -> Any:
     try:
         if callable(which):

@@ -207,6 +207,7 @@ def test_a_classifier_says_which_output_are_its_scores_and_what_its_model_ends_i
     plain = explain(classifier(Net()), pixels, ["a", "d"])
     pair = explain(classifier(Net(lambda e, y: (e, y)), output=1), pixels, ["a", "d"])
     assert np.array_equal(pair.maps, plain.maps)
+    assert pair.layer.rule == plain.layer.rule + "; the scores are the model's output 1"
     soft = explain(classifier(Net(lambda e, y: y.softmax(1))), pixels, ["a", "d"], layer=plain.layer)
     assert np.allclose(soft.maps, plain.maps, atol=1e-7)
     assert np.allclose(soft.probabilities, plain.probabilities, atol=1e-6)
