@@ -28,7 +28,7 @@ from gradcam.models.ids import check_offered, parse_model_id
 from gradcam.models.labels import imagenet
 from gradcam.models.sources import SOURCES, configuration_of
 from gradcam.preprocess import to_input, view_of
-from gradcam.scores import first_tensor, with_tensor
+from gradcam.scores import first_tensor
 from gradcam.types import ModelSpec, TargetLayer
 
 Make = Callable[[], tuple[Any, Any]]
@@ -88,7 +88,7 @@ MODELS: dict[str, Make] = {
     "mobilevit": lambda: (config("MobileViT", image_size=64, hidden_sizes=[16, 16, 16], num_attention_heads=2,
                                  neck_hidden_sizes=[8, 8, 8, 16, 16, 16, 16]),
                           cropped("MobileViT", 72, 64, do_flip_channel_order=False)),
-    "pvt": lambda: (config("Pvt", image_size=64, hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 1, 1],
+    "pvt": lambda: (config("Pvt", num_labels=3, image_size=64, hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 1, 1],
                            num_attention_heads=[1, 1, 2, 2]), square("Pvt", 64)),
     "poolformer": lambda: (config("PoolFormer", **STAGES), cropped("PoolFormer", 64, 64)),
     "segformer": lambda: (config("Segformer", **STAGES, num_attention_heads=[1, 1, 2, 2], sr_ratios=[2, 2, 1, 1],
@@ -154,7 +154,7 @@ def test_a_model_from_a_folder_is_the_librarys_own_and_its_maps_are_equation_two
     assert str(classifier.spec) == f"hf:{folder}"
     assert classifier.labels.names == ("cat", "dog", "hen")
 
-    own = AutoModelForImageClassification.from_pretrained(folder).state_dict()
+    own = AutoModelForImageClassification.from_pretrained(folder, num_labels=3).state_dict()
     assert all(torch.equal(own[key], tensor) for key, tensor in classifier.module.state_dict().items())
 
     processor = AutoImageProcessor.from_pretrained(folder)
@@ -185,21 +185,18 @@ def maps_in_float64(
     module = copy.deepcopy(classifier.module).double()
     kept: list[Tensor] = []
 
-    def keep(_module: nn.Module, _args: object, output: Any) -> Any:
+    def keep(_module: nn.Module, _args: object, output: Any) -> None:
         first = first_tensor(output)
         assert first is not None
-        leaf = first.detach().requires_grad_()
-        kept.append(leaf)
-        return with_tensor(output, first, leaf.clone())
+        kept.append(first)
 
     module.get_submodule(layer.name).register_forward_hook(keep)
     batch = to_input(picture, view_of(picture.size, classifier.preprocessing), classifier.preprocessing)
-    logits = module(batch[None].double()).logits[0]
-    leaf = kept[layer.call]
-    activation = by_place(leaf.detach()[0], layer)
+    logits = module(batch[None].double().requires_grad_()).logits[0]
+    activation = by_place(kept[layer.call].detach()[0], layer)
     maps = []
     for of, other in pairs:
-        (gradient,) = torch.autograd.grad(logits[of] - logits[other], leaf, retain_graph=True)
+        (gradient,) = torch.autograd.grad(logits[of] - logits[other], kept[layer.call], retain_graph=True)
         weights = by_place(gradient[0], layer).mean((0, 1))
         maps.append((activation * weights).sum(-1).clamp(min=0).numpy())
     return maps

@@ -527,3 +527,30 @@ def test_search_puts_the_exact_name_first_and_forgives_a_slip() -> None:
     assert search("resnt50")[0].architecture == "resnet50"
     assert search("qqqqqqqq") == []
     assert search("") == catalogue()
+
+
+FAMILIES = (
+    "test_vit",
+    "test_convnext",
+    "test_coatnet",
+    "test_vit_relpos",
+    "mobilevit_xxs",
+    "efficientvit_m0",
+    "levit_128s",
+)
+"""Names of some of timm's modules: with buffers, relative places, tensors that are renamed."""
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_state_that_timm_made_comes_back_through_the_reader_of_this_package(name: str, tmp_path: Path) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        made = timm.create_model(name).eval()
+    torch.save(made.state_dict(), tmp_path / "made.pt")
+    found = load_classifier(f"timm/{name}", weights=tmp_path / "made.pt", device="cpu")
+    state = found.module.state_dict()
+    assert state.keys() == made.state_dict().keys()
+    assert all(torch.equal(state[key], tensor) for key, tensor in made.state_dict().items())
+    photo = torch.randn(1, 3, *found.preprocessing.size, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.allclose(found.module(photo), made(photo), atol=1e-5)

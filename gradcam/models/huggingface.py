@@ -92,7 +92,9 @@ def described(config: str, processor: str, where: str) -> HuggingFaceModel:
         prepare = transformers.AutoImageProcessor.from_pretrained(folder, config=read, **known)
         preprocessing = _measured(_runner(prepare), prepare.to_dict(), where)
     if not names:
-        names = [read.id2label[index] for index in range(read.num_labels)]
+        names = [(read.id2label or {}).get(index, f"LABEL_{index}") for index in range(read.num_labels)]
+    elif read.num_labels != len(names):  # PVT keeps a number of its own, which is not saved
+        read.num_labels = len(names)
     told = {key: value for key, value in said.items() if key not in _LABELS} | {"processor": settings}
     return HuggingFaceModel(read, preprocessing, _labels(names), _activation(said, where), told)
 
