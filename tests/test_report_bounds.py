@@ -17,6 +17,7 @@ from gradcam.report import read_report, render_report
 from gradcam.report.limits import MAX_CARRIED_PIXELS, check_extent
 from gradcam.report.packed import KEPT, Unpacked
 from tests import fakes, report_fakes
+from tests.large_report import steps
 
 DATA = Path(__file__).parent / "data" / "reports"
 
@@ -169,3 +170,8 @@ def test_a_few_pictures_are_kept_and_the_rest_made_again() -> None:
 def test_the_interactive_page_of_a_report_without_photos_is_drawn_at_the_size_it_tells() -> None:
     report = read_report(render_report(report_fakes.report(), "json"))
     assert b"cat.jpg" in render_report(report, "interactive")
+
+
+def test_a_report_of_a_thousand_panels_is_written_and_reopened_in_little_time() -> None:
+    """`python -m tests.large_report` does the same with 4,500."""
+    assert sum(seconds for _, seconds in steps(67)) < 40

@@ -260,8 +260,26 @@ class Content:
 
     def findings_of(self, photo: int) -> tuple[Finding, ...]:
         """The photo's panels, question by question."""
-        found = [finding for finding in self.findings if finding.photo == photo]
-        return tuple(sorted(found, key=lambda finding: (finding.question, finding.model)))
+        return self._findings.get(photo, ())
+
+    @cached_property
+    def _findings(self) -> dict[int, tuple[Finding, ...]]:
+        found: dict[int, list[Finding]] = {}
+        for finding in sorted(self.findings, key=lambda finding: (finding.question, finding.model)):
+            found.setdefault(finding.photo, []).append(finding)
+        return {photo: tuple(findings) for photo, findings in found.items()}
+
+    def agreements_of(self, finding: Finding) -> tuple[Agreement, ...]:
+        """How far the finding's model agrees with each other one on its photo and question."""
+        return tuple(self._agreements.get((finding.photo, finding.question, finding.model), ()))
+
+    @cached_property
+    def _agreements(self) -> dict[tuple[int, int, int], list[Agreement]]:
+        found: dict[tuple[int, int, int], list[Agreement]] = {}
+        for agreement in self.agreements:
+            for model in agreement.models:
+                found.setdefault((agreement.photo, agreement.question, model), []).append(agreement)
+        return found
 
     @property
     def failures(self) -> tuple[Finding, ...]:

@@ -59,12 +59,7 @@ def _row(report: Report, finding: Finding) -> list[str | int | float | None]:
     row += [target.label, target.index, target.against_label, target.probability, target.rank, target.score]
     row += [layer.name, *layer.grid, numbers.peak, numbers.mean, numbers.positive, numbers.full]
     row += numbers.hottest or (None, None)
-    with_others = [
-        agreement
-        for agreement in report.agreements
-        if (agreement.photo, agreement.question) == (finding.photo, finding.question)
-        and finding.model in agreement.models
-    ]
+    with_others = report.agreements_of(finding)
     row.append(_mean([agreement.rank_correlation for agreement in with_others]))
     row.append(_mean([agreement.iou for agreement in with_others]))
     return [*row, " ".join(finding.warnings), None]
