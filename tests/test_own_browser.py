@@ -73,7 +73,7 @@ def test_ones_own_checkpoint_finds_the_shape_on_the_page_that_compares(visit: Vi
     for label in ("Mean of R, G, B", "Standard deviation of R, G, B"):
         page.get_by_role("textbox", name=label).fill("0.5, 0.5, 0.5")
     submit(page)
-    expect(page.get_by_text(f"2 classes: {', '.join(KINDS)} · input {SIDE}×{SIDE}")).to_be_visible()
+    expect(page.get_by_text(f"2 classes: {', '.join(KINDS)} · softmax · input {SIDE}×{SIDE}")).to_be_visible()
 
     page.get_by_role("link", name="Compare models").click()
     expect(page.get_by_role("heading", name="Compare models", level=1)).to_be_visible()
