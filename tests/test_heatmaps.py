@@ -212,15 +212,15 @@ class Pooled(nn.Module):
             "MaxPool2DWithIndices",
         ),
         ("NCHW", lambda maps: nn.functional.avg_pool2d(maps, 2, padding=1).mean((2, 3)), "Copy"),
-        ("NHWC", lambda maps: nn.functional.max_pool2d(maps, (2, 1)).mean((1, 2)), "Clone"),
+        ("NHWC", lambda maps: nn.functional.max_pool2d(maps, (2, 1)).mean((1, 2)), None),
         ("NCHW", lambda maps: maps.mean(3).mean(2), "Copy"),
         ("NCHW", lambda maps: maps.relu().mean((2, 3)), "Copy"),
         ("NCHW", lambda maps: maps.mean((2, 3)) + maps.amax((2, 3)), "Copy"),
-        ("tokens", lambda tokens: tokens.mean(1) + tokens[:, 0], "Clone"),
+        ("tokens", lambda tokens: tokens.mean(1) + tokens[:, 0], None),
     ],
 )
 def test_the_gradient_is_read_after_the_poolings_that_keep_its_sum(
-    layout: Layout, read: Callable[[Tensor], Tensor], after: str
+    layout: Layout, read: Callable[[Tensor], Tensor], after: str | None
 ) -> None:
     noise = torch.randn(3, 3, 8, 8, generator=torch.Generator().manual_seed(1)).double()
     model = Pooled(layout, read).double()
@@ -228,8 +228,7 @@ def test_the_gradient_is_read_after_the_poolings_that_keep_its_sum(
     recording = record(model, noise, layer)
     assert isinstance(recording.place, Tensor)
     edge = pooled(recording.place, place_dims(layer, recording.activation.shape), recording.logits)
-    assert edge is not None
-    assert operation(edge.node) == after
+    assert (None if edge is None else operation(edge.node)) == after
 
     maps = heatmaps(model, noise, [0, 1, 2, 3, 4], layer)
     for index in range(5):
