@@ -217,10 +217,12 @@ class _ReachesOriginal(Exception):  # noqa: N818 — no error, a signal
 
 
 class _GraphTooShort(ModelError):  # noqa: N818 — a signal, too
-    """The forward reads the layer's output in a way that the graph which is recorded cannot follow."""
+    """The forward needs autograd before the layer, or reads the layer's output in a way that the graph which is
+    recorded cannot follow."""
 
 
-_IN_PLACE = re.compile("created in no_grad mode|leaf Variable that requires grad is being used in an in-place")
+_WANTS_GRAPH = re.compile("no_grad|requires?[ _]grad|grad_fn|NoneType")
+"""In what a model's code says that works only where autograd records, such as `register_hook` on a tensor."""
 
 
 def _run(model: nn.Module, inputs: Inputs) -> Tensor:
@@ -233,7 +235,7 @@ def _run(model: nn.Module, inputs: Inputs) -> Tensor:
         if is_out_of_memory(error):
             raise
         said = quoted(str(error)) if str(error) else f"{type(error).__name__} without a reason"
-        kind = _GraphTooShort if _IN_PLACE.search(str(error)) else ModelError
+        kind = _GraphTooShort if _WANTS_GRAPH.search(str(error)) else ModelError
         shape, advice = list(inputs.images.shape), advice_on(inputs.images, model)
         raise kind(f"the model failed on a batch {shape}: {said}{advice}") from error
     return class_scores(output, len(inputs.images), inputs.output)
@@ -334,7 +336,8 @@ def record(model: nn.Module, batch: Batch | Inputs, layer: TargetLayer) -> Recor
 
     batch: `[B, C, H, W]`, preprocessed, on the model's device, or all `Inputs`. Costs what a bare forward costs:
     everything before the layer runs without autograd, and no parameter is asked for a gradient. Only where a module
-    keeps a view of the layer's output, or the layer runs without autograd, all of the forward is recorded.
+    keeps a view of the layer's output, the layer runs without autograd, or the forward itself works with gradients,
+    all of the forward is recorded.
 
     Raises: LayerError where the layer never ran, or its output holds no floating-point tensor for each image.
     """

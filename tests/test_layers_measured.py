@@ -15,9 +15,11 @@ from gradcam.capture import record
 from gradcam.cli import main
 from gradcam.errors import LayerError
 from gradcam.layers import candidate_layers, resolve_target_layer
+from gradcam.layers.find import measure_target
 from gradcam.layers.layouts import place_dims, to_grid
 from gradcam.layers.measure import NOTHING, Measurement, judge, orbit
 from gradcam.layers.measured import models_to_measure
+from gradcam.models.classifier import load_classifier
 from gradcam.types import TargetLayer
 
 SIDE, PATCH, WIDTH = 64, 8, 32
@@ -224,6 +226,27 @@ def merged(model: Cnn, a: Tensor) -> Tensor:
     return model.fc(model.mix(tokens[:, 1::2] + tokens[:, ::2].roll(40, 1))[:, :121].mean(1))
 
 
+def capsules(model: Cnn, a: Tensor) -> Tensor:
+    """Sixteen capsules that all places vote for, routed by agreement."""
+    votes = a.flatten(2).transpose(1, 2)[:, :, None] * model.queries[0, :16]  # [B, places, capsules, channels]
+    agreement = votes.new_zeros(votes.shape[:3])
+    for _ in range(3):
+        found = model.mix((agreement.softmax(2)[..., None] * votes).sum(1))
+        agreement = agreement + (votes * found[:, None]).sum(3)
+    return model.fc(model.mix(found).mean(1))
+
+
+def windowed(fold: Callable[[Tensor], Tensor]) -> Callable[[Cnn, Tensor], Tensor]:
+    """Windows of 4×4 places `[B, down, across, 4, 4, C]`, folded as given and never put back."""
+
+    def head(model: Cnn, a: Tensor) -> Tensor:
+        windows = a.unflatten(3, (4, 4)).unflatten(2, (4, 4)).permute(0, 2, 4, 3, 5, 1)
+        folded = model.mix(fold(windows))
+        return model.fc(folded.reshape(len(a), -1, folded.shape[-1]).mean(1))
+
+    return head
+
+
 @pytest.mark.parametrize(
     "head",
     [
@@ -233,8 +256,16 @@ def merged(model: Cnn, a: Tensor) -> Tensor:
         queried(64),
         clustered,
         merged,
+        capsules,
+        windowed(lambda windows: windows.flatten(1, 4)),
+        windowed(lambda windows: windows.flatten(3, 4).flatten(1, 2)),
+        windowed(lambda windows: windows.flatten(0, 2).flatten(1, 2)),
+        windowed(lambda windows: windows.flatten(0, 2)),
     ],
-    ids=["BatchNorm1d", "Conv1d", "16 queries", "64 queries", "clusters", "merged tokens"],
+    ids=[
+        *("BatchNorm1d", "Conv1d", "16 queries", "64 queries", "clusters", "merged tokens", "capsules"),
+        *("windows as tokens", "windows as a map", "windows in the batch", "windows in the batch as maps"),
+    ],
 )
 def test_what_is_no_place_is_passed_over(head: Any) -> None:
     model = Cnn(head).eval()
@@ -365,6 +396,14 @@ def test_of_test_time_augmentation_the_call_that_sees_the_image_as_it_is_is_take
 def test_an_image_changed_in_the_forward_but_not_moved_keeps_its_places(before: Any, side: int) -> None:
     layer = resolve_target_layer(Cnn(before=before).eval(), (SIDE, SIDE))
     assert (layer.name, layer.grid) == ("f", (side, side))
+
+
+@pytest.mark.parametrize("lite", [0, 1, 2])
+def test_in_trained_networks_the_places_are_confirmed(lite: int) -> None:
+    layer, measurement = measure_target(load_classifier(f"bundled/tf_efficientnet_lite{lite}").module)
+    assert (layer.name, measurement.verdict) == ("bn2", "confirmed")
+    assert measurement.correlation > 0.95
+    assert measurement.off < 0.5
 
 
 # Sane networks that cannot be measured ------------------------------------------------------------------------

@@ -169,6 +169,30 @@ def test_a_hook_on_a_tensor_in_the_forward_is_no_obstacle() -> None:
     assert torch.equal(gradcam.heatmaps(model, images(), [0]), gradcam.heatmaps(plain, images(), [0]))
 
 
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda x: x.register_hook(lambda gradient: None),
+        lambda x: x.retain_grad(),
+        lambda x: x.grad_fn.name(),
+        lambda x: torch.autograd.grad(x.sum(), x, retain_graph=True),
+    ],
+    ids=["register_hook", "retain_grad", "grad_fn", "grad"],
+)
+def test_a_forward_that_cannot_do_without_autograd_before_the_layer_is_no_obstacle(use: Any) -> None:
+    class Net(Trunk):
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.f[1](self.f[0](x))
+            use(x)
+            return self.head(self, self.f[3](self.f[2](x)))
+
+    model, plain = Net().eval(), Trunk().eval()
+    plain.load_state_dict(model.state_dict())
+    for layer in ("auto", "f.0", "f.2", "f.3"):
+        wanted = gradcam.heatmaps(plain, images(), [0, 3], "f.3" if layer == "auto" else layer)
+        assert torch.allclose(gradcam.heatmaps(model, images(), [0, 3], layer), wanted)
+
+
 # Which module is meant ----------------------------------------------------------------------------------------
 
 

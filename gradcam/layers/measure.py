@@ -2,6 +2,9 @@
 
 Whatever moves, turns, mixes up or re-orders places on the way (windows, latents, registers, flips, crops, channels
 taken for places) shows in what the pixels and the places have to do with each other. Nothing is believed of shapes.
+
+What is not seen: a step in the forward that moves its input by less than three quarters of a cell, such as a narrow
+border that is cut off or added. Maps then lie askew by that much, as they do after any even kernel.
 """
 
 from __future__ import annotations
