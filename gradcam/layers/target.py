@@ -114,8 +114,7 @@ def _branch_ends(flow: Flow, proof: Proof) -> list[SpatialOutput]:
     """
     ends: list[SpatialOutput] = []
     moved: list[SpatialOutput] = []
-    last = {place.layer.name: place.order for place in flow.outputs}
-    for place in sorted(flow.outputs, key=lambda place: (last[place.layer.name], place.order), reverse=True):
+    for place in reversed(flow.outputs):
         later = [*ends, *moved] if ends else []
         apart = is_feature_map(place) and all(place.node not in upstream(other.node) for other in later)
         if apart and flow.is_read(place):
