@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from gradcam.errors import GradcamError
+from gradcam.files import write_whole
 from gradcam.layers.find import measure_target
 from gradcam.models.classifier import seeded
 from gradcam.models.sources import SOURCES
@@ -73,7 +74,33 @@ def write_measured_table(
                 verdicts[row.measured or "failed"] += 1
                 table.writerow(asdict(row))
                 file.flush()
+    with write_whole(out.with_suffix(".md")) as file:
+        file.write(summary(list(csv.DictReader(out.read_text(encoding="utf-8").splitlines()))).encode())
     return verdicts
+
+
+def summary(rows: Sequence[dict[str, str]]) -> str:
+    """Counts by source, and every model whose places are not confirmed, as Markdown."""
+    wanted = set(models_to_measure())
+    done = sum(row["model"] in wanted for row in rows)
+    verdicts = ("confirmed", "inconclusive", "contradicted", "failed")
+    lines = [
+        "# Target layers measured with seeded random weights",
+        "",
+        f"Written by `python -m gradcam layers --measure`; {done} of its {len(wanted)} models so far.",
+        "",
+        f"| source | {' | '.join(verdicts)} |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for source in sorted({row["model"].partition("/")[0] for row in rows}):
+        counts = Counter(row["measured"] or "failed" for row in rows if row["model"].startswith(f"{source}/"))
+        lines.append(f"| {source} | {' | '.join(str(counts[verdict]) for verdict in verdicts)} |")
+    lines += ["", "## Not confirmed", ""]
+    for row in rows:
+        if row["measured"] != "confirmed":
+            figures = f"{row['measured']}, own {row['own']}, correlation {row['correlation']}, off {row['off']}"
+            lines.append(f"- `{row['model']}`: {row['failed'] or figures}")
+    return "\n".join(lines) + "\n"
 
 
 def measured_row(model: str) -> MeasuredRow:
