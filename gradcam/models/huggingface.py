@@ -207,9 +207,9 @@ def _without_orders(said: Mapping[str, Any]) -> dict[str, Any]:
 def _names(said: Mapping[str, Any], where: str) -> list[str]:
     """The class names in order; none where they are not said. Raises: ModelError."""
     table = said.get("id2label") or {}
-    names = [printable(str(table.get(str(index), ""))) for index in range(len(table))]
-    wrong = not isinstance(table, dict) or len(table) > MAX_CLASSES
-    if wrong or not all(0 < len(name) <= MAX_LETTERS for name in names):
+    is_table = isinstance(table, dict) and len(table) <= MAX_CLASSES
+    names = [printable(str(table.get(str(index), ""))) for index in range(len(table))] if is_table else []
+    if not is_table or not all(0 < len(name) <= MAX_LETTERS for name in names):
         raise ModelError(
             f"expected names for classes from 0 on, each of at most {MAX_LETTERS} letters, as id2label of {where}, "
             "got others; name another model"

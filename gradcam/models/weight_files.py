@@ -386,7 +386,7 @@ def _read_pickles(source: _Source, opened: BinaryIO) -> Any:
         _, at = read_pickle(head, {}, _persistent({}), at)
     held, at = read_pickle(head, _calls(source), _persistent(storages), at)
     keys, at = read_pickle(head, {}, _persistent({}), at)
-    _check_inside(type(keys) is list and len(keys) == len(storages) == len(set(map(str, keys))))
+    _check_inside(type(keys) is list and len(keys) == len(storages) and set(map(str, keys)) == set(storages))
     for key in map(str, keys):
         opened.seek(at)
         count = int.from_bytes(opened.read(8), "little")
