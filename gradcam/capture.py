@@ -153,7 +153,7 @@ _stance = _Stance()
 def _called(module: nn.Module, model: nn.Module) -> str:
     """A module's name within `model`, for a sentence."""
     name = next(name for name, found in model.named_modules() if found is module)
-    return f"module {name!r}" if name else "the model"
+    return f"module {quoted(name)}" if name else "the model"
 
 
 _WRAPPERS = {
@@ -365,7 +365,9 @@ def _record(model: nn.Module, running: nn.Module, inputs: Inputs, layer: TargetL
     try:
         module = running.get_submodule(layer.name)
     except AttributeError as error:
-        raise LayerError(f"expected one layer of the model, got {layer.name!r}; name a module of it") from error
+        raise LayerError(
+            f"expected one layer of the model, got {quoted(layer.name)}; name a module of it"
+        ) from error
     thread = threading.get_ident()
     whole = begin is not _begin_graph
     calls = 0
@@ -381,13 +383,14 @@ def _record(model: nn.Module, running: nn.Module, inputs: Inputs, layer: TargetL
         tensor = first_tensor(output)
         if tensor is None:
             raise LayerError(
-                f"expected a tensor from layer {layer.name!r}, got {type(output).__name__}; name a layer inside it"
+                f"expected a tensor from layer {quoted(layer.name)}, got {type(output).__name__}; "
+                "name a layer inside it"
             )
         if not whole:
             torch.set_grad_enabled(True)  # until the surrounding no_grad() ends
         if tensor.is_inference():
             raise LayerError(
-                f"layer {layer.name!r} runs under torch.inference_mode, where no gradient can be had; "
+                f"layer {quoted(layer.name)} runs under torch.inference_mode, where no gradient can be had; "
                 "take that out of the model's forward"
             )
         found = *begin(tensor), tensor, tensor._version
@@ -406,21 +409,21 @@ def _record(model: nn.Module, running: nn.Module, inputs: Inputs, layer: TargetL
         handle.remove()
     if found is None:
         raise LayerError(
-            f"layer {layer.name!r} did not run {layer.call + 1} time(s) in the forward; name another layer"
+            f"layer {quoted(layer.name)} did not run {layer.call + 1} time(s) in the forward; name another layer"
         )
     values, place, tensor, version = found
     if len(values) != len(inputs.images):
         raise LayerError(
-            f"expected maps for {len(inputs.images)} image(s) from layer {layer.name!r}, got {len(values)}; "
+            f"expected maps for {len(inputs.images)} image(s) from layer {quoted(layer.name)}, got {len(values)}; "
             "pass one image at a time, or name another layer"
         )
     if begin is not _begin_in_place and tensor._is_view() and tensor._version != version:  # autograd loses its edge
-        raise _GraphTooShort(f"the output of layer {layer.name!r} is a view that is changed in place")
+        raise _GraphTooShort(f"the output of layer {quoted(layer.name)} is a view that is changed in place")
     if not logits.requires_grad:
         failure = LayerError if whole else _GraphTooShort
         raise failure(
-            f"the class scores do not depend on layer {layer.name!r} as autograd sees it; name another layer, "
-            "or take detach, no_grad and re-entrant checkpoints out of the model's forward"
+            f"the class scores do not depend on layer {quoted(layer.name)} as autograd sees it; name another "
+            "layer, or take detach, no_grad and re-entrant checkpoints out of the model's forward"
         )
     return Recording(model, logits, values, place, ends_in)
 

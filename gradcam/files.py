@@ -110,8 +110,16 @@ def read_file(path: str | Path, most: int, what: str, *, error: type[GradcamErro
                 return file.read(most + 1)
     except (OSError, ValueError) as trouble:
         raise error(f"expected {what} at {quoted(path)}, but {machine_trouble(trouble)}") from trouble
-    got = f"a {found}" if found else "nothing"
-    raise error(f"expected {what} at {quoted(path)}, got {got}; check the path")
+    got = f"got a {found}" if found else "but there is no such file or folder"
+    raise error(f"expected {what} at {quoted(path)}, {got}; check the path")
+
+
+def is_file(file: str | Path) -> bool:
+    """Whether there is a file of this name; a text that cannot be one names none."""
+    try:
+        return Path(file).expanduser().is_file()
+    except (OSError, ValueError, RuntimeError):  # too long a name, a NUL in it, no such home
+        return False
 
 
 def refuse_full_folder(folder: Path, force: bool = False) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gradcam.capture import Recording, record
-from gradcam.errors import MapError, PhotoError
+from gradcam.errors import QUOTED, MapError, PhotoError, quoted
 from gradcam.heatmaps import averaged_gradcam
 from gradcam.inputs import Inputs
 from gradcam.layers import LayerChoices, find_layers, joined
@@ -21,6 +21,7 @@ from gradcam.models.labels import labels_of_head
 from gradcam.preprocess import to_input, view_of
 from gradcam.scores import ACTIVATION_OF, ENDS, said_of
 from gradcam.targets import probabilities, score_target, with_negative
+from gradcam.text import clean, shorten
 from gradcam.types import (
     Activation,
     Explanation,
@@ -119,8 +120,8 @@ def explanations(
         for target, heat in zip(targets, rows, strict=True):
             if not (heat < float("inf")).all():
                 raise MapError(
-                    f"expected finite heat from {classifier.spec} at layer {found.name!r} for class {target}, "
-                    "got NaN or infinity; check the weights, or use float32"
+                    f"expected finite heat from {classifier.spec} at layer {quoted(found.name)} for class "
+                    f"{shorten(clean(str(target)), QUOTED)}, got NaN or infinity; check the weights, or use float32"
                 )
     seconds = forward.seconds + (time.perf_counter() - started) / len(forward.photos)
     dtype = str(classifier.dtype).removeprefix("torch.")

@@ -68,7 +68,7 @@ def heatmaps(
         column = int((~maps.isfinite()).flatten(2).any(2).any(0).nonzero()[0])
         named = wanted[:, column].unique().tolist()
         raise MapError(
-            f"expected finite heat from layer {joined(layers).name!r} for class {named}, "
+            f"expected finite heat from layer {quoted(joined(layers).name)} for class {named}, "
             "got NaN or infinity; check the weights and the input, or use float32"
         )
     return maps

@@ -365,7 +365,7 @@ def test_as_many_names_as_classes_are_wanted(tmp_path: Path) -> None:
         ModelError, match="expected 2 class names, one for each class of the head, got 3 in 'three'"
     ):
         load(state(), labels=tmp_path / "three.txt")
-    with pytest.raises(ModelError, match=r"expected a file of labels at .*, got nothing"):
+    with pytest.raises(ModelError, match=r"expected a file of labels at .*, but there is no such file"):
         load(state(), labels=tmp_path / "nowhere.txt")
 
 

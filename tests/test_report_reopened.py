@@ -228,7 +228,10 @@ def test_a_damaged_zip_is_refused_wherever_the_damage_is(bundle):
 
 
 def test_a_report_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(ReportError, match="there is no such file or folder; check the path"):
+    with pytest.raises(
+        ReportError,
+        match=r"expected a report at '.*none\.zip', but there is no such file or folder; check the path$",
+    ):
         read_report(tmp_path / "none.zip")
 
 

@@ -17,12 +17,11 @@ from dashboard.components.report_read import preview
 from dashboard.state import Draft, Held, drafted
 from gradcam import Comparison, Heatmap, Style, compare
 from gradcam.report import CARRIED, FORMATS, Note, Report, Thresholds, Verdict, build_report, render_report
-from gradcam.report.model import Carried
+from gradcam.report.model import TITLE, Carried
 from gradcam.report.reproduce import command, needed
 from gradcam.report.words import extent
 from gradcam.targets import write_target
 
-TITLE = "What the models look at"
 STEM = "review"
 CARRIED_WORDS: dict[Carried, str] = {
     "full": "every pixel, so that anybody can replay the report",

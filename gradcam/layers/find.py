@@ -21,7 +21,7 @@ from torch import nn
 
 from gradcam.as_found import changed_by_forward
 from gradcam.capture import Trace, lock_of, modules_of, trace, unwrap, unwrapped
-from gradcam.errors import LayerError, ModelError, nearest
+from gradcam.errors import LayerError, ModelError, nearest, quoted
 from gradcam.inputs import Batch, Inputs
 from gradcam.layers.fingerprint import fingerprint
 from gradcam.layers.flow import Flow
@@ -247,7 +247,9 @@ def _search(model: nn.Module, inputs: Inputs, layer: str) -> list[TargetLayer]:
     """The target layer (`auto`), all candidates, or the layer of this name, found in one traced forward."""
     names = [name for name, _ in model.named_modules() if name]
     if layer not in ("auto", "candidates", *names):
-        raise LayerError(f"expected the name of a layer, got {layer!r}; did you mean {_suggestion(layer, names)}?")
+        raise LayerError(
+            f"expected the name of a layer, got {quoted(layer)}; did you mean {_suggestion(layer, names)}?"
+        )
     with _plainly_computing(inputs.images.device):
         flow, proof = _flow(model, inputs)
         if layer == "auto":
@@ -274,7 +276,7 @@ def _suggestion(layer: str, names: Sequence[str]) -> str:
     """The layer without a wrapper's prefix, such as `module.` of DataParallel, or else the nearest names."""
     parts = layer.split(".")
     inner = next((name for n in range(1, len(parts)) if (name := ".".join(parts[n:])) in names), None)
-    return repr(inner) if inner else nearest(layer, names)
+    return quoted(inner) if inner else nearest(layer, names)
 
 
 def _flow(model: nn.Module, inputs: Inputs) -> tuple[Flow, Proof]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import log2
 
-from gradcam.errors import LayerError
+from gradcam.errors import LayerError, quoted
 from gradcam.layers.flow import Flow, SpatialOutput, is_feature_map
 from gradcam.layers.graph import upstream
 from gradcam.layers.proof import Proof
@@ -81,8 +81,8 @@ def _refuse_tokens_before_batch(flow: Flow, place: SpatialOutput | None) -> None
     for passage in flow.passages[start:]:
         if len(passage.shape) == 3 and passage.shape[0] != len(flow.pixels) == passage.shape[1]:
             raise LayerError(
-                f"expected tokens [batch, tokens, channels], got [tokens, batch, channels] from {passage.name!r}; "
-                "build the transformer with batch_first=True"
+                f"expected tokens [batch, tokens, channels], got [tokens, batch, channels] from "
+                f"{quoted(passage.name)}; build the transformer with batch_first=True"
             )
 
 
@@ -195,13 +195,14 @@ def find_named(flow: Flow, proof: Proof, name: str) -> TargetLayer:
     places = [place for place in flow.outputs if place.layer.name == name]
     if not places:
         raise LayerError(
-            f"expected a layer whose output has a layout in space, got {name!r}; use {_nearest_place(flow, name)}"
+            f"expected a layer whose output has a layout in space, got {quoted(name)}; "
+            f"use {_nearest_place(flow, name)}"
         )
     read = [place for place in places if flow.is_read(place) or flow.is_picked_from(place)]
     if not read:
         raise LayerError(
-            f"expected a layer whose places the class scores read, got {name!r}, whose gradient is zero there; "
-            f"use {find_target(flow, proof).layer.name!r}"
+            f"expected a layer whose places the class scores read, got {quoted(name)}, whose gradient is zero "
+            f"there; use {quoted(find_target(flow, proof).layer.name)}"
         )
     proved = next((found for place in reversed(read) if (found := proof.place(place)) is not None), None)
     if proved is not None:
@@ -210,8 +211,8 @@ def find_named(flow: Flow, proof: Proof, name: str) -> TargetLayer:
         tokens = read[-1].layer.layout == "tokens"
         lie = "tokens lie row by row" if tokens else "places lie as on the image"
         raise LayerError(
-            f"expected a layer whose {lie}, got {name!r}, which has them in another order; "
-            f"use {find_target(flow, proof).layer.name!r}"
+            f"expected a layer whose {lie}, got {quoted(name)}, which has them in another order; "
+            f"use {quoted(find_target(flow, proof).layer.name)}"
         )
     return read[-1].why("chosen by name; measuring could not confirm that its places lie as {grid}").layer
 
@@ -221,4 +222,4 @@ def _nearest_place(flow: Flow, name: str) -> str:
     order = [passage.name for passage in flow.passages]
     here = order.index(name) if name in order else len(order)
     names = [place.layer.name for place in flow.outputs]
-    return repr(min(names, key=lambda other: (order.index(other) > here, abs(order.index(other) - here))))
+    return quoted(min(names, key=lambda other: (order.index(other) > here, abs(order.index(other) - here))))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gradcam.errors import OptionError, nearest
+from gradcam.errors import OptionError, nearest, quoted
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def find_method(name: str) -> Method:
     """
     plain = {_plain(known): method for known, method in METHODS.items()}
     if _plain(name) not in plain:
-        raise OptionError(f"expected a method, got {name!r}; use {nearest(name, METHODS)}")
+        raise OptionError(f"expected a method, got {quoted(name)}; use {nearest(name, METHODS)}")
     return plain[_plain(name)]
 
 

@@ -18,6 +18,7 @@ from typing import Any, Literal, cast, get_args
 import torch
 
 from gradcam.errors import ModelError, OptionError, nearest, quoted
+from gradcam.files import is_file
 from gradcam.models.architectures import LIBRARIES, architectures
 from gradcam.models.classifier import Classifier, seeded, sha256_of
 from gradcam.models.devices import laid_out, pick_device
@@ -132,7 +133,7 @@ def _open(file: str | Path | bytes, name: str, sha256: str | None) -> _Opened:
     name = name or (Path(file).name if isinstance(file, str | Path) else "the file")
     if Path(name).suffix.lower() not in SUFFIXES:
         raise ModelError(f"expected a checkpoint ({', '.join(SUFFIXES)}), got {quoted(name)}; choose another file")
-    if not isinstance(file, bytes) and not _is_file(file):
+    if not isinstance(file, bytes) and not is_file(file):
         raise ModelError(f"expected a checkpoint, got {quoted(str(file))}, which is no file; name another")
     held = open_weights(file, name)
     states, digest = states_in(held, name), sha256_of(file)
@@ -142,13 +143,6 @@ def _open(file: str | Path | bytes, name: str, sha256: str | None) -> _Opened:
             "take the former"
         )
     return _Opened(name, digest, held, states)
-
-
-def _is_file(file: str | Path) -> bool:
-    try:
-        return Path(file).expanduser().is_file()
-    except (OSError, ValueError, RuntimeError):  # too long a name, a NUL in it, no such home
-        return False
 
 
 def preprocessing_for(
@@ -217,7 +211,7 @@ def _labels(labels: Labels | str | Path | None, count: int) -> Labels:
         labels = numbered(count)
     if isinstance(labels, str) and labels in LABEL_SETS:
         labels = imagenet(labels)
-    elif isinstance(labels, str) and not Path(labels).expanduser().is_file():
+    elif isinstance(labels, str) and not is_file(labels):
         raise ModelError(
             f"expected a file of class names, or a known set of classes, got {quoted(labels)}, which is neither; "
             f"name a file, or {nearest(labels, LABEL_SETS)}"

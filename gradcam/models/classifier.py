@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from gradcam.errors import ModelError, OptionError, nearest, quoted
+from gradcam.files import is_file
 from gradcam.models.devices import laid_out, pick_device
 from gradcam.models.huggingface import folder_of
 from gradcam.models.ids import checked, parse_model_id, with_weights_named
@@ -166,15 +167,15 @@ def sha256_of(file: str | Path | bytes) -> str:
 
 
 def _build(source: Source, spec: ModelSpec, file: Path | None) -> nn.Module:
-    if file is not None and not file.is_file():
-        raise ModelError(f"expected a weight file, got {file}, which does not exist; name another file")
+    if file is not None and not is_file(file):
+        raise ModelError(f"expected a weight file, got {quoted(file)}, which does not exist; name another file")
     with seeded(spec.seed):
         try:
             return source.build(spec, file)
         except ModelError:
             raise
         except Exception as error:
-            wanted = f"the weights of {spec} in {file}" if file else f"{spec} to build"
+            wanted = f"the weights of {spec} in {quoted(file)}" if file else f"{spec} to build"
             raise ModelError(f"expected {wanted}, got {_mismatch(error)}") from error
 
 
@@ -209,4 +210,5 @@ def _mismatch(error: Exception) -> str:
     said = [
         f"{len(names)} {what} ({', '.join(names[:3])}{', …' * (len(names) > 3)})" for what, names in parts if names
     ]
-    return ", ".join(said) or f"what PyTorch cannot use ({type(error).__name__}: {text.partition(chr(10))[0]})"
+    first = text.partition("\n")[0]
+    return ", ".join(said) or f"what PyTorch cannot use ({type(error).__name__}: {quoted(first)})"

@@ -6,6 +6,7 @@ import hashlib
 import math
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -30,6 +31,7 @@ from gradcam.report.model import (
     CARRIED,
     MADE_BY_HAND,
     STATUSES,
+    TITLE,
     Agreement,
     Answer,
     Carried,
@@ -81,7 +83,7 @@ def build_report(
     style: Style | None = None,
     verdict: Verdict | None = None,
     notes: Sequence[Note] | None = None,
-    title: str = "What the models look at",
+    title: str = TITLE,
     layer: LayerChoices | Mapping[str, LayerChoices] = "auto",
     fit: Fit = "crop",
     carried: Carried = "full",
@@ -107,7 +109,7 @@ def build_report(
     targets = _targets(comparison)
     names = known_names(label for one in _one_a_model(explained) for label in one.labels)
     models = tuple(_model(comparison, place, explained, _asked(asked[place])) for place in range(len(asked)))
-    check_time(created := (now or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ").zfill(20))
+    check_time(created := _in_utc(now or datetime.now(UTC)))
     carried, side = _within_limits(comparison.photos, carried)
     pixels = Unpacked(
         len(comparison.photos), lambda place: _carried_pixels(comparison.photos[place], carried, side)
@@ -117,7 +119,7 @@ def build_report(
     found = fits.pop() if len(fits) == 1 else fit
     report = Report(
         format="gradcam-report-1",
-        title=title,
+        title=title if title.strip() else TITLE,
         created=created,
         verdict=Verdict(),
         photos=tuple(_photo(photo, kept) for photo, kept in zip(comparison.photos, pixels, strict=True)),
@@ -136,6 +138,13 @@ def build_report(
         pixels=pixels,
     )
     return revised(report, verdict, notes)
+
+
+def _in_utc(time: datetime) -> str:
+    """`2026-09-30T12:00:00Z`; a time that has none in UTC, at either end of the calendar, as it is."""
+    with suppress(OverflowError, ValueError):
+        time = time.astimezone(UTC)
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ").zfill(20)
 
 
 def revised(report: Report, verdict: Verdict | None = None, notes: Sequence[Note] | None = None) -> Report:

@@ -34,7 +34,7 @@ from gradcam.report.bundle import read_report
 from gradcam.report.diff import diff
 from gradcam.report.junit import Thresholds, check, read_thresholds
 from gradcam.report.limits import YEARS
-from gradcam.report.model import CARRIED, STATUSES, Note, Report, Verdict
+from gradcam.report.model import CARRIED, STATUSES, TITLE, Note, Report, Verdict
 from gradcam.report.replay import TOLERANCE, replay
 from gradcam.report.reproduce import read_layer
 from gradcam.report.write import FORMATS, format_of, render_report
@@ -99,7 +99,7 @@ def _add_report(sub: argparse.ArgumentParser) -> None:
     add_checkpoint_options(sub)
     add_activation_option(sub)
     review = sub.add_argument_group("what the reviewer says")
-    review.add_argument("--title", default="What the models look at")
+    review.add_argument("--title", default=TITLE)
     review.add_argument("--status", default=Verdict.status, choices=STATUSES, help="[needs review]")
     review.add_argument("--reviewer", default="")
     review.add_argument("--date", default="")

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from gradcam.errors import ReportError
 from gradcam.types import Activation, Fit, OwnFile, Preprocessing, ScoredTarget, Style, TargetLayer, View
 
+TITLE = "What the models look at"
+"""The title of a report that was given none."""
+
 Status = Literal["needs review", "in review", "approved", "rejected"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 

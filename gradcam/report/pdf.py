@@ -15,10 +15,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from gradcam.errors import ReportError
+from gradcam.errors import ReportError, quoted
 from gradcam.files import temporary_folder
 from gradcam.report import reproduce, sections, words
-from gradcam.report.model import Finding, Report
+from gradcam.report.model import TITLE, Finding, Report
 from gradcam.report.notes import note_tree
 from gradcam.report.pictures import Pictures, jpeg, png
 from gradcam.report.typesetting import Job, Typeset, font_folders, typeset
@@ -55,7 +55,7 @@ def _checked(done: Typeset, panels: int) -> bytes:
 
 
 def _refusal(done: Typeset) -> ReportError:
-    return ReportError(f"the PDF cannot be typeset: {' '.join(done.complaint.split())}; write another format")
+    return ReportError(f"the PDF cannot be typeset: {quoted(done.complaint)}; write another format")
 
 
 # ------------------------------------------------------------------------------------- what is in it
@@ -68,7 +68,7 @@ def _content(report: Report, pictures: Pictures, folder: Path) -> dict[str, Any]
     numbered = range(len(report.photos))
     return _shown(
         {
-            "title": report.title,
+            "title": report.title or TITLE,
             "created": report.created,
             "version": report.environment.gradcam,
             "extent": words.extent(report),

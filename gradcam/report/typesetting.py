@@ -83,8 +83,8 @@ def _typeset(job: Job) -> Typeset:
         count = len(json.loads(compiler.query(job.counted))) if job.counted else 0
         made = datetime.fromisoformat(job.made) if job.made else None
         pdf = compiler.compile(format="pdf", pdf_standards=STANDARD, timestamp=made)
-    except typst.TypstError as error:
-        return Typeset(complaint=error.message)
+    except RuntimeError as error:  # a TypstError, or what its binding raises for some of them
+        return Typeset(complaint=error.message if isinstance(error, typst.TypstError) else str(error))
     return Typeset(pdf if isinstance(pdf, bytes) else b"", count)
 
 
