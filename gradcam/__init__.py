@@ -10,6 +10,7 @@ whole folder), `compare` many into a `Comparison`.
 
 from __future__ import annotations
 
+from gradcam import starting  # noqa: F401 - first, for it silences Ctrl-C while the rest is imported
 from gradcam.compare import Progress, compare
 from gradcam.comparison import Comparison, Row
 from gradcam.errors import (

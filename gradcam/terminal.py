@@ -19,6 +19,7 @@ from typing import NoReturn, TextIO
 
 from tqdm import tqdm
 
+from gradcam import starting
 from gradcam.compare import OnProgress
 from gradcam.errors import GradcamError, OptionError, is_out_of_memory, machine_trouble, quoted
 from gradcam.files import remove_leftovers
@@ -50,6 +51,7 @@ def run(command: Callable[[], int]) -> int:
     sentence on stderr."""
     try:
         with _terminating():
+            starting.done()
             _write_every_letter()
             remove_leftovers()
             try:

@@ -357,6 +357,34 @@ def test_a_machine_without_utf_8_home_or_room_for_temporary_files_lists_layers_a
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that can be killed")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+@pytest.mark.parametrize("words", [["-m", "gradcam"], ["gradcam"], ["-c", "import gradcam"]])
+def test_ctrl_c_while_the_command_is_still_imported_is_silence(words: list[str]) -> None:
+    """A torch that never ends stands in for one that takes seconds. A program that imports gradcam is left alone."""
+    Path("torch.py").write_text("import time\nprint('begun', flush=True)\ntime.sleep(60)\n")
+    Path("gradcam").write_text("from gradcam.cli import main\n")
+    path = os.pathsep.join([str(Path.cwd()), str(Path(cli.__file__).parents[1])])
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # else it may be ignored, and children inherit that
+    try:
+        started = subprocess.Popen(
+            [sys.executable, *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": path},
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with started:
+        assert started.stdout is not None
+        assert started.stdout.readline() == b"begun\n"
+        started.send_signal(signal.SIGINT)
+        _, said = started.communicate(timeout=30)
+    assert started.returncode == -signal.SIGINT  # 130 in a shell
+    assert (said == b"") == (words[0] != "-c")
+
+
 @pytest.mark.parametrize("command", ["explain", "report", "layers"])
 def test_a_kill_at_any_instant_leaves_whole_files_only(command: str) -> None:
     survived = kills(command, int(os.environ.get("GRADCAM_KILLS", "3")))

@@ -1,0 +1,36 @@
+"""While a command starts, Ctrl-C ends it in silence: PyTorch takes seconds to import, and there is nothing to undo.
+
+Imported before all else, and of effect only where this process is `gradcam` or `python -m gradcam`.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from pathlib import PurePath
+
+_DEFAULT = signal.default_int_handler
+
+
+def _is_command() -> bool:
+    """Whether this process is the command; `-m` stands for its path as long as the package is being imported."""
+    script = sys.argv[0] if sys.argv else ""
+    if script == "-m":
+        return "gradcam" in sys.orig_argv
+    return PurePath(script).stem.removesuffix("-script") == "gradcam"
+
+
+def _may_ask() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def done() -> None:
+    """From here on Ctrl-C is a `KeyboardInterrupt` again."""
+    if _silenced and _may_ask() and signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, _DEFAULT)
+
+
+_silenced = _is_command() and _may_ask() and signal.getsignal(signal.SIGINT) is _DEFAULT
+if _silenced:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
