@@ -190,7 +190,9 @@ def _read_path(path: Path, name: str, max_bytes: int) -> bytes:
             raise PhotoError(f"expected a photo, got the folder {quoted(name)}; name a file in it")
         if path.stat().st_size > max_bytes:
             raise PhotoError(_too_large(name, max_bytes))
-        return path.read_bytes() if path.is_file() else b""
+        if not path.is_file():
+            raise PhotoError(f"expected a photo, got the device {quoted(name)}; name a file")
+        return path.read_bytes()
     except FileNotFoundError as error:
         raise PhotoError(f"expected a photo, but there is no file {quoted(path)}; check the path") from error
     except (OSError, ValueError) as error:

@@ -21,16 +21,17 @@ def _is_command() -> bool:
     return PurePath(script).stem.removesuffix("-script") == "gradcam"
 
 
-def _may_ask() -> bool:
-    return threading.current_thread() is threading.main_thread()
-
-
 def done() -> None:
     """From here on Ctrl-C is a `KeyboardInterrupt` again."""
-    if _silenced and _may_ask() and signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+    if _silenced and _in_main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, _DEFAULT)
 
 
-_silenced = _is_command() and _may_ask() and signal.getsignal(signal.SIGINT) is _DEFAULT
+def _in_main_thread() -> bool:
+    """Whether this thread may ask for signals."""
+    return threading.current_thread() is threading.main_thread()
+
+
+_silenced = _is_command() and _in_main_thread() and signal.getsignal(signal.SIGINT) is _DEFAULT
 if _silenced:
     signal.signal(signal.SIGINT, signal.SIG_DFL)

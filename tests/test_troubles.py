@@ -190,6 +190,11 @@ def test_a_path_that_is_no_file_is_a_sentence_and_no_hang(
     _is_one_sentence(capsys.readouterr().err)
 
 
+def test_a_device_in_a_photos_place_is_called_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _explain(photos=(os.devnull,)) == 2
+    assert f"got the device '{Path(os.devnull).name}'; name a file" in capsys.readouterr().err
+
+
 def test_names_with_odd_letters_are_written_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
     odd = f"{'Ä' * 90}{BYTES}\n.png"
     Path("a.png").rename(odd)
@@ -360,13 +365,11 @@ def test_a_machine_without_utf_8_home_or_room_for_temporary_files_lists_layers_a
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
 @pytest.mark.parametrize("words", [["-m", "gradcam"], ["gradcam"], ["-c", "import gradcam"]])
 def test_ctrl_c_while_the_command_is_still_imported_is_silence(words: list[str]) -> None:
-    """A torch that never ends stands in for one that takes seconds. A program that imports gradcam is left alone."""
+    """A torch that never ends stands in for one that takes seconds. A program that imports gradcam is let alone."""
     Path("torch.py").write_text("import time\nprint('begun', flush=True)\ntime.sleep(60)\n")
     Path("gradcam").write_text("from gradcam.cli import main\n")
     path = os.pathsep.join([str(Path.cwd()), str(Path(cli.__file__).parents[1])])
-    before = signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # else it may be ignored, and children inherit that
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # children inherit one that is ignored
     try:
         started = subprocess.Popen(
             [sys.executable, *words],
