@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-from numbers import Real
 from typing import get_args
 
 import cv2
@@ -77,7 +76,7 @@ def check_style(style: Style) -> None:
             raise OptionError(f"expected a {name}, got {quoted(value)}; use {nearest(str(value), choices)}")
     for name in ("opacity", "threshold"):
         value = getattr(style, name)
-        if not isinstance(value, Real):
+        if not isinstance(value, int | float | np.number):
             raise OptionError(f"expected {name} as a number from 0 to 1, got {quoted(value)}; use 0.5")
         if not 0 <= value <= 1:
             raise OptionError(f"expected {name} from 0 to 1, got {quoted(value)}; use {min(max(value, 0), 1)}")
