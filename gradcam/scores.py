@@ -45,15 +45,16 @@ def class_scores(output: Any, images: int, which: Output = None) -> Tensor:
                 f"expected class scores [batch, classes] from the model, got {_told(output)}; pass a classifier"
             )
         return scores
-    found = {key: rows for key, value in _entries(output) if (rows := as_rows(value, images)) is not None}
-    whole = {key: rows for key, rows in found.items() if rows.shape[1] > 1} or found  # else one logit each
+    values = dict(_within(output))
+    found = {path: rows for path, value in values.items() if (rows := as_rows(value, images)) is not None}
+    whole = {path: rows for path, rows in found.items() if rows.shape[1] > 1} or found  # else one logit each
     for named in ({"logits"}, NAMES):
-        several = [rows for key, rows in whole.items() if str(key).lower() in named]
+        several = [rows for path, rows in whole.items() if not named.isdisjoint(path.lower().split("."))]
         if len(several) == 1:
             return several[0]
         if several:
             break
-    alone = list({id(value): whole[key] for key, value in _entries(output) if key in whole}.values())
+    alone = list({id(values[path]): rows for path, rows in whole.items()}.values())
     if len(alone) == 1:
         return alone[0]
     many = "several outputs that can be" if alone else "none"
@@ -86,6 +87,12 @@ def said_of(which: Output) -> str:
 
 
 def _chosen(output: Any, which: Output) -> Any:
+    if isinstance(which, bool):
+        raise ModelError(
+            f"expected an index, a key or a function as output, got {which}; choose one of {_listed(output)}"
+        )
+    if isinstance(which, str) and "." in which and which in (values := dict(_within(output))):
+        return values[which]
     try:
         if callable(which):
             return which(output)
@@ -112,6 +119,17 @@ def _entries(output: Any) -> Iterator[tuple[Any, Any]]:
         yield from getattr(output, "__dict__", {}).items()
 
 
+def _within(output: Any, path: str = "", depth: int = 3) -> Iterator[tuple[str, Any]]:
+    """All that a model returns, by the keys that lead to it, such as `head.logits`; collections within collections
+    are opened."""
+    for key, value in _entries(output):
+        inner = f"{path}{key}"
+        if depth > 1 and (isinstance(value, (Mapping, tuple, list)) or is_dataclass(value)):
+            yield from _within(value, f"{inner}.", depth - 1)
+        else:
+            yield inner, value
+
+
 def first_tensor(output: Any, depth: int = 3) -> Tensor | None:
     """The tensor that a module's output is or begins with: the first floating-point one, looked for in collections
     within collections; None where there is none."""
@@ -127,8 +145,13 @@ def _listed(output: Any) -> str:
     """All outputs of a model with their shapes, for a sentence."""
     if isinstance(output, Tensor):
         return _told(output)
-    entries = [f"{quoted(key, 40)}: {_told(value)}" for key, value in islice(_entries(output), LISTED)]
+    entries = [f"{_key(path)}: {_told(value)}" for path, value in islice(_within(output), LISTED)]
     return ", ".join(entries) or _told(output)
+
+
+def _key(path: str) -> str:
+    """How `output=` takes what lies there: a position as a number."""
+    return path if path.isdecimal() else quoted(path, 40)
 
 
 def _told(value: Any) -> str:

@@ -319,6 +319,17 @@ def test_channels_first_is_known_by_measuring_where_strides_are_unequal(width: i
     assert (layer.name, layer.layout, layer.grid, layer.channels) == ("f", "NCHW", (32, 128), width)
 
 
+def test_as_many_channels_as_rows_hide_no_unequal_strides() -> None:
+    model = Cnn(stride=(1, 2), width=64).eval()  # [B, 64, 64, 16], where the first two sides are those of the input
+    layer = resolve_target_layer(model, (64, 64))
+    assert (layer.name, layer.layout, layer.grid, layer.channels) == ("f", "NCHW", (64, 16), 64)
+    model = nn.Sequential(
+        nn.Conv2d(3, 32, 3, (2, 4), 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 5)
+    )
+    layer = resolve_target_layer(model.eval(), (64, 64))
+    assert (layer.layout, layer.grid, layer.channels) == ("NCHW", (32, 16), 32)
+
+
 def test_channels_last_is_known_by_measuring_where_strides_are_unequal() -> None:
     model = Cnn(lambda model, a: model.fc(model.mix(a.permute(0, 2, 3, 1)).mean((1, 2))), stride=(2, 1), width=32)
     layer = resolve_target_layer(model.eval(), (128, 128))

@@ -64,6 +64,9 @@ def right(noise: Tensor) -> Tensor:
         lambda e, y: (y.argmax(1), y, None, "text"),
         lambda e, y: (e[:, 0], y),
         lambda e, y: y[:, :, None, None],
+        lambda e, y: {"out": {"class": y}, "features": e},
+        lambda e, y: {"head": {"logits": y, "pooled": e}, "hidden": [e, e]},
+        lambda e, y: {"aux": None, "heads": ([y],)},
     ],
 )
 def test_the_only_output_with_scores_and_the_one_named_so_are_taken(
@@ -91,6 +94,20 @@ def test_several_outputs_are_listed_and_one_is_chosen_wherever_a_model_is_given(
         heatmaps(pair, noise, 0, output=2)
     with pytest.raises(ModelError, match=r"scores .* as output 'shape', got Size"):
         heatmaps(Net(), noise, 0, output="shape")
+
+
+def test_outputs_within_outputs_are_listed_and_chosen_by_their_path(noise: Tensor, right: Tensor) -> None:
+    nested = Net(lambda e, y: ({"class": y}, [e]))
+    with pytest.raises(
+        ModelError, match=r"several .* among '0.class': a tensor \[2, 5\], '1.0': a tensor \[2, 16\]; .*output="
+    ):
+        heatmaps(nested, noise, 0)
+    assert torch.equal(heatmaps(nested, noise, [0, 3], output="0.class"), right)
+
+
+def test_a_truth_value_is_no_output(noise: Tensor) -> None:
+    with pytest.raises(ModelError, match=r"an index, a key or a function as output, got True; choose one of 0: "):
+        heatmaps(Net(lambda e, y: (e, y)), noise, 0, output=True)
 
 
 def test_a_choice_written_in_place_is_remembered_like_any_other(noise: Tensor) -> None:

@@ -130,8 +130,10 @@ class Proof:
         return next((replace(output, layer=reading) for reading in confirmed), None)
 
     def _read_otherwise(self, output: SpatialOutput) -> SpatialOutput | None:
-        """The output in the layout or after the number of tokens that the changes of an image fit best, where a
-        measurement confirms it."""
+        """The output in its other layout, or after the number of tokens that the changes of an image fit best,
+        where a measurement confirms it."""
+        if output.layer.layout != "tokens":
+            return self._swapped(output)
         readings = other_readings(output.passage.shape, output.layer, self.flow.pixels.shape[-2:])
         if not readings or len(self.measured) >= MOST_MEASURED:
             return None
