@@ -10,7 +10,7 @@ from itertools import product
 from typing import TypeAlias
 
 from gradcam.comparison import Comparison
-from gradcam.errors import ClassError, GradcamError, OptionError
+from gradcam.errors import ClassError, GradcamError, OptionError, quoted
 from gradcam.explain import explain
 from gradcam.layers import LayerChoices
 from gradcam.methods import GRADCAM, find_method
@@ -66,6 +66,8 @@ def compare(
     targets = as_targets(targets)
     axes = {"models": models, "photos": photos, "methods": methods}
     for plural, axis in axes.items():
+        if isinstance(axis, str):
+            raise OptionError(f"expected a list of {plural}, got {quoted(axis)} alone; put it in a list")
         if not axis:
             raise OptionError(f"expected at least one of the {plural} to compare, got none; add one")
     methods = tuple(find_method(method).name for method in methods)

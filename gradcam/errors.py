@@ -130,7 +130,7 @@ def nearest(wanted: str, choices: Iterable[str], count: int = 3) -> str:
 
     A choice that contains the wanted text counts as close; if none is, the first few choices are named.
     """
-    choices, wanted = list(choices), wanted[:QUOTED]
+    choices, wanted = list(choices), str(wanted)[:QUOTED]
     close = difflib.get_close_matches(wanted, choices, n=count, cutoff=0.5)
     close += [choice for choice in choices if wanted.lower() in choice.lower() and choice not in close]
     names = [quoted(name) for name in (close or choices)[:count]]

@@ -81,6 +81,8 @@ def explain_many(
     batch_size: photos of one forward; two forwards run side by side. What does not fit into the device's memory is
         halved.
     """
+    if isinstance(photos, str | Path | Photo):
+        raise PhotoError(f"expected a list of photos or paths, got {quoted(photos)} alone; put it in a list")
     question = _Question(classifier, as_targets(targets), find_method(method), fit, layer, precision)
     waiting = _in_batches(_opened(photos), batch_size)
     modules: SimpleQueue[nn.Module] = SimpleQueue()
@@ -130,7 +132,7 @@ def _open(photo: Photo | str | Path) -> Photo | PhotoFailure:
     try:
         return open_photo(photo)
     except PhotoError as error:
-        return PhotoFailure(Path(photo).name, str(error))
+        return PhotoFailure(Path(photo).name if isinstance(photo, str | Path) else quoted(photo), str(error))
 
 
 def _or_failure(

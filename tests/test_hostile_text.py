@@ -16,6 +16,7 @@ from gradcam import (
     Labels,
     config,
     explain,
+    explain_many,
     heatmaps,
     load_checkpoint,
     load_classifier,
@@ -26,11 +27,11 @@ from gradcam import (
 )
 from gradcam.compare import compare
 from gradcam.draw.render import check_style
-from gradcam.errors import GradcamError, ReportError
+from gradcam.errors import GradcamError, OptionError, PhotoError, ReportError
 from gradcam.models.classifier import Classifier
 from gradcam.report import Note, Verdict, read_report, render_report, revised
 from gradcam.report.model import TITLE
-from gradcam.types import Failure, Style, UnreadablePhoto
+from gradcam.types import Failure, PhotoFailure, Style, UnreadablePhoto
 from tests import fakes
 from tests.report_fakes import report
 
@@ -177,3 +178,25 @@ def test_a_note_of_a_thousand_sentences_is_typeset() -> None:
 @pytest.mark.parametrize("opacity", [np.float32(0.5), 1, 0.0])
 def test_every_number_is_an_opacity(opacity: Any) -> None:
     check_style(Style(opacity=opacity))
+
+
+def test_one_photo_or_model_in_place_of_a_list_is_refused(net: Classifier) -> None:
+    """A text is a list of its letters to Python."""
+    for photos in ("a.png", Path("a.png"), fakes.photo()):
+        with pytest.raises(PhotoError, match=r"expected a list of photos or paths, got .* alone; put it in a list"):
+            list(explain_many(net, photos))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(OptionError, match=f"expected a list of models, got '{MODEL}' alone; put it in a list"):
+        compare(MODEL, [fakes.photo()])
+
+
+def test_what_is_no_photo_among_many_is_a_failure_in_its_place(net: Classifier) -> None:
+    photos: list[Any] = [fakes.photo(), None, 3, "none.png", fakes.photo()]
+    found = list(explain_many(net, photos))
+    assert [isinstance(one, PhotoFailure) for one in found] == [False, True, True, True, False]
+
+
+def test_what_is_no_text_is_refused_where_a_name_is_expected(net: Classifier) -> None:
+    with pytest.raises(OptionError, match="expected a method, got '3'"):
+        explain(net, fakes.photo(), method=3)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(OptionError, match="expected a colour map, got 3"):
+        check_style(Style(colormap=3))  # pyright: ignore[reportArgumentType]

@@ -44,7 +44,7 @@ def find_method(name: str) -> Method:
     Raises: OptionError naming the nearest methods.
     """
     plain = {_plain(known): method for known, method in METHODS.items()}
-    if _plain(name) not in plain:
+    if _plain(name := str(name)) not in plain:
         raise OptionError(f"expected a method, got {quoted(name)}; use {nearest(name, METHODS)}")
     return plain[_plain(name)]
 
