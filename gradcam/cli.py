@@ -85,9 +85,13 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--layer", default="auto", help="module to draw on, or several: `a + b` [found by itself]")
     sub.add_argument("--fit", default="crop", choices=FITS, help="how a photo meets the input [crop]")
     sub.add_argument("--stretch", action="store_true", help="show each photo's brightest level as white")
-    sub.add_argument("--colormap", default=Style.colormap, metavar="|".join(COLORMAPS), help="[viridis]")
+    sub.add_argument(
+        "--colormap", default=Style.colormap, metavar="|".join(COLORMAPS), help="of the heat [viridis]"
+    )
     sub.add_argument("--opacity", default=Style.opacity, type=float, help="of the heat, 0 to 1 [0.5]")
-    sub.add_argument("--scale", default=Style.scale, choices=("each", "model", "shared"), help="[each]")
+    sub.add_argument(
+        "--scale", default=Style.scale, choices=("each", "model", "shared"), help="whose peak is hot [each]"
+    )
     sub.add_argument("--random", action="store_true", help="seeded random weights: untrained, for teaching")
     sub.add_argument("--seed", default=0, type=int, help="for --random [0]")
     sub.add_argument("--force", action="store_true", help="overwrite files in DIR")

@@ -275,6 +275,18 @@ def test_timm_names_resolve_at_their_own_size() -> None:
         assert resolve_target_layer(model).grid == grid
 
 
+def test_what_autograd_cannot_differentiate_is_said_in_a_sentence() -> None:
+    class Overwriting(Trunk):
+        def forward(self, x: Tensor) -> Tensor:
+            a = self.f(x)
+            mixed = self.f[2](a)
+            a.mul_(2)  # what the gradient of the convolution is made of
+            return self.fc(mixed.mean((2, 3)) + a.mean((2, 3)))
+
+    with pytest.raises(ModelError, match=r"that autograd can differentiate, got .*inplace.*; take what"):
+        resolve_target_layer(Overwriting().eval(), (32, 32))
+
+
 def test_a_reason_is_never_empty() -> None:
     def refuse(model: Trunk, a: Tensor) -> Tensor:
         raise AssertionError

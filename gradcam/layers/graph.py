@@ -15,6 +15,7 @@ from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from gradcam.errors import ModelError, is_out_of_memory, quoted
 from gradcam.nodes import MOVES, operation
 
 
@@ -117,9 +118,18 @@ def gradient_at(start: GradientEdge, weights: Tensor, edge: GradientEdge) -> Ten
     """Gradient of the `weights`ed sum of the tensor at `start` for the tensor at `edge`; None where none flows.
 
     On the meta device its values mean nothing, but they are zero where the gradient is always zero.
+    Raises: ModelError where autograd cannot differentiate what lies between.
     """
     with _Numbers() if weights.is_meta else nullcontext() as numbers:
-        (gradient,) = torch.autograd.grad([start], [edge], [weights], retain_graph=True, allow_unused=True)
+        try:
+            (gradient,) = torch.autograd.grad([start], [edge], [weights], retain_graph=True, allow_unused=True)
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
+            raise ModelError(
+                f"expected a model that autograd can differentiate, got {quoted(str(error))}; "
+                "take what autograd cannot follow out of the model's forward"
+            ) from error
     return numbers.of(gradient) if numbers is not None and gradient is not None else gradient
 
 

@@ -65,13 +65,13 @@ def add_report_commands(command: AddCommand) -> None:
 
 def _add_report(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("photos", nargs="+", metavar="PHOTO", help=f"a picture, or a sample: {', '.join(SAMPLES)}")
-    sub.add_argument("--model", action="append", default=[], metavar="ID", help="repeatable")
+    sub.add_argument("--model", action="append", default=[], metavar="ID", help="see `gradcam models`; repeatable")
     sub.add_argument(
         "--class",
         action="append",
         dest="classes",
         metavar="CLASS",
-        help="name, index (`#281`), `top`, `A rather than B` [top]",
+        help="a class by name, index (`#281`), `top`, `top-2` or `A rather than B`; repeatable [top]",
     )
     sub.add_argument("--out", required=True, type=terminal.path, metavar="FILE", help="such as review.zip")
     sub.add_argument(
@@ -91,9 +91,13 @@ def _add_report(sub: argparse.ArgumentParser) -> None:
         help="a module's name or its place among the candidates, of every model or of one; repeatable [auto]",
     )
     look = sub.add_argument_group("how maps are shown")
-    look.add_argument("--colormap", default=Style.colormap, metavar="|".join(SEQUENTIAL), help="[viridis]")
-    look.add_argument("--opacity", default=Style.opacity, type=float, help="0 to 1 [0.5]")
-    look.add_argument("--scale", default=Style.scale, choices=("each", "model", "shared"), help="[each]")
+    look.add_argument(
+        "--colormap", default=Style.colormap, metavar="|".join(SEQUENTIAL), help="of the heat [viridis]"
+    )
+    look.add_argument("--opacity", default=Style.opacity, type=float, help="of the heat, 0 to 1 [0.5]")
+    look.add_argument(
+        "--scale", default=Style.scale, choices=("each", "model", "shared"), help="whose peak is hot [each]"
+    )
     look.add_argument("--interpolation", default=Style.interpolation, choices=("bilinear", "nearest"))
     look.add_argument("--threshold", default=Style.threshold, type=float, help="heat below is left out, 0 to 1 [0]")
     add_checkpoint_options(sub)
