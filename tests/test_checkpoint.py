@@ -325,6 +325,12 @@ def test_wordnet_ids_of_a_table_line_its_classes_up_with_imagenet() -> None:
         pytest.param("a.json", ('{"' + "9" * 5000 + '": "cat"}').encode(), "the index '999", id="huge-index"),
         pytest.param("a.csv", b"index,name\n0,cat\n0,dog", "class 0 twice", id="twice"),
         pytest.param("a.csv", b"index,name\n0,cat\n1", "1 cells instead of 2 for class 1", id="uneven"),
+        pytest.param(
+            "a.csv",
+            b"index,name,wnid\n0,cat\n1,dog",
+            "2 cells instead of 3 for class 0",
+            id="narrower than its header",
+        ),
         pytest.param("a.csv", b"colour,size\nred,3", "title the columns", id="untitled"),
         pytest.param("a.csv", b'"' + b"x" * 200_000, "cannot be read", id="endless-cell"),
     ],

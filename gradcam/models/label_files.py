@@ -103,7 +103,8 @@ def _from_csv(text: str) -> _Read:
     except csv.Error as error:
         raise _UnfitError(f"a table that cannot be read ({quoted(str(error))}); save it as CSV") from error
     columns, rows = _columns(rows)
-    width = max(map(len, rows), default=0)
+    needed = 1 + max(place for place in columns.values() if place is not None)
+    width = max([needed, *map(len, rows)])  # a header may have more columns than any row
     if uneven := [number for number, row in enumerate(rows) if len(row) != width]:
         raise _UnfitError(f"{len(rows[uneven[0]])} cells instead of {width} for class {uneven[0]}; even them out")
     index, name, wnid = (

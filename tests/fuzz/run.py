@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -109,8 +110,9 @@ def _lines(pipe: IO[bytes]) -> queue.Queue[dict | None]:
     found: queue.Queue[dict | None] = queue.Queue()
 
     def read() -> None:
-        for line in pipe:
-            found.put(json.loads(line))
+        with suppress(ValueError):  # the process was ended, and the pipe closed, in the middle of a line
+            for line in pipe:
+                found.put(json.loads(line))
         found.put(None)
 
     threading.Thread(target=read, daemon=True).start()
