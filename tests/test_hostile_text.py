@@ -66,6 +66,7 @@ def _settings(text: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> objec
     file = folder / "gradcam.toml"
     file.write_text(text, errors="backslashreplace")
     monkeypatch.setenv("GRADCAM_CONFIG", str(file))
+    config.settings.cache_clear()
     return config.settings()
 
 

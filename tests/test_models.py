@@ -266,7 +266,7 @@ def test_a_weight_file_can_be_named_and_is_named_in_the_spec(tmp_path: Path) -> 
     file = place(tmp_path / "mine.pth", squeezenet())
     classifier = load_classifier("torchvision/squeezenet1_1", weights=file)
     assert str(classifier.spec) == "torchvision/squeezenet1_1@mine.pth"
-    with pytest.raises(ModelError, match=r"nowhere\.pth, which does not exist"):
+    with pytest.raises(ModelError, match=r"nowhere\.pth', which does not exist"):
         load_classifier("torchvision/squeezenet1_1", weights="nowhere.pth")
 
 

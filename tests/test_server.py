@@ -239,7 +239,7 @@ def test_decoded_photos_stay_within_their_memory_and_under_no_name(monkeypatch: 
     monkeypatch.setattr(cache, "open_photo", lambda data, name, **limits: Photo(a_photo(data[0]).pixels, name, ""))
     photos = cache._Photos(most_bytes=5 * 8 * 8 * 3)
     for number in range(20):
-        assert photos.open(state.Upload.of(f"mine {number}", bytes([number]))).name == f"mine {number}"
+        assert photos.open(state.Upload.of(f"mine {number}", bytes([number])), False).name == f"mine {number}"
     assert len(photos._kept) == 5
     assert {photo.name for photo in photos._kept.values()} == {""}
 

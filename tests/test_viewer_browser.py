@@ -375,7 +375,9 @@ CONTRAST = """selector => {
 
 def test_two_photos_share_the_look_and_not_the_zoom(visit: Visit):
     photos = fakes.photo(200, 300, "a.jpg"), fakes.photo(200, 300, "b.jpg")
-    both = Comparison(photos, ("x/a",), (Top(),), tuple(fakes.panel(photo, HEAT) for photo in photos))
+    both = Comparison(
+        photos, ("x/a",), ("Grad-CAM",), (Top(),), tuple(fakes.panel(photo, HEAT) for photo in photos)
+    )
     page = visit(both)
     page.get_by_role("button", name="Zoom in").first.click()
     slide(page.get_by_label("Opacity").first, 0)
