@@ -138,18 +138,18 @@ def _restore_dict(found: dict[Any, Any], before: Mapping[Any, Any]) -> set[Any]:
 
 
 def clone_in_eval_mode(model: nn.Module) -> nn.Module:
-    """The same modules once more in eval mode, over the same parameters, buffers and hooks: nothing that happens to
-    their attributes is seen in `model`, whose own mode stays.
+    """The same modules once more in eval mode, with the same hooks and with copies of parameters and buffers: nothing
+    that happens to them is seen in `model`, whose own mode stays, and a step of training does not change the clone.
 
-    References from module to module within attributes, lists and bound methods lead to the clones.
+    References to modules and parameters within attributes, lists and bound methods lead to the clone's.
     """
-    clones: dict[int, nn.Module] = {}
+    clones: dict[int, Any] = {id(tensor): _copied(tensor) for tensor in (*model.parameters(), *model.buffers())}
     modules = list(model.modules())
     for module in modules:
         clones[id(module)] = object.__new__(type(module))
 
     def cloned(value: Any, depth: int = 3) -> Any:
-        if isinstance(value, nn.Module):
+        if isinstance(value, (nn.Module, Tensor)):
             return clones.get(id(value), value)
         if isinstance(value, MethodType):
             return MethodType(value.__func__, cloned(value.__self__, 0))
@@ -168,3 +168,10 @@ def clone_in_eval_mode(model: nn.Module) -> nn.Module:
         attributes = {name: cloned(value) for name, value in vars(module).items()}
         vars(clones[id(module)]).update(attributes, training=False)
     return clones[id(model)]
+
+
+def _copied(tensor: Tensor) -> Tensor:
+    copied = tensor.detach().clone()
+    if isinstance(tensor, nn.Parameter):
+        return nn.Parameter(copied, tensor.requires_grad)
+    return copied

@@ -169,8 +169,8 @@ _T = TypeVar("_T")
 def _borrow(model: nn.Module, modules: Sequence[nn.Module], use: Callable[[nn.Module], _T]) -> _T:
     """What `use` makes of `model`, of these `modules`, in eval mode; afterwards the model is as it was before.
 
-    A model that is being trained, perhaps by another thread at this time, keeps its mode: a clone over the same
-    weights is used. Only where its forward reaches modules that no clone can have, its own mode is switched.
+    A model that is being trained, perhaps by another thread at this time, keeps its mode: a clone with
+    copies of its weights is used. Only where its forward reaches modules that no clone can have, its own mode is switched.
     """
     with lock_of(model), torch.inference_mode(False):
         trained = [module for module in modules if module.training]
@@ -203,12 +203,10 @@ def _use_clone(model: nn.Module, modules: Sequence[nn.Module], use: Callable[[nn
 
     clone = clone_in_eval_mode(model)
     cloned = modules_of(clone)
-    # copies, because the next step of training changes the weights in place before the gradient may be taken
-    frozen = torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor.detach().clone(), lambda tensor: tensor)
     with ExitStack() as guards:
         for module in modules:
             guards.callback(module.register_forward_pre_hook(refuse).remove)
-        with left_as_found(model, cloned), _eager(cloned), frozen:
+        with left_as_found(model, cloned), _eager(cloned):
             return use(clone)
 
 

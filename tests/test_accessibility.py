@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from tests.screenshots import PAGES
-from tests.visiting import Visit
+from tests.visiting import Visit, settle
 
 pytestmark = pytest.mark.browser
 
@@ -27,7 +27,7 @@ def test_a_page_keeps_nobody_out_in_either_theme(visit: Visit, name: str) -> Non
     page = visit(PAGES[name], wait_for=None)
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)  # the page follows at once
-        page.wait_for_timeout(1_000)  # what fades in has little contrast until it is there
+        settle(page)  # what fades in has little contrast until it is there
         assert grave(Axe().run(page).response["violations"]) == []
 
 

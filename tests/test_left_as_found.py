@@ -141,14 +141,15 @@ def trained(block: nn.Module) -> nn.Sequential:
     return nn.Sequential(block, nn.Dropout(0.5), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)).train()
 
 
-def test_a_clone_in_eval_mode_computes_the_same_with_the_same_weights_and_references_of_its_own(
+def test_a_clone_in_eval_mode_computes_the_same_with_copied_weights_and_references_of_its_own(
     noise: Tensor,
 ) -> None:
     model = trained(Block())
     clone = clone_in_eval_mode(model)
     assert not set(model.modules()) & set(clone.modules())
-    assert all(mine is its for mine, its in zip(model.parameters(), clone.parameters(), strict=True))
-    assert all(mine is its for mine, its in zip(model.buffers(), clone.buffers(), strict=True))
+    for mine, its in zip(model.state_dict().items(), clone.state_dict().items(), strict=True):
+        assert mine[0] == its[0] and torch.equal(mine[1], its[1])
+        assert mine[1].data_ptr() != its[1].data_ptr()
     assert all(module.training for module in model.modules())
     assert not any(module.training for module in clone.modules())
     assert torch.equal(clone(noise), copy.deepcopy(model).eval()(noise))

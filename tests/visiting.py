@@ -52,12 +52,17 @@ def arrive(page: Page, wait_for: str | None) -> None:
     settle(page)
 
 
+_NOTHING_FADES = """() => document.getAnimations().every(
+    animation => animation.playState !== "running" || animation.effect.getComputedTiming().iterations === Infinity)"""
+
+
 def settle(page: Page) -> None:
-    """Wait until the server has nothing more to say and what it said last is drawn."""
+    """Wait until the server has nothing more to say, and what it said last is drawn and no longer fades in."""
     page.wait_for_timeout(300)
     expect(page.locator("[data-test-script-state='running']")).to_have_count(0, timeout=FIRST_VISIT)
     expect(page.locator("[data-stale='true']")).to_have_count(0)
     page.wait_for_timeout(300)
+    page.wait_for_function(_NOTHING_FADES)
 
 
 def panels(page: Page) -> Locator:

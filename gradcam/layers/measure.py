@@ -40,11 +40,14 @@ class Measurement:
     own: share of what a place is felt by that is its own and not common to all places: 0 all mixed, 1 all local.
     correlation: between where places are felt and where they lie; of rows or columns, the lower one.
     off: the median distance between the two, signed, in cells; of rows or columns, the larger one.
+    slope: how far places are felt apart, divided by how far they lie apart: 0.5 where the forward cuts out the middle
+        half of its input. Of rows or columns, the lower one.
     """
 
     own: float
     correlation: float
     off: float
+    slope: float = 1.0
 
     @property
     def verdict(self) -> Verdict:
@@ -178,16 +181,22 @@ def judge(felt: Tensor, cells: Tensor) -> Measurement:
     others = (maps.sum(dim=0) - maps) / (len(maps) - 1)
     rest = (maps - others).clamp(min=0)
     own = rest.sum(dim=(1, 2))
-    correlations, offsets = [], []
+    correlations, offsets, slopes = [], [], []
     for axis in (0, 1):
         if felt.shape[1 + axis] > 1:
             centres = _centres(rest, axis) - 0.5
             correlations.append(_correlation(centres, cells[:, axis]))
+            slopes.append(_slope(centres, cells[:, axis]))
             offsets.append(abs(float((centres - cells[:, axis]).quantile(0.5))))
-    return Measurement(float(own.mean()), min(correlations), max(offsets))
+    return Measurement(float(own.mean()), min(correlations), max(offsets), min(slopes))
 
 
 def _correlation(ours: Tensor, theirs: Tensor) -> float:
     ours, theirs = ours - ours.mean(), theirs - theirs.mean()
     norm = float(ours.norm() * theirs.norm())
     return float(ours @ theirs) / norm if norm > 0 else 0.0
+
+
+def _slope(ours: Tensor, theirs: Tensor) -> float:
+    theirs = theirs - theirs.mean()
+    return float(ours @ theirs) / float(theirs @ theirs)

@@ -25,7 +25,7 @@ MOST_PARAMETERS = 100_000_000
 
 @dataclass(frozen=True)
 class MeasuredRow:
-    """One model's line of the table; `own`, `correlation` and `off` as in `Measurement`, `failed` the reason."""
+    """One model's line of the table; `own`, `correlation`, `off` and `slope` as in `Measurement`, `failed` the reason."""
 
     model: str
     input_size: str = ""
@@ -35,6 +35,7 @@ class MeasuredRow:
     own: float | None = None
     correlation: float | None = None
     off: float | None = None
+    slope: float | None = None
     failed: str = ""
 
 
@@ -98,7 +99,7 @@ def summary(rows: Sequence[dict[str, str]]) -> str:
     lines += ["", "## Not confirmed", ""]
     for row in rows:
         if row["measured"] != "confirmed":
-            figures = f"{row['measured']}, own {row['own']}, correlation {row['correlation']}, off {row['off']}"
+            figures = f"{row['measured']}, own {row['own']}, correlation {row['correlation']}, off {row['off']}, slope {row['slope']}"
             lines.append(f"- `{row['model']}`: {row['failed'] or figures}")
     return "\n".join(lines) + "\n"
 
@@ -124,6 +125,7 @@ def measured_row(model: str) -> MeasuredRow:
         round(measurement.own, 3),
         round(measurement.correlation, 3),
         round(measurement.off, 3),
+        round(measurement.slope, 3),
     )
 
 
