@@ -15,7 +15,7 @@ import torchvision
 from torch import Tensor, nn
 
 from gradcam import heatmaps
-from gradcam.models.devices import laid_out
+from gradcam.models.devices import to_device_layout
 from gradcam.types import TargetLayer
 
 Work: TypeAlias = Callable[[], object]
@@ -92,7 +92,7 @@ def channels_last(contender: Contender) -> Contender:
     """A contender with weights and batch laid out as `load_classifier` and `explain` lay them."""
 
     def relaid(model: nn.Module, batch: Tensor, classes: Sequence[int], layer: TargetLayer) -> Work:
-        model = laid_out(model, batch.device)
+        model = to_device_layout(model, batch.device)
         return contender(model, batch.contiguous(memory_format=torch.channels_last), classes, layer)
 
     return relaid

@@ -10,7 +10,7 @@ from starlette.middleware import Middleware
 from streamlit import runtime
 from streamlit.starlette import App
 
-from dashboard import serving, state
+from dashboard import serving, session
 
 ICON = Path(__file__).with_name("icon.svg")  # a named icon would be fetched from another host
 STYLE = Path(__file__).with_name("style.css")
@@ -68,7 +68,7 @@ def route() -> None:
     # Streamlit takes away at every rerun what is style alone; with an empty word beside it, it stays.
     st.html(f"<style>{STYLE.read_text('utf-8')}</style><i></i>")
     page = st.navigation([page() for page in PAGES], position="top")
-    state.turn_to(page.url_path)
+    session.turn_to(page.url_path)
     page.run()
 
 

@@ -34,7 +34,7 @@ IMPORTED = (
     "plotly.io",
     "gradcam.draw.viewer",
     "gradcam.report",
-    "dashboard.cache",
+    "dashboard.results",
 )
 """What every session reads. Libraries look for each other in `sys.modules`, where a package that another thread is
 still importing stands half made; so all of it is there before there is a second thread. `dashboard.components` is

@@ -11,7 +11,9 @@ whole folder), `compare` many into a `Comparison`.
 from __future__ import annotations
 
 from gradcam import starting  # noqa: F401 - first, for it silences Ctrl-C while the rest is imported
-from gradcam.compare import Progress, compare
+from gradcam._compare import Progress, compare
+from gradcam._explain import explain, explain_many
+from gradcam._heatmaps import heatmaps
 from gradcam.comparison import Comparison, Row
 from gradcam.errors import (
     ClassError,
@@ -24,8 +26,6 @@ from gradcam.errors import (
     ReportError,
     WeightsError,
 )
-from gradcam.explain import explain, explain_many
-from gradcam.heatmaps import heatmaps
 from gradcam.layers import candidate_layers, resolve_target_layer
 from gradcam.models.checkpoint import load_checkpoint
 from gradcam.models.classifier import Classifier, load_classifier

@@ -138,8 +138,9 @@ def _restore_dict(found: dict[Any, Any], before: Mapping[Any, Any]) -> set[Any]:
 
 
 def clone_in_eval_mode(model: nn.Module) -> nn.Module:
-    """The same modules once more in eval mode, with the same hooks and with copies of parameters and buffers: nothing
-    that happens to them is seen in `model`, whose own mode stays, and a step of training does not change the clone.
+    """The same modules once more in eval mode, with the same hooks and with copies of parameters and buffers.
+
+    Nothing that happens to the clone is seen in `model`, and a step of training does not change the clone.
 
     References to modules and parameters within attributes, lists and bound methods lead to the clone's.
     """

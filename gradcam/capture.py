@@ -50,7 +50,7 @@ def lock_of(model: nn.Module) -> threading.RLock:
         return _locks.setdefault(model, threading.RLock())
 
 
-def twin(model: nn.Module) -> nn.Module:
+def clone_sharing_weights(model: nn.Module) -> nn.Module:
     """The same modules once more over the same weights, with a lock of their own: for a second thread that computes
     at the same time. The model itself where its modules cannot be copied, so that its threads take turns.
     """
@@ -169,8 +169,8 @@ _T = TypeVar("_T")
 def _borrow(model: nn.Module, modules: Sequence[nn.Module], use: Callable[[nn.Module], _T]) -> _T:
     """What `use` makes of `model`, of these `modules`, in eval mode; afterwards the model is as it was before.
 
-    A model that is being trained, perhaps by another thread at this time, keeps its mode: a clone with
-    copies of its weights is used. Only where its forward reaches modules that no clone can have, its own mode is switched.
+    A model that is being trained, perhaps by another thread at this time, keeps its mode: a clone with copies of
+    its weights is used. Only where its forward reaches modules that no clone can have, its own mode is switched.
     """
     with lock_of(model), torch.inference_mode(False):
         trained = [module for module in modules if module.training]
@@ -318,14 +318,14 @@ class Recording:
     """One forward whose autograd graph reaches back to the target layer.
 
     model: what ran. logits: `[B, C]`, attached to the graph. activation: the target layer's output as it was.
-    place: where in the graph that output stands; gradients are taken for it.
+    gradient_edge: where in the graph that output stands; gradients are taken for it.
     ends_in: what made probabilities of the logits within the model, a key of `scores.ENDS`.
     """
 
     model: nn.Module
     logits: Tensor
     activation: Tensor
-    place: Tensor | GradientEdge
+    gradient_edge: Tensor | GradientEdge
     ends_in: str = ""
 
 
@@ -461,7 +461,7 @@ _enough: weakref.WeakKeyDictionary[nn.Module, dict[str, int]] = weakref.WeakKeyD
 
 
 @dataclass(frozen=True, eq=False)
-class Passage:
+class ModuleCall:
     """One call of one module in a traced forward, where it took and gave a tensor, alone or first among others.
 
     name, call: the module's dotted name and which of its calls this is, from 0. shape: of the output.
@@ -472,8 +472,8 @@ class Passage:
     call: int
     module: nn.Module
     shape: tuple[int, ...]
-    entered: GradientEdge | None
-    left: GradientEdge
+    input_edge: GradientEdge | None
+    output_edge: GradientEdge
 
 
 @dataclass(frozen=True, eq=False)
@@ -487,7 +487,7 @@ class Trace:
 
     logits: Tensor
     pixels: Tensor
-    passages: tuple[Passage, ...]
+    module_calls: tuple[ModuleCall, ...]
     ends_in: str = ""
 
 
@@ -509,14 +509,14 @@ def trace(model: nn.Module, batch: Batch | Inputs) -> Trace:
 def _trace(model: nn.Module, running: nn.Module, inputs: Inputs) -> Trace:
     thread = threading.get_ident()
     pixels = inputs.images
-    entered: dict[nn.Module, list[GradientEdge | None]] = {}
+    input_edge: dict[nn.Module, list[GradientEdge | None]] = {}
     calls: dict[nn.Module, int] = {}
-    passages: list[Passage] = []
+    module_calls: list[ModuleCall] = []
 
     def enter(module: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
         if threading.get_ident() == thread:
             # taken now, because an operation in place inside the module gives the tensor another edge
-            entered.setdefault(module, []).append(_edge(first_tensor([*args, *named.values()])))
+            input_edge.setdefault(module, []).append(_edge(first_tensor([*args, *named.values()])))
 
     def leave(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def note(module: nn.Module, _args: Any, output: Any) -> None:
@@ -524,15 +524,15 @@ def _trace(model: nn.Module, running: nn.Module, inputs: Inputs) -> Trace:
                 return
             call = calls[module] = calls.get(module, -1) + 1
             tensor = None if _has_several(output) else first_tensor(output)
-            before, after = entered[module].pop(), _edge(tensor)
+            before, after = input_edge[module].pop(), _edge(tensor)
             if tensor is not None and after is not None:
-                passages.append(Passage(name, call, module, tuple(tensor.shape), before, after))
+                module_calls.append(ModuleCall(name, call, module, tuple(tensor.shape), before, after))
 
         return note
 
     def forward() -> Tensor:
         nonlocal pixels
-        for noted in (entered, calls, passages):
+        for noted in (input_edge, calls, module_calls):
             noted.clear()
         copies = inputs.copied()
         pixels = copies.images.requires_grad_()
@@ -544,7 +544,7 @@ def _trace(model: nn.Module, running: nn.Module, inputs: Inputs) -> Trace:
                 hooks.callback(module.register_forward_pre_hook(enter, with_kwargs=True).remove)
                 hooks.callback(module.register_forward_hook(leave(name)).remove)
         logits, ends_in = _read_logits(model, inputs, forward)
-    return Trace(logits, pixels, tuple(passages), ends_in)
+    return Trace(logits, pixels, tuple(module_calls), ends_in)
 
 
 def _edge(tensor: Tensor | None) -> GradientEdge | None:

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from gradcam._heatmaps import averaged_gradcam
 from gradcam.capture import Recording, record
 from gradcam.errors import QUOTED, MapError, PhotoError, quoted
-from gradcam.heatmaps import averaged_gradcam
 from gradcam.inputs import Inputs
-from gradcam.layers import LayerChoices, find_layers, joined
+from gradcam.layers import LayerChoices, find_layers, merge_layers
 from gradcam.methods import GRADCAM, Method
 from gradcam.models.classifier import Classifier
 from gradcam.models.labels import labels_of_head
@@ -88,7 +88,7 @@ class Forward:
         precision: str = "float32",
         module: nn.Module | None = None,
     ) -> Forward:
-        """module: the classifier's own, or a `twin` of it for another thread."""
+        """module: the classifier's own, or a clone over the same weights for another thread."""
         pixels = batch.inputs.to(classifier.device, classifier.dtype, memory_format=torch.channels_last)
         inputs = Inputs.of(pixels, classifier.module, output=classifier.output)
         layers = tuple(find_layers(classifier.module, inputs, layer))
@@ -104,7 +104,7 @@ def explanations(
 ) -> list[Explanation]:
     """All gradients of a forward at once, an explanation for each of its photos."""
     started = time.perf_counter()
-    found = joined(forward.layers)
+    found = merge_layers(forward.layers)
     graph = forward.recordings[0].logits
     ends_in = forward.recordings[0].ends_in
     for said in (ENDS[ends_in], said_of(classifier.output)):

@@ -68,7 +68,7 @@ class UnreadablePhoto(Photo):
 
 
 @dataclass(frozen=True)
-class OwnFile:
+class WeightsFile:
     """The file that somebody's own model was loaded from: its name and the SHA-256 of its bytes.
 
     labels: the file or the known set that named its classes. class_names: the names themselves, where they came
@@ -106,7 +106,7 @@ class ModelSpec:
     name: str
     weights: str | None = None
     seed: int = 0
-    file: OwnFile | None = None
+    file: WeightsFile | None = None
 
     @property
     def untrained(self) -> bool:

@@ -41,8 +41,8 @@ from gradcam import (
     photo_file,
     sample_photo,
 )
-from gradcam.capture import lock_of, twin
-from gradcam.compare import Progress
+from gradcam._compare import Progress
+from gradcam.capture import clone_sharing_weights, lock_of
 
 BUNDLED = [f"bundled/tf_efficientnet_lite{i}" for i in range(3)]
 CAT, COFFEE = "Egyptian cat", "espresso"
@@ -320,18 +320,18 @@ def test_a_photo_that_could_not_be_opened_is_a_panel_with_its_reason(pictures: l
 
 def test_a_model_that_fits_into_no_memory_is_a_panel_with_its_reason() -> None:
     @contextmanager
-    def lend(_: str) -> Iterator[Classifier]:
+    def use(_: str) -> Iterator[Classifier]:
         raise MemoryError
         yield
 
-    comparison = compare(["huge", colours()], [quarters()], ["red"], layer="maps", lend=lend)
+    comparison = compare(["huge", colours()], [quarters()], ["red"], layer="maps", use=use)
     (lost,), (found,) = comparison.failures, comparison.heatmaps
     assert (lost.reason, found.model) == ("huge needs more memory than there is", "own/colours")
 
 
 def test_a_twin_computes_the_same_with_the_same_weights_and_hooks_of_its_own() -> None:
     model = load_classifier(BUNDLED[0]).module
-    other = twin(model)
+    other = clone_sharing_weights(model)
     assert all(mine is its for mine, its in zip(model.parameters(), other.parameters(), strict=True))
     assert all(mine is its for mine, its in zip(model.buffers(), other.buffers(), strict=True))
     assert not set(model.modules()) & set(other.modules())
@@ -344,7 +344,7 @@ def test_a_model_that_cannot_be_copied_lets_its_threads_take_turns(caplog: pytes
     classifier = colours()
     classifier.module.guard = threading.Lock()  # type: ignore[assignment]
     with caplog.at_level("INFO", "gradcam"):
-        assert twin(classifier.module) is classifier.module
+        assert clone_sharing_weights(classifier.module) is classifier.module
         assert len(list(explain_many(classifier, [quarters()] * 9, "red", layer="maps"))) == 9
     assert "Colours cannot be copied" in caplog.text
 

@@ -11,10 +11,10 @@ import torchvision
 from captum.attr import LayerGradCam
 from torch import Tensor, nn
 
+from gradcam._heatmaps import heatmaps
 from gradcam.capture import record
 from gradcam.errors import ClassError, LayerError, MapError, ModelError
-from gradcam.heatmaps import heatmaps
-from gradcam.layers.graph import operation, pooled
+from gradcam.layers.graph import edge_after_pooling, operation
 from gradcam.layers.layouts import place_dims
 from gradcam.types import Layout, TargetLayer
 
@@ -189,10 +189,10 @@ class Pooled(nn.Module):
         with torch.random.fork_rng():
             torch.manual_seed(0)
             self.body, self.head = nn.Conv2d(3, 8, 3, padding=1), nn.Linear(8, 5)
-        self.laid_out, self.lay_out, self.read = nn.Identity(), LAY_OUT[layout], read
+        self.to_device_layout, self.lay_out, self.read = nn.Identity(), LAY_OUT[layout], read
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.read(self.laid_out(self.lay_out(self.body(x)))).tanh())
+        return self.head(self.read(self.to_device_layout(self.lay_out(self.body(x)))).tanh())
 
 
 @pytest.mark.parametrize(
@@ -224,10 +224,10 @@ def test_the_gradient_is_read_after_the_poolings_that_keep_its_sum(
 ) -> None:
     noise = torch.randn(3, 3, 8, 8, generator=torch.Generator().manual_seed(1)).double()
     model = Pooled(layout, read).double()
-    layer = TargetLayer("laid_out", (8, 8), 8, "by hand", layout)
+    layer = TargetLayer("to_device_layout", (8, 8), 8, "by hand", layout)
     recording = record(model, noise, layer)
     assert isinstance(recording.place, Tensor)
-    edge = pooled(recording.place, place_dims(layer, recording.activation.shape), recording.logits)
+    edge = edge_after_pooling(recording.place, place_dims(layer, recording.activation.shape), recording.logits)
     assert (None if edge is None else operation(edge.node)) == after
 
     maps = heatmaps(model, noise, [0, 1, 2, 3, 4], layer)

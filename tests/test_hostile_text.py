@@ -25,7 +25,7 @@ from gradcam import (
     resolve_target_layer,
     sample_photo,
 )
-from gradcam.compare import compare
+from gradcam._compare import compare
 from gradcam.draw.render import check_style
 from gradcam.errors import GradcamError, OptionError, PhotoError, ReportError
 from gradcam.models.classifier import Classifier

@@ -148,7 +148,8 @@ def test_a_clone_in_eval_mode_computes_the_same_with_copied_weights_and_referenc
     clone = clone_in_eval_mode(model)
     assert not set(model.modules()) & set(clone.modules())
     for mine, its in zip(model.state_dict().items(), clone.state_dict().items(), strict=True):
-        assert mine[0] == its[0] and torch.equal(mine[1], its[1])
+        assert mine[0] == its[0]
+        assert torch.equal(mine[1], its[1])
         assert mine[1].data_ptr() != its[1].data_ptr()
     assert all(module.training for module in model.modules())
     assert not any(module.training for module in clone.modules())

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gradcam import terminal
+from gradcam.cli import terminal
 from gradcam.errors import PhotoError
 from gradcam.photo import open_photo
 from gradcam.photo_file import open_photos, photo_file

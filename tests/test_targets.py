@@ -22,10 +22,10 @@ from gradcam import (
     heatmaps,
     parse_target,
 )
-from gradcam.dissect import dissect
 from gradcam.models.labels import make_labels, numbered
-from gradcam.recipe import recipe
 from gradcam.targets import known_names, probabilities, write_target
+from gradcam.teaching.script import to_script
+from gradcam.teaching.steps import gradcam_steps
 from tests import plain
 from tests.plain import BLACK, BLUE, RED
 
@@ -257,7 +257,7 @@ def test_names_that_are_not_as_many_as_logits_are_refused() -> None:
 def test_a_batch_of_photos_and_the_steps_explain_the_negative_class_too() -> None:
     net = plain.classifier(["defect"], [[16, 0, -8]])
     photo = plain.photo(BLUE, BLACK, BLACK, BLACK)
-    steps = dissect(net, photo, Top(1))
+    steps = gradcam_steps(net, photo, Top(1))
     assert steps.explanation.targets[0].label == "not defect"
     np.testing.assert_allclose(steps.alpha, [-4, 0, 2])
     np.testing.assert_allclose(np.maximum(steps.weighted_sum(), 0), steps.explanation.maps[0])
@@ -271,7 +271,7 @@ def test_the_script_of_one_and_of_two_sigmoids_computes_the_same_map(
     net = plain.classifier(["fine", "defect"], logits, activation="sigmoid")
     photo = plain.photo(RED, BLUE, BLACK, (90, 10, 50))
     found = explain(net, photo, target)
-    script = recipe(found, "the_photo()")
+    script = to_script(found, "the_photo()")
     lines = [line for line in script.splitlines() if not line.startswith("from gradcam import")]
     room: dict[str, Any] = {"load_classifier": lambda model: net, "the_photo": lambda: photo}
     exec("\n".join(lines), room)

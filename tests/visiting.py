@@ -53,7 +53,7 @@ def arrive(page: Page, wait_for: str | None) -> None:
 
 
 _NOTHING_FADES = """() => document.getAnimations().every(
-    animation => animation.playState !== "running" || animation.effect.getComputedTiming().iterations === Infinity)"""
+    ({playState, effect}) => playState !== "running" || effect.getComputedTiming().iterations === Infinity)"""
 
 
 def settle(page: Page) -> None:

@@ -9,18 +9,18 @@ from dashboard.components import (
     headline,
     is_pair,
     offer_downloads,
+    pick_competing_classes,
     pick_fit,
     pick_layers,
     pick_look,
     pick_models,
     pick_photos,
-    pick_rivals,
     run_comparison,
     section,
-    sentences,
-    show_rivals,
+    show_competing_classes,
+    show_errors,
 )
-from dashboard.state import Key
+from dashboard.session import Key
 
 with st.sidebar:
     with section("Photos"):
@@ -28,7 +28,7 @@ with st.sidebar:
     with section("Models"):
         models = pick_models(default=("bundled/tf_efficientnet_lite0",))
     with section("Question"):
-        question = Question(pick_rivals(models, photos), pick_fit(), pick_layers())
+        question = Question(pick_competing_classes(models, photos), pick_fit(), pick_layers())
     with section("Look"):
         style = pick_look(Key.RIVALS_SCALE, "model")
 
@@ -43,8 +43,8 @@ if any(map(is_pair, photos)):
 if not photos or not models:
     st.info("Choose a photo and a model in the sidebar, then the classes to compare.", icon=":material/west:")
 else:
-    with sentences():
+    with show_errors():
         comparison = run_comparison(models, photos, question)
-        style = show_rivals(comparison, style)
+        style = show_competing_classes(comparison, style)
         with actions:
             offer_downloads(comparison, style)

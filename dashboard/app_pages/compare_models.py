@@ -13,9 +13,9 @@ from dashboard.components import (
     pick_question,
     run_comparison,
     section,
-    sentences,
     show_agreement,
     show_comparison,
+    show_errors,
 )
 
 with st.sidebar:
@@ -37,7 +37,7 @@ actions = headline(
 if not photos or not models:
     st.info("Choose a photo and a model in the sidebar to see what the model looks at.", icon=":material/west:")
 else:
-    with sentences():
+    with show_errors():
         comparison = run_comparison(models, photos, question)
         style = show_comparison(comparison, style)
         with actions:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import cache
+from dashboard import results
 from dashboard.components import (
+    escape_markdown,
     headline,
     pick_class,
     pick_fit,
@@ -13,17 +14,16 @@ from dashboard.components import (
     pick_models,
     pick_one,
     pick_photos,
-    plain,
     section,
-    sentences,
     show_code,
+    show_errors,
     show_maps,
     show_photo,
     show_question,
     show_sum,
     show_weights,
 )
-from dashboard.state import Key
+from dashboard.session import Key
 
 with st.sidebar:
     with section("Photos"):
@@ -42,8 +42,8 @@ if not photos or not models:
 else:
     photo = photos[pick_one("Photo", [photo.name for photo in photos], Key.SHOWN_PHOTO)]
     model = models[pick_one("Model", models, Key.SHOWN_MODEL)]
-    with sentences():
-        with st.spinner(f"Taking {plain(photo.name)} through {plain(model)}"):
-            laid_open = cache.dissected(model, photo, target, fit, pinned.get(model, "auto"))
+    with show_errors():
+        with st.spinner(f"Taking {escape_markdown(photo.name)} through {escape_markdown(model)}"):
+            laid_open = results.dissected(model, photo, target, fit, pinned.get(model, "auto"))
         for show in (show_question, show_maps, show_weights, show_sum, show_photo, show_code):
             show(laid_open)

@@ -16,10 +16,10 @@ from dashboard.components import (
     run_depths,
     say_error,
     section,
-    sentences,
     show_depths,
+    show_errors,
 )
-from dashboard.state import Key
+from dashboard.session import Key
 from gradcam import Failure, Heatmap
 
 with st.sidebar:
@@ -40,7 +40,7 @@ if not photos or not models:
 else:
     photo = photos[pick_one("Photo", [photo.name for photo in photos], Key.SHOWN_PHOTO)]
     model = models[pick_one("Model", models, Key.SHOWN_MODEL)]
-    with sentences():
+    with show_errors():
         panels = run_depths(model, photo, target, fit)
         for reason in dict.fromkeys(panel.reason for panel in panels if isinstance(panel, Failure)):
             say_error(reason)

@@ -6,15 +6,15 @@ import streamlit as st
 
 from dashboard import serving
 from dashboard.components import (
-    bring_your_own,
     headline,
+    offer_custom_model,
     offer_models,
     pick_entries,
     pick_models,
     search_catalogue,
     section,
-    sentences,
-    show_own,
+    show_custom_models,
+    show_errors,
 )
 
 with st.sidebar, section("Models"):
@@ -23,7 +23,7 @@ with st.sidebar, section("Models"):
 headline("Models", "Which models are there, and how do I bring my own?")
 
 st.header("Catalogue", anchor=False)
-with sentences():
+with show_errors():
     ticked = pick_entries(search_catalogue())
     offer_models(ticked, chosen)
 
@@ -34,5 +34,5 @@ if serving.may_use_hubs():
         "One on the Hugging Face hub needs no file: type `hf-hub:organisation/name` for a model of timm, or "
         "`hf:organisation/name` for one of transformers, into *Models* in the sidebar."
     )
-bring_your_own()
-show_own()
+offer_custom_model()
+show_custom_models()

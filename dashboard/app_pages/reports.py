@@ -16,13 +16,13 @@ from dashboard.components import (
     replay_report,
     run_comparison,
     section,
-    sentences,
     show_changes,
+    show_errors,
     show_report,
     write_notes,
     write_verdict,
 )
-from dashboard.state import Held, Key
+from dashboard.session import Held, Key
 
 headline("Reports", "What did the models look at, what do you conclude, and can anybody check it?")
 task = pick_one("Task", ["Write", "Reopen", "Compare"], Key.TASK)
@@ -40,7 +40,7 @@ if task == 0:
     if not photos or not models:
         st.info("Choose a photo and a model in the sidebar; the report is about them.", icon=":material/west:")
     else:
-        with sentences():
+        with show_errors():
             comparison = run_comparison(models, photos, question)
             with section("1 · Photos"):
                 notes = write_notes(comparison, style)
@@ -51,14 +51,14 @@ if task == 0:
 elif task == 1:
     with st.sidebar, section("Photos"):
         pick_photos()  # a replay finds them, where a report carries none
-    with sentences():
+    with show_errors():
         if opened := open_report(Held.REOPENED, "Report to reopen"):
             show_report(opened)
             replay_report(opened.report)
         else:
             st.info("A reopened report shows what was reviewed, and whether its heatmaps can be had again today.")
 else:
-    with sentences():
+    with show_errors():
         with st.container(horizontal=True):
             before = open_report(Held.BEFORE, "Earlier report")
             after = open_report(Held.AFTER, "Later report")

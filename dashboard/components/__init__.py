@@ -2,35 +2,35 @@
 
 To add a page:
 1. Write `dashboard/app_pages/<name>.py`, about 50 lines: pick inputs in the sidebar with the `pick_…` components,
-   in the order Photos, Models, Question, Look; compute with one function of `dashboard.cache`; show the result.
-   Open with `headline()`, put what can fail into `with sentences():`. No segments or pills in the sidebar, no chips
-   or primary buttons on the page: `.streamlit/config.toml` says why. Parts have a `st.header`.
+   in the order Photos, Models, Question, Look; compute with one function of `dashboard.results`; show the result.
+   Open with `headline()`, put what can fail into `with show_errors():`. No segments or pills in the sidebar, no
+   chips or primary buttons on the page: `.streamlit/config.toml` says why. Parts have a `st.header`.
 2. Add its row to `PAGES` in `dashboard/Home.py`.
-3. A new choice gets a `Key` in `dashboard/state.py`. `**linked(Key.X)` ties a widget to session and link, so that
+3. A new choice gets a `Key` in `dashboard/session.py`. `**linked(Key.X)` ties a widget to session and link, so that
    every page that draws it finds it as it was left. Where the options read otherwise on the page than in the link,
    use `open_link` and `write_link`, as `pick_models` does.
-   Heatmaps are shown with `view_photo`, `view_panels` or `view_difference`, drawn with `state.settled_look()`; what
-   they return goes to `state.keep_look()`, as `show_comparison` does.
-4. What runs a model goes through `dashboard/cache.py`, under a key made of contents: `cache.classifier(id)`,
-   `cache.compared(…)`. Cached values serve every visitor and carry nothing of one.
-5. Words that others wrote (file names, labels, errors) go through `plain()` before Markdown sees them.
-6. `tests/test_dashboard.py` gets its defaults, each control and each error; `tests/test_browser.py` what only a
-   browser can tell.
+   Heatmaps are shown with `view_photo`, `view_panels` or `view_difference`, drawn with `session.settled_look()`;
+   what they return goes to `session.keep_look()`, as `show_comparison` does.
+4. What runs a model goes through `dashboard/results.py`, under a key made of contents: `results.classifier(id)`,
+   `results.compared(…)`. Cached values serve every visitor and carry nothing of one.
+5. Words that others wrote (file names, labels, errors) go through `escape_markdown()` before Markdown sees them.
+6. `tests/dashboard/test_dashboard.py` gets its defaults, each control and each error; `tests/browser/test_pages.py`
+   what only a browser can tell.
 """
 
 from __future__ import annotations
 
 from dashboard.components.agreement import show_agreement
 from dashboard.components.catalogue import offer_models, pick_entries, search_catalogue
-from dashboard.components.cell import offer_large
+from dashboard.components.competing_classes import is_pair, pick_competing_classes, show_competing_classes
+from dashboard.components.custom_model import offer_custom_model, show_custom_models
 from dashboard.components.depths import pick_class, run_depths, show_depths
 from dashboard.components.downloads import offer_downloads
 from dashboard.components.layout import headline, section
 from dashboard.components.look import pick_look
-from dashboard.components.messages import plain, say_error, sentences
+from dashboard.components.messages import escape_markdown, say_error, show_errors
 from dashboard.components.models import pick_models
-from dashboard.components.one import pick_one
-from dashboard.components.own import bring_your_own, show_own
+from dashboard.components.panel_dialog import offer_large
 from dashboard.components.panels import show_comparison, show_facts, theme
 from dashboard.components.photos import pick_photos
 from dashboard.components.pins import pick_layers
@@ -40,15 +40,16 @@ from dashboard.components.report_build import offer_report
 from dashboard.components.report_check import replay_report, show_changes
 from dashboard.components.report_read import open_report, show_report
 from dashboard.components.report_write import write_notes, write_verdict
-from dashboard.components.rivals import is_pair, pick_rivals, show_rivals
+from dashboard.components.single_choice import pick_one
 from dashboard.components.steps import show_code, show_maps, show_photo, show_question, show_sum, show_weights
 from dashboard.components.viewer import view_difference, view_panels, view_photo
 
 __all__ = [
     "Question",
-    "bring_your_own",
+    "escape_markdown",
     "headline",
     "is_pair",
+    "offer_custom_model",
     "offer_downloads",
     "offer_large",
     "offer_models",
@@ -56,6 +57,7 @@ __all__ = [
     "open_report",
     "pick_class",
     "pick_classes",
+    "pick_competing_classes",
     "pick_entries",
     "pick_fit",
     "pick_layers",
@@ -64,27 +66,25 @@ __all__ = [
     "pick_one",
     "pick_photos",
     "pick_question",
-    "pick_rivals",
-    "plain",
     "replay_report",
     "run_comparison",
     "run_depths",
     "say_error",
     "search_catalogue",
     "section",
-    "sentences",
     "show_agreement",
     "show_changes",
     "show_code",
     "show_comparison",
+    "show_competing_classes",
+    "show_custom_models",
     "show_depths",
+    "show_errors",
     "show_facts",
     "show_maps",
-    "show_own",
     "show_photo",
     "show_question",
     "show_report",
-    "show_rivals",
     "show_sum",
     "show_weights",
     "theme",

@@ -10,15 +10,15 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard import cache, state
-from dashboard.components.messages import plain
-from dashboard.components.one import pick_one
+from dashboard import results, session
+from dashboard.components.messages import escape_markdown
 from dashboard.components.panels import what_is_shown
+from dashboard.components.single_choice import pick_one
 from dashboard.components.viewer import view_difference
-from dashboard.state import Key
+from dashboard.session import Key
 from gradcam import Comparison, Heatmap, Panel, Style
+from gradcam.draw.captions import model_caption, request_caption
 from gradcam.draw.render import DIFFERS
-from gradcam.draw.words import model_words, request_words
 from gradcam.measures import iou_of_hottest, rank_correlation
 from gradcam.text import minus_sign
 
@@ -35,7 +35,7 @@ def show_agreement(comparison: Comparison, style: Style, key: str = "photo") -> 
         st.caption("Add a second model in the sidebar to see where the two agree and where they differ.")
         return style
     photo = comparison.photos[pick_one("Photo", [photo.name for photo in comparison.photos], Key.SHOWN_PHOTO)]
-    asked = [request_words(target) for target in comparison.targets]
+    asked = [request_caption(target) for target in comparison.targets]
     target = comparison.targets[pick_one("Class", asked, Key.SHOWN_CLASS)]
     panels = comparison.of(photo=photo, target=target)
     _show_tables(panels)
@@ -43,22 +43,23 @@ def show_agreement(comparison: Comparison, style: Style, key: str = "photo") -> 
     if len(mapped) < 2:
         st.caption("A difference needs two models with a map.")
         return style
-    base = state.settled_look(style, what_is_shown(comparison, key))
+    base = session.settled_look(style, what_is_shown(comparison, key))
     seen = _show_difference(mapped, base, f"{key}-difference")
     chosen = style if seen == base else replace(seen, colormap=style.colormap)
-    state.keep_look(chosen)
+    session.keep_look(chosen)
     return chosen
 
 
 def _show_tables(panels: Sequence[Panel]) -> None:
-    correlations = cache.agreements(panels, rank_correlation)
-    overlaps = cache.agreements(panels, iou_of_hottest)
-    names = [model_words(panel) for panel in panels]
+    correlations = results.agreements(panels, rank_correlation)
+    overlaps = results.agreements(panels, iou_of_hottest)
+    names = [model_caption(panel) for panel in panels]
     st.markdown(_summary(names, correlations))
-    pinned = [name for name, panel in zip(names, panels, strict=True) if panel.model in state.pinned()]
+    pinned = [name for name, panel in zip(names, panels, strict=True) if panel.model in session.pinned()]
     if pinned:
         st.warning(
-            f"{plain(' and '.join(pinned))} {'is' if len(pinned) == 1 else 'are'} drawn on a pinned layer: these "
+            f"{escape_markdown(' and '.join(pinned))} {'is' if len(pinned) == 1 else 'are'} drawn on a pinned "
+            "layer: these "
             "numbers compare layers as well as models. Unpin in the sidebar to compare the models' own layers.",
             icon=":material/keep:",
         )
@@ -81,7 +82,7 @@ def _summary(names: Sequence[str], table: NDArray[np.float64]) -> str:
     least, most = (choose(pairs, key=pairs.__getitem__) for choose in (min, max))
 
     def said(pair: tuple[int, int]) -> str:
-        a, b = (f"**{plain(names[model])}**" for model in pair)
+        a, b = (f"**{escape_markdown(names[model])}**" for model in pair)
         return f"{a} and {b}, rank correlation {_number(pairs[pair])}"
 
     if len(pairs) == 1:
@@ -129,7 +130,7 @@ def _show_difference(panels: Sequence[Heatmap], style: Style, key: str) -> Style
             "Show only where they differ",
             help="Fades the photo where both models put the same heat. Nothing is faded where their heats are "
             f"{DIFFERS:.0%} of full colour apart, or more.",
-            **state.linked(Key.FADE),
+            **session.linked(Key.FADE),
         )
     return view_difference(panels[names.index(a)], panels[names.index(b)], style, key, fade=fade)
 
@@ -137,4 +138,4 @@ def _show_difference(panels: Sequence[Heatmap], style: Style, key: str) -> Style
 def _pick(label: str, names: Sequence[str], key: Key) -> str:
     if st.session_state.get(key) not in (None, *names):
         del st.session_state[key]
-    return st.selectbox(label, names, **state.linked(key))
+    return st.selectbox(label, names, **session.linked(key))

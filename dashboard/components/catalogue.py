@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import cache, state
-from dashboard.components.messages import plain, sentences
+from dashboard import results, session
+from dashboard.components.messages import escape_markdown, show_errors
 from dashboard.components.models import MOST
-from dashboard.state import Key
+from dashboard.session import Key
 from gradcam.models.catalogue import CatalogueEntry, search
 from gradcam.models.sources import SOURCES
 from gradcam.text import dimensions
@@ -19,23 +19,23 @@ _TABLE, _LOCATED = "_catalogue-{}", "_located"
 
 def search_catalogue() -> list[CatalogueEntry]:
     """The entries that fit the search, closest first."""
-    known = list(cache.catalogue().values())
+    known = list(results.catalogue().values())
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = st.text_input(
             "Search",
             type="search",
             placeholder="Parts of a name, such as resnet 50",
             icon=":material/search:",
-            **state.linked(Key.SEARCH),
+            **session.linked(Key.SEARCH),
         )
         sources = st.pills(
             "Source",
             [source for source, row in SOURCES.items() if row.listed],
             selection_mode="multi",
             width="content",
-            **state.linked(Key.SOURCES),
+            **session.linked(Key.SOURCES),
         )
-        here = st.toggle("On this machine", help="Models that need no download.", **state.linked(Key.AT_HAND))
+        here = st.toggle("On this machine", help="Models that need no download.", **session.linked(Key.AT_HAND))
     found = [
         entry
         for entry in search(text or "", known)
@@ -112,18 +112,19 @@ def offer_models(ticked: Sequence[str], chosen: Sequence[str]) -> None:
         st.caption("Tick models in the table. Those in the sidebar are what every page compares.")
     for model in models:
         if model in asked:
-            with sentences():
-                _show_layer(model, cache.located(model))
+            with show_errors():
+                _show_layer(model, results.located(model))
 
 
 def _choose(models: Sequence[str]) -> None:
     st.session_state[Key.MODELS] = [*st.session_state[Key.MODELS], *models]
 
 
-def _show_layer(model: str, found: cache.Located) -> None:
+def _show_layer(model: str, found: results.Located) -> None:
     layer = found.layer
     how = "an untrained build, for want of weights" if found.untrained else "the model itself"
     place = f"`{layer.name}` · {dimensions(*layer.grid)} grid · {layer.channels} channels"
     st.markdown(
-        f"**{plain(model)}** · {place}  \n{plain(layer.rule[:1].upper() + layer.rule[1:])}. Found on {how}."
+        f"**{escape_markdown(model)}** · {place}  "
+        f"\n{escape_markdown(layer.rule[:1].upper() + layer.rule[1:])}. Found on {how}."
     )

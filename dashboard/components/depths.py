@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
-from dashboard import cache, state
-from dashboard.components.messages import plain
+from dashboard import results, session
+from dashboard.components.competing_classes import is_pair
+from dashboard.components.messages import escape_markdown
 from dashboard.components.question import HELP, class_options, read_targets
-from dashboard.components.rivals import is_pair
 from dashboard.components.viewer import view_panels
-from dashboard.state import Key
+from dashboard.session import Key
 from gradcam import Heatmap, Panel, Photo, Progress, Style, Target, Top
 from gradcam.draw.viewer import Caption
 from gradcam.geometry import fit_within, project_to_photo
@@ -34,7 +34,7 @@ def pick_class(models: Sequence[str]) -> Target:
         class_options(models),
         accept_new_options=True,
         help=HELP,
-        **state.linked(Key.CLASS),
+        **session.linked(Key.CLASS),
     )
     return next(iter(read_targets([text] if text else [], models)), Top(1))
 
@@ -46,12 +46,12 @@ def run_depths(model: str, photo: Photo, target: Target, fit: Fit) -> tuple[Pane
     def show(progress: Progress) -> None:
         place.progress(
             progress.done / progress.total,
-            f"Explaining with **{plain(model)}** · depth {progress.done + 1} of {progress.total}",
+            f"Explaining with **{escape_markdown(model)}** · depth {progress.done + 1} of {progress.total}",
         )
 
-    with st.spinner(f"Finding the layers of {plain(model)}"):
-        cache.depths(model)
-    panels = cache.at_every_depth(model, photo, target, fit=fit, on_progress=show)
+    with st.spinner(f"Finding the layers of {escape_markdown(model)}"):
+        results.depths(model)
+    panels = results.at_every_depth(model, photo, target, fit=fit, on_progress=show)
     place.empty()
     return panels
 
@@ -62,7 +62,7 @@ def show_depths(panels: Sequence[Heatmap], style: Style, key: str = "depths") ->
     panels: of one photo, model and class, from early to late, each with an explanation.
     Returns: the style as set in the viewers.
     """
-    base = state.settled_look(style, (key, panels[0].photo.sha256, panels[0].model))
+    base = session.settled_look(style, (key, panels[0].photo.sha256, panels[0].model))
     captions = _captions(panels)
     depth = _pick_depth([caption.title for caption in captions])
     large, words = st.columns([3, 2], gap="medium")
@@ -83,7 +83,7 @@ def show_depths(panels: Sequence[Heatmap], style: Style, key: str = "depths") ->
         panels, base, f"{key}-all", captions=captions, columns=min(len(panels), IN_A_ROW), least=LEAST
     )
     chosen = next((look for look in (seen, also) if look != base), base)
-    state.keep_look(chosen)
+    session.keep_look(chosen)
     return chosen
 
 
@@ -93,7 +93,7 @@ def _pick_depth(names: Sequence[str]) -> int:
     if st.session_state.get(Key.DEPTH) not in (None, *names):
         del st.session_state[Key.DEPTH]
     name = st.select_slider(
-        f"Depth: {len(names)} layers from early to last", names, value=names[-1], **state.linked(Key.DEPTH)
+        f"Depth: {len(names)} layers from early to last", names, value=names[-1], **session.linked(Key.DEPTH)
     )
     return names.index(name)
 
@@ -134,7 +134,8 @@ def _said_of(panels: Sequence[Heatmap], depth: int) -> str:
     layer = panel.explanation.layer
     what = "the last, the model's own target layer" if last else f"number {depth + 1} of {len(panels)}"
     return (
-        f"**{plain(str(panel.scored))}** has {percent(panel.scored.probability)}, rank {panel.scored.rank}, score "
+        f"**{escape_markdown(str(panel.scored))}** has {percent(panel.scored.probability)}, rank "
+        f"{panel.scored.rank}, score "
         f"{panel.scored.score:.2f}, at whatever depth it is read. `{layer.name}` is {what}: {layer.channels} "
         f"feature maps of {_grid(panel)} cells."
     )
@@ -144,7 +145,7 @@ def _offer_pin(panels: Sequence[Heatmap], depth: int) -> None:
     """A button that has every page draw this model on this layer."""
     model = panels[depth].model
     names = [panel.explanation.layer.name for panel in panels]
-    here, there = names[depth], state.pinned().get(model)
+    here, there = names[depth], session.pinned().get(model)
     if there == here:
         st.success(f"`{here}` is pinned: every page draws this model on it.", icon=":material/keep:")
     elif there is None and depth == len(names) - 1:
@@ -154,7 +155,7 @@ def _offer_pin(panels: Sequence[Heatmap], depth: int) -> None:
     elif depth < len(names) - 1:
         st.button(
             f"Pin {here} for the other pages",
-            on_click=state.pin,
+            on_click=session.pin,
             args=(model, here),
             icon=":material/keep:",
             help="Every page then draws this model on this layer, and says so",
@@ -162,7 +163,7 @@ def _offer_pin(panels: Sequence[Heatmap], depth: int) -> None:
     if there is not None:
         st.button(
             f"Unpin {there}: draw on {names[-1]} again",
-            on_click=state.unpin,
+            on_click=session.unpin,
             args=(model,),
             icon=":material/keep_off:",
         )

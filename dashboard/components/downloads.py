@@ -7,8 +7,8 @@ from functools import partial
 import streamlit as st
 
 from gradcam import Comparison, Style
+from gradcam.draw.contact_sheet import grid_png
 from gradcam.draw.page import comparison_html
-from gradcam.draw.sheet import grid_png
 
 NAME = "gradcam-comparison"
 

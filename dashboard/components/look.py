@@ -7,8 +7,8 @@ from typing import get_args
 
 import streamlit as st
 
-from dashboard import state
-from dashboard.state import Key
+from dashboard import session
+from dashboard.session import Key
 from gradcam import Style
 from gradcam.types import Scale
 
@@ -26,6 +26,6 @@ def pick_look(key: Key = Key.SCALE, default: Scale = "each") -> Style:
         horizontal=True,
         help="Full colour is the maximum of *each* map, of one *model*'s maps, or of all maps, *shared*. "
         "Opacity and colour map are above the heatmaps.",
-        **state.linked(key),
+        **session.linked(key),
     )
-    return replace(state.look(), scale=scale)
+    return replace(session.look(), scale=scale)

@@ -13,18 +13,18 @@ from gradcam import GradcamError
 _MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+\-!|~$:])")
 
 
-def plain(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Text that Markdown shows as it is: a file name must not become a link, a picture or a formula."""
     return _MARKUP.sub(r"\\\1", " ".join(text.split()))
 
 
 def say_error(sentence: str) -> None:
     """An error as a sentence on the page."""
-    st.error(plain(sentence[:1].upper() + sentence[1:]) + ".", icon=":material/error:")
+    st.error(escape_markdown(sentence[:1].upper() + sentence[1:]) + ".", icon=":material/error:")
 
 
 @contextmanager
-def sentences() -> Iterator[None]:
+def show_errors() -> Iterator[None]:
     """Show a `GradcamError` raised in this block as a sentence, and go on after it."""
     try:
         yield

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import cache, state
-from dashboard.state import Key
+from dashboard import results, session
+from dashboard.session import Key
 
 DEFAULT = ("bundled/tf_efficientnet_lite0", "bundled/tf_efficientnet_lite1", "bundled/tf_efficientnet_lite2")
 MOST = 8
@@ -15,18 +15,18 @@ MOST = 8
 
 def pick_models(default: Sequence[str] = DEFAULT) -> tuple[str, ...]:
     """The ids of the chosen models; an id that the catalogue does not list can be typed in full."""
-    state.open_link(Key.MODELS, default, MOST)
-    known = cache.catalogue()
+    session.open_link(Key.MODELS, default, MOST)
+    known = results.catalogue()
 
     def words(model: str) -> str:
-        if state.is_own(model):
-            return f"{state.own_name(model)} · yours"
+        if session.is_custom(model):
+            return f"{session.custom_name(model)} · yours"
         weights = known[model].weights if model in known else ""
         return f"{model} · {weights}" if weights not in ("", "bundled") else model
 
     chosen = st.multiselect(
         "Models",
-        list(dict.fromkeys([*state.own_models(), *known, *st.session_state[Key.MODELS]])),
+        list(dict.fromkeys([*session.custom_models(), *known, *st.session_state[Key.MODELS]])),
         format_func=words,
         key=Key.MODELS,
         persist_state="session",
@@ -37,5 +37,5 @@ def pick_models(default: Sequence[str] = DEFAULT) -> tuple[str, ...]:
         label_visibility="collapsed",
     )
     st.caption(f"Type to search {len(known):,} models; *download* is done once.")
-    state.write_link(Key.MODELS, default)
+    session.write_link(Key.MODELS, default)
     return tuple(chosen)

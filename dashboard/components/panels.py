@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import state
-from dashboard.components.cell import offer_large
-from dashboard.components.messages import plain
+from dashboard import session
+from dashboard.components.messages import escape_markdown
+from dashboard.components.panel_dialog import offer_large
 from dashboard.components.viewer import view_photo
 from gradcam import Comparison, Explanation, Heatmap, Panel, Style
+from gradcam.draw.captions import model_caption
 from gradcam.draw.figures import PLOTLY_CONFIG, Theme, prediction_bars
-from gradcam.draw.words import model_words
 from gradcam.text import dimensions
 
 PANEL_WIDTH, GAP = 208, 22
@@ -24,11 +24,11 @@ def show_comparison(comparison: Comparison, style: Style, key: str = "photo") ->
 
     key: differs between the pages that show a comparison.
     """
-    base = state.settled_look(style, what_is_shown(comparison, key))
+    base = session.settled_look(style, what_is_shown(comparison, key))
     chosen = base
     scaled = comparison.scaled(base)
     for place, photo in enumerate(comparison.photos):
-        st.header(plain(photo.name), anchor=False)
+        st.header(escape_markdown(photo.name), anchor=False)
         seen = view_photo(comparison, photo, base, f"{key}-{place}")
         chosen = chosen if seen == base else seen
         with st.grid(len(comparison.models), min_column_width=PANEL_WIDTH, gap=GAP):
@@ -37,12 +37,12 @@ def show_comparison(comparison: Comparison, style: Style, key: str = "photo") ->
                     panels = comparison.of(photo=photo, model=model)
                     show_facts(panels, f"{key}-{place}-{number}")
                     offer_large(panels, scaled, chosen, f"{key}-{place}-{number}")
-    state.keep_look(chosen)
+    session.keep_look(chosen)
     return chosen
 
 
 def what_is_shown(comparison: Comparison, key: str) -> object:
-    """What `state.settled_look` is told of a comparison: its photos, and whether a difference joins them."""
+    """What `session.settled_look` is told of a comparison: its photos, and whether a difference joins them."""
     return key, [photo.sha256 for photo in comparison.photos], len(comparison.models) > 1
 
 
@@ -52,20 +52,20 @@ def show_facts(panels: Sequence[Panel], key: str, lead: str = "") -> None:
     What failed is said in the viewer.
     """
     explanation = next((panel.explanation for panel in panels if isinstance(panel, Heatmap)), None)
-    st.markdown(f"**{plain(model_words(panels[0]))}**")
+    st.markdown(f"**{escape_markdown(model_caption(panels[0]))}**")
     if explanation is None:
         st.caption("No predictions, for the reason given above.")
         return
     if lead:
         st.markdown(lead)
     bars = prediction_bars(explanation, theme=theme())
-    alt = f"{model_words(panels[0])} predicts {_said(explanation)}."
+    alt = f"{model_caption(panels[0])} predicts {_said(explanation)}."
     st.plotly_chart(bars, key=key, config={**PLOTLY_CONFIG, "displayModeBar": False}, alt=alt)
     layer = explanation.layer
-    why = f"pinned on the page Layers, {layer.rule}" if panels[0].model in state.pinned() else layer.rule
+    why = f"pinned on the page Layers, {layer.rule}" if panels[0].model in session.pinned() else layer.rule
     st.caption(
         f"`{layer.name}` · {dimensions(*layer.grid)} grid · {explanation.seconds:.2f} s  \n"
-        f"Why this layer: {plain(why)}."
+        f"Why this layer: {escape_markdown(why)}."
     )
 
 

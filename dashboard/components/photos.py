@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import cache, state
-from dashboard.components.messages import plain, say_error
-from dashboard.state import Key
+from dashboard import results, session
+from dashboard.components.messages import escape_markdown, say_error
+from dashboard.session import Key
 from gradcam import GradcamError, Photo
 from gradcam.config import settings
 from gradcam.errors import quoted
@@ -24,11 +24,11 @@ _TYPES = ["png", "apng", "jpg", "jpeg", "webp", "gif", "tif", "tiff", "bmp"]
 
 def pick_photos(default: Sequence[str] = DEFAULT) -> tuple[Photo, ...]:
     """The chosen photos, from a list of samples and uploads; uploading one chooses it."""
-    state.open_link(Key.PHOTOS, default, MOST)
+    session.open_link(Key.PHOTOS, default, MOST)
     chosen = st.session_state[Key.PHOTOS]
     tokens = st.multiselect(
         "Photos",
-        list(dict.fromkeys([*SAMPLES, *state.uploads(), *chosen])),
+        list(dict.fromkeys([*SAMPLES, *session.uploads(), *chosen])),
         format_func=_words,
         key=Key.PHOTOS,
         persist_state="session",
@@ -37,34 +37,34 @@ def pick_photos(default: Sequence[str] = DEFAULT) -> tuple[Photo, ...]:
         placeholder="Take a sample or upload one",
         label_visibility="collapsed",
     )
-    state.write_link(Key.PHOTOS, default)
+    session.write_link(Key.PHOTOS, default)
     _uploader()
     return tuple(photo for token in tokens if (photo := _opened(token)) is not None)
 
 
 def _words(token: str) -> str:
-    if not state.is_upload(token):
+    if not session.is_upload(token):
         return f"{token} · sample"
-    return state.photo_name(token) + " · stretched" * state.is_stretched(token)
+    return session.photo_name(token) + " · stretched" * session.is_stretched(token)
 
 
 def _opened(token: str) -> Photo | None:
     try:
-        photo = cache.photo(token)
+        photo = results.photo(token)
     except GradcamError as error:
         say_error(str(error))
         return None
     if photo.note:
-        st.caption(plain(f"{photo.name}: {photo.note}"))
+        st.caption(escape_markdown(f"{photo.name}: {photo.note}"))
         _offer_stretch(token, photo)
     return photo
 
 
 def _offer_stretch(token: str, photo: Photo) -> None:
     """Let the visitor stretch the levels of an upload, or take them as they are: a part of its token and link."""
-    if state.is_upload(token):
+    if session.is_upload(token):
         st.checkbox(
-            f"Stretch {plain(photo.name)} from black to white",
+            f"Stretch {escape_markdown(photo.name)} from black to white",
             photo.stretched,
             key=f"_stretch-{token}",
             on_change=_turn_stretch,
@@ -73,7 +73,7 @@ def _offer_stretch(token: str, photo: Photo) -> None:
 
 
 def _turn_stretch(token: str) -> None:
-    other = state.stretch(token, on=not state.is_stretched(token))
+    other = session.stretch(token, on=not session.is_stretched(token))
     chosen = (other if one == token else one for one in st.session_state[Key.PHOTOS])
     st.session_state[Key.PHOTOS] = list(dict.fromkeys(chosen))
 
@@ -98,16 +98,16 @@ def _uploader() -> None:
 
 def _take(key: str) -> None:
     """Keep every photo that opens and choose it; the untouched default makes way. Say why the others do not."""
-    chosen = [] if state.is_untouched(Key.PHOTOS) else list(st.session_state[Key.PHOTOS])
+    chosen = [] if session.is_untouched(Key.PHOTOS) else list(st.session_state[Key.PHOTOS])
     refused: list[str] = []
     for file in st.session_state[key] or ():
-        upload = state.Upload.of(file.name, file.getvalue())
+        upload = session.Upload.of(file.name, file.getvalue())
         try:
-            cache.decoded(upload)
+            results.decoded(upload)
         except GradcamError as error:
             refused.append(str(error))
             continue
-        token = state.remember(upload)
+        token = session.remember(upload)
         if token not in chosen and len(chosen) == MOST:
             refused.append(
                 f"expected at most {MOST} photos at once, got {quoted(file.name)} as well; take one out first"

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import state
-from dashboard.components.messages import plain
+from dashboard import session
+from dashboard.components.messages import escape_markdown
 
 
 def pick_layers() -> dict[str, str]:
     """The pinned layers by model, each with a button that lets go of it; nothing is shown where there are none."""
-    pins = state.pinned()
+    pins = session.pinned()
     if pins:
         st.caption("Pinned layers")
     for model, layer in pins.items():
         st.button(
-            f"{plain(layer)} of {plain(model)}",
+            f"{escape_markdown(layer)} of {escape_markdown(model)}",
             key=f"_unpin-{model}",
-            on_click=state.unpin,
+            on_click=session.unpin,
             args=(model,),
             icon=":material/keep_off:",
             width="stretch",
             help="Unpin: draw this model on its own target layer again",
         )
-    state.write_pins()
+    session.write_pins()
     return pins

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import cache
-from dashboard.components.messages import plain
+from dashboard import results
+from dashboard.components.messages import escape_markdown
 from dashboard.components.question import Question
 from gradcam import Comparison, Photo, Progress
 
@@ -23,8 +23,8 @@ def run_comparison(models: Sequence[str], photos: Sequence[Photo], question: Que
     """Compare, with a bar for each model; nothing is shown where everything is there already.
 
     *Cancel* needs no thread: a click reruns the page, and that ends this run at its next word, which comes before
-    each explanation and several times a second while a model loads. `cache` keeps what has finished. A model, which
-    everybody shares, goes on loading for the next who asks.
+    each explanation and several times a second while a model loads. `results` keeps what has finished. A model,
+    which everybody shares, goes on loading for the next who asks.
     """
     asked = (tuple(models), tuple(photo.sha256 for photo in photos), question)
     if st.session_state.get(_CANCELLED) == asked:
@@ -33,7 +33,7 @@ def run_comparison(models: Sequence[str], photos: Sequence[Photo], question: Que
     bars = _Bars(place, models, len(photos), asked)
     if _SHOWN not in st.session_state:
         below.skeleton(height=420)
-    comparison = cache.compared(
+    comparison = results.compared(
         models, photos, question.targets, fit=question.fit, layers=question.layers, on_progress=bars.show
     )
     place.empty()
@@ -45,7 +45,7 @@ def run_comparison(models: Sequence[str], photos: Sequence[Photo], question: Que
 
 def _what_finished(models: Sequence[str], photos: Sequence[Photo], question: Question) -> Comparison:
     """What a cancelled comparison has, and a way to go on with it."""
-    comparison = cache.kept(
+    comparison = results.kept(
         models,
         photos,
         question.targets,
@@ -75,22 +75,24 @@ class _Bars:
     def show(self, progress: Progress) -> None:
         if not self._bars:
             with self._place.container(border=True):
-                self._bars = {model: st.progress(0.0, f"{plain(model)} · waiting") for model in self._models}
+                self._bars = {
+                    model: st.progress(0.0, f"{escape_markdown(model)} · waiting") for model in self._models
+                }
                 st.button("Cancel", on_click=_cancel, args=(self._asked,), icon=":material/close:")
         if progress.model not in self._worked:
             self._worked.append(progress.model)
             for model in self._models[: self._models.index(progress.model)]:
-                self._bars[model].progress(1.0, f"{plain(model)} · done")
+                self._bars[model].progress(1.0, f"{escape_markdown(model)} · done")
         share = (progress.done % self._photos) / self._photos
-        doing = "loading" if progress.photo is None else f"explaining {plain(progress.photo)}"
-        self._bars[progress.model].progress(share, f"**{plain(progress.model)}** · {doing}")
+        doing = "loading" if progress.photo is None else f"explaining {escape_markdown(progress.photo)}"
+        self._bars[progress.model].progress(share, f"**{escape_markdown(progress.model)}** · {doing}")
 
     def say_what_finished(self, comparison: Comparison) -> None:
         if time.monotonic() - self._started < WORTH_A_TOAST:
             return
         failed = {panel.model for panel in comparison.failures}
-        done = [plain(model) for model in self._worked if model not in failed]
-        left = [plain(model) for model in self._worked if model in failed]
+        done = [escape_markdown(model) for model in self._worked if model not in failed]
+        left = [escape_markdown(model) for model in self._worked if model in failed]
         if done:
             st.toast(f"Finished: {', '.join(done)}", icon=":material/check:")
         if left:

@@ -8,10 +8,10 @@ from typing import get_args
 
 import streamlit as st
 
-from dashboard import cache, state
+from dashboard import results, session
 from dashboard.components.messages import say_error
 from dashboard.components.pins import pick_layers
-from dashboard.state import Key
+from dashboard.session import Key
 from gradcam import GradcamError, Target, Top, parse_target
 from gradcam.targets import known_names, write_target
 from gradcam.types import Fit
@@ -24,7 +24,7 @@ HELP = (
     "*tabby rather than tiger cat* asks for the difference. A name in quotes is always a name."
 )
 
-FIT_WORDS: dict[Fit, str] = {
+FIT_LABELS: dict[Fit, str] = {
     "crop": "the model's own evaluation crop",
     "squash": "the whole photo, its aspect lost",
     "pad": "the whole photo, with bars",
@@ -56,7 +56,7 @@ def pick_classes(models: Sequence[str]) -> tuple[Target, ...]:
         accept_new_options=True,
         placeholder="Type a part of a name",
         help=HELP,
-        **state.linked(Key.CLASSES),
+        **session.linked(Key.CLASSES),
     )
     return read_targets(typed, models) or DEFAULT
 
@@ -65,13 +65,13 @@ def class_options(models: Sequence[str], predictions: int = 3) -> list[str]:
     """The models' own predictions, then every class that one of them has, each once, for `read_targets`."""
     known = known_classes(models)
     tops = (Top(rank + 1) for rank in range(predictions))
-    names = (name for model in models for name in cache.class_names(model))
+    names = (name for model in models for name in results.class_names(model))
     return list(dict.fromkeys(write_target(target, known) for target in (*tops, *names)))
 
 
 def known_classes(models: Sequence[str]) -> frozenset[str]:
     """The names that text typed for these models may mean."""
-    return known_names(name for model in models for name in cache.class_names(model))
+    return known_names(name for model in models for name in results.class_names(model))
 
 
 def read_targets(typed: Iterable[str], models: Sequence[str]) -> tuple[Target, ...]:
@@ -95,8 +95,8 @@ def pick_fit() -> Fit:
         get_args(Fit),
         horizontal=True,
         help="How the photo meets the model's square input. "
-        + "; ".join(f"*{fit}*: {words}" for fit, words in FIT_WORDS.items())
+        + "; ".join(f"*{fit}*: {words}" for fit, words in FIT_LABELS.items())
         + ".",
-        **state.linked(Key.FIT),
+        **session.linked(Key.FIT),
     )
     return fit or "crop"

@@ -9,17 +9,17 @@ from typing import cast
 
 import streamlit as st
 
-from dashboard import cache
-from dashboard.components.messages import plain
+from dashboard import results
+from dashboard.components.messages import escape_markdown
 from dashboard.components.question import Question
 from dashboard.components.report_limits import pick_thresholds, show_failing
 from dashboard.components.report_read import preview
-from dashboard.state import Draft, Held, drafted
+from dashboard.session import Draft, Held, drafted
 from gradcam import Comparison, Heatmap, Style, compare
 from gradcam.report import CARRIED, FORMATS, Note, Report, Thresholds, Verdict, build_report, render_report
 from gradcam.report.model import TITLE, Carried
-from gradcam.report.reproduce import command, needed
-from gradcam.report.words import extent
+from gradcam.report.reproduce import command, required_files
+from gradcam.report.statements import extent
 from gradcam.targets import write_target
 
 STEM = "review"
@@ -28,7 +28,7 @@ CARRIED_WORDS: dict[Carried, str] = {
     "small": "at most 512 pixels a side; a replay then needs the originals",
     "none": "the heat lies on plain grey",
 }
-FORMAT_WORDS = {
+FORMAT_LABELS = {
     "zip": "ZIP",
     "html": "HTML",
     "interactive": "Interactive, 5 MB",
@@ -116,7 +116,7 @@ def _pick_export() -> tuple[str, Carried, tuple[str, ...]]:
 
 
 def _name(format: str) -> str:
-    return FORMAT_WORDS.get(format, format.capitalize())
+    return FORMAT_LABELS.get(format, format.capitalize())
 
 
 def _in_one_forward(comparison: Comparison, question: Question) -> Comparison:
@@ -138,8 +138,8 @@ def _in_one_forward(comparison: Comparison, question: Question) -> Comparison:
             methods=comparison.methods,
             fit=question.fit,
             layer=question.layers,
-            lend=cache.lend,
-            explain_by=cache.recent_forwards().explain,
+            use=results.use,
+            explainer=results.forward_cache().explain,
         )
 
 
@@ -157,14 +157,14 @@ def _show_built(built: Built, is_current: bool) -> None:
     report = built.report
     made = report.created.replace("T", " ").replace("Z", " UTC")
     with st.container(border=True):
-        st.markdown(f"**{plain(report.title)}** · built {made}  \n{extent(report)}")
+        st.markdown(f"**{escape_markdown(report.title)}** · built {made}  \n{extent(report)}")
         if not is_current:
             st.warning("You have changed something since; build again to take that in.", icon=":material/update:")
         with st.container(horizontal=True):
             for name, data in built.files.items():
                 row = FORMATS[name]
                 st.download_button(
-                    f"{_name(name)} · {size_words(len(data))}",
+                    f"{_name(name)} · {size_label(len(data))}",
                     lambda data=data: data,
                     f"{STEM}{row.suffix}",
                     row.media_type,
@@ -178,12 +178,13 @@ def _show_built(built: Built, is_current: bool) -> None:
         preview(built, "Preview")
         with st.expander("The command that makes the same file", icon=":material/terminal:"):
             st.caption(
-                f"In a folder that holds {plain(needed(report))}; samples need no file. The fixed time makes the "
+                f"In a folder that holds {escape_markdown(required_files(report))}; samples need no file. The "
+                "fixed time makes the "
                 "same bytes."
             )
             st.code(command(report, built.asked.thresholds), language="bash", wrap_lines=True)
 
 
-def size_words(size: int) -> str:
+def size_label(size: int) -> str:
     """`11.4 MB`, `52 kB`."""
     return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1e3))} kB"

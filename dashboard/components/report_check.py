@@ -8,15 +8,15 @@ from itertools import groupby
 
 import streamlit as st
 
-from dashboard import cache, state
-from dashboard.components.messages import plain, sentences
+from dashboard import results, session
+from dashboard.components.messages import escape_markdown, show_errors
 from dashboard.components.report_read import Opened
-from dashboard.state import Held
+from dashboard.session import Held
 from gradcam import GradcamError, Photo, Progress
 from gradcam.photo import SAMPLES
 from gradcam.report import Replay, Report, diff, replay
-from gradcam.report.replay import OUTCOMES
-from gradcam.report.words import question_text
+from gradcam.report._replay import OUTCOMES
+from gradcam.report.statements import question_text
 
 
 def replay_report(report: Report) -> None:
@@ -34,12 +34,12 @@ def replay_report(report: Report) -> None:
             st.button("Cancel", key="_cancel_replay", icon=":material/close:")
 
         def show(progress: Progress) -> None:
-            doing = "loading" if progress.photo is None else f"explaining {plain(progress.photo)}"
-            bar.progress(progress.done / progress.total, f"**{plain(progress.model)}** · {doing}")
+            doing = "loading" if progress.photo is None else f"explaining {escape_markdown(progress.photo)}"
+            bar.progress(progress.done / progress.total, f"**{escape_markdown(progress.model)}** · {doing}")
 
         shown, done = st.session_state[Held.REPLAYED] = None, None
-        with sentences():  # a photo in the report may be another than it says
-            shown, done = report, replay(report, photos=_at_hand(report), lend=cache.lend, on_progress=show)
+        with show_errors():  # a photo in the report may be another than it says
+            shown, done = report, replay(report, photos=_at_hand(report), use=results.use, on_progress=show)
             st.session_state[Held.REPLAYED] = shown, done
         place.empty()
     if done is not None and shown is report:
@@ -50,10 +50,10 @@ def _at_hand(report: Report) -> Sequence[Photo]:
     """The samples and this visitor's photos that the report is about."""
     wanted = {photo.sha256 for photo in report.photos}
     found: list[Photo] = []
-    stretched = map(state.stretch, state.uploads()) if any(photo.stretched for photo in report.photos) else ()
-    for token in (*SAMPLES, *state.uploads(), *stretched):
+    stretched = map(session.stretch, session.uploads()) if any(photo.stretched for photo in report.photos) else ()
+    for token in (*SAMPLES, *session.uploads(), *stretched):
         with suppress(GradcamError):
-            if (photo := cache.photo(token)).sha256 in wanted:
+            if (photo := results.photo(token)).sha256 in wanted:
                 found.append(photo)
     return found
 
@@ -65,17 +65,17 @@ def _show_replay(done: Replay) -> None:
     rows = sorted(done.checks, key=lambda check: -OUTCOMES.index(check.outcome))
     st.table(
         {
-            "Result": [plain(check.words) for check in rows],  # first, for a phone shows the first two
-            "Photo": [plain(check.photo) for check in rows],
-            "Model": [plain(check.model) for check in rows],
-            "Question": [plain(question_text(check.question)) for check in rows],
+            "Result": [escape_markdown(check.words) for check in rows],  # first, for a phone shows the first two
+            "Photo": [escape_markdown(check.photo) for check in rows],
+            "Model": [escape_markdown(check.model) for check in rows],
+            "Question": [escape_markdown(question_text(check.question)) for check in rows],
         },
         border="horizontal",
         hide_index=True,
         alt="Every panel and what its replay says",
     )
     if done.environment:
-        st.caption("This machine differs from the report's: " + plain("; ".join(done.environment)) + ".")
+        st.caption("This machine differs from the report's: " + escape_markdown("; ".join(done.environment)) + ".")
 
 
 def show_changes(before: Opened, after: Opened) -> None:
@@ -84,6 +84,6 @@ def show_changes(before: Opened, after: Opened) -> None:
     if not changes:
         st.success("Both reports say the same.", icon=":material/check:")
         return
-    st.markdown(f"From **{plain(before.name)}** to **{plain(after.name)}**")
+    st.markdown(f"From **{escape_markdown(before.name)}** to **{escape_markdown(after.name)}**")
     for section, found in groupby(changes, key=lambda change: change.section):
-        st.markdown(f"**{section}**\n\n" + "\n".join(f"- {plain(change.words)}" for change in found))
+        st.markdown(f"**{section}**\n\n" + "\n".join(f"- {escape_markdown(change.words)}" for change in found))

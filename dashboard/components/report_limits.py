@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard.components.messages import plain
-from dashboard.state import Draft, drafted
+from dashboard.components.messages import escape_markdown
+from dashboard.session import Draft, drafted
 from gradcam.report import Report, Thresholds, check, read_thresholds
 
 MOST_SHOWN = 10
@@ -67,7 +67,10 @@ def show_failing(report: Report, thresholds: Thresholds | None) -> None:
     if not failing:
         st.success(f"All {len(checks)} checks of the JUnit file hold.", icon=":material/check:")
         return
-    said = [f"- {plain(one.photo)} · {plain(one.name)}: {plain(one.failure or '')}" for one in failing[:MOST_SHOWN]]
+    said = [
+        f"- {escape_markdown(one.photo)} · {escape_markdown(one.name)}: {escape_markdown(one.failure or '')}"
+        for one in failing[:MOST_SHOWN]
+    ]
     more = f"\n- and {len(failing) - MOST_SHOWN} more" if len(failing) > MOST_SHOWN else ""
     st.warning(
         f"{len(failing)} of {len(checks)} checks of the JUnit file do not hold:\n\n" + "\n".join(said) + more,

@@ -8,11 +8,11 @@ from typing import Protocol
 
 import streamlit as st
 
-from dashboard.components.messages import plain, say_error
-from dashboard.state import Held
+from dashboard.components.messages import escape_markdown, say_error
+from dashboard.session import Held
 from gradcam import GradcamError
 from gradcam.report import Report, note_html, read_report, render_report
-from gradcam.report.words import conclusion, extent, question_title
+from gradcam.report.statements import conclusion, extent, question_title
 
 HEIGHT = 680
 """Pixels of the preview."""
@@ -54,7 +54,7 @@ def open_report(held: Held, label: str) -> Opened | None:
             "unpacked; its schema and hashes are checked.",
         )
         if opened:
-            st.caption(f"Open: {plain(opened.name)}")
+            st.caption(f"Open: {escape_markdown(opened.name)}")
         if sentence := st.session_state.get(held + _REFUSED):
             say_error(sentence)
     return opened
@@ -80,21 +80,23 @@ def show_report(opened: Opened) -> None:
     report = opened.report
     made = report.created.replace("T", " ").replace("Z", " UTC")
     with st.container(border=True):
-        st.header(plain(report.title), anchor=False)
-        st.markdown(f"**{plain(conclusion(report.verdict))}**  \n{extent(report)} · built {made}")
+        st.header(escape_markdown(report.title), anchor=False)
+        st.markdown(f"**{escape_markdown(conclusion(report.verdict))}**  \n{extent(report)} · built {made}")
         if report.verdict.summary:
             st.html(note_html(report.verdict.summary))
         if report.verdict.questions:
-            st.markdown("Open questions\n" + "\n".join(f"- {plain(one)}" for one in report.verdict.questions))
+            st.markdown(
+                "Open questions\n" + "\n".join(f"- {escape_markdown(one)}" for one in report.verdict.questions)
+            )
         for photo in report.photos:
-            st.markdown(f"**{plain(photo.name)}** · {photo.note.status}")
+            st.markdown(f"**{escape_markdown(photo.name)}** · {photo.note.status}")
             if photo.note.text:
                 st.html(note_html(photo.note.text))
-        models = ", ".join(plain(model.id) for model in report.models)
-        questions = ", ".join(plain(question_title(question)) for question in report.questions)
+        models = ", ".join(escape_markdown(model.id) for model in report.models)
+        questions = ", ".join(escape_markdown(question_title(question)) for question in report.questions)
         st.caption(f"Models: {models}  \nQuestions: {questions}")
         checked = "is as it was written: every hash is right" if opened.sealed else "carries no hashes to check"
-        st.caption(f":material/verified: {plain(opened.name)} keeps to the schema and {checked}.")
+        st.caption(f":material/verified: {escape_markdown(opened.name)} keeps to the schema and {checked}.")
     preview(opened, "The whole report, as it reads")
 
 

@@ -7,11 +7,11 @@ from typing import cast
 
 import streamlit as st
 
-from dashboard.components.messages import plain
-from dashboard.state import Draft, drafted
+from dashboard.components.messages import escape_markdown
+from dashboard.session import Draft, drafted
 from gradcam import Comparison, Failure, Heatmap, Panel, Photo, Style
+from gradcam.draw.captions import model_caption
 from gradcam.draw.render import draw_panel
-from gradcam.draw.words import model_words
 from gradcam.geometry import fit_within
 from gradcam.report import STATUSES, Note, Verdict
 from gradcam.report.model import Status
@@ -30,7 +30,7 @@ def write_notes(comparison: Comparison, style: Style) -> tuple[Note, ...]:
     for photo in comparison.photos:
         panels = comparison.of(photo=photo, target=comparison.targets[0])
         with st.container(border=True):
-            st.markdown(f"**{plain(photo.name)}**")
+            st.markdown(f"**{escape_markdown(photo.name)}**")
             pictures, words = st.columns([11, 9])
             with pictures, st.container(horizontal=True, gap="small"):
                 for panel in panels:
@@ -41,15 +41,15 @@ def write_notes(comparison: Comparison, style: Style) -> tuple[Note, ...]:
 
 
 def _show_small(panel: Panel, style: Style, full_of: Mapping[Heatmap, float]) -> None:
-    name = model_words(panel).rpartition("/")[2]
+    name = model_caption(panel).rpartition("/")[2]
     with st.container(width=THUMBNAIL, gap="xxsmall"):
         if isinstance(panel, Failure):
-            st.caption(f"{plain(name)}: no map, for {plain(panel.reason)}")
+            st.caption(f"{escape_markdown(name)}: no map, for {escape_markdown(panel.reason)}")
             return
         size = fit_within(panel.photo.size, 2 * THUMBNAIL, 2 * THUMBNAIL)
         picture = draw_panel(panel, style, full_of[panel] or None, size)
         st.image(picture, width="stretch", alt=f"Heatmap of {name} for {panel.scored}")
-        st.caption(f"{plain(name)}  \n{plain(str(panel.scored))}")
+        st.caption(f"{escape_markdown(name)}  \n{escape_markdown(str(panel.scored))}")
 
 
 def _write_note(photo: Photo) -> Note:

@@ -10,18 +10,18 @@ import streamlit as st
 from numpy.typing import NDArray
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import state
-from dashboard.components.messages import plain
+from dashboard import session
+from dashboard.components.messages import escape_markdown
 from dashboard.components.panels import theme
-from dashboard.state import Key
+from dashboard.session import Key
 from gradcam import Heatmap, Style
-from gradcam.dissect import Dissection
+from gradcam.draw.captions import location_caption
 from gradcam.draw.figures import PLOTLY_CONFIG, weight_bars
 from gradcam.draw.render import draw_grid, draw_panel
-from gradcam.draw.words import place_words
 from gradcam.geometry import fit_within, project_to_photo
 from gradcam.photo import SAMPLES
-from gradcam.recipe import recipe
+from gradcam.teaching.script import to_script
+from gradcam.teaching.steps import GradcamSteps
 from gradcam.text import percent
 
 SHOWN = 5
@@ -45,15 +45,17 @@ def _step(title: str, words: str, *formulas: str) -> Iterator[DeltaGenerator]:
         yield left
 
 
-def show_question(of: Dissection) -> None:
+def show_question(of: GradcamSteps) -> None:
     """What the model says of the photo, and the number that is to be explained."""
     explanation = of.explanation
     (target,) = explanation.targets
     photo = explanation.photo
     said, share = explanation.top(1)[0]
     words = (
-        f"Of the part of the photo inside the frame the model says **{plain(said)}**, {percent(share)} sure. The "
-        f"question: which places speak for **{plain(str(target))}**? The number to explain is the score of the "
+        f"Of the part of the photo inside the frame the model says **{escape_markdown(said)}**, "
+        f"{percent(share)} sure. The "
+        f"question: which places speak for **{escape_markdown(str(target))}**? The number to explain is the "
+        "score of the "
         "class, before all scores are turned into percentages:"
     )
     name = "y_a - y_b" if target.against is not None else "y"
@@ -62,7 +64,7 @@ def show_question(of: Dissection) -> None:
         st.image(picture, alt=f"{photo.name}, with a frame around what the model saw.")
 
 
-def show_maps(of: Dissection) -> None:
+def show_maps(of: GradcamSteps) -> None:
     """Step 1: the feature maps with the largest and the smallest weights."""
     layer = of.explanation.layer
     height, width = layer.grid
@@ -88,7 +90,7 @@ def show_maps(of: Dissection) -> None:
         )
 
 
-def show_weights(of: Dissection) -> None:
+def show_weights(of: GradcamSteps) -> None:
     """Step 2: the gradients of the same maps, and every channel's weight."""
     words = (
         "How much would the score rise if one cell of one map became a little brighter? That is the **gradient**, "
@@ -120,7 +122,7 @@ def show_weights(of: Dissection) -> None:
         )
 
 
-def show_sum(of: Dissection) -> None:
+def show_sum(of: GradcamSteps) -> None:
     """Step 3: the weighted sum growing map by map, before and after ReLU."""
     words = (
         "Every map times its weight, all added up. A cell ends above 0 where more speaks for the class than "
@@ -146,7 +148,7 @@ def show_sum(of: Dissection) -> None:
         )
 
 
-def show_photo(of: Dissection) -> None:
+def show_photo(of: GradcamSteps) -> None:
     """Step 4: the grid back on the photo, as it is and smooth."""
     explanation = of.explanation
     photo = explanation.photo
@@ -169,24 +171,24 @@ def show_photo(of: Dissection) -> None:
         )
 
 
-def show_code(of: Dissection) -> None:
+def show_code(of: GradcamSteps) -> None:
     """The same computation as a script."""
     st.header("The same in Python", anchor=False)
     st.markdown("Four steps of plain PyTorch. Copy it and run it: `heat` then holds the numbers above.")
     name = of.explanation.photo.name
-    st.code(recipe(of.explanation, f"{'sample_photo' if name in SAMPLES else 'open_photo'}({name!r})"))
+    st.code(to_script(of.explanation, f"{'sample_photo' if name in SAMPLES else 'open_photo'}({name!r})"))
 
 
-def _panel(of: Dissection) -> Heatmap:
+def _panel(of: GradcamSteps) -> Heatmap:
     return Heatmap(of.explanation.photo, str(of.explanation.model), of.explanation.method, 0, of.explanation)
 
 
-def _awake(of: Dissection) -> Sequence[int]:
+def _awake(of: GradcamSteps) -> Sequence[int]:
     """The channels that answer to this photo at all, from the largest weight to the smallest."""
     return [int(k) for k in of.by_weight if of.activation[k].any()]
 
 
-def _extremes(of: Dissection) -> list[tuple[str, Sequence[int]]]:
+def _extremes(of: GradcamSteps) -> list[tuple[str, Sequence[int]]]:
     """Of the channels that are not silent those with the largest and those with the smallest weights."""
     awake = _awake(of)
     few = min(SHOWN, -(-len(awake) // 2))
@@ -203,16 +205,16 @@ def _strip(pictures: Sequence[NDArray[np.uint8]], captions: Sequence[str], alt: 
                 st.caption(caption.replace("\n", "  \n"))
 
 
-def _is_flat(of: Dissection) -> bool:
+def _is_flat(of: GradcamSteps) -> bool:
     spread = np.ptp(of.gradients, axis=(1, 2))
     return bool((spread <= 1e-3 * np.abs(of.gradients).max()).all())
 
 
-def _pick_count(of: Dissection) -> int:
+def _pick_count(of: GradcamSteps) -> int:
     """How many maps are added up, all of them at first."""
     if st.session_state.get(Key.STEP, 1) > of.channels:
         st.session_state[Key.STEP] = of.channels
-    return st.slider("Maps in the sum", 1, of.channels, of.channels, **state.linked(Key.STEP))
+    return st.slider("Maps in the sum", 1, of.channels, of.channels, **session.linked(Key.STEP))
 
 
 def _likeness(grown: NDArray[np.float32], whole: NDArray[np.float32]) -> str:
@@ -224,8 +226,8 @@ def _likeness(grown: NDArray[np.float32], whole: NDArray[np.float32]) -> str:
     return f"Correlation with the whole sum: {likeness:+.2f}."
 
 
-def _hottest(of: Dissection) -> str:
+def _hottest(of: GradcamSteps) -> str:
     photo = of.explanation.photo
-    return place_words(
+    return location_caption(
         project_to_photo(of.explanation.maps[0], of.explanation.view, fit_within(photo.size, 90, 90))
     )

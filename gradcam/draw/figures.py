@@ -22,7 +22,7 @@ from plotly.offline import get_plotlyjs
 from plotly.subplots import make_subplots
 
 from gradcam.comparison import Comparison
-from gradcam.draw import render, words
+from gradcam.draw import captions, render
 from gradcam.geometry import Values, fit_within, hides_part_of_photo, project_to_photo
 from gradcam.scaling import difference, scale_panels
 from gradcam.text import percent, shorten
@@ -159,7 +159,7 @@ def _heat(panel: Heatmap, heat: ScaledMap, style: Style) -> go.Heatmap:
     rows, columns = panel.map.shape
     left, top, right, bottom = panel.explanation.view.box
     dx, dy = (right - left) / columns, (bottom - top) / rows
-    name = _escape(f"{words.model_words(panel)}: {panel.scored}")
+    name = _escape(f"{captions.model_caption(panel)}: {panel.scored}")
     return go.Heatmap(
         z=panel.map.astype(np.float32),
         x0=left + dx / 2,
@@ -171,7 +171,7 @@ def _heat(panel: Heatmap, heat: ScaledMap, style: Style) -> go.Heatmap:
         zsmooth="best" if style.interpolation == "bilinear" else False,
         showscale=False,
         name=name,
-        hovertemplate=f"<b>{name}</b><br>heat %{{z:.3g}}<br>{_escape(words.scale_words(heat))}<extra></extra>",
+        hovertemplate=f"<b>{name}</b><br>heat %{{z:.3g}}<br>{_escape(captions.scale_caption(heat))}<extra></extra>",
     )
 
 
@@ -211,13 +211,13 @@ def _notice(figure: go.Figure, axis: str, text: str, more: str = "") -> None:
 def _title(figure: go.Figure, axis: str, panel: Panel, columns: int, theme: Theme) -> None:
     """Model, target and probability above a panel."""
     room = _room(columns)
-    lines = [shorten(line, room) for line in (words.model_words(panel), words.target_words(panel))]
+    lines = [shorten(line, room) for line in (captions.model_caption(panel), captions.target_caption(panel))]
     if isinstance(panel, Heatmap) and panel.explanation.model.untrained and "untrained" not in lines[0]:
         lines[0] = shorten(panel.model, max(8, room - 12)) + " (untrained)"
     strong, quiet = _TEXT[theme]
     figure.add_annotation(
         text=f"<b>{_escape(lines[0])}</b><br><span style='color:{quiet}'>{_escape(lines[1])}</span>",
-        hovertext=_escape("\n".join(filter(None, (words.model_words(panel), words.layer_words(panel))))),
+        hovertext=_escape("\n".join(filter(None, (captions.model_caption(panel), captions.layer_caption(panel))))),
         xref=f"x{axis} domain",
         yref=f"y{axis} domain",
         x=0,
@@ -238,7 +238,7 @@ def _room(columns: int) -> int:
 
 def _colour_bar(figure: go.Figure, style: Style, scaled: Collection[ScaledMap], theme: Theme) -> go.Scatter:
     """A trace without points that carries the colour bar of all panels."""
-    title, numbers = words.bar_numbers(style, scaled)
+    title, numbers = captions.bar_numbers(style, scaled)
     strong, quiet = _TEXT[theme]
     margin = figure.layout.margin
     return go.Scatter(
@@ -354,7 +354,9 @@ def difference_figure(a: Heatmap, b: Heatmap, style: Style | None = None, *, the
     for panel in (a, b):
         if hides_part_of_photo(panel.explanation.view):
             _outline(figure, "", panel)
-    title = f"<b>{_escape(words.model_words(a))}</b> (red) − <b>{_escape(words.model_words(b))}</b> (blue)"
+    title = (
+        f"<b>{_escape(captions.model_caption(a))}</b> (red) − <b>{_escape(captions.model_caption(b))}</b> (blue)"
+    )
     note = "shares of each map's own maximum" if style.scale == "each" else "shares of one full scale"
     figure.update_layout(title={"text": f"{title}<br>{note}", "font": {"size": 14, "color": strong}, "x": 0.01})
     _opacity_slider(figure, [0], style, theme)

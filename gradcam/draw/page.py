@@ -10,7 +10,7 @@ from html import escape
 from string import Template
 
 from gradcam.comparison import Comparison
-from gradcam.draw import render, words
+from gradcam.draw import captions, render
 from gradcam.draw.figures import plotly_script
 from gradcam.draw.viewer import SCRIPT, STYLES, comparison_scene, scene_json
 from gradcam.scaling import FLOOR, NO_EVIDENCE
@@ -37,7 +37,7 @@ def comparison_html(comparison: Comparison, style: Style | None = None) -> str:
         script=SCRIPT,
         styles=STYLES,
         lead=escape(f"{counts}. Asked: {_asked(comparison)}."),
-        scale=escape(words.SCALE_WORDS[style.scale]),
+        scale=escape(captions.SCALE_LABELS[style.scale]),
         sections="\n".join(sections),
     )
 
@@ -62,7 +62,7 @@ def _model_row(panels: Sequence[Panel]) -> str:
     reasons = dict.fromkeys(panel.reason for panel in panels if isinstance(panel, Failure))
     failed = "".join(f"<p class='failed'>{escape(reason)}</p>" for reason in reasons)
     heatmaps = [panel for panel in panels if isinstance(panel, Heatmap)]
-    name = escape(words.model_words([*heatmaps, *panels][0]))
+    name = escape(captions.model_caption([*heatmaps, *panels][0]))
     if not heatmaps:
         return f"<tr><th scope='row'>{name}</th><td colspan='5'>{failed}</td></tr>"
     explanation = heatmaps[0].explanation
@@ -72,7 +72,7 @@ def _model_row(panels: Sequence[Panel]) -> str:
         f"<b>{percent(share)}</b> <span>{escape(label)}</span></li>"
         for label, share in explanation.top()
     )
-    maps = "".join(f"<li>{_map_words(panel)}</li>" for panel in heatmaps)
+    maps = "".join(f"<li>{_map_caption(panel)}</li>" for panel in heatmaps)
     return (
         f"<tr><th scope='row'>{name}</th><td><ol>{tops}</ol></td><td><ul>{maps}</ul>{failed}</td>"
         f"<td><code>{escape(layer.name)}</code><br><small>{escape(layer.rule)}</small></td>"
@@ -80,13 +80,13 @@ def _model_row(panels: Sequence[Panel]) -> str:
     )
 
 
-def _map_words(panel: Heatmap) -> str:
+def _map_caption(panel: Heatmap) -> str:
     peak = f"maximum {panel.map.max():.3g}" if panel.map.max() >= FLOOR else NO_EVIDENCE
-    return escape(f"{words.target_words(panel)}: {peak}")
+    return escape(f"{captions.target_caption(panel)}: {peak}")
 
 
 def _asked(comparison: Comparison) -> str:
-    return ", ".join(words.request_words(target) for target in comparison.targets)
+    return ", ".join(captions.request_caption(target) for target in comparison.targets)
 
 
 _SECTION = Template("""

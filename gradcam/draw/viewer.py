@@ -15,13 +15,25 @@ from importlib import resources
 from typing import Any
 
 from gradcam.comparison import Comparison
-from gradcam.draw import figures, render, words
+from gradcam.draw import figures, render
+from gradcam.draw.captions import (
+    FRAME_LABEL,
+    SCALE_LABELS,
+    bar_numbers,
+    difference_caption,
+    heat_caption,
+    layer_caption,
+    model_caption,
+    request_caption,
+    scale_caption,
+    target_caption,
+)
 from gradcam.geometry import fit_within, hides_part_of_photo
 from gradcam.scaling import scale_panels
 from gradcam.types import Failure, Heatmap, Panel, Photo, ScaledMap, Style
 
 Scene = dict[str, Any]
-"""`photo`, `columns`, `panels`, `look`, `colormaps`, `bar`, `words`: what `viewer.js` documents at its top."""
+"""`photo`, `columns`, `panels`, `look`, `colormaps`, `bar`, `captions`: what `viewer.js` documents at its top."""
 
 SCRIPT = resources.files("gradcam.draw").joinpath("viewer.js").read_text("utf-8")
 """An ES module: `mount(parent, scene, report)`; its default export is a Streamlit component."""
@@ -59,10 +71,10 @@ def panels_scene(
     render.check_style(style)
     scaled = scale_panels(panels, style.scale) if scaled is None else scaled
     shown = [panel for panel in panels if isinstance(panel, Heatmap)]
-    title, numbers = words.bar_numbers(style, [scaled[panel] for panel in shown])
+    title, numbers = bar_numbers(style, [scaled[panel] for panel in shown])
     nothing: list[Caption | None] = [None] * len(panels)
     views = [panel.explanation.view for panel in shown]
-    framed = [words.FRAME_WORDS] if any(map(hides_part_of_photo, views)) else []
+    framed = [FRAME_LABEL] if any(map(hides_part_of_photo, views)) else []
     return {
         "photo": _photo(panels[0].photo),
         "columns": columns or len(panels),
@@ -73,7 +85,7 @@ def panels_scene(
         "look": _look(style),
         "colormaps": _colormaps(render.SEQUENTIAL),
         "bar": {"title": title, "numbers": numbers, "diverging": False},
-        "words": " ".join([words.SCALE_WORDS[style.scale], *framed]),
+        "words": " ".join([SCALE_LABELS[style.scale], *framed]),
     }
 
 
@@ -105,8 +117,8 @@ def difference_scene(a: Heatmap, b: Heatmap, style: Style | None = None, *, fade
     """
     style = style or Style()
     render.check_style(style)
-    alt = words.difference_words(a, b, style.scale)
-    names = words.model_words(a), words.model_words(b)
+    alt = difference_caption(a, b, style.scale)
+    names = model_caption(a), model_caption(b)
     small = fit_within(a.photo.size, _LONG_SIDE, _LONG_SIDE)
     pixels = render.grey(render.fade_alike(a, b, style.scale, small) if fade else a.photo.pixels)
     return {
@@ -116,7 +128,7 @@ def difference_scene(a: Heatmap, b: Heatmap, style: Style | None = None, *, fade
         "panels": [
             {
                 "title": f"A − B: {names[0]} − {names[1]}",
-                "subtitle": f"A {words.target_words(a)}; B {words.target_words(b)}",
+                "subtitle": f"A {target_caption(a)}; B {target_caption(b)}",
                 "facts": "",
                 "alt": alt,
                 "note": "",
@@ -131,7 +143,7 @@ def difference_scene(a: Heatmap, b: Heatmap, style: Style | None = None, *, fade
             "numbers": ["−1, B more", "−0.5", "0", "0.5", "A more, 1"],
             "diverging": True,
         },
-        "words": f"Red: more heat in A, {names[0]}. Blue: more in B, {names[1]}. {words.SCALE_WORDS[style.scale]}",
+        "words": f"Red: more heat in A, {names[0]}. Blue: more in B, {names[1]}. {{SCALE_LABELS[style.scale]}}",
     }
 
 
@@ -162,17 +174,17 @@ def _panel(
     panel: Panel, scaled: Mapping[Heatmap, ScaledMap], caption: Caption | None, style: Style
 ) -> dict[str, Any]:
     heat = scaled[panel] if isinstance(panel, Heatmap) else None
-    facts = [words.layer_words(panel), words.scale_words(heat)] if heat else []
+    facts = [layer_caption(panel), scale_caption(heat)] if heat else []
     said = caption or Caption(
-        title=words.model_words(panel),
-        subtitle=words.target_words(panel) if heat else words.request_words(panel.target),
+        title=model_caption(panel),
+        subtitle=target_caption(panel) if heat else request_caption(panel.target),
         facts=" · ".join(facts),
     )
     return {
         "title": said.title,
         "subtitle": said.subtitle,
         "facts": said.facts,
-        "alt": f"{said.title}. " * (caption is not None) + words.heat_words(panel, heat),
+        "alt": f"{said.title}. " * (caption is not None) + heat_caption(panel, heat),
         "note": heat.note if heat else "",
         "reason": panel.reason if isinstance(panel, Failure) else "",
         "plot": figures.panel_plot(panel, heat, style),

@@ -8,9 +8,9 @@ from gradcam.layers.find import (
     candidate_layers,
     find_layer,
     find_layers,
-    joined,
-    reach,
+    merge_layers,
     resolve_target_layer,
+    target_layer_support,
 )
 
 __all__ = [
@@ -19,7 +19,7 @@ __all__ = [
     "candidate_layers",
     "find_layer",
     "find_layers",
-    "joined",
-    "reach",
+    "merge_layers",
     "resolve_target_layer",
+    "target_layer_support",
 ]

@@ -23,11 +23,11 @@ from gradcam.as_found import changed_by_forward
 from gradcam.capture import Trace, lock_of, modules_of, trace, unwrap, unwrapped
 from gradcam.errors import LayerError, ModelError, nearest, quoted
 from gradcam.inputs import Batch, Inputs
+from gradcam.layers.disk_cache import kept_at, read_kept, write_kept
 from gradcam.layers.fingerprint import fingerprint
 from gradcam.layers.flow import Flow
 from gradcam.layers.inputs import input_shapes, noise_like, weight_of
-from gradcam.layers.kept import kept_at, read_kept, write_kept
-from gradcam.layers.measure import Measurement
+from gradcam.layers.placement import Measurement
 from gradcam.layers.proof import Proof
 from gradcam.layers.target import find_candidates, find_named, find_target
 from gradcam.scores import ENDS, Output
@@ -123,7 +123,7 @@ def find_layers(model: nn.Module, batch: Batch | Inputs, layers: LayerChoices = 
     return found
 
 
-def joined(layers: Sequence[TargetLayer]) -> TargetLayer:
+def merge_layers(layers: Sequence[TargetLayer]) -> TargetLayer:
     """What several layers are called together: their names, the finest of their grids, all their channels."""
     if len(layers) == 1:
         return layers[0]
@@ -133,7 +133,7 @@ def joined(layers: Sequence[TargetLayer]) -> TargetLayer:
     return TargetLayer(_AND.join(layer.name for layer in layers), grid, channels, rule)
 
 
-def reach(model: nn.Module, input_size: InputSize = None) -> tuple[TargetLayer, float]:
+def target_layer_support(model: nn.Module, input_size: InputSize = None) -> tuple[TargetLayer, float]:
     """The target layer, and the share of its grid that the gradient of the highest scores reaches, in [0, 1].
 
     Raises: as `resolve_target_layer`.

@@ -11,9 +11,17 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
-from gradcam.capture import Passage, Trace
+from gradcam.capture import ModuleCall, Trace
 from gradcam.errors import LayerError
-from gradcam.layers.graph import Cut, blocked, computing, find_cuts, gradient_at, nodes_between, shape_at
+from gradcam.layers.graph import (
+    Dominator,
+    blocked,
+    computing,
+    find_dominators,
+    gradient_at,
+    nodes_between,
+    shape_at,
+)
 from gradcam.layers.layouts import Grid, maps_of, read_layout, to_grid
 from gradcam.nodes import MOVES, operation
 from gradcam.types import TargetLayer
@@ -32,24 +40,24 @@ PICKING = re.compile("A(max|min)|M(ax|in)(?!imum)|Topk|Kthvalue|Sort|Median")
 class SpatialOutput:
     """A module's output that has a layout in space.
 
-    order: when it came in the forward, among all such outputs. after: as in `Cut`; 1 where it is no cut.
+    order: when it came in the forward, among all such outputs. after: as in `Dominator`; 1 where it is no cut.
     doubtful: whether the grid has another aspect than the input, so that its shape alone says little.
     """
 
     layer: TargetLayer
-    passage: Passage
+    module_call: ModuleCall
     order: int
     after: float = 1.0
     doubtful: bool = False
 
     @property
     def node(self) -> Node:
-        return self.passage.left.node
+        return self.module_call.output_edge.node
 
     @property
     def geometry(self) -> tuple[object, ...]:
         """What outputs have in common whose places lie alike."""
-        return self.layer.layout, self.layer.grid, self.layer.prefix, self.passage.shape[:-1]
+        return self.layer.layout, self.layer.grid, self.layer.prefix, self.module_call.shape[:-1]
 
     @property
     def depth(self) -> int:
@@ -72,10 +80,10 @@ class Flow:
         self.classes = traced.logits.shape[1]
         self.ends_in = traced.ends_in
         self.pixels = traced.pixels
-        self.passages = traced.passages
+        self.module_calls = traced.module_calls
         self.outputs = _spatial_outputs(traced, prefix)
         self.scores = traced.logits.grad_fn
-        self.cuts = find_cuts(traced.logits, traced.pixels)
+        self.cuts = find_dominators(traced.logits, traced.pixels)
         self._supports: dict[int, float] = {}
         if not self.cuts:
             raise LayerError(
@@ -97,7 +105,7 @@ class Flow:
         return self._supports[output.order]
 
     def _support(self, output: SpatialOutput) -> float:
-        gradient = gradient_at(self.start, self.weights, output.passage.left)
+        gradient = gradient_at(self.start, self.weights, output.module_call.output_edge)
         if gradient is None:
             return 0.0
         return float((to_grid(gradient, output.layer) != 0).any(dim=1).any(dim=0).float().mean())
@@ -132,14 +140,14 @@ class Flow:
         """Whether the class scores read any place of the grid by a maximum, if by nothing else."""
         return self.support(output) > 0 and any(map(_picks, nodes_between(self.scores, output.node)))
 
-    def at_cuts(self) -> Iterator[SpatialOutput]:
+    def at_dominators(self) -> Iterator[SpatialOutput]:
         """From late to early: the outermost module at every cut whose output can be a feature map.
 
         A module that passes its input on as it came (Identity, Dropout, Permute) counts where no other module ends.
         """
         at_edge: dict[GradientEdge, list[SpatialOutput]] = {}
         for output in self.outputs:
-            at_edge.setdefault(output.passage.left, []).append(output)
+            at_edge.setdefault(output.module_call.output_edge, []).append(output)
         computed = {computing(output.node) for output in self.outputs if is_feature_map(output)}
         computed.add(get_gradient_edge(self.pixels).node)
         for position, cut in enumerate(self.cuts):
@@ -162,7 +170,7 @@ class Flow:
             made = cut.edge
         return made
 
-    def _is_class_map(self, output: SpatialOutput, later: Sequence[Cut]) -> bool:
+    def _is_class_map(self, output: SpatialOutput, later: Sequence[Dominator]) -> bool:
         """Whether the output holds one map for each class, which are only pooled into the scores afterwards."""
         operations = [operation(cut.edge.node) for cut in later]
         return output.layer.channels == self.classes and all(
@@ -174,20 +182,20 @@ def _spatial_outputs(traced: Trace, prefix: int | None) -> list[SpatialOutput]:
     size = traced.pixels.shape[-2:]
     grids: set[Grid] = set()
     outputs: list[SpatialOutput] = []
-    for passage in traced.passages:
-        found = read_layout(passage.shape, len(traced.pixels), size, grids, prefix)
+    for module_call in traced.module_calls:
+        found = read_layout(module_call.shape, len(traced.pixels), size, grids, prefix)
         if found is not None:
             layout, grid, lead = found
             if layout != "tokens":
                 grids.add(grid)
-            channels = passage.shape[1 if layout == "NCHW" else -1]
-            layer = TargetLayer(passage.name, grid, channels, "", layout, lead, passage.call)
-            outputs.append(SpatialOutput(layer, passage, len(outputs)))
-        elif len(passage.shape) == 4 and passage.shape[0] == len(traced.pixels):
-            layer = TargetLayer(passage.name, (1, 1), 1, "", call=passage.call)
+            channels = module_call.shape[1 if layout == "NCHW" else -1]
+            layer = TargetLayer(module_call.name, grid, channels, "", layout, lead, module_call.call)
+            outputs.append(SpatialOutput(layer, module_call, len(outputs)))
+        elif len(module_call.shape) == 4 and module_call.shape[0] == len(traced.pixels):
+            layer = TargetLayer(module_call.name, (1, 1), 1, "", call=module_call.call)
             outputs += [
-                SpatialOutput(reading, passage, len(outputs), doubtful=True)
-                for reading in maps_of(passage.shape, layer, size)[:1]
+                SpatialOutput(reading, module_call, len(outputs), doubtful=True)
+                for reading in maps_of(module_call.shape, layer, size)[:1]
             ]
     return outputs
 
@@ -198,8 +206,8 @@ def _picks(node: Node) -> bool:
 
 def is_feature_map(output: SpatialOutput) -> bool:
     """Whether the module computes what may be a feature map, and does not pass it on as it came."""
-    entered = output.passage.entered
-    passed_on = entered is not None and computing(entered.node) is computing(output.node)
+    input_edge = output.module_call.input_edge
+    passed_on = input_edge is not None and computing(input_edge.node) is computing(output.node)
     return not passed_on and may_hold_features(output)
 
 
@@ -207,7 +215,7 @@ def may_hold_features(output: SpatialOutput) -> bool:
     """Nothing pooled or resized, and no linear projection of tokens, such as the keys of an attention pool."""
     if POOLING.search(operation(computing(output.node))):
         return False
-    return not (isinstance(output.passage.module, nn.Linear) and output.layer.layout != "NCHW")
+    return not (isinstance(output.module_call.module, nn.Linear) and output.layer.layout != "NCHW")
 
 
 def positive(like: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from gradcam.nodes import MOVES, operation
 
 
 @dataclass(frozen=True, eq=False)
-class Cut:
+class Dominator:
     """A node of the graph that every path from the pixels to the class scores passes through.
 
     edge: where the tensor that leaves this node stands. after: share of the graph between it and the scores.
@@ -30,7 +30,7 @@ class Cut:
     after: float
 
 
-def find_cuts(logits: Tensor, pixels: Tensor) -> list[Cut]:
+def find_dominators(logits: Tensor, pixels: Tensor) -> list[Dominator]:
     """All cuts from the class scores back to the pixels; none where the scores do not depend on the pixels.
 
     The graph is walked from the scores in topological order while the edges to nodes not yet walked are counted.
@@ -47,7 +47,7 @@ def find_cuts(logits: Tensor, pixels: Tensor) -> list[Cut]:
         node = ready.pop()
         opened -= arriving.get(node, 0)
         if opened == 0 and len(outputs[node]) == 1 and edges:
-            cuts.append(Cut(GradientEdge(node, min(outputs[node])), walked / len(edges)))
+            cuts.append(Dominator(GradientEdge(node, min(outputs[node])), walked / len(edges)))
         walked += 1
         for child, output in edges.get(node, ()):
             opened += 1
@@ -77,7 +77,7 @@ def upstream(node: Node) -> set[Node]:
     return seen
 
 
-def pooled(leaf: Tensor, dims: tuple[int, ...], logits: Tensor) -> GradientEdge | None:
+def edge_after_pooling(leaf: Tensor, dims: tuple[int, ...], logits: Tensor) -> GradientEdge | None:
     """Where `leaf` stands after all pooling over its `dims`, if the `logits` were computed from nothing else of it.
 
     A pooling shares each of its gradients out among the places that it pooled, so that their sum over `dims` is the

@@ -12,7 +12,7 @@ from gradcam.inputs import Inputs
 from gradcam.layers.flow import Flow, SpatialOutput
 from gradcam.layers.graph import nodes_between, shape_at
 from gradcam.layers.layouts import other_readings
-from gradcam.layers.measure import (
+from gradcam.layers.placement import (
     CONFIRMED_OFF,
     ELSEWHERE,
     NOTHING,
@@ -105,8 +105,8 @@ class Proof:
         if key not in self.measured:
             if len(self.measured) >= MOST_MEASURED:
                 return NOTHING
-            passage = output.passage
-            self.measured[key] = measure(self.flow.pixels, passage.left, passage.shape, key[1])
+            module_call = output.module_call
+            self.measured[key] = measure(self.flow.pixels, module_call.output_edge, module_call.shape, key[1])
         return self.measured[key]
 
     def _keeps_confirmed_tokens(self, output: SpatialOutput) -> bool:
@@ -125,7 +125,7 @@ class Proof:
 
     def _swapped(self, output: SpatialOutput) -> SpatialOutput | None:
         """The output in its other layout, where that is confirmed."""
-        readings = other_readings(output.passage.shape, output.layer, self.flow.pixels.shape[-2:])
+        readings = other_readings(output.module_call.shape, output.layer, self.flow.pixels.shape[-2:])
         confirmed = (reading for reading in readings if self.measure(output, reading).verdict == "confirmed")
         return next((replace(output, layer=reading) for reading in confirmed), None)
 
@@ -134,7 +134,7 @@ class Proof:
         where a measurement confirms it."""
         if output.layer.layout != "tokens":
             return self._swapped(output)
-        readings = other_readings(output.passage.shape, output.layer, self.flow.pixels.shape[-2:])
+        readings = other_readings(output.module_call.shape, output.layer, self.flow.pixels.shape[-2:])
         if not readings or len(self.measured) >= MOST_MEASURED:
             return None
         changed, centres = self._changes(output)

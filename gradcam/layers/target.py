@@ -18,7 +18,7 @@ LATE = 0.6
 
 
 def _is_normalisation(place: SpatialOutput) -> bool:
-    return "norm" in type(place.passage.module).__name__.lower()
+    return "norm" in type(place.module_call.module).__name__.lower()
 
 
 def find_target(flow: Flow, proof: Proof) -> SpatialOutput:
@@ -26,7 +26,7 @@ def find_target(flow: Flow, proof: Proof) -> SpatialOutput:
     unread: SpatialOutput | None = None
     unproved: SpatialOutput | None = None
     place: SpatialOutput | None = None
-    for cut in flow.at_cuts():
+    for cut in flow.at_dominators():
         if not flow.is_read(cut):
             unread = cut
         elif (place := proof.place(cut)) is not None:
@@ -77,12 +77,12 @@ def _unsure(proof: Proof) -> SpatialOutput:
 
 def _refuse_tokens_before_batch(flow: Flow, place: SpatialOutput | None) -> None:
     """Raise where the network goes on from `place` with tokens `[N, B, C]`, whose maps would be read wrongly."""
-    start = 0 if place is None else flow.passages.index(place.passage)
-    for passage in flow.passages[start:]:
-        if len(passage.shape) == 3 and passage.shape[0] != len(flow.pixels) == passage.shape[1]:
+    start = 0 if place is None else flow.module_calls.index(place.module_call)
+    for module_call in flow.module_calls[start:]:
+        if len(module_call.shape) == 3 and module_call.shape[0] != len(flow.pixels) == module_call.shape[1]:
             raise LayerError(
                 f"expected tokens [batch, tokens, channels], got [tokens, batch, channels] from "
-                f"{quoted(passage.name)}; build the transformer with batch_first=True"
+                f"{quoted(module_call.name)}; build the transformer with batch_first=True"
             )
 
 
@@ -126,7 +126,7 @@ def _branch_ends(flow: Flow, proof: Proof) -> list[SpatialOutput]:
 
 def _called(place: SpatialOutput, flow: Flow) -> str:
     """The name of a place, with its call where the module is called several times."""
-    calls = sum(passage.module is place.passage.module for passage in flow.passages)
+    calls = sum(module_call.module is place.module_call.module for module_call in flow.module_calls)
     return f"{place.layer.name} (call {place.layer.call})" if calls > 1 else place.layer.name
 
 
@@ -136,14 +136,14 @@ def find_candidates(flow: Flow, proof: Proof) -> list[TargetLayer]:
     Where the target is one of several parallel branches, the others come before it.
     """
     target = find_target(flow, proof)
-    early = [cut for cut in flow.at_cuts() if cut.order < target.order and not cut.doubtful][::-1]
+    early = [cut for cut in flow.at_dominators() if cut.order < target.order and not cut.doubtful][::-1]
 
     def stage(place: SpatialOutput) -> int:
         return round(log2(flow.pixels.shape[-2] / place.layer.grid[0]))
 
     stages = sorted({stage(place) for place in early} - {stage(target)})
     if len(stages) < 2:
-        blocks = [place for place in early if next(place.passage.module.children(), None) is not None]
+        blocks = [place for place in early if next(place.module_call.module.children(), None) is not None]
         chosen = [_like(target, block, proof) for block in _without_first_halves(blocks, flow, target)]
     else:
         groups = [[place for place in early if stage(place) == number] for number in stages]
@@ -175,7 +175,7 @@ def _siblings(target: SpatialOutput, flow: Flow, proof: Proof) -> list[TargetLay
     if target.after < 1:
         return []
     rule = "the {grid} layout at the end of one of several parallel branches"
-    ends = [end for end in _branch_ends(flow, proof) if end.passage is not target.passage]
+    ends = [end for end in _branch_ends(flow, proof) if end.module_call is not target.module_call]
     return [end.why(f"{rule}, {_called(end, flow)}").layer for end in reversed(ends)]
 
 
@@ -183,7 +183,11 @@ def _without_first_halves(
     blocks: Sequence[SpatialOutput], flow: Flow, target: SpatialOutput
 ) -> list[SpatialOutput]:
     """The blocks, but for one that is a part of another: a block with a single cut inside is listed once."""
-    ends = {place.layer.name for place in flow.outputs if place.passage.left == target.passage.left}
+    ends = {
+        place.layer.name
+        for place in flow.outputs
+        if place.module_call.output_edge == target.module_call.output_edge
+    }
     ends |= {place.layer.name for place in blocks}
     within = {place.layer.name: {end for end in ends if place.layer.name.startswith(f"{end}.")} for place in blocks}
     parts = Counter(end for around in within.values() for end in around)
@@ -219,7 +223,7 @@ def find_named(flow: Flow, proof: Proof, name: str) -> TargetLayer:
 
 def _nearest_place(flow: Flow, name: str) -> str:
     """The name of the place that ran closest to `name`, an earlier one rather than a later one."""
-    order = [passage.name for passage in flow.passages]
+    order = [module_call.name for module_call in flow.module_calls]
     here = order.index(name) if name in order else len(order)
     names = [place.layer.name for place in flow.outputs]
     return quoted(min(names, key=lambda other: (order.index(other) > here, abs(order.index(other) - here))))

@@ -62,9 +62,9 @@ def without_numbers(source: str, name: str, classes: int) -> nn.Module:
         warnings.simplefilter("ignore")  # about old names and initial weights, which nobody uses here
         try:
             with torch.device("meta"):
-                return SOURCES[source].headed(name, classes)
+                return SOURCES[source].build_with_classes(name, classes)
         except (RuntimeError, NotImplementedError):
-            return SOURCES[source].headed(name, classes)
+            return SOURCES[source].build_with_classes(name, classes)
 
 
 @cache

@@ -21,7 +21,7 @@ from gradcam.errors import ModelError, OptionError, nearest, quoted
 from gradcam.files import is_file
 from gradcam.models.architectures import LIBRARIES, architectures
 from gradcam.models.classifier import Classifier, seeded, sha256_of
-from gradcam.models.devices import laid_out, pick_device
+from gradcam.models.devices import pick_device, to_device_layout
 from gradcam.models.fitting import fit
 from gradcam.models.guess import the_architecture
 from gradcam.models.heads import put_head
@@ -31,7 +31,7 @@ from gradcam.models.labels import Labels, imagenet, labels_of_head, numbered
 from gradcam.models.networks import States, states_in
 from gradcam.models.sources import SOURCES
 from gradcam.models.weight_files import open_weights
-from gradcam.types import Activation, ModelSpec, OwnFile, Preprocessing
+from gradcam.types import Activation, ModelSpec, Preprocessing, WeightsFile
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".tar")
 """What a checkpoint's name may end in; `.tar` stands for `.pth.tar`, which is no archive."""
@@ -98,13 +98,15 @@ def load_checkpoint(
     with seeded(0), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about old names and initial weights, which are overwritten
         found = fit(opened.states, spec, opened.name, prefix, classes)
-        module = builder.headed(spec.name, found.head.classes)  # the size of an architecture is up to the caller
+        module = builder.build_with_classes(
+            spec.name, found.head.classes
+        )  # the size of an architecture is up to the caller
         put_head(module, found.head)
     state = module.state_dict()  # with what PyTorch notes about versions, which MNASNet needs
     state.update({key: tensor.mapped() for key, tensor in found.tensors.items()})
     module.load_state_dict(state)
     classifier = Classifier(
-        module=laid_out(module.eval().requires_grad_(False), place),
+        module=to_device_layout(module.eval().requires_grad_(False), place),
         preprocessing=preprocessing or builder.preprocessing(spec),
         labels=_labels(labels, found.head.classes),
         spec=ModelSpec(CHECKPOINT, f"{spec.source}/{spec.name}"),
@@ -113,7 +115,7 @@ def load_checkpoint(
     stem = re.sub(r"[^\w.-]+", "-", Path(opened.name).stem.removesuffix(".pth"))[:40]
     named, names = _named(classifier.labels)
     prefix = (found.network.name or ".") if found.others else ""
-    origin = OwnFile(opened.name, opened.sha256, named, names, prefix=prefix, note=found.note)
+    origin = WeightsFile(opened.name, opened.sha256, named, names, prefix=prefix, note=found.note)
     spec = replace(classifier.spec, weights=f"{stem}~{classifier.weights_sha256[:16]}", file=origin)
     return replace(classifier, spec=spec)
 

@@ -18,14 +18,14 @@ from torch import nn
 
 from gradcam.errors import ModelError, OptionError, nearest, quoted
 from gradcam.files import is_file
-from gradcam.models.devices import laid_out, pick_device
+from gradcam.models.devices import pick_device, to_device_layout
 from gradcam.models.huggingface import folder_of
 from gradcam.models.ids import checked, parse_model_id, with_weights_named
 from gradcam.models.labels import Labels
 from gradcam.models.sources import SOURCES, Source
 from gradcam.models.weights import fetch
 from gradcam.scores import Output
-from gradcam.types import ACTIVATIONS, Activation, ModelSpec, OwnFile, Preprocessing
+from gradcam.types import ACTIVATIONS, Activation, ModelSpec, Preprocessing, WeightsFile
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +126,7 @@ def load_classifier(
     device: `"auto"` takes CUDA or Apple's MPS where there is one, else the CPU.
     activation: `"sigmoid"` for a multi-label head; by default what the source says, which is softmax where it says
         nothing.
-    The weights are laid out as this device is fast with (`laid_out`).
+    The weights are laid out as this device is fast with (`to_device_layout`).
     Raises: ModelError for an id, a device or a file that cannot be used; WeightsError, within 15 seconds, where the
         weights cannot be had.
     """
@@ -146,8 +146,8 @@ def load_classifier(
         spec = with_weights_named(spec)
         file = fetch(source.location(spec))
     module = _build(source, spec, file).eval().requires_grad_(False)
-    own = None if file is None or weights is None else OwnFile(file.name, sha256_of(file), given_for=str(spec))
-    module = laid_out(module, place)
+    own = None if file is None or weights is None else WeightsFile(file.name, sha256_of(file), given_for=str(spec))
+    module = to_device_layout(module, place)
     _loaded.add(module)
     return Classifier(
         module=module,

@@ -39,7 +39,7 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
     return wanted
 
 
-def laid_out(module: nn.Module, device: torch.device) -> nn.Module:
+def to_device_layout(module: nn.Module, device: torch.device) -> nn.Module:
     """A model on its device with its weights channels last, which most convolutions are faster with.
 
     On a processor, a 1×1 convolution with very many weights becomes the product of two matrices that it is.

@@ -42,7 +42,7 @@ def size_of(classifier: Classifier) -> int:
 
 
 @dataclass
-class _Place:
+class _Slot:
     """One model: being loaded or there, and how many callers use it now."""
 
     loading: Future[Classifier]
@@ -60,11 +60,11 @@ class ModelPool:
     def __init__(self, budget: int | None = None, load: Callable[[str], Classifier] = load_classifier) -> None:
         self.budget = default_budget() if budget is None else budget
         self._load = load
-        self._places: OrderedDict[str, _Place] = OrderedDict()
+        self._places: OrderedDict[str, _Slot] = OrderedDict()
         self._guard = threading.Lock()
 
     @contextmanager
-    def lend(self, model_id: str) -> Iterator[Classifier]:
+    def use(self, model_id: str) -> Iterator[Classifier]:
         """The classifier of this id, kept in memory while the context lasts.
 
         Raises: what loading raises, for every caller who waited for it; the next caller tries again.
@@ -72,7 +72,7 @@ class ModelPool:
         with self._guard:
             place, mine = self._places.get(model_id), False
             if place is None:
-                place, mine = self._places.setdefault(model_id, _Place(Future())), True
+                place, mine = self._places.setdefault(model_id, _Slot(Future())), True
             self._places.move_to_end(model_id)
             place.users += 1
         try:
@@ -91,7 +91,7 @@ class ModelPool:
         with self._guard:
             return tuple(model_id for model_id, place in self._places.items() if place.loading.done())
 
-    def _fill(self, model_id: str, place: _Place) -> None:
+    def _fill(self, model_id: str, place: _Slot) -> None:
         try:
             place.loading.set_result(self._load(model_id))
         except BaseException as error:
@@ -111,7 +111,7 @@ class ModelPool:
                 excess -= sizes[model_id]
                 del self._places[model_id]
 
-    def _ready(self) -> list[tuple[str, _Place]]:
+    def _ready(self) -> list[tuple[str, _Slot]]:
         return [(model_id, place) for model_id, place in self._places.items() if place.loading.done()]
 
 

@@ -49,7 +49,7 @@ class Source:
     names: Callable[[], Sequence[str]]
     weights: Callable[[str], Sequence[str | None]]
     build: Callable[[ModelSpec, Path | None], nn.Module]
-    headed: Callable[[str, int], nn.Module]
+    build_with_classes: Callable[[str, int], nn.Module]
     preprocessing: Callable[[ModelSpec], Preprocessing]
     labels: Callable[[ModelSpec], Labels]
     classes: Callable[[ModelSpec], int]
@@ -119,7 +119,7 @@ def _torchvision_build(spec: ModelSpec, file: Path | None) -> nn.Module:
     return torchvision.models.get_model(spec.name, weights=_reading_from(file, _torchvision_entry(spec)))
 
 
-def _torchvision_headed(name: str, classes: int) -> nn.Module:
+def _torchvision_build_with_classes(name: str, classes: int) -> nn.Module:
     return torchvision.models.get_model(name, weights=None, num_classes=classes, **_UNTRAINED.get(name, {}))
 
 
@@ -302,7 +302,7 @@ _TIMM = Source(
     names=_timm_names,
     weights=_timm_weights,
     build=_timm_build,
-    headed=lambda name, classes: timm.create_model(name, num_classes=classes),
+    build_with_classes=lambda name, classes: timm.create_model(name, num_classes=classes),
     preprocessing=lambda spec: preprocessing_of_timm(_timm_configuration(spec).to_dict()),
     labels=lambda spec: labels_of_timm(_timm_configuration(spec).to_dict()),
     classes=_timm_classes,
@@ -324,7 +324,7 @@ SOURCES: dict[str, Source] = {
         names=_torchvision_names,
         weights=lambda name: tuple(_torchvision_entries(name)),
         build=_torchvision_build,
-        headed=_torchvision_headed,
+        build_with_classes=_torchvision_build_with_classes,
         preprocessing=lambda spec: preprocessing_of_torchvision(_torchvision_entry(spec).transforms()),
         labels=lambda spec: labels_of_torchvision(_torchvision_entry(spec).meta["categories"]),
         classes=lambda spec: len(_torchvision_entry(spec).meta["categories"]),
@@ -352,7 +352,7 @@ SOURCES: dict[str, Source] = {
         names=lambda: (),
         weights=lambda name: (None,),
         build=_hf_build,
-        headed=lambda name, classes: _hf_build(ModelSpec("hf", name), None),
+        build_with_classes=lambda name, classes: _hf_build(ModelSpec("hf", name), None),
         preprocessing=lambda spec: _hf_model(spec).preprocessing,
         labels=lambda spec: _hf_model(spec).labels,
         classes=lambda spec: len(_hf_model(spec).labels),

@@ -1,13 +1,12 @@
 """The report of a comparison: one frozen value, written in many formats, reopened, replayed and compared."""
 
+from gradcam.report._diff import Change, diff
+from gradcam.report._replay import MapCheck, Replay, replay
 from gradcam.report.build import build_report, revised
 from gradcam.report.bundle import read_report
-from gradcam.report.commands import add_report_commands
-from gradcam.report.diff import Change, diff
 from gradcam.report.junit import Check, Thresholds, check, junit, read_thresholds
 from gradcam.report.model import CARRIED, STATUSES, Note, Report, Verdict
 from gradcam.report.notes import note_html
-from gradcam.report.replay import MapCheck, Replay, replay
 from gradcam.report.reproduce import read_layer
 from gradcam.report.write import FORMATS, Format, render_report, write_report
 
@@ -24,7 +23,6 @@ __all__ = [
     "Report",
     "Thresholds",
     "Verdict",
-    "add_report_commands",
     "build_report",
     "check",
     "diff",

@@ -24,8 +24,8 @@ from gradcam.geometry import fit_within
 from gradcam.layers import LayerChoices
 from gradcam.models.ids import CHECKPOINT
 from gradcam.models.sources import SOURCES, configuration_of
-from gradcam.report.asked import entry_of
-from gradcam.report.codec import tidied
+from gradcam.report.codec import canonical
+from gradcam.report.lazy_sequence import LazySequence
 from gradcam.report.limits import MAX_CARRIED_PIXELS, check_extent, check_time
 from gradcam.report.model import (
     CARRIED,
@@ -40,7 +40,7 @@ from gradcam.report.model import (
     MapNumbers,
     ModelEntry,
     Note,
-    Passage,
+    Paragraph,
     PhotoEntry,
     Pixels,
     Prediction,
@@ -48,8 +48,8 @@ from gradcam.report.model import (
     Verdict,
     number,
 )
-from gradcam.report.packed import Unpacked
-from gradcam.report.words import limits, method, warnings_of
+from gradcam.report.statements import limits, method, warnings_of
+from gradcam.report.target_entries import entry_of
 from gradcam.scaling import FLOOR, full_scales
 from gradcam.targets import known_names, write_target
 from gradcam.types import (
@@ -70,7 +70,7 @@ TOP = 5
 SMALL_SIDE = 512
 """The longest side of a photo that travels `small`, in pixels."""
 
-_SMALLER = Passage(
+_SMALLER = Paragraph(
     "Smaller photos",
     f"The photos have more than {MAX_CARRIED_PIXELS // 1_000_000:,} megapixels together, which is the most that a "
     "report carries; smaller copies go along, and a replay needs the originals.",
@@ -111,7 +111,7 @@ def build_report(
     models = tuple(_model(comparison, place, explained, _asked(asked[place])) for place in range(len(asked)))
     check_time(created := _in_utc(now or datetime.now(UTC)))
     carried, side = _within_limits(comparison.photos, carried)
-    pixels = Unpacked(
+    pixels = LazySequence(
         len(comparison.photos), lambda place: _carried_pixels(comparison.photos[place], carried, side)
     )
     fits: set[Fit] = {explanation.view.fit for explanation in explained.values()}
@@ -162,7 +162,7 @@ def revised(report: Report, verdict: Verdict | None = None, notes: Sequence[Note
         if said.status not in STATUSES:
             raise ReportError(f"expected a status, got {quoted(said.status)}; use {nearest(said.status, STATUSES)}")
     photos = tuple(replace(photo, note=note) for photo, note in zip(report.photos, notes, strict=True))
-    whole = tidied(replace(report, verdict=verdict, photos=photos))
+    whole = canonical(replace(report, verdict=verdict, photos=photos))
     check_extent(whole)
     return whole
 

@@ -22,14 +22,14 @@ from gradcam.photo import open_photo
 from gradcam.report.build import pixels_sha256
 from gradcam.report.codec import decode, encode, published_schema
 from gradcam.report.html import html
+from gradcam.report.lazy_sequence import LazySequence
 from gradcam.report.limits import MAX_BYTES, MAX_ENTRIES, MAX_RATIO, check_carried
 from gradcam.report.model import Carried, Finding, PhotoEntry, Pixels, Report
-from gradcam.report.packed import Unpacked
 from gradcam.report.pdf import pdf
 from gradcam.report.pictures import Pictures, png
-from gradcam.report.reproduce import command, needed, python_lines
+from gradcam.report.reproduce import command, python_lines, required_files
+from gradcam.report.statements import conclusion, extent
 from gradcam.report.table import metrics_csv
-from gradcam.report.words import conclusion, extent
 from gradcam.text import paragraphs
 
 SIDE = 1024
@@ -157,7 +157,7 @@ def _readme(report: Report) -> bytes:
         photos=_numbered([f"{photo.name} (sha256 {photo.sha256})" for photo in report.photos]),
         models=_numbered([model.id for model in report.models]),
         questions=_numbered(list(report.questions)),
-        needed=needed(report),
+        needed=required_files(report),
         command=command(report),
         python=python_lines(report),
     )
@@ -213,7 +213,7 @@ def _read_zip(data: bytes) -> Report:
             _check_map(_file(files, map_file(finding)), finding)
     photos = [_packed_photo(files, place, photo, report.carried) for place, photo in enumerate(report.photos)]
     check_carried(read_header(data, "").size or (0, 0) for data in photos if data)
-    return replace(report, pixels=Unpacked(len(photos), lambda place: _pixels(photos[place], place, report)))
+    return replace(report, pixels=LazySequence(len(photos), lambda place: _pixels(photos[place], place, report)))
 
 
 def _read_entries(archive: zipfile.ZipFile) -> dict[str, bytes]:

@@ -16,9 +16,9 @@ import msgspec
 import numpy as np
 
 from gradcam.errors import ClassError, ReportError, quoted
-from gradcam.report.asked import target_of
 from gradcam.report.limits import check_extent, read_json
 from gradcam.report.model import Content, Finding, Pixels, Report
+from gradcam.report.target_entries import target_of
 from gradcam.report.upgrade import upgraded
 from gradcam.targets import parse_target
 from gradcam.text import clean, dimensions
@@ -68,7 +68,7 @@ def _without_maps(found: Any) -> Any:
     }
 
 
-def tidied(report: Report) -> Report:
+def canonical(report: Report) -> Report:
     """The report as it comes back from its JSON: `1` is `1.0` where a fraction is meant, all text can be UTF-8."""
     return _report(_encodable(_builtins(report)), report.pixels)
 

@@ -11,7 +11,7 @@ import jinja2
 from markupsafe import Markup
 
 from gradcam.geometry import hides_part_of_photo
-from gradcam.report import reproduce, sections, words
+from gradcam.report import reproduce, sections, statements
 from gradcam.report.model import Finding, Report
 from gradcam.report.notes import note_html
 from gradcam.report.pictures import Pictures, jpeg, png, webp
@@ -31,7 +31,7 @@ def html(report: Report) -> bytes:
         report=report,
         pictures=pictures,
         sections=sections,
-        words=words,
+        statements=statements,
         reproduce=reproduce,
         style=Markup(style),
         script=Markup(script),

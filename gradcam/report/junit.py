@@ -12,7 +12,7 @@ from gradcam.errors import OptionError, nearest, quoted
 from gradcam.geometry import fit_within, project_to_photo
 from gradcam.report.model import Finding, Report
 from gradcam.report.sections import figure, panel_title
-from gradcam.report.words import question_text
+from gradcam.report.statements import question_text
 from gradcam.text import clean, paragraphs, percent
 
 Box = tuple[float, float, float, float]

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from gradcam.report import reproduce, sections, words
-from gradcam.report.model import Passage, Report
+from gradcam.report import reproduce, sections, statements
+from gradcam.report.model import Paragraph, Report
 from gradcam.report.notes import note_html
 from gradcam.text import clean, paragraphs
 
@@ -30,9 +30,9 @@ def escape(text: str) -> str:
 def _blocks(report: Report) -> Iterator[str]:
     verdict = report.verdict
     yield f"# {escape(report.title)}"
-    yield f"**{verdict.status}** · {words.extent(report)} · {report.created}"
+    yield f"**{verdict.status}** · {statements.extent(report)} · {report.created}"
     yield "## Verdict"
-    yield escape(words.conclusion(verdict))
+    yield escape(statements.conclusion(verdict))
     yield _note(verdict.summary, "No summary was written.")
     if verdict.questions:
         yield "### Open questions"
@@ -99,7 +99,7 @@ def _list(items: list[str] | tuple[str, ...]) -> str:
     return "\n".join(f"- {escape(item)}" for item in items)
 
 
-def _passages(passages: tuple[Passage, ...]) -> str:
+def _passages(passages: tuple[Paragraph, ...]) -> str:
     return "\n".join(f"- **{escape(passage.heading)}.** {escape(passage.text)}" for passage in passages)
 
 

@@ -12,7 +12,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from gradcam.errors import ReportError
-from gradcam.types import Activation, Fit, OwnFile, Preprocessing, ScoredTarget, Style, TargetLayer, View
+from gradcam.types import Activation, Fit, Preprocessing, ScoredTarget, Style, TargetLayer, View, WeightsFile
 
 TITLE = "What the models look at"
 """The title of a report that was given none."""
@@ -27,7 +27,7 @@ CARRIED: tuple[Carried, ...] = get_args(Carried)
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Time = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
 Share = Annotated[float, Meta(ge=0, le=1)]
-Place = Annotated[int, Meta(ge=0)]
+Index = Annotated[int, Meta(ge=0)]
 _PLAIN = {"type": ["string", "number", "boolean", "null"]}
 _PLAIN_OR_LIST = {"anyOf": [_PLAIN, {"type": "array", "items": _PLAIN}]}
 Configuration = Annotated[dict[str, Any], Meta(extra_json_schema={"additionalProperties": _PLAIN_OR_LIST})]
@@ -70,7 +70,7 @@ class PhotoEntry:
 
     name: str
     sha256: Sha256
-    size: tuple[Place, Place]
+    size: tuple[Index, Index]
     pixels_sha256: Sha256
     carried_sha256: Sha256 | None
     note: Note = Note()
@@ -96,14 +96,14 @@ class ModelEntry:
     untrained: bool
     weights_sha256: Sha256 | None
     origin: str
-    classes: Place | None
+    classes: Index | None
     preprocessing: Preprocessing | None
     method: str
     asked_layer: str
     device: str
     dtype: str
     configuration: Configuration = field(default_factory=dict)
-    file: OwnFile | None = None
+    file: WeightsFile | None = None
     activation: Activation = "softmax"
 
 
@@ -111,18 +111,18 @@ class ModelEntry:
 class ChoiceEntry:
     """One class that is asked for, as data: exactly one of its index, its name and its rank is given."""
 
-    index: Place | None = None
+    index: Index | None = None
     name: str | None = None
-    rank: Place | None = None
+    rank: Index | None = None
 
 
 @dataclass(frozen=True)
 class TargetEntry:
     """What is asked, as data: one class, by index, name or rank, and of a contrast the class that it is against."""
 
-    index: Place | None = None
+    index: Index | None = None
     name: str | None = None
-    rank: Place | None = None
+    rank: Index | None = None
     rather_than: ChoiceEntry | None = None
 
 
@@ -137,8 +137,8 @@ class Prediction:
 class Answer:
     """What one model said of one photo; `photo` and `model` are places in the report's lists."""
 
-    photo: Place
-    model: Place
+    photo: Index
+    model: Index
     view: View
     layer: TargetLayer
     predictions: tuple[Prediction, ...]
@@ -166,9 +166,9 @@ class Finding:
     warnings: computed sentences that belong beside this panel and nowhere else.
     """
 
-    photo: Place
-    model: Place
-    question: Place
+    photo: Index
+    model: Index
+    question: Index
     target: ScoredTarget | None = None
     map: Map | None = None
     numbers: MapNumbers | None = None
@@ -193,9 +193,9 @@ class Agreement:
     rank_correlation: Spearman's, in [-1, 1]; None where it is not defined. iou: of the hottest fifths, in [0, 1].
     """
 
-    photo: Place
-    question: Place
-    models: tuple[Place, Place]
+    photo: Index
+    question: Index
+    models: tuple[Index, Index]
     same_class: bool
     rank_correlation: Annotated[float, Meta(ge=-1, le=1)] | None
     iou: Share | None
@@ -215,11 +215,11 @@ class Environment:
     pillow: str
     cuda: str
     os: str
-    threads: Place
+    threads: Index
 
 
 @dataclass(frozen=True)
-class Passage:
+class Paragraph:
     """A heading and a paragraph of fixed text."""
 
     heading: str
@@ -246,8 +246,8 @@ class Content:
     answers: tuple[Answer, ...]
     findings: tuple[Finding, ...]
     agreements: tuple[Agreement, ...]
-    method: tuple[Passage, ...]
-    limits: tuple[Passage, ...]
+    method: tuple[Paragraph, ...]
+    limits: tuple[Paragraph, ...]
     environment: Environment
     targets: tuple[TargetEntry, ...] = ()
 

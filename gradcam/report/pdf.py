@@ -17,7 +17,7 @@ from typing import Any
 
 from gradcam.errors import ReportError, quoted
 from gradcam.files import temporary_folder
-from gradcam.report import reproduce, sections, words
+from gradcam.report import reproduce, sections, statements
 from gradcam.report.model import TITLE, Finding, Report
 from gradcam.report.notes import note_tree
 from gradcam.report.pictures import Pictures, jpeg, png
@@ -71,13 +71,13 @@ def _content(report: Report, pictures: Pictures, folder: Path) -> dict[str, Any]
             "title": report.title or TITLE,
             "created": report.created,
             "version": report.environment.gradcam,
-            "extent": words.extent(report),
+            "extent": statements.extent(report),
             "status": verdict.status,
             "reviewer": verdict.reviewer,
             "date": verdict.date,
             "summary": note_tree(verdict.summary),
             "open_questions": verdict.questions,
-            "questions": [words.question_text(question) for question in report.questions],
+            "questions": [statements.question_text(question) for question in report.questions],
             "models": _table(sections.models_table(report)),
             "photo_list": _table(sections.photos_table(report)),
             "settings": _table(sections.settings_table(report)),
@@ -92,7 +92,7 @@ def _content(report: Report, pictures: Pictures, folder: Path) -> dict[str, Any]
             "hashes": _table(sections.hashes_table(report)),
             "environment": _table(sections.environment_table(report)),
             "configurations": _table(sections.configurations_table(report)),
-            "needed": reproduce.needed(report),
+            "needed": reproduce.required_files(report),
         }
     ) | {
         "command": paragraphs(reproduce.command(report)),
@@ -108,7 +108,7 @@ def _photo(report: Report, pictures: Pictures, place: int, folder: Path) -> dict
     entry = report.photos[place]
     groups = [
         {
-            "title": words.question_title(question),
+            "title": statements.question_title(question),
             "panels": [
                 _panel(report, pictures, finding, folder)
                 for finding in report.findings_of(place)
@@ -131,8 +131,8 @@ def _panel(report: Report, pictures: Pictures, finding: Finding, folder: Path) -
     if finding.target is None:
         return panel
     drawn = {
-        "overlay": (pictures.overlay(finding), sections.picture_words(report, finding, "Overlay")),
-        "heatmap": (pictures.heatmap(finding), sections.picture_words(report, finding, "Heatmap")),
+        "overlay": (pictures.overlay(finding), sections.picture_caption(report, finding, "Overlay")),
+        "heatmap": (pictures.heatmap(finding), sections.picture_caption(report, finding, "Heatmap")),
         "input": (pictures.seen(finding), f"{photo} as {model} was given it"),
     }
     for kind, (pixels, alt) in drawn.items():

@@ -15,9 +15,9 @@ from gradcam.draw import render
 from gradcam.geometry import fit_within, project_to_photo
 from gradcam.methods import GRADCAM
 from gradcam.preprocess import input_pixels
-from gradcam.report.asked import target_of
+from gradcam.report.lazy_sequence import LazySequence
 from gradcam.report.model import UNREADABLE, Finding, Pixels, Report
-from gradcam.report.packed import Unpacked
+from gradcam.report.target_entries import target_of
 from gradcam.scaling import normalize
 from gradcam.types import Explanation, Failure, Heatmap, ModelSpec, Panel, Photo, View
 
@@ -35,7 +35,7 @@ class Pictures:
     @cached_property
     def photos(self) -> Sequence[Pixels]:
         """The photos at the size they are shown at, RGB uint8 `[H, W, 3]`; plain grey where none travels along."""
-        return Unpacked(len(self.report.photos), self._photo)
+        return LazySequence(len(self.report.photos), self._photo)
 
     def _photo(self, place: int) -> Pixels:
         pixels = self.report.pixels[place]

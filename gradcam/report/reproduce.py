@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from gradcam.models.checkpoint import LABEL_SETS, input_of
 from gradcam.models.sources import SOURCES
 from gradcam.photo import SAMPLES, sample_photo
-from gradcam.recipe import architecture_of, loading
-from gradcam.report.asked import target_of
 from gradcam.report.junit import Thresholds, written
 from gradcam.report.model import MADE_BY_HAND, UNREADABLE, Content, ModelEntry, Note, PhotoEntry, Verdict
+from gradcam.report.target_entries import target_of
+from gradcam.teaching.script import architecture_of, loading
 from gradcam.text import clean, listed
-from gradcam.types import Activation, OwnFile, Style
+from gradcam.types import Activation, Style, WeightsFile
 
 
 def command(report: Content, thresholds: Thresholds | None = None) -> str:
-    """One shell command, to be run in a folder that holds what `needed` says.
+    """One shell command, to be run in a folder that holds what `required_files` says.
 
     A comment says so where a model came to be in a way that only Python has.
     thresholds: those that its exit code shall tell of.
@@ -34,7 +34,7 @@ def command(report: Content, thresholds: Thresholds | None = None) -> str:
     return shlex.join(words)
 
 
-def needed(report: Content) -> str:
+def required_files(report: Content) -> str:
     """What a folder must hold where the command or the lines are run: `the photos, mine.pt and labels.txt`."""
     files = [name for model in report.models if model.file for name in (model.file.name, _labels_file(model.file))]
     return listed(["the photos", *dict.fromkeys(name for name in files if name)])
@@ -74,7 +74,7 @@ def _options(report: Content) -> Iterator[tuple[str, str]]:
     for model in report.models:
         yield "--model", model.id
     for model in report.models:
-        yield from _own_options(model)
+        yield from _custom_options(model)
     for question in report.questions:
         yield "--class", question
     yield "--fit", report.fit
@@ -169,7 +169,7 @@ def _loaded(model: ModelEntry, place: int) -> str:
     return f"{verb}({', '.join(arguments + checked)})"
 
 
-def _own_options(model: ModelEntry) -> Iterator[tuple[str, str]]:
+def _custom_options(model: ModelEntry) -> Iterator[tuple[str, str]]:
     """The options that bring a checkpoint; its id among the models says at which place."""
     if model.file is None:
         return
@@ -184,7 +184,7 @@ def _own_options(model: ModelEntry) -> Iterator[tuple[str, str]]:
         yield f"--input-{name}", ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _labels_file(file: OwnFile) -> str:
+def _labels_file(file: WeightsFile) -> str:
     return "" if file.labels in LABEL_SETS else file.labels
 
 

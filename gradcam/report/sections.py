@@ -8,9 +8,9 @@ from itertools import combinations
 
 import numpy as np
 
-from gradcam.draw.words import SCALE_WORDS
+from gradcam.draw.captions import SCALE_LABELS
 from gradcam.report.model import UNREADABLE, Answer, Content, Finding, ModelEntry, PhotoEntry
-from gradcam.report.words import FIT_WORDS, layer_words, question_text
+from gradcam.report.statements import FIT_LABELS, layer_statement, question_text
 from gradcam.text import dimensions, listed, minus_sign, percent
 
 UNKNOWN = "–"
@@ -41,9 +41,9 @@ def settings_table(report: Content) -> Table:
     style = report.style
     rows = (
         ("Photos", {"full": "travel along in full", "small": "travel along scaled down", "none": "left out"}),
-        ("Fit", f"{report.fit}: {FIT_WORDS[report.fit]}"),
-        ("Target layer", layer_words(report.models)),
-        ("Scale", f"{style.scale}: {SCALE_WORDS[style.scale]}"),
+        ("Fit", f"{report.fit}: {FIT_LABELS[report.fit]}"),
+        ("Target layer", layer_statement(report.models)),
+        ("Scale", f"{style.scale}: {SCALE_LABELS[style.scale]}"),
         ("Colour map", f"{style.colormap}, opacity {style.opacity:g}, {style.interpolation}"),
     )
     return Table(("", ""), tuple((name, _at(said, report.carried)) for name, said in rows))
@@ -200,7 +200,7 @@ def scale_line(report: Content, finding: Finding) -> str:
     return f"Raw units; full colour is {whose[report.style.scale]}"
 
 
-def picture_words(report: Content, finding: Finding, kind: str) -> str:
+def picture_caption(report: Content, finding: Finding, kind: str) -> str:
     """Alternative text for one picture of a panel."""
     photo, model = report.photos[finding.photo].name, report.models[finding.model].id
     words = f"{kind} of {model} for {panel_title(report, finding)} on {photo}"
@@ -309,7 +309,7 @@ def _of_file(name: str):
 
 
 _OF_FILES = {"Network in the file": "prefix", "Found in the file": "note"}
-"""What is said of a file that somebody brought, by the field of `OwnFile`."""
+"""What is said of a file that somebody brought, by the field of `WeightsFile`."""
 
 _PROPERTIES = (
     ("Weights", _field("origin")),

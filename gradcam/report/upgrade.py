@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from gradcam.report.asked import entry_of
 from gradcam.report.model import Answer, Content, Finding, Prediction, Report, number
+from gradcam.report.target_entries import entry_of
 from gradcam.targets import probabilities, write_target
 from gradcam.types import Contrast, Target, Top
 

@@ -16,7 +16,7 @@ from gradcam.models.checkpoint import load_checkpoint
 from gradcam.models.weight_files import read_tensors
 from tests.fuzz.kind import Kind
 from tests.fuzz.mutate import TEXTS, spoil_bytes, spoil_json, to_json
-from tests.test_weight_files import HOSTILE, archive, program, state, tensor, text
+from tests.models.test_weight_files import HOSTILE, archive, program, state, tensor, text
 
 _TENSORS = {"conv1.weight": torch.ones(4, 3, 3, 3), "fc.weight": torch.ones(3, 4), "fc.bias": torch.ones(3)}
 _CONTENTS: tuple[Any, ...] = (

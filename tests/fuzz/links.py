@@ -9,8 +9,8 @@ from unittest import mock
 
 from streamlit.testing.v1 import AppTest
 
-from dashboard import cache
-from dashboard.state import Key
+from dashboard import results
+from dashboard.session import Key
 from gradcam.errors import GradcamError
 from tests.fuzz.kind import Kind, wrong_sentence
 from tests.fuzz.mutate import NUMBERS, TEXTS
@@ -66,7 +66,7 @@ def meet(given: tuple[str, dict[Key, list[str]], bool]) -> None:
     for key, values in link.items():
         run.query_params[key] = values
     # Streamlit reads what every installed package says of components, at every run: most of the time, and no link.
-    with mock.patch.object(cache, "load_classifier", _not_here), mock.patch(_SCAN, list):
+    with mock.patch.object(results, "load_classifier", _not_here), mock.patch(_SCAN, list):
         run.run()
     assert not run.exception, [one.value for one in run.exception]
     for one in run.error:
@@ -82,25 +82,25 @@ def _read_link() -> None:
     """Everything that reads the link, without what a page shows."""
     import streamlit as st
 
-    from dashboard import cache, state
+    from dashboard import session
     from dashboard.components.messages import plain, sentences
     from dashboard.components.question import read_targets
 
-    state.turn_to("page")
-    for key in (state.Key.PHOTOS, state.Key.MODELS, state.Key.RIVALS):
-        state.open_link(key, ("chelsea",), 8)
-        state.write_link(key, ("chelsea",))
-    state.keep_look(state.look())
-    state.write_pins()
-    for key in (state.Key.CLASSES, state.Key.CLASS, state.Key.RIVALS):
-        st.write(len(read_targets(st.query_params.get_all(key)[:8], st.session_state[state.Key.MODELS])))
-    for token in st.session_state[state.Key.PHOTOS]:
+    session.turn_to("page")
+    for key in (session.Key.PHOTOS, session.Key.MODELS, session.Key.COMPETING):
+        session.open_link(key, ("chelsea",), 8)
+        session.write_link(key, ("chelsea",))
+    session.keep_look(session.look())
+    session.write_pins()
+    for key in (session.Key.CLASSES, session.Key.CLASS, session.Key.COMPETING):
+        st.write(len(read_targets(st.query_params.get_all(key)[:8], st.session_state[session.Key.MODELS])))
+    for token in st.session_state[session.Key.PHOTOS]:
         with sentences():
-            st.write(plain(cache.photo(token).name))
-    for model in {*st.session_state[state.Key.MODELS], *state.pinned()}:
+            st.write(plain(results.photo(token).name))
+    for model in {*st.session_state[session.Key.MODELS], *session.pinned()}:
         with sentences():
-            st.write(plain(state.own_name(model)), len(cache.class_names(model)))
-            cache.classifier(model)
+            st.write(plain(session.custom_name(model)), len(results.class_names(model)))
+            results.classifier(model)
 
 
 logging.getLogger("streamlit").setLevel(logging.CRITICAL)  # which says of every run that there is no server

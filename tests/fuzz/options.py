@@ -10,7 +10,7 @@ from random import Random
 from typing import NoReturn
 from unittest import mock
 
-from gradcam.cli import main
+from gradcam.cli._main import main
 from gradcam.errors import GradcamError
 from tests.fuzz import photos, report_zip
 from tests.fuzz.kind import Kind, wrong_sentence
@@ -89,9 +89,9 @@ def meet(arguments: list[str]) -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
         contextlib.chdir(folder),
-        mock.patch("gradcam.cli.compare", _reached),
-        mock.patch("gradcam.report.commands.compare", _reached),
-        mock.patch("gradcam.report.replay.compare", _reached),
+        mock.patch("gradcam.cli._main.compare", _reached),
+        mock.patch("gradcam.cli.report.compare", _reached),
+        mock.patch("gradcam.report._replay.compare", _reached),
         contextlib.redirect_stderr(said),
         contextlib.redirect_stdout(printed),
     ):

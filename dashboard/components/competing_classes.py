@@ -1,0 +1,202 @@
+"""Classes that compete for one photo: which ones, and what speaks for each."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import streamlit as st
+
+from dashboard import session
+from dashboard.components.messages import escape_markdown
+from dashboard.components.panel_dialog import offer_large
+from dashboard.components.panels import GAP, PANEL_WIDTH, show_facts
+from dashboard.components.question import HELP, class_options, known_classes, read_targets
+from dashboard.components.viewer import view_panels
+from dashboard.session import Key
+from gradcam import (
+    Comparison,
+    Contrast,
+    Failure,
+    Heatmap,
+    Panel,
+    Photo,
+    Style,
+    Target,
+    Top,
+    parse_target,
+    sample_photo,
+)
+from gradcam.draw.captions import layer_caption, model_caption, request_caption, scale_caption
+from gradcam.draw.viewer import Caption
+from gradcam.measures import agreement, iou_of_hottest
+from gradcam.photo import SAMPLES
+from gradcam.targets import write_target
+from gradcam.text import minus_sign, percent
+from gradcam.types import ScaledMap
+
+MOST = 6
+PREDICTIONS = 5
+
+_A, _B = "_rather_a", "_rather_b"
+
+
+def is_pair(photo: Photo) -> bool:
+    """Whether a photo is a sample made of two photos."""
+    return photo.sha256 in {sample_photo(name).sha256 for name, files in SAMPLES.items() if len(files) == 2}
+
+
+def default_competing_classes(photos: Sequence[Photo]) -> tuple[Target, ...]:
+    """What is asked of photos where nobody has asked yet: two classes, and what tells them apart."""
+    pair = bool(photos) and all(map(is_pair, photos))
+    a, b = ("Egyptian cat", "espresso") if pair else (Top(1), Top(2))
+    return a, b, Contrast(a, b)
+
+
+def pick_competing_classes(models: Sequence[str], photos: Sequence[Photo]) -> tuple[Target, ...]:
+    """The classes to compare: predictions, classes by name, and *A rather than B*."""
+    usual = default_competing_classes(photos)
+    known = known_classes(models)
+    default = [write_target(target, known) for target in usual]
+    session.open_link(Key.COMPETING, default, MOST)
+    options = class_options(models, PREDICTIONS)
+    typed = st.multiselect(
+        "Classes",
+        list(dict.fromkeys([*options, *st.session_state[Key.COMPETING]])),
+        key=Key.COMPETING,
+        persist_state="session",
+        max_selections=MOST,
+        select_all=False,
+        accept_new_options=True,
+        placeholder="Type a part of a name",
+        help=HELP,
+    )
+    with st.container(horizontal=True, gap="xsmall"):
+        for count in (3, PREDICTIONS):
+            top = [write_target(Top(rank + 1), known) for rank in range(count)]
+            st.button(f"Top {count}", on_click=_ask, args=(top,), help="Ask for the model's own first predictions")
+        with st.popover("A rather than B", help="Ask what speaks for one class and against another"):
+            _pick_contrast(options, known)
+    session.write_link(Key.COMPETING, default)
+    return read_targets(typed, models) or usual
+
+
+def _pick_contrast(options: Sequence[str], known: frozenset[str]) -> None:
+    a = st.selectbox("What speaks for", options, index=0, key=_A)
+    b = st.selectbox("rather than for", options, index=1, key=_B)
+    text = write_contrast(a, b, known)
+    full = len(st.session_state[Key.COMPETING]) == MOST
+    st.button("Ask", on_click=_ask_more, args=(text,), disabled=a == b or full)
+
+
+def write_contrast(a: str, b: str, known: frozenset[str]) -> str:
+    """*A rather than B* of two options, which may have those words in their own names."""
+    of, rather_than = parse_target(a, known), parse_target(b, known)
+    assert not isinstance(of, Contrast)
+    assert not isinstance(rather_than, Contrast)
+    return write_target(Contrast(of, rather_than), known)
+
+
+def _ask(texts: list[str]) -> None:
+    st.session_state[Key.COMPETING] = texts
+
+
+def _ask_more(text: str) -> None:
+    _ask(list(dict.fromkeys([*st.session_state[Key.COMPETING], text])))
+
+
+def show_competing_classes(comparison: Comparison, style: Style, key: str = "rivals") -> Style:
+    """Every photo's classes side by side, each model's facts, and who leads; returns the viewers' style."""
+    base = session.settled_look(style, (key, [photo.sha256 for photo in comparison.photos]))
+    chosen = base
+    scaled = comparison.scaled(base)
+    several = len(comparison.models) > 1
+    for place, photo in enumerate(comparison.photos):
+        st.header(escape_markdown(photo.name), anchor=False)
+        panels = [panel for row in comparison.rows() if row.photo is photo for panel in row.panels]
+        seen = view_panels(
+            panels,
+            base,
+            f"{key}-{place}",
+            scaled=scaled,
+            columns=len(comparison.models) if several else min(len(panels), 4),
+            captions=[_caption(panel, scaled, several) for panel in panels],
+        )
+        chosen = chosen if seen == base else seen
+        with st.grid(len(comparison.models), min_column_width=PANEL_WIDTH, gap=GAP):
+            for number, model in enumerate(comparison.models):
+                with st.container(gap="xsmall"):
+                    classes = comparison.of(photo=photo, model=model)
+                    show_facts(
+                        _in_one_explanation(classes), f"{key}-{place}-{number}", comparison_sentence(classes)
+                    )
+                    offer_large(classes, scaled, chosen, f"{key}-{place}-{number}")
+    session.keep_look(chosen)
+    return chosen
+
+
+def _caption(panel: Panel, scaled: Mapping[Heatmap, ScaledMap], several: bool) -> Caption:
+    """The class above all, its standing, and in what layer it was found."""
+    said = [model_caption(panel)] if several else []
+    if isinstance(panel, Failure):
+        return Caption(request_caption(panel.target), " · ".join(said), "")
+    target, shares = panel.scored, panel.explanation.probabilities
+    if target.against is None:
+        said += [percent(target.probability), f"rank {target.rank}", f"score {target.score:.2f}"]
+    else:
+        said += [f"{percent(target.probability)} against {percent(float(shares[target.against]))}"]
+        said += [minus_sign(f"scores differ by {target.score:+.2f}")]
+    pinned = "pinned layer " * (panel.model in session.pinned())
+    return Caption(
+        str(target), " · ".join(said), f"{pinned}{layer_caption(panel)} · {scale_caption(scaled[panel])}"
+    )
+
+
+def _in_one_explanation(panels: Sequence[Panel]) -> list[Panel]:
+    """The panels with all their targets in each explanation: they may have been asked for one after another."""
+    targets = tuple(panel.scored for panel in panels if isinstance(panel, Heatmap))
+    return [
+        replace(panel, explanation=replace(panel.explanation, targets=targets))
+        if isinstance(panel, Heatmap)
+        else panel
+        for panel in panels
+    ]
+
+
+def comparison_sentence(panels: Sequence[Panel]) -> str:
+    """One model's classes in a sentence or two: who leads, by how much, and whether they are seen in one place."""
+    heatmaps = [panel for panel in panels if isinstance(panel, Heatmap)]
+    classes = {panel.scored.index: panel for panel in heatmaps if panel.scored.against is None}
+    ranked = sorted(classes.values(), key=lambda panel: panel.scored.rank)
+    if not ranked:
+        return ""
+    own = [f"**{escape_markdown(label)}** ({percent(share)})" for label, share in ranked[0].explanation.top(2)]
+    if len(ranked) == 1:
+        return f"The model's first choice is {own[0]}, its second {own[1]}." if len(own) > 1 else ""
+    first, second = ranked[:2]
+    said = (
+        f"Of the classes asked for, **{escape_markdown(first.scored.label)}** leads "
+        f"**{escape_markdown(second.scored.label)}** by "
+        f"{first.scored.score - second.scored.score:.2f} in score."
+    )
+    if first.scored.rank > 1:
+        said += f" The model's own first choice is {own[0]}."
+    said += _nearest(first, classes.keys())
+    common = agreement([first, second], iou_of_hottest)[0, 1]
+    if common >= 0.01:
+        said += f" The hottest fifths of their maps overlap by {common:.0%} (intersection over union)."
+    elif common >= 0:
+        said += " The hottest fifths of their maps do not overlap."
+    return said
+
+
+def _nearest(leader: Heatmap, asked: Container[int]) -> str:
+    """The best class that nobody asked for, where it comes before some that were."""
+    logits = leader.explanation.logits
+    best = next((int(index) for index in np.argsort(-logits, kind="stable") if index not in asked), None)
+    if best is None or leader.scored.rank > 1:
+        return ""
+    label, share = leader.explanation.labels[best], float(leader.explanation.probabilities[best])
+    behind = leader.scored.score - float(logits[best])
+    return f" Of the others, **{escape_markdown(label)}** ({percent(share)}) comes closest, {behind:.2f} behind."

@@ -1,0 +1,21 @@
+"""One of what was chosen, for pages that show one thing at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from dashboard import session
+from dashboard.session import Key
+
+
+def pick_one(label: str, names: Sequence[str], key: Key) -> int:
+    """The place of one of these names, the first by default; nothing is shown where there is only one."""
+    unique = [name if name not in names[:place] else f"{name} ({place + 1})" for place, name in enumerate(names)]
+    if len(unique) == 1:
+        return 0
+    if st.session_state.get(key) not in (None, *unique):
+        del st.session_state[key]
+    name = st.segmented_control(label, unique, default=unique[0], required=True, **session.linked(key))
+    return unique.index(name or unique[0])

@@ -1,0 +1,325 @@
+"""Everything a visitor has chosen or brought, in one typed place.
+
+A choice lives under a `Key`, in the session and in the link: a copied link reopens the same view, and every page
+finds the same choices. Photos live in the session as the bytes that were uploaded: a change of page loses nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Literal, TypedDict
+
+import streamlit as st
+
+from gradcam import Classifier, Photo, Style
+from gradcam.draw.render import SEQUENTIAL
+from gradcam.models.ids import CHECKPOINT
+
+
+class Key(StrEnum):
+    """The choices: their keys in the session and their names in the link."""
+
+    PHOTOS = "photos"
+    MODELS = "models"
+    CLASSES = "classes"
+    FIT = "fit"
+    COLORMAP = "colormap"
+    OPACITY = "opacity"
+    THRESHOLD = "threshold"
+    SCALE = "scale"
+    COMPETING = "rivals"
+    RIVALS_SCALE = "rivals-scale"
+    CLASS = "class"
+    DEPTH = "depth"
+    DEPTH_SCALE = "depth-scale"
+    SHOWN_PHOTO = "photo"
+    SHOWN_MODEL = "model"
+    SHOWN_CLASS = "of-class"
+    DIFFERENCE_A = "a"
+    DIFFERENCE_B = "b"
+    FADE = "differing"
+    LAYERS = "layers"
+    TASK = "task"
+    SEARCH = "search"
+    SOURCES = "sources"
+    AT_HAND = "at-hand"
+    STEP = "step"
+
+
+_FILLED = "_filled"
+_PAGE, _ASKED = "_page_shown", "_asked"
+_WORN = {Key.COLORMAP, Key.OPACITY, Key.THRESHOLD, Key.LAYERS}
+"""What no widget carries: kept by `look` and `pinned`."""
+
+
+class Linked(TypedDict):
+    """The arguments that tie a widget to its key, in the session and in the link."""
+
+    key: str
+    bind: Literal["query-params"]
+
+
+def linked(key: Key) -> Linked:
+    """Arguments for a widget whose options read in the link as they read on the page."""
+    return {"key": key.value, "bind": "query-params"}
+
+
+def turn_to(page: str) -> None:
+    """Carry every choice over to the page that runs next; call it before every run of a page.
+
+    The menu's links say nothing, so of a visitor's own link only what its page draws would be left: the rest is put
+    into the link of every page until it is drawn. And where two pages draw one choice, the second would begin anew,
+    so its value is set again.
+    """
+    if st.session_state.get(_PAGE) == page:
+        return
+    if _PAGE not in st.session_state:
+        st.session_state[_ASKED] = {key: st.query_params.get_all(key) for key in Key if key in st.query_params}
+        look()
+        pinned()
+    asked: dict[str, list[str]] = st.session_state[_ASKED]
+    rest = {key: said for key, said in asked.items() if key not in {*st.session_state, *st.query_params, *_WORN}}
+    if rest:
+        st.query_params.update(rest)
+        st.rerun()  # for widgets read a link as a run begins
+    for key in Key:
+        if key in st.session_state:
+            st.session_state[key] = st.session_state[key]
+    st.session_state[_PAGE] = page
+
+
+def open_link(key: Key, default: Sequence[str], most: int) -> None:
+    """Fill a list from the link, else with the page's default, which takes the place of another page's default.
+
+    For a widget whose options read otherwise on the page than in the link: call it before the widget, which gets
+    `key=` alone, and `write_link` after.
+    """
+    if key not in st.session_state and key in st.query_params:
+        st.session_state[key] = list(dict.fromkeys(st.query_params.get_all(key)))[:most]
+    elif is_untouched(key):
+        st.session_state[key] = list(default)
+        st.session_state.setdefault(_FILLED, {})[key] = list(default)
+
+
+def is_untouched(key: Key) -> bool:
+    """Whether a list still is what `open_link` filled it with, so that nobody has chosen it."""
+    return st.session_state.get(key) == st.session_state.get(_FILLED, {}).get(key)
+
+
+def write_link(key: Key, default: Sequence[str]) -> None:
+    """Put a list into the link, unless it is the default."""
+    values = list(st.session_state[key])
+    if values == list(default):
+        st.query_params.pop(key, None)
+    elif st.query_params.get_all(key) != (values or [""]):
+        st.query_params[key] = values or [""]
+
+
+# Look: set in the viewer, so no widget carries it ----------------------------------------------------------------
+
+_LOOK, _SETTLED = "_look", "_settled_look"
+
+
+def look() -> Style:
+    """The colour map, opacity and threshold as last set, else as the link says, else the default."""
+    if _LOOK not in st.session_state:
+        asked = Style(
+            colormap=st.query_params.get(Key.COLORMAP, Style.colormap),
+            opacity=_share(st.query_params.get(Key.OPACITY), Style.opacity),
+            threshold=_share(st.query_params.get(Key.THRESHOLD), Style.threshold),
+        )
+        st.session_state[_LOOK] = asked if asked.colormap in SEQUENTIAL else replace(asked, colormap=Style.colormap)
+    return st.session_state[_LOOK]
+
+
+def _share(percent: str | None, default: float) -> float:
+    return int(percent) / 100 if percent and re.fullmatch(r"\d\d?|100", percent, re.ASCII) else default
+
+
+def settled_look(style: Style, shown: object) -> Style:
+    """`style`, with the look that viewers of `shown` were made with.
+
+    A viewer that is sent its own new look would be built anew, under the visitor's hand; so it is sent the old one,
+    until something else is shown.
+    """
+    before, base = st.session_state.get(_SETTLED, (None, style))
+    if before != shown:
+        base = style
+    st.session_state[_SETTLED] = shown, base
+    return replace(base, scale=style.scale)
+
+
+def keep_look(style: Style) -> None:
+    """Remember a look, and put what is not the default into the link."""
+    st.session_state[_LOOK] = style
+    percents = {Key.OPACITY: style.opacity, Key.THRESHOLD: style.threshold}
+    said = {Key.COLORMAP: style.colormap, **{key: f"{100 * share:.0f}" for key, share in percents.items()}}
+    usual = {Key.COLORMAP: Style.colormap, Key.OPACITY: "50", Key.THRESHOLD: "0"}
+    for key, value in said.items():
+        if value == usual[key]:
+            st.query_params.pop(key, None)
+        elif st.query_params.get(key) != value:
+            st.query_params[key] = value
+
+
+# Pinned layers ------------------------------------------------------------------------------------------------
+
+_PINS = "_pins"
+_AT = "~"
+MOST_PINS = 20
+
+
+def pinned() -> dict[str, str]:
+    """The layers that the visitor has pinned, by model; at first those of the link, `model~layer` each."""
+    if _PINS not in st.session_state:
+        asked = (pin.rpartition(_AT) for pin in st.query_params.get_all(Key.LAYERS)[:MOST_PINS])
+        st.session_state[_PINS] = {model: layer for model, _, layer in asked if model}
+    return st.session_state[_PINS]
+
+
+def pin(model: str, layer: str) -> None:
+    """Draw on this layer of this model from now on, on every page; the oldest of too many pins makes way."""
+    unpin(model)
+    st.session_state[_PINS] = dict([*pinned().items(), (model, layer)][-MOST_PINS:])
+
+
+def unpin(model: str) -> None:
+    """Draw on the model's own target layer again."""
+    st.session_state[_PINS] = {other: layer for other, layer in pinned().items() if other != model}
+
+
+def write_pins() -> None:
+    """Put the pins into the link."""
+    said = [f"{model}{_AT}{layer}" for model, layer in pinned().items()]
+    if said and st.query_params.get_all(Key.LAYERS) != said:
+        st.query_params[Key.LAYERS] = said
+    elif not said:
+        st.query_params.pop(Key.LAYERS, None)
+
+
+# Models of one's own --------------------------------------------------------------------------------------------
+
+_OWN = "_own_models"
+
+
+def custom_models() -> dict[str, Classifier]:
+    """The models that this visitor brought, by id, oldest first. They live in the session and nowhere else."""
+    return st.session_state.setdefault(_OWN, {})
+
+
+def is_custom(model: str) -> bool:
+    """Whether an id stands for a model that somebody brought, here or where the link was made."""
+    return model.startswith(f"{CHECKPOINT}/")
+
+
+def custom_name(model: str) -> str:
+    """The name of the file that an id of one's own model was made from."""
+    return model.rpartition("@")[2].rpartition(_MARK)[0]
+
+
+# Reports --------------------------------------------------------------------------------------------------------
+
+
+class Draft(StrEnum):
+    """What a visitor writes into a report: it outlives a change of page, and no link carries it."""
+
+    TITLE = "_title"
+    STATUS = "_status"
+    REVIEWER = "_reviewer"
+    DATE = "_date"
+    SUMMARY = "_summary"
+    QUESTIONS = "_open_questions"
+    NOTE = "_note"
+    NOTE_STATUS = "_note_status"
+    CARRIED = "_carried"
+    FORMATS = "_formats"
+    MIN_AGREEMENT = "_min_agreement"
+    EXPECT_CLASSES = "_expect_classes"
+    MAX_OUTSIDE_BOX = "_max_outside_box"
+    BOXES = "_boxes"
+
+
+class Held(StrEnum):
+    """The reports that a visitor has at hand, each under its key in the session."""
+
+    BUILT = "_built"
+    REOPENED = "_reopened"
+    BEFORE = "_before"
+    AFTER = "_after"
+    REPLAYED = "_replayed"
+
+
+class Drafted(TypedDict):
+    """The arguments that tie a widget to a draft."""
+
+    key: str
+    persist_state: Literal["session"]
+
+
+def drafted(draft: Draft, photo: Photo | None = None) -> Drafted:
+    """Arguments for a widget that a visitor writes a draft in: of the whole report, or of one photo."""
+    return {"key": draft.value + (f"-{photo.sha256[:16]}" if photo else ""), "persist_state": "session"}
+
+
+# Photos -------------------------------------------------------------------------------------------------------
+
+_UPLOADS = "_uploads"
+MOST_UPLOADS = 24
+_MARK = "~"
+_STRETCHED = "-stretched"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A photo that this visitor brought, as encoded bytes."""
+
+    name: str
+    data: bytes
+    sha256: str
+
+    @classmethod
+    def of(cls, name: str, data: bytes) -> Upload:
+        return cls(name, data, hashlib.sha256(data).hexdigest())
+
+    @property
+    def token(self) -> str:
+        """What stands for it in a list of photos and in a link."""
+        return f"{self.name}{_MARK}{self.sha256[:16]}"
+
+
+def uploads() -> dict[str, Upload]:
+    """This visitor's photos by token, oldest first."""
+    return st.session_state.setdefault(_UPLOADS, {})
+
+
+def remember(upload: Upload) -> str:
+    """Keep a photo for this session, the newest `MOST_UPLOADS` of them; returns its token."""
+    mine = uploads()
+    mine[upload.token] = upload
+    for token in list(mine)[:-MOST_UPLOADS]:
+        del mine[token]
+    return upload.token
+
+
+def stretch(token: str, on: bool = True) -> str:
+    """The token of the same upload, with its levels stretched from black to white or as they are."""
+    return token.removesuffix(_STRETCHED) + _STRETCHED * on
+
+
+def is_stretched(token: str) -> bool:
+    """Whether a token stands for an upload whose levels are stretched."""
+    return is_upload(token) and token.endswith(_STRETCHED)
+
+
+def is_upload(token: str) -> bool:
+    """Whether a token stands for a photo that somebody uploaded, here or where the link was made."""
+    return _MARK in token
+
+
+def photo_name(token: str) -> str:
+    """The name of the photo that a token stands for."""
+    return token.rpartition(_MARK)[0] or token

@@ -1,0 +1,205 @@
+"""One model, some photos, some targets: from pixels to an `Explanation` each."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from queue import SimpleQueue
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import nn
+
+from gradcam.capture import clone_sharing_weights
+from gradcam.errors import MapError, ModelError, OptionError, PhotoError, is_out_of_memory, nearest, quoted
+from gradcam.forward import PRECISIONS, Batch, Forward, explanations
+from gradcam.layers import LayerChoices
+from gradcam.methods import GRADCAM, Method, find_method
+from gradcam.models.classifier import Classifier
+from gradcam.photo import as_photo, open_photo
+from gradcam.targets import as_targets
+from gradcam.types import Explanation, Fit, Photo, PhotoFailure, Target, Top, UnreadablePhoto
+
+log = logging.getLogger(__name__)
+
+WORKERS = 2
+"""Forwards of `explain_many` that run side by side: what one of them leaves idle, while it prepares photos or waits
+for its slowest thread, the other uses."""
+
+
+def explain(
+    classifier: Classifier,
+    photo: Photo | str | Path | bytes | Image.Image | NDArray[np.uint8],
+    targets: Target | Sequence[Target] = Top(1),
+    *,
+    method: str = GRADCAM.name,
+    fit: Fit = "crop",
+    layer: LayerChoices = "auto",
+    precision: str = "float32",
+) -> Explanation:
+    """Explain what `classifier` looks at in `photo`, for each target, with one forward.
+
+    photo: opened, or a path, encoded bytes, a Pillow image, or pixels uint8 `[H, W, 3]`.
+    method: a row of `methods.METHODS`.
+    fit: `crop` (the model's own evaluation transform), `squash` (whole photo, aspect lost) or `pad`.
+    layer: `"auto"`, a module's name, a place in `candidate_layers`, a `TargetLayer`, or several: see `heatmaps`.
+    precision: a row of `PRECISIONS`.
+    Raises: ClassError for a class that the model does not have, LayerError, ModelError, or MapError where a map is
+        not finite.
+    Source: Selvaraju et al. 2017, eq. 1 and 2.
+    """
+    question = _Question(classifier, as_targets(targets), find_method(method), fit, layer, precision)
+    (answer,) = question.answers([as_photo(photo)], classifier.module)
+    if isinstance(answer, MapError):
+        raise answer
+    return answer
+
+
+def explain_many(
+    classifier: Classifier,
+    photos: Iterable[Photo | str | Path],
+    targets: Target | Sequence[Target] = Top(1),
+    *,
+    method: str = GRADCAM.name,
+    fit: Fit = "crop",
+    layer: LayerChoices = "auto",
+    precision: str = "float32",
+    batch_size: int = 8,
+) -> Iterator[Explanation | PhotoFailure]:
+    """Explain many photos in order; the other arguments and errors are those of `explain`.
+
+    A photo that cannot be opened or whose map is not finite is a `PhotoFailure` in its place, and the others go on.
+
+    photos: photos or paths, or `map(open_photo, paths)`: the next are opened while the model works. An iterator of
+        another kind ends with its first exception, which is raised here after the explanations of all before.
+    batch_size: photos of one forward; two forwards run side by side. What does not fit into the device's memory is
+        halved.
+    """
+    if isinstance(photos, str | Path | Photo):
+        raise PhotoError(f"expected a list of photos or paths, got {quoted(photos)} alone; put it in a list")
+    question = _Question(classifier, as_targets(targets), find_method(method), fit, layer, precision)
+    waiting = _in_batches(_opened(photos), batch_size)
+    modules: SimpleQueue[nn.Module] = SimpleQueue()
+    for module in (classifier.module, *(clone_sharing_weights(classifier.module) for _ in range(WORKERS - 1))):
+        modules.put(module)
+
+    def take() -> tuple[Photo | PhotoFailure, ...]:
+        return next(waiting, ())
+
+    def answer(taken: Future[tuple[Photo | PhotoFailure, ...]]) -> list[Explanation | PhotoFailure]:
+        module = modules.get()
+        try:
+            batch = taken.result()
+            answers = iter(question.answers([photo for photo in batch if isinstance(photo, Photo)], module))
+            return [_or_failure(photo, answers) for photo in batch]
+        finally:
+            modules.put(module)
+
+    with ThreadPoolExecutor(1, "open") as opening, ThreadPoolExecutor(WORKERS, "explain") as lanes:
+        coming = deque(lanes.submit(answer, opening.submit(take)) for _ in range(WORKERS + 1))
+        while found := coming.popleft().result():
+            coming.append(lanes.submit(answer, opening.submit(take)))
+            yield from found
+
+
+def _opened(photos: Iterable[Photo | str | Path]) -> Iterator[Photo | PhotoFailure]:
+    """The photos, and each that cannot be opened as a failure in its place."""
+    given = iter(photos)
+    for place in count(1):
+        try:
+            photo = next(given)
+        except StopIteration:
+            return
+        except PhotoError as error:
+            if not isinstance(given, map):
+                raise
+            yield PhotoFailure(f"photo {place}", str(error))
+        else:
+            yield _open(photo)
+
+
+def _open(photo: Photo | str | Path) -> Photo | PhotoFailure:
+    if isinstance(photo, UnreadablePhoto):
+        return PhotoFailure(photo.name, photo.reason)
+    if isinstance(photo, Photo):
+        return photo
+    try:
+        return open_photo(photo)
+    except PhotoError as error:
+        return PhotoFailure(Path(photo).name if isinstance(photo, str | Path) else quoted(photo), str(error))
+
+
+def _or_failure(
+    photo: Photo | PhotoFailure, answers: Iterator[Explanation | MapError]
+) -> Explanation | PhotoFailure:
+    if isinstance(photo, PhotoFailure):
+        return photo
+    answer = next(answers)
+    return PhotoFailure(photo.name, str(answer)) if isinstance(answer, MapError) else answer
+
+
+def _in_batches(photos: Iterable[Photo | PhotoFailure], size: int) -> Iterator[tuple[Photo | PhotoFailure, ...]]:
+    """Batches in order. An error of `photos` comes after a batch of those that precede it."""
+    taken: list[Photo | PhotoFailure] = []
+    try:
+        for photo in photos:
+            taken.append(photo)
+            if len(taken) == size:
+                yield tuple(taken)
+                taken = []
+    except Exception:
+        if taken:
+            yield tuple(taken)
+        raise
+    if taken:
+        yield tuple(taken)
+
+
+@dataclass(frozen=True, eq=False)
+class _Question:
+    """What `explain` is asked, but for the photo."""
+
+    classifier: Classifier
+    targets: Sequence[Target]
+    method: Method
+    fit: Fit
+    layer: LayerChoices
+    precision: str
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            choices = nearest(self.precision, PRECISIONS)
+            raise OptionError(f"expected a precision, got {quoted(self.precision)}; use {choices}")
+
+    def answers(self, photos: Sequence[Photo], module: nn.Module) -> list[Explanation | MapError]:
+        """The explanation of each photo, or its own error.
+
+        module: the classifier's own, or a clone over the same weights.
+        """
+        batch = tuple(photos)
+        return self._answers(Batch.of(batch, self.classifier.preprocessing, self.fit), module) if batch else []
+
+    def _answers(self, batch: Batch, module: nn.Module) -> list[Explanation | MapError]:
+        spec, device = self.classifier.spec, self.classifier.device
+        try:
+            forward = Forward.of(batch, self.classifier, self.layer, self.precision, module)
+            return [*explanations(self.classifier, forward, self.targets, self.method)]
+        except MapError as error:
+            if len(batch.photos) == 1:
+                return [error]
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(batch.photos) == 1:
+                raise ModelError(
+                    f"{spec} needs more memory than {device} has for one photo; "
+                    "use a smaller model or another device"
+                ) from error
+            log.warning("%s: %d photos do not fit into memory, halving", spec, len(batch.photos))
+        return [answer for half in batch.halves() for answer in self._answers(half, module)]

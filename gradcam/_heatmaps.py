@@ -1,0 +1,206 @@
+"""Grad-CAM on tensors: one forward, then the gradients of all targets at once.
+
+Source: Selvaraju et al. 2017, *Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization*,
+equations 1 and 2: α_k = mean over places of ∂y/∂A_k; L = ReLU(Σ_k α_k A_k); y is a logit, before softmax.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge
+
+from gradcam.capture import Recording, record
+from gradcam.errors import ClassError, LayerError, MapError, ModelError, quoted
+from gradcam.inputs import Batch, Inputs
+from gradcam.layers import LayerChoices, find_layers, merge_layers
+from gradcam.layers.graph import edge_after_pooling, shape_at
+from gradcam.layers.layouts import place_dims, to_grid
+from gradcam.scores import Output
+from gradcam.types import TargetLayer
+
+LEAST_CHUNK = 2 << 20
+"""Bytes of gradients that may always be in memory at once: little beside what the forward itself needs."""
+
+CHUNKS = 24
+"""The bytes of the weights, divided by this, may be as well: a large head is read once or a few times for all
+targets, and the memory that is needed grows by little."""
+
+
+ENLARGED = 2**12
+"""Gradients of float16 networks are computed this many times larger: what is below 6e-8 would be lost as zero."""
+
+
+def heatmaps(
+    model: nn.Module,
+    batch: Batch,
+    classes: int | Sequence[int] | Sequence[Sequence[int]],
+    layer: LayerChoices = "auto",
+    *,
+    input: int | str | None = None,
+    output: Output = None,
+) -> Tensor:
+    """Raw Grad-CAM maps of any classifier.
+
+    batch: `[B, C, H, W]`, preprocessed, on the model's device; a NumPy array is put there. For a model of several
+        inputs a tuple or list of all of them, or a mapping by the names of its forward's arguments.
+    classes: one class, a list of K classes for every image, or B lists of K classes each.
+    layer: `"auto"`, a module's name, a place in `candidate_layers(model)`, a `TargetLayer`, or several of these,
+        whose raw maps are averaged on the finest of their grids; each costs a forward.
+    input: which of several inputs the heatmaps lie on, by position or name; by default the first with images.
+    output: which of several outputs are the class scores: an index, a key or attribute, or a function of them all;
+        needed only where several can be and none is named like scores (`logits`, `prediction`, …).
+    Returns: `[B, K, h, w]` on the layer's own grid, not below 0, in the units of eq. 2; float32, or float64 where
+        the model is, whatever autocast or a half-precision model computes in.
+    Raises: ClassError, LayerError, ModelError, OptionError, or MapError where a map is not finite.
+    """
+    inputs = Inputs.of(batch, model, input, output)
+    layers = find_layers(model, inputs, layer)
+    recordings = [record(model, inputs, found) for found in layers]
+    wanted = class_table(classes, *recordings[0].logits.shape)
+    maps = averaged_gradcam(recordings, one_hot(wanted, recordings[0].logits), layers)
+    if not maps.isfinite().all():
+        column = int((~maps.isfinite()).flatten(2).any(2).any(0).nonzero()[0])
+        named = wanted[:, column].unique().tolist()
+        raise MapError(
+            f"expected finite heat from layer {quoted(merge_layers(layers).name)} for class {named}, "
+            "got NaN or infinity; check the weights and the input, or use float32"
+        )
+    return maps
+
+
+def averaged_gradcam(recordings: Sequence[Recording], cotangents: Tensor, layers: Sequence[TargetLayer]) -> Tensor:
+    """`gradcam` of each layer, averaged on the finest of their grids; of a single layer as it is.
+
+    The forward may have run under autocast; this does not.
+    """
+    with torch.autocast(cotangents.device.type, enabled=False):
+        maps = [gradcam(recording, cotangents, layer) for recording, layer in zip(recordings, layers, strict=True)]
+        if len(maps) == 1:
+            return maps[0]
+        finest = merge_layers(layers).grid
+        return torch.stack([nn.functional.interpolate(heat, finest, mode="bilinear") for heat in maps]).mean(dim=0)
+
+
+def gradcam(recording: Recording, cotangents: Tensor, layer: TargetLayer) -> Tensor:
+    """Equations 1 and 2 for the scores that `cotangents` `[K, B, C]` weigh together from the logits.
+
+    A one-hot row asks for a class, +1 and −1 for a contrast. Returns: `[B, K, h, w]`, float32 or the model's own
+    float64, not attached to any graph.
+    """
+    precision = torch.promote_types(recording.activation.dtype, torch.float32)
+    activation = to_grid(recording.activation.detach(), layer).to(precision)
+    alpha = _weights(recording, cotangents, layer, precision)
+    return torch.einsum("kbc,bchw->bkhw", alpha, activation).relu()
+
+
+def _weights(recording: Recording, cotangents: Tensor, layer: TargetLayer, precision: torch.dtype) -> Tensor:
+    """Equation 1: α `[K, B, channels]`, the mean gradient over the places of the grid.
+
+    Where the scores read nothing of the grid but what a pooling leaves of it, the gradients are summed after that
+    pooling, and nothing of the grid's size is computed.
+    """
+    logits, activation, place = recording.logits, recording.activation, recording.gradient_edge
+    dims = place_dims(layer, activation.shape)
+    edge = edge_after_pooling(place, dims, logits) if isinstance(place, Tensor) else None
+    shape = activation.shape if edge is None else shape_at(edge)
+    places = tuple(dim + 1 for dim in dims) if len(shape) == activation.ndim else ()  # none after a mean
+
+    def weights(chunk: Tensor) -> Tensor:
+        gradient = _gradients(logits, place if edge is None else edge, chunk)
+        if edge is None:  # tokens, some of which are no places
+            grids = to_grid(gradient.flatten(0, 1), layer)
+            return grids.mean(dim=(2, 3), dtype=precision).unflatten(0, gradient.shape[:2])
+        summed = gradient.sum(places, dtype=precision) if places else gradient.to(precision)
+        return summed / prod(layer.grid)
+
+    chunks = cotangents.split(_at_once(recording, prod(shape) * activation.element_size(), len(cotangents)))
+    if torch.float16 in (logits.dtype, activation.dtype):
+        enlarged = torch.cat([weights(chunk * ENLARGED) for chunk in chunks]) / ENLARGED
+        if enlarged.isfinite().all():
+            return enlarged
+    return torch.cat([weights(chunk) for chunk in chunks])
+
+
+def _at_once(recording: Recording, nbytes: int, wanted: int) -> int:
+    """How many of the `wanted` gradients, each of `nbytes`, may be in memory together."""
+    if wanted * nbytes <= LEAST_CHUNK:
+        return wanted
+    weights = sum(weight.nbytes for weight in recording.model.parameters())
+    return max(1, max(LEAST_CHUNK, weights // CHUNKS) // nbytes)
+
+
+def one_hot(classes: Tensor, logits: Tensor) -> Tensor:
+    """Cotangents `[K, B, C]` that pick `classes` `[B, K]` out of the logits `[B, C]`."""
+    return nn.functional.one_hot(classes.T, logits.shape[1]).to(logits)
+
+
+def _gradients(logits: Tensor, place: Tensor | GradientEdge, cotangents: Tensor) -> Tensor:
+    """∂(cotangent · logits)/∂(the tensor at `place`) for every cotangent, `[K, *its shape]`."""
+
+    def backward(cotangent: Tensor, *, batched: bool) -> Tensor:
+        (gradient,) = torch.autograd.grad(
+            logits, place, cotangent, retain_graph=True, is_grads_batched=batched, allow_unused=True
+        )
+        if gradient is None:
+            raise LayerError(
+                "the class scores do not depend on the target layer as autograd sees it; name another layer, "
+                "or take detach, no_grad and re-entrant checkpoints out of the model's forward"
+            )
+        return gradient
+
+    if len(cotangents) > 1:
+        try:
+            return backward(cotangents, batched=True)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError:
+            pass  # an operation without a batching rule: below, one target after the other
+    try:
+        return torch.stack([backward(cotangent, batched=False) for cotangent in cotangents])
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise ModelError(
+            f"expected a model that autograd can differentiate, got {quoted(str(error))}; "
+            "name a later layer, or remove what autograd cannot follow"
+        ) from error
+
+
+def class_table(classes: Any, images: int, heads: int) -> Tensor:
+    """`classes` in any accepted form as a table `[B, K]` of indices that the model has.
+
+    Raises: ClassError, also for fractions, booleans and masks, which are no indices.
+    """
+    try:
+        table = classes.detach().cpu().numpy() if isinstance(classes, Tensor) else np.asarray(classes)
+    except (TypeError, ValueError) as error:
+        raise ClassError(
+            "expected a class index, K of them, or as many for each image, "
+            f"got {quoted(classes)}; give every image equally many"
+        ) from error
+    if table.size and (table.dtype.kind not in "iu" or _has_booleans(classes)):
+        raise ClassError(f"expected whole numbers as class indices, got {quoted(classes)}; name classes by index")
+    if table.ndim < 2:
+        table = table.reshape(1, -1).repeat(images, axis=0)
+    if table.ndim != 2 or len(table) != images or table.shape[1] == 0:
+        raise ClassError(
+            f"expected class lists for {images} image(s), got a table {list(table.shape)}; "
+            "pass one list for all images or one list for each"
+        )
+    outside = table[(table < 0) | (table >= heads)]
+    if len(outside):
+        raise ClassError(f"expected a class index from 0 to {heads - 1}, got {int(outside[0])}")
+    return torch.from_numpy(table.astype(np.int64))
+
+
+def _has_booleans(classes: Any) -> bool:
+    """Whether a truth value is among the indices, where NumPy would read it as 0 or 1."""
+    if isinstance(classes, (list, tuple)):
+        return any(map(_has_booleans, classes))
+    return isinstance(classes, (bool, np.bool_)) or getattr(classes, "dtype", None) in (torch.bool, np.dtype(bool))

@@ -1,0 +1,164 @@
+"""The terminal: what a command says, the bar that shows its progress, and how it ends.
+
+Whatever goes wrong is one sentence and an exit code; a user never sees a traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn, TextIO
+
+from tqdm import tqdm
+
+from gradcam import starting
+from gradcam._compare import OnProgress
+from gradcam.errors import GradcamError, OptionError, is_out_of_memory, machine_trouble, quoted
+from gradcam.files import remove_leftovers
+from gradcam.text import clean, shorten
+from gradcam.types import Photo
+
+DIFFERENT = 1
+"""Exit code where a panel failed, a check did not hold, or something differs."""
+REFUSED = 2
+"""Exit code for bad input and for a machine that does not do its part."""
+STOPPED, UNREAD, TERMINATED = 130, 141, 143
+"""Exit codes as a shell has them: 128 + the number of the signal that means Ctrl-C, a closed pipe, or the end."""
+
+NO_MEMORY = (
+    "expected enough memory, but the machine has none left; use fewer or smaller photos and models, "
+    "or close other programs"
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage of every option before it."""
+
+    def error(self, message: str) -> NoReturn:
+        raise OptionError(f"expected options as `{self.prog} --help` lists them; {shorten(clean(message), 200)}")
+
+
+def run(command: Callable[[], int]) -> int:
+    """Run a command to its exit code; every error in the tree of `errors`, and every trouble of the machine, is one
+    sentence on stderr."""
+    try:
+        with _terminating():
+            starting.done()
+            _write_every_letter()
+            remove_leftovers()
+            try:
+                code = command()
+            except SystemExit as ended:  # --help
+                code = int(ended.code or 0)
+            if sys.stdout is not None:
+                sys.stdout.flush()
+            return code
+    except GradcamError as error:
+        return _refuse(str(error))
+    except BrokenPipeError:
+        _forget(sys.stdout, sys.stderr)
+        return UNREAD
+    except OSError as error:
+        _forget(sys.stdout)
+        what = f"use {quoted(error.filename)}" if error.filename else "read and write"
+        return _refuse(f"expected to {what}, but {machine_trouble(error)}")
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return _refuse(NO_MEMORY)
+    except KeyboardInterrupt as error:
+        say("stopped")
+        return TERMINATED if isinstance(error, _Terminated) else STOPPED
+
+
+def tell(line: str, stream: TextIO | None = None) -> None:
+    """One line on stdout, or on another stream, whatever characters a name in it has."""
+    print(clean(line), file=stream)
+
+
+def path(text: str) -> Path:
+    """The type of an option that names a file or a folder."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("expected a name, got nothing")
+    return Path(text)
+
+
+def say(sentence: str) -> None:
+    """One line on stderr, if anybody is there to read it."""
+    if sys.stderr is not None:
+        with suppress(OSError):
+            print(f"gradcam: {sentence}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress(total: int, unit: str = "step") -> Iterator[Callable[[int, str], None]]:
+    """A bar while stderr is a terminal: call what is given with the steps done and what is done next."""
+    with closing(tqdm(total=total, unit=unit, leave=False, disable=True if sys.stderr is None else None)) as bar:
+
+        def show(done: int, doing: str) -> None:
+            bar.n = done
+            bar.set_description(doing)
+
+        yield show
+
+
+@contextmanager
+def comparing(models: int, photos: int) -> Iterator[OnProgress]:
+    """The bar of a comparison."""
+    with progress(models * (photos + 1)) as show:
+        yield lambda now: show(now.done, f"{now.model}: {now.photo or 'loading'}")
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM ends a command as Ctrl-C does: whatever is half-written goes."""
+
+
+@contextmanager
+def _terminating() -> Iterator[None]:
+    """SIGTERM as an exception while the block runs, where this thread may ask for that."""
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        raise _Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _refuse(sentence: str) -> int:
+    say(sentence)
+    return REFUSED
+
+
+def _write_every_letter() -> None:
+    """Letters that the terminal's encoding lacks are written as escapes, never refused."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _forget(*streams: TextIO | None) -> None:
+    """Send what is still to be written nowhere, for Python tries again as it ends, and complains."""
+    for stream in filter(None, streams):
+        with suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), stream.fileno())
+
+
+def say_notes(photos: Iterable[Photo]) -> None:
+    """Say of each photo what its file makes doubtful."""
+    for photo in photos:
+        if photo.note:
+            print(f"{shorten(clean(photo.name), 200)}: {photo.note}", file=sys.stderr)

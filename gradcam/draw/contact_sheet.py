@@ -1,0 +1,206 @@
+"""A whole comparison on one sheet of paper: pictures in rows and columns with captions and a colour bar, as PNG."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from gradcam.comparison import Comparison, Row
+from gradcam.draw.captions import (
+    FRAME_LABEL,
+    SCALE_LABELS,
+    bar_numbers,
+    layer_caption,
+    model_caption,
+    request_caption,
+    scale_caption,
+    target_caption,
+)
+from gradcam.draw.render import Pixels, blend, check_style, colourise, draw_panel, resize
+from gradcam.text import dimensions, shorten
+from gradcam.types import Failure, Heatmap, ScaledMap, Style
+
+
+@dataclass(frozen=True)
+class _Ink:
+    """A size in pixels, a weight from 100 to 900, and an RGB colour to write in."""
+
+    size: int
+    weight: int
+    colour: tuple[int, int, int]
+
+    @property
+    def line(self) -> int:
+        return round(self.size * 1.45)
+
+
+_TITLE = _Ink(28, 700, (22, 27, 34))
+_HEAD = _Ink(17, 650, (22, 27, 34))
+_BODY = _Ink(16, 450, (36, 41, 47))
+_SMALL = _Ink(14, 400, (89, 96, 106))
+_WARN = _Ink(14, 600, (154, 52, 18))
+_MARGIN, _GAP = 36, 20
+_CAPTION = 8 + _HEAD.line + _BODY.line + 2 * _SMALL.line
+
+
+def grid_png(comparison: Comparison, style: Style | None = None, cell: int = 340) -> bytes:
+    """The whole comparison as one PNG: a row for each photo and question, a column for each model.
+
+    cell: width of a picture in pixels. The first column is the bare photo.
+    Raises: OptionError where the style is outside its choices, MapError where a map is not finite.
+    """
+    style = style or Style()
+    check_style(style)
+    scaled = comparison.scaled(style)
+    width = 2 * _MARGIN + (len(comparison.models) + 1) * (cell + _GAP) - _GAP
+    strips = [_header(comparison, style, width)]
+    strips += [_row(row, scaled, style, cell, width) for row in comparison.rows()]
+    strips.append(_footer(style, scaled.values(), width))
+    out = io.BytesIO()
+    Image.fromarray(np.vstack(strips)).save(out, "PNG", optimize=True)
+    return out.getvalue()
+
+
+def _header(comparison: Comparison, style: Style, width: int) -> Pixels:
+    parts = ((comparison.models, "model"), (comparison.photos, "photo"), (comparison.targets, "question"))
+    counts = " · ".join(f"{len(items)} {noun}{'s' * (len(items) != 1)}" for items, noun in parts)
+    words = [
+        f"{counts}. {SCALE_LABELS[style.scale]}",
+        FRAME_LABEL,
+    ]
+    lines = [line for sentence in words for line in _wrap(sentence, width - 2 * _MARGIN, _SMALL, 3)]
+    strip = _paper(_MARGIN + _TITLE.line + len(lines) * _SMALL.line + _GAP, width)
+    title = f"What the models look at: {', '.join(comparison.methods)}"
+    _write(strip, [(_fit(title, width - 2 * _MARGIN, _TITLE), _TITLE)], _MARGIN, _MARGIN - 8)
+    _write(strip, [(line, _SMALL) for line in lines], _MARGIN, _MARGIN + _TITLE.line - 4)
+    return strip
+
+
+def _row(row: Row, scaled: Mapping[Heatmap, ScaledMap], style: Style, cell: int, width: int) -> Pixels:
+    photo = row.photo
+    factor = min(cell / photo.size[1], 1.5 * cell / photo.size[0])
+    size = max(1, round(photo.size[0] * factor)), max(1, round(photo.size[1] * factor))
+    height = max(
+        [size[0], *(200 for panel in row.panels if isinstance(panel, Failure))]
+    )  # room for a failure's sentence
+    strip = _paper(_GAP + height + _CAPTION + _GAP, width)
+    about = [
+        (photo.name, _HEAD),
+        (request_caption(row.target), _BODY),
+        (f"{dimensions(*reversed(photo.size))} px", _SMALL),
+    ]
+    _cell(strip, _MARGIN, cell, height, resize(photo.pixels, size), about)
+    for place, panel in enumerate(row.panels, start=1):
+        if isinstance(panel, Failure):
+            picture, note = _failure(panel.reason, cell, height), ("see the reason above", _WARN)
+        else:
+            heat = scaled[panel]
+            picture = draw_panel(panel, style, heat.vmax, size)
+            note = scale_caption(heat), _WARN if heat.note else _SMALL
+        about = [
+            (model_caption(panel), _HEAD),
+            (target_caption(panel), _BODY),
+            (layer_caption(panel), _SMALL),
+            note,
+        ]
+        _cell(strip, _MARGIN + place * (cell + _GAP), cell, height, picture, [a for a in about if a[0]])
+    return strip
+
+
+def _cell(
+    strip: Pixels, x: int, cell: int, height: int, picture: Pixels, about: Sequence[tuple[str, _Ink]]
+) -> None:
+    """A picture with its caption under it; the captions of a row begin at one height."""
+    strip[_GAP : _GAP + picture.shape[0], x : x + picture.shape[1]] = picture
+    _write(strip, [(_fit(text, cell, ink), ink) for text, ink in about], x, _GAP + height + 8)
+
+
+def _failure(reason: str, cell: int, height: int) -> Pixels:
+    """A pale card that says why there is no map."""
+    card = np.full((height, cell, 3), (253, 244, 237), np.uint8)
+    cv2.rectangle(card, (0, 0), (cell - 1, height - 1), (214, 158, 120), 1)
+    room = max(1, (height - 2 * 14 - _WARN.line) // _SMALL.line)
+    lines = _wrap(reason, cell - 2 * 16, _SMALL, room)
+    _write(card, [("No map", _WARN), *((line, _SMALL) for line in lines)], 16, 14)
+    return card
+
+
+def _footer(style: Style, scaled: Collection[ScaledMap], width: int) -> Pixels:
+    title, numbers = bar_numbers(style, scaled)
+    notes = [f"Colour map {style.colormap}, opacity {100 * style.opacity:.0f} %"]
+    if style.threshold:
+        notes.append(f"heat below {100 * style.threshold:.0f} % of full colour is left out")
+    strip = _paper(_GAP + 2 * _SMALL.line + 18 + _SMALL.line + _MARGIN, width)
+    _write(strip, [(title[0].upper() + title[1:], _Ink(14, 600, _BODY.colour))], _MARGIN, _GAP // 2)
+    length, top = min(420, width - 2 * _MARGIN), _GAP // 2 + _SMALL.line + 6
+    ramp = np.broadcast_to(np.linspace(0, 1, length, dtype=np.float32), (18, length))
+    bar = strip[top : top + 18, _MARGIN : _MARGIN + length]
+    bar[:] = blend(bar.copy(), colourise(ramp, style.colormap, style.threshold), 1.0)
+    cv2.rectangle(strip, (_MARGIN, top), (_MARGIN + length - 1, top + 17), (140, 149, 159), 1)
+    for place, number in enumerate(numbers):
+        wide = _width(number, _SMALL)
+        x = round(place / (len(numbers) - 1) * (length - 1))
+        strip[top + 18 : top + 22, _MARGIN + x] = _SMALL.colour
+        _write(strip, [(number, _SMALL)], _MARGIN + min(max(0, x - wide // 2), length - wide), top + 22)
+    _write(
+        strip,
+        [(_fit("; ".join(notes) + ".", width - 2 * _MARGIN, _SMALL), _SMALL)],
+        _MARGIN,
+        top + 26 + _SMALL.line,
+    )
+    return strip
+
+
+def _paper(height: int, width: int) -> Pixels:
+    return np.full((height, width, 3), 255, np.uint8)
+
+
+def _write(canvas: Pixels, lines: Sequence[tuple[str, _Ink]], x: int, top: int) -> None:
+    """Lines of text below each other; OpenCV's own face `sans` covers Latin, Greek, Cyrillic and Chinese."""
+    for text, ink in lines:
+        face = cv2.FontFace("sans")
+        cv2.putText(canvas, _plain(text), (x, top + round(ink.size * 1.05)), ink.colour, face, ink.size, ink.weight)
+        top += ink.line
+
+
+def _plain(text: str) -> str:
+    """One line of printable characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _width(text: str, ink: _Ink) -> int:
+    x, _, width, _ = cv2.getTextSize((0, 0), _plain(text), (0, 0), cv2.FontFace("sans"), ink.size, ink.weight)
+    return x + width
+
+
+def _fit(text: str, width: int, ink: _Ink) -> str:
+    """`text`, or as much of its beginning and end as fits into `width` pixels."""
+    text = _plain(text)
+    short, keep = text, len(text)
+    while keep > 1 and _width(short, ink) > width:
+        keep = min(keep - 1, max(1, keep * width // _width(short, ink)))
+        short = shorten(text, keep)
+    return short
+
+
+def _wrap(text: str, width: int, ink: _Ink, most: int) -> list[str]:
+    """`text` in lines no wider than `width`; what does not fit into `most` lines ends in an ellipsis."""
+    lines: list[str] = [""]
+    for word in _plain(text).split():
+        longer = f"{lines[-1]} {word}".strip()
+        if _width(longer, ink) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(_fit(word, width, ink))
+    lines = [line for line in lines if line]
+    if len(lines) > most:
+        last = f"{lines[most - 1]} …"
+        while _width(last, ink) > width and " " in last[:-2]:
+            last = f"{last[:-2].rsplit(' ', 1)[0]} …"
+        lines = [*lines[: most - 1], last]
+    return lines

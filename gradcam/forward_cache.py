@@ -1,0 +1,71 @@
+"""The last forwards, kept: another class of the same photo is answered without a new one."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
+from weakref import WeakKeyDictionary
+
+import torch
+
+from gradcam._explain import explain
+from gradcam.forward import Batch, Forward, explanations
+from gradcam.layers import LayerChoices
+from gradcam.methods import GRADCAM, find_method
+from gradcam.models.classifier import Classifier
+from gradcam.targets import as_targets
+from gradcam.types import Explanation, Fit, Photo, Target, Top
+
+
+class ForwardCache:
+    """`explain`, keeping the last forwards of every classifier: another class of the same photo needs no forward.
+
+    Only forwards with the model's own target layer are kept, because an earlier layer would keep the activations of
+    most of the network. They leave memory with their classifier.
+
+    most: how many forwards of a classifier to keep.
+    """
+
+    def __init__(self, most: int = 8) -> None:
+        self._most = most
+        self._kept: WeakKeyDictionary[Classifier, OrderedDict[tuple[str, Fit], Forward]] = WeakKeyDictionary()
+        self._guard = threading.Lock()
+
+    def explain(
+        self,
+        classifier: Classifier,
+        photo: Photo,
+        targets: Target | Sequence[Target] = Top(1),
+        *,
+        method: str = GRADCAM.name,
+        fit: Fit = "crop",
+        layer: LayerChoices = "auto",
+    ) -> Explanation:
+        """The answer of `explain`, with its arguments and errors; `seconds` counts what was done anew."""
+        if layer != "auto":
+            return explain(classifier, photo, targets, method=method, fit=fit, layer=layer)
+        try:
+            forward = replace(self._forward(classifier, photo, fit), photos=(photo,))
+            return explanations(classifier, forward, as_targets(targets), find_method(method))[0]
+        except torch.OutOfMemoryError:
+            with self._guard:
+                self._kept.clear()
+        return explain(classifier, photo, targets, method=method, fit=fit)
+
+    def _forward(self, classifier: Classifier, photo: Photo, fit: Fit) -> Forward:
+        key = photo.sha256, fit
+        with self._guard:
+            kept = self._kept.setdefault(classifier, OrderedDict())
+            if key in kept:
+                kept.move_to_end(key)
+                return kept[key]
+        batch = Batch.of((photo,), classifier.preprocessing, fit)
+        forward = Forward.of(batch, classifier)
+        with self._guard:
+            # what is kept is no visitor's, and costs nothing more
+            kept[key] = replace(forward, photos=(), seconds=0.0)
+            while len(kept) > self._most:
+                kept.popitem(last=False)
+        return forward

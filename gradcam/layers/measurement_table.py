@@ -1,0 +1,148 @@
+"""The table of measurements: whether the target layer's places are where they seem, in one model of each family."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from importlib import resources
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from gradcam.errors import GradcamError
+from gradcam.files import write_whole
+from gradcam.layers.find import measure_target
+from gradcam.models.classifier import seeded
+from gradcam.models.sources import SOURCES
+from gradcam.text import dimensions
+from gradcam.types import ModelSpec
+
+MOST_PARAMETERS = 100_000_000
+
+
+@dataclass(frozen=True)
+class MeasuredRow:
+    """One model's line of the table; its numbers are those of `Measurement`, `failed` is the reason."""
+
+    model: str
+    input_size: str = ""
+    layer: str = ""
+    grid: str = ""
+    measured: str = ""
+    own: float | None = None
+    correlation: float | None = None
+    off: float | None = None
+    slope: float | None = None
+    failed: str = ""
+
+
+def models_to_measure() -> list[str]:
+    """Every torchvision builder, and the smallest model of each timm module; none above 100 M parameters."""
+    text = resources.files("gradcam").joinpath("data/layers.csv").read_text(encoding="utf-8")
+    rows = [row for row in csv.DictReader(text.splitlines()) if not row["refused"]]
+    rows = sorted((row for row in rows if int(row["parameters"]) <= MOST_PARAMETERS), key=_parameters)
+    smallest = {row["family"]: row["model"] for row in reversed(rows)}
+    torchvisions = [row["model"] for row in rows if row["model"].startswith("torchvision/")]
+    return [*torchvisions, *(model for model in smallest.values() if model.startswith("timm/"))]
+
+
+def _parameters(row: dict[str, str]) -> int:
+    return int(row["parameters"])
+
+
+def write_measured_table(
+    models: Sequence[str], out: Path, progress: Callable[[int, str], None] = lambda done, model: None
+) -> Counter[str]:
+    """Measure every model that `out` (CSV) has no row of yet, and write each row when it is known.
+
+    progress: called before each model with the number done and its id.
+    Returns: how many of all rows are confirmed, inconclusive, contradicted or failed.
+    """
+    done = list(csv.DictReader(out.read_text(encoding="utf-8").splitlines())) if out.exists() else []
+    known = {row["model"] for row in done}
+    verdicts = Counter(row["measured"] or "failed" for row in done)
+    with out.open("a", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, [column.name for column in fields(MeasuredRow)], lineterminator="\n")
+        if not done:
+            table.writeheader()
+        for position, model in enumerate(models):
+            if model not in known:
+                progress(position, model)
+                row = measured_row(model)
+                verdicts[row.measured or "failed"] += 1
+                table.writerow(asdict(row))
+                file.flush()
+    with write_whole(out.with_suffix(".md")) as file:
+        file.write(summary(list(csv.DictReader(out.read_text(encoding="utf-8").splitlines()))).encode())
+    return verdicts
+
+
+def summary(rows: Sequence[dict[str, str]]) -> str:
+    """Counts by source, and every model whose places are not confirmed, as Markdown."""
+    wanted = set(models_to_measure())
+    done = sum(row["model"] in wanted for row in rows)
+    verdicts = ("confirmed", "inconclusive", "contradicted", "failed")
+    lines = [
+        "# Target layers measured with seeded random weights",
+        "",
+        f"Written by `python -m gradcam layers --measure`; {done} of its {len(wanted)} models so far.",
+        "",
+        f"| source | {' | '.join(verdicts)} |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for source in sorted({row["model"].partition("/")[0] for row in rows}):
+        counts = Counter(row["measured"] or "failed" for row in rows if row["model"].startswith(f"{source}/"))
+        lines.append(f"| {source} | {' | '.join(str(counts[verdict]) for verdict in verdicts)} |")
+    lines += ["", "## Not confirmed", ""]
+    for row in rows:
+        if row["measured"] != "confirmed":
+            figures = (
+                f"{row['measured']}, own {row['own']}, correlation {row['correlation']}, off "
+                f"{row['off']}, slope {row['slope']}"
+            )
+            lines.append(f"- `{row['model']}`: {row['failed'] or figures}")
+    return "\n".join(lines) + "\n"
+
+
+def measured_row(model: str) -> MeasuredRow:
+    """The row of one model with seeded random weights."""
+    source, _, name = model.partition("/")
+    spec = ModelSpec(source, name, "random")
+    try:
+        with seeded(0):
+            module = SOURCES[source].build(spec, None).eval().requires_grad_(False)
+            size = SOURCES[source].preprocessing(ModelSpec(source, name)).size
+            awaken(module, size)
+        layer, measurement = measure_target(module, size)
+    except (GradcamError, RuntimeError, ValueError, TypeError, AssertionError) as error:
+        return MeasuredRow(model, failed=" ".join(str(error).split()) or type(error).__name__)
+    return MeasuredRow(
+        model,
+        dimensions(*size),
+        layer.name,
+        dimensions(*layer.grid),
+        measurement.verdict,
+        round(measurement.own, 3),
+        round(measurement.correlation, 3),
+        round(measurement.off, 3),
+        round(measurement.slope, 3),
+    )
+
+
+def awaken(module: nn.Module, size: tuple[int, int]) -> None:
+    """Give numbers to scales that start at zero and would hide a path, and statistics to batch normalisation."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if parameter.numel() > 1 and parameter.std() == 0 and parameter.abs().max() < 0.1:
+                nn.init.normal_(parameter, std=0.1)
+        norms = [norm for norm in module.modules() if isinstance(norm, nn.modules.batchnorm._BatchNorm)]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None
+            norm.train()
+        if norms:
+            module(torch.randn(2, 3, *size))
+    module.eval()

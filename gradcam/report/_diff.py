@@ -1,0 +1,225 @@
+"""What changed between two reports, in words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam.errors import quoted
+from gradcam.report.build import environment
+from gradcam.report.model import Answer, Content, Environment, Finding, ModelEntry, PhotoEntry
+from gradcam.report.statements import question_text
+from gradcam.report.target_entries import target_of
+from gradcam.targets import write_target
+from gradcam.text import count, dimensions, percent
+
+TOLERANCE = 1e-4
+"""Largest difference, as a share of the map's peak, that another machine's arithmetic may make."""
+
+WITHIN = "the same within tolerance"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that is not the same: the section it belongs to, and a sentence."""
+
+    section: str
+    words: str
+
+    def __str__(self) -> str:
+        return f"{self.section}: {self.words}"
+
+
+def diff(a: Content, b: Content) -> tuple[Change, ...]:
+    """What is different in `b`, section by section; empty where both say the same.
+
+    Photos are matched by the SHA-256 of their files, models by their ids.
+    """
+    sections = (
+        ("Verdict", _verdict),
+        ("Notes", _notes),
+        ("Photos", _photos),
+        ("Models", _models),
+        ("Questions", _questions),
+        ("Settings", _settings),
+        ("Predictions", _predictions),
+        ("Maps", _maps),
+        ("Environment", lambda a, b: _fields(a.environment, b.environment)),
+    )
+    return tuple(Change(name, words) for name, compare in sections for words in compare(a, b))
+
+
+def environment_changes(then: Environment) -> tuple[str, ...]:
+    """What is different about the machine and the packages of now, a phrase each."""
+    return tuple(_fields(then, environment()))
+
+
+def _verdict(a: Content, b: Content) -> Iterator[str]:
+    if a.title != b.title:
+        yield f"the title was {quoted(a.title)} and is {quoted(b.title)}"
+    yield from _fields(a.verdict, b.verdict)
+
+
+def _notes(a: Content, b: Content) -> Iterator[str]:
+    for one, other in _shared(_by_hash(a), _by_hash(b)):
+        for words in _fields(one.note, other.note):
+            yield f"{other.name}: {words}"
+
+
+def _photos(a: Content, b: Content) -> Iterator[str]:
+    yield from _members([photo.sha256 for photo in a.photos], [photo.sha256 for photo in b.photos], _names(a, b))
+    for one, other in _shared(_by_hash(a), _by_hash(b)):
+        if one.name != other.name:
+            yield f"{one.name} is now called {other.name}"
+
+
+def _models(a: Content, b: Content) -> Iterator[str]:
+    yield from _members([model.id for model in a.models], [model.id for model in b.models])
+    models = {model.id: model for model in a.models}
+    for model in b.models:
+        if model.id in models:
+            yield from (f"{model.id}: {words}" for words in _model(models[model.id], model))
+            layers = [sorted({str(answer.layer) for answer in _answers(side, model.id)}) for side in (a, b)]
+            if all(layers) and layers[0] != layers[1]:
+                yield f"{model.id}: the layer was {', '.join(layers[0])} and is {', '.join(layers[1])}"
+
+
+def _model(one: ModelEntry, other: ModelEntry) -> Iterator[str]:
+    if one.weights_sha256 != other.weights_sha256:
+        yield "the weights are others"
+    if one.classes != other.classes and {one.classes, other.classes} != {1, 2}:  # 1 is that of gradcam 0.1.0
+        yield f"classes was {one.classes} and is {other.classes}"
+    for name in ("asked_layer", "origin", "preprocessing", "method", "activation", "device", "dtype"):
+        if getattr(one, name) != getattr(other, name):
+            yield f"{name} was {getattr(one, name)} and is {getattr(other, name)}"
+    then, now = one.configuration, other.configuration
+    for name in dict.fromkeys((*then, *now)):
+        if then.get(name) != now.get(name):
+            yield f"{name} in its configuration was {_value(then.get(name))} and is {_value(now.get(name))}"
+
+
+def _questions(a: Content, b: Content) -> Iterator[str]:
+    names = dict(zip(_targets(a) + _targets(b), a.questions + b.questions, strict=True))
+    yield from _members(_targets(a), _targets(b), names)
+
+
+def _settings(a: Content, b: Content) -> Iterator[str]:
+    yield from _fields(a.style, b.style)
+    for name in ("fit", "carried"):
+        if getattr(a, name) != getattr(b, name):
+            yield f"{name} was {getattr(a, name)} and is {getattr(b, name)}"
+
+
+def _predictions(a: Content, b: Content) -> Iterator[str]:
+    then = {_answer_key(a, answer): answer for answer in a.answers}
+    for answer in b.answers:
+        before = then.get(_answer_key(b, answer))
+        if before is None or not before.predictions or not answer.predictions:
+            continue
+        was, now = before.predictions[0], answer.predictions[0]
+        if was.label != now.label or abs(was.probability - now.probability) >= 0.0005:
+            where = f"{b.photos[answer.photo].name} · {b.models[answer.model].id}"
+            yield f"{where}: was {was.label} {percent(was.probability)}, is {now.label} {percent(now.probability)}"
+
+
+def _maps(a: Content, b: Content) -> Iterator[str]:
+    then = {_finding_key(a, finding): finding for finding in a.findings}
+    alike: Counter[str] = Counter()
+    for finding in b.findings:
+        before = then.get(_finding_key(b, finding))
+        if before is None:
+            continue
+        words = _map_caption(before, finding)
+        if words in ("", WITHIN):
+            alike[words] += 1
+        else:
+            photo, model = b.photos[finding.photo].name, b.models[finding.model].id
+            yield f"{photo} · {model} · {question_text(b.questions[finding.question])}: {words}"
+    if alike[WITHIN]:
+        yield f"{count(alike[WITHIN], 'panel')} {WITHIN}"
+    if alike[""] and alike[""] < len(b.findings):
+        yield f"{count(alike[''], 'panel')} the same"
+
+
+def _map_caption(one: Finding, other: Finding) -> str:
+    """What is different between two panels; empty if nothing is."""
+    if one.map is None or other.map is None:
+        if one.reason == other.reason:
+            return ""
+        then, now = (f"failed ({side.reason})" if side.reason else "had a map" for side in (one, other))
+        return f"then it {then}, now it {now}"
+    then, now = one.values, other.values
+    if then.shape != now.shape:
+        return f"the grid was {dimensions(*then.shape)} and is {dimensions(*now.shape)}"
+    if str(one.target) != str(other.target):
+        return f"the class was {one.target} and is {other.target}"
+    if np.array_equal(then, now):
+        return ""
+    largest, share = largest_difference(then, now)
+    return WITHIN if share <= TOLERANCE else difference_caption(largest, share)
+
+
+def largest_difference(then: NDArray[np.float32], now: NDArray[np.float32]) -> tuple[float, float]:
+    """The largest difference of any cell of two maps `[h, w]`: in raw units, and as a share of the first's peak."""
+    largest = float(np.abs(then - now).max())
+    return largest, largest / max(float(np.abs(then).max()), float(np.finfo(np.float32).tiny))
+
+
+def difference_caption(largest: float, share: float) -> str:
+    return f"largest difference {largest:.3g}, {100 * share:.3g} % of the peak"
+
+
+def _fields(one: Any, other: Any) -> Iterator[str]:
+    """Every field of two values of one dataclass that is not the same."""
+    for field in fields(one):
+        was, now = getattr(one, field.name), getattr(other, field.name)
+        if was != now:
+            yield f"{field.name} was {_value(was)} and is {_value(now)}"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(str(item) for item in value) or "empty"
+    text = str(value) or "empty"
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def _members(then: Sequence[str], now: Sequence[str], names: dict[str, str] | None = None) -> Iterator[str]:
+    names = names or {}
+    yield from (f"{names.get(one, one)} was left out" for one in then if one not in now)
+    yield from (f"{names.get(one, one)} was added" for one in now if one not in then)
+
+
+def _names(a: Content, b: Content) -> dict[str, str]:
+    return {photo.sha256: photo.name for photo in (*a.photos, *b.photos)}
+
+
+def _by_hash(report: Content) -> dict[str, PhotoEntry]:
+    return {photo.sha256: photo for photo in report.photos}
+
+
+def _shared(then: dict[str, PhotoEntry], now: dict[str, PhotoEntry]) -> Iterator[tuple[PhotoEntry, PhotoEntry]]:
+    yield from ((then[key], now[key]) for key in now if key in then)
+
+
+def _answers(report: Content, model: str) -> list[Answer]:
+    return [answer for answer in report.answers if report.models[answer.model].id == model]
+
+
+def _answer_key(report: Content, answer: Answer) -> tuple[str, str]:
+    return report.photos[answer.photo].sha256, report.models[answer.model].id
+
+
+def _finding_key(report: Content, finding: Finding) -> tuple[str, str, str]:
+    photo, model = report.photos[finding.photo].sha256, report.models[finding.model].id
+    return photo, model, _targets(report)[finding.question]
+
+
+def _targets(report: Content) -> tuple[str, ...]:
+    """What is asked, as text that is the same for the same target."""
+    return tuple(write_target(target_of(entry)) for entry in report.targets)

@@ -1,0 +1,314 @@
+"""The dashboard in a real browser: what a visitor sees, does, and takes away."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from io import BytesIO
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+from skimage import data, io
+
+from gradcam import Panel, compare, parse_target, sample_photo
+from gradcam.draw.captions import target_caption
+from gradcam.measures import agreement
+from tests.server import dashboard
+from tests.visiting import (
+    DESKTOP,
+    FIRST_VISIT,
+    PHONE,
+    PLOT,
+    Visit,
+    arrive,
+    choose,
+    listen,
+    panels,
+    pictures,
+    settle,
+    titles,
+)
+
+pytestmark = pytest.mark.browser
+
+
+def heat(page: Page) -> list[int]:
+    """How far each picture differs at most from the bare photo, 0 to 255 in any channel."""
+    covered = shots(page)
+    page.get_by_role("button", name="Hold to see the photo").first.hover()
+    page.mouse.down()
+    page.wait_for_timeout(300)
+    bare = shots(page)
+    page.mouse.up()
+    return [int(np.abs(a - b).max()) for a, b in zip(covered, bare, strict=True)]
+
+
+def shots(page: Page) -> list[np.ndarray]:
+    """What every panel shows, `[H, W, 3]`."""
+    return [io.imread(BytesIO(panel.screenshot()))[..., :3].astype(int) for panel in pictures(page).all()]
+
+
+def test_the_first_sight_is_three_real_heatmaps_of_a_sample(visit: Visit) -> None:
+    page = visit()
+    assert [re.sub(r"\s*(\S+)\s*(.*) · .*", r"\1: \2", title, flags=re.S) for title in titles(page)] == [
+        "bundled/tf_efficientnet_lite0: tiger cat",
+        "bundled/tf_efficientnet_lite1: Egyptian cat",
+        "bundled/tf_efficientnet_lite2: Egyptian cat",
+    ]
+    assert all(difference > 50 for difference in heat(page))
+    for words in ("7×7 grid", "8×8 grid", "9×9 grid", "Why this layer"):
+        expect(page.get_by_text(words).first).to_be_visible()
+    expect(page.locator(".barlayer .trace.bars")).to_have_count(3)
+
+
+def test_the_look_changes_without_losing_the_zoom_and_goes_into_the_link(visit: Visit) -> None:
+    page = visit()
+    page.get_by_role("button", name="Zoom in").first.click()
+    expect(page.locator(".viewer .zoomed")).to_have_count(1)
+    page.get_by_role("slider", name="Opacity").first.fill("80")
+    page.get_by_role("combobox", name="Colour map").first.select_option("inferno")
+    expect(page).to_have_url(re.compile("colormap=inferno"))
+    expect(page).to_have_url(re.compile("opacity=80"))
+    settle(page)
+    expect(page.locator(".viewer .zoomed")).to_have_count(1)
+    choose(page, "Photos", "coffee", "coffee · sample")
+    sliders = page.get_by_role("slider", name="Opacity")
+    expect(sliders).to_have_count(3)  # two photos, and the difference of two models
+    assert [slider.input_value() for slider in sliders.all()] == ["80", "80", "80"]
+
+
+def test_a_visitor_uploads_a_photo_adds_a_model_and_asks_for_a_class(visit: Visit, tmp_path: Path) -> None:
+    page = visit()
+    io.imsave(tmp_path / "my cup.jpg", data.coffee(), check_contrast=False)
+    page.set_input_files("input[type=file]", tmp_path / "my cup.jpg")
+    expect(page.get_by_role("heading", name="my cup.jpg")).to_be_visible()
+    settle(page)
+    assert all("espresso" in title for title in titles(page))
+
+    page.get_by_role("button", name="Remove bundled/tf_efficientnet_lite1").last.click()
+    expect(pictures(page)).to_have_count(2)
+    choose(page, "Models", "efflite1", "bundled/tf_efficientnet_lite1")
+    expect(pictures(page)).to_have_count(3)
+
+    choose(page, "Models", "torchvision/vgg16@", re.compile("vgg16@IMAGENET1K_V1 · download"))
+    expect(page.locator(".viewer .facts").get_by_text("expected weights for torchvision/vgg16")).to_be_visible()
+
+    choose(page, "Classes", "coffee m", "coffee mug")
+    found = titles(page)
+    assert sum("espresso" in title for title in found) == 3
+    assert sum("coffee mug" in title for title in found) >= 3
+
+
+def test_a_link_reopens_the_view_for_somebody_else(visit: Visit, browser: Browser) -> None:
+    page = visit()
+    choose(page, "Photos", "coffee", "coffee · sample")
+    choose(page, "Classes", "tabb", "tabby")
+    page.get_by_text("squash", exact=True).click()
+    expect(page).to_have_url(re.compile("fit=squash"))
+    settle(page)
+    expect(pictures(page)).to_have_count(12)
+    elsewhere = browser.new_context(viewport=DESKTOP)  # a fresh profile
+    again = elsewhere.new_page()
+    again.goto(page.url)
+    arrive(again, PLOT)
+    expect(pictures(again)).to_have_count(12)
+    assert titles(again) == titles(page)
+    elsewhere.close()
+    page.get_by_role("link", name="Compare classes").first.click()
+    expect(page).to_have_url(re.compile(r"compare_classes\?.*fit=squash"))
+
+
+def test_both_downloads_hold_the_comparison_and_the_page_opens_without_a_network(
+    visit: Visit, browser: Browser, tmp_path: Path
+) -> None:
+    page = visit()
+    for name in ("PNG", "HTML"):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=name, exact=True).click()
+        download.value.save_as(tmp_path / f"comparison.{name.lower()}")
+    picture = io.imread(tmp_path / "comparison.png")
+    assert picture.shape[1] > 3 * 300
+    assert picture.std() > 20
+
+    complaints: list[str] = []
+    strangers: list[str] = []
+    context = browser.new_context(offline=True, viewport=DESKTOP)
+    saved = context.new_page()
+    listen(saved, complaints, strangers)
+    saved.goto((tmp_path / "comparison.html").as_uri())
+    expect(pictures(saved)).to_have_count(3)
+    expect(pictures(saved).locator(".hm image")).to_have_count(3)
+    assert all(difference > 50 for difference in heat(saved))
+    assert titles(saved) == titles(page)
+    assert complaints == []
+    assert strangers == []
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_a_phone_panels_stack_and_nothing_is_cut_off(visit: Visit, scheme: str) -> None:
+    page = visit(viewport=PHONE, color_scheme=scheme)
+    expect(pictures(page)).to_have_count(3)
+    boxes = [plot.bounding_box() or {} for plot in pictures(page).all()]
+    for above, below in pairwise(boxes):
+        assert above["y"] + above["height"] < below["y"]
+    assert all(box["x"] >= 0 and 300 < box["width"] <= 390 for box in boxes)
+    assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= PHONE["width"]
+
+
+def test_the_dark_theme_writes_light_on_dark(visit: Visit) -> None:
+    page = visit(color_scheme="dark")
+    ground = page.locator(".stApp").evaluate("it => getComputedStyle(it).backgroundColor")
+    words = [
+        page.locator(".viewer figcaption").first.evaluate("it => getComputedStyle(it).color"),
+        page.locator(".barlayer .bartext").first.evaluate("it => getComputedStyle(it).fill"),
+    ]
+
+    def brightness(colour: str) -> float:
+        return sum(map(int, re.findall(r"\d+", colour)[:3])) / 3
+
+    assert brightness(ground) < 40
+    assert all(brightness(colour) > 200 for colour in words), json.dumps(words)
+
+
+LITE0, LITE1, LITE2 = (f"bundled/tf_efficientnet_lite{number}" for number in range(3))
+
+QUESTIONS = (
+    ("chelsea", LITE0, "tabby", "crop"),
+    ("coffee", LITE1, "espresso", "crop"),
+    ("cat and coffee", LITE2, "espresso rather than Egyptian cat", "crop"),
+    ("coffee and cat", LITE0, "prediction 2", "squash"),
+    ("coffee", LITE2, "coffee mug", "pad"),
+    ("chelsea", LITE1, "lynx", "pad"),
+    ("cat and coffee", LITE0, "cup", "squash"),
+    ("coffee and cat", LITE1, "tiger cat", "crop"),
+)
+
+
+def answer(photo: str, model: str, target: str, fit) -> Panel:
+    """What the package answers in this process."""
+    return compare([model], [sample_photo(photo)], [parse_target(target)], fit=fit).panels[0]
+
+
+def shares(text: str) -> list[float]:
+    """Every percentage in a text."""
+    return [float(share) for share in re.findall(r"([\d.]+) %", text)]
+
+
+def test_eight_visitors_at_once_each_get_the_answer_to_their_own_question(
+    context: BrowserContext, address: str
+) -> None:
+    pages = [context.new_page() for _ in QUESTIONS]
+    for page, (photo, model, target, fit) in zip(pages, QUESTIONS, strict=True):
+        page.goto(f"{address}/?photos={photo}&models={model}&classes={target}&fit={fit}", wait_until="commit")
+    for page, question in zip(pages, QUESTIONS, strict=True):
+        arrive(page, PLOT)
+        expect(page.get_by_role("heading", name=question[0], exact=True)).to_be_visible()
+        panel = answer(*question)
+        assert panel.map is not None
+        (title,) = titles(page)
+        wanted = f"{panel.model}\n{target_caption(panel)}"
+        assert title.partition(" · ")[0] == wanted.partition(" · ")[0]
+        assert shares(title) == pytest.approx(shares(wanted), abs=0.11)
+        full = re.search(r"full colour = (\S+)", panels(page).inner_text())
+        assert full
+        assert float(full[1]) == pytest.approx(float(panel.map.max()), rel=0.01)
+    for page in pages:
+        page.close()
+
+
+def test_two_visitors_never_see_each_others_upload_even_of_one_name(visit: Visit, tmp_path: Path) -> None:
+    visitors = {"espresso": data.coffee(), "cat": data.chelsea()[:, ::-1]}
+    pages = {}
+    for seen, photo in visitors.items():
+        (tmp_path / seen).mkdir()
+        io.imsave(tmp_path / seen / "photo.png", photo)
+        pages[seen] = visit(f"?models={LITE0}")
+    for seen, page in pages.items():
+        page.set_input_files("input[type=file]", tmp_path / seen / "photo.png")
+    for seen, page in pages.items():
+        expect(page.get_by_role("heading", name="photo.png")).to_be_visible()
+        settle(page)
+        (title,) = titles(page)
+        assert seen in title
+    stranger = visit("?photos=" + pages["cat"].url.partition("photos=")[2], wait_for="[data-testid=stAlert]")
+    expect(stranger.get_by_text("upload that file again").first).to_be_visible()
+    expect(pictures(stranger)).to_have_count(0)
+
+
+def test_an_upload_is_still_there_on_another_page_and_back(visit: Visit, tmp_path: Path) -> None:
+    page = visit(f"?models={LITE0}")
+    io.imsave(tmp_path / "my cup.png", data.coffee())
+    page.set_input_files("input[type=file]", tmp_path / "my cup.png")
+    expect(page.get_by_role("heading", name="my cup.png")).to_be_visible()
+    settle(page)
+    before = titles(page)
+    for name in ("Compare classes", "Compare models"):
+        page.get_by_role("link", name=name).click()
+        expect(page.get_by_role("heading", name=name, level=1)).to_be_visible()
+        expect(page.get_by_role("heading", name="my cup.png")).to_be_visible()
+        settle(page)
+    assert titles(page) == before
+
+
+def test_the_table_says_how_far_the_models_agree_and_the_difference_follows_the_choice(visit: Visit) -> None:
+    page = visit(f"?models={LITE0}&models={LITE2}&classes=Egyptian cat")
+    table = page.get_by_role("table", name="Rank correlation")
+    wanted = agreement([answer("chelsea", model, "Egyptian cat", "crop") for model in (LITE0, LITE2)])[0, 1]
+    shown = table.get_by_role("cell").all_inner_texts()
+    assert shown[0] == shown[3] == "–"
+    assert float(shown[1]) == float(shown[2]) == pytest.approx(wanted, abs=0.011)
+
+    difference = page.locator(".viewer .panel", has_text="A − B:")
+    expect(difference).to_contain_text(f"A − B: {LITE0} − {LITE2}")
+    plot = difference.locator(".js-plotly-plot")
+    plain = plot.screenshot()
+    page.get_by_text("Show only where they differ").click()
+    expect(page).to_have_url(re.compile("differing=true"))
+    settle(page)
+    assert plot.screenshot() != plain
+
+
+def test_a_cell_opens_large_with_its_facts_and_files(visit: Visit) -> None:
+    page = visit(f"?models={LITE0}&models={LITE1}&classes=tabby&classes=lynx")
+    page.get_by_role("button", name="Open large").nth(1).click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("radio", name="lynx").click()
+    expect(dialog.get_by_role("img", name=re.compile("lite1, lynx .*hottest at"))).to_be_visible()
+    for words in ("Probability", "Why this layer", "SHA-256"):
+        expect(dialog.get_by_text(words).first).to_be_visible()
+    panel = answer("chelsea", LITE1, "lynx", "crop")
+    files = {}
+    for name in ("PNG", "Raw map", "Numbers"):
+        settle(page)  # a click while the dialog is drawn anew is lost
+        with page.expect_download() as download:
+            dialog.get_by_role("button", name=name).click()
+        files[name] = download.value.path().read_bytes()
+    assert io.imread(BytesIO(files["PNG"])).shape == (798, 1200, 3)
+    assert np.load(BytesIO(files["Raw map"])) == pytest.approx(panel.map, rel=1e-3, abs=1e-6)
+    numbers = json.loads(files["Numbers"])
+    assert numbers["target"]["label"] == "lynx"
+    assert np.array(numbers["map"], np.float32) == pytest.approx(panel.map, rel=1e-3, abs=1e-6)
+
+
+def test_a_comparison_can_be_cancelled_while_a_model_loads_and_keeps_what_has_finished(browser: Browser) -> None:
+    silent = socket.create_server(("127.0.0.1", 0))  # takes a call and never says a word, as a slow download
+    with dashboard(proxy=f"http://127.0.0.1:{silent.getsockname()[1]}") as address:
+        page = browser.new_page(viewport=DESKTOP)
+        page.goto(f"{address}/?models={LITE0}&models=torchvision/vgg16@IMAGENET1K_V1")
+        cancel = page.get_by_role("button", name="Cancel")
+        cancel.wait_for(timeout=FIRST_VISIT)
+        expect(page.get_by_text(f"{LITE0} · done")).to_be_visible(timeout=FIRST_VISIT)
+        cancel.click()
+        expect(page.get_by_text("1 of 2 heatmaps had finished and are kept")).to_be_visible(timeout=FIRST_VISIT)
+        settle(page)
+        assert "tiger cat" in titles(page)[0]
+        expect(page.get_by_text("cancelled before its turn").first).to_be_visible()
+        page.get_by_role("button", name="Continue").click()
+        expect(page.get_by_text("expected weights for torchvision/vgg16").first).to_be_visible(timeout=FIRST_VISIT)
+        page.close()
+        silent.close()

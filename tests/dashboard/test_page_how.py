@@ -1,0 +1,189 @@
+"""The page *How it works* without a browser: the four steps, each control, each error, and the script."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import pytest
+import streamlit as st
+import torch
+from streamlit.testing.v1 import AppTest
+
+from gradcam import explain, heatmaps, load_classifier, sample_photo
+from gradcam.preprocess import to_input, view_of
+from tests.dashboard.test_page_models import bring
+from tests.opening import open_page
+
+LITE0, LITE1 = "bundled/tf_efficientnet_lite0", "bundled/tf_efficientnet_lite1"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _clean_caches() -> Iterator[None]:
+    st.cache_data.clear()
+    yield
+    st.cache_data.clear()
+    st.cache_resource.clear()
+
+
+opened = partial(open_page, "how_it_works")
+
+
+def words(page: AppTest) -> str:
+    said = "\n".join(element.value for kind in ("markdown", "caption") for element in page.main.get(kind))
+    return said.replace("\\", "")
+
+
+def alts(page: AppTest) -> list[str]:
+    return [picture.alt for images in page.get("image") for picture in images.proto.imgs]
+
+
+def errors(page: AppTest) -> str:
+    return " ".join(error.value for error in page.error).replace("\\", "")
+
+
+def code(page: AppTest) -> str:
+    return page.code[0].value
+
+
+def test_first_sight_takes_a_photo_through_the_four_steps() -> None:
+    page = opened()
+    assert not page.error
+    assert [heading.value for heading in page.main.header] == [
+        "The question",
+        "1 · Feature maps",
+        "2 · Gradients and weights",
+        "3 · Weighted sum and ReLU",
+        "4 · Back on the photo",
+        "The same in Python",
+    ]
+    explanation = explain(load_classifier(LITE0), sample_photo("cat and coffee"))
+    assert "**Egyptian cat**" in words(page)
+    assert f"y = {explanation.targets[0].score:.2f}" in page.latex[0].value
+    assert "1,280 small pictures of 7×7 cells" in words(page)
+    assert "all cells of a map have one gradient" in words(page)
+    assert "This is the whole sum." in words(page)
+
+
+def test_every_picture_has_words_for_those_who_do_not_see_it() -> None:
+    page = opened()
+    said = alts(page)
+    assert len(said) == 1 + 10 + 10 + 2 + 2
+    assert all(said)
+    assert sum(alt.startswith("Feature map: map ") for alt in said) == 10
+    assert any("hottest at" in alt for alt in said)
+    (chart,) = page.get("plotly_chart")
+    assert "1,280 weights" in chart.proto.alt
+
+
+def test_the_bars_are_all_the_weights_from_the_largest_to_the_smallest() -> None:
+    (chart,) = opened().get("plotly_chart")
+    (bars,) = json.loads(chart.proto.spec)["data"]
+    heights = bars["y"]
+    if isinstance(heights, dict):
+        heights = np.frombuffer(base64.b64decode(heights["bdata"]), heights["dtype"])
+    assert len(heights) == 1280
+    assert (np.diff(heights) <= 0).all()
+    assert heights[0] > 0 > heights[-1]
+
+
+def test_the_sum_grows_map_by_map() -> None:
+    page = opened()
+    slider = page.slider(key="step")
+    assert (slider.min, slider.max, slider.value) == (1, 1280, 1280)
+    slider.set_value(1).run()
+    assert not page.exception
+    assert "1 of 1,280 maps, before ReLU" in words(page)
+    assert "Correlation with the whole sum: " in words(page)
+    page.slider(key="step").set_value(300).run()
+    assert "300 of 1,280 maps, before ReLU" in words(page)
+
+
+def test_a_link_reopens_the_same_view() -> None:
+    page = opened(photos=["coffee"], models=[LITE1], fit="squash", step="20", **{"class": "espresso"})
+    assert not page.error
+    assert "**espresso**" in words(page)
+    assert "8×8 cells" in words(page)
+    assert page.slider(key="step").value == 20
+    assert "'squash'" in code(page)
+
+
+def test_a_count_beyond_the_models_maps_means_all_of_them() -> None:
+    page = opened()
+    page.session_state["step"] = 5000
+    page.run()
+    assert not page.exception
+    assert page.slider(key="step").value == 1280
+
+
+def test_another_class_changes_the_numbers_and_a_contrast_explains_a_difference() -> None:
+    page = opened()
+    page.selectbox(key="class").set_value("espresso").run()
+    assert "**espresso**" in words(page)
+    page = opened(**{"class": "Egyptian cat rather than espresso"})
+    assert "**Egyptian cat rather than espresso**" in words(page)
+    assert "y_a - y_b" in page.latex[0].value
+    assert "logits[0, 285] - logits[0, 967]" in code(page)
+
+
+@pytest.mark.parametrize("question", ["top prediction", "espresso"])
+def test_the_script_runs_and_gives_what_heatmaps_gives(question: str) -> None:
+    page = opened(**{"class": question})
+    names: dict = {}
+    exec(compile(code(page), "script", "exec"), names)
+    classifier, photo = load_classifier(LITE0), sample_photo("cat and coffee")
+    batch = to_input(photo, view_of(photo.size, classifier.preprocessing), classifier.preprocessing)[None]
+    index = {"top prediction": 285, "espresso": 967}[question]
+    expected = heatmaps(classifier.module, batch, index)[0, 0]
+    assert torch.allclose(names["heat"], expected, rtol=1e-3, atol=1e-5)
+
+
+def test_a_pinned_layer_is_the_one_that_is_laid_open() -> None:
+    page = opened(layers=[f"{LITE0}~blocks.2"])
+    assert "layer `blocks.2`" in words(page)
+    assert "28×28 cells" in words(page)
+    assert "one gradient" not in words(page)
+
+
+def test_one_of_several_photos_and_models_is_shown_at_a_time() -> None:
+    page = opened(photos=["chelsea", "coffee"], models=[LITE0, LITE1])
+    page.segmented_control(key="photo").set_value("coffee").run()
+    page.segmented_control(key="model").set_value(LITE1).run()
+    assert "**espresso**" in words(page)
+    assert "8×8 cells" in words(page)
+
+
+def test_ones_own_model_is_laid_open_too() -> None:
+    page = AppTest.from_file("../dashboard/Home.py", default_timeout=120)
+    page.switch_page("app_pages/models.py")
+    page.query_params["models"] = [LITE0]
+    page.run()
+    page = bring(page)
+    own = page.session_state["models"][1]
+    page.switch_page("app_pages/how_it_works.py").run()
+    page.segmented_control(key="model").set_value(own).run()
+    assert not page.exception
+    assert "96 small pictures of 4×4 cells" in words(page)
+    assert "load_checkpoint(\n    'shapes.pt',\n    'timm/test_resnet',\n    labels=" in code(page)
+
+
+@pytest.mark.parametrize(
+    ("link", "sentence"),
+    [
+        ({"models": ["nonsense"]}, "expected a model id"),
+        ({"class": "tabyb"}, "'tabby'"),
+        ({"layers": [f"{LITE0}~blocks.99"]}, "blocks.99"),
+        ({"photos": ["dog.jpg~0123456789abcdef"]}, "upload that file again"),
+    ],
+)
+def test_what_cannot_be_laid_open_is_a_sentence(link: dict, sentence: str) -> None:
+    page = opened(**link)
+    assert sentence in errors(page).replace("Expected", "expected")
+
+
+def test_nothing_chosen_teaches_what_to_do() -> None:
+    page = opened(photos=[""])
+    assert "Choose a photo and a model" in page.info[0].value

@@ -1,0 +1,375 @@
+"""The page *Reports*: written, built as the command line builds it, reopened, replayed, compared."""
+
+from __future__ import annotations
+
+import io
+import shlex
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import streamlit as st
+import timm
+import torch
+from PIL import Image
+from playwright.sync_api import Page, expect
+from streamlit.testing.v1 import AppTest
+
+from dashboard.components.report_build import Built, size_label
+from dashboard.session import Held
+from gradcam import load_checkpoint
+from gradcam.models.label_files import read_labels
+from gradcam.report import Report, Verdict, read_report, render_report, replay, revised
+from gradcam.report.bundle import MANIFEST
+from gradcam.report.reproduce import command
+from tests import fakes
+from tests.fuzz.kind import wrong_sentence
+from tests.fuzz.memory import measured
+from tests.opening import open_page
+from tests.report_fakes import report
+from tests.visiting import PHONE, Visit, settle
+
+DATA = Path(__file__).parents[1] / "data" / "reports"
+LITES = [f"bundled/tf_efficientnet_lite{size}" for size in range(3)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _clean_caches() -> Iterator[None]:
+    st.cache_data.clear()
+    yield
+    st.cache_data.clear()
+    st.cache_resource.clear()
+
+
+def opened(**link: str | list[str]) -> AppTest:
+    """The page as a link opens it, with one small model unless the link names others."""
+    return open_page("reports", **{"models": LITES[0], **link})
+
+
+def press(page: AppTest, label: str) -> AppTest:
+    next(button for button in page.button if button.label == label).click().run()
+    assert not page.exception
+    return page
+
+
+def built(page: AppTest) -> Built:
+    return page.session_state[Held.BUILT]
+
+
+def build(page: AppTest, *formats: str) -> Built:
+    page.pills(key="_formats").set_value(list(formats)).run()
+    return built(press(page, "Build the report"))
+
+
+def note(page: AppTest, place: int = 0):
+    return [area for area in page.text_area if area.label == "Note"][place]
+
+
+def upload(page: AppTest, held: Held, name: str, data: bytes) -> AppTest:
+    uploader = next(one for one in page.get("file_uploader") if str(one.key).startswith(f"{held}-"))
+    uploader.upload(name, data, "application/zip").run()
+    assert not page.exception
+    return page
+
+
+def words(page: AppTest) -> str:
+    kinds = ("markdown", "caption", "error", "success", "warning", "info", "header")
+    return "\n".join(element.value for kind in kinds for element in page.main.get(kind))
+
+
+def test_first_sight_shows_each_photo_beside_its_note_and_offers_to_build() -> None:
+    page = opened(photos=["chelsea", "coffee"])
+    assert not page.error
+    assert len([area for area in page.text_area if area.label == "Note"]) == 2
+    assert page.segmented_control(key="_status").value == "needs review"
+    assert page.pills(key="_formats").value == ["zip", "html", "pdf"]
+    assert [button.label for button in page.main.button] == ["Build the report"]
+    assert not page.get("download_button")
+    assert "tiger cat" in words(page)
+
+
+def test_what_is_written_is_in_the_report_and_a_later_word_asks_to_build_again() -> None:
+    page = opened(scale="shared")
+    note(page).set_value("The *eyes*").run()
+    page.segmented_control(key="_status").set_value("approved").run()
+    page.text_input(key="_reviewer").set_value("Ada").run()
+    page.text_input(key="_date").set_value("2026-11-22").run()
+    page.text_input(key="_title").set_value("Cats").run()
+    page.text_area(key="_summary").set_value("Good").run()
+    page.text_area(key="_open_questions").set_value("Why?\n\n And dogs? ").run()
+    page.segmented_control(key="_carried").set_value("small").run()
+    made = build(page, "json", "csv")
+    assert made.report.verdict == Verdict("approved", "Ada", "2026-11-22", "Good", ("Why?", "And dogs?"))
+    assert (made.report.title, made.report.carried, made.report.style.scale) == ("Cats", "small", "shared")
+    assert made.report.photos[0].note.text == "The *eyes*"
+    sizes = [f"{name} · {size_label(len(made.files[name.lower()]))}" for name in ("CSV", "JSON")]
+    assert [button.label for button in page.get("download_button")] == sizes
+    assert read_report(made.files["json"]) == made.report
+    assert page.code[0].value == command(made.report)
+    assert not page.warning
+    note(page).set_value("The nose").run()
+    assert "build again" in page.warning[0].value
+    assert built(page) is made
+
+
+def test_drafts_outlive_another_page_and_no_other_visitor_sees_them() -> None:
+    page = opened()
+    note(page).set_value("Mine alone").run()
+    page.text_area(key="_summary").set_value("Secret").run()
+    page.switch_page("app_pages/layers.py").run()
+    page.switch_page("app_pages/reports.py").run()
+    assert note(page).value == "Mine alone"
+    assert page.text_area(key="_summary").value == "Secret"
+    assert "Secret" not in str(page.query_params)
+    other = opened()
+    assert note(other).value == ""
+    assert other.text_area(key="_summary").value == ""
+    assert Held.BUILT not in other.session_state
+
+
+def test_without_a_photo_or_a_format_the_page_says_what_is_missing() -> None:
+    page = opened()
+    page.pills(key="_formats").set_value([]).run()
+    assert next(button for button in page.button if button.label == "Build the report").disabled
+    page.multiselect(key="photos").set_value([]).run()
+    assert "Choose a photo and a model" in page.info[0].value
+    assert not page.text_area
+
+
+def test_a_pinned_layer_is_in_the_report_and_in_its_command() -> None:
+    page = opened(layers=f"{LITES[0]}~blocks.4")
+    made = build(page, "json").report
+    assert made.answers[0].layer.name == "blocks.4"
+    assert "--layer blocks.4" in command(made)
+
+
+def test_thresholds_are_asked_for_with_the_junit_file_and_decide_whether_it_passes() -> None:
+    page = opened(photos="coffee")
+    assert [area.label for area in page.text_area if "must predict" in area.label] == []
+    page.pills(key="_formats").set_value(["junit"]).run()
+    page.text_area(key="_expect_classes").set_value("coffee=espresso\n tabby ").run()
+    page.text_area(key="_boxes").set_value("coffee=100,0,500,350").run()
+    page.number_input(key="_max_outside_box").set_value(0.4).run()
+    made = built(press(page, "Build the report"))
+    asked = [case.get("name") for case in ElementTree.fromstring(made.files["junit"]).iter("testcase")]
+    assert len(asked) == 4
+    assert "1 of 4 checks" in page.warning[0].value
+    assert "expected 'tabby' as the first prediction" in page.warning[0].value
+    told = "--max-outside-box 0.4 --expect-class coffee=espresso --expect-class tabby --box coffee=100,0,500,350"
+    assert page.code[0].value.endswith(told)
+    page.text_area(key="_expect_classes").set_value("").run()
+    assert "build again" in page.warning[0].value
+    page.text_area(key="_boxes").set_value("cofee=1,2,3,4").run()
+    assert "xpected one of the photos before =, got 'cofee=1,2,3,4'" in page.error[0].value
+
+
+def test_a_report_of_a_visitors_own_model_names_its_file_in_the_command() -> None:
+    weights = io.BytesIO()
+    torch.save(timm.create_model("test_resnet", num_classes=2).state_dict(), weights)
+    labels = read_labels(b"disc\ncross\n", "kinds.txt")
+    mine = load_checkpoint(weights.getvalue(), "timm/test_resnet", name="mine.pt", labels=labels)
+    page = opened()
+    page.session_state["_own_models"] = {str(mine.spec): mine}
+    page.multiselect(key="models").set_value([str(mine.spec)]).run()
+    made = build(page, "json").report
+    assert made.failures == ()
+    digest = sha256(weights.getvalue()).hexdigest()
+    own = f"--checkpoint mine.pt --sha256 {digest} --arch timm/test_resnet --labels kinds.txt --input-size 160"
+    assert own in page.code[0].value
+    assert "a folder that holds the photos, mine.pt and kinds.txt" in words(page).replace("\\", "")
+
+
+def test_a_model_that_fails_is_on_the_page_and_in_the_report_with_its_reason() -> None:
+    page = opened(models=[LITES[0], "timm/no_such_model"])
+    assert "no_such_model: no map, for expected" in words(page).replace("\\", "")
+    made = build(page, "json").report
+    assert [finding.reason is None for finding in made.findings] == [True, False]
+
+
+def test_the_page_and_the_command_line_make_the_same_file_and_replay_says_same(tmp_path: Path) -> None:
+    """Four photos, three models, two classes; the classes are asked for one after the other on the page."""
+    names = ["chelsea", "coffee", "cat and coffee", "coffee and cat"]
+    page = opened(photos=names, models=LITES, scale="shared")
+    page.multiselect(key="classes").set_value(["top prediction", "espresso"]).run()
+    note(page, 1).set_value("Only the *cup*").run()
+    page.segmented_control(key="_status").set_value("approved").run()
+    made = build(page, "zip")
+    assert len(made.report.findings) == 4 * 3 * 2
+
+    python, *rest = shlex.split(command(made.report))
+    assert python == "python"
+    done = subprocess.run([sys.executable, *rest], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    written = (tmp_path / "review.zip").read_bytes()
+    assert written == made.files["zip"]
+
+    again = replay(read_report(written))
+    assert [check.outcome for check in again.checks] == ["same"] * 24
+
+
+def cat() -> Report:
+    """A report of one photo and one model, as the page builds it."""
+    return build(opened(), "json").report
+
+
+def test_a_reopened_report_shows_what_was_reviewed_and_replays_as_same() -> None:
+    reviewed = revised(cat(), Verdict("rejected", "Ada", "today", "Too **blurred**", ("Why?",)))
+    page = opened(task="Reopen")
+    assert "whether its heatmaps can be had again" in page.info[0].value
+    upload(page, Held.REOPENED, "review.zip", render_report(reviewed, "zip"))
+    said = words(page)
+    for told in ("**Rejected · by Ada · today**", "- Why?", "chelsea", "every hash"):
+        assert told in said
+    assert "<strong>blurred</strong>" in "".join(one.value for one in page.get("html"))
+    press(page, "Replay")
+    assert [element.value for element in page.success] == ["1 panel: 1 same."]
+    assert page.table[0].value["Result"].tolist() == ["same"]
+
+
+def test_a_changed_map_differs_in_words_and_an_unknown_photo_cannot_be_checked() -> None:
+    page = opened(task="Reopen")
+    text = render_report(cat(), "json").decode()
+    peak = str(max(max(row) for row in cat().findings[0].map or ()))
+    upload(page, Held.REOPENED, "report.json", text.replace(peak, "9.5", 1).encode())
+    press(page, "Replay")
+    assert "1 panel: 1 differs." in words(page)
+    assert "largest difference" in page.table[0].value["Result"][0]
+    assert "no hashes to check" in words(page)
+    upload(page, Held.REOPENED, "other.json", render_report(report(fakes.photo()), "json"))
+    press(page, "Replay")
+    assert "cannot be checked because the report does not carry" in page.table[0].value["Result"][0]
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"\x80\x04K.", "got a pickle"),
+        (b"hello", "got another kind of file"),
+        (b"{}", "by the published schema"),
+        (b"PK\x03\x04 and no more", "got a damaged one"),
+    ],
+)
+def test_a_bad_file_is_refused_in_one_sentence_and_the_next_good_one_opens(data: bytes, told: str) -> None:
+    page = opened(task="Reopen")
+    upload(page, Held.REOPENED, "review.zip", data)
+    assert len(page.error) == 1
+    assert told in page.error[0].value
+    upload(page, Held.REOPENED, "good.json", render_report(report(), "json"))
+    assert not page.error
+    assert "What the models look at" in words(page)
+
+
+def test_known_bombs_are_a_sentence_each_in_little_memory_and_the_page_goes_on() -> None:
+    page = opened(task="Reopen")
+    for name in ("photobomb40.zip", "size_bigint.json", "surrogate.json", "int_1e308.json"):
+        with measured() as growth:
+            upload(page, Held.REOPENED, name, (DATA / name).read_bytes())
+            assert growth() < 300
+        (error,) = page.error
+        assert wrong_sentence(error.value) is None
+        assert "xpected" in error.value
+    upload(page, Held.REOPENED, "good.json", render_report(report(), "json"))
+    assert not page.error
+    assert "What the models look at" in words(page)
+
+
+def test_a_report_with_another_photo_opens_and_its_replay_is_a_sentence() -> None:
+    page = opened(task="Reopen")
+    upload(page, Held.REOPENED, "review.zip", with_another_photo(report()))
+    assert not page.error
+    press(page, "Replay")
+    (error,) = page.error
+    assert "xpected the pixels that report.json names in images/photo-1.png" in error.value.replace("\\", "")
+    assert not page.get("progress")
+    assert not page.table
+
+
+def with_another_photo(made: Report) -> bytes:
+    """Its ZIP with the first photo black, under right hashes."""
+    with zipfile.ZipFile(io.BytesIO(render_report(made, "zip"))) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    black = io.BytesIO()
+    Image.new("RGB", made.photos[0].size[::-1]).save(black, "PNG")
+    members["images/photo-1.png"] = black.getvalue()
+    members[MANIFEST] = b"".join(
+        f"{sha256(data).hexdigest()}  {name}\n".encode() for name, data in members.items() if name != MANIFEST
+    )
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
+def test_two_reports_are_compared_in_words() -> None:
+    made = report()
+    page = opened(task="Compare")
+    assert "Two reports side by side" in page.info[0].value
+    upload(page, Held.BEFORE, "a.json", render_report(made, "json"))
+    upload(page, Held.AFTER, "b.json", render_report(revised(made, Verdict("approved", "Ada")), "json"))
+    assert "- status was needs review and is approved" in words(page)
+    upload(page, Held.AFTER, "c.json", render_report(made, "json"))
+    assert [element.value for element in page.success] == ["Both reports say the same."]
+
+
+# ------------------------------------------------------------------------------------------- in a browser
+
+
+def write_note(page: Page, label: str, text: str) -> None:
+    box = page.get_by_role("textbox", name=label).first
+    box.fill(text)
+    box.press("Control+Enter")
+    settle(page)
+
+
+@pytest.mark.browser
+def test_a_verdict_is_written_taken_away_reopened_and_replayed_as_same(visit: Visit, tmp_path: Path) -> None:
+    page = visit(f"reports?models={LITES[0]}", wait_for="textarea")
+    write_note(page, "Summary", "Good **enough**")
+    write_note(page, "Note", "The eyes")
+    page.get_by_role("button", name="Build the report").click()
+    take = page.get_by_role("button", name="ZIP ·")
+    expect(take).to_be_visible(timeout=60_000)
+    settle(page)
+    page.get_by_text("Preview", exact=True).click()
+    inside = page.frame_locator("iframe[title^='The report']")
+    expect(inside.get_by_role("heading", level=1)).to_have_text("What the models look at", timeout=60_000)
+    expect(inside.locator("strong", has_text="enough")).to_be_visible()
+    with page.expect_download() as download:
+        take.click()
+    assert download.value.suggested_filename == "review.zip"
+    download.value.save_as(tmp_path / "review.zip")
+
+    page.get_by_role("radio", name="Reopen").click()
+    settle(page)
+    page.locator("[data-testid=stMain] input[type=file]").set_input_files(tmp_path / "review.zip")
+    expect(page.get_by_text("every hash")).to_be_visible()
+    expect(page.get_by_text("The eyes")).to_be_visible()
+    settle(page)
+    page.get_by_role("button", name="Replay").click()
+    expect(page.get_by_text("1 panel: 1 same.")).to_be_visible(timeout=60_000)
+
+
+def test_the_sidebar_shows_what_acts_on_the_task_and_forgets_nothing() -> None:
+    page = opened(photos="coffee", fit="squash", classes="tabby", scale="shared")
+    controls = [control.label for control in (*page.sidebar.multiselect, *page.sidebar.radio)]
+    assert controls == ["Photos", "Models", "Classes", "Fit", "Scale"]
+    for task, left in (("Reopen", ["Photos"]), ("Compare", [])):
+        page.segmented_control(key="task").set_value(task).run()
+        assert [control.label for control in (*page.sidebar.multiselect, *page.sidebar.radio)] == left
+    page.segmented_control(key="task").set_value("Write").run()
+    assert [page.multiselect(key=key).value for key in ("photos", "models", "classes")] == [
+        ["coffee"], [LITES[0]], ["tabby"],
+    ]  # fmt: skip
+    assert [page.radio(key=key).value for key in ("fit", "scale")] == ["squash", "shared"]
+
+
+@pytest.mark.browser
+def test_on_a_phone_the_page_is_as_wide_as_the_screen(visit: Visit) -> None:
+    page = visit(f"reports?models={LITES[0]}", wait_for="textarea", viewport=PHONE)
+    assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= PHONE["width"]

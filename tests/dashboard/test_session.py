@@ -1,0 +1,97 @@
+"""Every choice of a link, on whatever page it was opened, holds on every other page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from dashboard.session import Key
+
+LITE0, LITE1, LITE2 = (f"bundled/tf_efficientnet_lite{number}" for number in range(3))
+
+LINK: dict[Key, str | list[str]] = {
+    Key.PHOTOS: ["coffee", "chelsea"],
+    Key.MODELS: [LITE0, LITE2, LITE1],
+    Key.CLASSES: ["espresso", "tabby"],
+    Key.FIT: "squash",
+    Key.COLORMAP: "inferno",
+    Key.OPACITY: "80",
+    Key.THRESHOLD: "10",
+    Key.SCALE: "shared",
+    Key.COMPETING: ["tabby", "cup"],
+    Key.RIVALS_SCALE: "each",
+    Key.CLASS: "espresso",
+    Key.DEPTH: "blocks.2",
+    Key.DEPTH_SCALE: "model",
+    Key.SHOWN_PHOTO: "chelsea",
+    Key.SHOWN_MODEL: LITE1,
+    Key.SHOWN_CLASS: "tabby",
+    Key.DIFFERENCE_A: LITE1,
+    Key.DIFFERENCE_B: LITE2,
+    Key.FADE: "true",
+    Key.LAYERS: f"{LITE0}~blocks.4",
+    Key.TASK: "Reopen",
+    Key.SEARCH: "resnet",
+    Key.SOURCES: ["timm", "torchvision"],
+    Key.AT_HAND: "true",
+    Key.STEP: "20",
+}
+"""A choice of everything that is nowhere the default."""
+
+LOOK = {Key.COLORMAP, Key.OPACITY, Key.THRESHOLD}
+WORN = {*LOOK, Key.LAYERS}
+"""What no widget carries."""
+
+DRAWN_ON: dict[str, set[Key]] = {
+    "compare_models": {Key.PHOTOS, Key.MODELS, Key.CLASSES, Key.FIT, Key.SCALE, *LOOK, Key.SHOWN_PHOTO}
+    | {Key.SHOWN_CLASS, Key.DIFFERENCE_A, Key.DIFFERENCE_B, Key.FADE, Key.LAYERS},
+    "compare_classes": {Key.PHOTOS, Key.MODELS, Key.COMPETING, Key.RIVALS_SCALE, Key.FIT, *LOOK, Key.LAYERS},
+    "layers": {Key.PHOTOS, Key.MODELS, Key.CLASS, Key.FIT, Key.DEPTH, Key.DEPTH_SCALE, *LOOK, Key.LAYERS}
+    | {Key.SHOWN_PHOTO, Key.SHOWN_MODEL},
+    "reports": {Key.TASK},
+    "how_it_works": {Key.PHOTOS, Key.MODELS, Key.CLASS, Key.FIT, Key.STEP, Key.SHOWN_PHOTO, Key.SHOWN_MODEL},
+    "models": {Key.MODELS, Key.SEARCH, Key.SOURCES, Key.AT_HAND},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _clean_caches() -> Iterator[None]:
+    st.cache_data.clear()
+    yield
+    st.cache_data.clear()
+    st.cache_resource.clear()
+
+
+def turn_to(page: AppTest, name: str) -> None:
+    """Follow the menu, whose links carry no choice: a browser leaves the old page's behind."""
+    page.query_params.clear()
+    page.switch_page(f"app_pages/{name}.py").run()
+    assert not page.exception
+
+
+def chosen(page: AppTest, key: Key) -> str | list[str]:
+    """What holds on a page, as a link says it."""
+    if key in WORN:
+        return page.query_params[key]
+    value = page.session_state[key]
+    return value if isinstance(value, list) else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def test_every_key_is_in_the_link_of_some_page() -> None:
+    assert set(LINK) == set(Key)
+    assert set.union(*DRAWN_ON.values()) == set(Key)
+
+
+@pytest.mark.parametrize("landing", ["models", "layers"])
+def test_a_link_opened_on_one_page_holds_on_all(landing: str) -> None:
+    page = AppTest.from_file("../dashboard/Home.py", default_timeout=120)
+    page.switch_page(f"app_pages/{landing}.py")
+    page.query_params.update(LINK)
+    page.run()
+    assert not page.exception
+    for name in (*DRAWN_ON, landing):
+        turn_to(page, name)
+        assert {key: chosen(page, key) for key in DRAWN_ON[name]} == {key: LINK[key] for key in DRAWN_ON[name]}

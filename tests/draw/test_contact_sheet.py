@@ -1,0 +1,76 @@
+"""The sheet holds every picture and word in its place."""
+
+from __future__ import annotations
+
+import io
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from gradcam.comparison import Comparison
+from gradcam.draw import contact_sheet
+from gradcam.types import Panel, Photo, Style, Top
+from tests import fakes
+
+ONE_HOT = np.array([[1, 0], [0, 0]], np.float32)
+
+
+def grid(*panels: Panel, style: Style | None = None, cell: int = 200) -> np.ndarray:
+    png = contact_sheet.grid_png(fakes.comparison(*panels), style, cell)
+    assert png.startswith(b"\x89PNG")
+    return np.array(Image.open(io.BytesIO(png)))
+
+
+def test_the_grid_shows_the_photo_and_each_models_overlay_in_columns_of_equal_width():
+    photo = fakes.photo(30, 60, grey=0)
+    drawn = grid(*(fakes.panel(photo, np.ones((1, 1)), model=m) for m in ("x/a", "x/b")), style=Style("jet", 0.5))
+    assert drawn.shape[1] == 2 * 36 + 3 * 200 + 2 * 20
+    hot = (drawn == [64, 0, 0]).all(2)
+    black = (drawn == 0).all(2)
+    assert hot.sum() == 2 * 100 * 200
+    assert black.sum() >= 100 * 200
+    assert np.flatnonzero(hot.all(0, where=hot.any(1)[:, None]))[[0, -1]].tolist() == [256, 675]
+
+
+def test_no_text_of_the_grid_runs_out_of_its_cell():
+    long = "a/" + "very_long_model_name_" * 9
+    photo = fakes.photo(30, 60, name="Ein sehr langer Name mit Umlaut ä und 中文 " * 5)
+    drawn = grid(
+        fakes.panel(photo, np.ones((1, 1)), model=long, label="wire-haired fox terrier " * 9),
+        fakes.failure(photo, "expected weights, got none; " * 30 + "x" * 400, model="b/" + long[2:]),
+    )
+    for start, stop in ((0, 36), (236, 256), (456, 476), (676, 712)):
+        captions = drawn[165:440, start:stop]
+        assert (captions == 255).all(), f"text in the gap from {start} to {stop}"
+
+
+def test_a_grid_of_nothing_but_failures_is_still_a_grid():
+    photo = fakes.photo()
+    assert grid(fakes.failure(photo, "no network"), fakes.failure(photo, "no cache", model="x/c")).ndim == 3
+
+
+def test_a_grid_has_a_row_for_each_photo_and_question():
+    photos = [fakes.photo(30, 60, name=name, grey=77) for name in ("a.jpg", "b.jpg")]
+    panels = [fakes.panel(p, ONE_HOT * 0, target=q) for p in photos for q in (Top(1), Top(2))]
+    comparison = Comparison(tuple(photos), ("bundled/a",), ("Grad-CAM",), (Top(1), Top(2)), tuple(panels))
+    drawn = np.array(Image.open(io.BytesIO(contact_sheet.grid_png(comparison, cell=200))))
+    assert (drawn == 77).all(2).sum() >= 8 * 100 * 200
+
+
+def test_a_tall_and_a_wide_photo_keep_their_aspect():
+    for height, width in ((600, 100), (100, 600)):
+        photo = Photo(np.full((height, width, 3), 77, np.uint8), "p", "0" * 64)
+        drawn = grid(fakes.panel(photo, ONE_HOT * 0))
+        ys, xs = np.nonzero((drawn[:, :236] == 77).all(2))
+        assert np.ptp(ys) / np.ptp(xs) == pytest.approx(height / width, rel=0.05)
+
+
+def test_opencv_writes_letters_beyond_ascii():
+    ink = contact_sheet._BODY
+    assert contact_sheet._width("中文", ink) > contact_sheet._width("x", ink)
+    canvas = np.full((40, 60, 3), 255, np.uint8)
+    contact_sheet._write(canvas, [("中文", ink)], 2, 2)
+    assert (canvas < 128).any()
+    assert cv2.__version__ >= "5"

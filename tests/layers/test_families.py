@@ -1,0 +1,199 @@
+"""Every family of classifiers in torchvision and timm gets a map that can be right, with seeded random weights.
+
+Each family's smallest model is built for 10 classes. Its target layer must have a finite gradient that reaches at
+least half of the grid and differs between classes, and each corner of the grid must answer to the same corner of
+the image.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from importlib import resources
+
+import pytest
+import timm
+import torch
+import torchvision
+from captum.attr import LayerGradCam
+from torch import Tensor, nn
+
+from gradcam._heatmaps import heatmaps
+from gradcam.capture import Recording, record
+from gradcam.layers import find_layer, resolve_target_layer
+from gradcam.layers.layouts import to_grid
+from gradcam.types import TargetLayer
+
+SMALLER = {
+    "timm/convmixer_768_32": 112,
+    "timm/deepseek_vit_412m": 112,
+    "timm/gemma4_vit_167m": 192,
+    "timm/inception_resnet_v2": 224,
+    "timm/inception_v4": 224,
+    "timm/mobilenetv5_base": 128,
+    "timm/naflexvit_base_patch16_parfac_gap": 160,
+    "timm/nasnetalarge": 192,
+    "timm/pnasnet5large": 192,
+    "timm/qwen3_vit_88m": 160,
+    "timm/sam2_hiera_tiny": 256,
+    "timm/samvit_base_patch16_224": 128,
+}
+"""Input side of models that would take long at their own size."""
+
+MIXING = {
+    "timm.byoanet": 7,
+    "timm.convmixer": 10,
+    "timm.cspnext": 3,
+    "timm.efficientvim": 2,
+    "timm.efficientvit_mit": 5,
+    "timm.iformer": 2,
+    "timm.inception_v3": 2,
+    "timm.inception_v4": 2,
+    "timm.levit": 2,
+    "timm.mobilenetv3": 2,
+    "timm.nasnet": 2,
+    "timm.pnasnet": 2,
+    "timm.rexnet": 5,
+    "torchvision.efficientnet": 3,
+    "torchvision.mnasnet": 2,
+    "torchvision.mobilenetv2": 2,
+    "torchvision.mobilenetv3": 2,
+}
+"""Families whose random weights mix so much of the image that a corner's change is largest more than one cell away,
+and how many cells away it was measured to be at most."""
+
+CORNERS = [(bottom, right) for bottom in (False, True) for right in (False, True)]
+
+ARGUMENTS = {name: {"init_weights": True, "aux_logits": False} for name in ("googlenet", "inception_v3")}
+
+
+def smallest_of_each_family() -> dict[str, dict[str, str]]:
+    """Family -> the row of the committed layer table with the fewest parameters, with a head if it can have one."""
+    text = resources.files("gradcam").joinpath("data/layers.csv").read_text(encoding="utf-8")
+    rows = [row for row in csv.DictReader(text.splitlines()) if "Encoder without a head" not in row["refused"]]
+    rows.sort(key=lambda row: (row["refused"] == "", -int(row["parameters"])))
+    return {row["family"]: row for row in rows}  # of each family the last row stays
+
+
+SMALLEST = smallest_of_each_family()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Small layers gain nothing from more, and several workers share the processor."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def build(model: str, **options: object) -> nn.Module:
+    source, _, name = model.partition("/")
+    if source == "timm":
+        return timm.create_model(name, num_classes=10, **options).eval()
+    return torchvision.models.get_model(name, weights=None, num_classes=10, **ARGUMENTS.get(name, {})).eval()
+
+
+def awaken(model: nn.Module, size: torch.Size) -> None:
+    """Give numbers to what starts at zero and would hide a path, and statistics to batch normalisation."""
+    for parameter in model.parameters():
+        if parameter.numel() > 1 and parameter.std() == 0 and parameter.abs().max() < 0.1:
+            nn.init.normal_(parameter, std=0.1)
+    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+        norm.train()
+    if norms:
+        with torch.no_grad():
+            model(torch.randn(2, 3, *size))
+    model.eval()
+
+
+def with_changed_corners(image: Tensor, layer: TargetLayer) -> Tensor:
+    """The image `[1, 3, H, W]`, then the same with one patch changed, for each of its corners: `[5, 3, H, W]`."""
+    (height, width), (rows, columns) = layer.grid, image.shape[-2:]
+    patch = -(-rows // height), -(-columns // width)
+    images = image.repeat(1 + len(CORNERS), 1, 1, 1)
+    for changed, (bottom, right) in zip(images[1:], CORNERS, strict=True):
+        down = slice(-patch[0], None) if bottom else slice(patch[0])
+        across = slice(-patch[1], None) if right else slice(patch[1])
+        changed[:, down, across] *= -3
+    return images
+
+
+def corner_errors(recording: Recording, layer: TargetLayer) -> list[int]:
+    """For each corner, how many cells from it the activation changes most when the image's patch there changes.
+
+    recording: of `with_changed_corners`.
+    """
+    height, width = layer.grid
+    before, *after = to_grid(recording.activation, layer).float()
+    errors = []
+    for changed, (bottom, right) in zip(after, CORNERS, strict=True):
+        row, column = divmod(int((changed - before).abs().sum(dim=0).argmax()), width)
+        errors.append(max(abs(row - bottom * (height - 1)), abs(column - right * (width - 1))))
+    return errors
+
+
+def check_gradient(recording: Recording, layer: TargetLayer) -> None:
+    one, other = (
+        to_grid(torch.autograd.grad(score, [recording.place], retain_graph=True)[0], layer)[:1]
+        for score in recording.logits[0].topk(2).values
+    )
+    for gradient in (one, other):
+        assert gradient.isfinite().all()
+        assert (gradient != 0).any(dim=1).float().mean() >= 0.5
+    assert (one - other).abs().max() > 0.1 * one.abs().max()
+
+
+def check_against_captum(model: nn.Module, image: Tensor, layer: TargetLayer) -> None:
+    theirs = LayerGradCam(model, model.get_submodule(layer.name)).attribute(image, 1)[:, 0].detach()
+    ours = heatmaps(model, image, 1, layer)[:, 0]
+    assert (theirs.relu() - ours).abs().max() <= 1e-5 * theirs.abs().max()
+
+
+@pytest.mark.parametrize("family", SMALLEST)
+def test_the_gradient_answers_to_the_class_and_the_corners_to_the_image_and_captum_agrees(family: str) -> None:
+    row = SMALLEST[family]
+    side = SMALLER.get(row["model"])
+    size = (side, side) if side else tuple(map(int, row["input_size"].split("×")))
+    torch.manual_seed(0)
+    model = build(row["model"])
+    image = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(2))
+    awaken(model, image.shape[-2:])
+    layer = find_layer(model, image)
+
+    recording = record(model, with_changed_corners(image, layer), layer)
+    check_gradient(recording, layer)
+    errors = corner_errors(recording, layer)
+    assert max(errors) <= MIXING.get(family, 1), errors
+    if layer.layout == "NCHW":  # captum reads no other layout
+        check_against_captum(model, image, layer)
+
+
+def test_captum_is_asked_about_more_than_twenty_families() -> None:
+    assert sum(row["layout"] == "NCHW" for row in SMALLEST.values()) > 20
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "layout"),
+    [
+        ("timm/test_resnet", {}, "NCHW"),
+        ("timm/test_mambaout", {}, "NHWC"),
+        ("timm/test_vit", {"dynamic_img_size": True}, "tokens"),
+        ("timm/pvt_v2_b0", {}, "NCHW"),
+    ],
+)
+def test_a_wide_image_gives_a_wide_grid_with_the_same_corners(
+    name: str, options: dict[str, object], layout: str
+) -> None:
+    torch.manual_seed(0)
+    model = build(name, **options)
+    image = torch.randn(1, 3, 96, 192)
+    awaken(model, image.shape[-2:])
+    layer = resolve_target_layer(model, image)
+    assert layer.layout == layout
+    assert layer.grid[1] == 2 * layer.grid[0]
+    recording = record(model, with_changed_corners(image, layer), layer)
+    assert max(corner_errors(recording, layer)) <= 1

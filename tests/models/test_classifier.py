@@ -1,0 +1,101 @@
+"""A classifier runs where it is told to, laid out for speed, and counts as itself."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from gradcam import Classifier, ModelError, explain, heatmaps, load_classifier, sample_photo
+from gradcam.models.devices import DEVICES, PointwiseConv2d, pick_device, to_device_layout
+
+MODEL = "bundled/tf_efficientnet_lite0"
+
+
+def test_the_fastest_kind_of_device_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    # No such device is needed to choose one; maps on CUDA or MPS are not computed by this suite.
+    for there, expected in ((("cuda", "mps"), "cuda"), (("mps",), "mps"), ((), "cpu")):
+        for name in ("cuda", "mps"):
+            monkeypatch.setitem(DEVICES, name, lambda name=name, there=there: name in there)
+        assert pick_device("auto") == torch.device(expected)
+
+
+@pytest.mark.parametrize("device", ["cuda:1", "mps"])
+def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+    for name in ("cuda", "mps"):
+        monkeypatch.setitem(DEVICES, name, lambda: False)
+    with pytest.raises(ModelError, match=f"got '{device}'; use 'cpu'"):
+        load_classifier(MODEL, device=device)
+
+
+def test_a_word_that_is_no_device_is_refused() -> None:
+    with pytest.raises(ModelError, match="expected a device, got 'gpu'"):
+        load_classifier(MODEL, device="gpu")
+
+
+def test_the_faster_memory_layout_changes_no_map_by_more_than_rounding() -> None:
+    fast = load_classifier(MODEL, device="cpu")
+    module = copy.deepcopy(fast.module).to(memory_format=torch.contiguous_format)
+    plain = Classifier(module, fast.preprocessing, fast.labels, fast.spec)
+    photo, classes = sample_photo("cat and coffee"), ["Egyptian cat", "espresso"]
+    expected = explain(plain, photo, classes).maps
+    assert np.abs(explain(fast, photo, classes).maps - expected).max() <= 1e-5 * expected.max()
+    assert fast.weights_sha256 == plain.weights_sha256
+
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("stride", [1, 2, (1, 2)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_wide_pointwise_convolution_gives_the_same_as_a_product(
+    stride: int | tuple[int, int], bias: bool
+) -> None:
+    torch.manual_seed(0)
+    conv = nn.Conv2d(1024, 1024, 1, stride, bias=bias)
+    batch = torch.randn(2, 1024, 7, 6, requires_grad=True)
+    expected = conv(batch)
+    (slope,) = torch.autograd.grad(expected.square().sum(), batch)
+    fast = to_device_layout(conv, CPU)
+    assert isinstance(fast, PointwiseConv2d)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        found = fast(batch.contiguous(memory_format=layout))
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(torch.autograd.grad(found.square().sum(), batch)[0], slope, rtol=1e-4, atol=1e-4)
+        assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(
+    "conv",
+    [
+        nn.Conv2d(1024, 512, 1),
+        nn.Conv2d(1024, 1024, 1, padding=1),
+        nn.Conv2d(2048, 2048, 1, groups=2),
+        nn.Conv2d(512, 512, 3),
+        type("Own", (nn.Conv2d,), {})(1024, 1024, 1),
+    ],
+)
+def test_any_other_convolution_stays_what_it_is(conv: nn.Conv2d) -> None:
+    kind = type(conv)
+    assert type(to_device_layout(conv, CPU)) is kind
+
+
+def test_a_product_may_be_the_target_layer_before_an_activation_in_place() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 1024, 3),
+        nn.Conv2d(1024, 1024, 1),
+        nn.ReLU(inplace=True),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+    ).eval()
+    batch, classes = torch.randn(2, 3, 9, 9), [0, 7]
+    expected = heatmaps(model, batch, classes, layer="1")
+    found = heatmaps(
+        to_device_layout(model, CPU), batch.contiguous(memory_format=torch.channels_last), classes, layer="1"
+    )
+    assert isinstance(model[1], PointwiseConv2d)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5 * float(expected.max()))
