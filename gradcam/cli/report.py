@@ -31,13 +31,14 @@ from gradcam.photo_file import open_photos, photo_file, refuse_none_readable
 from gradcam.preprocess import FITS
 from gradcam.report._diff import diff
 from gradcam.report._replay import TOLERANCE, replay
+from gradcam.report._write import format_of, render_report
 from gradcam.report.build import build_report
-from gradcam.report.bundle import read_report
-from gradcam.report.junit import Thresholds, check, read_thresholds
+from gradcam.report.checks import Thresholds, check, read_thresholds
+from gradcam.report.formats import FORMATS
 from gradcam.report.limits import YEARS
 from gradcam.report.model import CARRIED, STATUSES, TITLE, Note, Report, Verdict
+from gradcam.report.read import read_report
 from gradcam.report.reproduce import read_layer
-from gradcam.report.write import FORMATS, format_of, render_report
 from gradcam.targets import read_targets
 from gradcam.types import Photo, Style, UnreadablePhoto
 

@@ -2,13 +2,14 @@
 
 from gradcam.report._diff import Change, diff
 from gradcam.report._replay import MapCheck, Replay, replay
+from gradcam.report._write import format_of, render_report, write_report
 from gradcam.report.build import build_report, revised
-from gradcam.report.bundle import read_report
-from gradcam.report.junit import Check, Thresholds, check, junit, read_thresholds
+from gradcam.report.checks import Check, Thresholds, check, read_thresholds
+from gradcam.report.formats import FORMATS, Format
 from gradcam.report.model import CARRIED, STATUSES, Note, Report, Verdict
 from gradcam.report.notes import note_html
+from gradcam.report.read import read_report
 from gradcam.report.reproduce import read_layer
-from gradcam.report.write import FORMATS, Format, render_report, write_report
 
 __all__ = [
     "CARRIED",
@@ -26,7 +27,7 @@ __all__ = [
     "build_report",
     "check",
     "diff",
-    "junit",
+    "format_of",
     "note_html",
     "read_layer",
     "read_report",

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from gradcam.models.checkpoint import LABEL_SETS, input_of
 from gradcam.models.sources import SOURCES
 from gradcam.photo import SAMPLES, sample_photo
-from gradcam.report.junit import Thresholds, written
+from gradcam.report.checks import Thresholds, as_options
 from gradcam.report.model import MADE_BY_HAND, UNREADABLE, Content, ModelEntry, Note, PhotoEntry, Verdict
 from gradcam.report.target_entries import target_of
 from gradcam.teaching.script import architecture_of, loading
@@ -29,7 +29,7 @@ def command(report: Content, thresholds: Thresholds | None = None) -> str:
     if len(ways) > 1:
         return "# No command stretches some photos and not others: run the lines of Python."
     words = ["python", "-m", "gradcam", "report", *(_file(photo.name) for photo in report.photos)]
-    for name, value in (*_options(report), *written(thresholds or Thresholds())):
+    for name, value in (*_options(report), *as_options(thresholds or Thresholds())):
         words += [f"{name}={value}"] if value.startswith("-") else [name, value] if name != "--stretch" else [name]
     return shlex.join(words)
 

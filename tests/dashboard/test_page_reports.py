@@ -25,8 +25,8 @@ from dashboard.session import Held
 from gradcam import load_checkpoint
 from gradcam.models.label_files import read_labels
 from gradcam.report import Report, Verdict, read_report, render_report, replay, revised
-from gradcam.report.bundle import MANIFEST
 from gradcam.report.reproduce import command
+from gradcam.report.zip_layout import MANIFEST
 from tests import fakes
 from tests.fuzz.kind import wrong_sentence
 from tests.fuzz.memory import measured

@@ -141,7 +141,7 @@ def test_more_than_a_gigapixel_travels_smaller_and_the_report_says_so(monkeypatc
 def test_photos_of_an_opened_report_are_decoded_when_they_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     data = render_report(report_fakes.report(*(fakes.photo(name=f"{n}.jpg") for n in range(3))), "zip")
     opened: list[str] = []
-    whole = "gradcam.report.bundle.open_photo"
+    whole = "gradcam.report.read.open_photo"
     from gradcam.photo import open_photo
 
     monkeypatch.setattr(

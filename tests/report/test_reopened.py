@@ -22,7 +22,7 @@ from gradcam.errors import ReportError, WeightsError
 from gradcam.models.classifier import Classifier, load_classifier
 from gradcam.photo import sample_photo
 from gradcam.report import Note, Report, Verdict, build_report, diff, read_report, render_report, replay, revised
-from gradcam.report.bundle import MAX_ENTRIES
+from gradcam.report.limits import MAX_ENTRIES
 from gradcam.report.pictures import png
 from gradcam.types import Style, Top
 from tests import fakes
@@ -178,10 +178,10 @@ def test_another_photo_of_the_same_size_is_refused_when_it_is_shown(bundle):
 
 def test_what_is_too_large_as_a_file_or_unpacked_is_refused(bundle, monkeypatch):
     """An honest ZIP, under limits that it just breaks."""
-    monkeypatch.setattr("gradcam.report.bundle.MAX_BYTES", len(bundle) - 1)
+    monkeypatch.setattr("gradcam.report.read.MAX_BYTES", len(bundle) - 1)
     with pytest.raises(ReportError, match="got a larger file; it was not opened"):
         read_report(bundle)
-    monkeypatch.setattr("gradcam.report.bundle.MAX_BYTES", len(bundle))
+    monkeypatch.setattr("gradcam.report.read.MAX_BYTES", len(bundle))
     with pytest.raises(ReportError, match="unpacked, got a ZIP that holds more; it was not opened"):
         read_report(bundle)
     monkeypatch.undo()

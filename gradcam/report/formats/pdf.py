@@ -18,17 +18,17 @@ from typing import Any
 from gradcam.errors import ReportError, quoted
 from gradcam.files import temporary_folder
 from gradcam.report import reproduce, sections, statements
+from gradcam.report.formats.typesetting import Job, Typeset, font_folders, typeset
 from gradcam.report.model import TITLE, Finding, Report
 from gradcam.report.notes import note_tree
 from gradcam.report.pictures import Pictures, jpeg, png
-from gradcam.report.typesetting import Job, Typeset, font_folders, typeset
 from gradcam.text import clean, paragraphs
 
 SIDE = 560
 """The longest side of a photo in the PDF, in pixels: about 250 dots an inch where three panels share a row."""
 
 
-def pdf(report: Report) -> bytes:
+def render(report: Report) -> bytes:
     """The report as PDF/UA. Every panel is in it, or there is no PDF.
 
     Raises: ReportError.

@@ -36,7 +36,7 @@ COLUMNS = (
 )
 
 
-def metrics_csv(report: Report) -> bytes:
+def render(report: Report) -> bytes:
     """A row a photo × model × class, in UTF-8 with `\\r\\n` as RFC 4180 asks; unknown values are empty.
 
     A text that a spreadsheet would take for a formula has an apostrophe put before it.

@@ -21,7 +21,7 @@ SIDE = 720
 """The longest side of a photo on the page, in pixels: enough for a full screen, light enough for an e-mail."""
 
 
-def html(report: Report) -> bytes:
+def render(report: Report) -> bytes:
     """The report as UTF-8 HTML. It asks for nothing beyond itself and can be read without JavaScript."""
     pictures = Pictures(report, SIDE)
     style = _file("report.css").replace("--opacity: 0.5", f"--opacity: {report.style.opacity:g}")

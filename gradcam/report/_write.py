@@ -1,52 +1,14 @@
-"""Writing a report: one table of formats, whole files or none."""
+"""Writing a report in one of its formats: whole files or none."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-from gradcam.draw.page import comparison_html
 from gradcam.errors import OptionError, ReportError, nearest, quoted
 from gradcam.files import refuse_existing, write_whole
-from gradcam.report.bundle import bundle
-from gradcam.report.codec import encode
-from gradcam.report.html import html
-from gradcam.report.junit import Thresholds, junit
-from gradcam.report.markdown import markdown
+from gradcam.report.checks import Thresholds
+from gradcam.report.formats import FORMATS, Format, junit
 from gradcam.report.model import Report
-from gradcam.report.pdf import pdf
-from gradcam.report.pictures import comparison_of
-from gradcam.report.table import metrics_csv
-
-
-@dataclass(frozen=True)
-class Format:
-    """One way to write a report: its file suffix, media type, what it is in a line, and the writer."""
-
-    suffix: str
-    media_type: str
-    words: str
-    render: Callable[[Report], bytes]
-
-
-def interactive(report: Report) -> bytes:
-    """The panels alone as one page, with the values under the pointer."""
-    return comparison_html(comparison_of(report), report.style).encode()
-
-
-FORMATS: dict[str, Format] = {
-    "zip": Format(".zip", "application/zip", "everything below, with maps, pictures and checksums", bundle),
-    "html": Format(".html", "text/html", "one page with pictures that opens offline", html),
-    "pdf": Format(".pdf", "application/pdf", "for paper: contents, page numbers, selectable text", pdf),
-    "markdown": Format(".md", "text/markdown", "for a pull request, without pictures", markdown),
-    "csv": Format(".csv", "text/csv", "the numbers, a row a photo × model × class", metrics_csv),
-    "json": Format(".json", "application/json", "the canonical content, without pictures", encode),
-    "junit": Format(".xml", "application/xml", "for a build server, a test a check", junit),
-    "interactive": Format(
-        ".interactive.html", "text/html", "one page with values under the pointer, 5 MB and more", interactive
-    ),
-}
 
 
 def render_report(report: Report, format: str = "zip", thresholds: Thresholds | None = None) -> bytes:
@@ -55,7 +17,7 @@ def render_report(report: Report, format: str = "zip", thresholds: Thresholds | 
     thresholds: what the checks of `junit` must keep; no other format asks for them.
     Raises: OptionError for another format, ReportError where it cannot be written whole.
     """
-    return junit(report, thresholds) if format == "junit" else _format(format).render(report)
+    return junit.render(report, thresholds) if format == "junit" else _format(format).render(report)
 
 
 def write_report(report: Report, path: str | Path, format: str | None = None, *, force: bool = False) -> Path:

@@ -1,10 +1,9 @@
-"""The report as a test: thresholds that a review must keep, and JUnit XML for a build server."""
+"""The report as a test: thresholds that a review must keep, and whether it keeps them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from xml.etree import ElementTree
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from gradcam.geometry import fit_within, project_to_photo
 from gradcam.report.model import Finding, Report
 from gradcam.report.sections import figure, panel_title
 from gradcam.report.statements import question_text
-from gradcam.text import clean, paragraphs, percent
+from gradcam.text import percent
 
 Box = tuple[float, float, float, float]
 
@@ -59,24 +58,6 @@ def check(report: Report, thresholds: Thresholds | None = None) -> tuple[Check, 
         *_expected(report, thresholds.expect_classes),
         *_inside(report, thresholds),
     )
-
-
-def junit(report: Report, thresholds: Thresholds | None = None) -> bytes:
-    """The checks as JUnit XML: a test suite a photo, a test case a check."""
-    checks = check(report, thresholds)
-    root = ElementTree.Element("testsuites", _counts(checks, clean(report.title)))
-    for photo in dict.fromkeys(photo.name for photo in report.photos):
-        cases = [one for one in checks if one.photo == photo]
-        suite = ElementTree.SubElement(
-            root, "testsuite", _counts(cases, clean(photo)) | {"timestamp": report.created[:-1]}
-        )
-        for one in cases:
-            case = ElementTree.SubElement(suite, "testcase", classname=clean(photo), name=clean(one.name), time="0")
-            if one.failure is not None:
-                message = paragraphs(one.failure)
-                ElementTree.SubElement(case, "failure", message=message, type="AssertionError").text = message
-    ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
 
 
 def outside_box(report: Report, finding: Finding, box: Box) -> float:
@@ -159,7 +140,7 @@ def read_thresholds(
     return read
 
 
-def written(thresholds: Thresholds) -> Iterator[tuple[str, str]]:
+def as_options(thresholds: Thresholds) -> Iterator[tuple[str, str]]:
     """Name and value of each command-line option that asks for these thresholds."""
     for name in ("min_agreement", "max_outside_box"):
         if (value := getattr(thresholds, name)) is not None:
@@ -215,8 +196,3 @@ def _photo(report: Report, finding: Finding) -> str:
 
 def _model(report: Report, finding: Finding) -> str:
     return f"{report.models[finding.model].id} · {question_text(report.questions[finding.question])}"
-
-
-def _counts(checks: list[Check] | tuple[Check, ...], name: str) -> dict[str, str]:
-    failures = sum(one.failure is not None for one in checks)
-    return {"name": name, "tests": str(len(checks)), "failures": str(failures), "errors": "0", "time": "0"}

@@ -1,174 +1,29 @@
-"""The ZIP: everything about a review in one file, written and read without touching anything else."""
+"""Reopening a report: checked, nothing unpacked to disk, no code in it run."""
 
 from __future__ import annotations
 
-import hashlib
 import io
 import re
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
-
-import numpy as np
 
 from gradcam.errors import PhotoError, ReportError, quoted
 from gradcam.files import read_file
 from gradcam.headers import read_header
 from gradcam.photo import open_photo
 from gradcam.report.build import pixels_sha256
-from gradcam.report.codec import decode, encode, published_schema
-from gradcam.report.html import html
+from gradcam.report.codec import decode
 from gradcam.report.lazy_sequence import LazySequence
 from gradcam.report.limits import MAX_BYTES, MAX_ENTRIES, MAX_RATIO, check_carried
 from gradcam.report.model import Carried, Finding, PhotoEntry, Pixels, Report
-from gradcam.report.pdf import pdf
-from gradcam.report.pictures import Pictures, png
-from gradcam.report.reproduce import command, python_lines, required_files
-from gradcam.report.statements import conclusion, extent
-from gradcam.report.table import metrics_csv
+from gradcam.report.zip_layout import LAYOUT, MANIFEST, manifest, map_file, photo_file
 from gradcam.text import paragraphs
-
-SIDE = 1024
-"""The longest side of the heatmaps and overlays in a ZIP, in pixels; the photos keep their own."""
-
-MANIFEST = "MANIFEST.sha256"
 
 _ARRAY_HEADER = b"{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d), }"
 _ARRAY = re.compile(rb"\{'descr': '<\w+', 'fortran_order': False, 'shape': \([\d, ]*\), \}")
-
-_LAYOUT = re.compile(
-    r"report\.(html|pdf|json)|schema\.json|metrics\.csv|README\.txt|MANIFEST\.sha256"
-    r"|images/photo-\d+\.png|images/p\d+-m\d+(-input|-q\d+-(heatmap|overlay))\.png|maps/p\d+-m\d+-q\d+\.npy"
-)
-
-_README = """{title}
-{extent}
-Verdict: {conclusion}
-Made {created} with gradcam {version}.
-
-report.html      the review as a page; opens offline in any browser
-report.pdf       the same for paper
-report.json      the same for programs: canonical, every other file is made from it
-schema.json      the JSON Schema (2020-12) of report.json
-metrics.csv      a row a photo × model × class
-images/          photo-P.png: the photos' pixels; pP-mM-input.png: what the models were given;
-                 pP-mM-qQ-heatmap.png and -overlay.png: photo P, model M, question Q
-maps/            pP-mM-qQ.npy: the raw heatmaps, float32, on the layer's own grid (numpy.load)
-MANIFEST.sha256  check with: sha256sum -c MANIFEST.sha256
-
-Photos
-{photos}
-
-Models
-{models}
-
-Questions
-{questions}
-
-To check the maps with the models at hand:
-python -m gradcam replay review.zip
-
-To make this report again, in a folder that holds {needed}:
-{command}
-
-Or in Python:
-{python}
-"""
-
-
-# ------------------------------------------------------------------------------------------- writing
-
-
-def bundle(report: Report) -> bytes:
-    """The report as a ZIP whose order, times and attributes are fixed: the same report gives the same bytes."""
-    files = dict(_members(report))
-    files[MANIFEST] = _manifest(files)
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        for name, data in files.items():
-            archive.writestr(_entry(name, report.created), data)
-    return out.getvalue()
-
-
-def _members(report: Report) -> Iterator[tuple[str, bytes]]:
-    yield "report.html", html(report)
-    yield "report.pdf", pdf(report)
-    yield "report.json", encode(report)
-    yield "schema.json", published_schema()
-    yield "metrics.csv", metrics_csv(report)
-    for place, pixels in enumerate(report.pixels):
-        if pixels is not None:
-            yield photo_file(place), png(pixels)
-    pictures = Pictures(report, SIDE)
-    maps = [finding for finding in report.findings if finding.map is not None]
-    given = {(finding.photo, finding.model): pictures.seen(finding) for finding in maps}
-    for (photo, model), seen in given.items():
-        if seen is not None:
-            yield f"images/p{photo + 1}-m{model + 1}-input.png", png(seen)
-    for finding in maps:
-        yield f"images/{_stem(finding)}-heatmap.png", png(pictures.heatmap(finding))
-        yield f"images/{_stem(finding)}-overlay.png", png(pictures.overlay(finding))
-    for finding in maps:
-        out = io.BytesIO()
-        np.save(out, finding.values, allow_pickle=False)
-        yield map_file(finding), out.getvalue()
-    yield "README.txt", _readme(report)
-
-
-def photo_file(place: int) -> str:
-    """Where in a ZIP the pixels of a photo lie."""
-    return f"images/photo-{place + 1}.png"
-
-
-def map_file(finding: Finding) -> str:
-    """Where in a ZIP a raw map lies."""
-    return f"maps/{_stem(finding)}.npy"
-
-
-def _stem(finding: Finding) -> str:
-    return f"p{finding.photo + 1}-m{finding.model + 1}-q{finding.question + 1}"
-
-
-def _manifest(files: dict[str, bytes]) -> bytes:
-    return "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items()).encode()
-
-
-def _entry(name: str, created: str) -> zipfile.ZipInfo:
-    made = datetime.fromisoformat(created)
-    time = (made.year, made.month, made.day, made.hour, made.minute, made.second)
-    entry = zipfile.ZipInfo(name, time)
-    entry.create_system, entry.external_attr = 3, (stat.S_IFREG | 0o644) << 16
-    # What is compressed already is stored: that also keeps every honest entry far below MAX_RATIO.
-    entry.compress_type = zipfile.ZIP_STORED if name.endswith((".png", ".pdf")) else zipfile.ZIP_DEFLATED
-    return entry
-
-
-def _readme(report: Report) -> bytes:
-    text = _README.format(
-        title=report.title,
-        extent=extent(report),
-        conclusion=conclusion(report.verdict),
-        created=report.created,
-        version=report.environment.gradcam,
-        photos=_numbered([f"{photo.name} (sha256 {photo.sha256})" for photo in report.photos]),
-        models=_numbered([model.id for model in report.models]),
-        questions=_numbered(list(report.questions)),
-        needed=required_files(report),
-        command=command(report),
-        python=python_lines(report),
-    )
-    return paragraphs(text).encode()
-
-
-def _numbered(items: list[str]) -> str:
-    return "\n".join(f"{place}. {item}" for place, item in enumerate(items, start=1))
-
-
-# ------------------------------------------------------------------------------------------- reading
 
 
 def read_report(source: str | Path | bytes) -> Report:
@@ -250,7 +105,7 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
         raise ReportError(
             f"expected plain files, got {quoted(shown)}, encrypted or packed otherwise; it was not opened"
         )
-    if not _LAYOUT.fullmatch(name):
+    if not LAYOUT.fullmatch(name):
         raise ReportError(f"expected the files of a report only, got {quoted(shown)} as well; it was not opened")
     if entry.file_size > MAX_RATIO * max(entry.compress_size, 10_000):
         raise ReportError(
@@ -270,7 +125,7 @@ def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
 
 def _check_hashes(files: dict[str, bytes]) -> None:
     listed = _file(files, MANIFEST).decode("utf-8", "replace")
-    found = _manifest({name: data for name, data in files.items() if name != MANIFEST}).decode()
+    found = manifest({name: data for name, data in files.items() if name != MANIFEST}).decode()
     if listed == found:
         return
     said, actual = ({line[66:]: line[:64] for line in text.splitlines()} for text in (listed, found))

@@ -15,7 +15,7 @@ from gradcam.report.notes import note_html
 from gradcam.text import clean, paragraphs
 
 
-def markdown(report: Report) -> bytes:
+def render(report: Report) -> bytes:
     """The report as GitHub-flavoured Markdown in UTF-8."""
     return ("\n\n".join(_blocks(report)) + "\n").encode()
 

@@ -1,0 +1,32 @@
+"""The checks of a report as JUnit XML, for a build server."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+from gradcam.report.checks import Check, Thresholds, check
+from gradcam.report.model import Report
+from gradcam.text import clean, paragraphs
+
+
+def render(report: Report, thresholds: Thresholds | None = None) -> bytes:
+    """The checks as JUnit XML: a test suite a photo, a test case a check."""
+    checks = check(report, thresholds)
+    root = ElementTree.Element("testsuites", _counts(checks, clean(report.title)))
+    for photo in dict.fromkeys(photo.name for photo in report.photos):
+        cases = [one for one in checks if one.photo == photo]
+        suite = ElementTree.SubElement(
+            root, "testsuite", _counts(cases, clean(photo)) | {"timestamp": report.created[:-1]}
+        )
+        for one in cases:
+            case = ElementTree.SubElement(suite, "testcase", classname=clean(photo), name=clean(one.name), time="0")
+            if one.failure is not None:
+                message = paragraphs(one.failure)
+                ElementTree.SubElement(case, "failure", message=message, type="AssertionError").text = message
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+
+
+def _counts(checks: list[Check] | tuple[Check, ...], name: str) -> dict[str, str]:
+    failures = sum(one.failure is not None for one in checks)
+    return {"name": name, "tests": str(len(checks)), "failures": str(failures), "errors": "0", "time": "0"}
