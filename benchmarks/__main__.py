@@ -18,6 +18,7 @@ from benchmarks.measure import (
     ALLOCATORS,
     Case,
     cases,
+    imports,
     peak_here,
     peak_memory,
     startup,
@@ -64,6 +65,7 @@ def main() -> None:
             f"{model}, allocator {how}": throughput(model, how) for model in THROUGHPUT for how in ALLOCATORS
         },
         "startup": startup(),
+        "imports": imports(),
     }
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "results.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
@@ -144,6 +146,8 @@ def markdown(result: dict[str, Any]) -> str:
         "|---|--:|",
     ]
     lines += [f"| {name} | {seconds:.1f} |" for name, seconds in result["startup"].items()]
+    lines += ["", "| in a fresh process | time, as a ratio to `import torch` |", "|---|--:|"]
+    lines += [f"| `{code}` | {ratio:.2f} |" for code, ratio in result["imports"].items()]
     return "\n".join(lines) + "\n"
 
 

@@ -158,6 +158,26 @@ def throughput_here(model_id: str, photos: int = 128, rounds: int = 9) -> dict[s
     }
 
 
+IMPORTS = ("import torch", "import gradcam", "from gradcam import compare, explain, heatmaps, load_classifier")
+"""What is imported, each time in a fresh process."""
+
+
+def imports(rounds: int = 7) -> dict[str, float]:
+    """How long each of `IMPORTS` takes as a ratio to the first, median over rounds in which all take turns."""
+    ratios: dict[str, list[float]] = {code: [] for code in IMPORTS}
+    for round_number in range(rounds + 1):  # the first one reads the files into memory
+        seconds = {code: _seconds_of(code) for code in IMPORTS}
+        for code, value in seconds.items():
+            if round_number:
+                ratios[code].append(value / seconds["import torch"])
+    return {code: statistics.median(values) for code, values in ratios.items()}
+
+
+def _seconds_of(code: str) -> float:
+    timed = f"import time; started = time.perf_counter(); {code}; print(time.perf_counter() - started)"
+    return float(subprocess.run([sys.executable, "-c", timed], capture_output=True, text=True, check=True).stdout)
+
+
 def startup() -> dict[str, float]:
     """Seconds from `streamlit run` until the server answers, and until a browser shows the first heatmaps."""
     started = time.perf_counter()

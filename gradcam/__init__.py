@@ -5,54 +5,106 @@
     comparison = compare(["torchvision/vgg16", "timm/resnet50.a1_in1k"], [open_photo("dog.jpg")], ["bull mastiff"])
 
 Load a `Classifier`, open a `Photo`, `explain` it into an `Explanation` (`explain_many` for a
-whole folder), `compare` many into a `Comparison`.
+whole folder), `compare` many into a `Comparison`. Every name is imported when it is first used.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
 from gradcam import starting  # noqa: F401 - first, for it silences Ctrl-C while the rest is imported
-from gradcam._compare import Progress, compare
-from gradcam._explain import explain, explain_many
-from gradcam._heatmaps import heatmaps
-from gradcam.comparison import Comparison, Row
-from gradcam.errors import (
-    ClassError,
-    GradcamError,
-    LayerError,
-    MapError,
-    ModelError,
-    OptionError,
-    PhotoError,
-    ReportError,
-    WeightsError,
-)
-from gradcam.layers import candidate_layers, resolve_target_layer
-from gradcam.models.checkpoint import load_checkpoint
-from gradcam.models.classifier import Classifier, load_classifier
-from gradcam.models.labels import Labels
-from gradcam.photo import open_photo, sample_photo
-from gradcam.photo_file import open_photos
-from gradcam.targets import parse_target
-from gradcam.types import (
-    Contrast,
-    Explanation,
-    Failure,
-    Heatmap,
-    ModelSpec,
-    Panel,
-    Photo,
-    PhotoFailure,
-    Preprocessing,
-    ScoredTarget,
-    Style,
-    Target,
-    TargetLayer,
-    Top,
-    UnreadablePhoto,
-    View,
-)
+from gradcam.moved import MOVED, put_up_signpost, sentence
+
+if TYPE_CHECKING:  # what type checkers and editors see; `_MODULES` says the same to Python
+    from gradcam._compare import Progress, compare
+    from gradcam._explain import explain, explain_many
+    from gradcam._heatmaps import heatmaps
+    from gradcam.comparison import Comparison, Row
+    from gradcam.errors import (
+        ClassError,
+        GradcamError,
+        LayerError,
+        MapError,
+        ModelError,
+        OptionError,
+        PhotoError,
+        ReportError,
+        WeightsError,
+    )
+    from gradcam.layers import candidate_layers, resolve_target_layer
+    from gradcam.models.checkpoint import load_checkpoint
+    from gradcam.models.classifier import Classifier, load_classifier
+    from gradcam.models.labels import Labels
+    from gradcam.photo import open_photo, sample_photo
+    from gradcam.photo_file import open_photos
+    from gradcam.targets import parse_target
+    from gradcam.types import (
+        Contrast,
+        Explanation,
+        Failure,
+        Heatmap,
+        ModelSpec,
+        Panel,
+        Photo,
+        PhotoFailure,
+        Preprocessing,
+        ScoredTarget,
+        Style,
+        Target,
+        TargetLayer,
+        Top,
+        UnreadablePhoto,
+        View,
+    )
 
 __version__ = "0.1.0"
+
+_MODULES = {
+    "_compare": ("Progress", "compare"),
+    "_explain": ("explain", "explain_many"),
+    "_heatmaps": ("heatmaps",),
+    "comparison": ("Comparison", "Row"),
+    "errors": (
+        "ClassError",
+        "GradcamError",
+        "LayerError",
+        "MapError",
+        "ModelError",
+        "OptionError",
+        "PhotoError",
+        "ReportError",
+        "WeightsError",
+    ),
+    "layers": ("candidate_layers", "resolve_target_layer"),
+    "models.checkpoint": ("load_checkpoint",),
+    "models.classifier": ("Classifier", "load_classifier"),
+    "models.labels": ("Labels",),
+    "photo": ("open_photo", "sample_photo"),
+    "photo_file": ("open_photos",),
+    "targets": ("parse_target",),
+    "types": (
+        "Contrast",
+        "Explanation",
+        "Failure",
+        "Heatmap",
+        "ModelSpec",
+        "Panel",
+        "Photo",
+        "PhotoFailure",
+        "Preprocessing",
+        "ScoredTarget",
+        "Style",
+        "Target",
+        "TargetLayer",
+        "Top",
+        "UnreadablePhoto",
+        "View",
+    ),
+}
+_HOME = {name: f"gradcam.{module}" for module, names in _MODULES.items() for name in names}
+"""A public name -> the module that holds it."""
 
 __all__ = [
     "ClassError",
@@ -98,3 +150,23 @@ __all__ = [
     "resolve_target_layer",
     "sample_photo",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """A public name or a module of the package, imported when somebody first asks for it."""
+    if home := _HOME.get(name):
+        found = globals()[name] = getattr(import_module(home), name)
+        return found
+    module = f"{__name__}.{name}"
+    if module in MOVED:
+        raise AttributeError(sentence(module))
+    if not name.startswith("_") and find_spec(module):
+        return import_module(module)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
+
+
+put_up_signpost()

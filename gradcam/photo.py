@@ -14,7 +14,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias, TypeVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
@@ -251,6 +250,8 @@ def _to_rgb(image: Image.Image, header: Header, name: str, stretch: bool) -> tup
     if image.mode in _WHITE:
         return _from_deep(_deep_grey(image, header), image, header, name, stretch)
     if header.bits == 16 and (stretch or _brightest(image) < 128):
+        import cv2
+
         deep = cv2.imdecode(np.frombuffer(header.data, np.uint8), cv2.IMREAD_UNCHANGED)
         if deep is not None and deep.dtype == np.uint16 and deep.shape[:2] == (image.height, image.width):
             return _from_deep(deep, image, header, name, stretch)

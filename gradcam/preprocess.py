@@ -5,19 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from math import floor
-from typing import Any, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from timm.data.config import resolve_data_config
 from torch import Tensor, nn
-from torchvision.transforms import InterpolationMode
 
 from gradcam.errors import ModelError, OptionError, PhotoError, nearest, quoted
 from gradcam.photo import MAX_PIXELS
 from gradcam.types import Fit, Photo, Preprocessing, View
+
+if TYPE_CHECKING:
+    from torchvision.transforms import InterpolationMode
 
 FITS: tuple[Fit, ...] = get_args(Fit)
 
@@ -55,6 +56,8 @@ def preprocessing_of_timm(source: nn.Module | Mapping[str, Any]) -> Preprocessin
     What the configuration leaves out is timm's default.
     Raises: ModelError for a model that carries no configuration.
     """
+    from timm.data.config import resolve_data_config
+
     given: Any = getattr(source, "pretrained_cfg", None) if isinstance(source, nn.Module) else source
     if not given:
         raise ModelError(

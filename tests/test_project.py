@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
+import importlib.util
 import json
 import re
 import subprocess
@@ -13,6 +16,7 @@ import pytest
 
 import gradcam
 from benchmarks.__main__ import MARKS, short_table
+from gradcam.moved import MOVED
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -60,16 +64,65 @@ def test_pins_are_exact_and_lie_in_the_ranges_of_the_package() -> None:
 
 
 def test_the_facade_offers_what_it_names_and_nothing_by_accident() -> None:
-    public = {name for name in vars(gradcam) if not name.startswith("_")}
-    modules = {name for name in public if f"gradcam.{name}" in sys.modules and name not in gradcam.__all__}
     assert sorted(gradcam.__all__) == gradcam.__all__
-    assert public - modules - {"annotations"} == set(gradcam.__all__)
+    assert [name for name in dir(gradcam) if not name.startswith("_")] == gradcam.__all__
+    assert [name for name in gradcam.__all__ if not hasattr(gradcam, name)] == []
+    assert not hasattr(gradcam, "explian")
 
 
-def test_importing_the_package_brings_no_plotly_and_no_streamlit() -> None:
-    code = "import sys, gradcam; print(sorted({'plotly', 'streamlit'} & set(sys.modules)))"
+def test_the_facade_says_the_same_to_python_and_to_type_checkers() -> None:
+    tree = ast.parse(Path(gradcam.__file__).read_text(encoding="utf-8"))
+    (checked,) = [node for node in tree.body if isinstance(node, ast.If)]
+    told = {
+        alias.name: node.module for node in checked.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    assert told == gradcam._HOME
+    assert sorted(told) == gradcam.__all__
+
+
+@pytest.mark.parametrize("path", [path for path, place in MOVED.items() if not place.startswith("from ")])
+def test_a_module_of_0_1_0_that_has_moved_is_named_with_one_that_is_there(path: str) -> None:
+    with pytest.raises(ImportError, match=re.escape(f"got '{path}' of gradcam 0.1.0; use {MOVED[path]}")):
+        importlib.import_module(path)
+    assert importlib.util.find_spec(MOVED[path])
+
+
+def test_what_became_a_verb_is_told_to_whoever_imports_its_module() -> None:
+    with pytest.raises(ImportError, match="use from gradcam import explain, the function"):
+        importlib.import_module("gradcam.explain")
+    with pytest.raises(AttributeError, match=r"got 'gradcam.recipe' of gradcam 0.1.0; use gradcam.teaching"):
+        gradcam.recipe  # noqa: B018 - the attribute itself is asked for
+    assert callable(gradcam.explain)
+
+
+HEAVY = {"cv2", "plotly", "scipy", "skimage", "streamlit", "timm", "torchvision"}
+
+
+def imported_by(code: str) -> set[str]:
+    """Which of the `HEAVY` packages a fresh process has imported after this code."""
+    code = f"import sys; {code}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    return HEAVY & set(done.stdout.split())
+
+
+def test_importing_the_package_brings_no_heavy_library_and_not_even_torch() -> None:
+    assert imported_by("import gradcam; assert 'torch' not in sys.modules") == set()
+
+
+def test_importing_every_public_name_brings_no_heavy_library() -> None:
+    assert imported_by("from gradcam import *") == set()
+
+
+def test_a_heavy_library_comes_when_it_is_needed() -> None:
+    load = "gradcam.load_classifier('bundled/tf_efficientnet_lite0', weights='random')"
+    assert "timm" in imported_by(f"import gradcam; {load}")
+
+
+def test_the_server_imports_every_heavy_library_before_its_first_visitor() -> None:
+    imports = (
+        "import importlib; from dashboard.serving import IMPORTED; [importlib.import_module(m) for m in IMPORTED]"
+    )
+    assert imported_by(imports) >= HEAVY - {"skimage"}
 
 
 @pytest.mark.parametrize("tool", [["lint-imports"], ["ruff", "check", "."], ["ruff", "format", "--check", "."]])

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from timm.data.imagenet_info import infer_imagenet_subset
-
 from gradcam.models.sources import SOURCES, Source
 from gradcam.models.weights import Location, find
 from gradcam.types import ModelSpec
@@ -33,6 +31,8 @@ class CatalogueEntry:
     @property
     def label_set(self) -> str:
         """What its classes are, such as `imagenet-1k`."""
+        from timm.data.imagenet_info import infer_imagenet_subset
+
         return infer_imagenet_subset({"num_classes": self.classes}) or f"{self.classes} classes"
 
 

@@ -1,6 +1,7 @@
 """The classes of a model: their names, their WordNet ids, and finding one by what a person types.
 
-Nothing is typed by hand: the names come from torchvision's and timm's own metadata.
+Nothing is typed by hand: the names come from torchvision's and timm's own metadata, which are imported when first
+asked.
 """
 
 from __future__ import annotations
@@ -11,9 +12,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
-
-from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
-from torchvision.models import AlexNet_Weights
 
 from gradcam.errors import ClassError, ModelError, nearest, quoted
 
@@ -236,9 +234,11 @@ def imagenet(subset: str = IMAGENET_1K) -> Labels:
     The 1000 classes carry torchvision's names (`crane bird`, not a second `crane`), so that a class reads the same
     whichever library a model comes from; every other set carries WordNet's first word for each class.
     """
+    from timm.data.imagenet_info import ImageNetInfo
+
     info = ImageNetInfo(subset)
     words = [tuple(description.split(", ")) for description in info.label_descriptions()]
-    names = AlexNet_Weights.DEFAULT.meta["categories"] if subset == IMAGENET_1K else [first for first, *_ in words]
+    names = _names_of_torchvision() if subset == IMAGENET_1K else [first for first, *_ in words]
     return make_labels(names, subset, info.label_names(), words)
 
 
@@ -248,9 +248,16 @@ def numbered(count: int) -> Labels:
     return make_labels([f"class {index}" for index in range(count)], f"{count} unnamed classes")
 
 
+def _names_of_torchvision() -> list[str]:
+    """The 1000 names that torchvision's weights carry."""
+    from torchvision.models import AlexNet_Weights
+
+    return AlexNet_Weights.DEFAULT.meta["categories"]
+
+
 def labels_of_torchvision(categories: Sequence[str]) -> Labels:
     """The labels of a torchvision weights entry, from its `meta["categories"]`."""
-    if list(categories) == AlexNet_Weights.DEFAULT.meta["categories"]:
+    if list(categories) == _names_of_torchvision():
         return imagenet(IMAGENET_1K)
     return make_labels(categories, "torchvision")
 
@@ -260,5 +267,7 @@ def labels_of_timm(cfg: dict[str, Any]) -> Labels:
     if names := cfg.get("label_names"):
         labels = make_labels(names, "timm")
         return labels.with_negative if len(labels) == 1 else labels
+    from timm.data.imagenet_info import infer_imagenet_subset
+
     subset = infer_imagenet_subset(cfg)
     return imagenet(subset) if subset else numbered(max(cfg["num_classes"], 2))

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import timm
-
 from gradcam.errors import ModelError, quoted
 
 MAX_CONFIG_BYTES = 16_000_000
@@ -166,6 +164,8 @@ def timm_config(stored: Mapping[str, Any], where: str) -> TimmConfig:
 
     Raises: ModelError naming what is missing or out of bounds.
     """
+    import timm
+
     architecture = stored.get("architecture")
     if not isinstance(architecture, str) or not timm.is_model(architecture):
         kind = stored.get("architectures") or stored.get("model_type") or architecture

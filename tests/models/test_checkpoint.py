@@ -28,6 +28,7 @@ from gradcam.models.ids import parse_model_id
 from gradcam.models.label_files import read_labels
 from gradcam.models.labels import make_labels
 from gradcam.models.sources import SOURCES
+from gradcam.models.timm_source import ROWS
 from tests.shapes import ARCHITECTURE, KINDS, PREPROCESSING, photo, trained
 
 
@@ -261,7 +262,7 @@ def test_a_small_file_never_makes_the_largest_architecture_be_built(monkeypatch:
         built.append(torch.get_default_device().type)
         return timm.build_with_classes(name, classes)
 
-    monkeypatch.setitem(SOURCES, "timm", replace(timm, build_with_classes=build_with_classes))
+    monkeypatch.setitem(ROWS, "timm", replace(timm, build_with_classes=build_with_classes))
     with pytest.raises(ModelError, match=r"got \d+ missing"):
         load_checkpoint(saved(state()), "timm/convnext_xxlarge", name="shapes.pt")
     assert set(built) == {"meta"}

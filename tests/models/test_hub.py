@@ -15,7 +15,7 @@ import timm
 import torch
 
 from gradcam import ModelError, WeightsError, load_classifier
-from gradcam.models import sources
+from gradcam.models import timm_source
 from gradcam.models.ids import parse_model_id
 from gradcam.types import ModelSpec
 
@@ -39,7 +39,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (models / "refs" / "main").write_text("abc")
     folder = models / "snapshots" / "abc"
     folder.mkdir(parents=True)
-    sources._hub_configuration.cache_clear()
+    timm_source._hub_configuration.cache_clear()
     return folder
 
 

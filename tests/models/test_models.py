@@ -23,7 +23,8 @@ from gradcam.models.catalogue import catalogue, search
 from gradcam.models.classifier import Classifier, load_classifier
 from gradcam.models.ids import parse_model_id
 from gradcam.models.labels import make_labels
-from gradcam.models.sources import BUNDLED, SOURCES
+from gradcam.models.sources import SOURCES
+from gradcam.models.timm_source import BUNDLED
 from gradcam.models.weights import Location, fetch, find
 from gradcam.photo import open_photo
 from gradcam.preprocess import to_input, view_of

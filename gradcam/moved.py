@@ -1,0 +1,46 @@
+"""Modules of gradcam 0.1.0 that have another place now: whoever imports one is told where, in a sentence."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+
+MOVED = {
+    "gradcam.compare": "from gradcam import compare, the function",
+    "gradcam.dissect": "gradcam.teaching",
+    "gradcam.draw.sheet": "gradcam.draw.contact_sheet",
+    "gradcam.draw.words": "gradcam.draw.captions",
+    "gradcam.explain": "from gradcam import explain, the function",
+    "gradcam.heatmaps": "from gradcam import heatmaps, the function",
+    "gradcam.layers.table": "gradcam.layers.layer_table",
+    "gradcam.models.checkpoint_options": "gradcam.cli",
+    "gradcam.recent": "gradcam.forward_cache",
+    "gradcam.recipe": "gradcam.teaching",
+    "gradcam.report.commands": "gradcam.cli",
+    "gradcam.report.diff": "from gradcam import diff, the function",
+    "gradcam.report.replay": "from gradcam import replay, the function",
+    "gradcam.report.text": "gradcam.text",
+    "gradcam.report.words": "gradcam.report.statements",
+}
+"""A module of 0.1.0 -> what is used in its place."""
+
+
+def sentence(name: str) -> str:
+    """What is said to somebody who asks for a row of `MOVED`."""
+    return f"expected a module of this gradcam, got {name!r} of gradcam 0.1.0; use {MOVED[name]}"
+
+
+class _Signpost(MetaPathFinder):
+    """Finds nothing. Python asks it last, for a module that is nowhere else."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: object = None) -> None:
+        """Raises: ImportError with the new place of a module that has moved."""
+        if name in MOVED:
+            raise ImportError(sentence(name), name=name)
+
+
+def put_up_signpost() -> None:
+    """From here on, importing a row of `MOVED` raises its sentence."""
+    if not any(isinstance(finder, _Signpost) for finder in sys.meta_path):
+        sys.meta_path.append(_Signpost())
