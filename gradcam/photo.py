@@ -86,7 +86,7 @@ def open_photo(
     max_bytes, max_pixels: what is larger is refused before it is read, and before it is decoded.
     Raises: PhotoError.
     """
-    called = _basename(name or _name_of(source))
+    called = photo_name(name or _name_of(source))
     data = _read(source, called, max_bytes)
     if not data:
         raise PhotoError(f"expected a photo, got an empty file for {quoted(called)}; choose another file")
@@ -125,7 +125,7 @@ def as_photo(source: object) -> Photo:
     upright = ImageOps.exif_transpose(source)
     plain = upright if upright.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16") else upright.convert("RGB")
     plain.save(encoded, "PNG", compress_level=1)
-    return open_photo(encoded.getvalue(), name=_basename(str(getattr(source, "filename", "") or "photo")))
+    return open_photo(encoded.getvalue(), name=photo_name(str(getattr(source, "filename", "") or "photo")))
 
 
 @cache
@@ -157,7 +157,8 @@ def _name_of(source: object) -> str:
     return str(name) if isinstance(name, str | Path) else "photo"
 
 
-def _basename(name: str) -> str:
+def photo_name(name: str) -> str:
+    """What a photo of this path is called, whichever system wrote the path."""
     return re.split(r"[\\/]", name.rstrip("\\/"))[-1] or "photo"
 
 

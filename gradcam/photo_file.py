@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam.errors import PhotoError, quoted
-from gradcam.photo import MAX_BYTES, open_photo
+from gradcam.photo import MAX_BYTES, open_photo, photo_name
 from gradcam.types import Photo, UnreadablePhoto
 
 KEPT = 8
@@ -84,7 +84,7 @@ def _open(name: str | Path, open_one: Callable[[str | Path], Photo]) -> Photo:
     try:
         return open_one(name)
     except PhotoError as error:
-        return UnreadablePhoto(_GREY, Path(name).name, _sha256(Path(name)), str(error))
+        return UnreadablePhoto(_GREY, photo_name(str(name)), _sha256(Path(name)), str(error))
 
 
 def _sha256(path: Path) -> str:

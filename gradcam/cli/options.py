@@ -1,13 +1,27 @@
-"""The command line's options for somebody's own checkpoint, the same for every command that computes maps."""
+"""The options that `explain` and `report` share, described once, and read into one value.
+
+Whatever makes no sense is refused before a photo is explained; a checkpoint is loaded last, for only it knows its
+classes.
+"""
 
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from os.path import lexists
+from pathlib import Path
+from typing import Any, TypeVar, cast, get_args
 
+from gradcam._compare import compare
+from gradcam.cli import terminal
+from gradcam.comparison import Comparison
+from gradcam.draw.render import SEQUENTIAL, check_style
 from gradcam.errors import OptionError, nearest, quoted
+from gradcam.geometry import Interpolation
+from gradcam.layers import LayerChoices, read_layer
+from gradcam.layers.layer_text import SEPARATOR
 from gradcam.models.checkpoint import (
     CROPS,
     INPUT,
@@ -16,36 +30,73 @@ from gradcam.models.checkpoint import (
     load_checkpoint,
     preprocessing_for,
 )
-from gradcam.models.classifier import Classifier
+from gradcam.models.classifier import Classifier, check_seed
 from gradcam.models.guess import guess_architecture
-from gradcam.models.ids import parse_model_id
-from gradcam.types import ACTIVATIONS, Activation
+from gradcam.models.ids import CHECKPOINT, parse_model_id
+from gradcam.photo import SAMPLES, sample_photo
+from gradcam.photo_file import open_photos, photo_file, refuse_none_readable
+from gradcam.preprocess import FITS
+from gradcam.targets import read_targets
+from gradcam.types import ACTIVATIONS, Activation, Fit, Photo, Scale, Style, Target
+
+Value = TypeVar("Value")
 
 
-def add_checkpoint_options(sub: argparse.ArgumentParser) -> None:
-    """Add what names a checkpoint and says how its photos are prepared; all of it again for another checkpoint."""
+@dataclass(frozen=True)
+class Request:
+    """What is computed and how it is shown, as the shared options say it.
 
-    def add(group: argparse._ArgumentGroup, name: str, metavar: str, text: str, kind: type = str) -> None:
-        group.add_argument(name, dest="own", action=_OfCheckpoint, type=kind, metavar=metavar, help=text)
+    layer, activation: by the ids of the models; the others have their own.
+    """
 
-    own = sub.add_argument_group("a model of your own")
-    add(own, "--checkpoint", "FILE", "your own weights: .safetensors, .pt, .pth, .pth.tar, .ckpt or .bin")
-    add(own, "--arch", "ID", "the checkpoint's architecture, such as timm/resnet18 [the only one that fits]")
-    add(own, "--prefix", "NAME", "of the network in it that is meant, such as teacher or state_dict_ema")
-    add(own, "--labels", "FILE", f"its class names: text, CSV, JSON, or {LABEL_SETS[0]} [numbers]")
-    add(own, "--sha256", "HEX", "of the checkpoint's file; another file is refused")
-    wants = sub.add_argument_group("how it wants its photos [as the architecture's own weights]")
-    add(wants, "--input-size", "PIXELS", "side of the square input", int)
-    add(wants, "--input-crop", "SHARE", "of the photo's side, up to 1", float)
-    add(wants, "--input-mode", "|".join(CROPS), "how the photo meets the crop")
-    add(wants, "--input-interpolation", "NAME", ", ".join(INTERPOLATIONS))
-    add(wants, "--input-mean", "R,G,B", "of values from 0 to 1, such as 0.5,0.5,0.5")
-    add(wants, "--input-std", "R,G,B", "standard deviation of such values")
+    models: tuple[str | Classifier, ...]
+    photos: tuple[Photo, ...]
+    targets: tuple[Target, ...]
+    fit: Fit
+    layer: Mapping[str, LayerChoices]
+    activation: Mapping[str, Activation]
+    style: Style
+
+    def compare(self) -> Comparison:
+        """Explain every photo with every model, while the terminal shows how far it is."""
+        with terminal.comparing(len(self.models), len(self.photos)) as show:
+            return compare(
+                self.models,
+                self.photos,
+                self.targets,
+                fit=self.fit,
+                layer=self.layer,
+                activation=self.activation,
+                on_progress=show,
+            )
 
 
-def add_activation_option(sub: argparse.ArgumentParser) -> None:
-    """Add `--activation`, of every model or of one."""
-    sub.add_argument(
+# ------------------------------------------------------------------------------- what the options are
+
+
+def add_comparison_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that `read_request` reads."""
+    add = parser.add_argument
+    add("photos", nargs="+", metavar="PHOTO", help=f"a picture, or a sample: {', '.join(SAMPLES)}")
+    add("--model", action="append", default=[], metavar="ID", help="see `gradcam models`; repeatable")
+    add(
+        "--class",
+        action="append",
+        dest="classes",
+        metavar="CLASS",
+        help="a class by name, index (`#281`), `top`, `top-2` or `A rather than B`; repeatable [top]",
+    )
+    add(
+        "--layer",
+        action="append",
+        default=[],
+        metavar="[ID=]LAYER",
+        help="a module's name, its place among the candidates (-1: the last), or several: `a + b`; of every model "
+        "or of one; repeatable [auto]",
+    )
+    add("--fit", default="crop", choices=FITS, help="how a photo meets the input [crop]")
+    add("--stretch", action="store_true", help="show each photo's brightest level as white")
+    add(
         "--activation",
         action="append",
         default=[],
@@ -53,25 +104,46 @@ def add_activation_option(sub: argparse.ArgumentParser) -> None:
         help="how scores become probabilities, of every model or of one: sigmoid for a multi-label head; "
         "repeatable [as the model says, else softmax]",
     )
+    add("--random", action="store_true", help="seeded random weights for each --model: untrained, for teaching")
+    add("--seed", default=0, type=int, help="for --random [0]")
+    add("--force", action="store_true", help="replace files that exist")
+    _add_style_options(parser)
+    add_checkpoint_options(parser)
 
 
-def requested_activations(options: argparse.Namespace, models: Sequence[str | Classifier]) -> dict[str, Activation]:
-    """The activation of each model that `--activation` speaks of; what is said of one model goes before the rest.
+def _add_style_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("how maps are shown").add_argument
+    add("--colormap", default=Style.colormap, metavar="|".join(SEQUENTIAL), help="of the heat [viridis]")
+    add("--opacity", default=Style.opacity, type=float, help="of the heat, 0 to 1 [0.5]")
+    add("--scale", default=Style.scale, choices=get_args(Scale), help="whose peak is hot [each]")
+    add(
+        "--interpolation",
+        default=Style.interpolation,
+        choices=get_args(Interpolation),
+        help="between the cells of a map [bilinear]",
+    )
+    add("--threshold", default=Style.threshold, type=float, help="heat below is left out, 0 to 1 [0]")
 
-    Raises: OptionError for another activation or another model.
-    """
-    ids = [model if isinstance(model, str) else str(model.spec) for model in models]
-    said = [value.rpartition("=") for value in options.activation]
-    for model, equals, activation in said:
-        if activation not in ACTIVATIONS:
-            choices = nearest(activation, ACTIVATIONS)
-            raise OptionError(f"expected an activation, got {quoted(activation)}; use {choices}")
-        if equals and model not in ids:
-            raise OptionError(
-                f"expected one of the models before =, got {quoted(model)}; use {nearest(model, ids)}"
-            )
-    of_all = {model: activation for _, equals, activation in said if not equals for model in ids}
-    return cast(dict[str, Activation], of_all | {model: activation for model, equals, activation in said if equals})
+
+def add_checkpoint_options(parser: argparse.ArgumentParser) -> None:
+    """Add what names a checkpoint and says how its photos are prepared; all of it again for another checkpoint."""
+
+    def add(group: argparse._ArgumentGroup, name: str, metavar: str, text: str, kind: type = str) -> None:
+        group.add_argument(name, dest="checkpoints", action=_OfCheckpoint, type=kind, metavar=metavar, help=text)
+
+    file = parser.add_argument_group("a model of your own")
+    add(file, "--checkpoint", "FILE", "your own weights: .safetensors, .pt, .pth, .pth.tar, .ckpt or .bin")
+    add(file, "--arch", "ID", "the checkpoint's architecture, such as timm/resnet18 [the only one that fits]")
+    add(file, "--prefix", "NAME", "of the network in it that is meant, such as teacher or state_dict_ema")
+    add(file, "--labels", "FILE", f"its class names: text, CSV, JSON, or {LABEL_SETS[0]} [numbers]")
+    add(file, "--sha256", "HEX", "of the checkpoint's file; another file is refused")
+    wants = parser.add_argument_group("how it wants its photos [as the architecture's own weights]")
+    add(wants, "--input-size", "PIXELS", "side of the square input", int)
+    add(wants, "--input-crop", "SHARE", "of the photo's side, up to 1", float)
+    add(wants, "--input-mode", "|".join(CROPS), "how the photo meets the crop")
+    add(wants, "--input-interpolation", "NAME", ", ".join(INTERPOLATIONS))
+    add(wants, "--input-mean", "R,G,B", "of values from 0 to 1, such as 0.5,0.5,0.5")
+    add(wants, "--input-std", "R,G,B", "standard deviation of such values")
 
 
 class _OfCheckpoint(argparse.Action):
@@ -81,36 +153,124 @@ class _OfCheckpoint(argparse.Action):
         self, parser: object, namespace: argparse.Namespace, values: Any, option_string: object = None
     ) -> None:
         name = self.option_strings[0].removeprefix("--")
-        *before, last = namespace.own or [{}]
-        namespace.own = [*before, last, {name: values}] if name in last else [*before, last | {name: values}]
+        *before, last = namespace.checkpoints or [{}]
+        namespace.checkpoints = (
+            [*before, last, {name: values}] if name in last else [*before, last | {name: values}]
+        )
 
 
-def requested_models(options: argparse.Namespace) -> list[str | Classifier]:
-    """The models of `--model`, checked, and the checkpoints that the caller brings, loaded.
+# ------------------------------------------------------------------------------- what they come to
+
+
+def read_request(options: argparse.Namespace) -> Request:
+    """The value of the shared options.
 
     A checkpoint stands where `--model` names its id, else at the end.
-    Raises: OptionError for no model and for options that lack one another, ModelError for what cannot be used.
+    Raises: GradcamError for the first option that makes no sense.
     """
-    own = {str(classifier.spec): classifier for classifier in custom_models(options)}
-    named: list[str] = options.model
-    for model_id in named:
-        if model_id not in own:
-            parse_model_id(model_id)
-    if not (named or own):
-        raise OptionError("expected a model, got none; add --model ID or --checkpoint FILE")
-    order = (*named, *(model_id for model_id in own if model_id not in named))
-    return [own.get(model_id, model_id) for model_id in order]
+    style = Style(options.colormap, options.opacity, options.scale, options.interpolation, options.threshold)
+    check_style(style)
+    layers = [_of_model(value, _layer) for value in options.layer]
+    activations = [_of_model(value, _activation) for value in options.activation]
+    ids = _model_ids(options)
+    photos = _photos(options)
+    models = _models(ids, load_checkpoints(options))
+    names = [model if isinstance(model, str) else str(model.spec) for model in models]
+    typed = dict(zip(names, names, strict=True)) | dict(zip(options.model, ids, strict=True))
+    return Request(
+        models=models,
+        photos=photos,
+        targets=tuple(read_targets(options.classes, models)),
+        fit=options.fit,
+        layer=_by_model(layers, typed),
+        activation=_by_model(activations, typed),
+        style=style,
+    )
 
 
-def custom_models(options: argparse.Namespace) -> list[Classifier]:
+def load_checkpoints(options: argparse.Namespace) -> list[Classifier]:
     """The checkpoints that the caller brings, if any.
 
     Raises: OptionError for options that lack one another, ModelError for a file that cannot be used.
     """
-    return [_custom_model(given) for given in options.own or ()]
+    return [_load_checkpoint(given) for given in options.checkpoints or ()]
 
 
-def _custom_model(given: dict[str, Any]) -> Classifier:
+def _photos(options: argparse.Namespace) -> tuple[Photo, ...]:
+    """The photos in order, with a line about each doubtful one. Raises: PhotoError where none can be opened."""
+    photos = open_photos(options.photos, partial(_photo, stretch=options.stretch))
+    refuse_none_readable(photos)
+    terminal.say_notes(photos)
+    return tuple(photos)
+
+
+def _photo(name: str | Path, *, stretch: bool) -> Photo:
+    is_sample = name in SAMPLES and not lexists(name)
+    return sample_photo(str(name)) if is_sample else photo_file(name, stretch=stretch)
+
+
+def _model_ids(options: argparse.Namespace) -> list[str]:
+    """The ids of `--model`; with `--random` those of untrained models, so that whatever shows an id says so."""
+    check_seed(options.seed)
+    if not (options.model or options.checkpoints):
+        raise OptionError("expected a model, got none; add --model ID or --checkpoint FILE")
+    if options.random and not options.model:
+        raise OptionError(
+            "expected a --model for --random, got checkpoints, which have weights; leave --random out"
+        )
+    return [_model_id(text, options.seed if options.random else None) for text in options.model]
+
+
+def _model_id(text: str, seed: int | None) -> str:
+    if text.startswith(f"{CHECKPOINT}/"):  # whether there is such a checkpoint shows when the files are read
+        return text
+    spec = parse_model_id(text)
+    return text if seed is None or spec.untrained else str(replace(spec, weights="random", seed=seed))
+
+
+def _models(ids: Sequence[str], loaded: Sequence[Classifier]) -> tuple[str | Classifier, ...]:
+    """The models in their order. Raises: ModelError for the id of a checkpoint that is not among those loaded."""
+    checkpoints = {str(classifier.spec): classifier for classifier in loaded}
+    for model_id in ids:
+        if model_id not in checkpoints:
+            parse_model_id(model_id)
+    order = (*ids, *(model_id for model_id in checkpoints if model_id not in ids))
+    return tuple(checkpoints.get(model_id, model_id) for model_id in order)
+
+
+def _of_model(text: str, read: Callable[[str], Value]) -> tuple[str | None, Value]:
+    """`VALUE` or `ID=VALUE` as the id, None without one, and the value."""
+    model, equals, value = text.rpartition("=")
+    return model if equals else None, read(value)
+
+
+def _by_model(values: Sequence[tuple[str | None, Value]], ids: Mapping[str, str]) -> dict[str, Value]:
+    """The value of each model, by id; what is said of one model goes before what is said of all.
+
+    ids: of the models, by what somebody may type for them. Raises: OptionError for a model that is not among them.
+    """
+    for model, _ in values:
+        if model is not None and model not in ids:
+            raise OptionError(
+                f"expected one of the models before =, got {quoted(model)}; use {nearest(model, ids)}"
+            )
+    of_all = {model_id: value for model, value in values if model is None for model_id in ids.values()}
+    return of_all | {ids[model]: value for model, value in values if model is not None}
+
+
+def _layer(text: str) -> LayerChoices:
+    if not all(part.strip() for part in text.split(SEPARATOR)):
+        raise OptionError(f"expected the name or the number of a layer, got {quoted(text)}; leave it out for auto")
+    return read_layer(text)
+
+
+def _activation(text: str) -> Activation:
+    if text not in ACTIVATIONS:
+        raise OptionError(f"expected an activation, got {quoted(text)}; use {nearest(text, ACTIVATIONS)}")
+    return cast(Activation, text)
+
+
+def _load_checkpoint(given: dict[str, Any]) -> Classifier:
     if "checkpoint" not in given:
         raise OptionError(f"expected --{next(iter(given))} with a checkpoint, got it alone; add --checkpoint FILE")
     options = {field: given.get(f"input-{field}") for field in INPUT}
@@ -126,5 +286,5 @@ def _custom_model(given: dict[str, Any]) -> Classifier:
         sha256=given.get("sha256"),
     )
     if classifier.spec.file and classifier.spec.file.note:
-        print(f"gradcam: note: {classifier.spec}: {classifier.spec.file.note}", file=sys.stderr)
+        terminal.say(f"note: {classifier.spec}: {classifier.spec.file.note}")
     return classifier

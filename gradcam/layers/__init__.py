@@ -12,14 +12,18 @@ from gradcam.layers.find import (
     resolve_target_layer,
     target_layer_support,
 )
+from gradcam.layers.layer_text import TypedLayer, read_layer, write_layer
 
 __all__ = [
     "LayerChoice",
     "LayerChoices",
+    "TypedLayer",
     "candidate_layers",
     "find_layer",
     "find_layers",
     "merge_layers",
+    "read_layer",
     "resolve_target_layer",
     "target_layer_support",
+    "write_layer",
 ]

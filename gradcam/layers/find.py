@@ -27,6 +27,7 @@ from gradcam.layers.disk_cache import kept_at, read_kept, write_kept
 from gradcam.layers.fingerprint import fingerprint
 from gradcam.layers.flow import Flow
 from gradcam.layers.inputs import input_shapes, noise_like, weight_of
+from gradcam.layers.layer_text import SEPARATOR
 from gradcam.layers.placement import Measurement
 from gradcam.layers.proof import Proof
 from gradcam.layers.target import find_candidates, find_named, find_target
@@ -41,8 +42,6 @@ LayerChoices = LayerChoice | Sequence[LayerChoice]
 
 InputSize = tuple[int, int] | Batch | None
 """Height and width in pixels, a preprocessed example as `heatmaps` takes it, or None for the model's own size."""
-
-_AND = " + "
 
 Answer = TypeVar("Answer")
 
@@ -114,7 +113,7 @@ def find_layers(model: nn.Module, batch: Batch | Inputs, layers: LayerChoices = 
     Raises: LayerError as `find_layer`, and where there are none.
     """
     if isinstance(layers, str):
-        layers = layers.split(_AND)
+        layers = layers.split(SEPARATOR)
     elif not isinstance(layers, Sequence):
         layers = [layers]
     found = tuple(find_layer(model, batch, layer) for layer in layers)
@@ -130,7 +129,7 @@ def merge_layers(layers: Sequence[TargetLayer]) -> TargetLayer:
     grid = max((layer.grid for layer in layers), key=prod)
     channels = sum(layer.channels for layer in layers)
     rule = "the mean of the heatmaps of several layers, laid on the finest of their grids"
-    return TargetLayer(_AND.join(layer.name for layer in layers), grid, channels, rule)
+    return TargetLayer(SEPARATOR.join(layer.name for layer in layers), grid, channels, rule)
 
 
 def target_layer_support(model: nn.Module, input_size: InputSize = None) -> tuple[TargetLayer, float]:

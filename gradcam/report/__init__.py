@@ -9,7 +9,6 @@ from gradcam.report.formats import FORMATS, Format
 from gradcam.report.model import CARRIED, STATUSES, Note, Report, Verdict
 from gradcam.report.notes import note_html
 from gradcam.report.read import read_report
-from gradcam.report.reproduce import read_layer
 
 __all__ = [
     "CARRIED",
@@ -29,7 +28,6 @@ __all__ = [
     "diff",
     "format_of",
     "note_html",
-    "read_layer",
     "read_report",
     "read_thresholds",
     "render_report",

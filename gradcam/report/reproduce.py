@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterator
 
+from gradcam.layers import TypedLayer, read_layer, write_layer
 from gradcam.models.checkpoint import LABEL_SETS, input_of
 from gradcam.models.sources import SOURCES
 from gradcam.photo import SAMPLES, sample_photo
@@ -15,6 +15,8 @@ from gradcam.report.target_entries import target_of
 from gradcam.teaching.script import architecture_of, loading
 from gradcam.text import clean, listed
 from gradcam.types import Activation, Style, WeightsFile
+
+Layers = TypedLayer | tuple[TypedLayer, ...]
 
 
 def command(report: Content, thresholds: Thresholds | None = None) -> str:
@@ -81,8 +83,11 @@ def _options(report: Content) -> Iterator[tuple[str, str]]:
     if any(photo.stretched for photo in report.photos):
         yield "--stretch", ""
     layers = layers_of(report)
-    for layer in [f"{model}={name}" for model, name in layers.items()] if isinstance(layers, dict) else [layers]:
-        yield "--layer", str(layer)
+    if isinstance(layers, dict):
+        for model, layer in layers.items():
+            yield "--layer", f"{model}={write_layer(layer)}"
+    else:
+        yield "--layer", write_layer(layers)
     activations = activations_of(report)
     shared = {*activations.values()} if len(activations) == len(report.models) else set()
     for one in shared if len(shared) == 1 else [f"{model}={one}" for model, one in activations.items()]:
@@ -123,17 +128,12 @@ def _may_say_its_own(model: str) -> bool:
     return any(model.startswith(f"{name}:") for name, source in SOURCES.items() if not source.listed)
 
 
-def layers_of(report: Content) -> str | int | dict[str, str | int]:
+def layers_of(report: Content) -> Layers | dict[str, Layers]:
     """The layer as it was asked for, one for every model or by model."""
     asked = {model.id: read_layer(model.asked_layer) for model in report.models}
     if len(set(asked.values())) == 1:
         return next(iter(asked.values()))
     return {model: layer for model, layer in asked.items() if layer != "auto"}
-
-
-def read_layer(text: str) -> str | int:
-    """A place in `candidate_layers` is a number, everything else a name."""
-    return int(text) if re.fullmatch(r"-?[0-9]{1,9}", text) else text
 
 
 def _imports(report: Content) -> Iterator[str]:

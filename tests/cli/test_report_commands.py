@@ -223,7 +223,7 @@ def test_a_failing_model_is_in_the_report_and_in_the_exit_code(capsys):
 )
 def test_bad_input_is_refused_in_one_sentence_before_any_work(words, told, capsys, monkeypatch):
     Path("mine.json").write_text("mine")
-    monkeypatch.setattr("gradcam.cli.report.compare", lambda *_, **__: pytest.fail("a model ran"))
+    monkeypatch.setattr("gradcam.cli.options.compare", lambda *_, **__: pytest.fail("a model ran"))
     assert _run("report", "chelsea", "--model", LITE, *words) == 2
     said = capsys.readouterr().err
     assert told in said
@@ -235,6 +235,6 @@ def test_ctrl_c_leaves_no_file(monkeypatch, tmp_path):
     def stopped(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gradcam.cli.report.compare", stopped)
+    monkeypatch.setattr("gradcam.cli.options.compare", stopped)
     assert _run("report", "chelsea", "--model", LITE, "--out", "review.zip") == 130
     assert list(tmp_path.iterdir()) == []

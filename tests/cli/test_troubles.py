@@ -21,6 +21,7 @@ from PIL import Image
 
 from gradcam.cli import _main, terminal
 from gradcam.errors import PhotoError
+from gradcam.models.pool import shared_pool
 from gradcam.report import read_report
 from tests.fakes import photo
 
@@ -117,6 +118,15 @@ def test_a_photo_that_cannot_be_opened_for_replay_is_named_and_the_others_are_ch
         ["--seed", DIGITS],
         ["--seed", "nan"],
         ["--class", ""],
+        ["--layer", ""],
+        ["--layer", "a +  + b"],
+        ["--layer", f"{LONG}=x"],
+        ["--layer", "=x"],
+        ["--layer", "-x"],
+        ["--activation", LONG],
+        ["--activation", f"{LONG}=sigmoid"],
+        ["--threshold", "nan"],
+        ["--interpolation", "cubic"],
         ["--class", " rather than "],
         ["--model", ""],
         ["--model", LONG],
@@ -138,7 +148,7 @@ def test_a_photo_that_cannot_be_opened_for_replay_is_named_and_the_others_are_ch
 def test_an_option_of_explain_that_makes_no_sense_is_a_sentence(
     words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gradcam.cli._main.compare", _raising(AssertionError("a model ran")))
+    monkeypatch.setattr("gradcam.cli.options.compare", _raising(AssertionError("a model ran")))
     assert _explain(*words) == 2
     _is_one_sentence(capsys.readouterr().err)
 
@@ -173,7 +183,7 @@ def test_an_option_of_explain_that_makes_no_sense_is_a_sentence(
 def test_an_option_of_report_that_makes_no_sense_is_a_sentence(
     words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gradcam.cli.report.compare", _raising(AssertionError("a model ran")))
+    monkeypatch.setattr("gradcam.cli.options.compare", _raising(AssertionError("a model ran")))
     assert _report(*words) == 2
     _is_one_sentence(capsys.readouterr().err)
 
@@ -306,6 +316,7 @@ def test_a_budget_of_memory_that_makes_no_sense_is_a_sentence(
     size: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("GRADCAM_MODEL_BYTES", size)
+    shared_pool.cache_clear()
     assert _explain() == 2
     _is_one_sentence(capsys.readouterr().err)
 

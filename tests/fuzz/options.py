@@ -24,34 +24,18 @@ _ODD = (
     *("timm/resnet18", "timm/nothing", "torchvision/vgg16@X", "hf-hub:a..b/c", "checkpoint/x", "2026-11-22T12:00Z"),
     *("crop", "viridis", "each", "approved", "zip", "0.1,0.2,0.3", "1,2", "auto", "bilinear", "numbers", "b" * 300),
 )
+_SHARED = (
+    *("--model", "--class", "--out", "--layer", "--fit", "--activation", "--seed", "--what"),
+    *("--colormap", "--opacity", "--scale", "--interpolation", "--threshold"),
+    *("--checkpoint", "--arch", "--labels", "--sha256", "--prefix"),
+    *("--input-size", "--input-crop", "--input-mean", "--input-std", "--input-mode"),
+)
 _FLAGS = {
-    "explain": (
-        *("--model", "--class", "--out", "--layer", "--fit", "--colormap", "--opacity", "--scale", "--seed"),
-        *(
-            "--checkpoint",
-            "--arch",
-            "--labels",
-            "--sha256",
-            "--input-size",
-            "--input-crop",
-            "--input-mean",
-            "--what",
-        ),
-    ),
+    "explain": _SHARED,
     "report": (
-        *("--model", "--class", "--out", "--layer", "--fit", "--colormap", "--opacity", "--threshold", "--format"),
-        *(
-            "--title",
-            "--status",
-            "--reviewer",
-            "--date",
-            "--summary",
-            "--note",
-            "--photo-status",
-            "--photos",
-            "--now",
-        ),
-        *("--min-agreement", "--expect-class", "--max-outside-box", "--box", "--input-std", "--input-mode"),
+        *_SHARED,
+        *("--format", "--title", "--status", "--reviewer", "--date", "--summary", "--note", "--photo-status"),
+        *("--photos", "--now", "--min-agreement", "--expect-class", "--max-outside-box", "--box"),
     ),
     "replay": ("--tolerance", "--input-size", "--arch"),
     "diff": (),
@@ -89,8 +73,8 @@ def meet(arguments: list[str]) -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
         contextlib.chdir(folder),
-        mock.patch("gradcam.cli._main.compare", _reached),
-        mock.patch("gradcam.cli.report.compare", _reached),
+        mock.patch("gradcam.cli.options.compare", _reached),
+        mock.patch("gradcam.cli.options.compare", _reached),
         mock.patch("gradcam.report._replay.compare", _reached),
         contextlib.redirect_stderr(said),
         contextlib.redirect_stdout(printed),

@@ -1,0 +1,82 @@
+"""The command `explain`: maps, pictures and a page in a folder."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from gradcam.cli import terminal
+from gradcam.cli.options import add_comparison_options, read_request
+from gradcam.comparison import Comparison
+from gradcam.draw.contact_sheet import grid_png
+from gradcam.draw.page import comparison_html
+from gradcam.draw.render import three_panels
+from gradcam.files import make_folder, refuse_full_folder, write_whole
+from gradcam.text import shorten
+from gradcam.types import Failure, Heatmap, Panel, Style
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    # No --format: the folder always holds the same kinds of files. Only a report keeps a time, what a reviewer
+    # says, and what thresholds came to.
+    parser.add_argument(
+        "--out", required=True, type=terminal.path, metavar="DIR", help="folder for pictures, maps and page"
+    )
+    add_comparison_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write maps, pictures and a page, and print a line for each panel; 1 where one failed."""
+    refuse_full_folder(options.out, options.force)
+    request = read_request(options)
+    comparison = request.compare()
+    for panel in comparison.panels:
+        terminal.tell(_sentence(panel))
+    _write(options.out, comparison, request.style, force=options.force)
+    terminal.tell(f"Wrote {options.out / 'comparison.html'}, comparison.png and {len(comparison.heatmaps)} map(s)")
+    return terminal.DIFFERENT if comparison.failures else 0
+
+
+def _sentence(panel: Panel) -> str:
+    where = f"{panel.photo.name} · {panel.model}"
+    if isinstance(panel, Failure):
+        return f"{where} · FAILED: {panel.reason}"
+    layer = panel.explanation.layer
+    return f"{where} · {panel.scored} {panel.scored.probability:.1%} · layer {layer} · {layer.rule}"
+
+
+def _write(folder: Path, comparison: Comparison, style: Style, *, force: bool) -> None:
+    """Write pictures and raw maps first, so that a folder with `comparison.html` in it is complete."""
+    make_folder(folder)
+    for number, panel in enumerate(comparison.panels, start=1):
+        if isinstance(panel, Heatmap):
+            stem = folder / _stem(number, panel)
+            with write_whole(f"{stem}.png", force=force) as file:
+                Image.fromarray(three_panels(panel, style)).save(file, "PNG")
+            with write_whole(f"{stem}.npy", force=force) as file:
+                file.write(_npy(panel.map))
+    with write_whole(folder / "comparison.png", force=force) as file:
+        file.write(grid_png(comparison, style))
+    with write_whole(folder / "comparison.html", force=force) as file:
+        file.write(comparison_html(comparison, style).encode(errors="backslashreplace"))
+
+
+def _npy(values: np.ndarray) -> bytes:
+    """An array as `numpy.load` reads it; NumPy itself does not say what is wrong with a disk that is full."""
+    out = io.BytesIO()
+    np.save(out, values)
+    return out.getvalue()
+
+
+def _stem(number: int, panel: Heatmap) -> str:
+    """A file's name, without suffix, that every disk holds: in ASCII where the machine knows no other letters."""
+    words = f"{number:03}-{panel.photo.name}-{panel.model}-{panel.scored}"
+    only_ascii = sys.getfilesystemencoding() != "utf-8"
+    stem = re.sub(r"[^\w.-]+", "-", words, flags=re.ASCII if only_ascii else 0)
+    return shorten(stem, 60 if len(stem) < len(stem.encode()) else 180)
