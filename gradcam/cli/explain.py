@@ -14,9 +14,7 @@ from PIL import Image
 from gradcam.cli import terminal
 from gradcam.cli.options import add_comparison_options, read_request
 from gradcam.comparison import Comparison
-from gradcam.draw.contact_sheet import grid_png
-from gradcam.draw.page import comparison_html
-from gradcam.draw.render import three_panels
+from gradcam.draw import comparison_html, grid_png, three_panels
 from gradcam.files import make_folder, refuse_full_folder, write_whole
 from gradcam.text import shorten
 from gradcam.types import Failure, Heatmap, Panel, Style

@@ -10,11 +10,16 @@ from typing import get_args
 from gradcam.cli import terminal
 from gradcam.errors import OptionError, quoted
 from gradcam.files import refuse_existing
-from gradcam.layers.layer_table import LayerRow, known_models, layer_row, write_layer_table
-from gradcam.layers.measurement_table import models_to_measure, write_measured_table
-from gradcam.layers.placement import Verdict
-from gradcam.models.ids import parse_model_id
-from gradcam.models.sources import SOURCES
+from gradcam.layers import (
+    LayerRow,
+    Verdict,
+    known_models,
+    layer_row,
+    models_to_measure,
+    write_layer_table,
+    write_measured_table,
+)
+from gradcam.models import is_listed, parse_model_id
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -79,7 +84,7 @@ def _sentence(row: LayerRow) -> str:
 def _without_weights(model_id: str) -> str:
     """The id without weights, on which no layer depends. Raises: GradcamError."""
     spec = parse_model_id(model_id)
-    if not SOURCES[spec.source].listed:
+    if not is_listed(model_id):
         raise OptionError(
             f"expected a model that is built without a network, got {quoted(model_id)}; name its "
             "architecture, such as timm/resnet18"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from gradcam.errors import OptionError, quoted
-from gradcam.models.catalogue import search
+from gradcam.models import search
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

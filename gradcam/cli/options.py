@@ -17,22 +17,23 @@ from typing import Any, TypeVar, cast, get_args
 from gradcam._compare import compare
 from gradcam.cli import terminal
 from gradcam.comparison import Comparison
-from gradcam.draw.render import SEQUENTIAL, check_style
+from gradcam.draw import SEQUENTIAL, check_style
 from gradcam.errors import OptionError, nearest, quoted
 from gradcam.geometry import Interpolation
-from gradcam.layers import LayerChoices, read_layer
-from gradcam.layers.layer_text import SEPARATOR
-from gradcam.models.checkpoint import (
+from gradcam.layers import SEPARATOR, LayerChoices, read_layer
+from gradcam.models import (
+    CHECKPOINT,
     CROPS,
     INPUT,
     INTERPOLATIONS,
     LABEL_SETS,
+    Classifier,
+    check_seed,
+    guess_architecture,
     load_checkpoint,
+    parse_model_id,
     preprocessing_for,
 )
-from gradcam.models.classifier import Classifier, check_seed
-from gradcam.models.guess import guess_architecture
-from gradcam.models.ids import CHECKPOINT, parse_model_id
 from gradcam.photo import SAMPLES, sample_photo
 from gradcam.photo_file import open_photos, photo_file, refuse_none_readable
 from gradcam.preprocess import FITS

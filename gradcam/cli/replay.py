@@ -10,11 +10,9 @@ from pathlib import Path
 
 from gradcam.cli import terminal
 from gradcam.cli.options import add_checkpoint_options, load_checkpoints
-from gradcam.models.classifier import Classifier
-from gradcam.models.pool import shared_pool
+from gradcam.models import Classifier, shared_pool
 from gradcam.photo_file import open_photos, photo_file
-from gradcam.report import read_report, replay
-from gradcam.report._replay import TOLERANCE
+from gradcam.report import TOLERANCE, read_report, replay
 from gradcam.types import UnreadablePhoto
 
 

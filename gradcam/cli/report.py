@@ -17,6 +17,8 @@ from gradcam.report import (
     CARRIED,
     FORMATS,
     STATUSES,
+    TITLE,
+    YEARS,
     Note,
     Report,
     Thresholds,
@@ -27,8 +29,6 @@ from gradcam.report import (
     read_thresholds,
     render_report,
 )
-from gradcam.report.limits import YEARS
-from gradcam.report.model import TITLE
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -18,7 +18,7 @@ from torch import nn
 
 from gradcam.errors import GradcamError
 from gradcam.files import write_whole
-from gradcam.layers import target_layer_support
+from gradcam.layers.find import target_layer_support
 from gradcam.models.sources import SOURCES
 from gradcam.text import dimensions
 from gradcam.types import ModelSpec

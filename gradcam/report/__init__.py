@@ -1,12 +1,13 @@
 """The report of a comparison: one frozen value, written in many formats, reopened, replayed and compared."""
 
 from gradcam.report._diff import Change, diff
-from gradcam.report._replay import MapCheck, Replay, replay
+from gradcam.report._replay import TOLERANCE, MapCheck, Replay, replay
 from gradcam.report._write import format_of, render_report, write_report
 from gradcam.report.build import build_report, revised
 from gradcam.report.checks import Check, Thresholds, check, read_thresholds
 from gradcam.report.formats import FORMATS, Format
-from gradcam.report.model import CARRIED, STATUSES, Note, Report, Verdict
+from gradcam.report.limits import YEARS
+from gradcam.report.model import CARRIED, STATUSES, TITLE, Note, Report, Verdict
 from gradcam.report.notes import note_html
 from gradcam.report.read import read_report
 
@@ -14,6 +15,9 @@ __all__ = [
     "CARRIED",
     "FORMATS",
     "STATUSES",
+    "TITLE",
+    "TOLERANCE",
+    "YEARS",
     "Change",
     "Check",
     "Format",
