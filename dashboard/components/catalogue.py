@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import results, session
+from dashboard import library, results, session
 from dashboard.components.messages import escape_markdown, show_errors
 from dashboard.components.models import MOST
 from dashboard.session import Key
@@ -19,7 +19,7 @@ _TABLE, _LOCATED = "_catalogue-{}", "_located"
 
 def search_catalogue() -> list[CatalogueEntry]:
     """The entries that fit the search, closest first."""
-    known = list(results.catalogue().values())
+    known = list(library.catalogue().values())
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = st.text_input(
             "Search",

@@ -9,7 +9,7 @@ from typing import cast
 
 import streamlit as st
 
-from dashboard import results
+from dashboard import library, results
 from dashboard.components.messages import escape_markdown
 from dashboard.components.question import Question
 from dashboard.components.report_limits import pick_thresholds, show_failing
@@ -138,7 +138,7 @@ def _in_one_forward(comparison: Comparison, question: Question) -> Comparison:
             methods=comparison.methods,
             fit=question.fit,
             layer=question.layers,
-            use=results.use,
+            use=library.use,
             explainer=results.forward_cache().explain,
         )
 
