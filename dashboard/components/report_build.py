@@ -108,7 +108,7 @@ def _pick_export() -> tuple[str, Carried, tuple[str, ...]]:
         selection_mode="multi",
         default=["zip", "html", "pdf"],
         format_func=_name,
-        help="; ".join(f"*{_name(name)}*: {row.words}" for name, row in FORMATS.items()) + ".",
+        help="; ".join(f"*{_name(name)}*: {row.description}" for name, row in FORMATS.items()) + ".",
         **drafted(Draft.FORMATS),
     )
     kept = cast(Carried, carried or "full")
@@ -171,7 +171,7 @@ def _show_built(built: Built, is_current: bool) -> None:
                     key=f"_take-{name}",
                     on_click="ignore",
                     icon=":material/download:",
-                    help=row.words,
+                    help=row.description,
                 )
         if "junit" in built.files:
             show_failing(report, built.asked.thresholds)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 
@@ -32,6 +31,6 @@ def panel_stem(finding: Finding) -> str:
     return f"p{finding.photo + 1}-m{finding.model + 1}-q{finding.question + 1}"
 
 
-def manifest(files: Mapping[str, bytes]) -> bytes:
-    """The SHA-256 of each file, as `sha256sum` prints them."""
-    return "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items()).encode()
+def manifest(hashes: Mapping[str, str]) -> bytes:
+    """The SHA-256 of each file by its name, as `sha256sum` prints them."""
+    return "".join(f"{sha256}  {name}\n" for name, sha256 in hashes.items()).encode()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
-import io
+from typing import BinaryIO
 
 from gradcam.report.model import Finding, Report
 from gradcam.text import clean
@@ -36,17 +37,15 @@ COLUMNS = (
 )
 
 
-def render(report: Report) -> bytes:
-    """A row a photo × model × class, in UTF-8 with `\\r\\n` as RFC 4180 asks; unknown values are empty.
+def write(report: Report, file: BinaryIO) -> None:
+    """Write a row a photo × model × class, in UTF-8 with `\\r\\n` as RFC 4180 asks; unknown values are empty.
 
     A text that a spreadsheet would take for a formula has an apostrophe put before it.
     """
-    out = io.StringIO(newline="")
-    writer = csv.writer(out)
+    writer = csv.writer(codecs.getwriter("utf-8")(file))
     writer.writerow(COLUMNS)
     for finding in report.findings:
         writer.writerow([_cell(value) for value in _row(report, finding)])
-    return out.getvalue().encode()
 
 
 def _row(report: Report, finding: Finding) -> list[str | int | float | None]:
