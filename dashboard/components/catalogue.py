@@ -10,7 +10,7 @@ from dashboard import library, results, session
 from dashboard.components.messages import escape_markdown, show_errors
 from dashboard.components.models import MOST
 from dashboard.session import Key
-from gradcam.models.catalogue import CatalogueEntry, search
+from gradcam.models.catalogue import CatalogueEntry, search_models
 from gradcam.models.sources import SOURCES
 from gradcam.text import dimensions
 
@@ -38,7 +38,7 @@ def search_catalogue() -> list[CatalogueEntry]:
         here = st.toggle("On this machine", help="Models that need no download.", **session.linked(Key.AT_HAND))
     found = [
         entry
-        for entry in search(text or "", known)
+        for entry in search_models(text or "", known)
         if (not sources or entry.source in sources) and not (here and entry.weights.startswith("download"))
     ]
     st.caption(f"{len(found):,} of {len(known):,} models")
