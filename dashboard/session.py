@@ -235,7 +235,7 @@ class Draft(StrEnum):
     QUESTIONS = "_open_questions"
     NOTE = "_note"
     NOTE_STATUS = "_note_status"
-    CARRIED = "_carried"
+    EMBEDDED = "_embedded"
     FORMATS = "_formats"
     MIN_AGREEMENT = "_min_agreement"
     EXPECT_CLASSES = "_expect_classes"

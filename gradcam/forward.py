@@ -19,7 +19,7 @@ from gradcam.methods import GRADCAM, Method
 from gradcam.models.classifier import Classifier
 from gradcam.models.labels import labels_of_head
 from gradcam.preprocess import to_input, view_of
-from gradcam.scores import ACTIVATION_OF, ENDS, said_of
+from gradcam.scores import ACTIVATION_OF, ENDS, output_text, said_of
 from gradcam.targets import probabilities, score_target, with_negative
 from gradcam.text import clean, shorten
 from gradcam.types import (
@@ -143,6 +143,7 @@ def explanations(
             device=classifier.device.type,
             dtype=forward.precision if PRECISIONS[forward.precision] else dtype,
             activation=activation,
+            output=output_text(classifier.output),
         )
         for photo, view, targets, rows, row in zip(forward.photos, forward.views, scored, maps, logits, strict=True)
     ]

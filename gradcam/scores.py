@@ -78,12 +78,17 @@ def as_rows(value: Any, images: int) -> Tensor | None:
     return value.reshape(images, -1) if per_image.numel() == max(per_image, default=1) else None
 
 
-def said_of(which: Output) -> str:
-    """What a rule says of an output that was chosen; nothing where none was."""
+def output_text(which: Output) -> str:
+    """An output that was chosen, in words: `1`, `'logits'` or `by 'pick'`; nothing where none was."""
     if which is None:
         return ""
-    named = f"by {quoted(getattr(which, '__name__', type(which).__name__))}" if callable(which) else quoted(which)
-    return f"; the scores are the model's output {named}"
+    return f"by {quoted(getattr(which, '__name__', type(which).__name__))}" if callable(which) else quoted(which)
+
+
+def said_of(which: Output) -> str:
+    """What a rule says of an output that was chosen; nothing where none was."""
+    text = output_text(which)
+    return f"; the scores are the model's output {text}" if text else ""
 
 
 def _chosen(output: Any, which: Output) -> Any:

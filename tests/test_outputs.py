@@ -11,9 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gradcam import ModelError, candidate_layers, heatmaps, resolve_target_layer
+from gradcam import ModelError, candidate_layers, explain, heatmaps, resolve_target_layer
 from gradcam.capture import record
+from gradcam.models.classifier import Classifier
+from gradcam.models.labels import numbered
 from gradcam.scores import class_scores
+from gradcam.types import ModelSpec
+from tests import plain
 
 Named = namedtuple("Named", ["embedding", "pred"])
 
@@ -264,3 +268,14 @@ def test_probabilities_made_otherwise_are_told_by_their_numbers(noise: Tensor) -
     assert "gives probabilities, so their logarithms are explained" in layer.rule
     logits = record(model, noise, layer).logits.detach()
     assert torch.allclose(logits.softmax(1), model(noise), atol=1e-6)
+
+
+def _last(output: Any) -> Tensor:
+    return output[-1]
+
+
+@pytest.mark.parametrize(("output", "text"), [(1, "1"), (_last, "by '_last'"), (None, "")])
+def test_an_explanation_says_which_output_was_chosen(output: Any, text: str) -> None:
+    pair = Net(lambda embedding, logits: (embedding, logits)) if output is not None else Net()
+    classifier = Classifier(pair, plain.AS_IT_IS, numbered(5), ModelSpec("plain", "pair"), output=output)
+    assert explain(classifier, plain.photo(plain.RED, plain.BLUE)).output == text

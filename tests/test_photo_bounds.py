@@ -303,7 +303,7 @@ def test_a_report_says_what_is_doubtful_of_a_photo_and_makes_it_again_stretched(
     data = encoded(Image.fromarray(np.tile(TWELVE, (40, 15))))
     dark, bright = open_photo(data, name="x.png"), open_photo(data, name="x.png", stretch=True)
     made = loadable(dark)
-    assert made.findings[0].warnings[-1] == f"About the photo: {DIM}."
+    assert made.heatmaps[0].warnings[-1] == f"About the photo: {DIM}."
     assert "--stretch" not in command(made)
     assert "open_photo('x.png')" in python_lines(made)
     again = loadable(bright)

@@ -9,21 +9,21 @@ from typing import cast
 
 import streamlit as st
 
-from dashboard import library, results
+from dashboard import results
 from dashboard.components.messages import escape_markdown
 from dashboard.components.question import Question
 from dashboard.components.report_limits import pick_thresholds, show_failing
 from dashboard.components.report_read import preview
 from dashboard.session import Draft, Held, drafted
 from gradcam import Comparison, Heatmap, Style, compare
-from gradcam.report import CARRIED, FORMATS, Note, Report, Thresholds, Verdict, build_report, render_report
-from gradcam.report.model import TITLE, Carried
+from gradcam.report import EMBEDDED, FORMATS, Note, Report, Thresholds, Verdict, build_report, render_report
+from gradcam.report.model import TITLE, Embedded
 from gradcam.report.reproduce import command, required_files
 from gradcam.report.statements import extent
 from gradcam.targets import write_target
 
 STEM = "review"
-CARRIED_WORDS: dict[Carried, str] = {
+EMBEDDED_WORDS: dict[Embedded, str] = {
     "full": "every pixel, so that anybody can replay the report",
     "small": "at most 512 pixels a side; a replay then needs the originals",
     "none": "the heat lies on plain grey",
@@ -48,7 +48,7 @@ class Asked:
     verdict: Verdict
     notes: tuple[Note, ...]
     title: str
-    carried: Carried
+    embedded: Embedded
     formats: tuple[str, ...]
     thresholds: Thresholds | None
 
@@ -66,12 +66,12 @@ def offer_report(
     comparison: Comparison, question: Question, style: Style, verdict: Verdict, notes: Sequence[Note]
 ) -> None:
     """Choose what goes along, build the report, and take it away."""
-    title, carried, formats = _pick_export()
+    title, embedded, formats = _pick_export()
     thresholds = pick_thresholds([photo.name for photo in comparison.photos]) if "junit" in formats else None
     hashes = tuple((photo.name, photo.sha256) for photo in comparison.photos)
     layers = tuple((model, question.layers[model]) for model in comparison.models if model in question.layers)
     what = (hashes, comparison.models, tuple(map(write_target, comparison.targets)), question.fit, layers)
-    asked = Asked(what, style, verdict, tuple(notes), title, carried, formats, thresholds)
+    asked = Asked(what, style, verdict, tuple(notes), title, embedded, formats, thresholds)
     built: Built | None = st.session_state.get(Held.BUILT)
     if st.button("Build the report", icon=":material/draft:", disabled=not formats):
         report = build_report(
@@ -82,7 +82,7 @@ def offer_report(
             title=title,
             layer=dict(layers),
             fit=question.fit,
-            carried=carried,
+            embedded=embedded,
             now=datetime.now(UTC),
         )
         built = Built(asked, report, _made(report, formats, thresholds))
@@ -91,16 +91,16 @@ def offer_report(
         _show_built(built, is_current=built.asked == asked)
 
 
-def _pick_export() -> tuple[str, Carried, tuple[str, ...]]:
+def _pick_export() -> tuple[str, Embedded, tuple[str, ...]]:
     title = st.text_input("Title", TITLE, max_chars=200, **drafted(Draft.TITLE))
-    carried = st.segmented_control(
+    embedded = st.segmented_control(
         "Photos that go along",
-        CARRIED,
+        EMBEDDED,
         default="full",
         required=True,
-        help="; ".join(f"*{name}*: {words}" for name, words in CARRIED_WORDS.items())
+        help="; ".join(f"*{name}*: {words}" for name, words in EMBEDDED_WORDS.items())
         + ". Never with EXIF or a place.",
-        **drafted(Draft.CARRIED),
+        **drafted(Draft.EMBEDDED),
     )
     formats = st.pills(
         "Formats",
@@ -108,10 +108,10 @@ def _pick_export() -> tuple[str, Carried, tuple[str, ...]]:
         selection_mode="multi",
         default=["zip", "html", "pdf"],
         format_func=_name,
-        help="; ".join(f"*{_name(name)}*: {row.description}" for name, row in FORMATS.items()) + ".",
+        help="; ".join(f"*{_name(name)}*: {row.words}" for name, row in FORMATS.items()) + ".",
         **drafted(Draft.FORMATS),
     )
-    kept = cast(Carried, carried or "full")
+    kept = cast(Embedded, embedded or "full")
     return (title or "").strip() or TITLE, kept, tuple(name for name in FORMATS if name in formats)
 
 
@@ -138,7 +138,7 @@ def _in_one_forward(comparison: Comparison, question: Question) -> Comparison:
             methods=comparison.methods,
             fit=question.fit,
             layer=question.layers,
-            use=library.use,
+            use=results.use,
             explainer=results.forward_cache().explain,
         )
 
@@ -171,7 +171,7 @@ def _show_built(built: Built, is_current: bool) -> None:
                     key=f"_take-{name}",
                     on_click="ignore",
                     icon=":material/download:",
-                    help=row.description,
+                    help=row.words,
                 )
         if "junit" in built.files:
             show_failing(report, built.asked.thresholds)

@@ -8,7 +8,7 @@ from itertools import groupby
 
 import streamlit as st
 
-from dashboard import library, session
+from dashboard import results, session
 from dashboard.components.messages import escape_markdown, show_errors
 from dashboard.components.report_read import Opened
 from dashboard.session import Held
@@ -16,7 +16,6 @@ from gradcam import GradcamError, Photo, Progress
 from gradcam.photo import SAMPLES
 from gradcam.report import Replay, Report, diff, replay
 from gradcam.report._replay import OUTCOMES
-from gradcam.report.statements import question_text
 
 
 def replay_report(report: Report) -> None:
@@ -39,7 +38,7 @@ def replay_report(report: Report) -> None:
 
         shown, done = st.session_state[Held.REPLAYED] = None, None
         with show_errors():  # a photo in the report may be another than it says
-            shown, done = report, replay(report, photos=_at_hand(report), use=library.use, on_progress=show)
+            shown, done = report, replay(report, photos=_at_hand(report), use=results.use, on_progress=show)
             st.session_state[Held.REPLAYED] = shown, done
         place.empty()
     if done is not None and shown is report:
@@ -53,7 +52,7 @@ def _at_hand(report: Report) -> Sequence[Photo]:
     stretched = map(session.stretch, session.uploads()) if any(photo.stretched for photo in report.photos) else ()
     for token in (*SAMPLES, *session.uploads(), *stretched):
         with suppress(GradcamError):
-            if (photo := library.photo(token)).sha256 in wanted:
+            if (photo := results.photo(token)).sha256 in wanted:
                 found.append(photo)
     return found
 
@@ -68,7 +67,7 @@ def _show_replay(done: Replay) -> None:
             "Result": [escape_markdown(check.words) for check in rows],  # first, for a phone shows the first two
             "Photo": [escape_markdown(check.photo) for check in rows],
             "Model": [escape_markdown(check.model) for check in rows],
-            "Question": [escape_markdown(question_text(check.question)) for check in rows],
+            "Question": [escape_markdown(check.target) for check in rows],
         },
         border="horizontal",
         hide_index=True,

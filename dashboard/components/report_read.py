@@ -12,7 +12,7 @@ from dashboard.components.messages import escape_markdown, say_error
 from dashboard.session import Held
 from gradcam import GradcamError
 from gradcam.report import Report, note_html, read_report, render_report
-from gradcam.report.statements import conclusion, extent, question_title
+from gradcam.report.statements import conclusion, extent, target_title
 
 HEIGHT = 680
 """Pixels of the preview."""
@@ -93,7 +93,7 @@ def show_report(opened: Opened) -> None:
             if photo.note.text:
                 st.html(note_html(photo.note.text))
         models = ", ".join(escape_markdown(model.id) for model in report.models)
-        questions = ", ".join(escape_markdown(question_title(question)) for question in report.questions)
+        questions = ", ".join(escape_markdown(target_title(entry.target)) for entry in report.targets)
         st.caption(f"Models: {models}  \nQuestions: {questions}")
         checked = "is as it was written: every hash is right" if opened.sealed else "carries no hashes to check"
         st.caption(f":material/verified: {escape_markdown(opened.name)} keeps to the schema and {checked}.")

@@ -11,10 +11,10 @@ from pathlib import Path
 from gradcam.cli import terminal
 from gradcam.cli.options import add_comparison_options, read_request
 from gradcam.errors import OptionError, nearest, quoted
-from gradcam.files import refuse_existing
+from gradcam.files import refuse_existing, write_whole
 from gradcam.photo import photo_name
 from gradcam.report import (
-    CARRIED,
+    EMBEDDED,
     FORMATS,
     STATUSES,
     TITLE,
@@ -27,7 +27,7 @@ from gradcam.report import (
     check,
     format_of,
     read_thresholds,
-    write_report,
+    render_report,
 )
 
 
@@ -55,7 +55,11 @@ def _add_review_options(parser: argparse.ArgumentParser) -> None:
     add("--note", action="append", default=[], metavar="N=MARKDOWN", help="on the N-th photo")
     add("--photo-status", action="append", default=[], metavar="N=STATUS", help="of the N-th photo")
     add(
-        "--photos", dest="carried", default="full", choices=CARRIED, help="how photos travel along, never with EXIF"
+        "--photos",
+        dest="embedded",
+        default="full",
+        choices=EMBEDDED,
+        help="how photos travel along, never with EXIF",
     )
     add("--now", metavar="TIME", help="the report's time, such as 2026-11-22T12:00:00Z [the present]")
 
@@ -89,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
         title=options.title,
         layer=request.layer,
         fit=request.fit,
-        carried=options.carried,
+        embedded=options.embedded,
         now=now,
     )
     failed = [one for one in check(report, thresholds) if one.failure is not None]
@@ -101,8 +105,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _write(report: Report, files: dict[str, Path], thresholds: Thresholds, *, force: bool) -> None:
     for name, path in files.items():
-        write_report(report, path, name, thresholds=thresholds, force=force)
-        terminal.tell(f"Wrote {path} ({path.stat().st_size / 1e3:,.0f} kB)")
+        data = render_report(report, name, thresholds)
+        with write_whole(path, force=force) as file:
+            file.write(data)
+        terminal.tell(f"Wrote {path} ({len(data) / 1e3:,.0f} kB)")
 
 
 def _files(out: Path, formats: list[str] | None) -> dict[str, Path]:

@@ -13,8 +13,9 @@ from gradcam.comparison import Comparison
 from gradcam.draw import captions, render
 from gradcam.draw.figures import plotly_script
 from gradcam.draw.viewer import SCRIPT, STYLES, comparison_scene, scene_json
+from gradcam.methods import METHODS
 from gradcam.scaling import FLOOR, NO_EVIDENCE
-from gradcam.text import dimensions, duration, percent
+from gradcam.text import dimensions, duration, listed, percent
 from gradcam.types import Failure, Heatmap, Panel, Photo, ScaledMap, Style
 
 
@@ -36,6 +37,8 @@ def comparison_html(comparison: Comparison, style: Style | None = None) -> str:
         plotly=plotly_script(),
         script=SCRIPT,
         styles=STYLES,
+        methods=escape(listed(list(comparison.methods))),
+        cited=escape(_cited(comparison.methods)),
         lead=escape(f"{counts}. Asked: {_asked(comparison)}."),
         scale=escape(captions.SCALE_LABELS[style.scale]),
         sections="\n".join(sections),
@@ -72,7 +75,8 @@ def _model_row(panels: Sequence[Panel]) -> str:
         f"<b>{percent(share)}</b> <span>{escape(label)}</span></li>"
         for label, share in explanation.top()
     )
-    maps = "".join(f"<li>{_map_caption(panel)}</li>" for panel in heatmaps)
+    by_method = len({panel.method for panel in panels}) > 1
+    maps = "".join(f"<li>{_map_caption(panel, by_method)}</li>" for panel in heatmaps)
     return (
         f"<tr><th scope='row'>{name}</th><td><ol>{tops}</ol></td><td><ul>{maps}</ul>{failed}</td>"
         f"<td><code>{escape(layer.name)}</code><br><small>{escape(layer.rule)}</small></td>"
@@ -80,13 +84,20 @@ def _model_row(panels: Sequence[Panel]) -> str:
     )
 
 
-def _map_caption(panel: Heatmap) -> str:
+def _map_caption(panel: Heatmap, by_method: bool) -> str:
     peak = f"maximum {panel.map.max():.3g}" if panel.map.max() >= FLOOR else NO_EVIDENCE
-    return escape(f"{captions.target_caption(panel)}: {peak}")
+    name = captions.target_caption(panel)
+    return escape(f"{name} · {panel.method}: {peak}" if by_method else f"{name}: {peak}")
 
 
 def _asked(comparison: Comparison) -> str:
     return ", ".join(captions.request_caption(target) for target in comparison.targets)
+
+
+def _cited(methods: Sequence[str]) -> str:
+    """` (Selvaraju et al. 2017, eq. 1 and 2)`: where the methods were published; empty where nobody knows."""
+    citations = [METHODS[method].citation for method in methods if method in METHODS]
+    return f" ({'; '.join(citations)})" if citations else ""
 
 
 _SECTION = Template("""
@@ -110,7 +121,7 @@ _PAGE = Template("""<!doctype html>
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline'; \
 style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Grad-CAM comparison</title>
+<title>$methods comparison</title>
 <style>
 :root { color-scheme: light dark;
   --ink: #1f2328; --quiet: #59606a; --paper: #fff; --line: #d5dae0; --bad: #9a3412; }
@@ -142,9 +153,9 @@ $styles
 <body>
 <header>
 <h1>What the models look at</h1>
-<p class="quiet">Grad-CAM. $lead</p>
+<p class="quiet">$methods. $lead</p>
 <dl>
-<dt>Heat</dt><dd>Where a layer's features raise the score of the named class (Selvaraju et al. 2017, eq. 1 and 2).
+<dt>Heat</dt><dd>Where a layer's features raise the score of the named class$cited.
 It shows what the score rests on, not whether the answer is right.</dd>
 <dt>Scale</dt><dd>$scale</dd>
 <dt>Frame</dt><dd>The part of the photo that the model saw, drawn where that is not all of it.</dd>

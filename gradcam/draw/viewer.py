@@ -64,7 +64,8 @@ def panels_scene(
     """Heatmaps of one photo side by side.
 
     scaled: of each panel with a map, where they share their scale with others. columns: at most so many in a row.
-    captions: one for each panel, in place of model, class, and layer. least: width in rem below which they wrap.
+    captions: one for each panel, in place of model, class, and layer; with panels of several methods the model's
+        caption names the method too. least: width in rem below which they wrap.
     Raises: OptionError where the style is outside its choices, MapError where a map is not finite.
     """
     style = style or Style()
@@ -73,6 +74,7 @@ def panels_scene(
     shown = [panel for panel in panels if isinstance(panel, Heatmap)]
     title, numbers = bar_numbers(style, [scaled[panel] for panel in shown])
     nothing: list[Caption | None] = [None] * len(panels)
+    by_method = len({panel.method for panel in panels}) > 1
     views = [panel.explanation.view for panel in shown]
     framed = [FRAME_LABEL] if any(map(hides_part_of_photo, views)) else []
     return {
@@ -80,7 +82,10 @@ def panels_scene(
         "columns": columns or len(panels),
         "least": least,
         "panels": _said_once(
-            [_panel(panel, scaled, said, style) for panel, said in zip(panels, captions or nothing, strict=True)]
+            [
+                _panel(panel, scaled, said, style, by_method)
+                for panel, said in zip(panels, captions or nothing, strict=True)
+            ]
         ),
         "look": _look(style),
         "colormaps": _colormaps(render.SEQUENTIAL),
@@ -143,7 +148,7 @@ def difference_scene(a: Heatmap, b: Heatmap, style: Style | None = None, *, fade
             "numbers": ["−1, B more", "−0.5", "0", "0.5", "A more, 1"],
             "diverging": True,
         },
-        "words": f"Red: more heat in A, {names[0]}. Blue: more in B, {names[1]}. {{SCALE_LABELS[style.scale]}}",
+        "words": f"Red: more heat in A, {names[0]}. Blue: more in B, {names[1]}. {SCALE_LABELS[style.scale]}",
     }
 
 
@@ -171,20 +176,21 @@ def _colormaps(tables: dict[str, render.Pixels]) -> dict[str, str]:
 
 
 def _panel(
-    panel: Panel, scaled: Mapping[Heatmap, ScaledMap], caption: Caption | None, style: Style
+    panel: Panel, scaled: Mapping[Heatmap, ScaledMap], caption: Caption | None, style: Style, by_method: bool
 ) -> dict[str, Any]:
     heat = scaled[panel] if isinstance(panel, Heatmap) else None
     facts = [layer_caption(panel), scale_caption(heat)] if heat else []
     said = caption or Caption(
-        title=model_caption(panel),
+        title=f"{model_caption(panel)} · {panel.method}" if by_method else model_caption(panel),
         subtitle=target_caption(panel) if heat else request_caption(panel.target),
         facts=" · ".join(facts),
     )
+    alt = heat_caption(panel, heat)
     return {
         "title": said.title,
         "subtitle": said.subtitle,
         "facts": said.facts,
-        "alt": f"{said.title}. " * (caption is not None) + heat_caption(panel, heat),
+        "alt": f"{said.title}. {alt}" if caption or by_method else alt,
         "note": heat.note if heat else "",
         "reason": panel.reason if isinstance(panel, Failure) else "",
         "plot": figures.panel_plot(panel, heat, style),

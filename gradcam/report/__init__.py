@@ -7,12 +7,12 @@ from gradcam.report.build import build_report, revised
 from gradcam.report.checks import Check, Thresholds, check, read_thresholds
 from gradcam.report.formats import FORMATS, Format
 from gradcam.report.limits import YEARS
-from gradcam.report.model import CARRIED, STATUSES, TITLE, Note, Report, Verdict
+from gradcam.report.model import EMBEDDED, STATUSES, TITLE, FailureEntry, HeatmapEntry, Note, Report, Verdict
 from gradcam.report.notes import note_html
 from gradcam.report.read import read_report
 
 __all__ = [
-    "CARRIED",
+    "EMBEDDED",
     "FORMATS",
     "STATUSES",
     "TITLE",
@@ -20,7 +20,9 @@ __all__ = [
     "YEARS",
     "Change",
     "Check",
+    "FailureEntry",
     "Format",
+    "HeatmapEntry",
     "MapCheck",
     "Note",
     "Replay",

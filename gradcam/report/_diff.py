@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -12,9 +12,16 @@ from numpy.typing import NDArray
 
 from gradcam.errors import quoted
 from gradcam.report.build import environment
-from gradcam.report.model import Answer, Content, Environment, Finding, ModelEntry, PhotoEntry
-from gradcam.report.statements import question_text
-from gradcam.report.target_entries import target_of
+from gradcam.report.model import (
+    Answer,
+    Content,
+    Environment,
+    FailureEntry,
+    Finding,
+    ModelEntry,
+    PhotoEntry,
+)
+from gradcam.report.statements import request_text
 from gradcam.targets import write_target
 from gradcam.text import count, dimensions, percent
 
@@ -45,6 +52,7 @@ def diff(a: Content, b: Content) -> tuple[Change, ...]:
         ("Notes", _notes),
         ("Photos", _photos),
         ("Models", _models),
+        ("Methods", _methods),
         ("Questions", _questions),
         ("Settings", _settings),
         ("Predictions", _predictions),
@@ -80,11 +88,13 @@ def _photos(a: Content, b: Content) -> Iterator[str]:
 
 def _models(a: Content, b: Content) -> Iterator[str]:
     yield from _members([model.id for model in a.models], [model.id for model in b.models])
-    models = {model.id: model for model in a.models}
-    for model in b.models:
+    models = {model.id: place for place, model in enumerate(a.models)}
+    for place, model in enumerate(b.models):
         if model.id in models:
-            yield from (f"{model.id}: {words}" for words in _model(models[model.id], model))
-            layers = [sorted({str(answer.layer) for answer in _answers(side, model.id)}) for side in (a, b)]
+            before = models[model.id]
+            yield from (f"{model.id}: {words}" for words in _model(a.models[before], model))
+            answers = a.answers_by(before), b.answers_by(place)
+            layers = [sorted({str(answer.layer) for answer in side}) for side in answers]
             if all(layers) and layers[0] != layers[1]:
                 yield f"{model.id}: the layer was {', '.join(layers[0])} and is {', '.join(layers[1])}"
 
@@ -94,7 +104,7 @@ def _model(one: ModelEntry, other: ModelEntry) -> Iterator[str]:
         yield "the weights are others"
     if one.classes != other.classes and {one.classes, other.classes} != {1, 2}:  # 1 is that of gradcam 0.1.0
         yield f"classes was {one.classes} and is {other.classes}"
-    for name in ("asked_layer", "origin", "preprocessing", "method", "activation", "device", "dtype"):
+    for name in ("requested_layer", "origin", "preprocessing", "output", "activation", "device", "dtype"):
         if getattr(one, name) != getattr(other, name):
             yield f"{name} was {getattr(one, name)} and is {getattr(other, name)}"
     then, now = one.configuration, other.configuration
@@ -103,14 +113,20 @@ def _model(one: ModelEntry, other: ModelEntry) -> Iterator[str]:
             yield f"{name} in its configuration was {_value(then.get(name))} and is {_value(now.get(name))}"
 
 
+def _methods(a: Content, b: Content) -> Iterator[str]:
+    yield from _members([method.name for method in a.methods], [method.name for method in b.methods])
+    methods = {method.name: method for method in a.methods}
+    for method in b.methods:
+        yield from (f"{method.name}: {words}" for words in _fields(methods.get(method.name, method), method))
+
+
 def _questions(a: Content, b: Content) -> Iterator[str]:
-    names = dict(zip(_targets(a) + _targets(b), a.questions + b.questions, strict=True))
-    yield from _members(_targets(a), _targets(b), names)
+    yield from _members(_targets(a), _targets(b))
 
 
 def _settings(a: Content, b: Content) -> Iterator[str]:
     yield from _fields(a.style, b.style)
-    for name in ("fit", "carried"):
+    for name in ("fit", "embedded"):
         if getattr(a, name) != getattr(b, name):
             yield f"{name} was {getattr(a, name)} and is {getattr(b, name)}"
 
@@ -128,10 +144,12 @@ def _predictions(a: Content, b: Content) -> Iterator[str]:
 
 
 def _maps(a: Content, b: Content) -> Iterator[str]:
-    then = {_finding_key(a, finding): finding for finding in a.findings}
+    key = _finding_key(a)
+    then = {key(finding): finding for finding in a.findings}
     alike: Counter[str] = Counter()
+    key = _finding_key(b)
     for finding in b.findings:
-        before = then.get(_finding_key(b, finding))
+        before = then.get(key(finding))
         if before is None:
             continue
         words = _map_caption(before, finding)
@@ -139,7 +157,7 @@ def _maps(a: Content, b: Content) -> Iterator[str]:
             alike[words] += 1
         else:
             photo, model = b.photos[finding.photo].name, b.models[finding.model].id
-            yield f"{photo} · {model} · {question_text(b.questions[finding.question])}: {words}"
+            yield f"{photo} · {model} · {request_text(b, finding)}: {words}"
     if alike[WITHIN]:
         yield f"{count(alike[WITHIN], 'panel')} {WITHIN}"
     if alike[""] and alike[""] < len(b.findings):
@@ -148,16 +166,16 @@ def _maps(a: Content, b: Content) -> Iterator[str]:
 
 def _map_caption(one: Finding, other: Finding) -> str:
     """What is different between two panels; empty if nothing is."""
-    if one.map is None or other.map is None:
-        if one.reason == other.reason:
-            return ""
-        then, now = (f"failed ({side.reason})" if side.reason else "had a map" for side in (one, other))
-        return f"then it {then}, now it {now}"
+    if isinstance(one, FailureEntry) or isinstance(other, FailureEntry):
+        then, now = (
+            f"failed ({side.reason})" if isinstance(side, FailureEntry) else "had a map" for side in (one, other)
+        )
+        return "" if then == now else f"then it {then}, now it {now}"
     then, now = one.values, other.values
     if then.shape != now.shape:
         return f"the grid was {dimensions(*then.shape)} and is {dimensions(*now.shape)}"
-    if str(one.target) != str(other.target):
-        return f"the class was {one.target} and is {other.target}"
+    if str(one.scored) != str(other.scored):
+        return f"the class was {one.scored} and is {other.scored}"
     if np.array_equal(then, now):
         return ""
     largest, share = largest_difference(then, now)
@@ -191,8 +209,9 @@ def _value(value: Any) -> str:
 
 def _members(then: Sequence[str], now: Sequence[str], names: dict[str, str] | None = None) -> Iterator[str]:
     names = names or {}
-    yield from (f"{names.get(one, one)} was left out" for one in then if one not in now)
-    yield from (f"{names.get(one, one)} was added" for one in now if one not in then)
+    before, after = set(then), set(now)
+    yield from (f"{names.get(one, one)} was left out" for one in then if one not in after)
+    yield from (f"{names.get(one, one)} was added" for one in now if one not in before)
 
 
 def _names(a: Content, b: Content) -> dict[str, str]:
@@ -207,19 +226,21 @@ def _shared(then: dict[str, PhotoEntry], now: dict[str, PhotoEntry]) -> Iterator
     yield from ((then[key], now[key]) for key in now if key in then)
 
 
-def _answers(report: Content, model: str) -> list[Answer]:
-    return [answer for answer in report.answers if report.models[answer.model].id == model]
-
-
 def _answer_key(report: Content, answer: Answer) -> tuple[str, str]:
     return report.photos[answer.photo].sha256, report.models[answer.model].id
 
 
-def _finding_key(report: Content, finding: Finding) -> tuple[str, str, str]:
-    photo, model = report.photos[finding.photo].sha256, report.models[finding.model].id
-    return photo, model, _targets(report)[finding.question]
+def _finding_key(report: Content) -> Callable[[Finding], tuple[str, str, str, str]]:
+    """What says of a panel which one it is, in any report."""
+    targets = _targets(report)
+
+    def key(finding: Finding) -> tuple[str, str, str, str]:
+        photo, model = report.photos[finding.photo].sha256, report.models[finding.model].id
+        return photo, model, report.methods[finding.method].name, targets[finding.target]
+
+    return key
 
 
-def _targets(report: Content) -> tuple[str, ...]:
+def _targets(report: Content) -> list[str]:
     """What is asked, as text that is the same for the same target."""
-    return tuple(write_target(target_of(entry)) for entry in report.targets)
+    return [write_target(entry.target) for entry in report.targets]

@@ -10,14 +10,14 @@ from typing import Literal
 import numpy as np
 
 from gradcam._compare import OnProgress, Use, compare
-from gradcam.comparison import Comparison
+from gradcam.errors import quoted
+from gradcam.methods import METHODS
 from gradcam.report._diff import TOLERANCE, difference_caption, environment_changes, largest_difference
 from gradcam.report.build import pixels_sha256
-from gradcam.report.model import UNREADABLE, Finding, Report
+from gradcam.report.model import UNREADABLE, FailureEntry, Finding, HeatmapEntry, Report
 from gradcam.report.pictures import photo_of
 from gradcam.report.reproduce import layers_of
-from gradcam.report.statements import question_text
-from gradcam.report.target_entries import target_of
+from gradcam.report.statements import request_text
 from gradcam.text import count, dimensions
 from gradcam.types import Contrast, Failure, Heatmap, Panel, Photo, Target
 
@@ -27,17 +27,21 @@ OUTCOMES: tuple[Outcome, ...] = ("same", "same within tolerance", "differs", "ca
 
 @dataclass(frozen=True)
 class MapCheck:
-    """One panel computed again. `difference` is the largest over all cells, in raw units; None without two maps."""
+    """One panel computed again.
+
+    target: what was asked, as people read it; with the method where the report has several.
+    difference: the largest over all cells, in raw units; None without two maps.
+    """
 
     photo: str
     model: str
-    question: str
+    target: str
     outcome: Outcome
     words: str
     difference: float | None = None
 
     def __str__(self) -> str:
-        return f"{self.photo} · {self.model} · {question_text(self.question)}: {self.words}"
+        return f"{self.photo} · {self.model} · {self.target}: {self.words}"
 
 
 @dataclass(frozen=True)
@@ -66,50 +70,54 @@ def replay(
     """Compute every map again and compare it with the report's, cell by cell.
 
     photos: the originals, for those that the report does not carry in full; known by their SHA-256.
-    lend, on_progress: as for `compare`. tolerance: a share of each map's peak, see `TOLERANCE`.
+    use, on_progress: as for `compare`. tolerance: a share of each map's peak, see `TOLERANCE`.
     """
-    found = _photos(report, photos)
-    asked = {
-        (finding.photo, finding.model, finding.question): _asked(report, finding) for finding in report.findings
-    }
-    targets = [target_of(entry) for entry in report.targets]
-    targets += [target for target in dict.fromkeys(asked.values()) if target not in targets]
-    again: Comparison | None = None
-    if found:
-        again = compare(
-            [model.id for model in report.models],
-            list(found.values()),
-            targets,
-            fit=report.fit,
-            layer=layers_of(report),
-            activation={model.id: model.activation for model in report.models if model.method},
-            use=use,
-            on_progress=on_progress,
-        )
-    axes = found, range(len(report.models)), range(len(targets))
-    panels = dict(zip(product(*axes), again.panels, strict=True)) if again else {}
+    panels = _panels(report, photos, use, on_progress)
     checks: list[MapCheck] = []
     for finding in report.findings:
-        target = targets.index(asked[finding.photo, finding.model, finding.question])
-        panel = panels.get((finding.photo, finding.model, target))
-        outcome, words, difference = _judge(report, finding, panel, tolerance)
-        where = (report.photos[finding.photo].name, report.models[finding.model].id)
-        checks.append(MapCheck(*where, report.questions[finding.question], outcome, words, difference))
+        where = report.photos[finding.photo].name, report.models[finding.model].id, request_text(report, finding)
+        key = finding.photo, finding.model, finding.method, _target(report, finding)
+        checks.append(MapCheck(*where, *_judge(report, finding, panels.get(key), tolerance)))
     return Replay(tuple(checks), environment_changes(report.environment))
 
 
-def _asked(report: Report, finding: Finding) -> Target:
+def _panels(
+    report: Report, photos: Sequence[Photo], use: Use | None, on_progress: OnProgress
+) -> dict[tuple[int, int, int, Target], Panel]:
+    """The panels computed again, by indices of the report's and by target; none without a photo at hand."""
+    found = _photos(report, photos)
+    methods = {place: method.name for place, method in enumerate(report.methods) if method.name in METHODS}
+    if not (found and methods):
+        return {}
+    targets = [entry.target for entry in report.targets]
+    targets += [_target(report, finding) for finding in report.findings]
+    targets = list(dict.fromkeys(targets))
+    again = compare(
+        [model.id for model in report.models],
+        list(found.values()),
+        targets,
+        methods=list(methods.values()),
+        fit=report.fit,
+        layer=layers_of(report),
+        activation={model.id: model.activation for model in report.models if model.answered},
+        use=use,
+        on_progress=on_progress,
+    )
+    return dict(zip(product(found, range(len(report.models)), methods, targets), again.panels, strict=True))
+
+
+def _target(report: Report, finding: Finding) -> Target:
     """What to ask for a panel: its target, or the only class that gradcam 0.1.0 knew of a single logit."""
-    target = target_of(report.targets[finding.question])
+    target = report.targets[finding.target].target
     if report.models[finding.model].classes != 1:
         return target
-    if finding.target is not None:
-        return finding.target.index
+    if isinstance(finding, HeatmapEntry):
+        return finding.scored.index
     return Contrast(1, 1) if isinstance(target, Contrast) else target  # refused now as then
 
 
 def _photos(report: Report, given: Sequence[Photo]) -> dict[int, Photo]:
-    """The photos at hand by their place in the report: those given, else those carried in full."""
+    """The photos at hand by their place in the report: those given, else those embedded in full."""
     by_hash = {photo.sha256: photo for photo in given}
     found: dict[int, Photo] = {}
     for place, (entry, pixels) in enumerate(zip(report.photos, report.pixels, strict=True)):
@@ -124,8 +132,13 @@ def _judge(
     report: Report, finding: Finding, panel: Panel | None, tolerance: float
 ) -> tuple[Outcome, str, float | None]:
     """Outcome, words and the largest difference."""
+    reason = finding.reason if isinstance(finding, FailureEntry) else ""
+    method = report.methods[finding.method].name
     if panel is None and report.photos[finding.photo].size == UNREADABLE:
-        return "cannot be checked", f"cannot be checked because there was no photo: {finding.reason}", None
+        return "cannot be checked", f"cannot be checked because there was no photo: {reason}", None
+    if method not in METHODS:
+        words = f"cannot be checked because this gradcam has no method {quoted(method)}"
+        return "cannot be checked", words, None
     if panel is None:
         sha256 = report.photos[finding.photo].sha256
         return (
@@ -133,20 +146,20 @@ def _judge(
             f"cannot be checked because the report does not carry the photo in full; give the file {sha256[:12]}…",
             None,
         )
-    if finding.map is None:
+    if isinstance(finding, FailureEntry):
         if isinstance(panel, Failure):
             return "same", "same: there is no map, now as then", None
-        return "differs", f"differs: then there was no map ({finding.reason}), now there is one", None
+        return "differs", f"differs: then there was no map ({reason}), now there is one", None
     if isinstance(panel, Failure):
         return "cannot be checked", f"cannot be checked because the model gives no map: {panel.reason}", None
     return _judge_maps(report, finding, panel, tolerance)
 
 
 def _judge_maps(
-    report: Report, finding: Finding, panel: Heatmap, tolerance: float
+    report: Report, entry: HeatmapEntry, panel: Heatmap, tolerance: float
 ) -> tuple[Outcome, str, float | None]:
-    then, now = finding.values, panel.map
-    about = _causes(report, finding, panel)
+    then, now = entry.values, panel.map
+    about = _causes(report, entry, panel)
     if then.shape != now.shape:
         grids = f"{dimensions(*then.shape)} cells then, {dimensions(*now.shape)} now"
         return "differs", f"differs: {grids}{about}", None
@@ -159,15 +172,23 @@ def _judge_maps(
     return "differs", f"differs: {told}{about}", largest
 
 
-def _causes(report: Report, finding: Finding, panel: Heatmap) -> str:
-    """What else is not as it was: the weights, the layer or the class."""
-    model = report.models[finding.model]
+def _causes(report: Report, entry: HeatmapEntry, panel: Heatmap) -> str:
+    """What else is not as it was: the weights, the output, the layer or the class."""
+    model = report.models[entry.model]
     weights = model.weights_sha256, panel.explanation.weights_sha256
-    layers = report.answer(finding).layer.name, panel.explanation.layer.name
-    classes = str(finding.target), str(panel.scored)
+    layers = report.answer(entry).layer.name, panel.explanation.layer.name
+    classes = str(entry.scored), str(panel.scored)
+    outputs = model.output, panel.explanation.output
     known = model.classes, len(panel.explanation.labels)
-    causes = ["the weights are others"] * (None not in weights and "" not in weights and weights[0] != weights[1])
-    causes += [f"the layer was {layers[0]} and is {layers[1]}"] * (layers[0] != layers[1])
-    causes += [f"the class was {classes[0]} and is {classes[1]}"] * (classes[0] != classes[1])
-    causes += [f"it knew {known[0]} classes and knows {known[1]}"] * (known[0] != known[1] and known != (1, 2))
-    return f"; {', '.join(causes)}" if causes else ""
+    causes = (
+        (None not in weights and "" not in weights and weights[0] != weights[1], "the weights are others"),
+        (
+            "" not in outputs and outputs[0] != outputs[1],
+            f"the class scores were the output {outputs[0]} and are {outputs[1]}",
+        ),
+        (layers[0] != layers[1], f"the layer was {layers[0]} and is {layers[1]}"),
+        (classes[0] != classes[1], f"the class was {classes[0]} and is {classes[1]}"),
+        (known[0] != known[1] and known != (1, 2), f"it knew {known[0]} classes and knows {known[1]}"),
+    )
+    told = ", ".join(words for is_other, words in causes if is_other)
+    return f"; {told}" if told else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import platform
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,6 +14,7 @@ from itertools import combinations, product
 
 import numpy as np
 import torch
+from msgspec import structs
 from torch import nn
 
 from gradcam import measures
@@ -26,18 +27,22 @@ from gradcam.models.ids import CHECKPOINT
 from gradcam.models.sources import SOURCES, configuration_of
 from gradcam.report.codec import canonical
 from gradcam.report.lazy_sequence import LazySequence
-from gradcam.report.limits import MAX_CARRIED_PIXELS, check_extent, check_time
+from gradcam.report.limits import MAX_EMBEDDED_PIXELS, check_extent, check_time
 from gradcam.report.model import (
-    CARRIED,
+    EMBEDDED,
+    FORMAT,
     MADE_BY_HAND,
     STATUSES,
     TITLE,
     Agreement,
     Answer,
-    Carried,
+    Embedded,
     Environment,
+    FailureEntry,
     Finding,
+    HeatmapEntry,
     MapNumbers,
+    MethodEntry,
     ModelEntry,
     Note,
     Paragraph,
@@ -45,16 +50,14 @@ from gradcam.report.model import (
     Pixels,
     Prediction,
     Report,
+    TargetEntry,
     Verdict,
     number,
 )
-from gradcam.report.statements import limits, method, warnings_of
-from gradcam.report.target_entries import entry_of
+from gradcam.report.statements import limits, procedure, warnings_of
 from gradcam.scaling import FLOOR, full_scales
-from gradcam.targets import known_names, write_target
 from gradcam.types import (
     Explanation,
-    Failure,
     Fit,
     Heatmap,
     Panel,
@@ -72,7 +75,7 @@ SMALL_SIDE = 512
 
 _SMALLER = Paragraph(
     "Smaller photos",
-    f"The photos have more than {MAX_CARRIED_PIXELS // 1_000_000:,} megapixels together, which is the most that a "
+    f"The photos have more than {MAX_EMBEDDED_PIXELS // 1_000_000:,} megapixels together, which is the most that a "
     "report carries; smaller copies go along, and a replay needs the originals.",
 )
 
@@ -86,7 +89,7 @@ def build_report(
     title: str = TITLE,
     layer: LayerChoices | Mapping[str, LayerChoices] = "auto",
     fit: Fit = "crop",
-    carried: Carried = "full",
+    embedded: Embedded = "full",
     now: datetime | None = None,
 ) -> Report:
     """Everything a review of `comparison` says, ready to be written in any format.
@@ -95,46 +98,43 @@ def build_report(
     wherever it is made.
 
     notes: one a photo, in order. layer, fit: what the comparison was asked with.
-    carried: whether the photos' pixels travel along in full, with their longest side at most `SMALL_SIDE`, or not.
+    embedded: whether the photos' pixels travel along in full, with their longest side at most `SMALL_SIDE`, or not.
     now: the report's time, in UTC to the second; the present if None.
     Raises: OptionError or ReportError for a choice that there is not, MapError where a map is not finite.
     """
     style = style or Style()
     render.check_style(style)
-    if carried not in CARRIED:
-        raise OptionError(f"expected how photos travel, got {quoted(carried)}; use {nearest(carried, CARRIED)}")
+    if embedded not in EMBEDDED:
+        raise OptionError(f"expected how photos travel, got {quoted(embedded)}; use {nearest(embedded, EMBEDDED)}")
     explained = _explanations(comparison)
-    answers = {place: _answer(*place, explanation) for place, explanation in explained.items()}
-    asked = [layer.get(model, "auto") if isinstance(layer, Mapping) else layer for model in comparison.models]
-    targets = _targets(comparison)
-    names = known_names(label for one in _one_a_model(explained) for label in one.labels)
-    models = tuple(_model(comparison, place, explained, _asked(asked[place])) for place in range(len(asked)))
+    answers = {pair: _answer(*pair, explanation) for pair, explanation in explained.items()}
+    models, methods = _models(comparison, explained, layer), tuple(map(MethodEntry.of, comparison.methods))
     check_time(created := _in_utc(now or datetime.now(UTC)))
-    carried, side = _within_limits(comparison.photos, carried)
+    embedded, side = _within_limits(comparison.photos, embedded)
     pixels = LazySequence(
-        len(comparison.photos), lambda place: _carried_pixels(comparison.photos[place], carried, side)
+        len(comparison.photos), lambda place: _embedded_pixels(comparison.photos[place], embedded, side)
     )
     fits: set[Fit] = {explanation.view.fit for explanation in explained.values()}
     layers = [answer.layer for answer in answers.values()]
     found = fits.pop() if len(fits) == 1 else fit
     report = Report(
-        format="gradcam-report-1",
+        format=FORMAT,
         title=title if title.strip() else TITLE,
         created=created,
         verdict=Verdict(),
         photos=tuple(_photo(photo, kept) for photo, kept in zip(comparison.photos, pixels, strict=True)),
         models=models,
-        questions=tuple(write_target(target, names) for target in targets),
+        methods=methods,
+        targets=tuple(map(TargetEntry.of, _targets(comparison))),
         style=style,
         fit=found,
-        carried=carried,
+        embedded=embedded,
         answers=tuple(answers.values()),
         findings=_findings(comparison, style, answers, models),
         agreements=_agreements(comparison),
-        method=method(models, style, found),
-        limits=(*limits(layers, style, found), *([_SMALLER] if side else [])),
+        procedure=procedure(methods, models, style, found),
+        limits=(*limits(layers, methods, style, found), *([_SMALLER] if side else [])),
         environment=environment(),
-        targets=tuple(map(entry_of, targets)),
         pixels=pixels,
     )
     return revised(report, verdict, notes)
@@ -191,39 +191,33 @@ def pixels_sha256(pixels: Pixels) -> str:
 
 
 def _explanations(comparison: Comparison) -> dict[tuple[int, int], Explanation]:
-    """What each model said of each photo, by their places; a model that failed on a photo has none."""
+    """What each model said of each photo, by their indices; a model that failed on a photo has none."""
     found: dict[tuple[int, int], Explanation] = {}
-    for (photo, model, _), panel in _placed(comparison):
+    for (photo, model, *_), panel in _indexed(comparison):
         if isinstance(panel, Heatmap):
             found.setdefault((photo, model), panel.explanation)
     return found
 
 
-def _placed(comparison: Comparison) -> Iterator[tuple[tuple[int, int, int], Panel]]:
-    """Every panel with the places of its photo, model and target in the comparison's lists."""
-    photos, models, targets = (
-        range(len(axis)) for axis in (comparison.photos, comparison.models, comparison.targets)
-    )
-    yield from zip(product(photos, models, targets), comparison.panels, strict=True)
-
-
-def _one_a_model(explained: Mapping[tuple[int, int], Explanation]) -> Iterable[Explanation]:
-    """An explanation of each model that has any."""
-    return {model: explanation for (_, model), explanation in explained.items()}.values()
+def _indexed(comparison: Comparison) -> Iterator[tuple[tuple[int, int, int, int], Panel]]:
+    """Every panel with the indices of its photo, model, method and target."""
+    axes = comparison.photos, comparison.models, comparison.methods, comparison.targets
+    photos, models, methods, targets = (range(len(axis)) for axis in axes)
+    yield from zip(product(photos, models, methods, targets), comparison.panels, strict=True)
 
 
 def _targets(comparison: Comparison) -> list[Target]:
     """What was asked; digits that every model took for an index are one."""
-    asked = list(comparison.targets)
-    for place, target in enumerate(asked):
-        found = [
-            panel.scored
-            for (*_, asked_for), panel in _placed(comparison)
-            if asked_for == place and isinstance(panel, Heatmap)
-        ]
-        if isinstance(target, str) and found and all(_is_index(target, one) for one in found):
-            asked[place] = found[0].index
-    return asked
+    scored: dict[int, list[ScoredTarget]] = {}
+    for (*_, target), panel in _indexed(comparison):
+        if isinstance(panel, Heatmap):
+            scored.setdefault(target, []).append(panel.scored)
+    targets = list(comparison.targets)
+    for place, found in scored.items():
+        text = targets[place]
+        if isinstance(text, str) and all(_is_index(text, one) for one in found):
+            targets[place] = found[0].index
+    return targets
 
 
 def _is_index(text: str, found: ScoredTarget) -> bool:
@@ -239,57 +233,80 @@ def _photo(photo: Photo, kept: Pixels | None) -> PhotoEntry:
         sha256=photo.sha256,
         size=(pixels.shape[0], pixels.shape[1]),
         pixels_sha256=pixels_sha256(pixels),
-        carried_sha256=None if kept is None else pixels_sha256(kept),
+        embedded_sha256=None if kept is None else pixels_sha256(kept),
         stretched=photo.stretched,
     )
 
 
-def _within_limits(photos: Sequence[Photo], carried: Carried) -> tuple[Carried, int]:
+def _within_limits(photos: Sequence[Photo], embedded: Embedded) -> tuple[Embedded, int]:
     """How the photos can travel, and the longest side that keeps all within the limit; 0 where nothing changes."""
     pixels = sum(height * width for height, width in (photo.size for photo in photos))
-    if carried == "full" and pixels > MAX_CARRIED_PIXELS:
-        return "small", min(SMALL_SIDE, math.isqrt(MAX_CARRIED_PIXELS // len(photos)))
-    return carried, 0
+    if embedded == "full" and pixels > MAX_EMBEDDED_PIXELS:
+        return "small", min(SMALL_SIDE, math.isqrt(MAX_EMBEDDED_PIXELS // len(photos)))
+    return embedded, 0
 
 
-def _carried_pixels(photo: Photo, carried: Carried, side: int) -> Pixels | None:
-    if carried == "none" or isinstance(photo, UnreadablePhoto):
+def _embedded_pixels(photo: Photo, embedded: Embedded, side: int) -> Pixels | None:
+    if embedded == "none" or isinstance(photo, UnreadablePhoto):
         return None
-    if carried == "full":
+    if embedded == "full":
         return photo.pixels
     side = side or SMALL_SIDE
     return render.resize(photo.pixels, fit_within(photo.size, side, side))
 
 
-def _asked(layer: LayerChoices) -> str:
+def _models(
+    comparison: Comparison,
+    explained: Mapping[tuple[int, int], Explanation],
+    layer: LayerChoices | Mapping[str, LayerChoices],
+) -> tuple[ModelEntry, ...]:
+    first: dict[int, Explanation] = {}
+    for (_, model), explanation in explained.items():
+        first.setdefault(model, explanation)
+    layers = [layer.get(model, "auto") if isinstance(layer, Mapping) else layer for model in comparison.models]
+    return tuple(
+        _model(model, first.get(place), _layer_text(layers[place])) for place, model in enumerate(comparison.models)
+    )
+
+
+def _layer_text(layer: LayerChoices) -> str:
     if isinstance(layer, TargetLayer):
         return layer.name
     if isinstance(layer, nn.Module):
         raise LayerError("expected the name of a layer, which a report can keep, got the module itself; name it")
-    return str(layer) if isinstance(layer, (str, int)) else " + ".join(map(_asked, layer))
+    return str(layer) if isinstance(layer, (str, int)) else " + ".join(map(_layer_text, layer))
 
 
-def _model(
-    comparison: Comparison, place: int, explained: dict[tuple[int, int], Explanation], layer: str
-) -> ModelEntry:
-    asked = comparison.models[place]
-    one = next((explanation for (_, model), explanation in explained.items() if model == place), None)
-    if one is None:
-        return ModelEntry(asked, False, None, "", None, None, "", layer, "", "")
+def _model(model: str, explanation: Explanation | None, layer: str) -> ModelEntry:
+    """explanation: any of the model's; None where it failed on every photo."""
+    if explanation is None:
+        return ModelEntry(
+            id=model,
+            untrained=False,
+            weights_sha256=None,
+            origin="",
+            classes=None,
+            preprocessing=None,
+            output="",
+            activation="softmax",
+            requested_layer=layer,
+            device="",
+            dtype="",
+        )
     return ModelEntry(
-        id=str(one.model),
-        untrained=one.model.untrained,
-        weights_sha256=one.weights_sha256 or None,
-        origin=_origin(one),
-        classes=len(one.labels),
-        preprocessing=one.preprocessing,
-        method=one.method,
-        asked_layer=layer,
-        device=one.device,
-        dtype=one.dtype,
-        configuration=configuration_of(one.model),
-        file=one.model.file,
-        activation=one.activation,
+        id=str(explanation.model),
+        untrained=explanation.model.untrained,
+        weights_sha256=explanation.weights_sha256 or None,
+        origin=_origin(explanation),
+        classes=len(explanation.labels),
+        preprocessing=explanation.preprocessing,
+        output=explanation.output,
+        activation=explanation.activation,
+        requested_layer=layer,
+        device=explanation.device,
+        dtype=explanation.dtype,
+        configuration=configuration_of(explanation.model),
+        file=explanation.model.file,
     )
 
 
@@ -326,26 +343,27 @@ def _findings(
     comparison: Comparison, style: Style, answers: dict[tuple[int, int], Answer], models: Sequence[ModelEntry]
 ) -> tuple[Finding, ...]:
     full_of = full_scales(comparison.panels, style.scale)
-    findings: list[Finding] = []
-    for place, panel in _placed(comparison):
-        if isinstance(panel, Failure):
-            findings.append(Finding(*place, reason=panel.reason))
-            continue
-        finding = Finding(
-            *place,
-            target=_target(panel.scored),
-            map=tuple(tuple(number(value) for value in row) for row in panel.map),
-            numbers=_numbers(panel, full_of[panel]),
-        )
-        photo, model, _ = place
-        warnings = warnings_of(finding, answers[photo, model], models[model])
-        if note := panel.photo.note:
-            warnings += (f"About the photo: {note}.",)
-        findings.append(replace(finding, warnings=warnings))
-    return tuple(findings)
+    return tuple(
+        _heatmap(indices, panel, full_of[panel], answers[indices[:2]], models[indices[1]])
+        if isinstance(panel, Heatmap)
+        else FailureEntry(*indices, panel.reason)
+        for indices, panel in _indexed(comparison)
+    )
 
 
-def _target(target: ScoredTarget) -> ScoredTarget:
+def _heatmap(
+    indices: tuple[int, int, int, int], panel: Heatmap, full: float, answer: Answer, model: ModelEntry
+) -> HeatmapEntry:
+    """full: what full colour stands for, in raw units."""
+    raw = tuple(tuple(number(value) for value in row) for row in panel.map)
+    entry = HeatmapEntry(*indices, _scored(panel.scored), raw, _numbers(panel, full))
+    warnings = warnings_of(entry, answer, model)
+    if note := panel.photo.note:
+        warnings += (f"About the photo: {note}.",)
+    return structs.replace(entry, warnings=warnings)
+
+
+def _scored(target: ScoredTarget) -> ScoredTarget:
     """The same target in numbers and text that JSON keeps exactly."""
     return ScoredTarget(
         index=target.index,
@@ -374,17 +392,17 @@ def _numbers(panel: Heatmap, full: float) -> MapNumbers:
 
 
 def _agreements(comparison: Comparison) -> tuple[Agreement, ...]:
-    """Every pair of models on every photo and question where both have a map."""
+    """Every pair of models on every photo, method and target where both have a map."""
     agreements: list[Agreement] = []
-    places = product(range(len(comparison.photos)), range(len(comparison.targets)))
-    for (photo, target), row in zip(places, comparison.rows(), strict=True):
+    indices = product(*(range(len(axis)) for axis in (comparison.photos, comparison.methods, comparison.targets)))
+    for (photo, method, target), row in zip(indices, comparison.rows(), strict=True):
         correlations = measures.agreement(row.panels, measures.rank_correlation)
         overlaps = measures.agreement(row.panels, measures.iou_of_hottest)
         for (a, one), (b, other) in combinations(enumerate(row.panels), 2):
             if isinstance(one, Heatmap) and isinstance(other, Heatmap):
                 same = str(one.scored) == str(other.scored)
                 pair = _finite(correlations[a, b]), _finite(overlaps[a, b])
-                agreements.append(Agreement(photo, target, (a, b), same, *pair))
+                agreements.append(Agreement(photo, method, target, (a, b), same, *pair))
     return tuple(agreements)
 
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from gradcam.errors import OptionError, nearest, quoted
 from gradcam.geometry import fit_within, project_to_photo
-from gradcam.report.model import Finding, Report
+from gradcam.report.model import FailureEntry, Finding, HeatmapEntry, Report
 from gradcam.report.sections import figure, panel_title
-from gradcam.report.statements import question_text
+from gradcam.report.statements import request_text
 from gradcam.text import percent
 
 Box = tuple[float, float, float, float]
@@ -60,11 +60,11 @@ def check(report: Report, thresholds: Thresholds | None = None) -> tuple[Check, 
     )
 
 
-def outside_box(report: Report, finding: Finding, box: Box) -> float:
+def outside_box(report: Report, panel: HeatmapEntry, box: Box) -> float:
     """The share of a map's heat that lies outside a box on the photo, in [0, 1]; NaN where there is no heat."""
-    view = report.answer(finding).view
+    view = report.answer(panel).view
     size = fit_within(view.photo_size, LONG_SIDE, LONG_SIDE)
-    heat = np.nan_to_num(project_to_photo(np.maximum(finding.values, 0), view, size), nan=0.0)
+    heat = np.nan_to_num(project_to_photo(np.maximum(panel.values, 0), view, size), nan=0.0)
     y, x = ((np.arange(count) + 0.5) * whole / count for count, whole in zip(size, view.photo_size, strict=True))
     left, top, right, bottom = box
     inside = np.outer((y >= top) & (y < bottom), (x >= left) & (x < right))
@@ -74,7 +74,8 @@ def outside_box(report: Report, finding: Finding, box: Box) -> float:
 
 def _computed(report: Report) -> Iterator[Check]:
     for finding in report.findings:
-        yield Check(_photo(report, finding), f"map of {_model(report, finding)}", finding.reason)
+        reason = finding.reason if isinstance(finding, FailureEntry) else None
+        yield Check(_photo(report, finding), f"map of {_model(report, finding)}", reason)
 
 
 def _agreeing(report: Report, least: float | None) -> Iterator[Check]:
@@ -82,7 +83,7 @@ def _agreeing(report: Report, least: float | None) -> Iterator[Check]:
         return
     for one in report.agreements:
         a, b = (report.models[place].id for place in one.models)
-        name = f"{a} and {b} agree · {question_text(report.questions[one.question])}"
+        name = f"{a} and {b} agree · {request_text(report, one)}"
         low = one.rank_correlation is None or one.rank_correlation < least
         failure = f"expected a rank correlation of at least {least:g}, got {figure(one.rank_correlation)}"
         yield Check(report.photos[one.photo].name, name, failure if low else None)
@@ -97,28 +98,28 @@ def _expected(report: Report, expected: tuple[tuple[str | None, str], ...]) -> I
 
 
 def _other_class(report: Report, photo: int, model: int, label: str) -> str | None:
-    for answer in report.answers:
-        if (answer.photo, answer.model) == (photo, model):
-            first = answer.predictions[0]
-            if first.label.casefold() == label.casefold():
-                return None
-            return (
-                f"expected {quoted(label)} as the first prediction, "
-                f"got {quoted(first.label)} with {percent(first.probability)}"
-            )
-    return f"expected {quoted(label)} as the first prediction, got no answer"
+    answer = report.answer_of(photo, model)
+    if answer is None:
+        return f"expected {quoted(label)} as the first prediction, got no answer"
+    first = answer.predictions[0]
+    if first.label.casefold() == label.casefold():
+        return None
+    return (
+        f"expected {quoted(label)} as the first prediction, "
+        f"got {quoted(first.label)} with {percent(first.probability)}"
+    )
 
 
 def _inside(report: Report, thresholds: Thresholds) -> Iterator[Check]:
     if thresholds.max_outside_box is None:
         return
     most, boxes = thresholds.max_outside_box, dict(thresholds.boxes)
-    for finding in report.findings:
-        photo = _photo(report, finding)
-        if finding.map is not None and photo in boxes:
-            share = outside_box(report, finding, boxes[photo])
+    for panel in report.heatmaps:
+        photo = _photo(report, panel)
+        if photo in boxes:
+            share = outside_box(report, panel, boxes[photo])
             failure = f"expected at most {100 * most:.4g} % of the heat outside the box, got {100 * share:.4g} %"
-            name = f"heat of {_model(report, finding)} ({panel_title(report, finding)}) lies in the box"
+            name = f"heat of {_model(report, panel)} ({panel_title(panel)}) lies in the box"
             yield Check(photo, name, None if share <= most else failure)
 
 
@@ -195,4 +196,4 @@ def _photo(report: Report, finding: Finding) -> str:
 
 
 def _model(report: Report, finding: Finding) -> str:
-    return f"{report.models[finding.model].id} · {question_text(report.questions[finding.question])}"
+    return f"{report.models[finding.model].id} · {request_text(report, finding)}"

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Sequence
-from functools import cache
 from importlib import resources
 from itertools import product
 from typing import Any
 
-import jsonschema
-import jsonschema.exceptions
 import msgspec
 import numpy as np
 
-from gradcam.errors import ClassError, ReportError, quoted
+from gradcam.errors import ReportError, quoted
+from gradcam.report import format_1
 from gradcam.report.limits import check_extent, read_json
-from gradcam.report.model import Content, Finding, Pixels, Report
-from gradcam.report.target_entries import target_of
-from gradcam.report.upgrade import upgraded
-from gradcam.targets import parse_target
+from gradcam.report.model import Content, HeatmapEntry, Pixels, Report
 from gradcam.text import clean, dimensions
 
 SCHEMA_ID = "https://json-schema.org/draft/2020-12/schema"
@@ -37,49 +33,59 @@ def encode(report: Report) -> bytes:
 def decode(data: bytes) -> Report:
     """The report in `report.json`, without pixels. `encode(decode(data)) == data` for what `encode` wrote.
 
+    A report of format 1 is read as one of today.
     Raises: ReportError where it is no JSON, breaks the schema, or contradicts itself.
     """
     found = read_json(data)
-    broken = jsonschema.exceptions.best_match(_validator().iter_errors(_without_maps(found)))
-    if broken is not None:
-        raise ReportError(
-            f"expected a report by the published schema, got at {clean(broken.json_path)[:80]}: "
-            f"{clean(broken.message)[:200]}; export it again"
-        )
     try:
-        report = _report(found, (None,) * len(found["photos"]))
-    except (msgspec.ValidationError, OverflowError) as error:
-        raise ReportError(
-            f"expected a report by the published schema, got {quoted(str(error))}; export it again"
-        ) from error
+        if format_1.is_format_1(found):
+            found = format_1.upgraded(found)
+        content = msgspec.convert(found, Content)
+    except msgspec.ValidationError as error:
+        what, at, where = str(error).rpartition(" - at ")
+        raise _broken(where.strip("`") if at else "$", what if at else where) from error
+    _check_nothing_is_lost(found, msgspec.json.decode(msgspec.json.encode(content)))
+    report = _report(content, (None,) * len(content.photos))
     check_extent(report)
     _check(report)
-    return upgraded(report)
+    return report
 
 
-def _without_maps(found: Any) -> Any:
-    """The same data for the schema; maps are many numbers, whose types are checked where they are taken in."""
-    findings = found.get("findings") if isinstance(found, dict) else None
-    if not isinstance(findings, list):
-        return found
-    return {
-        **found,
-        "findings": [{**one, "map": None} if isinstance(one, dict) and "map" in one else one for one in findings],
-    }
+def _broken(where: str, what: str) -> ReportError:
+    """where: of the JSON, such as `$.verdict.status`."""
+    return ReportError(
+        f"expected a report by the published schema, got at {clean(where)[:80]}: {clean(what)[:200]}; "
+        "export it again"
+    )
+
+
+def _check_nothing_is_lost(found: Any, read: Any, where: str = "$") -> None:
+    """Whatever was found in a JSON must have been read. Raises: ReportError."""
+    if found == read:
+        return
+    if isinstance(found, dict) and isinstance(read, dict):
+        for name, value in found.items():
+            if name not in read:
+                raise _broken(where, f"the unknown field {quoted(name, 80)}")
+            _check_nothing_is_lost(value, read[name], f"{where}.{name}")
+    elif isinstance(found, list) and isinstance(read, list) and len(found) == len(read):
+        for place, (value, kept) in enumerate(zip(found, read, strict=True)):
+            _check_nothing_is_lost(value, kept, f"{where}[{place}]")
+    else:
+        raise _broken(where, f"{quoted(found, 80)}, which no report can hold")
 
 
 def canonical(report: Report) -> Report:
     """The report as it comes back from its JSON: `1` is `1.0` where a fraction is meant, all text can be UTF-8."""
-    return _report(_encodable(_builtins(report)), report.pixels)
+    return _report(msgspec.convert(_encodable(_builtins(report)), Content, strict=False), report.pixels)
 
 
 def _builtins(report: Report) -> Any:
     return msgspec.to_builtins({name: getattr(report, name) for name in Content.__dataclass_fields__})
 
 
-def _report(content: Any, pixels: Sequence[Pixels | None]) -> Report:
-    whole = msgspec.convert(content, Content, strict=False)
-    return Report(**{name: getattr(whole, name) for name in Content.__dataclass_fields__}, pixels=pixels)
+def _report(content: Content, pixels: Sequence[Pixels | None]) -> Report:
+    return Report(**{name: getattr(content, name) for name in Content.__dataclass_fields__}, pixels=pixels)
 
 
 def _encodable(value: Any) -> Any:
@@ -119,63 +125,55 @@ def _joined(match: re.Match[str]) -> str:
     return "[" + ", ".join(match[1].replace(",", " ").split()) + "]"
 
 
-@cache
-def _validator() -> jsonschema.Draft202012Validator:
-    return jsonschema.Draft202012Validator(json.loads(published_schema()))
-
-
 def _check(content: Content) -> None:
-    """What a schema cannot say: every place exists, every panel is there once, every map fits its layer."""
-    counts = len(content.photos), len(content.models), len(content.questions)
-    places = [(finding.photo, finding.model, finding.question) for finding in content.findings]
-    if places != list(product(*map(range, counts))):
+    """What a schema cannot say: every index exists, every panel is there once, every map fits its layer."""
+    axes = {name: len(getattr(content, name)) for name in ("photos", "models", "methods", "targets")}
+    panels = [(panel.photo, panel.model, panel.method, panel.target) for panel in content.findings]
+    if len(panels) != math.prod(axes.values()) or panels != list(product(*map(range, axes.values()))):
+        counted = " × ".join(f"{length} {name}" for name, length in axes.items())
         raise ReportError(
-            f"expected a panel for each of {counts[0]} photos × {counts[1]} models × {counts[2]} questions in "
-            f"order, got {len(places)} others; export the report again"
+            f"expected a panel for each of {counted} in order, got {len(panels)} others; export the report again"
         )
-    pairs = [(answer.photo, answer.model) for answer in content.answers]
-    if not set(pairs) <= set(product(*map(range, counts[:2]))) or len(set(pairs)) != len(pairs):
+    pairs = {(answer.photo, answer.model) for answer in content.answers}
+    is_known = all(photo < axes["photos"] and model < axes["models"] for photo, model in pairs)
+    if not is_known or len(pairs) != len(content.answers):
         raise ReportError("expected at most one answer of each model on each photo, got others; export it again")
     _check_targets(content)
-    for agreement in content.agreements:
-        if (
-            agreement.photo >= counts[0]
-            or agreement.question >= counts[2]
-            or not agreement.models[0] < agreement.models[1] < counts[1]
-        ):
-            raise ReportError("expected agreements between models of the report, got others; export it again")
+    _check_agreements(content, axes)
     for answer in content.answers:
         left, top, right, bottom = answer.view.box
         sane = right > left and bottom > top and answer.view.photo_size == content.photos[answer.photo].size
         if not sane or min(answer.view.photo_size + answer.view.input_size) < 1:
             raise ReportError("expected views that lie on their photos, got others; export the report again")
-    for finding in content.findings:
-        _check_finding(content, finding)
+    for panel in content.heatmaps:
+        _check_map(content, panel)
 
 
 def _check_targets(content: Content) -> None:
-    """Every target is one, and reads as its question does; gradcam 0.1.0 wrote questions alone."""
+    """Every target is one."""
     try:
-        read = [target_of(entry) for entry in content.targets]
-        said = [parse_target(question) for question in content.questions] if read else []
-    except (ValueError, ClassError) as error:
+        _ = [entry.target for entry in content.targets]
+    except ValueError as error:
         raise ReportError(f"expected targets in a report, got: {error}; export it again") from error
-    if said != read:
-        raise ReportError("expected a report's questions to say what its targets are, got others; export it again")
 
 
-def _check_finding(content: Content, finding: Finding) -> None:
-    where = f"panel {finding.photo + 1}/{finding.model + 1}/{finding.question + 1}"
-    parts = (finding.map, finding.target, finding.numbers)
-    if finding.reason is not None:
-        if parts != (None, None, None):
-            raise ReportError(f"expected {where} to have a map or a reason, got both; export the report again")
-        return
-    if None in parts:
-        raise ReportError(f"expected {where} to have a map with its numbers or a reason; export the report again")
-    grid = content.answer(finding).layer.grid
-    rows = finding.map or ()
-    if (len(rows), *{len(row) for row in rows}) != tuple(grid):
+def _check_agreements(content: Content, axes: dict[str, int]) -> None:
+    """Every agreement is one of two models of the report, the first before the second."""
+    for agreement in content.agreements:
+        first, second = agreement.models
+        if not (
+            agreement.photo < axes["photos"]
+            and agreement.method < axes["methods"]
+            and agreement.target < axes["targets"]
+            and first < second < axes["models"]
+        ):
+            raise ReportError("expected agreements between models of the report, got others; export it again")
+
+
+def _check_map(content: Content, panel: HeatmapEntry) -> None:
+    where = f"panel {panel.photo + 1}/{panel.model + 1}/{panel.method + 1}/{panel.target + 1}"
+    grid = content.answer(panel).layer.grid
+    if (len(panel.map), *{len(row) for row in panel.map}) != tuple(grid):
         raise ReportError(f"expected a map of {dimensions(*grid)} in {where}, got another; export the report again")
-    if not np.isfinite(finding.values).all():
+    if not np.isfinite(panel.values).all():
         raise ReportError(f"expected finite numbers in {where}, got larger ones; export the report again")

@@ -19,10 +19,17 @@ MAX_ENTRIES = 60_000
 MAX_RATIO = 100
 """Of a ZIP: its bytes, those of its `report.json`, its files, and how many bytes one packed byte may stand for."""
 
-MAX_CARRIED_PIXELS = 1_000_000_000
+MAX_EMBEDDED_PIXELS = 1_000_000_000
 """Of all photos that travel along, together: more take the memory of a server."""
 
-MAX_LENGTHS = {"photos": 10_000, "models": 1_000, "questions": 1_000, "findings": 10_000, "answers": 10_000}
+MAX_LENGTHS = {
+    "photos": 10_000,
+    "models": 1_000,
+    "methods": 1_000,
+    "targets": 1_000,
+    "findings": 10_000,
+    "answers": 10_000,
+}
 """The longest lists; `findings` are the panels. A ZIP has up to five files for each of them."""
 
 MAX_CELLS = 2_048
@@ -170,11 +177,11 @@ def _check_box(view: View) -> None:
         )
 
 
-def check_carried(sizes: Iterator[tuple[int, int]]) -> None:
+def check_embedded(sizes: Iterator[tuple[int, int]]) -> None:
     """Raises: ReportError where the photos that travel along have too many pixels together."""
     total = sum(height * width for height, width in sizes)
-    if total > MAX_CARRIED_PIXELS:
+    if total > MAX_EMBEDDED_PIXELS:
         raise ReportError(
-            f"expected photos of at most {MAX_CARRIED_PIXELS / 1e6:,.0f} megapixels together, got "
+            f"expected photos of at most {MAX_EMBEDDED_PIXELS / 1e6:,.0f} megapixels together, got "
             f"{total / 1e6:,.0f}; it was not opened"
         )

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Any, Literal, TypeAlias, get_args
+from itertools import product
+from typing import Annotated, Literal, TypeAlias, get_args
 
 import numpy as np
-from msgspec import Meta
+from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
 from gradcam.errors import ReportError
-from gradcam.types import Activation, Fit, Preprocessing, ScoredTarget, Style, TargetLayer, View, WeightsFile
+from gradcam.methods import METHODS
+from gradcam.types import (
+    Activation,
+    Contrast,
+    Fit,
+    Preprocessing,
+    ScoredTarget,
+    Style,
+    Target,
+    TargetLayer,
+    Top,
+    View,
+    WeightsFile,
+)
+
+FORMAT: Literal["gradcam-report-2"] = "gradcam-report-2"
+"""What `report.json` calls itself. Older ones are read by `format_1`."""
 
 TITLE = "What the models look at"
 """The title of a report that was given none."""
@@ -20,17 +37,18 @@ TITLE = "What the models look at"
 Status = Literal["needs review", "in review", "approved", "rejected"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 
-Carried = Literal["full", "small", "none"]
+Embedded = Literal["full", "small", "none"]
 """How the photos travel along: every decoded pixel, scaled down, or not at all. Never with EXIF."""
-CARRIED: tuple[Carried, ...] = get_args(Carried)
+EMBEDDED: tuple[Embedded, ...] = get_args(Embedded)
 
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Time = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
 Share = Annotated[float, Meta(ge=0, le=1)]
+Count = Annotated[int, Meta(ge=0)]
 Index = Annotated[int, Meta(ge=0)]
-_PLAIN = {"type": ["string", "number", "boolean", "null"]}
-_PLAIN_OR_LIST = {"anyOf": [_PLAIN, {"type": "array", "items": _PLAIN}]}
-Configuration = Annotated[dict[str, Any], Meta(extra_json_schema={"additionalProperties": _PLAIN_OR_LIST})]
+"""Which of the report's photos, models, methods or targets, or which of a model's classes; from 0."""
+Plain: TypeAlias = str | int | float | bool | None
+Configuration: TypeAlias = dict[str, Plain | list[Plain]]
 """Names with plain values or lists of them, in the order they were given."""
 Map: TypeAlias = tuple[tuple[float, ...], ...]
 Pixels: TypeAlias = NDArray[np.uint8]
@@ -64,15 +82,15 @@ class PhotoEntry:
     """One photo: `sha256` of the file, `size` (height, width) and `pixels_sha256` of the decoded pixels.
 
     size: `UNREADABLE` for a photo that could not be opened, of which there are no pixels.
-    carried_sha256: of the pixels that travel with the report; None where none do.
+    embedded_sha256: of the pixels that travel with the report; None where none do.
     stretched: whether its levels were, see `open_photo`; `sha256` then is of the file and the word `stretched`.
     """
 
     name: str
     sha256: Sha256
-    size: tuple[Index, Index]
+    size: tuple[Count, Count]
     pixels_sha256: Sha256
-    carried_sha256: Sha256 | None
+    embedded_sha256: Sha256 | None
     note: Note = Note()
     stretched: bool = False
 
@@ -87,24 +105,51 @@ class ModelEntry:
 
     id: as `load_classifier` takes it. origin: where its weights come from. classes: how many it knows; 1 only
     where gradcam 0.1.0 explained a head with a single logit, always for its positive class, which has index 1 now.
-    asked_layer: `auto`, a module's name, or a place among `candidate_layers`.
+    output: which of the model's outputs the class scores are, in words; empty where nobody chose one.
+    activation: how its logits become probabilities.
+    requested_layer: `auto`, a module's name, or an index among `candidate_layers`.
     configuration: what its library says about the weights, see `sources.configuration_of`.
-    file: of somebody's own model. activation: how its logits become probabilities.
+    file: of somebody's own model.
     """
 
     id: str
     untrained: bool
     weights_sha256: Sha256 | None
     origin: str
-    classes: Index | None
+    classes: Count | None
     preprocessing: Preprocessing | None
-    method: str
-    asked_layer: str
+    output: str
+    activation: Activation
+    requested_layer: str
     device: str
     dtype: str
     configuration: Configuration = field(default_factory=dict)
     file: WeightsFile | None = None
-    activation: Activation = "softmax"
+
+    @property
+    def answered(self) -> bool:
+        """Whether it answered on any photo, so that something is known of it."""
+        return self.classes is not None
+
+
+@dataclass(frozen=True)
+class MethodEntry:
+    """One method that made heatmaps: its name, where it was published, and the map in the paper's own symbols.
+
+    citation: authors, year and equations. title: the paper's. All but the name are empty for a method that the
+    gradcam of the time did not know.
+    """
+
+    name: str
+    citation: str
+    title: str
+    formula: str
+
+    @classmethod
+    def of(cls, name: str) -> MethodEntry:
+        """The entry of a row of `METHODS`, or of a name that is none."""
+        row = METHODS.get(name)
+        return cls(name, row.citation, row.title, row.formula) if row else cls(name, "", "", "")
 
 
 @dataclass(frozen=True)
@@ -113,17 +158,44 @@ class ChoiceEntry:
 
     index: Index | None = None
     name: str | None = None
-    rank: Index | None = None
+    rank: Count | None = None
+
+    @classmethod
+    def of(cls, target: int | str | Top) -> ChoiceEntry:
+        if isinstance(target, Top):
+            return cls(rank=target.rank)
+        return cls(name=target) if isinstance(target, str) else cls(index=target)
+
+    @property
+    def choice(self) -> int | str | Top:
+        """Raises: ValueError where no class is given, or several are."""
+        rank = None if self.rank is None else Top(self.rank)
+        given = [choice for choice in (self.index, self.name, rank) if choice is not None]
+        if len(given) != 1:
+            raise ValueError(f"{len(given)} of index, name and rank")
+        return given[0]
 
 
 @dataclass(frozen=True)
-class TargetEntry:
-    """What is asked, as data: one class, by index, name or rank, and of a contrast the class that it is against."""
+class TargetEntry(ChoiceEntry):
+    """What is asked, as data: one class, by index, name or rank, and of a contrast the class that it is against.
 
-    index: Index | None = None
-    name: str | None = None
-    rank: Index | None = None
+    `TargetEntry.of(target).target == target`.
+    """
+
     rather_than: ChoiceEntry | None = None
+
+    @classmethod
+    def of(cls, target: Target) -> TargetEntry:
+        is_contrast = isinstance(target, Contrast)
+        one = ChoiceEntry.of(target.of if is_contrast else target)
+        against = ChoiceEntry.of(target.rather_than) if is_contrast else None
+        return cls(one.index, one.name, one.rank, against)
+
+    @property
+    def target(self) -> Target:
+        """Raises: ValueError where it is no target."""
+        return self.choice if self.rather_than is None else Contrast(self.choice, self.rather_than.choice)
 
 
 @dataclass(frozen=True)
@@ -135,7 +207,10 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Answer:
-    """What one model said of one photo; `photo` and `model` are places in the report's lists."""
+    """What one model said of one photo, whatever was asked.
+
+    predictions: the most probable classes, the most probable first.
+    """
 
     photo: Index
     model: Index
@@ -159,46 +234,66 @@ class MapNumbers:
     hottest: tuple[float, float] | None
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One panel: a raw map `[h, w]` with its target and numbers, or the reason why there is none.
+class HeatmapEntry(Struct, frozen=True, forbid_unknown_fields=True, tag_field="panel", tag="heatmap"):
+    """A panel with its raw map `[h, w]`.
 
+    target: what was asked. scored: what that came to be for this model and photo.
     warnings: computed sentences that belong beside this panel and nowhere else.
     """
 
     photo: Index
     model: Index
-    question: Index
-    target: ScoredTarget | None = None
-    map: Map | None = None
-    numbers: MapNumbers | None = None
+    method: Index
+    target: Index
+    scored: ScoredTarget
+    map: Map
+    numbers: MapNumbers
     warnings: tuple[str, ...] = ()
-    reason: str | None = None
 
     @property
     def values(self) -> NDArray[np.float32]:
-        """The raw map as an array `[h, w]`.
-
-        Raises: ReportError for a panel without one.
-        """
-        if self.map is None:
-            raise ReportError(f"expected a panel with a map, got a failure: {self.reason}")
+        """The raw map as an array `[h, w]`."""
         return np.array(self.map, np.float32)
+
+
+class FailureEntry(Struct, frozen=True, forbid_unknown_fields=True, tag_field="panel", tag="failure"):
+    """A panel without a map, and the reason. The other fields are those of a `HeatmapEntry`."""
+
+    photo: Index
+    model: Index
+    method: Index
+    target: Index
+    reason: str
+
+
+Finding: TypeAlias = HeatmapEntry | FailureEntry
+"""One panel of a report. These two are msgspec's structs, for of nothing else does it tell two kinds apart."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far two models agree on one photo and question, measured on the photo pixels that both saw.
+    """How far two models agree on one photo, method and target, measured on the photo pixels that both saw.
 
     rank_correlation: Spearman's, in [-1, 1]; None where it is not defined. iou: of the hottest fifths, in [0, 1].
     """
 
     photo: Index
-    question: Index
+    method: Index
+    target: Index
     models: tuple[Index, Index]
     same_class: bool
     rank_correlation: Annotated[float, Meta(ge=-1, le=1)] | None
     iou: Share | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """The panels of one photo, method and target: one for each model, in the report's order."""
+
+    photo: Index
+    method: Index
+    target: Index
+    findings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True)
@@ -215,7 +310,7 @@ class Environment:
     pillow: str
     cuda: str
     os: str
-    threads: Index
+    threads: Count
 
 
 @dataclass(frozen=True)
@@ -230,63 +325,80 @@ class Paragraph:
 class Content:
     """All that `report.json` holds, in this order. See `Report`.
 
-    questions: the targets as people read them. targets: the same as data.
+    findings: a panel for each photo × model × method × target, in that order.
+    procedure: how the maps were made. limits: what they cannot show.
     """
 
-    format: Literal["gradcam-report-1"]
+    format: Literal["gradcam-report-2"]
     title: str
     created: Time
     verdict: Verdict
     photos: tuple[PhotoEntry, ...]
     models: tuple[ModelEntry, ...]
-    questions: tuple[str, ...]
+    methods: tuple[MethodEntry, ...]
+    targets: tuple[TargetEntry, ...]
     style: Style
     fit: Fit
-    carried: Carried
+    embedded: Embedded
     answers: tuple[Answer, ...]
     findings: tuple[Finding, ...]
     agreements: tuple[Agreement, ...]
-    method: tuple[Paragraph, ...]
+    procedure: tuple[Paragraph, ...]
     limits: tuple[Paragraph, ...]
     environment: Environment
-    targets: tuple[TargetEntry, ...] = ()
 
-    def answer(self, finding: Finding) -> Answer:
-        """What the finding's model said of its photo. Raises: ReportError for a failure without one."""
-        if found := self._answers.get((finding.photo, finding.model)):
+    def answer(self, panel: HeatmapEntry) -> Answer:
+        """What the panel's model said of its photo. Raises: ReportError where the report does not tell."""
+        if found := self.answer_of(panel.photo, panel.model):
             return found
-        raise ReportError(f"expected an answer of model {finding.model + 1} on photo {finding.photo + 1}, got none")
+        raise ReportError(f"expected an answer of model {panel.model + 1} on photo {panel.photo + 1}, got none")
+
+    def answer_of(self, photo: int, model: int) -> Answer | None:
+        """What a model said of a photo; None where it failed."""
+        return self._answers.get((photo, model))
 
     @cached_property
     def _answers(self) -> dict[tuple[int, int], Answer]:
         return {(answer.photo, answer.model): answer for answer in self.answers}
 
-    def findings_of(self, photo: int) -> tuple[Finding, ...]:
-        """The photo's panels, question by question."""
-        return self._findings.get(photo, ())
+    def answers_by(self, model: int) -> tuple[Answer, ...]:
+        """What a model said, photo by photo."""
+        return tuple(self._answers_by_model.get(model, ()))
 
     @cached_property
-    def _findings(self) -> dict[int, tuple[Finding, ...]]:
-        found: dict[int, list[Finding]] = {}
-        for finding in sorted(self.findings, key=lambda finding: (finding.question, finding.model)):
-            found.setdefault(finding.photo, []).append(finding)
-        return {photo: tuple(findings) for photo, findings in found.items()}
+    def _answers_by_model(self) -> dict[int, list[Answer]]:
+        found: dict[int, list[Answer]] = {}
+        for answer in self.answers:
+            found.setdefault(answer.model, []).append(answer)
+        return found
+
+    def rows_of(self, photo: int) -> Iterator[Row]:
+        """A photo's panels, method by method and target by target."""
+        several = len(self.methods) * len(self.targets)
+        step = len(self.models) * several
+        panels = self.findings[photo * step : (photo + 1) * step]
+        for offset, requested in enumerate(product(range(len(self.methods)), range(len(self.targets)))):
+            yield Row(photo, *requested, panels[offset::several])
 
     def agreements_of(self, finding: Finding) -> tuple[Agreement, ...]:
-        """How far the finding's model agrees with each other one on its photo and question."""
-        return tuple(self._agreements.get((finding.photo, finding.question, finding.model), ()))
+        """How far the finding's model agrees with each other one on its photo, method and target."""
+        return tuple(self._agreements.get((finding.photo, finding.model, finding.method, finding.target), ()))
 
     @cached_property
-    def _agreements(self) -> dict[tuple[int, int, int], list[Agreement]]:
-        found: dict[tuple[int, int, int], list[Agreement]] = {}
-        for agreement in self.agreements:
-            for model in agreement.models:
-                found.setdefault((agreement.photo, agreement.question, model), []).append(agreement)
+    def _agreements(self) -> dict[tuple[int, int, int, int], list[Agreement]]:
+        found: dict[tuple[int, int, int, int], list[Agreement]] = {}
+        for one in self.agreements:
+            for model in one.models:
+                found.setdefault((one.photo, model, one.method, one.target), []).append(one)
         return found
 
     @property
-    def failures(self) -> tuple[Finding, ...]:
-        return tuple(finding for finding in self.findings if finding.reason is not None)
+    def heatmaps(self) -> tuple[HeatmapEntry, ...]:
+        return tuple(finding for finding in self.findings if isinstance(finding, HeatmapEntry))
+
+    @property
+    def failures(self) -> tuple[FailureEntry, ...]:
+        return tuple(finding for finding in self.findings if isinstance(finding, FailureEntry))
 
     @property
     def disagreements(self) -> tuple[Agreement, ...]:

@@ -13,13 +13,11 @@ from PIL import Image
 from gradcam.comparison import Comparison
 from gradcam.draw import render
 from gradcam.geometry import fit_within, project_to_photo
-from gradcam.methods import GRADCAM
 from gradcam.preprocess import input_pixels
 from gradcam.report.lazy_sequence import LazySequence
-from gradcam.report.model import UNREADABLE, Finding, Pixels, Report
-from gradcam.report.target_entries import target_of
+from gradcam.report.model import UNREADABLE, FailureEntry, Finding, HeatmapEntry, Pixels, Report
 from gradcam.scaling import normalize
-from gradcam.types import Explanation, Failure, Heatmap, ModelSpec, Panel, Photo, View
+from gradcam.types import Explanation, Failure, Heatmap, ModelSpec, Panel, Photo, Target, View
 
 GREY = 214
 """Stands where a photo does not travel along."""
@@ -43,32 +41,31 @@ class Pictures:
         size = fit_within(_drawn(size), self.side, self.side)
         return np.full((*size, 3), GREY, np.uint8) if pixels is None else render.resize(pixels, size)
 
-    def heat(self, finding: Finding) -> Pixels:
+    def heat(self, panel: HeatmapEntry) -> Pixels:
         """The coloured heat on the photo's pixels, RGBA; transparent where there is none."""
-        height, width = self.photos[finding.photo].shape[:2]
-        style, view = self.report.style, self.report.answer(finding).view
-        full = finding.numbers.full if finding.numbers else None
-        scaled = normalize(finding.values, full)
+        height, width = self.photos[panel.photo].shape[:2]
+        style, view = self.report.style, self.report.answer(panel).view
+        scaled = normalize(panel.values, panel.numbers.full)
         laid = project_to_photo(scaled.values, view, (height, width), style.interpolation)
         return render.colourise(laid, style.colormap, style.threshold)
 
-    def heatmap(self, finding: Finding) -> Pixels:
+    def heatmap(self, panel: HeatmapEntry) -> Pixels:
         """The heat alone, on grey, with what the model saw outlined; RGB."""
-        blank = np.full_like(self.photos[finding.photo], GREY)
-        return render.outline(render.blend(blank, self.heat(finding), 1.0), self.report.answer(finding).view)
+        blank = np.full_like(self.photos[panel.photo], GREY)
+        return render.outline(render.blend(blank, self.heat(panel), 1.0), self.report.answer(panel).view)
 
-    def overlay(self, finding: Finding) -> Pixels:
+    def overlay(self, panel: HeatmapEntry) -> Pixels:
         """The heat over the photo at the report's opacity, with what the model saw outlined; RGB."""
-        photo, opacity = self.photos[finding.photo], self.report.style.opacity
-        return render.outline(render.blend(photo, self.heat(finding), opacity), self.report.answer(finding).view)
+        photo, opacity = self.photos[panel.photo], self.report.style.opacity
+        return render.outline(render.blend(photo, self.heat(panel), opacity), self.report.answer(panel).view)
 
-    def seen(self, finding: Finding) -> Pixels | None:
+    def seen(self, panel: HeatmapEntry) -> Pixels | None:
         """The model's input before normalisation, RGB `[h, w, 3]`; None where no photo travels along."""
-        preprocessing = self.report.models[finding.model].preprocessing
-        pixels = self.report.pixels[finding.photo]
+        preprocessing = self.report.models[panel.model].preprocessing
+        pixels = self.report.pixels[panel.photo]
         if pixels is None or preprocessing is None:
             return None
-        view = _scaled(self.report.answer(finding).view, (pixels.shape[0], pixels.shape[1]))
+        view = _scaled(self.report.answer(panel).view, (pixels.shape[0], pixels.shape[1]))
         return input_pixels(Photo(pixels, "", ""), view, preprocessing)
 
     @property
@@ -80,10 +77,12 @@ class Pictures:
 def comparison_of(report: Report) -> Comparison:
     """The comparison a report was made of, as far as it keeps it: predictions and logits of the first five only."""
     photos = tuple(photo_of(report, place) for place in range(len(report.photos)))
-    panels = tuple(_panel(report, finding, photos[finding.photo]) for finding in report.findings)
-    methods = (next((model.method for model in report.models if model.method), GRADCAM.name),)
-    targets = tuple(map(target_of, report.targets))
-    return Comparison(photos, tuple(model.id for model in report.models), methods, targets, panels)
+    targets = tuple(entry.target for entry in report.targets)
+    panels = tuple(
+        _panel(report, finding, photos[finding.photo], targets[finding.target]) for finding in report.findings
+    )
+    models, methods = (model.id for model in report.models), (method.name for method in report.methods)
+    return Comparison(photos, tuple(models), tuple(methods), targets, panels)
 
 
 def png(pixels: Pixels) -> bytes:
@@ -139,16 +138,15 @@ def _drawn(size: tuple[int, int]) -> tuple[int, int]:
     return (300, 400) if size == UNREADABLE else size
 
 
-def _panel(report: Report, finding: Finding, photo: Photo) -> Panel:
-    model, question = report.models[finding.model], target_of(report.targets[finding.question])
-    method = model.method or GRADCAM.name
-    if finding.target is None:
-        return Failure(photo, model.id, method, question, finding.reason or "")
+def _panel(report: Report, finding: Finding, photo: Photo, target: Target) -> Panel:
+    model, method = report.models[finding.model], report.methods[finding.method].name
+    if isinstance(finding, FailureEntry):
+        return Failure(photo, model.id, method, target, finding.reason)
     answer = report.answer(finding)
     explanation = Explanation(
         photo=photo,
         model=ModelSpec("", model.id, "random" if model.untrained else None),
-        targets=(finding.target,),
+        targets=(finding.scored,),
         maps=finding.values[None],
         logits=np.array([one.logit for one in answer.predictions], np.float32),
         probabilities=np.array([one.probability for one in answer.predictions], np.float32),
@@ -158,8 +156,9 @@ def _panel(report: Report, finding: Finding, photo: Photo) -> Panel:
         seconds=float("nan"),
         method=method,
         activation=model.activation,
+        output=model.output,
     )
-    return Heatmap(photo, model.id, method, question, explanation)
+    return Heatmap(photo, model.id, method, target, explanation)
 
 
 def _scaled(view: View, size: tuple[int, int]) -> View:

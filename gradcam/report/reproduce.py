@@ -6,12 +6,13 @@ import shlex
 from collections.abc import Iterator
 
 from gradcam.layers import TypedLayer, read_layer, write_layer
+from gradcam.methods import GRADCAM
 from gradcam.models.checkpoint import LABEL_SETS, input_of
 from gradcam.models.sources import SOURCES
 from gradcam.photo import SAMPLES, sample_photo
 from gradcam.report.checks import Thresholds, as_options
 from gradcam.report.model import MADE_BY_HAND, UNREADABLE, Content, ModelEntry, Note, PhotoEntry, Verdict
-from gradcam.report.target_entries import target_of
+from gradcam.targets import known_names, write_target
 from gradcam.teaching.script import architecture_of, loading
 from gradcam.text import clean, listed
 from gradcam.types import Activation, Style, WeightsFile
@@ -27,6 +28,8 @@ def command(report: Content, thresholds: Thresholds | None = None) -> str:
     """
     if pythonic := [clean(model.id) for model in report.models if _is_from_python(model)]:
         return f"# No command loads {listed(pythonic)} the way Python did: run the lines of Python."
+    if [method.name for method in report.methods] != [GRADCAM.name]:
+        return "# No command takes other methods than Grad-CAM: run the lines of Python."
     ways = {photo.stretched for photo in report.photos if not _is_sample(photo)}
     if len(ways) > 1:
         return "# No command stretches some photos and not others: run the lines of Python."
@@ -45,13 +48,16 @@ def required_files(report: Content) -> str:
 def python_lines(report: Content) -> str:
     """The same in Python."""
     arguments = [f"now=datetime.fromisoformat({report.created!r})", f"title={report.title!r}"]
-    arguments += [f"layer={layers_of(report)!r}", f"fit={report.fit!r}", f"carried={report.carried!r}"]
+    arguments += [f"layer={layers_of(report)!r}", f"fit={report.fit!r}", f"embedded={report.embedded!r}"]
     arguments += [f"style={report.style!r}"] * (report.style != Style())
     arguments += [f"verdict={report.verdict!r}"] * (report.verdict != Verdict())
     notes = [photo.note for photo in report.photos]
     arguments += [f"notes={notes!r}"] * any(note != Note() for note in notes)
-    asked = ["models", "photos", "targets", f"fit={report.fit!r}", f"layer={layers_of(report)!r}"]
-    asked += [f"activation={activations_of(report)!r}"] * bool(activations_of(report))
+    requested = ["models", "photos", "targets"]
+    if [method.name for method in report.methods] != [GRADCAM.name]:
+        requested.append(f"methods={[method.name for method in report.methods]!r}")
+    requested += [f"fit={report.fit!r}", f"layer={layers_of(report)!r}"]
+    requested += [f"activation={activations_of(report)!r}"] * bool(activations_of(report))
     return "\n".join(
         (
             "from datetime import datetime",
@@ -61,8 +67,8 @@ def python_lines(report: Content) -> str:
             *_made_by_hand(report),
             f"photos = [{', '.join(_opened(photo) for photo in report.photos)}]",
             f"models = [{', '.join(_loaded(model, place) for place, model in enumerate(report.models, 1))}]",
-            f"targets = {[target_of(entry) for entry in report.targets]!r}",
-            f"comparison = compare({', '.join(asked)})",
+            f"targets = {[entry.target for entry in report.targets]!r}",
+            f"comparison = compare({', '.join(requested)})",
             "report = build_report(",
             *(f"    {argument}," for argument in ("comparison", *arguments)),
             ")",
@@ -77,8 +83,9 @@ def _options(report: Content) -> Iterator[tuple[str, str]]:
         yield "--model", model.id
     for model in report.models:
         yield from _custom_options(model)
-    for question in report.questions:
-        yield "--class", question
+    names = _class_names(report)
+    for entry in report.targets:
+        yield "--class", write_target(entry.target, names)
     yield "--fit", report.fit
     if any(photo.stretched for photo in report.photos):
         yield "--stretch", ""
@@ -96,7 +103,7 @@ def _options(report: Content) -> Iterator[tuple[str, str]]:
     for name in ("colormap", "opacity", "scale", "interpolation", "threshold"):
         if getattr(style, name) != getattr(default, name):
             yield f"--{name}", str(getattr(style, name))
-    yield "--photos", report.carried
+    yield "--photos", report.embedded
     yield "--title", report.title
     yield from _review(report)
     yield "--now", report.created
@@ -117,9 +124,16 @@ def _review(report: Content) -> Iterator[tuple[str, str]]:
             yield "--note", f"{place}={photo.note.text}"
 
 
+def _class_names(report: Content) -> frozenset[str]:
+    """The names of classes that the command could mistake a target for, as far as the report tells them."""
+    labels = [one.label for answer in report.answers for one in answer.predictions]
+    labels += [name for model in report.models if model.file for name in model.file.class_names]
+    return known_names(labels)
+
+
 def activations_of(report: Content) -> dict[str, Activation]:
     """The activation by model, where it is not what a model without a word of its own has."""
-    told: dict[str, Activation] = {model.id: model.activation for model in report.models if model.method}
+    told: dict[str, Activation] = {model.id: model.activation for model in report.models if model.answered}
     is_plain = all(one == "softmax" for one in told.values()) and not any(map(_may_say_its_own, told))
     return {} if is_plain else told
 
@@ -130,10 +144,10 @@ def _may_say_its_own(model: str) -> bool:
 
 def layers_of(report: Content) -> Layers | dict[str, Layers]:
     """The layer as it was asked for, one for every model or by model."""
-    asked = {model.id: read_layer(model.asked_layer) for model in report.models}
-    if len(set(asked.values())) == 1:
-        return next(iter(asked.values()))
-    return {model: layer for model, layer in asked.items() if layer != "auto"}
+    layers = {model.id: read_layer(model.requested_layer) for model in report.models}
+    if len(set(layers.values())) == 1:
+        return next(iter(layers.values()))
+    return {model: layer for model, layer in layers.items() if layer != "auto"}
 
 
 def _imports(report: Content) -> Iterator[str]:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 
 from gradcam.draw.captions import SCALE_LABELS
-from gradcam.report.model import UNREADABLE, Answer, Content, Finding, ModelEntry, PhotoEntry
-from gradcam.report.statements import FIT_LABELS, layer_statement, question_text
+from gradcam.report.model import (
+    UNREADABLE,
+    Agreement,
+    Answer,
+    Content,
+    FailureEntry,
+    Finding,
+    HeatmapEntry,
+    ModelEntry,
+    PhotoEntry,
+)
+from gradcam.report.statements import FIT_LABELS, layer_statement, methods_line, request_text
 from gradcam.text import dimensions, listed, minus_sign, percent
 
 UNKNOWN = "–"
@@ -27,11 +36,11 @@ class Table:
 
 
 def models_table(report: Content) -> Table:
-    """A column a model, a row a property; rows in which the models differ are marked, rows of a file that no model
-    has are left out.
+    """A column a model, a row a property; rows in which the models differ are marked, rows of a choice or a file
+    that no model has are left out.
     """
     rows = [(label, *(said(report, place) for place in range(len(report.models)))) for label, said in _PROPERTIES]
-    rows = [row for row in rows if row[0] not in _OF_FILES or {*row[1:]} != {UNKNOWN}]
+    rows = [row for row in rows if row[0] not in _RARE or {*row[1:]} != {UNKNOWN}]
     marked = tuple(place for place, row in enumerate(rows) if len({*row[1:]} - {UNKNOWN}) > 1)
     return Table(("", *(model.id for model in report.models)), tuple(rows), marked)
 
@@ -46,7 +55,7 @@ def settings_table(report: Content) -> Table:
         ("Scale", f"{style.scale}: {SCALE_LABELS[style.scale]}"),
         ("Colour map", f"{style.colormap}, opacity {style.opacity:g}, {style.interpolation}"),
     )
-    return Table(("", ""), tuple((name, _at(said, report.carried)) for name, said in rows))
+    return Table(("", ""), tuple((name, _at(said, report.embedded)) for name, said in rows))
 
 
 def photos_table(report: Content) -> Table:
@@ -63,32 +72,38 @@ def _pixels(photo: PhotoEntry) -> str:
 
 def predictions_table(report: Content, photo: int) -> Table:
     """A column a model, its five most probable classes below one another."""
-    columns = [_predictions(_answer(report, photo, model)) for model in range(len(report.models))]
+    columns = [_predictions(report.answer_of(photo, model)) for model in range(len(report.models))]
     marked = (0,) if len({column[0].rpartition(" · ")[0] for column in columns} - {""}) > 1 else ()
     rows = tuple((str(rank + 1), *(column[rank] for column in columns)) for rank in range(5))
     return Table(("", *(model.id for model in report.models)), rows, marked)
 
 
 def agreement_table(report: Content) -> Table:
-    """A row a pair of models: means over every photo and question that both answered."""
-    rows: list[tuple[str, ...]] = []
-    for a, b in combinations(range(len(report.models)), 2):
-        found = [agreement for agreement in report.agreements if agreement.models == (a, b)]
-        if not found:
-            continue
-        same = sum(agreement.same_class for agreement in found)
-        rows.append(
-            (
-                f"{report.models[a].id} and {report.models[b].id}",
-                _mean([agreement.rank_correlation for agreement in found]),
-                _mean([agreement.iou for agreement in found]),
-                f"{same} of {len(found)}",
-            )
-        )
+    """A row a pair of models, and a method where there are several: means over every photo and question that both
+    answered.
+    """
+    pairs: dict[tuple[int, tuple[int, int]], list[Agreement]] = {}
+    for agreement in report.agreements:
+        pairs.setdefault((agreement.method, agreement.models), []).append(agreement)
+    rows = [_agreement_row(report, *pair, pairs[pair]) for pair in sorted(pairs)]
     return Table(
         ("Models", "Rank correlation, mean", "IoU of hottest fifths, mean", "Same class explained"),
         tuple(rows),
         numbers=(1, 2, 3),
+    )
+
+
+def _agreement_row(
+    report: Content, method: int, models: tuple[int, int], found: Sequence[Agreement]
+) -> tuple[str, ...]:
+    one, other = (report.models[model].id for model in models)
+    by_method = f" · {report.methods[method].name}" if len(report.methods) > 1 else ""
+    same = sum(agreement.same_class for agreement in found)
+    return (
+        f"{one} and {other}{by_method}",
+        _mean([agreement.rank_correlation for agreement in found]),
+        _mean([agreement.iou for agreement in found]),
+        f"{same} of {len(found)}",
     )
 
 
@@ -100,12 +115,12 @@ def numbers_table(report: Content) -> Table:
 
 
 def disagreements_table(report: Content) -> Table:
-    """Pairs of models on one photo and question, the least agreeing first."""
+    """Pairs of models on one photo, method and question, the least agreeing first."""
     rows = [
         (
             str(place),
             report.photos[agreement.photo].name,
-            question_text(report.questions[agreement.question]),
+            request_text(report, agreement),
             f"{report.models[agreement.models[0]].id} and {report.models[agreement.models[1]].id}",
             figure(agreement.rank_correlation),
             figure(agreement.iou),
@@ -122,8 +137,8 @@ def failures_table(report: Content) -> Table:
         (
             report.photos[finding.photo].name,
             report.models[finding.model].id,
-            question_text(report.questions[finding.question]),
-            finding.reason or "",
+            request_text(report, finding),
+            finding.reason,
         )
         for finding in report.failures
     ]
@@ -167,31 +182,37 @@ def environment_table(report: Content) -> Table:
     return Table(("", ""), rows[:-1] + ((rows[-1],) if any(model.untrained for model in report.models) else ()))
 
 
-def panel_title(report: Content, finding: Finding) -> str:
+def panel_key(report: Content, finding: Finding) -> str:
+    """What tells a panel from the others in names of files and links: `0-1-0`, its photo, model and target; where
+    there are several methods, its method between the last two."""
+    method = (finding.method,) if len(report.methods) > 1 else ()
+    return "-".join(map(str, (finding.photo, finding.model, *method, finding.target)))
+
+
+def panel_title(finding: Finding) -> str:
     """`Egyptian cat · 43.1 %`, or that there is no map."""
-    return "No map" if finding.target is None else f"{finding.target} · {percent(finding.target.probability)}"
+    if isinstance(finding, FailureEntry):
+        return "No map"
+    return f"{finding.scored} · {percent(finding.scored.probability)}"
 
 
-def panel_facts(report: Content, finding: Finding) -> tuple[str, ...]:
-    """The numbers and the layer of a panel, a phrase each; nothing for a failure."""
-    if finding.target is None or finding.numbers is None:
-        return ()
-    layer, numbers = report.answer(finding).layer, finding.numbers
+def panel_facts(report: Content, panel: HeatmapEntry) -> tuple[str, ...]:
+    """The numbers and the layer of a panel, a phrase each."""
+    layer, numbers = report.answer(panel).layer, panel.numbers
     return (
-        f"Prediction {finding.target.rank}, score {finding.target.score:.3g}",
+        f"Prediction {panel.scored.rank}, score {panel.scored.score:.3g}",
         f"Layer {layer.name}, {dimensions(*layer.grid)} cells",
         f"Peak {numbers.peak:.3g}, mean {numbers.mean:.3g} (raw); {numbers.positive:.0%} of cells above 0",
     )
 
 
-def bar_numbers(finding: Finding) -> tuple[str, ...]:
+def bar_numbers(panel: HeatmapEntry) -> tuple[str, ...]:
     """What none, half and full colour stand for, in raw units."""
-    full = finding.numbers.full if finding.numbers else 0.0
-    return tuple(f"{share * full:.3g}" for share in (0, 0.25, 0.5, 0.75, 1))
+    return tuple(f"{share * panel.numbers.full:.3g}" for share in (0, 0.25, 0.5, 0.75, 1))
 
 
-def scale_line(report: Content, finding: Finding) -> str:
-    """Whose maximum full colour is, in this panel."""
+def scale_line(report: Content) -> str:
+    """Whose maximum full colour is."""
     whose = {
         "each": "this map's own maximum",
         "model": "the maximum of this model's maps",
@@ -200,21 +221,22 @@ def scale_line(report: Content, finding: Finding) -> str:
     return f"Raw units; full colour is {whose[report.style.scale]}"
 
 
-def picture_caption(report: Content, finding: Finding, kind: str) -> str:
+def picture_caption(report: Content, panel: HeatmapEntry, kind: str) -> str:
     """Alternative text for one picture of a panel."""
-    photo, model = report.photos[finding.photo].name, report.models[finding.model].id
-    words = f"{kind} of {model} for {panel_title(report, finding)} on {photo}"
-    place = where(report, finding)
+    photo, model = report.photos[panel.photo].name, report.models[panel.model].id
+    by_method = f" by {report.methods[panel.method].name}" if len(report.methods) > 1 else ""
+    words = f"{kind} of {model}{by_method} for {panel_title(panel)} on {photo}"
+    place = where(report, panel)
     return f"{words}; hottest {place}" if place else f"{words}; no positive evidence"
 
 
-def where(report: Content, finding: Finding) -> str:
+def where(report: Content, panel: HeatmapEntry) -> str:
     """The hottest place in words, such as `at the upper left`; empty for a map without positive evidence."""
-    if finding.numbers is None or finding.numbers.hottest is None:
+    if panel.numbers.hottest is None:
         return ""
-    height, width = report.photos[finding.photo].size
-    across = ("left", "centre", "right")[_third(finding.numbers.hottest[0] / width)]
-    down = ("upper", "middle", "lower")[_third(finding.numbers.hottest[1] / height)]
+    height, width = report.photos[panel.photo].size
+    across = ("left", "centre", "right")[_third(panel.numbers.hottest[0] / width)]
+    down = ("upper", "middle", "lower")[_third(panel.numbers.hottest[1] / height)]
     return "in the centre" if (down, across) == ("middle", "centre") else f"at the {down} {across}"
 
 
@@ -243,10 +265,6 @@ def _mean(values: Sequence[float | None]) -> str:
     return figure(float(np.mean(known))) if known else UNKNOWN
 
 
-def _answer(report: Content, photo: int, model: int) -> Answer | None:
-    return next((answer for answer in report.answers if (answer.photo, answer.model) == (photo, model)), None)
-
-
 def _predictions(answer: Answer | None) -> list[str]:
     found = answer.predictions if answer else ()
     said = [f"{one.label} · {percent(one.probability)}" for one in found]
@@ -257,23 +275,23 @@ def _number_row(report: Content, finding: Finding) -> tuple[str, ...]:
     start = (
         report.photos[finding.photo].name,
         report.models[finding.model].id,
-        question_text(report.questions[finding.question]),
+        request_text(report, finding),
     )
-    if finding.target is None or finding.numbers is None:
+    if isinstance(finding, FailureEntry):
         return (*start, "no map", *[UNKNOWN] * 7)
-    target, numbers = finding.target, finding.numbers
+    scored, numbers = finding.scored, finding.numbers
     hottest = UNKNOWN if numbers.hottest is None else f"{numbers.hottest[0]:.0f}, {numbers.hottest[1]:.0f}"
-    measured = (f"{target.score:.3g}", f"{numbers.peak:.3g}", f"{numbers.mean:.3g}", f"{numbers.positive:.0%}")
-    return (*start, str(target), percent(target.probability), str(target.rank), *measured, hottest)
+    measured = (f"{scored.score:.3g}", f"{numbers.peak:.3g}", f"{numbers.mean:.3g}", f"{numbers.positive:.0%}")
+    return (*start, str(scored), percent(scored.probability), str(scored.rank), *measured, hottest)
 
 
 def _layers(report: Content, place: int) -> str:
-    layers = sorted({str(answer.layer) for answer in report.answers if answer.model == place})
+    layers = sorted({str(answer.layer) for answer in report.answers_by(place)})
     return listed(layers) if layers else UNKNOWN
 
 
 def _rules(report: Content, place: int) -> str:
-    return " ".join(sorted({answer.layer.rule for answer in report.answers if answer.model == place})) or UNKNOWN
+    return " ".join(sorted({answer.layer.rule for answer in report.answers_by(place)})) or UNKNOWN
 
 
 def _preprocessing(report: Content, place: int) -> str:
@@ -311,24 +329,28 @@ def _of_file(name: str):
 _OF_FILES = {"Network in the file": "prefix", "Found in the file": "note"}
 """What is said of a file that somebody brought, by the field of `WeightsFile`."""
 
+_RARE = ("Class scores", *_OF_FILES)
+"""Rows of the table of models that are left out where no model has anything to say."""
+
 _PROPERTIES = (
     ("Weights", _field("origin")),
     *((label, _of_file(name)) for label, name in _OF_FILES.items()),
     ("Trained", lambda report, place: _trained(report.models[place])),
     ("Classes", _field("classes")),
+    ("Class scores", _field("output")),
     ("Probabilities", lambda report, place: _activation(report.models[place])),
     ("Input", _preprocessing),
     ("Normalised by", _values),
     ("Target layer", _layers),
     ("Chosen because", _rules),
-    ("Method", _field("method")),
+    ("Method", lambda report, place: methods_line(report) if report.models[place].answered else UNKNOWN),
     ("Device, type", lambda report, place: _device(report.models[place])),
 )
 
 
 def _activation(model: ModelEntry) -> str:
     words = {"softmax": "softmax over all classes", "sigmoid": "sigmoid, each class for itself"}
-    return words[model.activation] if model.method else UNKNOWN
+    return words[model.activation] if model.answered else UNKNOWN
 
 
 def _trained(model: ModelEntry) -> str:

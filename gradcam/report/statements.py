@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -10,11 +9,23 @@ import numpy as np
 from gradcam.draw.captions import SCALE_LABELS
 from gradcam.errors import quoted
 from gradcam.geometry import hides_part_of_photo
-from gradcam.methods import GRADCAM, METHODS
-from gradcam.report.model import Answer, Content, Finding, ModelEntry, Paragraph, Verdict
+from gradcam.methods import GRADCAM
+from gradcam.report.model import (
+    Agreement,
+    Answer,
+    Content,
+    Finding,
+    HeatmapEntry,
+    MethodEntry,
+    ModelEntry,
+    Paragraph,
+    Row,
+    Verdict,
+)
 from gradcam.scaling import NO_EVIDENCE, normalize
+from gradcam.targets import write_target
 from gradcam.text import count, dimensions, listed, percent
-from gradcam.types import Fit, Style, TargetLayer
+from gradcam.types import Fit, Style, Target, TargetLayer, Top
 
 FIT_LABELS: dict[Fit, str] = {
     "crop": "each model's own evaluation crop",
@@ -23,52 +34,69 @@ FIT_LABELS: dict[Fit, str] = {
 }
 
 
-_INDEX = re.compile(r"#\d+", re.ASCII)
-_OWN = re.compile(r"top prediction|prediction \d+|#top-\d+", re.ASCII)
+def target_text(target: Target) -> str:
+    """A target in a table: `class 10` is an index, and `class "10"` the name of a class."""
+    if isinstance(target, int):
+        return f"class {target}"
+    return f'class "{target}"' if isinstance(target, str) and target.isdigit() else write_target(target)
 
 
-def question_text(question: str) -> str:
-    """A question in a table: `#10` is an index, and `10` the name of a class."""
-    if _INDEX.fullmatch(question):
-        return f"class {question[1:]}"
-    return f'class "{question}"' if question.isdigit() else question
+def target_title(target: Target) -> str:
+    """A target as a heading; a label is left as it is written."""
+    text = target_text(target)
+    if isinstance(target, Top):
+        return f"Each model’s {text}"
+    is_number = isinstance(target, int) or (isinstance(target, str) and target.isdigit())
+    return text.capitalize() if is_number else text
 
 
-def question_title(question: str) -> str:
-    """A question as a heading; a label is left as it is written."""
-    if _INDEX.fullmatch(question) or question.isdigit():
-        return question_text(question).capitalize()
-    return f"Each model’s {question}" if _OWN.fullmatch(question) else question
+def request_text(report: Content, one: Finding | Agreement) -> str:
+    """What a panel or a pair of panels shows, in a table: the target, and the method where there are several."""
+    return _with_method(report, target_text(report.targets[one.target].target), one.method)
+
+
+def request_title(report: Content, row: Row) -> str:
+    """The same as a heading."""
+    return _with_method(report, target_title(report.targets[row.target].target), row.method)
+
+
+def _with_method(report: Content, text: str, method: int) -> str:
+    return f"{text} · {report.methods[method].name}" if len(report.methods) > 1 else text
+
+
+def methods_line(report: Content) -> str:
+    """All methods of a report: `Grad-CAM`."""
+    return listed([method.name for method in report.methods])
 
 
 # -------------------------------------------------------------------------------------- beside a panel
 
 
-def _no_evidence(finding: Finding, answer: Answer, model: ModelEntry) -> str | None:
-    if normalize(finding.values).note != NO_EVIDENCE:
+def _no_evidence(panel: HeatmapEntry, answer: Answer, model: ModelEntry) -> str | None:
+    if normalize(panel.values).note != NO_EVIDENCE:
         return None
     return "No positive evidence: the map is zero everywhere, so nothing is coloured."
 
 
-def _flat(finding: Finding, answer: Answer, model: ModelEntry) -> str | None:
-    flat = finding.values.max() > 0 and np.ptp(finding.values) == 0
+def _flat(panel: HeatmapEntry, answer: Answer, model: ModelEntry) -> str | None:
+    flat = panel.values.max() > 0 and np.ptp(panel.values) == 0
     return "The map has one value everywhere: it says nothing about where." if flat else None
 
 
-def _unlikely(finding: Finding, answer: Answer, model: ModelEntry) -> str | None:
-    if finding.target is None or finding.target.rank <= 5:
+def _unlikely(panel: HeatmapEntry, answer: Answer, model: ModelEntry) -> str | None:
+    if panel.scored.rank <= 5:
         return None
     return (
-        f"The model does not expect this class: it is number {finding.target.rank} among its predictions, with "
-        f"{percent(finding.target.probability)}."
+        f"The model does not expect this class: it is number {panel.scored.rank} among its predictions, with "
+        f"{percent(panel.scored.probability)}."
     )
 
 
-def _untrained(finding: Finding, answer: Answer, model: ModelEntry) -> str | None:
+def _untrained(panel: HeatmapEntry, answer: Answer, model: ModelEntry) -> str | None:
     return "Untrained: random weights; this is not what a trained model looks at." if model.untrained else None
 
 
-def _hidden(finding: Finding, answer: Answer, model: ModelEntry) -> str | None:
+def _hidden(panel: HeatmapEntry, answer: Answer, model: ModelEntry) -> str | None:
     if not hides_part_of_photo(answer.view):
         return None
     hidden = 100 * (1 - answer.view.coverage)
@@ -76,7 +104,7 @@ def _hidden(finding: Finding, answer: Answer, model: ModelEntry) -> str | None:
     return f"The crop hides {share} of the photo; the model never saw what lies outside the frame."
 
 
-def _squashed(finding: Finding, answer: Answer, model: ModelEntry) -> str | None:
+def _squashed(panel: HeatmapEntry, answer: Answer, model: ModelEntry) -> str | None:
     left, top, right, bottom = answer.view.box
     height, width = answer.view.input_size
     stretch = (right - left) / width * height / (bottom - top)
@@ -85,7 +113,7 @@ def _squashed(finding: Finding, answer: Answer, model: ModelEntry) -> str | None
     return f"The photo was squashed: width and height were scaled {max(stretch, 1 / stretch):.2f} to 1."
 
 
-WARNINGS: tuple[Callable[[Finding, Answer, ModelEntry], str | None], ...] = (
+WARNINGS: tuple[Callable[[HeatmapEntry, Answer, ModelEntry], str | None], ...] = (
     _no_evidence,
     _flat,
     _unlikely,
@@ -95,29 +123,34 @@ WARNINGS: tuple[Callable[[Finding, Answer, ModelEntry], str | None], ...] = (
 )
 
 
-def warnings_of(finding: Finding, answer: Answer, model: ModelEntry) -> tuple[str, ...]:
+def warnings_of(panel: HeatmapEntry, answer: Answer, model: ModelEntry) -> tuple[str, ...]:
     """Every computed warning that concerns this panel."""
-    said = (warning(finding, answer, model) for warning in WARNINGS)
+    said = (warning(panel, answer, model) for warning in WARNINGS)
     return tuple(sentence for sentence in said if sentence is not None)
 
 
 # --------------------------------------------------------------------------------------- of the whole
 
 
-def method(models: Sequence[ModelEntry], style: Style, fit: Fit) -> tuple[Paragraph, ...]:
-    """How the maps were made, a passage a step."""
-    names = {model.method for model in models if model.method} or {GRADCAM.name}
-    rows = [METHODS[name] for name in sorted(names) if name in METHODS]
+def procedure(
+    methods: Sequence[MethodEntry], models: Sequence[ModelEntry], style: Style, fit: Fit
+) -> tuple[Paragraph, ...]:
+    """How the maps were made, a paragraph a step."""
+    cited = [f"{method.name} ({method.citation})" if method.citation else method.name for method in methods]
     smooth = {
         "bilinear": "Bilinear (as align_corners=False means it), from the layer's grid straight to the photo.",
         "nearest": "None: each cell of the layer's grid is shown as a block.",
     }
     threshold = f" Heat below {percent(style.threshold)} of full colour is left out." if style.threshold else ""
     return (
-        Paragraph("Method", f"{listed([f'{row.name} ({row.citation})' for row in rows])}."),
+        Paragraph("Method", f"{listed(cited)}."),
         *(
-            Paragraph("Formula", f"{row.formula}. A is the target layer's output and k runs over its feature maps.")
-            for row in rows
+            Paragraph(
+                "Formula" if len(methods) == 1 else f"Formula of {method.name}",
+                f"{method.formula}. A is the target layer's output and k runs over its feature maps.",
+            )
+            for method in methods
+            if method.formula
         ),
         Paragraph(
             "Target scalar",
@@ -145,23 +178,25 @@ def method(models: Sequence[ModelEntry], style: Style, fit: Fit) -> tuple[Paragr
 
 def layer_statement(models: Sequence[ModelEntry]) -> str:
     """Who chose the models' layers: the rule, or somebody by hand."""
-    asked = {model.id: model.asked_layer for model in models if model.asked_layer != "auto"}
-    if len(asked) == len(models) > 1 and len(set(asked.values())) == 1:
-        return f"Overridden: {quoted(next(iter(asked.values())))} was named by hand for every model."
-    by_hand = listed([f"{quoted(layer)} for {model}" for model, layer in asked.items()])
+    by_hand = {model.id: model.requested_layer for model in models if model.requested_layer != "auto"}
+    if len(by_hand) == len(models) > 1 and len(set(by_hand.values())) == 1:
+        return f"Overridden: {quoted(next(iter(by_hand.values())))} was named by hand for every model."
     found = (
         "Found in each model's own data flow: the place and the rule that chose it are named with each model. "
-        if len(asked) < len(models)
+        if len(by_hand) < len(models)
         else ""
     )
-    return found + (f"Overridden by hand: {by_hand}." if asked else "Nothing was overridden.")
+    named = listed([f"{quoted(layer)} for {model}" for model, layer in by_hand.items()])
+    return found + (f"Overridden by hand: {named}." if by_hand else "Nothing was overridden.")
 
 
-def limits(layers: Sequence[TargetLayer], style: Style, fit: Fit) -> tuple[Paragraph, ...]:
-    """What the pictures cannot show, as far as it applies to these models."""
+def limits(
+    layers: Sequence[TargetLayer], methods: Sequence[MethodEntry], style: Style, fit: Fit
+) -> tuple[Paragraph, ...]:
+    """What the pictures cannot show, as far as it applies to these models and methods."""
     grids = sorted({layer.grid for layer in layers})
     told = listed([dimensions(*grid) for grid in grids])
-    passages = [
+    paragraphs = [
         Paragraph(
             "Coarse grid",
             f"The maps have {told} cells; the smooth look comes from upsampling. A cell covers many photo pixels, "
@@ -170,15 +205,16 @@ def limits(layers: Sequence[TargetLayer], style: Style, fit: Fit) -> tuple[Parag
         Paragraph("Scale", _SCALE_LIMITS[style.scale]),
     ]
     if len(grids) > 1:
-        passages.append(
+        paragraphs.append(
             Paragraph(
                 "Different grids",
                 "The models' grids differ: a coarser one spreads its heat over more of the photo, which alone "
                 "lowers agreement and must not be read as a wider gaze.",
             )
         )
-    if any(layer.layout == "tokens" for layer in layers):
-        passages.append(
+    is_gradcam = any(method.name == GRADCAM.name for method in methods)
+    if is_gradcam and any(layer.layout == "tokens" for layer in layers):
+        paragraphs.append(
             Paragraph(
                 "Transformers",
                 "Grad-CAM was made for convolutional layers. Attention mixes places, so a token's heat need not "
@@ -186,19 +222,19 @@ def limits(layers: Sequence[TargetLayer], style: Style, fit: Fit) -> tuple[Parag
             )
         )
     if fit == "crop":
-        passages.append(
+        paragraphs.append(
             Paragraph(
                 "Crop", "A model's evaluation crop may cut off what matters; nothing is known about that part."
             )
         )
-    passages.append(
+    paragraphs.append(
         Paragraph(
             "Plausible is not correct",
             "A map that looks right does not make the prediction right, nor one that looks odd make it wrong. It "
             "shows where a score is sensitive, not what the model understands.",
         )
     )
-    return tuple(passages)
+    return tuple(paragraphs)
 
 
 _SCALE_LIMITS = {
@@ -218,7 +254,8 @@ def conclusion(verdict: Verdict) -> str:
 
 def extent(report: Content) -> str:
     """How much was compared, in one line."""
-    parts = [count(len(report.photos), "photo"), count(len(report.models), "model")]
-    parts += [count(len(report.questions), "question"), count(len(report.findings), "panel")]
+    axes = [count(len(report.photos), "photo"), count(len(report.models), "model")]
+    axes += [count(len(report.methods), "method")] if len(report.methods) > 1 else []
+    axes += [count(len(report.targets), "question")]
     failures = f" · {len(report.failures)} failed" if report.failures else ""
-    return " × ".join(parts[:3]) + f" = {parts[3]}{failures}"
+    return f"{' × '.join(axes)} = {count(len(report.findings), 'panel')}{failures}"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 
-from gradcam.report.model import Finding
+from gradcam.report.model import Content, HeatmapEntry
 
 MANIFEST = "MANIFEST.sha256"
 
 LAYOUT = re.compile(
     r"report\.(html|pdf|json)|schema\.json|metrics\.csv|README\.txt|MANIFEST\.sha256"
-    r"|images/photo-\d+\.png|images/p\d+-m\d+(-input|-q\d+-(heatmap|overlay))\.png|maps/p\d+-m\d+-q\d+\.npy"
+    r"|images/photo-\d+\.png|images/p\d+-m\d+(-input|(-method\d+)?-q\d+-(heatmap|overlay))\.png"
+    r"|maps/p\d+-m\d+(-method\d+)?-q\d+\.npy"
 )
 """The names that files in a ZIP can have."""
 
@@ -21,16 +23,17 @@ def photo_file(place: int) -> str:
     return f"images/photo-{place + 1}.png"
 
 
-def map_file(finding: Finding) -> str:
+def map_file(report: Content, panel: HeatmapEntry) -> str:
     """Where in a ZIP a raw map lies."""
-    return f"maps/{panel_stem(finding)}.npy"
+    return f"maps/{panel_stem(report, panel)}.npy"
 
 
-def panel_stem(finding: Finding) -> str:
-    """How the names of a panel's files begin."""
-    return f"p{finding.photo + 1}-m{finding.model + 1}-q{finding.question + 1}"
+def panel_stem(report: Content, panel: HeatmapEntry) -> str:
+    """How the names of a panel's files begin: `p1-m1-q1`, or `p1-m1-method1-q1` where there are several methods."""
+    by_method = f"method{panel.method + 1}-" if len(report.methods) > 1 else ""
+    return f"p{panel.photo + 1}-m{panel.model + 1}-{by_method}q{panel.target + 1}"
 
 
-def manifest(hashes: Mapping[str, str]) -> bytes:
-    """The SHA-256 of each file by its name, as `sha256sum` prints them."""
-    return "".join(f"{sha256}  {name}\n" for name, sha256 in hashes.items()).encode()
+def manifest(files: Mapping[str, bytes]) -> bytes:
+    """The SHA-256 of each file, as `sha256sum` prints them."""
+    return "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items()).encode()

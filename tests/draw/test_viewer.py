@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -130,6 +131,19 @@ def test_a_difference_is_drawn_around_zero_where_both_models_saw_the_photo():
     assert (scene["look"]["colormap"], list(scene["colormaps"])) == ("red-blue", ["red-blue"])
     assert panel["alt"].startswith("bundled/a has most more at ")
     assert "timm/b has most more at " in panel["alt"]
+    assert scene["words"] == (
+        "Red: more heat in A, bundled/a. Blue: more in B, timm/b. "
+        "Full colour is each map's own maximum: colours say where, not how much."
+    )
+
+
+def test_panels_of_two_methods_are_told_apart():
+    photo = fakes.photo()
+    one = fakes.panel(photo, HEAT)
+    scene = panels_scene([one, replace(one, method="Other-CAM")])
+    assert [panel["title"] for panel in scene["panels"]] == ["bundled/a · Grad-CAM", "bundled/a · Other-CAM"]
+    assert scene["panels"][1]["alt"].startswith("bundled/a · Other-CAM. bundled/a, tabby")
+    assert panels_scene([one])["panels"][0]["title"] == "bundled/a"
 
 
 def test_colours_are_those_of_every_other_picture():

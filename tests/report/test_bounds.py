@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from gradcam.errors import ReportError
 from gradcam.report import read_report, render_report
 from gradcam.report.lazy_sequence import KEPT, LazySequence
-from gradcam.report.limits import MAX_CARRIED_PIXELS, check_extent
+from gradcam.report.limits import MAX_EMBEDDED_PIXELS, check_extent
 from tests import fakes, report_fakes
 from tests.large_report import steps
 
@@ -82,7 +83,7 @@ REFUSED: dict[str, tuple[Callable[[Any], None], str]] = {
     "a text of a million letters": (_set("title", "W" * 1_000_000), "at most 100,000 letters"),
     "half a letter": (_set("title", "\ud800"), "which no file can hold"),
     "half a letter in a name": (_set("models", 0, "configuration", {"\udfff": 1}), "which no file can hold"),
-    "too many questions": (_set("questions", ["top"] * 1_001), "at most 1,000 questions"),
+    "too many targets": (_set("targets", [{"rank": 1}] * 1_001), "at most 1,000 targets"),
     "seventeen levels": (_set("models", 0, "configuration", {"a": json.loads("[" * 20 + "]" * 20)}), "levels deep"),
     "a map of texts": (_set("findings", 0, "map", [["a", "b"], ["c", "d"]]), "the published schema"),
     "a map of another shape": (_set("findings", 0, "map", [[1.0, 2.0]]), "a map of 2×2"),
@@ -123,15 +124,15 @@ def test_the_writer_keeps_to_the_same_bounds() -> None:
 def test_4500_panels_fit() -> None:
     made = report_fakes.report()
     photos = made.photos * 4_500
-    findings = tuple(replace(made.findings[0], photo=place) for place in range(4_500))
+    findings = tuple(structs.replace(made.findings[0], photo=place) for place in range(4_500))
     answers = tuple(replace(made.answers[0], photo=place) for place in range(4_500))
     check_extent(replace(made, photos=photos, models=made.models[:1], findings=findings, answers=answers))
 
 
 def test_more_than_a_gigapixel_travels_smaller_and_the_report_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gradcam.report.build.MAX_CARRIED_PIXELS", 2_000)
+    monkeypatch.setattr("gradcam.report.build.MAX_EMBEDDED_PIXELS", 2_000)
     made = report_fakes.report(fakes.photo(), fakes.photo(30, 20, "dog.png"))
-    assert made.carried == "small"
+    assert made.embedded == "small"
     assert made.limits[-1].heading == "Smaller photos"
     sizes = [pixels.shape[:2] for pixels in made.pixels if pixels is not None]
     assert sum(height * width for height, width in sizes) <= 2_000
@@ -162,7 +163,7 @@ def test_a_few_pictures_are_kept_and_the_rest_made_again() -> None:
     assert pictures[0] == 0
     assert len(made) == 11
     assert KEPT < 10
-    assert MAX_CARRIED_PIXELS == 10**9
+    assert MAX_EMBEDDED_PIXELS == 10**9
     with pytest.raises(IndexError):
         pictures[10]
 

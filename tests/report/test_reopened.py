@@ -16,6 +16,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 import torch
+from msgspec import structs
 
 from gradcam._compare import Use, compare
 from gradcam.errors import ReportError, WeightsError
@@ -148,9 +149,13 @@ REFUSED: dict[str, tuple[Callable[[Files], bytes], str]] = {
     "no report": (_without("report.json", signed=True), "expected report.json in the ZIP, got none"),
     "no manifest": (_without("MANIFEST.sha256", signed=False), "expected MANIFEST.sha256 in the ZIP, got none"),
     "another version": (_json_with(format="gradcam-report-9"), r"at \$.format"),
-    "an unknown field": (_json_with(hook="import os"), r"got at \$: Additional properties"),
+    "an unknown field": (_json_with(hook="import os"), r"got at \$: the unknown field .hook."),
+    "a panel of no kind": (_json_with(findings=[{"panel": "nothing"}]), r"at \$.findings\[0\].panel"),
     "a status there is not": (_json_with(verdict={"status": "fine"}), r"at \$.verdict.status"),
-    "a missing panel": (_json_with(findings=[]), "expected a panel for each of 2 photos × 2 models × 1 questions"),
+    "a missing panel": (
+        _json_with(findings=[]),
+        "expected a panel for each of 2 photos × 2 models × 1 methods × 1 targets",
+    ),
     "no answers": (_json_with(answers=[]), "expected an answer of model 1 on photo 1, got none"),
     "a deep JSON": (_with("report.json", b"[" * 100_000), "expected a report in JSON, got something else"),
     "NaN": (
@@ -262,9 +267,9 @@ def test_replay_on_the_same_machine_says_same_for_every_map(reviewed, lite):
 
 def test_replay_tells_how_far_a_changed_map_is_off(reviewed, lite):
     def scaled(report: Report, factor: float) -> Report:
-        first, *rest = report.findings
+        first, *rest = report.heatmaps
         values = tuple(tuple(float(value) for value in row) for row in first.values * np.float32(factor))
-        return replace(report, findings=(replace(first, map=values), *rest))
+        return replace(report, findings=(structs.replace(first, map=values), *rest))
 
     assert replay(scaled(reviewed, 1.00001), use=_only(lite)).checks[0].outcome == "same within tolerance"
     off = replay(scaled(reviewed, 0.5), use=_only(lite)).checks[0]
@@ -305,7 +310,7 @@ def test_diff_says_in_words_what_changed():
     one, two = fakes.photo(name="one.jpg"), fakes.photo(30, 30, "two.jpg")
     before = report(one, two)
     after = revised(report(one, style=Style("turbo")), Verdict("approved", "Ada"), [Note("rejected")])
-    first = replace(after.findings[0], map=((0.0, 1.0), (2.0, 3.0)))
+    first = structs.replace(after.heatmaps[0], map=((0.0, 1.0), (2.0, 3.0)))
     after = replace(after, findings=(first, *after.findings[1:]))
     assert [str(change) for change in diff(before, after)] == [
         "Verdict: status was needs review and is approved",

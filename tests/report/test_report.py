@@ -47,9 +47,10 @@ from gradcam.report import (
 )
 from gradcam.report._diff import diff
 from gradcam.report.checks import outside_box
-from gradcam.report.formats import pdf, typesetting
+from gradcam.report.formats import junit, pdf, typesetting
 from gradcam.report.reproduce import command, python_lines
-from gradcam.types import ModelSpec, Photo, Style, WeightsFile
+from gradcam.targets import parse_target
+from gradcam.types import ModelSpec, Photo, Style, Top, WeightsFile
 from tests import fakes
 from tests.report_fakes import HEAT, NOON, comparison, report
 
@@ -59,14 +60,13 @@ from tests.report_fakes import HEAT, NOON, comparison, report
 def test_a_finding_keeps_the_raw_map_to_the_last_bit():
     heat = np.array([[0.1, 1e-7], [1 / 3, 2.5e9]], np.float32)
     made = build_report(comparison([fakes.photo()], ["x/a"], heat=heat), now=NOON)
-    kept = codec.decode(codec.encode(made)).findings[0].values
+    kept = codec.decode(codec.encode(made)).heatmaps[0].values
     assert kept.dtype == np.float32
     assert kept.tobytes() == heat.tobytes()
 
 
 def test_the_numbers_of_a_panel_are_those_of_its_map():
-    numbers = report().findings[0].numbers
-    assert numbers is not None
+    numbers = report().heatmaps[0].numbers
     assert (numbers.peak, numbers.mean, numbers.positive, numbers.full) == (4.0, 1.75, 0.75, 4.0)
     assert numbers.hottest == (45.0, 30.0)  # the lower right cell's centre on a photo of 60×40
 
@@ -75,7 +75,7 @@ def test_on_a_shared_scale_full_colour_is_the_highest_peak_of_all():
     photo = fakes.photo()
     both = fakes.comparison(fakes.panel(photo, HEAT), fakes.panel(photo, HEAT * 3, model="x/b"))
     made = build_report(both, style=Style(scale="shared"), now=NOON)
-    assert [finding.numbers.full for finding in made.findings if finding.numbers] == [12.0, 12.0]
+    assert [panel.numbers.full for panel in made.heatmaps] == [12.0, 12.0]
 
 
 def test_opposite_maps_disagree_and_rank_before_equal_ones():
@@ -105,8 +105,8 @@ def test_a_warning_stands_beside_the_panel_it_concerns(heat, about, words):
     photo = fakes.photo()
     sound = fakes.panel(photo, HEAT, model="x/b", view=replace(fakes.whole(photo), input_size=photo.size))
     made = build_report(fakes.comparison(fakes.panel(photo, heat, **about), sound), now=NOON)
-    assert any(words in warning for warning in made.findings[0].warnings)
-    assert made.findings[1].warnings == ()
+    assert any(words in warning for warning in made.heatmaps[0].warnings)
+    assert made.heatmaps[1].warnings == ()
 
 
 def test_a_class_far_down_the_predictions_is_warned_of_and_one_in_the_first_five_is_not():
@@ -118,7 +118,7 @@ def test_a_class_far_down_the_predictions_is_warned_of_and_one_in_the_first_five
         assert panel.explanation is not None
         target = replace(panel.explanation.targets[0], rank=rank)
         panels.append(replace(panel, explanation=replace(panel.explanation, targets=(target,))))
-    first, second = build_report(fakes.comparison(*panels), now=NOON).findings
+    first, second = build_report(fakes.comparison(*panels), now=NOON).heatmaps
     assert first.warnings == ()
     assert "number 6 among its predictions" in second.warnings[0]
 
@@ -162,6 +162,17 @@ def test_what_was_found_in_a_file_is_in_the_table_of_models_and_absent_where_nob
     assert rows["Found in the file"] == (file.note, "–")
 
 
+def test_which_output_the_class_scores_are_is_in_the_report_where_somebody_chose_one():
+    photo = fakes.photo()
+    chosen = fakes.panel(photo, HEAT, model="x/a")
+    chosen = replace(chosen, explanation=replace(chosen.explanation, output="'logits'"))
+    made = build_report(fakes.comparison(chosen, fakes.panel(photo, HEAT, model="x/b")), now=NOON)
+    assert [model.output for model in made.models] == ["'logits'", ""]
+    rows = {row[0]: row[1:] for row in sections.models_table(made).rows}
+    assert rows["Class scores"] == ("'logits'", "–")
+    assert "Class scores" not in {row[0] for row in sections.models_table(report()).rows}
+
+
 def test_random_weights_and_those_of_a_file_have_no_configuration():
     assert configuration_of(ModelSpec("timm", "resnet18", "a1_in1k"))["tag"] == "a1_in1k"
     assert configuration_of(ModelSpec("timm", "resnet18", "random", 1)) == {}
@@ -187,7 +198,7 @@ def test_an_unknown_status_and_a_missing_note_are_refused_in_a_sentence():
     with pytest.raises(ReportError, match="expected a note for each of 1 photos, got 2"):
         revised(report(), notes=[Note(), Note()])
     with pytest.raises(OptionError, match="expected how photos travel, got 'ful'; use 'full'"):
-        report(carried="ful")
+        report(embedded="ful")
 
 
 def test_the_time_is_told_in_utc():
@@ -359,15 +370,15 @@ def test_the_zip_holds_what_its_manifest_says_in_fixed_order_and_time():
         assert np.array_equal(np.load(io.BytesIO(archive.read("maps/p1-m1-q1.npy"))), HEAT)
 
 
-@pytest.mark.parametrize(("carried", "size"), [("full", (60, 40)), ("none", None)])
-def test_photos_travel_as_the_option_says(carried, size):
-    with zipfile.ZipFile(io.BytesIO(render_report(report(carried=carried), "zip"))) as archive:
+@pytest.mark.parametrize(("embedded", "size"), [("full", (60, 40)), ("none", None)])
+def test_photos_travel_as_the_option_says(embedded, size):
+    with zipfile.ZipFile(io.BytesIO(render_report(report(embedded=embedded), "zip"))) as archive:
         found = [name for name in archive.namelist() if name.startswith("images/photo")]
         assert [Image.open(io.BytesIO(archive.read(name))).size for name in found] == ([size] if size else [])
 
 
 def test_a_large_photo_travels_small_if_asked():
-    pixels = report(fakes.photo(1024, 2048), carried="small").pixels[0]
+    pixels = report(fakes.photo(1024, 2048), embedded="small").pixels[0]
     assert pixels is not None
     assert pixels.shape == (256, 512, 3)
 
@@ -398,9 +409,9 @@ def test_where_a_photo_was_taken_does_not_travel_along():
 
 def test_without_the_photo_nothing_of_it_is_in_any_picture():
     light, dark = (
-        report(replace(fakes.photo(), pixels=fakes.photo(grey=grey).pixels), carried="none") for grey in (9, 250)
+        report(replace(fakes.photo(), pixels=fakes.photo(grey=grey).pixels), embedded="none") for grey in (9, 250)
     )
-    for finding, other in zip(light.findings, dark.findings, strict=True):
+    for finding, other in zip(light.heatmaps, dark.heatmaps, strict=True):
         assert finding.values.tobytes() == other.values.tobytes()
     pictures = []
     for made in (light, dark):
@@ -416,13 +427,13 @@ def test_thresholds_that_hold_give_no_failure():
     made = report(fakes.photo(name="cat.jpg"))
     asked = Thresholds(-1.0, ((None, "Tabby"),), 1.0, (("cat.jpg", (0, 0, 60, 40)),))
     assert [one.failure for one in check(made, asked)] == [None] * 7
-    assert ElementTree.fromstring(render_report(made, "junit", asked)).get("failures") == "0"
+    assert ElementTree.fromstring(junit.render(made, asked)).get("failures") == "0"
 
 
 def test_thresholds_that_do_not_hold_are_failures_in_the_junit_file():
     made = report(fakes.photo(name="cat.jpg"))
     asked = Thresholds(0.99, (("cat.jpg", "dog"),), 0.1, (("cat.jpg", (0, 0, 10, 10)),))
-    root = ElementTree.fromstring(render_report(made, "junit", asked))
+    root = ElementTree.fromstring(junit.render(made, asked))
     assert (root.get("tests"), root.get("failures")) == ("7", "5")
     told = " ".join(str(failure.get("message")) for failure in root.iter("failure"))
     for words in ("expected a rank correlation of at least 0.99", "expected 'dog' as the first", "outside the box"):
@@ -433,7 +444,7 @@ def test_the_share_outside_a_box_is_the_heat_outside_it():
     photo = fakes.photo(40, 40)
     heat = np.array([[1, 1], [1, 1]], np.float32)
     made = build_report(fakes.comparison(fakes.panel(photo, heat)), now=NOON)
-    assert outside_box(made, made.findings[0], (0, 0, 10, 40)) == pytest.approx(0.75)
+    assert outside_box(made, made.heatmaps[0], (0, 0, 10, 40)) == pytest.approx(0.75)
 
 
 @pytest.mark.parametrize(
@@ -548,16 +559,25 @@ def test_the_command_names_everything_that_decides_the_report():
     )
 
 
+def test_the_command_asks_for_a_rank_as_a_number_where_a_class_is_so_called():
+    photo = fakes.photo()
+    panel = fakes.panel(photo, HEAT, model="x/a", label="prediction 2", target=Top(2))
+    made = build_report(fakes.comparison(panel), now=NOON)
+    made = replace(made, models=(replace(made.models[0], origin="installed package"),))
+    assert "--class #top-2" in command(made).replace("'", "")
+    assert parse_target("#top-2", {"prediction 2"}) == made.targets[0].target
+
+
 def test_a_layer_named_for_one_model_is_said_asked_again_and_told_apart():
     one_by_hand = _of_known_models(layer={"x/b": "features.22"})
-    assert [model.asked_layer for model in one_by_hand.models] == ["auto", "features.22"]
+    assert [model.requested_layer for model in one_by_hand.models] == ["auto", "features.22"]
     assert "--layer x/b=features.22" in command(one_by_hand)
     assert "layer={'x/b': 'features.22'}" in python_lines(one_by_hand)
-    said = {module_call.heading: module_call.text for module_call in one_by_hand.method}["Target layer"]
+    said = {module_call.heading: module_call.text for module_call in one_by_hand.procedure}["Target layer"]
     assert said.startswith("Found in each model's own data flow")
     assert said.endswith("Overridden by hand: 'features.22' for x/b.")
     assert [str(change) for change in diff(_of_known_models(), one_by_hand)] == [
-        "Models: x/b: asked_layer was auto and is features.22"
+        "Models: x/b: requested_layer was auto and is features.22"
     ]
 
 

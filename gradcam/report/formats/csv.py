@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
-from typing import BinaryIO
+import io
 
-from gradcam.report.model import Finding, Report
+from gradcam.report.model import FailureEntry, Finding, Report
+from gradcam.targets import write_target
 from gradcam.text import clean
 
 COLUMNS = (
@@ -37,25 +37,35 @@ COLUMNS = (
 )
 
 
-def write(report: Report, file: BinaryIO) -> None:
-    """Write a row a photo × model × class, in UTF-8 with `\\r\\n` as RFC 4180 asks; unknown values are empty.
+def render(report: Report) -> bytes:
+    """A row a photo × model × class, in UTF-8 with `\\r\\n` as RFC 4180 asks; unknown values are empty.
 
+    With several methods their names are a column beside the question.
     A text that a spreadsheet would take for a formula has an apostrophe put before it.
     """
-    writer = csv.writer(codecs.getwriter("utf-8")(file))
-    writer.writerow(COLUMNS)
+    out = io.StringIO(newline="")
+    writer = csv.writer(out)
+    writer.writerow(_columns(report))
     for finding in report.findings:
         writer.writerow([_cell(value) for value in _row(report, finding)])
+    return out.getvalue().encode()
+
+
+def _columns(report: Report) -> tuple[str, ...]:
+    place = COLUMNS.index("question")
+    return (*COLUMNS[:place], "method", *COLUMNS[place:]) if len(report.methods) > 1 else COLUMNS
 
 
 def _row(report: Report, finding: Finding) -> list[str | int | float | None]:
     photo, model = report.photos[finding.photo], report.models[finding.model]
     row: list[str | int | float | None] = [photo.name, photo.sha256, model.id, model.weights_sha256]
-    row.append(report.questions[finding.question])
-    if finding.target is None or finding.numbers is None:
-        return [*row, *[None] * (len(COLUMNS) - len(row) - 1), finding.reason]
-    target, numbers, layer = finding.target, finding.numbers, report.answer(finding).layer
-    row += [target.label, target.index, target.against_label, target.probability, target.rank, target.score]
+    if len(report.methods) > 1:
+        row.append(report.methods[finding.method].name)
+    row.append(write_target(report.targets[finding.target].target))
+    if isinstance(finding, FailureEntry):
+        return [*row, *[None] * (len(_columns(report)) - len(row) - 1), finding.reason]
+    scored, numbers, layer = finding.scored, finding.numbers, report.answer(finding).layer
+    row += [scored.label, scored.index, scored.against_label, scored.probability, scored.rank, scored.score]
     row += [layer.name, *layer.grid, numbers.peak, numbers.mean, numbers.positive, numbers.full]
     row += numbers.hottest or (None, None)
     with_others = report.agreements_of(finding)

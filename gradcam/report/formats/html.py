@@ -6,14 +6,13 @@ import base64
 import hashlib
 from functools import cache
 from importlib import resources
-from typing import BinaryIO
 
 import jinja2
 from markupsafe import Markup
 
 from gradcam.geometry import hides_part_of_photo
 from gradcam.report import reproduce, sections, statements
-from gradcam.report.model import Finding, Report
+from gradcam.report.model import HeatmapEntry, Report
 from gradcam.report.notes import note_html
 from gradcam.report.pictures import Pictures, jpeg, png, webp
 from gradcam.text import clean, paragraphs
@@ -21,17 +20,14 @@ from gradcam.text import clean, paragraphs
 SIDE = 720
 """The longest side of a photo on the page, in pixels: enough for a full screen, light enough for an e-mail."""
 
-PIECES = 1000
-"""How many pieces of the page, a few letters to a whole picture, are written at once."""
 
-
-def write(report: Report, file: BinaryIO) -> None:
-    """Write UTF-8 HTML. The page asks for nothing beyond itself and can be read without JavaScript."""
+def render(report: Report) -> bytes:
+    """The report as UTF-8 HTML. It asks for nothing beyond itself and can be read without JavaScript."""
     pictures = Pictures(report, SIDE)
     style = _file("report.css").replace("--opacity: 0.5", f"--opacity: {report.style.opacity:g}")
     script = _file("report.js")
     page = _environment().get_template("report.html.j2")
-    parts = page.stream(
+    return page.render(
         report=report,
         pictures=pictures,
         sections=sections,
@@ -40,9 +36,7 @@ def write(report: Report, file: BinaryIO) -> None:
         style=Markup(style),
         script=Markup(script),
         policy=_policy(style, script),
-    )
-    parts.enable_buffering(PIECES)
-    parts.dump(file, "utf-8")
+    ).encode()
 
 
 def _policy(style: str, script: str) -> str:
@@ -79,6 +73,7 @@ def _environment() -> jinja2.Environment:
         bar_uri=lambda pixels: _uri("image/png", png(pixels)),
     )
     environment.globals.update(frame=_frame)
+    environment.tests.update(heatmap=lambda finding: isinstance(finding, HeatmapEntry))
     return environment
 
 
@@ -91,9 +86,9 @@ def _uri(kind: str, data: bytes) -> Markup:
     return Markup(f"data:{kind};base64,{base64.b64encode(data).decode()}")
 
 
-def _frame(report: Report, finding: Finding) -> tuple[float, float, float, float] | None:
+def _frame(report: Report, panel: HeatmapEntry) -> tuple[float, float, float, float] | None:
     """Left, top, width and height of what the model saw, as shares of the photo; None where that is all of it."""
-    view = report.answer(finding).view
+    view = report.answer(panel).view
     if not hides_part_of_photo(view):
         return None
     left, top, right, bottom = view.seen

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO
 from xml.etree import ElementTree
 
 from gradcam.report.checks import Check, Thresholds, check
@@ -10,14 +9,14 @@ from gradcam.report.model import Report
 from gradcam.text import clean, paragraphs
 
 
-def write(report: Report, file: BinaryIO, thresholds: Thresholds | None = None) -> None:
-    """Write the checks as JUnit XML: a test suite a photo, a test case a check."""
+def render(report: Report, thresholds: Thresholds | None = None) -> bytes:
+    """The checks as JUnit XML: a test suite a photo, a test case a check."""
     checks = check(report, thresholds)
     root = ElementTree.Element("testsuites", _counts(checks, clean(report.title)))
-    suites: dict[str, list[Check]] = {photo.name: [] for photo in report.photos}
+    cases_of: dict[str, list[Check]] = {photo.name: [] for photo in report.photos}
     for one in checks:
-        suites[one.photo].append(one)
-    for photo, cases in suites.items():
+        cases_of[one.photo].append(one)
+    for photo, cases in cases_of.items():
         suite = ElementTree.SubElement(
             root, "testsuite", _counts(cases, clean(photo)) | {"timestamp": report.created[:-1]}
         )
@@ -27,8 +26,7 @@ def write(report: Report, file: BinaryIO, thresholds: Thresholds | None = None) 
                 message = paragraphs(one.failure)
                 ElementTree.SubElement(case, "failure", message=message, type="AssertionError").text = message
     ElementTree.indent(root)
-    ElementTree.ElementTree(root).write(file, encoding="utf-8", xml_declaration=True)
-    file.write(b"\n")
+    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
 
 
 def _counts(checks: list[Check] | tuple[Check, ...], name: str) -> dict[str, str]:

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import BinaryIO
 
 from gradcam.report import reproduce, sections, statements
-from gradcam.report.model import Paragraph, Report
+from gradcam.report.model import FailureEntry, Finding, Paragraph, Report
 from gradcam.report.notes import note_html
 from gradcam.text import clean, paragraphs
 
 
-def write(report: Report, file: BinaryIO) -> None:
-    """Write GitHub-flavoured Markdown in UTF-8, an empty line between two blocks."""
-    for number, block in enumerate(_blocks(report)):
-        file.write(f"{chr(10) if number else ''}{block}\n".encode())
+def render(report: Report) -> bytes:
+    """The report as GitHub-flavoured Markdown in UTF-8."""
+    return ("\n\n".join(_blocks(report)) + "\n").encode()
 
 
 def escape(text: str) -> str:
@@ -61,9 +59,9 @@ def _blocks(report: Report) -> Iterator[str]:
         yield f"### {escape(photo.name)}: {photo.note.status}"
         yield _note(photo.note.text, "No note was written.")
     yield "## Method"
-    yield _passages(report.method)
+    yield _paragraphs(report.procedure)
     yield "## Limits"
-    yield _passages(report.limits)
+    yield _paragraphs(report.limits)
     yield "## Failures"
     yield _table(sections.failures_table(report)) if report.failures else "None: every panel has a map."
     yield "## Provenance"
@@ -88,21 +86,26 @@ def _table(table: sections.Table) -> str:
 
 
 def _warnings(report: Report) -> str:
-    said = [
-        f"{report.photos[finding.photo].name} · {report.models[finding.model].id} · "
-        f"{sections.panel_title(report, finding)}: {' '.join(finding.warnings) or finding.reason}"
-        for finding in report.findings
-        if finding.warnings or finding.reason
-    ]
-    return _list(said) if said else "Nothing."
+    noticed = [_warning(report, finding, said) for finding in report.findings if (said := _noticed(finding))]
+    return _list(noticed) if noticed else "Nothing."
+
+
+def _noticed(finding: Finding) -> str:
+    return finding.reason if isinstance(finding, FailureEntry) else " ".join(finding.warnings)
+
+
+def _warning(report: Report, finding: Finding, noticed: str) -> str:
+    panel = [report.photos[finding.photo].name, report.models[finding.model].id, sections.panel_title(finding)]
+    panel += [report.methods[finding.method].name] if len(report.methods) > 1 else []
+    return f"{' · '.join(panel)}: {noticed}"
 
 
 def _list(items: list[str] | tuple[str, ...]) -> str:
     return "\n".join(f"- {escape(item)}" for item in items)
 
 
-def _passages(passages: tuple[Paragraph, ...]) -> str:
-    return "\n".join(f"- **{escape(passage.heading)}.** {escape(passage.text)}" for passage in passages)
+def _paragraphs(given: tuple[Paragraph, ...]) -> str:
+    return "\n".join(f"- **{escape(paragraph.heading)}.** {escape(paragraph.text)}" for paragraph in given)
 
 
 def _folded(summary: str, *blocks: str) -> Iterator[str]:

@@ -13,13 +13,13 @@ import re
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from gradcam.errors import ReportError, quoted
 from gradcam.files import temporary_folder
 from gradcam.report import reproduce, sections, statements
 from gradcam.report.formats.typesetting import Job, Typeset, font_folders, typeset
-from gradcam.report.model import TITLE, Finding, Report
+from gradcam.report.model import TITLE, FailureEntry, Finding, Report
 from gradcam.report.notes import note_tree
 from gradcam.report.pictures import Pictures, jpeg, png
 from gradcam.text import clean, paragraphs
@@ -28,8 +28,8 @@ SIDE = 560
 """The longest side of a photo in the PDF, in pixels: about 250 dots an inch where three panels share a row."""
 
 
-def write(report: Report, file: BinaryIO) -> None:
-    """Write PDF/UA. Every panel is in it, or there is no PDF.
+def render(report: Report) -> bytes:
+    """The report as PDF/UA. Every panel is in it, or there is no PDF.
 
     Raises: ReportError.
     """
@@ -41,7 +41,7 @@ def write(report: Report, file: BinaryIO) -> None:
         template = resources.files("gradcam.report").joinpath("templates", "report.typ")
         (folder / "report.typ").write_bytes(template.read_bytes())
         job = Job(font_folders(), own_fonts, root=str(folder), made=report.created, counted="<panel>")
-        file.write(_checked(typeset(job), len(report.findings)))
+        return _checked(typeset(job), len(report.findings))
 
 
 def _checked(done: Typeset, panels: int) -> bytes:
@@ -71,13 +71,14 @@ def _content(report: Report, pictures: Pictures, folder: Path) -> dict[str, Any]
             "title": report.title or TITLE,
             "created": report.created,
             "version": report.environment.gradcam,
+            "methods": statements.methods_line(report),
             "extent": statements.extent(report),
             "status": verdict.status,
             "reviewer": verdict.reviewer,
             "date": verdict.date,
             "summary": note_tree(verdict.summary),
             "open_questions": verdict.questions,
-            "questions": [statements.question_text(question) for question in report.questions],
+            "questions": [statements.target_text(entry.target) for entry in report.targets],
             "models": _table(sections.models_table(report)),
             "photo_list": _table(sections.photos_table(report)),
             "settings": _table(sections.settings_table(report)),
@@ -86,8 +87,8 @@ def _content(report: Report, pictures: Pictures, folder: Path) -> dict[str, Any]
             "numbers": _table(sections.numbers_table(report)),
             "photos": [_photo(report, pictures, photo, folder) for photo in numbered],
             "disagreements": _table(sections.disagreements_table(report)),
-            "method": [vars(passage) for passage in report.method],
-            "limits": [vars(passage) for passage in report.limits],
+            "procedure": [vars(paragraph) for paragraph in report.procedure],
+            "limits": [vars(paragraph) for paragraph in report.limits],
             "failures": _table(sections.failures_table(report)),
             "hashes": _table(sections.hashes_table(report)),
             "environment": _table(sections.environment_table(report)),
@@ -108,14 +109,10 @@ def _photo(report: Report, pictures: Pictures, place: int, folder: Path) -> dict
     entry = report.photos[place]
     groups = [
         {
-            "title": statements.question_title(question),
-            "panels": [
-                _panel(report, pictures, finding, folder)
-                for finding in report.findings_of(place)
-                if finding.question == asked
-            ],
+            "title": statements.request_title(report, row),
+            "panels": [_panel(report, pictures, finding, folder) for finding in row.findings],
         }
-        for asked, question in enumerate(report.questions)
+        for row in report.rows_of(place)
     ]
     note = note_tree(entry.note.text)
     return {"name": entry.name, "status": entry.note.status, "note": note, "groups": groups}
@@ -125,11 +122,11 @@ def _panel(report: Report, pictures: Pictures, finding: Finding, folder: Path) -
     model, photo = report.models[finding.model].id, report.photos[finding.photo].name
     panel: dict[str, Any] = {
         "model": model,
-        "title": sections.panel_title(report, finding),
-        "reason": finding.reason,
+        "title": sections.panel_title(finding),
+        "reason": None,
     }
-    if finding.target is None:
-        return panel
+    if isinstance(finding, FailureEntry):
+        return panel | {"reason": finding.reason}
     drawn = {
         "overlay": (pictures.overlay(finding), sections.picture_caption(report, finding, "Overlay")),
         "heatmap": (pictures.heatmap(finding), sections.picture_caption(report, finding, "Heatmap")),
@@ -137,11 +134,11 @@ def _panel(report: Report, pictures: Pictures, finding: Finding, folder: Path) -
     }
     for kind, (pixels, alt) in drawn.items():
         if pixels is not None:
-            name = f"{finding.photo}-{finding.model}-{finding.question}-{kind}.jpg"
+            name = f"{sections.panel_key(report, finding)}-{kind}.jpg"
             (folder / name).write_bytes(jpeg(pixels))
             panel[kind] = {"file": name, "alt": alt}
     panel["ticks"] = sections.bar_numbers(finding)
-    panel["scale"] = sections.scale_line(report, finding)
+    panel["scale"] = sections.scale_line(report)
     panel["warnings"] = finding.warnings
     panel["facts"] = sections.panel_facts(report, finding)
     return panel

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import stat
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
-from functools import partial
-from typing import IO, Any, BinaryIO, TypeAlias
 
 import numpy as np
 
-from gradcam.report.codec import published_schema
-from gradcam.report.formats import csv, html, json, pdf
+from gradcam.report.codec import encode, published_schema
+from gradcam.report.formats import csv, html, pdf
 from gradcam.report.model import Report
 from gradcam.report.pictures import Pictures, png
 from gradcam.report.reproduce import command, python_lines, required_files
 from gradcam.report.statements import conclusion, extent
 from gradcam.report.zip_layout import MANIFEST, manifest, map_file, panel_stem, photo_file
+from gradcam.targets import write_target
 from gradcam.text import paragraphs
 
 SIDE = 1024
@@ -36,8 +34,8 @@ report.json      the same for programs: canonical, every other file is made from
 schema.json      the JSON Schema (2020-12) of report.json
 metrics.csv      a row a photo × model × class
 images/          photo-P.png: the photos' pixels; pP-mM-input.png: what the models were given;
-                 pP-mM-qQ-heatmap.png and -overlay.png: photo P, model M, question Q
-maps/            pP-mM-qQ.npy: the raw heatmaps, float32, on the layer's own grid (numpy.load)
+                 pP-mM-{by_method}qQ-heatmap.png and -overlay.png: photo P, model M, {method}question Q
+maps/            pP-mM-{by_method}qQ.npy: the raw heatmaps, float32, on the layer's own grid (numpy.load)
 MANIFEST.sha256  check with: sha256sum -c MANIFEST.sha256
 
 Photos
@@ -45,7 +43,7 @@ Photos
 
 Models
 {models}
-
+{methods}
 Questions
 {questions}
 
@@ -60,62 +58,39 @@ Or in Python:
 """
 
 
-WriteContent: TypeAlias = Callable[[Any], object]
-"""Puts the content of one file of the ZIP into it."""
+def render(report: Report) -> bytes:
+    """The report as a ZIP whose order, times and attributes are fixed: the same report gives the same bytes."""
+    files = dict(_members(report))
+    files[MANIFEST] = manifest(files)
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(_entry(name, report.created), data)
+    return out.getvalue()
 
 
-def write(report: Report, file: BinaryIO) -> None:
-    """Write the ZIP, one file in it after the other, so that only one is in memory; their checksums come last."""
-    hashes: dict[str, str] = {}
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, write_content in _members(report):
-            with archive.open(_entry(name, report.created), "w") as member:
-                hashing = _HashingFile(member)
-                write_content(hashing)
-            hashes[name] = hashing.sha256.hexdigest()
-        archive.writestr(_entry(MANIFEST, report.created), manifest(hashes))
-
-
-class _HashingFile(io.RawIOBase):
-    """A file that hashes what it passes on to another."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.sha256 = hashlib.sha256()
-        self._file = file
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        self.sha256.update(data)
-        return self._file.write(data)
-
-
-def _members(report: Report) -> Iterator[tuple[str, WriteContent]]:
-    """The name of each file, in their order, and what writes its content."""
-    yield "report.html", partial(html.write, report)
-    yield "report.pdf", partial(pdf.write, report)
-    yield "report.json", partial(json.write, report)
-    yield "schema.json", _put(published_schema())
-    yield "metrics.csv", partial(csv.write, report)
+def _members(report: Report) -> Iterator[tuple[str, bytes]]:
+    yield "report.html", html.render(report)
+    yield "report.pdf", pdf.render(report)
+    yield "report.json", encode(report)
+    yield "schema.json", published_schema()
+    yield "metrics.csv", csv.render(report)
     for place, pixels in enumerate(report.pixels):
         if pixels is not None:
-            yield photo_file(place), _put(png(pixels))
+            yield photo_file(place), png(pixels)
     pictures = Pictures(report, SIDE)
-    maps = [finding for finding in report.findings if finding.map is not None]
-    for (photo, model), finding in {(finding.photo, finding.model): finding for finding in maps}.items():
-        if (seen := pictures.seen(finding)) is not None:
-            yield f"images/p{photo + 1}-m{model + 1}-input.png", _put(png(seen))
-    for finding in maps:
-        yield f"images/{panel_stem(finding)}-heatmap.png", _put(png(pictures.heatmap(finding)))
-        yield f"images/{panel_stem(finding)}-overlay.png", _put(png(pictures.overlay(finding)))
-    for finding in maps:
-        yield map_file(finding), partial(np.save, arr=finding.values, allow_pickle=False)
-    yield "README.txt", _put(_readme(report))
-
-
-def _put(data: bytes) -> WriteContent:
-    return lambda file: file.write(data)
+    given = {(panel.photo, panel.model): pictures.seen(panel) for panel in report.heatmaps}
+    for (photo, model), seen in given.items():
+        if seen is not None:
+            yield f"images/p{photo + 1}-m{model + 1}-input.png", png(seen)
+    for panel in report.heatmaps:
+        yield f"images/{panel_stem(report, panel)}-heatmap.png", png(pictures.heatmap(panel))
+        yield f"images/{panel_stem(report, panel)}-overlay.png", png(pictures.overlay(panel))
+    for panel in report.heatmaps:
+        out = io.BytesIO()
+        np.save(out, panel.values, allow_pickle=False)
+        yield map_file(report, panel), out.getvalue()
+    yield "README.txt", _readme(report)
 
 
 def _entry(name: str, created: str) -> zipfile.ZipInfo:
@@ -129,7 +104,12 @@ def _entry(name: str, created: str) -> zipfile.ZipInfo:
 
 
 def _readme(report: Report) -> bytes:
+    methods = _numbered([method.name for method in report.methods])
+    several = len(report.methods) > 1
     text = _README.format(
+        by_method="methodN-" if several else "",
+        method="method N, " if several else "",
+        methods=f"\nMethods\n{methods}\n" if several else "",
         title=report.title,
         extent=extent(report),
         conclusion=conclusion(report.verdict),
@@ -137,7 +117,7 @@ def _readme(report: Report) -> bytes:
         version=report.environment.gradcam,
         photos=_numbered([f"{photo.name} (sha256 {photo.sha256})" for photo in report.photos]),
         models=_numbered([model.id for model in report.models]),
-        questions=_numbered(list(report.questions)),
+        questions=_numbered([write_target(entry.target) for entry in report.targets]),
         needed=required_files(report),
         command=command(report),
         python=python_lines(report),
