@@ -38,15 +38,20 @@ class Comparison:
     def failures(self) -> tuple[Failure, ...]:
         return tuple(panel for panel in self.panels if isinstance(panel, Failure))
 
-    def rows(self) -> Iterator[Row]:
-        """Photo by photo, method by method, target by target: what each model says."""
+    def rows(self, photo: Photo | None = None) -> Iterator[Row]:
+        """Photo by photo, method by method, target by target: what each model says.
+
+        photo: the only one whose rows are wanted, the object that was compared.
+        """
         several = len(self.methods) * len(self.targets)
         step = len(self.models) * several
         asked = list(product(self.methods, self.targets))
-        for place, photo in enumerate(self.photos):
+        for place, compared in enumerate(self.photos):
+            if photo is not None and compared is not photo:
+                continue
             panels = self.panels[place * step : (place + 1) * step]
             for offset, (method, target) in enumerate(asked):
-                yield Row(photo, method, target, panels[offset::several])
+                yield Row(compared, method, target, panels[offset::several])
 
     def of(
         self,

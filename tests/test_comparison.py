@@ -39,6 +39,15 @@ def test_rows_are_photo_by_photo_method_by_method_and_hold_a_panel_for_each_mode
         }
 
 
+def test_the_rows_of_one_photo_are_those_of_all_that_are_about_it() -> None:
+    comparison = two_of_everything()
+    _, second = comparison.photos
+    panels = [row.panels for row in comparison.rows(second)]
+    assert len(panels) == 4
+    assert panels == [row.panels for row in comparison.rows() if row.photo is second]
+    assert list(comparison.rows(fakes.photo(name="b.jpg"))) == []
+
+
 def test_panels_are_found_by_what_they_show() -> None:
     comparison = two_of_everything()
     found = comparison.of(photo=comparison.photos[1], model="x/a", target=Top(2))

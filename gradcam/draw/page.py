@@ -49,7 +49,7 @@ def _section(
     comparison: Comparison, photo: Photo, number: int, scaled: Mapping[Heatmap, ScaledMap], style: Style
 ) -> str:
     """One photo: its heatmaps and the table of what each model said."""
-    models = zip(*(row.panels for row in comparison.rows() if row.photo is photo), strict=True)
+    models = zip(*(row.panels for row in comparison.rows(photo)), strict=True)
     return _SECTION.substitute(
         name=escape(photo.name),
         label=escape(f"photo {number}, {photo.name}"),

@@ -109,7 +109,7 @@ def comparison_scene(
     style = style or Style()
     render.check_style(style)
     scaled = comparison.scaled(style) if scaled is None else scaled
-    panels = [panel for row in comparison.rows() if row.photo is photo for panel in row.panels]
+    panels = [panel for row in comparison.rows(photo) for panel in row.panels]
     columns = len(comparison.models) if len(comparison.models) > 1 else len(panels)
     return panels_scene(panels, style, scaled=scaled, columns=columns)
 
