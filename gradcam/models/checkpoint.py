@@ -72,6 +72,7 @@ def load_checkpoint(
     sha256: str | None = None,
     device: str | torch.device = "auto",
     activation: Activation = "softmax",
+    fast_layout: bool = True,
 ) -> Classifier:
     """Load somebody's own weights, ready to be explained.
 
@@ -82,6 +83,7 @@ def load_checkpoint(
     labels: a file as `read_labels` takes it, or a set such as `imagenet-1k`; without them classes are numbered.
         A head with a single logit has two, the negative class first; one name is the positive one's.
     activation: `"sigmoid"` for a multi-label head.
+    fast_layout: as of `load_classifier`.
     classes: what the head must have; by default what it has. A single Linear may have replaced the head.
     preprocessing: None for the architecture's own, which a model trained otherwise will not like.
     sha256: hexadecimal, of the file that is meant; another file is refused.
@@ -106,7 +108,7 @@ def load_checkpoint(
     state.update({key: tensor.mapped() for key, tensor in found.tensors.items()})
     module.load_state_dict(state)
     classifier = Classifier(
-        module=to_device_layout(module.eval().requires_grad_(False), place),
+        module=to_device_layout(module.eval().requires_grad_(False), place, fast_layout),
         preprocessing=preprocessing or builder.preprocessing(spec),
         labels=_labels(labels, found.head.classes),
         spec=ModelSpec(CHECKPOINT, f"{spec.source}/{spec.name}"),

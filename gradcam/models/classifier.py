@@ -118,6 +118,7 @@ def load_classifier(
     seed: int = 0,
     device: str | torch.device = "auto",
     activation: Activation | None = None,
+    fast_layout: bool = True,
 ) -> Classifier:
     """Load a model by its id, or one of transformers from its folder, ready to be explained.
 
@@ -126,7 +127,9 @@ def load_classifier(
     device: `"auto"` takes CUDA or Apple's MPS where there is one, else the CPU.
     activation: `"sigmoid"` for a multi-label head; by default what the source says, which is softmax where it says
         nothing.
-    The weights are laid out as this device is fast with (`to_device_layout`).
+    fast_layout: on a processor, compute wide 1×1 convolutions as the matrix products that they are: each
+        `torch.nn.Conv2d` of that kind becomes a `PointwiseConv2d` over the same weights. Maps differ by rounding.
+    The weights lie channels last, which most convolutions are faster with.
     Raises: ModelError for an id, a device or a file that cannot be used; WeightsError, within 15 seconds, where the
         weights cannot be had.
     """
@@ -147,7 +150,7 @@ def load_classifier(
         file = fetch(source.location(spec))
     module = _build(source, spec, file).eval().requires_grad_(False)
     own = None if file is None or weights is None else WeightsFile(file.name, sha256_of(file), given_for=str(spec))
-    module = to_device_layout(module, place)
+    module = to_device_layout(module, place, fast_layout)
     _loaded.add(module)
     return Classifier(
         module=module,

@@ -39,17 +39,31 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
     return wanted
 
 
-def to_device_layout(module: nn.Module, device: torch.device) -> nn.Module:
-    """A model on its device with its weights channels last, which most convolutions are faster with.
+def to_device_layout(module: nn.Module, device: torch.device, fast: bool = True) -> nn.Module:
+    """A model of our own on its device with its weights channels last, which most convolutions are faster with.
 
-    On a processor, a 1×1 convolution with very many weights becomes the product of two matrices that it is.
+    fast: on a processor, compute wide 1×1 convolutions as products, see `replace_pointwise_convolutions`.
     """
     module = module.to(device).to(memory_format=torch.channels_last)
-    if device.type == "cpu":
-        for conv in module.modules():
-            if type(conv) is nn.Conv2d and _is_pointwise(conv) and conv.weight.numel() >= _MANY:
-                conv.__class__ = PointwiseConv2d
-    return module
+    return replace_pointwise_convolutions(module) if fast and device.type == "cpu" else module
+
+
+def replace_pointwise_convolutions(module: nn.Module) -> nn.Module:
+    """Put a `PointwiseConv2d` over the same weights in the place of every 1×1 convolution with very many weights.
+
+    The module is changed, and returned; where it is such a convolution itself, the other one is returned. Names,
+    parameters and `state_dict()` stay the same; a convolution that stands in two places does so afterwards.
+    """
+    made = {
+        conv: PointwiseConv2d.over(conv)
+        for conv in module.modules()
+        if type(conv) is nn.Conv2d and _is_pointwise(conv) and conv.weight.numel() >= _MANY
+    }
+    for parent in [*module.modules()] if made else ():
+        for name, child in parent._modules.items():
+            if isinstance(child, nn.Conv2d) and child in made:
+                setattr(parent, name, made[child])
+    return made.get(module, module) if isinstance(module, nn.Conv2d) else module
 
 
 class PointwiseConv2d(nn.Conv2d):
@@ -58,6 +72,14 @@ class PointwiseConv2d(nn.Conv2d):
     oneDNN, which computes convolutions on a processor, rearranges the weights at every call. Where they are many
     and the places few, as in the last blocks of a ResNet, that takes longer than the product.
     """
+
+    @classmethod
+    def over(cls, conv: nn.Conv2d) -> PointwiseConv2d:
+        """The same convolution over the same weights."""
+        stride = (conv.stride[0], conv.stride[1])
+        product = cls(conv.in_channels, conv.out_channels, 1, stride, bias=conv.bias is not None, device="meta")
+        product.weight, product.bias = conv.weight, conv.bias
+        return product.train(conv.training)
 
     def forward(self, input: Tensor) -> Tensor:
         down, right = self.stride

@@ -11,6 +11,8 @@ from torch import nn
 
 from gradcam import Classifier, ModelError, explain, heatmaps, load_classifier, sample_photo
 from gradcam.models.devices import DEVICES, PointwiseConv2d, pick_device, to_device_layout
+from gradcam.models.labels import numbered
+from gradcam.types import TargetLayer
 
 MODEL = "bundled/tf_efficientnet_lite0"
 
@@ -68,6 +70,43 @@ def test_a_wide_pointwise_convolution_gives_the_same_as_a_product(
         assert found.is_contiguous(memory_format=torch.channels_last)
 
 
+LAYER4 = TargetLayer("layer4", (3, 3), 2048, "by hand")
+
+
+def test_the_fast_layout_can_be_switched_off_and_changes_neither_names_nor_maps() -> None:
+    plain, fast = (
+        load_classifier("timm/resnet50", weights="random", device="cpu", fast_layout=fast) for fast in (False, True)
+    )
+    kinds = [{name: type(module) for name, module in one.module.named_modules()} for one in (plain, fast)]
+    assert kinds[0].keys() == kinds[1].keys()
+    replaced = {name for name in kinds[0] if kinds[0][name] is not kinds[1][name]}
+    assert replaced and {kinds[1][name] for name in replaced} == {PointwiseConv2d}
+    assert PointwiseConv2d not in kinds[0].values()
+    assert [*plain.module.state_dict()] == [*fast.module.state_dict()]
+    assert plain.weights_sha256 == fast.weights_sha256
+    batch = torch.randn(1, 3, 96, 96, generator=torch.Generator().manual_seed(0)).double()
+    expected, found = (heatmaps(one.module.double(), batch, [3, 14], LAYER4) for one in (plain, fast))
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6 * float(expected.max()))
+
+
+def test_a_model_that_is_passed_in_keeps_its_convolutions() -> None:
+    wide = nn.Conv2d(1024, 1024, 1)
+    model = nn.Sequential(nn.Conv2d(3, 1024, 32, 32), wide, nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    bundled = load_classifier(MODEL, device="cpu")
+    classifier = Classifier(model, bundled.preprocessing, numbered(1024), bundled.spec)
+    explain(classifier, sample_photo("cat and coffee"), "#7", layer=TargetLayer("1", (7, 7), 1024, "by hand"))
+    assert model[1] is wide
+    assert type(wide) is nn.Conv2d
+
+
+def test_a_convolution_in_two_places_is_one_afterwards() -> None:
+    shared = nn.Conv2d(1024, 1024, 1)
+    fast = to_device_layout(nn.Sequential(shared, nn.Sequential(shared)), CPU)
+    assert isinstance(fast[0], PointwiseConv2d)
+    assert fast[0] is fast[1][0]
+    assert fast[0].weight is shared.weight
+
+
 @pytest.mark.parametrize(
     "conv",
     [
@@ -94,8 +133,7 @@ def test_a_product_may_be_the_target_layer_before_an_activation_in_place() -> No
     ).eval()
     batch, classes = torch.randn(2, 3, 9, 9), [0, 7]
     expected = heatmaps(model, batch, classes, layer="1")
-    found = heatmaps(
-        to_device_layout(model, CPU), batch.contiguous(memory_format=torch.channels_last), classes, layer="1"
-    )
-    assert isinstance(model[1], PointwiseConv2d)
+    fast = to_device_layout(model, CPU)
+    assert isinstance(fast[1], PointwiseConv2d)
+    found = heatmaps(fast, batch.contiguous(memory_format=torch.channels_last), classes, layer="1")
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5 * float(expected.max()))
