@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
-from gradcam.capture import Recording, record
+from gradcam.capture import Recording, record, unwrapped
 from gradcam.errors import ClassError, LayerError, MapError, ModelError, quoted
 from gradcam.inputs import Batch, Inputs
 from gradcam.layers import LayerChoices, find_layers, merge_layers
-from gradcam.layers.graph import edge_after_pooling, shape_at
+from gradcam.layers.graph import before_linear, edge_after_pooling, shape_at
 from gradcam.layers.layouts import place_dims, to_grid
 from gradcam.scores import Output
 from gradcam.types import TargetLayer
@@ -60,8 +60,9 @@ def heatmaps(
     Raises: ClassError, LayerError, ModelError, OptionError, or MapError where a map is not finite.
     """
     inputs = Inputs.of(batch, model, input, output)
-    layers = find_layers(model, inputs, layer)
-    recordings = [record(model, inputs, found) for found in layers]
+    model, modules = unwrapped(model)
+    layers = find_layers(model, inputs, layer, modules)
+    recordings = [record(model, inputs, found, modules) for found in layers]
     wanted = class_table(classes, *recordings[0].logits.shape)
     maps = averaged_gradcam(recordings, one_hot(wanted, recordings[0].logits), layers)
     if not maps.isfinite().all():
@@ -110,9 +111,10 @@ def _weights(recording: Recording, cotangents: Tensor, layer: TargetLayer, preci
     edge = edge_after_pooling(place, dims, logits) if isinstance(place, Tensor) else None
     shape = activation.shape if edge is None else shape_at(edge)
     places = tuple(dim + 1 for dim in dims) if len(shape) == activation.ndim else ()  # none after a mean
+    start, cotangents = before_linear(logits, cotangents)
 
     def weights(chunk: Tensor) -> Tensor:
-        gradient = _gradients(logits, place if edge is None else edge, chunk)
+        gradient = _gradients(start, place if edge is None else edge, chunk)
         if edge is None:  # tokens, some of which are no places
             grids = to_grid(gradient.flatten(0, 1), layer)
             return grids.mean(dim=(2, 3), dtype=precision).unflatten(0, gradient.shape[:2])
@@ -140,12 +142,12 @@ def one_hot(classes: Tensor, logits: Tensor) -> Tensor:
     return nn.functional.one_hot(classes.T, logits.shape[1]).to(logits)
 
 
-def _gradients(logits: Tensor, place: Tensor | GradientEdge, cotangents: Tensor) -> Tensor:
-    """∂(cotangent · logits)/∂(the tensor at `place`) for every cotangent, `[K, *its shape]`."""
+def _gradients(start: Tensor | GradientEdge, place: Tensor | GradientEdge, cotangents: Tensor) -> Tensor:
+    """∂(cotangent · the tensor at `start`)/∂(the tensor at `place`) for every cotangent, `[K, *its shape]`."""
 
     def backward(cotangent: Tensor, *, batched: bool) -> Tensor:
         (gradient,) = torch.autograd.grad(
-            logits, place, cotangent, retain_graph=True, is_grads_batched=batched, allow_unused=True
+            start, place, cotangent, retain_graph=True, is_grads_batched=batched, allow_unused=True
         )
         if gradient is None:
             raise LayerError(

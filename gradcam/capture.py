@@ -29,6 +29,7 @@ from gradcam.nodes import operation
 from gradcam.probabilities import (
     LeavingOut,
     Watching,
+    ending_nodes,
     gives_some,
     logits_read,
     may_be_probabilities,
@@ -63,18 +64,6 @@ def clone_sharing_weights(model: nn.Module) -> nn.Module:
         return model
 
 
-def modules_of(model: nn.Module) -> tuple[nn.Module, ...]:
-    """What `model.modules()` gives, in a quarter of its time: every call looks at all of them."""
-    found: dict[nn.Module, None] = {}
-    stack: list[nn.Module | None] = [model]
-    while stack:
-        module = stack.pop()
-        if module is not None and module not in found:
-            found[module] = None
-            stack.extend(reversed(module._modules.values()))
-    return tuple(found)
-
-
 def unwrap(model: nn.Module) -> nn.Module:
     """The plain module inside a wrapper, whose own forward can be hooked rightly.
 
@@ -84,11 +73,15 @@ def unwrap(model: nn.Module) -> nn.Module:
     return unwrapped(model)[0]
 
 
-def unwrapped(model: nn.Module) -> tuple[nn.Module, tuple[nn.Module, ...]]:
-    """What `unwrap` gives, and all of its modules, so that a call looks for them once."""
+Modules: TypeAlias = tuple[nn.Module, ...]
+"""All modules of a model, in the order of `model.modules()`."""
+
+
+def unwrapped(model: nn.Module) -> tuple[nn.Module, Modules]:
+    """What `unwrap` gives, and all of its modules: a call walks over them once and hands them on."""
     while (inner := getattr(model, _WRAPPERS.get(type(model).__name__, ""), None)) is not None:
         model = inner
-    modules = modules_of(model)
+    modules = tuple(model.modules())
     if not any(map(_needs_a_look, set(map(type, modules)))):
         return model, modules
     for module in modules:
@@ -202,7 +195,7 @@ def _use_clone(model: nn.Module, modules: Sequence[nn.Module], use: Callable[[nn
             raise _ReachesOriginal
 
     clone = clone_in_eval_mode(model)
-    cloned = modules_of(clone)
+    cloned = tuple(clone.modules())
     with ExitStack() as guards:
         for module in modules:
             guards.callback(module.register_forward_pre_hook(refuse).remove)
@@ -241,13 +234,14 @@ def _run(model: nn.Module, inputs: Inputs) -> Tensor:
 
 @dataclass(frozen=True)
 class _Ending:
-    """Where a model makes probabilities of its logits: in which call of a function, of how many that are counted.
+    """Where a model makes probabilities of its logits: in which calls of functions, of how many that are counted.
 
-    by: what counts them, calls of softmax and sigmoid alone or all. heads: classes. kind: a key of `scores.ENDS`.
+    by: what counts them, calls of softmax, sigmoid and steps that may follow, or all. heads: classes. kind: a key
+    of `scores.ENDS`.
     """
 
     by: type[LeavingOut] | type[Watching]
-    call: int
+    made_in: tuple[int, ...]
     calls: int
     heads: int
     kind: str
@@ -255,10 +249,11 @@ class _Ending:
     def logits(self, forward: Callable[[], Tensor], images: int) -> Tensor | None:
         """The logits `[B, C]` of a forward; None where the model ends otherwise now."""
         if self.by is LeavingOut:
-            with LeavingOut(self.call, odds=self.kind == "odds") as counted:
+            with LeavingOut(self.made_in, odds=self.kind == "odds") as counted:
                 logits = forward()
-            return logits if len(counted.made) == self.calls and probability_node(logits) is None else None
-        with Watching(images * self.heads, self.call) as watching:
+            as_met = len(counted.made) == self.calls and logits.shape[1] == self.heads
+            return logits if as_met and probability_node(logits) is None else None
+        with Watching(images * self.heads, *self.made_in) as watching:
             scores = forward()
         found = logits_read(scores, watching.read) if watching.calls == self.calls else None
         return found[0] if found else None
@@ -282,7 +277,7 @@ def _read_logits(model: nn.Module, inputs: Inputs, forward: Callable[[], Tensor]
             return logits, known.kind
     scores = forward()
     tried, end = _plain.setdefault(model, set()), (inputs.key, scores.grad_fn and operation(scores.grad_fn))
-    is_function = probability_node(scores) is not None
+    is_function = bool(ending_nodes(scores))
     if end in tried or not (is_function or may_be_probabilities(scores)):
         return without_probabilities(scores)
     ending = _ending_by_function(forward) if is_function else _ending_by_hand(forward, scores.numel())
@@ -296,12 +291,13 @@ def _read_logits(model: nn.Module, inputs: Inputs, forward: Callable[[], Tensor]
 def _ending_by_function(forward: Callable[[], Tensor]) -> _Ending | None:
     with LeavingOut() as counted:
         scores = forward()
-    last = probability_node(scores)
-    for call, (kind, node) in enumerate(counted.made):
-        if node is not None and node is last:
-            kind = "odds" if gives_some(scores, node) else kind
-            return _Ending(LeavingOut, call, len(counted.made), scores.shape[1], kind)
-    return None
+    nodes = ending_nodes(scores)
+    made_in = [call for call, (_, node) in enumerate(counted.made) if node in nodes]
+    kinds = [kind for call in made_in if (kind := counted.made[call][0])]
+    if not nodes or len(made_in) != len(nodes) or len(kinds) != 1:
+        return None
+    kind = "odds" if gives_some(scores, nodes[0]) else kinds[0]
+    return _Ending(LeavingOut, tuple(made_in), len(counted.made), scores.shape[1], kind)
 
 
 def _ending_by_hand(forward: Callable[[], Tensor], numel: int) -> _Ending | None:
@@ -309,7 +305,7 @@ def _ending_by_hand(forward: Callable[[], Tensor], numel: int) -> _Ending | None
         scores = forward()
     if found := logits_read(scores, watching.read):
         _, kind, call = found
-        return _Ending(Watching, call, watching.calls, scores.shape[1], kind)
+        return _Ending(Watching, (call,), watching.calls, scores.shape[1], kind)
     return None
 
 
@@ -329,17 +325,21 @@ class Recording:
     ends_in: str = ""
 
 
-def record(model: nn.Module, batch: Batch | Inputs, layer: TargetLayer) -> Recording:
+def record(
+    model: nn.Module, batch: Batch | Inputs, layer: TargetLayer, modules: Modules | None = None
+) -> Recording:
     """Run one forward and record autograd from the target layer on; the model is left exactly as found.
 
-    batch: `[B, C, H, W]`, preprocessed, on the model's device, or all `Inputs`. Costs what a bare forward costs:
-    everything before the layer runs without autograd, and no parameter is asked for a gradient. Only where a module
-    keeps a view of the layer's output, the layer runs without autograd, or the forward itself works with gradients,
-    all of the forward is recorded.
+    batch: `[B, C, H, W]`, preprocessed, on the model's device, or all `Inputs`.
+    modules: as `unwrapped` gives them with its model, where the caller has both.
+    Costs what a bare forward costs: everything before the layer runs without autograd, and no parameter is asked
+    for a gradient. Only where a module keeps a view of the layer's output, the layer runs without autograd, or the
+    forward itself works with gradients, all of the forward is recorded.
 
     Raises: LayerError where the layer never ran, or its output holds no floating-point tensor for each image.
     """
-    model, modules = unwrapped(model)
+    if modules is None:
+        model, modules = unwrapped(model)
     inputs = Inputs.of(batch, model)
     enough = _enough.setdefault(model, {})
     number = enough.get(layer.name, 0)
@@ -503,7 +503,7 @@ def trace(model: nn.Module, batch: Batch | Inputs) -> Trace:
     is left as found.
     """
     inputs = Inputs.of(batch, model)
-    return _borrow(model, modules_of(model), lambda running: _trace(model, running, inputs))
+    return _borrow(model, tuple(model.modules()), lambda running: _trace(model, running, inputs))
 
 
 def _trace(model: nn.Module, running: nn.Module, inputs: Inputs) -> Trace:

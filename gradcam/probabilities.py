@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,12 +20,26 @@ _ENDINGS = {
     "sigmoid": ("sigmoid", "Sigmoid"),
     "sigmoid_": ("sigmoid", "Sigmoid"),
     "expit": ("sigmoid", "Sigmoid"),
+    "special_expit": ("sigmoid", "Sigmoid"),
     "logsigmoid": ("sigmoid", "LogSigmoid"),
     "log_sigmoid": ("sigmoid", "LogSigmoid"),
 }
 """By a function's name: what its results are, and the name of its node in the autograd graph."""
 
 _NODES = frozenset(node for _, node in _ENDINGS.values())
+
+_STEPS = frozenset(
+    {"add", "clamp", "clamp_max", "clamp_min", "clip", "div", "divide", "exp", "exp2", "expm1", "log", "log10"}
+    | {"log1p", "log2", "logit", "mul", "multiply", "pow", "special_logit", "sqrt", "square", "sub", "subtract"}
+    | {"true_divide"}
+)
+"""Functions that may follow a softmax or sigmoid and keep the order of what it gives, such as percentages."""
+
+_RISE = frozenset(
+    {"Add", "Clamp", "ClampMax", "ClampMin", "Exp", "Exp2", "Expm1", "Log", "Log10", "Log1P", "Log2", "Logit"}
+    | {"Sqrt"}
+)
+"""Nodes of such functions whose results rise with their first argument, whatever constant the other is."""
 
 _CHOOSES = frozenset({"Select", "Slice", "Index", "IndexSelect", "Gather", "Unbind", "Split", "SplitWithSizes"})
 """Operations that take some of the values."""
@@ -51,10 +65,56 @@ _TRIED = (("softmax", 1), ("sigmoid", 1), ("sigmoid", -1), ("sigmoid", 2))
 def probability_node(scores: Tensor) -> Node | None:
     """The softmax or sigmoid that made the scores, looked for behind what only moves or chooses values; None where
     they are made otherwise."""
-    node = scores.grad_fn
-    while node is not None and operation(node) in MOVES | _CHOOSES:
-        node = next((child for child, _ in node.next_functions if child is not None), None)
-    return node if node is not None and operation(node) in _NODES else None
+    node, steps = _ending(scores)
+    return None if steps else node
+
+
+def ending_nodes(scores: Tensor) -> list[Node]:
+    """The softmax or sigmoid that made the scores, then all steps after it that keep the order of what it gives,
+    such as `* 100`, `sqrt` or `log2`; nothing where the scores are made otherwise."""
+    node, steps = _ending(scores)
+    return [] if node is None else [node, *steps]
+
+
+def _ending(scores: Tensor) -> tuple[Node | None, list[Node]]:
+    node, steps = scores.grad_fn, list[Node]()
+    while node is not None and operation(node) not in _NODES:
+        if operation(node) in MOVES | _CHOOSES:
+            node = next((child for child, _ in node.next_functions if child is not None), None)
+        else:
+            steps.append(node)
+            node = _rises_with(node)
+    return node, steps
+
+
+def _rises_with(node: Node) -> Node | None:
+    """Where the values stand that a node's results rise with, one by one; None where that is not known.
+
+    All else that it reads must be constant: a number, a buffer or a parameter. A factor is a single number above 0.
+    """
+    saved: Any = node
+    read = [
+        (position, child)
+        for position, (child, _) in enumerate(node.next_functions)
+        if child is not None and not isinstance(getattr(child, "variable", None), nn.Parameter)
+    ]
+    if len(read) != 1:
+        return None
+    ((position, child),) = read
+    name = operation(node)
+    if name == "Mul":
+        rises = _is_positive(saved._saved_self if position else saved._saved_other)
+    elif name == "Div":
+        rises = position == 0 and _is_positive(saved._saved_other)
+    elif name == "Pow":
+        rises = node.name() == "PowBackward0" and saved._saved_exponent > 0
+    else:
+        rises = name in _RISE or (name == "Sub" and position == 0)
+    return child if rises else None
+
+
+def _is_positive(factor: Tensor | None) -> bool:
+    return factor is not None and factor.numel() == 1 and not factor.is_meta and float(factor.detach()) > 0
 
 
 def gives_some(scores: Tensor, node: Node) -> bool:
@@ -68,30 +128,34 @@ def gives_some(scores: Tensor, node: Node) -> bool:
 
 
 class LeavingOut(TorchFunctionMode):
-    """Counts the calls that make probabilities, and leaves one of them out: its input is passed on as its result.
+    """Counts the calls that make probabilities or may be steps after them, and leaves some of them out: what they
+    are given is passed on as their result.
 
-    made: what each call made and its node. call: the one to leave out. odds: pass on the log-odds of its input
-    instead, `y_c - logsumexp(all other y)`, whose sigmoid each probability of a softmax is.
+    made: what each call made, a kind of probabilities or "", and its node. calls: the ones to leave out. odds: in
+    the place of probabilities, pass on the log-odds of their logits, `y_c - logsumexp(all other y)`, whose sigmoid
+    each probability of a softmax is.
     """
 
-    def __init__(self, call: int | None = None, *, odds: bool = False) -> None:
+    def __init__(self, calls: Collection[int] = (), *, odds: bool = False) -> None:
         super().__init__()
-        self.call, self.odds = call, odds
+        self.calls, self.odds = calls, odds
         self.made: list[tuple[str, Node | None]] = []
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        kind, _ = _ENDINGS.get(getattr(func, "__name__", ""), ("", ""))
-        if not kind:
+        name = getattr(func, "__name__", "")
+        kind, _ = _ENDINGS.get(name, ("", ""))
+        if not kind and name.removesuffix("_") not in _STEPS:
             return func(*args, **kwargs)
-        if len(self.made) == self.call:
-            logits = args[0] if args else kwargs["input"]
+        if len(self.made) in self.calls:
             self.made.append((kind, None))
-            if self.odds:
-                logits = log_odds(logits, kwargs["dim"] if "dim" in kwargs else args[1])
-            return logits if kwargs.get("dtype") is None else logits.to(kwargs["dtype"])
+            given = (value for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
+            values = next(value for value in given if value.grad_fn is not None)
+            if kind and self.odds:
+                values = log_odds(values, kwargs["dim"] if "dim" in kwargs else args[1])
+            return values if kwargs.get("dtype") is None else values.to(kwargs["dtype"])
         result = func(*args, **kwargs)
-        self.made.append((kind, result.grad_fn))
+        self.made.append((kind, result.grad_fn if isinstance(result, Tensor) else None))
         return result
 
 

@@ -49,6 +49,37 @@ def test_a_two_channel_network_gives_the_numbers_worked_out_by_hand() -> None:
     assert torch.allclose(maps[0, 1], torch.tensor([[0.0, 1.0], [0.0, 0.0]]))
 
 
+def test_a_linear_head_is_read_in_the_rows_that_are_asked_for() -> None:
+    model = Handmade().eval()
+    with torch.no_grad():
+        model.head.weight[1] = torch.nan
+    expected = torch.tensor([[3.0, 0.0], [0.0, 1.0]])
+    assert torch.allclose(heatmaps(model, HAND, 0, TargetLayer("pick", (2, 2), 2, "by hand"))[0, 0], expected)
+
+
+def test_a_hook_on_the_scores_of_a_linear_head_still_counts() -> None:
+    class Doubling(Handmade):
+        def forward(self, x: Tensor) -> Tensor:
+            scores = super().forward(x)
+            if scores.requires_grad:
+                scores.register_hook(lambda gradient: 2 * gradient)
+            return scores
+
+    assert torch.equal(
+        heatmaps(Doubling().eval(), HAND, 0, "pick"), 2 * heatmaps(Handmade().eval(), HAND, 0, "pick")
+    )
+
+
+def test_the_modules_of_a_model_are_walked_once_in_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Handmade().eval()
+    heatmaps(model, HAND, 0)  # finds the layer
+    walked: list[nn.Module] = []
+    modules = nn.Module.modules
+    monkeypatch.setattr(nn.Module, "modules", lambda module: (walked.append(module), modules(module))[1])
+    heatmaps(model, HAND, 0)
+    assert walked == [model]
+
+
 @pytest.fixture(scope="module", params=[0, 1, 2])
 def vgg(request: pytest.FixtureRequest) -> nn.Module:
     with torch.random.fork_rng():
@@ -189,10 +220,10 @@ class Pooled(nn.Module):
         with torch.random.fork_rng():
             torch.manual_seed(0)
             self.body, self.head = nn.Conv2d(3, 8, 3, padding=1), nn.Linear(8, 5)
-        self.to_device_layout, self.lay_out, self.read = nn.Identity(), LAY_OUT[layout], read
+        self.laid_out, self.lay_out, self.read = nn.Identity(), LAY_OUT[layout], read
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.read(self.to_device_layout(self.lay_out(self.body(x)))).tanh())
+        return self.head(self.read(self.laid_out(self.lay_out(self.body(x)))).tanh())
 
 
 @pytest.mark.parametrize(
@@ -224,10 +255,12 @@ def test_the_gradient_is_read_after_the_poolings_that_keep_its_sum(
 ) -> None:
     noise = torch.randn(3, 3, 8, 8, generator=torch.Generator().manual_seed(1)).double()
     model = Pooled(layout, read).double()
-    layer = TargetLayer("to_device_layout", (8, 8), 8, "by hand", layout)
+    layer = TargetLayer("laid_out", (8, 8), 8, "by hand", layout)
     recording = record(model, noise, layer)
-    assert isinstance(recording.place, Tensor)
-    edge = edge_after_pooling(recording.place, place_dims(layer, recording.activation.shape), recording.logits)
+    assert isinstance(recording.gradient_edge, Tensor)
+    edge = edge_after_pooling(
+        recording.gradient_edge, place_dims(layer, recording.activation.shape), recording.logits
+    )
     assert (None if edge is None else operation(edge.node)) == after
 
     maps = heatmaps(model, noise, [0, 1, 2, 3, 4], layer)

@@ -180,6 +180,50 @@ def test_the_logit_before_a_softmax_or_sigmoid_is_explained_and_said_to_be(
     assert torch.allclose(recording.logits.detach(), confident(lambda e, y: y)(noise), atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("finish", "said"),
+    [
+        (lambda e, y: y.softmax(1) * 100, "softmax"),
+        (lambda e, y: (100 * y.softmax(1))[:, :, None].squeeze(2), "softmax"),
+        (lambda e, y: y.softmax(1).mul_(100), "softmax"),
+        (lambda e, y: y.softmax(1) / 0.01 - 50, "softmax"),
+        (lambda e, y: y.softmax(1).sqrt(), "softmax"),
+        (lambda e, y: y.softmax(1) ** 0.25, "softmax"),
+        (lambda e, y: (y.softmax(1) + 1e-9).log2(), "softmax"),
+        (lambda e, y: torch.log10(y.softmax(1).clamp(1e-30)), "softmax"),
+        (lambda e, y: 2.5 * y.log_softmax(1), "log-softmax"),
+        (lambda e, y: y.log_softmax(1).exp() * 100, "log-softmax"),
+        (lambda e, y: torch.tensor(100.0) * y.sigmoid(), "sigmoid"),
+        (lambda e, y: {"percent": torch.special.expit(y).mul(100)}, "sigmoid"),
+    ],
+)
+def test_what_keeps_the_order_of_probabilities_is_stepped_over_as_well(
+    finish: Any, said: str, noise: Tensor, right: Tensor
+) -> None:
+    model = confident(finish)
+    layer = resolve_target_layer(model, (8, 8))
+    assert f"ends in a {said}, so the logits before it are explained" in layer.rule
+    assert torch.allclose(heatmaps(model, noise, [0, 3]), right, atol=1e-7)
+    assert torch.allclose(record(model, noise, layer).logits.detach(), confident(lambda e, y: y)(noise), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "finish",
+    [
+        lambda e, y: -3 * y.softmax(1),
+        lambda e, y: 5 - y.sigmoid() * 3,
+        lambda e, y: y.softmax(1) * torch.tensor([1.0, 2, 3, 4, 5]) * 7,
+        lambda e, y: 3 * y.sigmoid() * y,
+        lambda e, y: 1 / (y.softmax(1) + 1e-3),
+    ],
+)
+def test_what_turns_or_mixes_the_order_of_probabilities_is_explained_as_it_is(finish: Any, noise: Tensor) -> None:
+    model = Net(finish)
+    recording = record(model, noise, resolve_target_layer(model, (8, 8)))
+    assert recording.ends_in == ""
+    assert torch.equal(recording.logits.detach(), model(noise))
+
+
 def test_a_softmax_inside_the_model_is_none_at_its_end(noise: Tensor) -> None:
     gated = Net(lambda e, y: y + (y.softmax(1) * y).sum(1, keepdim=True))
     layer = resolve_target_layer(gated, (8, 8))

@@ -19,7 +19,6 @@ from typing import Any, get_args
 import torch
 from torch import nn
 
-from gradcam.capture import modules_of
 from gradcam.errors import GradcamError
 from gradcam.files import write_whole
 from gradcam.inputs import Inputs
@@ -104,7 +103,7 @@ def _layer(row: dict[str, Any]) -> TargetLayer:
 def _settings(model: nn.Module) -> str:
     """A hash of the types of all modules and of their plain attributes, the same in every process."""
     digest = hashlib.sha256()
-    for module in modules_of(model):
+    for module in model.modules():
         digest.update(_word(type(module)).encode())
         for name, value in module.__dict__.items():
             if name != "training":

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from gradcam.as_found import changed_by_forward
-from gradcam.capture import Trace, lock_of, modules_of, trace, unwrap, unwrapped
+from gradcam.capture import Modules, Trace, lock_of, trace, unwrap, unwrapped
 from gradcam.errors import LayerError, ModelError, nearest, quoted
 from gradcam.inputs import Batch, Inputs
 from gradcam.layers.disk_cache import kept_at, read_kept, write_kept
@@ -84,30 +84,35 @@ def candidate_layers(
     return _at_size(model, input_size, lambda inputs: list(_remembered(model, inputs, "candidates")), input, output)
 
 
-def find_layer(model: nn.Module, batch: Batch | Inputs, layer: LayerChoice = "auto") -> TargetLayer:
+def find_layer(
+    model: nn.Module, batch: Batch | Inputs, layer: LayerChoice = "auto", modules: Modules | None = None
+) -> TargetLayer:
     """`resolve_target_layer` for a batch that is already there.
 
     batch: `[B, C, H, W]`, preprocessed, on the model's device, of which only shape, type and device are used; or
         all `Inputs`, of which the first of each other tensor is used, too.
+    modules: as `unwrapped` gives them with its model, where the caller has both.
     """
     if isinstance(layer, TargetLayer):
         return layer
     if isinstance(layer, nn.Module):
         layer = _name_of(layer, unwrap(model))
     if isinstance(layer, str):
-        return _remembered(model, batch, layer)[0]
+        return _remembered(model, batch, layer, modules)[0]
     if isinstance(layer, bool) or not isinstance(layer, int):
         raise LayerError(
             f"expected a layer, got {type(layer).__name__}; pass 'auto', a module or its name, or a number among "
             "candidate_layers(model)"
         )
-    candidates = _remembered(model, batch, "candidates")
+    candidates = _remembered(model, batch, "candidates", modules)
     if not -len(candidates) <= layer < len(candidates):
         raise LayerError(f"expected a candidate layer from 0 to {len(candidates) - 1}, got {layer}")
     return candidates[layer]
 
 
-def find_layers(model: nn.Module, batch: Batch | Inputs, layers: LayerChoices = "auto") -> tuple[TargetLayer, ...]:
+def find_layers(
+    model: nn.Module, batch: Batch | Inputs, layers: LayerChoices = "auto", modules: Modules | None = None
+) -> tuple[TargetLayer, ...]:
     """`find_layer` for one layer or for each of several.
 
     Raises: LayerError as `find_layer`, and where there are none.
@@ -116,7 +121,7 @@ def find_layers(model: nn.Module, batch: Batch | Inputs, layers: LayerChoices = 
         layers = layers.split(SEPARATOR)
     elif not isinstance(layers, Sequence):
         layers = [layers]
-    found = tuple(find_layer(model, batch, layer) for layer in layers)
+    found = tuple(find_layer(model, batch, layer, modules) for layer in layers)
     if not found:
         raise LayerError("expected at least one layer, got none; name one or use 'auto'")
     return found
@@ -213,9 +218,12 @@ _memories: weakref.WeakKeyDictionary[nn.Module, _Memory] = weakref.WeakKeyDictio
 _memories_guard = threading.Lock()
 
 
-def _remembered(model: nn.Module, batch: Batch | Inputs, layer: str) -> list[TargetLayer]:
+def _remembered(
+    model: nn.Module, batch: Batch | Inputs, layer: str, modules: Modules | None = None
+) -> list[TargetLayer]:
     """What `_search` answers, from memory where the model has not changed its modules, settings or head since."""
-    model, modules = unwrapped(model)
+    if modules is None:
+        model, modules = unwrapped(model)
     inputs = Inputs.of(batch, model)
     with _memories_guard:
         memory = _memories.setdefault(model, _Memory())
@@ -226,7 +234,7 @@ def _remembered(model: nn.Module, batch: Batch | Inputs, layer: str) -> list[Tar
             if key not in memory.found:
                 found = _kept_or_searched(model, inputs, layer)
                 memory.counters |= changed_by_forward(model)
-                memory.found[*asked, fingerprint(modules_of(model), memory.counters)] = found
+                memory.found[*asked, fingerprint(modules, memory.counters)] = found
                 return found
     return memory.found[key]
 

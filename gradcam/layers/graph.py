@@ -93,6 +93,24 @@ def edge_after_pooling(leaf: Tensor, dims: tuple[int, ...], logits: Tensor) -> G
     return edge
 
 
+def before_linear(logits: Tensor, cotangents: Tensor) -> tuple[Tensor | GradientEdge, Tensor]:
+    """Where the logits are what a linear layer gives: the edge of its input, and the cotangents there.
+
+    logits: `[B, C]`. cotangents: `[K, B, C]`, most of them zero. Only the rows of the weights that they ask for are
+    read, while a backward would read the weights of all classes. Anything else is returned as it is.
+    """
+    node: Any = logits.grad_fn
+    position = None if node is None else {"Addmm": 1, "Mm": 0}.get(operation(node))
+    if node is None or position is None or logits._backward_hooks or getattr(node, "_saved_alpha", 1) != 1:
+        return logits, cotangents
+    source, output = node.next_functions[position]
+    weight = getattr(node, "_saved_mat2", None)
+    if source is None or weight is None or type(weight) is not Tensor:
+        return logits, cotangents
+    classes = cotangents.flatten(0, 1).any(dim=0).nonzero()[:, 0]
+    return GradientEdge(source, output), cotangents[..., classes] @ weight.detach().T[classes]
+
+
 def shape_at(edge: GradientEdge) -> tuple[int, ...]:
     """The shape of the tensor that stands at an edge."""
     metadata: Any = edge.node._input_metadata  # of what enters the backward: the output of the forward

@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gradcam.capture import modules_of
-
 Shape = tuple[int, int, int]
 """Channels, height and width of an input."""
 
@@ -30,7 +28,7 @@ def input_shapes(model: nn.Module, size: tuple[int, int] | None = None) -> list[
 
     size: height and width, where they are known; else the sizes that the model's own configuration names.
     """
-    modules = modules_of(model)
+    modules = tuple(model.modules())
     sizes = [size] if size else [*dict.fromkeys((*_own_sizes(modules), DEFAULT_SIZE))]
     convolution = next((module for module in modules if isinstance(module, nn.Conv2d)), None)
     channels = [convolution.in_channels] if convolution is not None and convolution.in_channels else []

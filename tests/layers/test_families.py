@@ -138,7 +138,7 @@ def corner_errors(recording: Recording, layer: TargetLayer) -> list[int]:
 
 def check_gradient(recording: Recording, layer: TargetLayer) -> None:
     one, other = (
-        to_grid(torch.autograd.grad(score, [recording.place], retain_graph=True)[0], layer)[:1]
+        to_grid(torch.autograd.grad(score, [recording.gradient_edge], retain_graph=True)[0], layer)[:1]
         for score in recording.logits[0].topk(2).values
     )
     for gradient in (one, other):
