@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from gradcam import starting  # noqa: F401 - first, for it silences Ctrl-C while the rest is imported
+from gradcam.lazy import imported_when_used
 from gradcam.moved import MOVED, put_up_signpost, sentence
 
 if TYPE_CHECKING:  # what type checkers and editors see; `_MODULES` says the same to Python
@@ -34,11 +35,14 @@ if TYPE_CHECKING:  # what type checkers and editors see; `_MODULES` says the sam
         WeightsError,
     )
     from gradcam.layers import candidate_layers, resolve_target_layer
+    from gradcam.measures import agreement, measure
+    from gradcam.models.catalogue import search_models
     from gradcam.models.checkpoint import load_checkpoint
     from gradcam.models.classifier import Classifier, load_classifier
     from gradcam.models.labels import Labels
     from gradcam.photo import open_photo, sample_photo
     from gradcam.photo_file import open_photos
+    from gradcam.report import build_report, diff, read_report, replay, write_report
     from gradcam.targets import parse_target
     from gradcam.types import (
         Contrast,
@@ -78,11 +82,14 @@ _MODULES = {
         "WeightsError",
     ),
     "layers": ("candidate_layers", "resolve_target_layer"),
+    "measures": ("agreement", "measure"),
+    "models.catalogue": ("search_models",),
     "models.checkpoint": ("load_checkpoint",),
     "models.classifier": ("Classifier", "load_classifier"),
     "models.labels": ("Labels",),
     "photo": ("open_photo", "sample_photo"),
     "photo_file": ("open_photos",),
+    "report": ("build_report", "diff", "read_report", "replay", "write_report"),
     "targets": ("parse_target",),
     "types": (
         "Contrast",
@@ -103,8 +110,7 @@ _MODULES = {
         "View",
     ),
 }
-_HOME = {name: f"gradcam.{module}" for module, names in _MODULES.items() for name in names}
-"""A public name -> the module that holds it."""
+"""The public names of each module."""
 
 __all__ = [
     "ClassError",
@@ -137,26 +143,35 @@ __all__ = [
     "UnreadablePhoto",
     "View",
     "WeightsError",
+    "agreement",
+    "build_report",
     "candidate_layers",
     "compare",
+    "diff",
     "explain",
     "explain_many",
     "heatmaps",
     "load_checkpoint",
     "load_classifier",
+    "measure",
     "open_photo",
     "open_photos",
     "parse_target",
+    "read_report",
+    "replay",
     "resolve_target_layer",
     "sample_photo",
+    "search_models",
+    "write_report",
 ]
+
+_public = imported_when_used(__name__, _MODULES)
 
 
 def __getattr__(name: str) -> object:
     """A public name or a module of the package, imported when somebody first asks for it."""
-    if home := _HOME.get(name):
-        found = globals()[name] = getattr(import_module(home), name)
-        return found
+    if name in __all__:
+        return _public(name)
     module = f"{__name__}.{name}"
     if module in MOVED:
         raise AttributeError(sentence(module))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from typing import TypeAlias
@@ -16,8 +16,9 @@ from gradcam.layers import LayerChoices
 from gradcam.methods import GRADCAM, find_method
 from gradcam.models.classifier import Classifier
 from gradcam.models.pool import shared_pool
+from gradcam.panel_store import NOTHING_KEPT, ModelKey, PanelKey, PanelStore, with_photo, without_photo
 from gradcam.targets import as_targets
-from gradcam.types import Activation, Explanation, Failure, Fit, Heatmap, Panel, Photo, Target, Top
+from gradcam.types import Activation, Explanation, Failure, Fit, Heatmap, Panel, Photo, Target, Top, UnreadablePhoto
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Progress:
 
 OnProgress: TypeAlias = Callable[[Progress], None]
 Use: TypeAlias = Callable[[str], AbstractContextManager[Classifier]]
-Explain: TypeAlias = Callable[..., Explanation]
+Explainer: TypeAlias = Callable[..., Explanation]
 """Takes what `explain` takes."""
 
 
@@ -45,8 +46,9 @@ def compare(
     fit: Fit = "crop",
     layer: LayerChoices | Mapping[str, LayerChoices] = "auto",
     activation: Activation | Mapping[str, Activation] | None = None,
+    results: PanelStore | None = None,
     use: Use | None = None,
-    explainer: Explain = explain,
+    explainer: Explainer = explain,
     on_progress: OnProgress = lambda progress: None,
 ) -> Comparison:
     """Explain every photo with every model and method for every target; what fails is a panel with its reason.
@@ -57,52 +59,199 @@ def compare(
     targets: one or several, as `explain` takes them.
     layer: of every model, or by id, each other model's own target layer then.
     activation: of every model, or by id; each model's own where nothing is said.
-    lend: turns an id into a classifier for as long as it is used; by default the pool of this process, which keeps
+    results: where the panels of models named by id are kept. What is there is not computed again, a model of which
+        everything is there is not loaded, and what was finished before an interruption stays. A model that could
+        not be loaded is tried again.
+    use: turns an id into a classifier for as long as it is used; by default the pool of this process, which keeps
         models in memory.
     explainer: what explains one photo with one model; `ForwardCache().explain` spares forwards.
-    on_progress: called before each step; an exception raised in it ends the comparison.
+    on_progress: called before each step that takes time; an exception raised in it ends the comparison.
     Raises: OptionError where there is nothing to compare. Never raises for one model's failure.
     """
-    targets = as_targets(targets)
-    axes = {"models": models, "photos": photos, "methods": methods}
-    for plural, axis in axes.items():
+    request = _request(models, photos, targets, methods, fit, layer, activation)
+    use = use or shared_pool().use
+    steps = len(photos) + 1
+    for position, model in enumerate(models):
+
+        def say(step: int, photo: str | None, position: int = position) -> None:
+            name = request.models[position]
+            on_progress(Progress(position * steps + step, len(models) * steps, name, photo))
+
+        by_id = isinstance(model, str)  # the module of a classifier that is passed in may change
+        _Column(request, position, results if by_id and results else NOTHING_KEPT).fill(model, use, explainer, say)
+    return request.comparison()
+
+
+def recall(
+    models: Sequence[str],
+    photos: Sequence[Photo],
+    targets: Target | Sequence[Target] = (Top(1),),
+    *,
+    methods: Sequence[str] = (GRADCAM.name,),
+    fit: Fit = "crop",
+    layer: LayerChoices | Mapping[str, LayerChoices] = "auto",
+    activation: Activation | Mapping[str, Activation] | None = None,
+    results: PanelStore,
+    reason: str,
+) -> Comparison:
+    """What `results` has of what `compare` would answer to the same arguments; every other panel says `reason`."""
+    request = _request(models, photos, targets, methods, fit, layer, activation)
+    for position in range(len(models)):
+        _Column(request, position, results).recall(results.model(request.models[position]))
+    return request.comparison(reason)
+
+
+@dataclass(frozen=True, eq=False)
+class _Request:
+    """What is asked of all models, and the panels that are there already.
+
+    panels: by the position of their photo and model, their method and their target.
+    """
+
+    models: tuple[str, ...]
+    photos: tuple[Photo, ...]
+    methods: tuple[str, ...]
+    targets: tuple[Target, ...]
+    fit: Fit
+    layers: Mapping[str, LayerChoices]
+    activations: Mapping[str, Activation]
+    panels: dict[tuple[int, int, str, Target], Panel]
+
+    def comparison(self, reason: str = "") -> Comparison:
+        """All panels in order; one that is not there says `reason`."""
+        places = product(range(len(self.photos)), range(len(self.models)), self.methods, self.targets)
+        panels = (
+            self.panels.get((photo, model, method, target))
+            or Failure(self.photos[photo], self.models[model], method, target, reason)
+            for photo, model, method, target in places
+        )
+        return Comparison(self.photos, self.models, self.methods, self.targets, tuple(panels))
+
+
+def _request(
+    models: Sequence[str | Classifier],
+    photos: Sequence[Photo],
+    targets: Target | Sequence[Target],
+    methods: Sequence[str],
+    fit: Fit,
+    layer: LayerChoices | Mapping[str, LayerChoices],
+    activation: Activation | Mapping[str, Activation] | None,
+) -> _Request:
+    targets = tuple(as_targets(targets))
+    for plural, axis in {"models": models, "photos": photos, "methods": methods}.items():
         if isinstance(axis, str):
             raise OptionError(f"expected a list of {plural}, got {quoted(axis)} alone; put it in a list")
         if not axis:
             raise OptionError(f"expected at least one of the {plural} to compare, got none; add one")
-    methods = tuple(find_method(method).name for method in methods)
-    use = use or shared_pool().use
     names = tuple(model if isinstance(model, str) else str(model.spec) for model in models)
-    total = len(models) * (len(photos) + 1)
-    columns: dict[tuple[int, int], list[Panel]] = {}
-    for column, (model, name) in enumerate(zip(models, names, strict=True)):
-        step = column * (len(photos) + 1)
-        chosen = layer.get(name, "auto") if isinstance(layer, Mapping) else layer
-        reading = activation.get(name) if isinstance(activation, Mapping) else activation
-        on_progress(Progress(step, total, name, None))
+    if not isinstance(activation, Mapping):
+        activation = {} if activation is None else dict.fromkeys(names, activation)
+    return _Request(
+        models=names,
+        photos=tuple(photos),
+        methods=tuple(find_method(method).name for method in methods),
+        targets=targets,
+        fit=fit,
+        layers=layer if isinstance(layer, Mapping) else dict.fromkeys(names, layer),
+        activations=activation,
+        panels={},
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Column:
+    """All panels of one model: those that are kept, and the others, which are computed.
+
+    position: of the model. results: where its panels are kept.
+    """
+
+    request: _Request
+    position: int
+    results: PanelStore
+
+    @property
+    def model(self) -> str:
+        return self.request.models[self.position]
+
+    def missing(self) -> list[tuple[int, str, list[Target]]]:
+        """Where panels are missing: a photo's position, a method, and the targets that have none."""
+        there, targets = self.request.panels, self.request.targets
+        places = product(range(len(self.request.photos)), self.request.methods)
+        found = [(p, how, [t for t in targets if (p, self.position, how, t) not in there]) for p, how in places]
+        return [(photo, method, targets) for photo, method, targets in found if targets]
+
+    def add(self, photo: int, panel: Panel) -> None:
+        self.request.panels[photo, self.position, panel.method, panel.target] = panel
+
+    def recall(self, known: ModelKey | None) -> None:
+        """Add the panels that are kept, and those of photos that no model can explain.
+
+        known: what the model is, or was when it was last loaded; None where that is not known.
+        """
+        for position, method, targets in self.missing():
+            photo = self.request.photos[position]
+            for target in targets:
+                if isinstance(photo, UnreadablePhoto):
+                    self.add(position, Failure(photo, self.model, method, target, photo.reason))
+                elif known and (kept := self.results.get(self._key(known, photo, method, target))):
+                    self.add(position, with_photo(kept, photo))
+
+    def fill(
+        self, model: str | Classifier, use: Use, explainer: Explainer, say: Callable[[int, str | None], None]
+    ) -> None:
+        """Add every panel; `say(step, photo's name)` is called before each step that takes time."""
+        photos = self.request.photos
+        self.recall(before := self.results.model(self.model))
+        if not self.missing():
+            return
+        say(0, None)
         try:
             with use(model) if isinstance(model, str) else nullcontext(model) as lent:
+                known = ModelKey.of(lent)
+                if known != before:
+                    self._start_again(known)
+                reading = self.request.activations.get(self.model)
                 classifier = lent if reading is None else lent.with_activation(reading)
-                for row, photo in enumerate(photos):
-                    on_progress(Progress(step + row + 1, total, name, photo.name))
-                    columns[row, column] = [
-                        panel
-                        for method in methods
-                        for panel in _explain_each(
-                            partial(explainer, classifier, photo, method=method, fit=fit, layer=chosen),
-                            partial(Heatmap, photo, name, method),
-                            partial(Failure, photo, name, method),
-                            targets,
-                        )
-                    ]
+                for photo, method, targets in self.missing():
+                    say(photo + 1, photos[photo].name)
+                    self._explain(photo, method, targets, partial(explainer, classifier), known)
         except (GradcamError, MemoryError) as error:  # the model could not be loaded
-            reason = str(error) if isinstance(error, GradcamError) else f"{name} needs more memory than there is"
-            for row, photo in enumerate(photos):
-                columns[row, column] = [Failure(photo, name, *asked, reason) for asked in product(methods, targets)]
-    panels = (
-        panel for row in range(len(photos)) for column in range(len(models)) for panel in columns[row, column]
-    )
-    return Comparison(tuple(photos), names, methods, tuple(targets), tuple(panels))
+            short = f"{self.model} needs more memory than there is"
+            reason = str(error) if isinstance(error, GradcamError) else short
+            for photo, method, targets in self.missing():
+                for target in targets:
+                    self.add(photo, Failure(photos[photo], self.model, method, target, reason))
+
+    def _start_again(self, known: ModelKey) -> None:
+        """Where the id stands for another model than before: what was recalled of that one goes."""
+        for place in [place for place in self.request.panels if place[1] == self.position]:
+            del self.request.panels[place]
+        self.results.learn(self.model, known)
+        self.recall(known)
+
+    def _explain(
+        self, position: int, method: str, targets: Sequence[Target], explainer: Explainer, known: ModelKey
+    ) -> None:
+        photo = self.request.photos[position]
+        for panel in _explain_each(
+            partial(explainer, photo, method=method, fit=self.request.fit, layer=self._layer),
+            partial(Heatmap, photo, self.model, method),
+            partial(Failure, photo, self.model, method),
+            targets,
+        ):
+            self.add(position, panel)
+            if photo.sha256:  # one that was made by hand may have none
+                self.results.put(self._key(known, photo, method, panel.target), without_photo(panel))
+
+    @property
+    def _layer(self) -> LayerChoices:
+        layer = self.request.layers.get(self.model, "auto")
+        return tuple(layer) if isinstance(layer, list) else layer
+
+    def _key(self, known: ModelKey, photo: Photo, method: str, target: Target) -> PanelKey:
+        reading = self.request.activations.get(self.model, known.activation)
+        known = replace(known, activation=reading)
+        return PanelKey(photo.sha256, known, method, target, self._layer, self.request.fit)
 
 
 def _explain_each(

@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
+from gradcam.errors import OptionError, quoted
 from gradcam.scaling import scale_panels
-from gradcam.types import Failure, Heatmap, Panel, Photo, ScaledMap, Style, Target
+from gradcam.showing import Shown
+from gradcam.text import count
+from gradcam.types import Contrast, Explanation, Failure, Heatmap, Panel, Photo, ScaledMap, Style, Target
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,9 +22,13 @@ class Row:
     target: Target
     panels: tuple[Panel, ...]
 
+    def __repr__(self) -> str:
+        panels = count(len(self.panels), "panel")
+        return f"Row({quoted(self.photo.name, 60)}, {self.method}, {self.target}: {panels})"
+
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(Shown):
     """Every photo × model × method × target, in that order; what failed is a panel too, with its reason."""
 
     photos: tuple[Photo, ...]
@@ -29,6 +36,12 @@ class Comparison:
     methods: tuple[str, ...]
     targets: tuple[Target, ...]
     panels: tuple[Panel, ...]
+
+    def __repr__(self) -> str:
+        axes = {"photo": self.photos, "model": self.models, "method": self.methods, "target": self.targets}
+        sizes = " × ".join(count(len(axis), noun) for noun, axis in axes.items())
+        held = f"{count(len(self.heatmaps), 'heatmap')}, {count(len(self.failures), 'failure')}"
+        return f"Comparison({sizes}: {held})"
 
     @property
     def heatmaps(self) -> tuple[Heatmap, ...]:
@@ -79,3 +92,24 @@ class Comparison:
         Raises: MapError where a map is not finite.
         """
         return scale_panels(self.panels, style.scale)
+
+
+def as_comparison(shown: object) -> Comparison:
+    """A comparison, or an explanation or a heatmap as a comparison of one photo and one model.
+
+    Raises: OptionError for anything else.
+    """
+    if isinstance(shown, Comparison):
+        return shown
+    if isinstance(shown, Heatmap):
+        return Comparison((shown.photo,), (shown.model,), (shown.method,), (shown.target,), (shown,))
+    if not isinstance(shown, Explanation):
+        raise OptionError(
+            f"expected an explanation, a heatmap or a comparison, got {type(shown).__name__}; pass one of those"
+        )
+    photo, model, method = shown.photo, str(shown.model), shown.method
+    targets: list[Target] = [
+        one.index if one.against is None else Contrast(one.index, one.against) for one in shown.targets
+    ]
+    panels = [Heatmap(photo, model, method, target, shown, position) for position, target in enumerate(targets)]
+    return Comparison((photo,), (model,), (method,), tuple(targets), tuple(panels))

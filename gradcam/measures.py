@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam.errors import OptionError
+from gradcam.comparison import Comparison, Row
+from gradcam.errors import OptionError, nearest, quoted
 from gradcam.geometry import fit_within, project_to_photo
 from gradcam.scaling import normalize
 from gradcam.types import Heatmap, Panel
@@ -56,14 +57,39 @@ def iou_of_hottest(a: NDArray[np.float32], b: NDArray[np.float32], share: float 
     return float((hot_a & hot_b).sum() / (hot_a | hot_b).sum())
 
 
+MEASURES: dict[str, Measure] = {
+    "rank correlation": rank_correlation,
+    "IoU of the hottest": iou_of_hottest,
+}
+"""How far two maps agree, by name."""
+
+
+def measure(
+    comparison: Comparison, by: str | Measure = "rank correlation", long_side: int = 400
+) -> dict[Row, NDArray[np.float64]]:
+    """How far the models agree on each photo, method and target: the `agreement` of every row's panels.
+
+    by: a row of `MEASURES`, or a function of two laid maps. long_side: as in `agreement`.
+    Returns: for each row of `comparison.rows()` a table `[models, models]`, in the comparison's order.
+    Raises: OptionError for another measure, MapError where a map is not finite.
+    """
+    return {row: agreement(row.panels, by, long_side) for row in comparison.rows()}
+
+
 def agreement(
-    panels: Sequence[Panel], measure: Measure = rank_correlation, long_side: int = 400
+    panels: Sequence[Panel], measure: str | Measure = "rank correlation", long_side: int = 400
 ) -> NDArray[np.float64]:
     """`measure` between every two panels of one photo, `[N, N]`, symmetric; NaN where a panel has no map.
 
+    measure: a row of `MEASURES`, or a function of two laid maps.
     long_side: photos larger than this many pixels are measured at this size; maps are far coarser.
-    Raises: OptionError where the panels show different photos, MapError where a map is not finite.
+    Raises: OptionError where the panels show different photos or there is no such measure, MapError where a map is
+        not finite.
     """
+    if isinstance(measure, str):
+        if measure not in MEASURES:
+            raise OptionError(f"expected a measure, got {quoted(measure)}; use {nearest(measure, MEASURES)}")
+        measure = MEASURES[measure]
     if len({panel.photo.sha256 for panel in panels}) > 1:
         raise OptionError("expected panels of one photo, got several photos; measure each photo by itself")
     laid = [_laid(panel, long_side) for panel in panels]

@@ -17,11 +17,18 @@ MOVED = {
     "gradcam.models.checkpoint_options": "gradcam.cli",
     "gradcam.recent": "gradcam.forward_cache",
     "gradcam.recipe": "gradcam.teaching",
+    "gradcam.report.bundle": "gradcam.report",
     "gradcam.report.commands": "gradcam.cli",
     "gradcam.report.diff": "from gradcam import diff, the function",
+    "gradcam.report.html": "gradcam.report.formats",
+    "gradcam.report.junit": "gradcam.report.checks",
+    "gradcam.report.markdown": "gradcam.report.formats",
+    "gradcam.report.pdf": "gradcam.report.formats",
     "gradcam.report.replay": "from gradcam import replay, the function",
+    "gradcam.report.table": "gradcam.report.formats",
     "gradcam.report.text": "gradcam.text",
     "gradcam.report.words": "gradcam.report.statements",
+    "gradcam.report.write": "gradcam.report",
 }
 """A module of 0.1.0 -> what is used in its place."""
 

@@ -11,6 +11,8 @@ def clean(text: str, keep: str = "") -> str:
 
     Joiners between letters and emoji stay. keep: characters that stay although they would be replaced.
     """
+    if text.isprintable():
+        return text
     return "".join(character if character in keep else _shown(character) for character in text)
 
 

@@ -11,7 +11,9 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam.text import dimensions
+from gradcam.errors import quoted
+from gradcam.showing import Shown, overlay
+from gradcam.text import clean, count, dimensions, percent, shorten
 
 Fit = Literal["crop", "squash", "pad"]
 """How a photo is fitted to a model's input: the model's own evaluation crop, the whole photo with its aspect
@@ -53,7 +55,7 @@ class Photo:
         return height, width
 
     def __repr__(self) -> str:
-        return f"Photo({self.name!r}, {dimensions(*reversed(self.size))}, {self.sha256[:8]})"
+        return f"Photo({quoted(self.name, 60)}, {dimensions(*reversed(self.size))}, {self.sha256[:8]})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +67,14 @@ class UnreadablePhoto(Photo):
     """
 
     reason: str
+
+    def __repr__(self) -> str:
+        return f"UnreadablePhoto({quoted(self.name, 60)}: {_on_one_line(self.reason)})"
+
+
+def _on_one_line(text: str, limit: int = 160) -> str:
+    """Somebody's text, safe to see and short."""
+    return shorten(clean(text), limit)
 
 
 @dataclass(frozen=True)
@@ -246,7 +256,7 @@ class View:
 
 
 @dataclass(frozen=True, eq=False)
-class Explanation:
+class Explanation(Shown):
     """What one model looked at in one photo, for one or more targets.
 
     maps: float32 `[K, h, w]`, raw: in the units of eq. 2, on the layer's own grid, never rescaled.
@@ -281,6 +291,34 @@ class Explanation:
         order = np.argsort(-self.logits, kind="stable")[:count]
         return [(self.labels[i], float(self.probabilities[i])) for i in order]
 
+    def overlay(self, style: Style | None = None, *, position: int = 0) -> NDArray[np.uint8]:
+        """The heat of one target over the photo, RGB uint8 `[H, W, 3]`. position: of the target, from 0.
+
+        Raises: OptionError where the style is outside its choices, MapError where the map is not finite.
+        """
+        return overlay(self, style, position)
+
+    def __repr__(self) -> str:
+        shown = [_target_and_heat(*pair) for pair in zip(self.targets[:3], self.maps, strict=False)]
+        more = len(self.targets) - len(shown)
+        shown += [count(more, "more target")] if more else []
+        where = f"{quoted(self.photo.name, 60)}, {_on_one_line(str(self.model))}"
+        layer = f"{self.method} {dimensions(*self.layer.grid)} at {self.layer.name}"
+        return f"Explanation({where}, {layer}: {'; '.join(shown)})"
+
+
+def _target_and_heat(target: ScoredTarget, raw: NDArray[np.float32]) -> str:
+    """A target with its probability and what its map holds: `tabby 62.0 %, peak 1.23`."""
+    return f"{_on_one_line(str(target), 80)} {percent(target.probability)}, {_heat(raw)}"
+
+
+def _heat(raw: NDArray[np.float32]) -> str:
+    """What a raw map holds, in a few words: its peak, or that it is empty or not finite."""
+    lost = raw.size - int(np.isfinite(raw).sum())
+    if lost:
+        return f"NaN or infinity in {lost} of {count(raw.size, 'cell')}"
+    return f"peak {raw.max():.3g}" if raw.any() else "all zero"
+
 
 @dataclass(frozen=True)
 class PhotoFailure:
@@ -291,7 +329,7 @@ class PhotoFailure:
 
 
 @dataclass(frozen=True, eq=False)
-class Heatmap:
+class Heatmap(Shown):
     """One cell of a comparison that has a map.
 
     model: the id the caller asked for. method: a row of `methods.METHODS`. target: what was asked.
@@ -315,6 +353,17 @@ class Heatmap:
         """What the target came to be for this model and photo."""
         return self.explanation.targets[self.position]
 
+    def overlay(self, style: Style | None = None) -> NDArray[np.uint8]:
+        """The heat over the photo, RGB uint8 `[H, W, 3]`, full colour being the map's own maximum.
+
+        Raises: OptionError where the style is outside its choices, MapError where the map is not finite.
+        """
+        return overlay(self, style)
+
+    def __repr__(self) -> str:
+        heat = f"{self.method} {dimensions(*self.map.shape)}: {_target_and_heat(self.scored, self.map)}"
+        return f"Heatmap({quoted(self.photo.name, 60)}, {_on_one_line(self.model)}, {heat})"
+
 
 @dataclass(frozen=True, eq=False)
 class Failure:
@@ -325,6 +374,10 @@ class Failure:
     method: str
     target: Target
     reason: str
+
+    def __repr__(self) -> str:
+        where = f"{quoted(self.photo.name, 60)}, {_on_one_line(self.model)}, {self.method}, "
+        return f"Failure({where}{_on_one_line(str(self.target), 80)}: {_on_one_line(self.reason)})"
 
 
 Panel: TypeAlias = Heatmap | Failure

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from gradcam.errors import OptionError
-from gradcam.measures import agreement, iou_of_hottest, rank_correlation
+from gradcam.measures import MEASURES, agreement, iou_of_hottest, measure, rank_correlation
 from gradcam.types import View
 from tests import fakes
 
@@ -95,3 +95,18 @@ def test_maps_of_parts_without_a_common_pixel_cannot_be_said_to_agree():
 def test_agreement_stays_within_one_photo():
     with pytest.raises(OptionError, match="several photos"):
         agreement([fakes.panel(fakes.photo(name=name), RISING) for name in "ab"])
+
+
+def test_a_comparison_is_measured_row_by_row_as_its_panels_are():
+    photo = fakes.photo()
+    comparison = fakes.comparison(fakes.panel(photo, RISING), fakes.panel(photo, 9 - RISING, model="x/b"))
+    for name, function in MEASURES.items():
+        ((row, table),) = measure(comparison, name).items()
+        assert row.panels == comparison.panels
+        np.testing.assert_array_equal(table, agreement(comparison.panels, function))
+    assert measure(comparison).popitem()[1][0, 1] == pytest.approx(-1, abs=1e-3)
+
+
+def test_a_measure_that_there_is_not_is_answered_with_the_nearest():
+    with pytest.raises(OptionError, match="expected a measure, got 'rank'; use 'rank correlation'"):
+        agreement([], "rank")

@@ -11,7 +11,7 @@ To add a page:
    use `open_link` and `write_link`, as `pick_models` does.
    Heatmaps are shown with `view_photo`, `view_panels` or `view_difference`, drawn with `session.settled_look()`;
    what they return goes to `session.keep_look()`, as `show_comparison` does.
-4. What runs a model goes through `dashboard/results.py`, under a key made of contents: `results.classifier(id)`,
+4. What runs a model goes through `dashboard/results.py`, under a key made of contents: `library.classifier(id)`,
    `results.compared(…)`. Cached values serve every visitor and carry nothing of one.
 5. Words that others wrote (file names, labels, errors) go through `escape_markdown()` before Markdown sees them.
 6. `tests/dashboard/test_dashboard.py` gets its defaults, each control and each error; `tests/browser/test_pages.py`

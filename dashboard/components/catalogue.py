@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import results, session
+from dashboard import library, results, session
 from dashboard.components.messages import escape_markdown, show_errors
 from dashboard.components.models import MOST
 from dashboard.session import Key
-from gradcam.models.catalogue import CatalogueEntry, search
+from gradcam.models.catalogue import CatalogueEntry, search_models
 from gradcam.models.sources import SOURCES
 from gradcam.text import dimensions
 
@@ -19,7 +19,7 @@ _TABLE, _LOCATED = "_catalogue-{}", "_located"
 
 def search_catalogue() -> list[CatalogueEntry]:
     """The entries that fit the search, closest first."""
-    known = list(results.catalogue().values())
+    known = list(library.catalogue().values())
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = st.text_input(
             "Search",
@@ -38,7 +38,7 @@ def search_catalogue() -> list[CatalogueEntry]:
         here = st.toggle("On this machine", help="Models that need no download.", **session.linked(Key.AT_HAND))
     found = [
         entry
-        for entry in search(text or "", known)
+        for entry in search_models(text or "", known)
         if (not sources or entry.source in sources) and not (here and entry.weights.startswith("download"))
     ]
     st.caption(f"{len(found):,} of {len(known):,} models")

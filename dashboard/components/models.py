@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import results, session
+from dashboard import library, session
 from dashboard.session import Key
 
 DEFAULT = ("bundled/tf_efficientnet_lite0", "bundled/tf_efficientnet_lite1", "bundled/tf_efficientnet_lite2")
@@ -16,7 +16,7 @@ MOST = 8
 def pick_models(default: Sequence[str] = DEFAULT) -> tuple[str, ...]:
     """The ids of the chosen models; an id that the catalogue does not list can be typed in full."""
     session.open_link(Key.MODELS, default, MOST)
-    known = results.catalogue()
+    known = library.catalogue()
 
     def words(model: str) -> str:
         if session.is_custom(model):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import results, session
+from dashboard import library, session
 from dashboard.components.messages import escape_markdown, say_error
 from dashboard.session import Key
 from gradcam import GradcamError, Photo
@@ -50,7 +50,7 @@ def _words(token: str) -> str:
 
 def _opened(token: str) -> Photo | None:
     try:
-        photo = results.photo(token)
+        photo = library.photo(token)
     except GradcamError as error:
         say_error(str(error))
         return None
@@ -103,7 +103,7 @@ def _take(key: str) -> None:
     for file in st.session_state[key] or ():
         upload = session.Upload.of(file.name, file.getvalue())
         try:
-            results.decoded(upload)
+            library.decoded(upload)
         except GradcamError as error:
             refused.append(str(error))
             continue

@@ -67,7 +67,7 @@ class _Bars:
     """A bar for each model and the button that stops them, drawn at the first word of progress."""
 
     def __init__(self, place: DeltaGenerator, models: Sequence[str], photos: int, asked: object) -> None:
-        self._place, self._models, self._photos, self._asked = place, models, photos, asked
+        self._place, self._models, self._steps, self._asked = place, models, photos + 1, asked
         self._bars: dict[str, DeltaGenerator] = {}
         self._started = time.monotonic()
         self._worked: list[str] = []
@@ -83,7 +83,7 @@ class _Bars:
             self._worked.append(progress.model)
             for model in self._models[: self._models.index(progress.model)]:
                 self._bars[model].progress(1.0, f"{escape_markdown(model)} · done")
-        share = (progress.done % self._photos) / self._photos
+        share = (progress.done % self._steps) / self._steps  # the first is loading
         doing = "loading" if progress.photo is None else f"explaining {escape_markdown(progress.photo)}"
         self._bars[progress.model].progress(share, f"**{escape_markdown(progress.model)}** · {doing}")
 

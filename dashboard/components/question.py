@@ -8,7 +8,7 @@ from typing import get_args
 
 import streamlit as st
 
-from dashboard import results, session
+from dashboard import library, session
 from dashboard.components.messages import say_error
 from dashboard.components.pins import pick_layers
 from dashboard.session import Key
@@ -65,13 +65,13 @@ def class_options(models: Sequence[str], predictions: int = 3) -> list[str]:
     """The models' own predictions, then every class that one of them has, each once, for `read_targets`."""
     known = known_classes(models)
     tops = (Top(rank + 1) for rank in range(predictions))
-    names = (name for model in models for name in results.class_names(model))
+    names = (name for model in models for name in library.class_names(model))
     return list(dict.fromkeys(write_target(target, known) for target in (*tops, *names)))
 
 
 def known_classes(models: Sequence[str]) -> frozenset[str]:
     """The names that text typed for these models may mean."""
-    return known_names(name for model in models for name in results.class_names(model))
+    return known_names(name for model in models for name in library.class_names(model))
 
 
 def read_targets(typed: Iterable[str], models: Sequence[str]) -> tuple[Target, ...]:

@@ -9,7 +9,7 @@ from typing import cast
 
 import streamlit as st
 
-from dashboard import results
+from dashboard import library, results
 from dashboard.components.messages import escape_markdown
 from dashboard.components.question import Question
 from dashboard.components.report_limits import pick_thresholds, show_failing
@@ -108,7 +108,7 @@ def _pick_export() -> tuple[str, Embedded, tuple[str, ...]]:
         selection_mode="multi",
         default=["zip", "html", "pdf"],
         format_func=_name,
-        help="; ".join(f"*{_name(name)}*: {row.words}" for name, row in FORMATS.items()) + ".",
+        help="; ".join(f"*{_name(name)}*: {row.description}" for name, row in FORMATS.items()) + ".",
         **drafted(Draft.FORMATS),
     )
     kept = cast(Embedded, embedded or "full")
@@ -138,7 +138,7 @@ def _in_one_forward(comparison: Comparison, question: Question) -> Comparison:
             methods=comparison.methods,
             fit=question.fit,
             layer=question.layers,
-            use=results.use,
+            use=library.use,
             explainer=results.forward_cache().explain,
         )
 
@@ -171,7 +171,7 @@ def _show_built(built: Built, is_current: bool) -> None:
                     key=f"_take-{name}",
                     on_click="ignore",
                     icon=":material/download:",
-                    help=row.words,
+                    help=row.description,
                 )
         if "junit" in built.files:
             show_failing(report, built.asked.thresholds)

@@ -8,7 +8,7 @@ from itertools import groupby
 
 import streamlit as st
 
-from dashboard import results, session
+from dashboard import library, session
 from dashboard.components.messages import escape_markdown, show_errors
 from dashboard.components.report_read import Opened
 from dashboard.session import Held
@@ -38,7 +38,7 @@ def replay_report(report: Report) -> None:
 
         shown, done = st.session_state[Held.REPLAYED] = None, None
         with show_errors():  # a photo in the report may be another than it says
-            shown, done = report, replay(report, photos=_at_hand(report), use=results.use, on_progress=show)
+            shown, done = report, replay(report, photos=_at_hand(report), use=library.use, on_progress=show)
             st.session_state[Held.REPLAYED] = shown, done
         place.empty()
     if done is not None and shown is report:
@@ -52,7 +52,7 @@ def _at_hand(report: Report) -> Sequence[Photo]:
     stretched = map(session.stretch, session.uploads()) if any(photo.stretched for photo in report.photos) else ()
     for token in (*SAMPLES, *session.uploads(), *stretched):
         with suppress(GradcamError):
-            if (photo := results.photo(token)).sha256 in wanted:
+            if (photo := library.photo(token)).sha256 in wanted:
                 found.append(photo)
     return found
 

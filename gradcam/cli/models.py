@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from gradcam.errors import OptionError, quoted
-from gradcam.models import search
+from gradcam.models import search_models
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -14,7 +14,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the id of each model and where its weights come from. Raises: OptionError where no name fits."""
-    entries = search(options.search)
+    entries = search_models(options.search)
     if not entries:
         raise OptionError(
             f"expected a part of a model's name, got {quoted(options.search)}, which none has; shorten it"

@@ -11,7 +11,7 @@ from pathlib import Path
 from gradcam.cli import terminal
 from gradcam.cli.options import add_comparison_options, read_request
 from gradcam.errors import OptionError, nearest, quoted
-from gradcam.files import refuse_existing, write_whole
+from gradcam.files import refuse_existing
 from gradcam.photo import photo_name
 from gradcam.report import (
     EMBEDDED,
@@ -27,7 +27,7 @@ from gradcam.report import (
     check,
     format_of,
     read_thresholds,
-    render_report,
+    write_report,
 )
 
 
@@ -105,10 +105,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _write(report: Report, files: dict[str, Path], thresholds: Thresholds, *, force: bool) -> None:
     for name, path in files.items():
-        data = render_report(report, name, thresholds)
-        with write_whole(path, force=force) as file:
-            file.write(data)
-        terminal.tell(f"Wrote {path} ({len(data) / 1e3:,.0f} kB)")
+        write_report(report, path, name, thresholds=thresholds, force=force)
+        terminal.tell(f"Wrote {path} ({path.stat().st_size / 1e3:,.0f} kB)")
 
 
 def _files(out: Path, formats: list[str] | None) -> dict[str, Path]:

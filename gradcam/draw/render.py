@@ -99,10 +99,13 @@ def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
 
 def jpeg_uri(photo: Photo, long_side: int) -> str:
     """The photo as a JPEG of at most `long_side` pixels inside its own address, `data:image/jpeg;base64,…`."""
+    return pixels_uri(resize(photo.pixels, fit_within(photo.size, long_side, long_side)))
+
+
+def pixels_uri(pixels: Pixels) -> str:
+    """RGB uint8 `[H, W, 3]` as a JPEG inside its own address."""
     out = io.BytesIO()
-    Image.fromarray(resize(photo.pixels, fit_within(photo.size, long_side, long_side))).save(
-        out, "JPEG", quality=85
-    )
+    Image.fromarray(pixels).save(out, "JPEG", quality=85)
     return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gradcam.lazy import imported_when_used
 
 if TYPE_CHECKING:  # what type checkers see; the table below says the same to Python
-    from gradcam.models.catalogue import CatalogueEntry, search
+    from gradcam.models.catalogue import CatalogueEntry, search_models
     from gradcam.models.checkpoint import (
         CROPS,
         INPUT,
@@ -42,7 +42,7 @@ __all__ = [
     "parse_model_id",
     "preprocessing_for",
     "read_labels",
-    "search",
+    "search_models",
     "shared_pool",
 ]
 
@@ -51,7 +51,7 @@ __getattr__ = imported_when_used(
     {
         "catalogue": (
             "CatalogueEntry",
-            "search",
+            "search_models",
         ),
         "checkpoint": (
             "CROPS",

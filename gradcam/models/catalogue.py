@@ -41,7 +41,7 @@ def catalogue() -> list[CatalogueEntry]:
     return [replace(entry, weights=_availability(location)) for entry, location in _listed()]
 
 
-def search(text: str = "", entries: Sequence[CatalogueEntry] | None = None) -> list[CatalogueEntry]:
+def search_models(text: str = "", entries: Sequence[CatalogueEntry] | None = None) -> list[CatalogueEntry]:
     """The entries whose id has every word of `text`, closest first; similar names where none has.
 
     entries: those to search, by default the catalogue.

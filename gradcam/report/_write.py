@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from gradcam.errors import OptionError, ReportError, nearest, quoted
-from gradcam.files import refuse_existing, write_whole
+from gradcam.files import write_whole
 from gradcam.report.checks import Thresholds
-from gradcam.report.formats import FORMATS, Format, junit
+from gradcam.report.formats import FORMATS, junit
 from gradcam.report.model import Report
 
 
@@ -17,23 +21,29 @@ def render_report(report: Report, format: str = "zip", thresholds: Thresholds | 
     thresholds: what the checks of `junit` must keep; no other format asks for them.
     Raises: OptionError for another format, ReportError where it cannot be written whole.
     """
-    return junit.render(report, thresholds) if format == "junit" else _format(format).render(report)
+    file = io.BytesIO()
+    _writer(format, thresholds)(report, file)
+    return file.getvalue()
 
 
-def write_report(report: Report, path: str | Path, format: str | None = None, *, force: bool = False) -> Path:
+def write_report(
+    report: Report,
+    path: str | Path,
+    format: str | None = None,
+    *,
+    thresholds: Thresholds | None = None,
+    force: bool = False,
+) -> Path:
     """Write a report to `path`: whole or, whatever interrupts it, not at all.
 
-    format: a row of `FORMATS`; by default the one whose suffix `path` has.
+    format: a row of `FORMATS`; by default the one whose suffix `path` has. thresholds: as for `render_report`.
     force: replace a file that is there already.
     Raises: OptionError for a format that there is not, ReportError where the file exists or cannot be written.
     """
     path = Path(path)
-    if format is None:
-        format = format_of(path)
-    refuse_existing(path, force, error=ReportError)
-    data = render_report(report, format)
+    write = _writer(format_of(path) if format is None else format, thresholds)
     with write_whole(path, force=force, error=ReportError) as file:
-        file.write(data)
+        write(report, file)
     return path
 
 
@@ -48,7 +58,7 @@ def format_of(path: Path) -> str:
     )
 
 
-def _format(name: str) -> Format:
-    if name not in FORMATS:
-        raise OptionError(f"expected a report format, got {quoted(name)}; use {nearest(name, FORMATS)}")
-    return FORMATS[name]
+def _writer(format: str, thresholds: Thresholds | None) -> Callable[[Report, BinaryIO], None]:
+    if format not in FORMATS:
+        raise OptionError(f"expected a report format, got {quoted(format)}; use {nearest(format, FORMATS)}")
+    return partial(junit.write, thresholds=thresholds) if format == "junit" else FORMATS[format].write

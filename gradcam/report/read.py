@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 import stat
 import zipfile
 import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,25 +57,58 @@ def _bytes_of(source: str | Path | bytes) -> bytes:
 
 
 def _read_zip(data: bytes) -> Report:
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            files = _read_entries(archive)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, ValueError) as error:
-        raise ReportError(
-            f"expected a whole ZIP, got a damaged one ({quoted(str(error), 120)}); fetch it again"
-        ) from error
-    _check_hashes(files)
-    report = decode(_file(files, "report.json"))
+    archive = _Archive(data)
+    _check_hashes(archive)
+    report = decode(archive.read("report.json"))
     for panel in report.heatmaps:
         name = map_file(report, panel)
-        _check_map(_file(files, name), name, panel)
-    photos = [_packed_photo(files, place, photo, report.embedded) for place, photo in enumerate(report.photos)]
+        _check_map(archive.read(name), name, panel)
+    photos = [_packed_photo(archive, place, photo, report.embedded) for place, photo in enumerate(report.photos)]
     check_embedded(read_header(data, "").size or (0, 0) for data in photos if data)
     return replace(report, pixels=LazySequence(len(photos), lambda place: _pixels(photos[place], place, report)))
 
 
-def _read_entries(archive: zipfile.ZipFile) -> dict[str, bytes]:
-    """Every entry's bytes, once all of them are known to be harmless."""
+class _Archive:
+    """The files in a ZIP, each unpacked when it is read, so that few are in memory at once.
+
+    Raises: ReportError where the ZIP is damaged or any file in it could do harm; nothing is unpacked to know that.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        with _refuse_damaged():
+            self._zip = zipfile.ZipFile(io.BytesIO(data))
+            self._entries = _checked_entries(self._zip)
+
+    @property
+    def names(self) -> Iterable[str]:
+        """The files' names, in the order in which they were written."""
+        return self._entries
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file. Raises: ReportError where there is none of this name, or it is damaged."""
+        if name not in self._entries:
+            raise ReportError(f"expected {name} in the ZIP, got none; export the report again")
+        entry = self._entries[name]
+        with _refuse_damaged(), self._zip.open(entry) as file:
+            data = file.read(entry.file_size + 1)
+        if len(data) != entry.file_size:
+            raise ReportError(f"expected {entry.file_size} bytes in {quoted(name)}, got others; it was not opened")
+        return data
+
+
+@contextmanager
+def _refuse_damaged() -> Iterator[None]:
+    """Say in a sentence what `zipfile` raises for a damaged ZIP."""
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, ValueError) as error:
+        raise ReportError(
+            f"expected a whole ZIP, got a damaged one ({quoted(str(error), 120)}); fetch it again"
+        ) from error
+
+
+def _checked_entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """The entries by name, all of them harmless."""
     entries = archive.infolist()
     if len(entries) > MAX_ENTRIES:
         raise ReportError(
@@ -86,7 +122,7 @@ def _read_entries(archive: zipfile.ZipFile) -> dict[str, bytes]:
         raise ReportError(
             f"expected at most {MAX_BYTES / 1e9:g} GB unpacked, got a ZIP that holds more; it was not opened"
         )
-    return {entry.filename: _unpack(archive, entry) for entry in entries}
+    return {entry.filename: entry for entry in entries}
 
 
 def _check_entry(entry: zipfile.ZipInfo) -> None:
@@ -113,31 +149,15 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
         )
 
 
-def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    with archive.open(entry) as file:
-        data = file.read(entry.file_size + 1)
-    if len(data) != entry.file_size:
-        raise ReportError(
-            f"expected {entry.file_size} bytes in {quoted(entry.filename)}, got others; it was not opened"
-        )
-    return data
-
-
-def _check_hashes(files: dict[str, bytes]) -> None:
-    listed = _file(files, MANIFEST).decode("utf-8", "replace")
-    found = manifest({name: data for name, data in files.items() if name != MANIFEST}).decode()
-    if listed == found:
+def _check_hashes(archive: _Archive) -> None:
+    listed = archive.read(MANIFEST).decode("utf-8", "replace")
+    hashes = {name: hashlib.sha256(archive.read(name)).hexdigest() for name in archive.names if name != MANIFEST}
+    if listed == manifest(hashes).decode():
         return
-    said, actual = ({line[66:]: line[:64] for line in text.splitlines()} for text in (listed, found))
-    for name in sorted(said.keys() | actual.keys()):
-        if said.get(name) != actual.get(name):
-            what = (
-                "was changed"
-                if name in said and name in actual
-                else "was added"
-                if name in actual
-                else "is missing"
-            )
+    said = {line[66:]: line[:64] for line in listed.splitlines()}
+    for name in sorted(said.keys() | hashes.keys()):
+        if said.get(name) != hashes.get(name):
+            what = "was added" if name not in said else "is missing" if name not in hashes else "was changed"
             raise ReportError(
                 f"expected the files as they were written, but {quoted(paragraphs(name)[:80])} {what}; "
                 "do not trust it"
@@ -156,12 +176,12 @@ def _check_map(data: bytes, name: str, panel: HeatmapEntry) -> None:
         raise ReportError(f"expected the map of report.json in {name}, got another; do not trust it")
 
 
-def _packed_photo(files: dict[str, bytes], place: int, photo: PhotoEntry, embedded: Embedded) -> bytes | None:
+def _packed_photo(archive: _Archive, place: int, photo: PhotoEntry, embedded: Embedded) -> bytes | None:
     """The PNG of a photo that travels along, once it is known to declare no more pixels than its report."""
     if photo.embedded_sha256 is None:
         return None
     name = photo_file(place)
-    data = _file(files, name)
+    data = archive.read(name)
     try:
         size = read_header(data, name).size
     except PhotoError as error:
@@ -186,9 +206,3 @@ def _pixels(data: bytes | None, place: int, report: Report) -> Pixels | None:
     if pixels_sha256(pixels) != report.photos[place].embedded_sha256:
         raise ReportError(f"expected the pixels that report.json names in {name}, got others; do not trust it")
     return pixels
-
-
-def _file(files: dict[str, bytes], name: str) -> bytes:
-    if name not in files:
-        raise ReportError(f"expected {name} in the ZIP, got none; export the report again")
-    return files[name]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 
@@ -34,6 +33,6 @@ def panel_stem(report: Content, panel: HeatmapEntry) -> str:
     return f"p{panel.photo + 1}-m{panel.model + 1}-{by_method}q{panel.target + 1}"
 
 
-def manifest(files: Mapping[str, bytes]) -> bytes:
-    """The SHA-256 of each file, as `sha256sum` prints them."""
-    return "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items()).encode()
+def manifest(hashes: Mapping[str, str]) -> bytes:
+    """The SHA-256 of each file by its name, as `sha256sum` prints them."""
+    return "".join(f"{sha256}  {name}\n" for name, sha256 in hashes.items()).encode()

@@ -6,6 +6,7 @@ import io
 import json
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,14 +14,15 @@ import streamlit as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from dashboard import results
+from dashboard import library, results
 from dashboard.components import Question
 from dashboard.components.agreement import matrix_html
-from dashboard.components.messages import plain
+from dashboard.components.messages import escape_markdown
 from dashboard.components.models import DEFAULT as THREE_MODELS
 from dashboard.components.photos import MOST as MOST_PHOTOS
 from dashboard.session import Upload
-from gradcam import GradcamError, Progress, Top, parse_target, sample_photo
+from gradcam import Classifier, Explanation, GradcamError, Progress, Top, parse_target, sample_photo
+from gradcam.forward_cache import ForwardCache
 from gradcam.measures import agreement
 
 LITE0, LITE1, LITE2 = THREE_MODELS
@@ -37,7 +39,7 @@ def _clean_caches() -> Iterator[None]:
 @pytest.fixture
 def page() -> AppTest:
     """The first page, as it is before its first run."""
-    return AppTest.from_file("../dashboard/Home.py", default_timeout=120)
+    return AppTest.from_file("../../dashboard/Home.py", default_timeout=120)
 
 
 def one_model(page: AppTest) -> AppTest:
@@ -130,16 +132,16 @@ def test_a_link_reopens_the_same_view(page: AppTest) -> None:
 def test_a_change_of_look_runs_no_model_and_a_new_model_only_itself(
     page: AppTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    st.cache_data.clear()
+    results._shared_panels.clear()
     one_model(page).run()
     asked: list[str] = []
-    compare = results.compare
+    explain = ForwardCache.explain
 
-    def counted(models, *args, **options):
-        asked.extend(models)
-        return compare(models, *args, **options)
+    def counted(cache: ForwardCache, classifier: Classifier, *args: Any, **options: Any) -> Explanation:
+        asked.append(str(classifier.spec))
+        return explain(cache, classifier, *args, **options)
 
-    monkeypatch.setattr(results, "compare", counted)
+    monkeypatch.setattr(ForwardCache, "explain", counted)
     page.radio(key="scale").set_value("shared").run()
     page.run()
     assert asked == []
@@ -153,7 +155,7 @@ def test_a_change_of_look_runs_no_model_and_a_new_model_only_itself(
 def test_another_class_of_the_same_photo_needs_no_forward(page: AppTest) -> None:
     one_model(page).run()
     counted: list[None] = []
-    hook = results.classifier(LITE0).module.register_forward_hook(lambda *_: counted.append(None))
+    hook = library.classifier(LITE0).module.register_forward_hook(lambda *_: counted.append(None))
     page.multiselect(key="classes").set_value(["tabby", "espresso"]).run()
     assert heatmaps(page) == [f"{LITE0}: tabby", f"{LITE0}: espresso"]
     assert counted == []
@@ -255,15 +257,15 @@ def test_a_failed_model_is_not_asked_again_at_once_but_later(
 
     def load(model: str):
         tried.append(model)
-        raise results.GradcamError(f"expected a network for {model}; plug it in")
+        raise library.GradcamError(f"expected a network for {model}; plug it in")
 
-    monkeypatch.setattr(results, "load_classifier", load)
+    monkeypatch.setattr(library, "load_classifier", load)
     page.session_state["models"] = ["timm/resnet18.a1_in1k"]
     page.run()
     page.radio(key="scale").set_value("shared").run()
     assert len(tried) == 1
     assert "plug it in" in reasons(page)[0]
-    monkeypatch.setattr(results, "SECONDS_BEFORE_RETRY", 0.0)
+    monkeypatch.setattr(library, "SECONDS_BEFORE_RETRY", 0.0)
     page.run()
     assert len(tried) > 1
 
@@ -271,7 +273,7 @@ def test_a_failed_model_is_not_asked_again_at_once_but_later(
 def test_an_uploaded_photo_replaces_the_untouched_sample_and_joins_chosen_ones(page: AppTest) -> None:
     one_model(page).run()
     upload(page, "one.png", png(colour="navy"))
-    assert page.main.header[0].value == plain("one.png")
+    assert page.main.header[0].value == escape_markdown("one.png")
     upload(page, "two.png", png(colour="olive"), turn=1)
     assert [state_name.partition("~")[0] for state_name in page.session_state["photos"]] == ["one.png", "two.png"]
     assert len(heatmaps(page)) == 2
@@ -303,7 +305,7 @@ def test_a_photo_of_12_bits_in_16_is_stretched_by_a_choice_that_its_link_keeps(p
 
 def test_the_levels_of_a_stretched_photo_and_of_the_same_one_as_it_is_are_kept_apart() -> None:
     upload = Upload.of("dim.tif", levels([0, 1024, 2048, 4095], np.uint16))
-    assert [int(results.decoded(upload, stretch=on).pixels.max()) for on in (False, True, False)] == [16, 255, 16]
+    assert [int(library.decoded(upload, stretch=on).pixels.max()) for on in (False, True, False)] == [16, 255, 16]
 
 
 def test_fractions_out_of_range_are_refused_in_a_sentence(page: AppTest) -> None:
@@ -378,7 +380,7 @@ def test_a_file_name_is_never_markup(page: AppTest) -> None:
 
 
 def test_two_visitors_never_see_each_others_photos() -> None:
-    first, second = (AppTest.from_file("../dashboard/Home.py", default_timeout=120) for _ in range(2))
+    first, second = (AppTest.from_file("../../dashboard/Home.py", default_timeout=120) for _ in range(2))
     for visitor in (first, second):
         one_model(visitor).run()
     upload(first, "mine.png", png(colour="maroon"))
@@ -434,7 +436,7 @@ def test_numbers_that_compare_a_pinned_layer_say_so(page: AppTest) -> None:
     del page.session_state["_pins"]
     page.run()
     (warning,) = page.warning
-    assert f"{plain(LITE0)} is drawn on a pinned layer" in warning.value
+    assert f"{escape_markdown(LITE0)} is drawn on a pinned layer" in warning.value
 
 
 def test_any_two_models_can_be_subtracted_and_one_alone_is_told_to_find_another(page: AppTest) -> None:
@@ -482,7 +484,7 @@ def test_a_run_can_be_ended_while_a_model_still_loads(monkeypatch: pytest.Monkey
         if len(words) == 3:
             raise StopRun
 
-    monkeypatch.setattr(results, "load_classifier", load)
+    monkeypatch.setattr(library, "load_classifier", load)
     with pytest.raises(StopRun):
         results.compared(["timm/never"], [sample_photo("chelsea")], [Top()], on_progress=say)
     assert {progress.photo for progress in words} == {None}

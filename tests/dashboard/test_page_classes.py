@@ -131,7 +131,7 @@ def test_a_link_reopens_the_same_view() -> None:
 
 
 def test_pages_have_defaults_of_their_own_and_keep_what_was_chosen() -> None:
-    page = AppTest.from_file("../dashboard/Home.py", default_timeout=120)
+    page = AppTest.from_file("../../dashboard/Home.py", default_timeout=120)
     page.session_state["models"] = [LITE0]
     page.run()
     assert page.multiselect(key="photos").value == ["chelsea"]

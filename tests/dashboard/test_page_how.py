@@ -157,7 +157,7 @@ def test_one_of_several_photos_and_models_is_shown_at_a_time() -> None:
 
 
 def test_ones_own_model_is_laid_open_too() -> None:
-    page = AppTest.from_file("../dashboard/Home.py", default_timeout=120)
+    page = AppTest.from_file("../../dashboard/Home.py", default_timeout=120)
     page.switch_page("app_pages/models.py")
     page.query_params["models"] = [LITE0]
     page.run()

@@ -11,7 +11,7 @@ import streamlit as st
 from playwright.sync_api import expect
 from streamlit.testing.v1 import AppTest
 
-from dashboard import results
+from dashboard import library
 from tests.opening import open_page
 from tests.visiting import Visit, panels
 
@@ -88,7 +88,7 @@ def test_without_a_sample_of_two_photos_no_half_is_told() -> None:
 
 def test_the_slider_moves_through_the_depths_without_running_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
     page = opened()
-    monkeypatch.setattr(results, "compare", lambda *args, **options: pytest.fail("a model ran"))
+    monkeypatch.setattr(library, "use", lambda model: pytest.fail("a model was asked for"))
     for name, grid in zip(DEPTHS, GRIDS, strict=True):
         page.select_slider(key="depth").set_value(name).run()
         assert large(page)["title"] == name

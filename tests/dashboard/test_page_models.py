@@ -13,7 +13,7 @@ import torch
 import torchvision
 from streamlit.testing.v1 import AppTest
 
-from dashboard import results, serving
+from dashboard import library, serving
 from gradcam.models.guess import Guess
 from tests.opening import open_page
 from tests.shapes import ARCHITECTURE, KINDS, trained
@@ -145,7 +145,7 @@ def test_target_layers_are_found_on_the_model_or_on_an_untrained_build() -> None
     assert words(page).count("Found on the model itself") == 3
     assert "`bn2` · 7×7 grid · 1280 channels" in words(page)
     page = tick(open_page("models", search="torchvision/vgg16@"), 0)
-    if results.catalogue()["torchvision/vgg16@IMAGENET1K_V1"].weights.startswith("download"):
+    if library.catalogue()["torchvision/vgg16@IMAGENET1K_V1"].weights.startswith("download"):
         page = press(page, "Find target layers of the 1 ticked")
         assert "`features.29` · 14×14 grid · 512 channels" in words(page)
         assert "an untrained build, for want of weights" in words(page)
@@ -178,7 +178,7 @@ def test_a_model_of_the_hub_that_cannot_be_reached_says_what_to_do(monkeypatch: 
 def test_a_server_for_others_asks_no_hub_and_reads_no_folder(
     monkeypatch: pytest.MonkeyPatch, model: str, sentence: str
 ) -> None:
-    monkeypatch.setattr(results, "load_classifier", lambda model: pytest.fail("loaded"))
+    monkeypatch.setattr(library, "load_classifier", lambda model: pytest.fail("loaded"))
     page = open_page("models", models=[model])
     assert "hf-hub:organisation/name" not in words(page)
     press(page, "Find target layers of the 1 chosen")

@@ -10,7 +10,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from dashboard import results
+from dashboard import library
 from dashboard.components.competing_classes import write_contrast
 from dashboard.components.question import class_options, known_classes
 from gradcam import Contrast, Top, parse_target
@@ -31,13 +31,14 @@ ODD_ID, ONE_ID = MODELS
 def _own_models(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Both stand where a visitor's own models do, and the sample photo is small work for them."""
     monkeypatch.setattr("dashboard.session.custom_models", lambda: MODELS)
-    monkeypatch.setattr(results, "use", lambda model: nullcontext[Classifier](MODELS[model]))
+    monkeypatch.setattr(library, "use", lambda model: nullcontext[Classifier](MODELS[model]))
     yield
     st.cache_data.clear()
+    st.cache_resource.clear()
 
 
 def opened(page: str, **link: list[str]) -> AppTest:
-    app = AppTest.from_file("../dashboard/Home.py", default_timeout=120)
+    app = AppTest.from_file("../../dashboard/Home.py", default_timeout=120)
     app.switch_page(f"app_pages/{page}.py")
     for key, value in ({"photos": ["coffee"], "models": [ODD_ID]} | link).items():
         app.query_params[key.replace("_", "-")] = value

@@ -20,7 +20,7 @@ import pytest
 import streamlit as st
 from streamlit import config
 
-from dashboard import results, serving, session
+from dashboard import library, results, serving, session
 from gradcam import GradcamError, ModelError, OptionError, Photo, Top, WeightsError, sample_photo
 from gradcam.config import Limits, Server, Settings
 from gradcam.models.pool import ModelPool
@@ -124,13 +124,13 @@ def test_only_who_sits_at_the_machine_may_load_from_hubs_unless_the_operator_say
 
 def test_a_hub_is_not_asked_for_a_visitor_who_may_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving, "may_use_hubs", lambda: False)
-    monkeypatch.setattr(results, "load_classifier", lambda model: pytest.fail("loaded"))
+    monkeypatch.setattr(library, "load_classifier", lambda model: pytest.fail("loaded"))
     with pytest.raises(OptionError, match=r"expected a model of the catalogue, got 'hf-hub:acme/leaves'"):
-        results.use("hf-hub:acme/leaves")
+        library.use("hf-hub:acme/leaves")
     (panel,) = results.compared(["hf-hub:acme/leaves"], [sample_photo("coffee")], [Top(1)]).panels
     assert "server.hub_models" in (panel.reason or "")
     monkeypatch.setattr(ModelPool, "held", ("hf-hub:acme/leaves",))  # loaded for somebody who may
-    assert results.class_names("hf-hub:acme/leaves") == ()
+    assert library.class_names("hf-hub:acme/leaves") == ()
 
 
 @pytest.mark.parametrize(
@@ -138,9 +138,9 @@ def test_a_hub_is_not_asked_for_a_visitor_who_may_not(monkeypatch: pytest.Monkey
 )
 def test_no_id_of_a_hub_is_a_path_of_the_server(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(serving, "may_use_hubs", lambda: True)
-    monkeypatch.setattr(results, "load_classifier", lambda model: pytest.fail("loaded"))
+    monkeypatch.setattr(library, "load_classifier", lambda model: pytest.fail("loaded"))
     with pytest.raises(OptionError, match=r"expected a (repository|model)") as refused:
-        results.use(f"hf-hub:{name}")
+        library.use(f"hf-hub:{name}")
     assert len(str(refused.value)) < 400
 
 
@@ -164,7 +164,7 @@ def failing(model: str) -> None:
 
 
 def test_a_model_that_cannot_be_loaded_keeps_no_photo(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(results, "load_classifier", failing)
+    monkeypatch.setattr(library, "load_classifier", failing)
     seen: list[weakref.ref] = []
     for number in range(40):
         photo = a_photo(number)
@@ -219,8 +219,8 @@ def test_a_failure_is_remembered_as_a_sentence_for_a_while_and_wrong_ids_are_for
         tried.append(model)
         raise ModelError(f"expected a model id, got {model}")
 
-    monkeypatch.setattr(results, "load_classifier", load)
-    patient = results._Patient()
+    monkeypatch.setattr(library, "load_classifier", load)
+    patient = library._Patient()
     caught = []
     for _ in range(2):
         with pytest.raises(ModelError, match="expected a model id, got wrong") as refused:
@@ -228,18 +228,18 @@ def test_a_failure_is_remembered_as_a_sentence_for_a_while_and_wrong_ids_are_for
         caught.append(refused.value)
     assert tried == ["wrong"]
     assert caught[0] is not caught[1]
-    for number in range(3 * results.MOST_FAILURES):
+    for number in range(3 * library.MOST_FAILURES):
         with pytest.raises(ModelError):
             patient(f"timm/{number}")
-    assert len(patient._failures) == results.MOST_FAILURES
+    assert len(patient._failures) == library.MOST_FAILURES
     assert not any(isinstance(part, BaseException) for kept in patient._failures.values() for part in kept)
 
 
 def test_decoded_photos_stay_within_their_memory_and_under_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        results, "open_photo", lambda data, name, **limits: Photo(a_photo(data[0]).pixels, name, "")
+        library, "open_photo", lambda data, name, **limits: Photo(a_photo(data[0]).pixels, name, "")
     )
-    photos = results._Photos(most_bytes=5 * 8 * 8 * 3)
+    photos = library._Photos(most_bytes=5 * 8 * 8 * 3)
     for number in range(20):
         assert photos.open(session.Upload.of(f"mine {number}", bytes([number])), False).name == f"mine {number}"
     assert len(photos._kept) == 5
@@ -267,11 +267,11 @@ def test_a_file_that_takes_long_holds_up_nobody_elses(monkeypatch: pytest.Monkey
             assert go_on.wait(20)
         return Photo(a_photo(1).pixels, name, "")
 
-    monkeypatch.setattr(results, "open_photo", slow)
-    first = threading.Thread(target=results.decoded, args=(session.Upload.of("slow.png", b"1"),))
+    monkeypatch.setattr(library, "open_photo", slow)
+    first = threading.Thread(target=library.decoded, args=(session.Upload.of("slow.png", b"1"),))
     first.start()
     assert begun.wait(20)
-    assert results.decoded(session.Upload.of("quick.png", b"2")).name == "quick.png"
+    assert library.decoded(session.Upload.of("quick.png", b"2")).name == "quick.png"
     assert first.is_alive()
     go_on.set()
     first.join(20)

@@ -87,7 +87,7 @@ def test_every_key_is_in_the_link_of_some_page() -> None:
 
 @pytest.mark.parametrize("landing", ["models", "layers"])
 def test_a_link_opened_on_one_page_holds_on_all(landing: str) -> None:
-    page = AppTest.from_file("../dashboard/Home.py", default_timeout=120)
+    page = AppTest.from_file("../../dashboard/Home.py", default_timeout=120)
     page.switch_page(f"app_pages/{landing}.py")
     page.query_params.update(LINK)
     page.run()

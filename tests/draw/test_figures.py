@@ -16,12 +16,11 @@ from gradcam.draw import render
 from gradcam.draw.figures import (
     PLOTLY_CONFIG,
     comparison_figure,
-    difference_figure,
     plotly_scale,
     prediction_bars,
 )
 from gradcam.errors import MapError, OptionError
-from gradcam.types import Style, Top, View
+from gradcam.types import Style, Top
 from tests import fakes
 
 HEAT = np.array([[0, 1, 2], [3, 4, 8]], np.float32)
@@ -199,20 +198,10 @@ def test_nobody_is_offered_an_upload_to_a_cloud():
     assert PLOTLY_CONFIG["displaylogo"] is False
 
 
-# ----- bars and differences
+# ----- bars
 
 
 def test_bars_show_the_most_probable_first_with_numbers():
     (bars,) = prediction_bars(fakes.panel(fakes.photo(), HEAT).explanation).data
     assert bars.text == ("tabby · 70.0 %", "espresso · 20.0 %", "dog · 10.0 %")
     assert bars.x == pytest.approx((0.7, 0.2, 0.1))
-
-
-def test_a_difference_is_drawn_around_zero():
-    photo = fakes.photo(2, 4)
-    other = fakes.panel(photo, [[0, 3]], model="timm/b", view=View((1, 0, 3, 2), (2, 4), (2, 2), "crop"))
-    figure = difference_figure(fakes.panel(photo, [[2, 0]]), other)
-    (heat,) = heats(figure)
-    assert (heat.zmin, heat.zmax) == (-1, 1)
-    np.testing.assert_allclose(np.asarray(heat.z)[0], [np.nan, 0.75, -0.75, np.nan], atol=1e-6)
-    assert {(s.x0, s.y0, s.x1, s.y1) for s in figure.layout.shapes} == {(1, 0, 3, 2)}

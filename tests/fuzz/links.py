@@ -9,7 +9,7 @@ from unittest import mock
 
 from streamlit.testing.v1 import AppTest
 
-from dashboard import results
+from dashboard import library
 from dashboard.session import Key
 from gradcam.errors import GradcamError
 from tests.fuzz.kind import Kind, wrong_sentence
@@ -66,7 +66,7 @@ def meet(given: tuple[str, dict[Key, list[str]], bool]) -> None:
     for key, values in link.items():
         run.query_params[key] = values
     # Streamlit reads what every installed package says of components, at every run: most of the time, and no link.
-    with mock.patch.object(results, "load_classifier", _not_here), mock.patch(_SCAN, list):
+    with mock.patch.object(library, "load_classifier", _not_here), mock.patch(_SCAN, list):
         run.run()
     assert not run.exception, [one.value for one in run.exception]
     for one in run.error:
@@ -83,7 +83,7 @@ def _read_link() -> None:
     import streamlit as st
 
     from dashboard import session
-    from dashboard.components.messages import plain, sentences
+    from dashboard.components.messages import escape_markdown, sentences
     from dashboard.components.question import read_targets
 
     session.turn_to("page")
@@ -96,11 +96,11 @@ def _read_link() -> None:
         st.write(len(read_targets(st.query_params.get_all(key)[:8], st.session_state[session.Key.MODELS])))
     for token in st.session_state[session.Key.PHOTOS]:
         with sentences():
-            st.write(plain(results.photo(token).name))
+            st.write(escape_markdown(library.photo(token).name))
     for model in {*st.session_state[session.Key.MODELS], *session.pinned()}:
         with sentences():
-            st.write(plain(session.custom_name(model)), len(results.class_names(model)))
-            results.classifier(model)
+            st.write(escape_markdown(session.custom_name(model)), len(library.class_names(model)))
+            library.classifier(model)
 
 
 logging.getLogger("streamlit").setLevel(logging.CRITICAL)  # which says of every run that there is no server

@@ -19,7 +19,7 @@ from torch import nn
 
 from gradcam.errors import ModelError, WeightsError
 from gradcam.models import weights
-from gradcam.models.catalogue import catalogue, search
+from gradcam.models.catalogue import catalogue, search_models
 from gradcam.models.classifier import Classifier, load_classifier
 from gradcam.models.ids import parse_model_id
 from gradcam.models.labels import make_labels
@@ -519,15 +519,18 @@ def test_every_id_of_the_catalogue_can_be_read() -> None:
 
 def test_a_model_whose_weights_are_here_is_listed_as_cached(empty_caches: Path) -> None:
     place(empty_caches / "torchvision" / SQUEEZENET_FILE, squeezenet())
-    assert [entry.weights for entry in search("torchvision/squeezenet1_1")] == ["cached"]
+    assert [entry.weights for entry in search_models("torchvision/squeezenet1_1")] == ["cached"]
 
 
 def test_search_puts_the_exact_name_first_and_forgives_a_slip() -> None:
-    assert [entry.id for entry in search("vgg16")[:2]] == ["torchvision/vgg16@IMAGENET1K_V1", "timm/vgg16.tv_in1k"]
-    assert {entry.architecture for entry in search("resnet50 timm")[:5]} == {"resnet50"}
-    assert search("resnt50")[0].architecture == "resnet50"
-    assert search("qqqqqqqq") == []
-    assert search("") == catalogue()
+    assert [entry.id for entry in search_models("vgg16")[:2]] == [
+        "torchvision/vgg16@IMAGENET1K_V1",
+        "timm/vgg16.tv_in1k",
+    ]
+    assert {entry.architecture for entry in search_models("resnet50 timm")[:5]} == {"resnet50"}
+    assert search_models("resnt50")[0].architecture == "resnet50"
+    assert search_models("qqqqqqqq") == []
+    assert search_models("") == catalogue()
 
 
 FAMILIES = (

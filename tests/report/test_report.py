@@ -47,7 +47,7 @@ from gradcam.report import (
 )
 from gradcam.report._diff import diff
 from gradcam.report.checks import outside_box
-from gradcam.report.formats import junit, pdf, typesetting
+from gradcam.report.formats import pdf, typesetting
 from gradcam.report.reproduce import command, python_lines
 from gradcam.targets import parse_target
 from gradcam.types import ModelSpec, Photo, Style, Top, WeightsFile
@@ -427,13 +427,13 @@ def test_thresholds_that_hold_give_no_failure():
     made = report(fakes.photo(name="cat.jpg"))
     asked = Thresholds(-1.0, ((None, "Tabby"),), 1.0, (("cat.jpg", (0, 0, 60, 40)),))
     assert [one.failure for one in check(made, asked)] == [None] * 7
-    assert ElementTree.fromstring(junit.render(made, asked)).get("failures") == "0"
+    assert ElementTree.fromstring(render_report(made, "junit", asked)).get("failures") == "0"
 
 
 def test_thresholds_that_do_not_hold_are_failures_in_the_junit_file():
     made = report(fakes.photo(name="cat.jpg"))
     asked = Thresholds(0.99, (("cat.jpg", "dog"),), 0.1, (("cat.jpg", (0, 0, 10, 10)),))
-    root = ElementTree.fromstring(junit.render(made, asked))
+    root = ElementTree.fromstring(render_report(made, "junit", asked))
     assert (root.get("tests"), root.get("failures")) == ("7", "5")
     told = " ".join(str(failure.get("message")) for failure in root.iter("failure"))
     for words in ("expected a rank correlation of at least 0.99", "expected 'dog' as the first", "outside the box"):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
-import io
+from typing import BinaryIO
 
 from gradcam.report.model import FailureEntry, Finding, Report
 from gradcam.targets import write_target
@@ -37,18 +38,16 @@ COLUMNS = (
 )
 
 
-def render(report: Report) -> bytes:
-    """A row a photo × model × class, in UTF-8 with `\\r\\n` as RFC 4180 asks; unknown values are empty.
+def write(report: Report, file: BinaryIO) -> None:
+    """Write a row a photo × model × class, in UTF-8 with `\\r\\n` as RFC 4180 asks; unknown values are empty.
 
     With several methods their names are a column beside the question.
     A text that a spreadsheet would take for a formula has an apostrophe put before it.
     """
-    out = io.StringIO(newline="")
-    writer = csv.writer(out)
+    writer = csv.writer(codecs.getwriter("utf-8")(file))
     writer.writerow(_columns(report))
     for finding in report.findings:
         writer.writerow([_cell(value) for value in _row(report, finding)])
-    return out.getvalue().encode()
 
 
 def _columns(report: Report) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 from functools import cache
 from importlib import resources
+from typing import BinaryIO
 
 import jinja2
 from markupsafe import Markup
@@ -20,14 +21,17 @@ from gradcam.text import clean, paragraphs
 SIDE = 720
 """The longest side of a photo on the page, in pixels: enough for a full screen, light enough for an e-mail."""
 
+PIECES = 1000
+"""How many pieces of the page, a few letters to a whole picture, are written at once."""
 
-def render(report: Report) -> bytes:
-    """The report as UTF-8 HTML. It asks for nothing beyond itself and can be read without JavaScript."""
+
+def write(report: Report, file: BinaryIO) -> None:
+    """Write UTF-8 HTML. The page asks for nothing beyond itself and can be read without JavaScript."""
     pictures = Pictures(report, SIDE)
     style = _file("report.css").replace("--opacity: 0.5", f"--opacity: {report.style.opacity:g}")
     script = _file("report.js")
     page = _environment().get_template("report.html.j2")
-    return page.render(
+    parts = page.stream(
         report=report,
         pictures=pictures,
         sections=sections,
@@ -36,7 +40,9 @@ def render(report: Report) -> bytes:
         style=Markup(style),
         script=Markup(script),
         policy=_policy(style, script),
-    ).encode()
+    )
+    parts.enable_buffering(PIECES)
+    parts.dump(file, "utf-8")
 
 
 def _policy(style: str, script: str) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import BinaryIO
+
 from gradcam.draw.page import comparison_html
 from gradcam.report.model import Report
 from gradcam.report.pictures import comparison_of
 
 
-def render(report: Report) -> bytes:
-    """The page as UTF-8 HTML."""
-    return comparison_html(comparison_of(report), report.style).encode()
+def write(report: Report, file: BinaryIO) -> None:
+    """Write the page as UTF-8 HTML."""
+    file.write(comparison_html(comparison_of(report), report.style).encode())

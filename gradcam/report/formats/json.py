@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import BinaryIO
+
 from gradcam.report.codec import encode
 from gradcam.report.model import Report
 
 
-def render(report: Report) -> bytes:
-    """The canonical `report.json`: the same content gives the same bytes."""
-    return encode(report)
+def write(report: Report, file: BinaryIO) -> None:
+    """Write the canonical `report.json`: the same content gives the same bytes."""
+    file.write(encode(report))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import BinaryIO
 from xml.etree import ElementTree
 
 from gradcam.report.checks import Check, Thresholds, check
@@ -9,8 +10,8 @@ from gradcam.report.model import Report
 from gradcam.text import clean, paragraphs
 
 
-def render(report: Report, thresholds: Thresholds | None = None) -> bytes:
-    """The checks as JUnit XML: a test suite a photo, a test case a check."""
+def write(report: Report, file: BinaryIO, thresholds: Thresholds | None = None) -> None:
+    """Write the checks as JUnit XML: a test suite a photo, a test case a check."""
     checks = check(report, thresholds)
     root = ElementTree.Element("testsuites", _counts(checks, clean(report.title)))
     cases_of: dict[str, list[Check]] = {photo.name: [] for photo in report.photos}
@@ -26,7 +27,8 @@ def render(report: Report, thresholds: Thresholds | None = None) -> bytes:
                 message = paragraphs(one.failure)
                 ElementTree.SubElement(case, "failure", message=message, type="AssertionError").text = message
     ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+    ElementTree.ElementTree(root).write(file, encoding="utf-8", xml_declaration=True)
+    file.write(b"\n")
 
 
 def _counts(checks: list[Check] | tuple[Check, ...], name: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import BinaryIO
 
 from gradcam.report import reproduce, sections, statements
 from gradcam.report.model import FailureEntry, Finding, Paragraph, Report
@@ -15,9 +16,10 @@ from gradcam.report.notes import note_html
 from gradcam.text import clean, paragraphs
 
 
-def render(report: Report) -> bytes:
-    """The report as GitHub-flavoured Markdown in UTF-8."""
-    return ("\n\n".join(_blocks(report)) + "\n").encode()
+def write(report: Report, file: BinaryIO) -> None:
+    """Write GitHub-flavoured Markdown in UTF-8, an empty line between two blocks."""
+    for number, block in enumerate(_blocks(report)):
+        file.write(f"{chr(10) if number else ''}{block}\n".encode())
 
 
 def escape(text: str) -> str:

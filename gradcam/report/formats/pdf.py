@@ -13,7 +13,7 @@ import re
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from gradcam.errors import ReportError, quoted
 from gradcam.files import temporary_folder
@@ -28,8 +28,8 @@ SIDE = 560
 """The longest side of a photo in the PDF, in pixels: about 250 dots an inch where three panels share a row."""
 
 
-def render(report: Report) -> bytes:
-    """The report as PDF/UA. Every panel is in it, or there is no PDF.
+def write(report: Report, file: BinaryIO) -> None:
+    """Write PDF/UA. Every panel is in it, or there is no PDF.
 
     Raises: ReportError.
     """
@@ -41,7 +41,7 @@ def render(report: Report) -> bytes:
         template = resources.files("gradcam.report").joinpath("templates", "report.typ")
         (folder / "report.typ").write_bytes(template.read_bytes())
         job = Job(font_folders(), own_fonts, root=str(folder), made=report.created, counted="<panel>")
-        return _checked(typeset(job), len(report.findings))
+        file.write(_checked(typeset(job), len(report.findings)))
 
 
 def _checked(done: Typeset, panels: int) -> bytes:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import stat
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
+from typing import IO, Any, BinaryIO, TypeAlias
 
 import numpy as np
 
-from gradcam.report.codec import encode, published_schema
-from gradcam.report.formats import csv, html, pdf
+from gradcam.report.codec import published_schema
+from gradcam.report.formats import csv, html, json, pdf
 from gradcam.report.model import Report
 from gradcam.report.pictures import Pictures, png
 from gradcam.report.reproduce import command, python_lines, required_files
@@ -58,39 +61,62 @@ Or in Python:
 """
 
 
-def render(report: Report) -> bytes:
-    """The report as a ZIP whose order, times and attributes are fixed: the same report gives the same bytes."""
-    files = dict(_members(report))
-    files[MANIFEST] = manifest(files)
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        for name, data in files.items():
-            archive.writestr(_entry(name, report.created), data)
-    return out.getvalue()
+WriteContent: TypeAlias = Callable[[Any], object]
+"""Puts the content of one file of the ZIP into it."""
 
 
-def _members(report: Report) -> Iterator[tuple[str, bytes]]:
-    yield "report.html", html.render(report)
-    yield "report.pdf", pdf.render(report)
-    yield "report.json", encode(report)
-    yield "schema.json", published_schema()
-    yield "metrics.csv", csv.render(report)
+def write(report: Report, file: BinaryIO) -> None:
+    """Write the ZIP, one file in it after the other, so that only one is in memory; their checksums come last."""
+    hashes: dict[str, str] = {}
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, write_content in _members(report):
+            with archive.open(_entry(name, report.created), "w") as member:
+                hashing = _HashingFile(member)
+                write_content(hashing)
+            hashes[name] = hashing.sha256.hexdigest()
+        archive.writestr(_entry(MANIFEST, report.created), manifest(hashes))
+
+
+class _HashingFile(io.RawIOBase):
+    """A file that hashes what it passes on to another."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.sha256 = hashlib.sha256()
+        self._file = file
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.sha256.update(data)
+        return self._file.write(data)
+
+
+def _members(report: Report) -> Iterator[tuple[str, WriteContent]]:
+    """The name of each file, in their order, and what writes its content."""
+    yield "report.html", partial(html.write, report)
+    yield "report.pdf", partial(pdf.write, report)
+    yield "report.json", partial(json.write, report)
+    yield "schema.json", _put(published_schema())
+    yield "metrics.csv", partial(csv.write, report)
     for place, pixels in enumerate(report.pixels):
         if pixels is not None:
-            yield photo_file(place), png(pixels)
+            yield photo_file(place), _put(png(pixels))
     pictures = Pictures(report, SIDE)
-    given = {(panel.photo, panel.model): pictures.seen(panel) for panel in report.heatmaps}
-    for (photo, model), seen in given.items():
-        if seen is not None:
-            yield f"images/p{photo + 1}-m{model + 1}-input.png", png(seen)
-    for panel in report.heatmaps:
-        yield f"images/{panel_stem(report, panel)}-heatmap.png", png(pictures.heatmap(panel))
-        yield f"images/{panel_stem(report, panel)}-overlay.png", png(pictures.overlay(panel))
-    for panel in report.heatmaps:
-        out = io.BytesIO()
-        np.save(out, panel.values, allow_pickle=False)
-        yield map_file(report, panel), out.getvalue()
-    yield "README.txt", _readme(report)
+    maps = report.heatmaps
+    for (photo, model), panel in {(panel.photo, panel.model): panel for panel in maps}.items():
+        if (seen := pictures.seen(panel)) is not None:
+            yield f"images/p{photo + 1}-m{model + 1}-input.png", _put(png(seen))
+    for panel in maps:
+        yield f"images/{panel_stem(report, panel)}-heatmap.png", _put(png(pictures.heatmap(panel)))
+        yield f"images/{panel_stem(report, panel)}-overlay.png", _put(png(pictures.overlay(panel)))
+    for panel in maps:
+        yield map_file(report, panel), partial(np.save, arr=panel.values, allow_pickle=False)
+    yield "README.txt", _put(_readme(report))
+
+
+def _put(data: bytes) -> WriteContent:
+    return lambda file: file.write(data)
 
 
 def _entry(name: str, created: str) -> zipfile.ZipInfo:

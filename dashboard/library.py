@@ -1,0 +1,214 @@
+"""The photos and models that pages work with: what a visitor brought, and what all visitors share.
+
+What all share is kept by its content (a photo's SHA-256, a model's id), never by a name that somebody gave it. A
+model that a visitor brought stays in that visitor's session and ends with it.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import replace
+
+import streamlit as st
+
+from dashboard import serving, session
+from gradcam import (
+    Classifier,
+    GradcamError,
+    OptionError,
+    Photo,
+    PhotoError,
+    load_classifier,
+    open_photo,
+    sample_photo,
+)
+from gradcam.config import settings
+from gradcam.errors import quoted
+from gradcam.models.catalogue import CatalogueEntry
+from gradcam.models.catalogue import catalogue as read_catalogue
+from gradcam.models.ids import check_offered, is_listed
+from gradcam.models.ids import class_names as known_class_names
+from gradcam.models.pool import ModelPool
+
+SECONDS_BEFORE_RETRY = 60.0
+"""How long a model that could not be loaded is not tried again."""
+MOST_FAILURES = 200
+"""Ids of models that could not be loaded, remembered for all visitors; the oldest is forgotten first."""
+SECONDS_BETWEEN_WORDS = 0.25
+
+
+@st.cache_data(ttl=300, show_spinner=False)
+def catalogue() -> dict[str, CatalogueEntry]:
+    """Every model with weights, by id."""
+    return {entry.id: entry for entry in read_catalogue()}
+
+
+def class_names(model: str) -> tuple[str, ...]:
+    """The classes of a model, without loading it; none where it is no id, or a hub has not told yet."""
+    if own := session.custom_models().get(model):
+        return own.labels.names
+    if is_listed(model):
+        return _class_names(model)
+    if model in pool().held:
+        with suppress(GradcamError):  # a hub's model that this visitor may not use, or that has just been let go
+            return classifier(model).labels.names
+    return ()
+
+
+_class_names = st.cache_data(max_entries=100, show_spinner=False)(known_class_names)
+
+
+def photo(token: str) -> Photo:
+    """The photo that a token stands for: a sample, or an upload of this visitor.
+
+    Raises: PhotoError where this session has no such photo.
+    """
+    if not session.is_upload(token):
+        return sample_photo(token)
+    upload = session.uploads().get(session.stretch(token, on=False))
+    if upload is None:
+        name = session.photo_name(token)
+        raise PhotoError(
+            f"expected {quoted(name)}, which this link shows but does not carry; upload that file again"
+        )
+    return decoded(upload, stretch=session.is_stretched(token))
+
+
+class _Photos:
+    """Decoded photos by content, the least recently used leaving first. Nobody waits for another's file."""
+
+    def __init__(self, most_bytes: float) -> None:
+        self._most_bytes = most_bytes
+        self._kept: OrderedDict[tuple[str, bool], Photo] = OrderedDict()
+        self._guard = threading.Lock()
+
+    def open(self, upload: session.Upload, stretch: bool) -> Photo:
+        """Raises: PhotoError."""
+        key = upload.sha256, stretch
+        with self._guard:
+            if kept := self._kept.get(key):
+                self._kept.move_to_end(key)
+                return replace(kept, name=upload.name)
+        limits = settings().limits
+        photo = open_photo(
+            upload.data,
+            name=upload.name,
+            stretch=stretch,
+            max_bytes=int(limits.photo_megabytes * 1e6),
+            max_pixels=int(limits.photo_megapixels * 1e6),
+        )
+        with self._guard:
+            self._kept[key] = replace(photo, name="")
+            while sum(one.pixels.nbytes for one in self._kept.values()) > self._most_bytes:
+                self._kept.popitem(last=False)
+        return photo
+
+
+@st.cache_resource(show_spinner=False)
+def _photos() -> _Photos:
+    return _Photos(settings().limits.photos_gigabytes * 1e9)
+
+
+def decoded(upload: session.Upload, *, stretch: bool = False) -> Photo:
+    """An upload as a photo, decoded once for all visitors and kept without its name. Raises: PhotoError."""
+    return _photos().open(upload, stretch)
+
+
+class _Patient:
+    """`load_classifier`, but a model that could not be loaded is not tried again for a while.
+
+    What is remembered is a sentence. An exception would hold on to the frames that it went through, and with them
+    to the photos of everybody who asked.
+    """
+
+    def __init__(self) -> None:
+        self._failures: OrderedDict[str, tuple[float, type[GradcamError], str]] = OrderedDict()
+        self._guard = threading.Lock()
+
+    def __call__(self, model: str) -> Classifier:
+        with self._guard:
+            failed_at, kind, sentence = self._failures.get(model, (-math.inf, GradcamError, ""))
+        if time.monotonic() - failed_at < SECONDS_BEFORE_RETRY:
+            raise kind(sentence)
+        try:
+            return load_classifier(model)
+        except GradcamError as error:
+            self._remember(model, type(error), str(error))
+            raise
+
+    def _remember(self, model: str, kind: type[GradcamError], sentence: str) -> None:
+        with self._guard:
+            self._failures.pop(model, None)
+            self._failures[model] = time.monotonic(), kind, sentence
+            while len(self._failures) > MOST_FAILURES:
+                self._failures.popitem(last=False)
+
+
+@st.cache_resource(show_spinner=False)
+def pool() -> ModelPool:
+    """The classifiers that all visitors share, within the machine's memory."""
+    return ModelPool(load=_Patient())
+
+
+def use(model: str) -> AbstractContextManager[Classifier]:
+    """A classifier for as long as the context lasts: this visitor's own, else one loaded once for all visitors.
+
+    Raises: GradcamError as `load_classifier` does; a failure is remembered for `SECONDS_BEFORE_RETRY`. OptionError
+        for a model that this visitor may not load.
+    """
+    if own := session.custom_models().get(model):
+        return nullcontext(own)
+    if refused := _refusal(model):
+        raise OptionError(refused)
+    return pool().use(model)
+
+
+def _refusal(model: str) -> str:
+    """Why this visitor may not load a model, whether or not it can be had; empty where they may."""
+    if is_listed(model):
+        return ""
+    try:
+        check_offered(model, hubs=serving.may_use_hubs())
+    except GradcamError as error:
+        return str(error)
+    return ""
+
+
+def classifier(model: str) -> Classifier:
+    """What `use` lends, to look at without holding on to it."""
+    with use(model) as lent:
+        return lent
+
+
+def load_ahead(models: Sequence[str]) -> dict[str, Future[None]]:
+    """Begin to load models side by side; whoever asks for one then waits for it, or hears why it cannot be had.
+
+    Left out are models that this visitor brought or may not load.
+    """
+    models = [model for model in models if not session.is_custom(model) and not _refusal(model)]
+
+    def load(model: str, done: Future[None]) -> None:
+        try:
+            with suppress(GradcamError), pool().use(model):
+                pass
+        finally:
+            done.set_result(None)
+
+    loading = {model: Future[None]() for model in models}
+    for model, done in loading.items():
+        # a daemon, because a server that is told to stop should not wait for a download
+        threading.Thread(target=load, args=(model, done), name="load", daemon=True).start()
+    return loading
+
+
+def wait_for(loading: Future[None], say: Callable[[], None]) -> None:
+    """Wait for a model and keep saying so: where the page has been told to stop, saying it ends the wait."""
+    while not loading.done():
+        say()
+        wait([loading], SECONDS_BETWEEN_WORDS)

@@ -1,0 +1,19 @@
+"""The interactive face: Plotly figures."""
+
+from gradcam.draw.figures.bars import prediction_bars, weight_bars
+from gradcam.draw.figures.comparison import comparison_figure, plotly_scale
+from gradcam.draw.figures.panel import difference_plot, panel_plot
+from gradcam.draw.figures.parts import PLOTLY_CONFIG, PLOTLY_SCRIPT, Theme, plotly_script
+
+__all__ = [
+    "PLOTLY_CONFIG",
+    "PLOTLY_SCRIPT",
+    "Theme",
+    "comparison_figure",
+    "difference_plot",
+    "panel_plot",
+    "plotly_scale",
+    "plotly_script",
+    "prediction_bars",
+    "weight_bars",
+]

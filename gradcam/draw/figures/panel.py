@@ -1,0 +1,86 @@
+"""One panel, or the difference of two, as plain `data` and `layout` of Plotly, for the viewer to complete."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from gradcam.draw import render
+from gradcam.draw.figures.parts import add_outline, heat_trace
+from gradcam.geometry import Values, fit_within, hides_part_of_photo, project_to_photo
+from gradcam.scaling import difference, scale_panels
+from gradcam.types import Heatmap, Panel, ScaledMap, Style
+
+
+def panel_plot(panel: Panel, heat: ScaledMap | None, style: Style) -> dict[str, Any]:
+    """One panel as `data` and `layout` of Plotly, without the photo and the colours, which the viewer puts in.
+
+    No trace where there is no map, or no positive evidence in it.
+    """
+    trace = None
+    if isinstance(panel, Heatmap) and heat is not None and not heat.note:
+        trace = heat_trace(panel, heat, style)
+        trace.update(
+            customdata=_percents(heat.values),
+            hovertemplate="heat %{z:.3g}<br>%{customdata[0]} % of full colour<extra></extra>",
+        )
+    return _plot(panel.photo.size, trace, [panel])
+
+
+def difference_plot(a: Heatmap, b: Heatmap, style: Style) -> dict[str, Any]:
+    """A − B of two maps of one photo as `data` and `layout` of Plotly, as `panel_plot` does one.
+
+    Raises: OptionError where the photos differ.
+    """
+    grid = fit_within(a.photo.size, 160, 160)
+    apart = difference(a, b, style.scale, grid)
+    scaled = scale_panels((a, b), style.scale)
+    shares = [project_to_photo(scaled[panel].values, panel.explanation.view, grid) for panel in (a, b)]
+    rows, columns = (np.flatnonzero(np.isfinite(apart).any(axis)) for axis in (1, 0))  # what both saw: a rectangle
+    if not rows.size:
+        return _plot(a.photo.size, None, [a, b])
+    both = np.ix_(rows, columns)
+    dx, dy = a.photo.size[1] / grid[1], a.photo.size[0] / grid[0]
+    trace = go.Heatmap(
+        z=apart[both],
+        x0=(columns[0] + 0.5) * dx,
+        dx=dx,
+        y0=(rows[0] + 0.5) * dy,
+        dy=dy,
+        zmin=-1,
+        zmax=1,
+        zsmooth="best",
+        showscale=False,
+        customdata=_percents(*(share[both] for share in shares)),
+        hovertemplate="A − B %{z:.2f}<br>A %{customdata[0]} %, B %{customdata[1]} %<extra></extra>",
+    )
+    return _plot(a.photo.size, trace, [a, b])
+
+
+def _percents(*shares: Values) -> render.Pixels:
+    """Shares of full colour as `[h, w, len(shares)]`, what a cell's hover text takes its numbers from."""
+    return (100 * np.stack(shares, 2)).round().astype(np.uint8)
+
+
+def _plot(size: tuple[int, int], trace: go.Heatmap | None, panels: Sequence[Panel]) -> dict[str, Any]:
+    """A figure that fills its place to the edge: axes are photo pixels, square, y downwards."""
+    height, width = size
+    axis = {"visible": False, "constrain": "domain"}
+    figure = go.Figure([trace] if trace else [], {"template": "none"})
+    figure.update_layout(
+        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        hovermode="closest",
+        hoverlabel={"bgcolor": "#141414", "bordercolor": "#f5f5f5", "font": {"size": 12, "color": "#ffffff"}},
+        xaxis={**axis, "range": [0, width]},
+        yaxis={**axis, "range": [height, 0], "scaleanchor": "x"},
+    )
+    for panel in panels:
+        if isinstance(panel, Heatmap) and hides_part_of_photo(panel.explanation.view):
+            add_outline(figure, "", panel)
+    return json.loads(figure.to_json() or "{}")

@@ -1,0 +1,138 @@
+"""Panels that are kept: what each is filed under, and where `compare` looks before it computes."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from gradcam.layers import LayerChoices
+from gradcam.models.classifier import Classifier
+from gradcam.scores import Output
+from gradcam.types import Activation, Failure, Fit, Panel, Photo, Preprocessing, Target
+
+
+@dataclass(frozen=True)
+class ModelKey:
+    """All of a classifier that its answers depend on.
+
+    id: `str(classifier.spec)`. device, dtype: what it computes on and in.
+    """
+
+    id: str
+    weights_sha256: str
+    labels: tuple[str, ...]
+    preprocessing: Preprocessing
+    activation: Activation
+    output: Output
+    device: str
+    dtype: str
+
+    @classmethod
+    def of(cls, classifier: Classifier) -> ModelKey:
+        """The weights are hashed when this is first asked of a classifier."""
+        return cls(
+            id=str(classifier.spec),
+            weights_sha256=classifier.weights_sha256,
+            labels=classifier.labels.names,
+            preprocessing=classifier.preprocessing,
+            activation=classifier.activation,
+            output=classifier.output,
+            device=classifier.device.type,
+            dtype=str(classifier.dtype).removeprefix("torch."),
+        )
+
+
+@dataclass(frozen=True)
+class PanelKey:
+    """What a panel is filed under: the contents that it was computed from, and no name that somebody gave them.
+
+    photo_sha256: of a `Photo`. method: a row of `methods.METHODS`. layer: as it was asked for, such as `"auto"`.
+    """
+
+    photo_sha256: str
+    model: ModelKey
+    method: str
+    target: Target
+    layer: LayerChoices
+    fit: Fit
+
+
+class PanelStore(Protocol):
+    """Where `compare` finds panels that were computed before, and leaves those that it computes.
+
+    What is kept has no photo: `compare` takes it out of a panel and puts the one at hand back in.
+    """
+
+    def model(self, id: str) -> ModelKey | None:
+        """What the model of this id was when it was last loaded; None where that is not known."""
+        ...
+
+    def learn(self, id: str, model: ModelKey) -> None:
+        """Remember what the model of this id is, so that kept panels are found without loading it."""
+        ...
+
+    def get(self, key: PanelKey) -> Panel | None: ...
+
+    def put(self, key: PanelKey, panel: Panel) -> None: ...
+
+
+class PanelMemory:
+    """A `PanelStore` in memory, for any number of threads.
+
+    most: how many panels to keep; the one that was asked for longest ago leaves first.
+    """
+
+    def __init__(self, most: int = 10_000) -> None:
+        self._most = most
+        self._models: dict[str, ModelKey] = {}
+        self._panels: OrderedDict[PanelKey, Panel] = OrderedDict()
+        self._guard = threading.Lock()
+
+    def model(self, id: str) -> ModelKey | None:
+        return self._models.get(id)
+
+    def learn(self, id: str, model: ModelKey) -> None:
+        self._models[id] = model
+
+    def get(self, key: PanelKey) -> Panel | None:
+        with self._guard:
+            if key in self._panels:
+                self._panels.move_to_end(key)
+            return self._panels.get(key)
+
+    def put(self, key: PanelKey, panel: Panel) -> None:
+        with self._guard:
+            self._panels[key] = panel
+            while len(self._panels) > self._most:
+                self._panels.popitem(last=False)
+
+
+class _Nowhere:
+    def model(self, id: str) -> None: ...
+
+    def learn(self, id: str, model: ModelKey) -> None: ...
+
+    def get(self, key: PanelKey) -> None: ...
+
+    def put(self, key: PanelKey, panel: Panel) -> None: ...
+
+
+NOTHING_KEPT: PanelStore = _Nowhere()
+
+_NO_PHOTO = Photo(np.zeros((1, 1, 3), np.uint8), "", "")
+
+
+def without_photo(panel: Panel) -> Panel:
+    """The panel as it is kept."""
+    return with_photo(panel, _NO_PHOTO)
+
+
+def with_photo(panel: Panel, photo: Photo) -> Panel:
+    """A kept panel for a photo of the same content, whatever that is called now."""
+    if isinstance(panel, Failure):
+        return replace(panel, photo=photo)
+    return replace(panel, photo=photo, explanation=replace(panel.explanation, photo=photo))

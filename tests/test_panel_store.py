@@ -1,0 +1,146 @@
+"""Panels that are kept are found again by their contents, and only what is missing is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+import torch
+
+from gradcam import Classifier, Explanation, Failure, Heatmap, ModelError, Photo, Top, compare, explain
+from gradcam._compare import recall
+from gradcam.panel_store import PanelMemory
+from tests.test_explain import colours, quarters
+
+RED, GREEN = "red", "green"
+
+
+class Shop:
+    """Models by id, each made by hand; it counts what is loaded and what is explained."""
+
+    def __init__(self, **models: Classifier) -> None:
+        self.models, self.loaded, self.explained = models, list[str](), list[tuple[str, str, tuple]]()
+
+    @contextmanager
+    def use(self, model: str) -> Iterator[Classifier]:
+        self.loaded.append(model)
+        if model not in self.models:
+            raise ModelError(f"expected a model, got {model}; name another")
+        yield self.models[model]
+
+    def explain(self, classifier: Classifier, photo: Photo, targets: Sequence, **options) -> Explanation:
+        self.explained.append((str(classifier.spec), photo.name, tuple(targets)))
+        return explain(classifier, photo, targets, **options)
+
+
+def named(photo: Photo, name: str, sha256: str) -> Photo:
+    return replace(photo, name=name, sha256=sha256)
+
+
+A, B = named(quarters(), "a.png", "a" * 64), named(quarters(), "b.png", "b" * 64)
+
+
+def ask(shop: Shop, store: PanelMemory, targets, photos=(A,), models=("one",), **options):
+    return compare(
+        list(models),
+        list(photos),
+        targets,
+        layer="maps",
+        results=store,
+        use=shop.use,
+        explainer=shop.explain,
+        **options,
+    )
+
+
+def test_what_is_kept_is_not_computed_and_its_model_is_not_loaded() -> None:
+    shop, store = Shop(one=colours()), PanelMemory()
+    first = ask(shop, store, [RED, GREEN])
+    again = ask(shop, store, [RED, GREEN], on_progress=lambda progress: pytest.fail("nothing takes time"))
+    assert len(shop.loaded) == len(shop.explained) == 1
+    for one, other in zip(first.heatmaps, again.heatmaps, strict=True):
+        assert (one.map == other.map).all()
+        assert one.target == other.target
+        assert other.explanation.photo is other.photo is A
+
+
+def test_only_what_is_missing_is_computed() -> None:
+    shop, store = Shop(one=colours()), PanelMemory()
+    ask(shop, store, [RED])
+    found = ask(shop, store, [RED, GREEN], photos=[A, B])
+    spec = str(colours().spec)
+    assert shop.explained == [(spec, "a.png", (RED,)), (spec, "a.png", (GREEN,)), (spec, "b.png", (RED, GREEN))]
+    assert [(panel.photo.name, panel.target) for panel in found.panels] == [
+        ("a.png", RED),
+        ("a.png", GREEN),
+        ("b.png", RED),
+        ("b.png", GREEN),
+    ]
+
+
+def test_a_photo_of_the_same_content_is_found_under_its_new_name() -> None:
+    shop, store = Shop(one=colours()), PanelMemory()
+    ask(shop, store, [RED])
+    (panel,) = ask(shop, store, [RED], photos=[named(A, "renamed.png", A.sha256)]).panels
+    assert len(shop.explained) == 1
+    assert panel.photo.name == "renamed.png"
+
+
+@pytest.mark.parametrize("options", [{"fit": "squash"}, {"activation": "sigmoid"}, {"targets": [Top(1)]}])
+def test_another_question_is_another_panel(options: dict) -> None:
+    shop, store = Shop(one=colours()), PanelMemory()
+    ask(shop, store, [RED])
+    ask(shop, store, **{"targets": [RED], **options})
+    assert len(shop.explained) == 2
+
+
+def test_other_weights_under_the_same_id_are_another_model_once_they_are_loaded() -> None:
+    shop, store = Shop(one=colours()), PanelMemory()
+    ask(shop, store, [RED])
+    changed = colours()
+    with torch.no_grad():
+        next(changed.module.parameters()).add_(1)
+    shop.models["one"] = changed
+    ask(shop, store, [RED, GREEN])  # loads the model, and finds that it is not the one whose panel is kept
+    assert [targets for *_, targets in shop.explained] == [(RED,), (RED, GREEN)]
+
+
+def test_a_class_that_a_model_lacks_is_kept_as_failed_and_one_that_is_not_there_is_asked_for_again() -> None:
+    shop, store = Shop(one=colours()), PanelMemory()
+    for _ in range(2):
+        found = ask(shop, store, [RED, "purple"], models=["one", "none"])
+        assert [type(panel) for panel in found.panels] == [Heatmap, Failure, Failure, Failure]
+    assert shop.loaded == ["one", "none", "none"]
+
+
+def test_what_was_finished_before_an_interruption_is_kept() -> None:
+    shop, store = Shop(one=colours()), PanelMemory()
+
+    def stop(progress) -> None:
+        if progress.photo == "b.png":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ask(shop, store, [RED], photos=[A, B], on_progress=stop)
+    found = recall(["one"], [A, B], [RED], layer="maps", results=store, reason="not yet")
+    assert [type(panel) for panel in found.panels] == [Heatmap, Failure]
+    assert found.failures[0].reason == "not yet"
+
+
+def test_a_classifier_that_is_passed_in_is_never_looked_up() -> None:
+    store = PanelMemory()
+    model = colours()
+    (before,) = compare([model], [A], [RED], layer="maps", results=store).heatmaps
+    with torch.no_grad():
+        next(model.module.parameters()).mul_(2)
+    (after,) = compare([model], [A], [RED], layer="maps", results=store).heatmaps
+    assert after.map.max() > before.map.max() > 0
+
+
+def test_the_panel_that_was_asked_for_longest_ago_leaves_first() -> None:
+    shop, store = Shop(one=colours()), PanelMemory(most=2)
+    for target in (RED, GREEN, RED, "blue", RED):
+        ask(shop, store, [target])
+    assert [targets for *_, targets in shop.explained] == [(RED,), (GREEN,), ("blue",)]
