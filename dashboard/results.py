@@ -30,12 +30,11 @@ from gradcam import (
     TargetLayer,
     candidate_layers,
     compare,
-    resolve_target_layer,
 )
 from gradcam._compare import recall
 from gradcam.config import settings
 from gradcam.forward_cache import ForwardCache
-from gradcam.layers.layer_table import layer_row
+from gradcam.layer_tables import layer_row
 from gradcam.measures import Measure, agreement
 from gradcam.panel_store import ModelKey, PanelKey, PanelMemory
 from gradcam.targets import write_target
@@ -247,7 +246,7 @@ def located(model: str) -> Located:
     entry = library.catalogue().get(model)
     if entry is None or not entry.weights.startswith("download"):
         with library.use(model) as lent:
-            return Located(resolve_target_layer(lent.module, lent.preprocessing.size), untrained=False)
+            return Located(lent.target_layer, untrained=False)
     row = layer_row(f"{entry.source}/{entry.architecture}")
     if row.refused:
         raise ModelError(row.refused)

@@ -133,6 +133,11 @@ def settings() -> Settings:
     return parse(data, file)
 
 
+def weights_folder() -> Path:
+    """The folder for hand-placed weight files: `$GRADCAM_WEIGHTS`, else `weights` of the configuration."""
+    return Path(os.environ.get("GRADCAM_WEIGHTS") or settings().data.weights).expanduser()
+
+
 def _usual_file() -> Path | None:
     """The first of `PLACES` where there is something."""
     return next((Path(place) for place in map(os.path.expanduser, PLACES) if os.path.exists(place)), None)

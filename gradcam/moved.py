@@ -13,7 +13,7 @@ MOVED = {
     "gradcam.draw.words": "gradcam.draw.captions",
     "gradcam.explain": "from gradcam import explain, the function",
     "gradcam.heatmaps": "from gradcam import heatmaps, the function",
-    "gradcam.layers.table": "gradcam.layers.layer_table",
+    "gradcam.layers.table": "gradcam.layer_tables",
     "gradcam.models.checkpoint_options": "gradcam.cli",
     "gradcam.recent": "gradcam.forward_cache",
     "gradcam.recipe": "gradcam.teaching",

@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from gradcam import OptionError
-from gradcam.config import SECTIONS, VARIABLE, Limits, Settings, keys, parse, settings, table
+from gradcam.config import SECTIONS, VARIABLE, Limits, Settings, keys, parse, settings, table, weights_folder
 from gradcam.models.pool import default_budget
-from gradcam.models.weights import folder
 
 HERE = Path("gradcam.toml")
 README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
@@ -131,11 +130,11 @@ def test_the_folder_of_weights_and_the_memory_for_models_are_as_configured(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     HERE.write_text('[data]\nweights = "/somewhere"\n[limits]\nmodel_gigabytes = 0.5\n')
-    assert folder() == Path("/somewhere")
+    assert weights_folder() == Path("/somewhere")
     assert default_budget() == 500_000_000
     monkeypatch.setenv("GRADCAM_WEIGHTS", str(tmp_path))
     monkeypatch.setenv("GRADCAM_MODEL_BYTES", "7")
-    assert folder() == tmp_path
+    assert weights_folder() == tmp_path
     assert default_budget() == 7
 
 

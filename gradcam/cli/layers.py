@@ -10,15 +10,15 @@ from typing import get_args
 from gradcam.cli import terminal
 from gradcam.errors import OptionError, quoted
 from gradcam.files import refuse_existing
-from gradcam.layers import (
+from gradcam.layer_tables import (
     LayerRow,
-    Verdict,
     known_models,
     layer_row,
     models_to_measure,
     write_layer_table,
     write_measured_table,
 )
+from gradcam.layers import Verdict
 from gradcam.models import is_listed, parse_model_id
 
 

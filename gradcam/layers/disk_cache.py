@@ -19,11 +19,11 @@ from typing import Any, get_args
 import torch
 from torch import nn
 
+from gradcam.config import weights_folder
 from gradcam.errors import GradcamError
 from gradcam.files import write_whole
 from gradcam.inputs import Inputs
-from gradcam.models.classifier import is_loaded_by_id, state_sha256
-from gradcam.models.weights import folder
+from gradcam.loaded_modules import is_loaded_by_id, state_sha256
 from gradcam.types import Layout, TargetLayer
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ def kept_at(model: nn.Module, inputs: Inputs, layer: str) -> Path | None:
     versions = [(package, _version(package)) for package in PACKAGES]
     key = repr((FORMAT, versions, asked, state_sha256(model), _settings(model)))
     try:
-        return folder().with_name("layers") / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
+        return weights_folder().with_name("layers") / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
     except (RuntimeError, ValueError, GradcamError) as error:  # nobody's home
         log.info("found layers are not kept: %s", error)
         return None

@@ -6,7 +6,6 @@ import hashlib
 import pickle
 import re
 import threading
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,6 +17,8 @@ from torch import nn
 
 from gradcam.errors import ModelError, OptionError, nearest, quoted
 from gradcam.files import is_file
+from gradcam.layers import resolve_target_layer
+from gradcam.loaded_modules import note_loaded, state_sha256
 from gradcam.models.devices import pick_device, to_device_layout
 from gradcam.models.huggingface import folder_of
 from gradcam.models.ids import checked, parse_model_id, with_weights_named
@@ -25,7 +26,7 @@ from gradcam.models.labels import Labels
 from gradcam.models.sources import SOURCES, Source
 from gradcam.models.weights import fetch
 from gradcam.scores import Output
-from gradcam.types import ACTIVATIONS, Activation, ModelSpec, Preprocessing, WeightsFile
+from gradcam.types import ACTIVATIONS, Activation, ModelSpec, Preprocessing, TargetLayer, WeightsFile
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +77,14 @@ class Classifier:
         floating = (weight for weight in self.module.parameters() if weight.is_floating_point())
         return next(floating, torch.empty(0))
 
+    @property
+    def target_layer(self) -> TargetLayer:
+        """Where heatmaps of this classifier lie; it is searched once.
+
+        Raises: LayerError, ModelError.
+        """
+        return resolve_target_layer(self.module, self.preprocessing.size)
+
     @cached_property
     def weights_sha256(self) -> str:
         """Hexadecimal SHA-256 over the names, types, shapes and bytes of the module's state, read once."""
@@ -83,32 +92,6 @@ class Classifier:
 
     def __repr__(self) -> str:
         return f"Classifier({self.spec}, {len(self.labels)} classes)"
-
-
-_hashes: weakref.WeakKeyDictionary[nn.Module, tuple[object, str]] = weakref.WeakKeyDictionary()
-_loaded: weakref.WeakSet[nn.Module] = weakref.WeakSet()
-
-
-def state_sha256(module: nn.Module) -> str:
-    """Hexadecimal SHA-256 over the names, types, shapes and bytes of a module's state, anew once it changed."""
-    state = module.state_dict()
-    written = None
-    if not any(tensor.is_inference() for tensor in state.values()):
-        written = [(tensor.data_ptr(), tensor._version) for tensor in state.values()]
-        if (known := _hashes.get(module)) and known[0] == written:
-            return known[1]
-    digest = hashlib.sha256()
-    for name, tensor in state.items():
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    if written is not None:
-        _hashes[module] = written, digest.hexdigest()
-    return digest.hexdigest()
-
-
-def is_loaded_by_id(module: nn.Module) -> bool:
-    """Whether `load_classifier` made this module."""
-    return module in _loaded
 
 
 def load_classifier(
@@ -151,7 +134,7 @@ def load_classifier(
     module = _build(source, spec, file).eval().requires_grad_(False)
     own = None if file is None or weights is None else WeightsFile(file.name, sha256_of(file), given_for=str(spec))
     module = to_device_layout(module, place, fast_layout)
-    _loaded.add(module)
+    note_loaded(module)
     return Classifier(
         module=module,
         preprocessing=preprocessing,

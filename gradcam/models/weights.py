@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import os
 import re
 import shutil
 import tempfile
@@ -21,7 +20,7 @@ import huggingface_hub
 import torch
 from huggingface_hub.errors import EntryNotFoundError
 
-from gradcam.config import settings
+from gradcam.config import weights_folder
 from gradcam.errors import WeightsError
 
 DEADLINE = 10.0
@@ -56,20 +55,15 @@ class Location:
         if self.local:
             return self.local
         if self.file:
-            return folder() / self.name
+            return weights_folder() / self.name
         if self.url and not self.hub:
-            return folder() / Path(self.name).parent / _file_name(self.url)
-        return folder() / f"{self.name}{SUFFIXES[0]}"
+            return weights_folder() / Path(self.name).parent / _file_name(self.url)
+        return weights_folder() / f"{self.name}{SUFFIXES[0]}"
 
     @property
     def remote(self) -> str | None:
         """The address of the download, None where nobody offers one."""
         return huggingface_hub.hf_hub_url(self.hub, self.hub_files[0]) if self.hub else self.url
-
-
-def folder() -> Path:
-    """The folder for hand-placed weight files: `$GRADCAM_WEIGHTS`, else `weights` of the configuration."""
-    return Path(os.environ.get("GRADCAM_WEIGHTS") or settings().data.weights).expanduser()
 
 
 def find(location: Location) -> Path | None:
@@ -101,9 +95,9 @@ def _downloaded(location: Location) -> Path:
         host = urlparse(location.remote).netloc
         size = f"about {location.size / 1e6:.0f} MB" if location.size else "of unknown size"
         raise WeightsError(
-            f"expected weights for {location.name}, found none in {folder()} nor in the libraries' caches, and the "
-            f"download ({size}) from {host} failed: {_in_words(error)}; connect to the network, or put the file "
-            f"{location.remote} at {location.own}"
+            f"expected weights for {location.name}, found none in {weights_folder()} nor in the libraries' caches, "
+            f"and the download ({size}) from {host} failed: {_in_words(error)}; connect to the network, or put the "
+            f"file {location.remote} at {location.own}"
         ) from error
 
 
@@ -159,7 +153,7 @@ def _places(location: Location) -> Iterator[Path]:
     yield location.own
     if location.local:
         return
-    stem = folder() / location.name
+    stem = weights_folder() / location.name
     for suffix in () if location.file else SUFFIXES:
         yield stem.with_name(stem.name + suffix)
     if location.bundled:

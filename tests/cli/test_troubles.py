@@ -306,7 +306,7 @@ def test_explain_that_is_interrupted_leaves_whole_files_only(
 
 def test_layers_that_is_interrupted_leaves_no_table(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("layers.csv").write_text("old")
-    monkeypatch.setattr("gradcam.layers.layer_table.layer_row", _raising(KeyboardInterrupt()))
+    monkeypatch.setattr("gradcam.layer_tables.by_shape.layer_row", _raising(KeyboardInterrupt()))
     assert _main.main(["layers", "timm/test_resnet", "--out", "layers.csv"]) == 130
     assert Path("layers.csv").read_text() == "old"
 

@@ -14,13 +14,15 @@ import torch
 
 from gradcam.layers import candidate_layers, resolve_target_layer
 from gradcam.layers.find import _memories
-from gradcam.models.classifier import Classifier, load_classifier, state_sha256
+from gradcam.loaded_modules import state_sha256
+from gradcam.models.classifier import Classifier, load_classifier
 
 RANDOM = "timm/test_resnet"
 
 SECOND = f"""
 import torch
 from gradcam.layers import candidate_layers, resolve_target_layer
+from gradcam.loaded_modules import state_sha256
 from gradcam.models.classifier import load_classifier
 classifier = load_classifier("{RANDOM}", weights="random")
 forwards = []

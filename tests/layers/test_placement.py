@@ -14,10 +14,10 @@ import gradcam
 from gradcam.capture import record
 from gradcam.cli._main import main
 from gradcam.errors import LayerError
+from gradcam.layer_tables.measured import models_to_measure
 from gradcam.layers import candidate_layers, resolve_target_layer
 from gradcam.layers.find import measure_target
 from gradcam.layers.layouts import place_dims, to_grid
-from gradcam.layers.measurement_table import models_to_measure
 from gradcam.layers.placement import NOTHING, Measurement, judge, orbit
 from gradcam.models.classifier import load_classifier
 from gradcam.types import TargetLayer

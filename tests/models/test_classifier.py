@@ -9,7 +9,15 @@ import pytest
 import torch
 from torch import nn
 
-from gradcam import Classifier, ModelError, explain, heatmaps, load_classifier, sample_photo
+from gradcam import (
+    Classifier,
+    ModelError,
+    explain,
+    heatmaps,
+    load_classifier,
+    resolve_target_layer,
+    sample_photo,
+)
 from gradcam.models.devices import DEVICES, PointwiseConv2d, pick_device, to_device_layout
 from gradcam.models.labels import numbered
 from gradcam.types import TargetLayer
@@ -137,3 +145,9 @@ def test_a_product_may_be_the_target_layer_before_an_activation_in_place() -> No
     assert isinstance(fast[1], PointwiseConv2d)
     found = heatmaps(fast, batch.contiguous(memory_format=torch.channels_last), classes, layer="1")
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5 * float(expected.max()))
+
+
+def test_a_classifier_says_where_its_heatmaps_lie() -> None:
+    classifier = load_classifier(MODEL)
+    assert classifier.target_layer == resolve_target_layer(classifier.module, (224, 224))
+    assert (classifier.target_layer.name, classifier.target_layer.grid) == ("bn2", (7, 7))
