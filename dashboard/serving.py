@@ -39,6 +39,7 @@ IMPORTED = (
     "gradcam.models.transformers_source",
     "gradcam.draw.viewer",
     "gradcam.report",
+    "gradcam.report.formats.zip",
     "dashboard.results",
 )
 """What every session reads. Libraries look for each other in `sys.modules`, where a package that another thread is

@@ -63,7 +63,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; `_MODULES` says the sam
         View,
     )
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 _MODULES = {
     "_compare": ("Progress", "compare"),

@@ -34,7 +34,7 @@ SAMPLES: dict[str, tuple[str, ...]] = {
     "cat and coffee": ("chelsea.png", "coffee.png"),
     "coffee and cat": ("coffee.png", "chelsea.png"),
 }
-"""Sample photographs that ship with scikit-image: one file, or two that share a square, left and right."""
+"""Sample photographs in `data/samples`: one file, or two that share a square, left and right."""
 
 _SIGNATURES = re.compile(rb"\x89PNG|\xff\xd8\xff|RIFF.{4}WEBP|GIF8[79]a|II[*+]\0|MM\0[*+]|BM", re.DOTALL)
 
@@ -130,13 +130,13 @@ def as_photo(source: object) -> Photo:
 
 @cache
 def sample_photo(name: str) -> Photo:
-    """One of `SAMPLES`, from the installed package, without the network.
+    """One of `SAMPLES`, from the package itself, without the network.
 
     Raises: PhotoError for a name that is not among them.
     """
     if name not in SAMPLES:
         raise PhotoError(f"expected a sample photo, got {quoted(name)}; try {nearest(name, SAMPLES)}")
-    folder = importlib.resources.files("skimage") / "data"
+    folder = importlib.resources.files("gradcam") / "data" / "samples"
     files = [(folder / file).read_bytes() for file in SAMPLES[name]]
     return open_photo(files[0] if len(files) == 1 else _side_by_side(files), name=name)
 

@@ -59,7 +59,8 @@ def test_pins_are_exact_and_lie_in_the_ranges_of_the_package() -> None:
     assert [pin for pin in packages if not re.fullmatch(r"[\w\[\]-]+==[\w.]+", pin)] == []
     pinned = {re.split(r"[\[=]", pin)[0] for pin in packages}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    needed = [*project["dependencies"], *project["optional-dependencies"]["dashboard"]]
+    extras = project["optional-dependencies"]
+    needed = [*project["dependencies"], *extras["dashboard"], *extras["report"]]
     assert {re.split(r"[\[>=<]", need)[0] for need in needed} <= pinned
 
 

@@ -17,7 +17,7 @@ import torch
 from msgspec import structs
 from torch import nn
 
-from gradcam import measures
+from gradcam import __version__, measures
 from gradcam.comparison import Comparison
 from gradcam.draw import render
 from gradcam.errors import LayerError, OptionError, ReportError, nearest, quoted
@@ -171,7 +171,7 @@ def environment() -> Environment:
     """This machine and the packages installed on it."""
     version = metadata.version
     return Environment(
-        gradcam=version("gradcam"),
+        gradcam=__version__,
         python=platform.python_version(),
         torch=version("torch"),
         torchvision=version("torchvision"),

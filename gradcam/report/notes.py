@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from markdown_it import MarkdownIt
-from markdown_it.tree import SyntaxTreeNode
-
+from gradcam.extras import packages_of
 from gradcam.text import paragraphs
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.tree import SyntaxTreeNode
 
 SCHEMES = ("http", "https", "mailto")
 
 
 def note_html(text: str) -> str:
     """The note as HTML that needs no further escaping; its headings are bold lines, not headings of the report."""
-    return _PARSER.render(paragraphs(text))
+    return _parser().render(paragraphs(text))
 
 
 def note_tree(text: str) -> list[dict[str, Any]]:
     """The note as nested `{kind, text, href, children}`, for writers that are no HTML."""
-    return [_plain_node(node) for node in SyntaxTreeNode(_PARSER.parse(paragraphs(text))).children]
+    parsed = _parser().parse(paragraphs(text))  # which says so if the package is missing
+    from markdown_it.tree import SyntaxTreeNode
+
+    return [_plain_node(node) for node in SyntaxTreeNode(parsed).children]
 
 
 def _plain_node(node: SyntaxTreeNode) -> dict[str, Any]:
@@ -41,7 +47,14 @@ def _leads_out(link: str) -> bool:
         return False
 
 
-_PARSER = MarkdownIt("commonmark", {"html": False}).disable("image")
-_PARSER.add_render_rule("heading_open", lambda *_: "<p><strong>")
-_PARSER.add_render_rule("heading_close", lambda *_: "</strong></p>\n")
-_PARSER.validateLink = _leads_out  # pyright: ignore[reportAttributeAccessIssue]
+@cache
+def _parser() -> MarkdownIt:
+    """Raises: OptionError where markdown-it-py is not installed."""
+    with packages_of("report"):
+        from markdown_it import MarkdownIt
+
+    parser = MarkdownIt("commonmark", {"html": False}).disable("image")
+    parser.add_render_rule("heading_open", lambda *_: "<p><strong>")
+    parser.add_render_rule("heading_close", lambda *_: "</strong></p>\n")
+    parser.validateLink = _leads_out  # pyright: ignore[reportAttributeAccessIssue]
+    return parser

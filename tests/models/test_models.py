@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import safetensors.torch
-import skimage.data
 import timm
 import torch
 import torchvision
@@ -26,7 +25,7 @@ from gradcam.models.labels import make_labels
 from gradcam.models.sources import SOURCES
 from gradcam.models.timm_source import BUNDLED
 from gradcam.models.weights import Location, fetch, find
-from gradcam.photo import open_photo
+from gradcam.photo import sample_photo
 from gradcam.preprocess import to_input, view_of
 from gradcam.types import ModelSpec, Preprocessing
 
@@ -168,7 +167,7 @@ def test_the_bundled_models_know_a_cat_and_an_espresso(name: str) -> None:
 
 
 def top(classifier: Classifier, sample: str) -> str:
-    photo = open_photo(Path(skimage.data.data_dir) / f"{sample}.png")
+    photo = sample_photo(sample)
     view = view_of(photo.size, classifier.preprocessing)
     with torch.no_grad():
         logits = classifier.module(to_input(photo, view, classifier.preprocessing)[None])

@@ -2,7 +2,7 @@
 
 Text reaches the template as data and is never read as markup. Latin, Greek and Cyrillic are set in the fonts of the
 typst package, other scripts and emoji in the fonts that are installed with this one or lie in `data/fonts`: the
-same bytes on every machine. Only what those lack (Cuneiform, say) is set in the machine's own fonts, or else
+same bytes on every machine. Only what those lack (historic scripts, say) is set in the machine's own fonts, or else
 written as its code, such as `⟨U+12000⟩`.
 """
 
