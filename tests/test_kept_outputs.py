@@ -134,6 +134,27 @@ def test_a_view_is_kept_or_changed_in_place() -> None:
         assert (heatmaps(Net(pack, change), x, 0, layer)[:, 0] - right).abs().max() <= 1e-5 * right.max()
 
 
+def test_a_buffer_that_is_filled_with_the_maps_counts_as_the_maps() -> None:
+    class Filling(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.maps, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4, 5)
+            self.register_buffer("kept", torch.zeros(2, 4, 6, 6))
+            self.fills = True
+
+        def forward(self, x: Tensor) -> Tensor:
+            maps = self.maps(x)
+            return self.fc((self.kept.copy_(maps) if self.fills else maps).mean((2, 3)))
+
+    x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    model = Filling().eval()
+    found = heatmaps(model, x, [0, 3])
+    assert not model.kept.any()
+    assert not model.kept.requires_grad
+    model.fills = False
+    assert torch.equal(found, heatmaps(model, x, [0, 3]))
+
+
 def test_a_layer_that_passes_its_input_on_leaves_the_batch_of_the_caller_alone() -> None:
     model = nn.Sequential(nn.Identity(), nn.Conv2d(3, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
     x = torch.randn(2, 3, 8, 8)

@@ -122,6 +122,8 @@ def _network(state: Mapping[str, StoredTensor], where: str, prefix: str, prefixe
     taken, around, beside = tuple(filter(None, prefixes)), prefix, dict[str, dict[str, StoredTensor]]()
     while around and not beside:
         around = around[: around.rstrip(".").rfind(".") + 1]
+        if around in prefixes:  # what lies there belongs to another whole network
+            break
         for key, tensor in state.items():
             if key.startswith(around) and not key.startswith(taken):
                 beside.setdefault(key[len(around) :].partition(".")[0], {})[key] = tensor

@@ -99,6 +99,27 @@ def test_the_network_without_a_prefix_is_named_by_a_dot() -> None:
     assert "prefix='.'" in loading(str(chosen.spec), chosen.spec.file, None)[1]
 
 
+@pytest.mark.parametrize("classes", [4, 5])
+@pytest.mark.parametrize("around", ["", "model."])
+def test_averaged_weights_inside_the_network_that_they_average_are_chosen_by_prefix(
+    around: str, classes: int
+) -> None:
+    averaged = state_of(classes=classes, seed=2) | {"fc.bias": torch.full((classes,), 2.0)}
+    data = saved({"state_dict": under(around, RAW) | under(f"{around}ema.", averaged)})
+    trained = load_checkpoint(data, ARCHITECTURE, name="x.pt")
+    assert bias(trained).tolist() == [1.0] * 4
+    assert trained.spec.file is not None
+    assert f"averaged (EMA) weights are under state_dict.{around}ema" in trained.spec.file.note
+    assert bias(load_checkpoint(data, ARCHITECTURE, name="x.pt", prefix="ema")).tolist() == [2.0] * classes
+
+
+def test_a_network_beside_one_without_a_prefix_is_listed_and_chosen() -> None:
+    data = saved(RAW | under("teacher.", OTHER))
+    with pytest.raises(ModelError, match=r"got 2 of this architecture: '.', 'teacher'; choose one by its prefix"):
+        load_checkpoint(data, ARCHITECTURE, name="x.pt")
+    assert bias(load_checkpoint(data, ARCHITECTURE, name="x.pt", prefix="teacher")).tolist() == [2.0] * 4
+
+
 def test_a_prefix_that_names_none_or_two_networks_lists_them() -> None:
     data = saved(under("a.net.", RAW) | under("b.net.", OTHER))
     for prefix, count in (("c", "none"), ("net", "2")):
