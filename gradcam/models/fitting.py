@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import prod
@@ -18,6 +19,10 @@ from gradcam.types import ModelSpec
 
 AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")
 """Tensors of heads that only training uses."""
+
+
+_IN_PARTS = re.compile(r"\.weight_[gv]$|(^|\.)parametrizations\.\w+\.original[01]$")
+"""Names of the length and the direction of a weight, as `weight_norm` keeps it."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,13 @@ def fit(states: States, spec: ModelSpec, file: str, prefix: str | None = None, c
 def _check_fit(shapes: Mapping[str, Shape], found: Mapping[str, StoredTensor], wanted: str) -> None:
     """Raises: ModelError that lists the tensors that do not fit."""
     found = {key: tensor for key, tensor in found.items() if not tensor.dtype.is_complex}  # these are no weights
+    normed = [key for key in found if _IN_PARTS.search(key) and key not in shapes]
+    if normed:
+        raise ModelError(
+            f"expected the tensors of {wanted}, got weights in two parts, as weight_norm keeps them "
+            f"({', '.join(map(_shown, normed[:2]))}); save the model after remove_weight_norm or "
+            "torch.nn.utils.parametrize.remove_parametrizations"
+        )
     missing = [key for key in shapes if key not in found and not key.endswith("num_batches_tracked")]
     extra = [key for key in found if key not in shapes]
     other = [

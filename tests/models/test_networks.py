@@ -120,6 +120,24 @@ def test_a_network_beside_one_without_a_prefix_is_listed_and_chosen() -> None:
     assert bias(load_checkpoint(data, ARCHITECTURE, name="x.pt", prefix="teacher")).tolist() == [2.0] * 4
 
 
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ("{0}.weight_g", "{0}.weight_v"),
+        ("{0}.parametrizations.weight.original0", "{0}.parametrizations.weight.original1"),
+    ],
+)
+def test_weights_in_two_parts_are_refused_with_what_joins_them(parts: tuple[str, str]) -> None:
+    state = {key: value for key, value in RAW.items() if key != "conv1.0.weight"}
+    weight = RAW["conv1.0.weight"]
+    length, direction = (part.format("conv1.0") for part in parts)
+    state |= {length: weight.flatten(1).norm(dim=1)[:, None, None, None], direction: weight}
+    with pytest.raises(
+        ModelError, match=r"weights in two parts, as weight_norm keeps them \(conv1.0.*remove_weight_norm"
+    ):
+        load_checkpoint(saved(state), ARCHITECTURE, name="x.pt")
+
+
 def test_a_prefix_that_names_none_or_two_networks_lists_them() -> None:
     data = saved(under("a.net.", RAW) | under("b.net.", OTHER))
     for prefix, count in (("c", "none"), ("net", "2")):
