@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -88,12 +88,12 @@ def _photos(a: Content, b: Content) -> Iterator[str]:
 
 def _models(a: Content, b: Content) -> Iterator[str]:
     yield from _members([model.id for model in a.models], [model.id for model in b.models])
-    models = {model.id: place for place, model in enumerate(a.models)}
-    for place, model in enumerate(b.models):
+    models = {model.id: index for index, model in enumerate(a.models)}
+    for index, model in enumerate(b.models):
         if model.id in models:
             before = models[model.id]
             yield from (f"{model.id}: {words}" for words in _model(a.models[before], model))
-            answers = a.answers_by(before), b.answers_by(place)
+            answers = a.answers_by(before), b.answers_by(index)
             layers = [sorted({str(answer.layer) for answer in side}) for side in answers]
             if all(layers) and layers[0] != layers[1]:
                 yield f"{model.id}: the layer was {', '.join(layers[0])} and is {', '.join(layers[1])}"
@@ -144,12 +144,10 @@ def _predictions(a: Content, b: Content) -> Iterator[str]:
 
 
 def _maps(a: Content, b: Content) -> Iterator[str]:
-    key = _finding_key(a)
-    then = {key(finding): finding for finding in a.findings}
+    then = dict(zip(_finding_keys(a), a.findings, strict=True))
     alike: Counter[str] = Counter()
-    key = _finding_key(b)
-    for finding in b.findings:
-        before = then.get(key(finding))
+    for key, finding in zip(_finding_keys(b), b.findings, strict=True):
+        before = then.get(key)
         if before is None:
             continue
         words = _map_caption(before, finding)
@@ -230,15 +228,18 @@ def _answer_key(report: Content, answer: Answer) -> tuple[str, str]:
     return report.photos[answer.photo].sha256, report.models[answer.model].id
 
 
-def _finding_key(report: Content) -> Callable[[Finding], tuple[str, str, str, str]]:
-    """What says of a panel which one it is, in any report."""
+def _finding_keys(report: Content) -> list[tuple[str, str, str, str]]:
+    """What says of each panel which one it is, in any report."""
     targets = _targets(report)
-
-    def key(finding: Finding) -> tuple[str, str, str, str]:
-        photo, model = report.photos[finding.photo].sha256, report.models[finding.model].id
-        return photo, model, report.methods[finding.method].name, targets[finding.target]
-
-    return key
+    return [
+        (
+            report.photos[finding.photo].sha256,
+            report.models[finding.model].id,
+            report.methods[finding.method].name,
+            targets[finding.target],
+        )
+        for finding in report.findings
+    ]
 
 
 def _targets(report: Content) -> list[str]:

@@ -86,7 +86,7 @@ def _panels(
 ) -> dict[tuple[int, int, int, Target], Panel]:
     """The panels computed again, by indices of the report's and by target; none without a photo at hand."""
     found = _photos(report, photos)
-    methods = {place: method.name for place, method in enumerate(report.methods) if method.name in METHODS}
+    methods = {index: method.name for index, method in enumerate(report.methods) if method.name in METHODS}
     if not (found and methods):
         return {}
     targets = [entry.target for entry in report.targets]
@@ -117,14 +117,14 @@ def _target(report: Report, finding: Finding) -> Target:
 
 
 def _photos(report: Report, given: Sequence[Photo]) -> dict[int, Photo]:
-    """The photos at hand by their place in the report: those given, else those embedded in full."""
+    """The photos at hand by their index in the report: those given, else those embedded in full."""
     by_hash = {photo.sha256: photo for photo in given}
     found: dict[int, Photo] = {}
-    for place, (entry, pixels) in enumerate(zip(report.photos, report.pixels, strict=True)):
+    for index, (entry, pixels) in enumerate(zip(report.photos, report.pixels, strict=True)):
         if entry.sha256 in by_hash:
-            found[place] = by_hash[entry.sha256]
+            found[index] = by_hash[entry.sha256]
         elif pixels is not None and pixels_sha256(pixels) == entry.pixels_sha256:
-            found[place] = photo_of(report, place)
+            found[index] = photo_of(report, index)
     return found
 
 

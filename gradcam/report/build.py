@@ -112,7 +112,7 @@ def build_report(
     check_time(created := _in_utc(now or datetime.now(UTC)))
     embedded, side = _within_limits(comparison.photos, embedded)
     pixels = LazySequence(
-        len(comparison.photos), lambda place: _embedded_pixels(comparison.photos[place], embedded, side)
+        len(comparison.photos), lambda index: _embedded_pixels(comparison.photos[index], embedded, side)
     )
     fits: set[Fit] = {explanation.view.fit for explanation in explained.values()}
     layers = [answer.layer for answer in answers.values()]
@@ -213,10 +213,10 @@ def _targets(comparison: Comparison) -> list[Target]:
         if isinstance(panel, Heatmap):
             scored.setdefault(target, []).append(panel.scored)
     targets = list(comparison.targets)
-    for place, found in scored.items():
-        text = targets[place]
+    for index, found in scored.items():
+        text = targets[index]
         if isinstance(text, str) and all(_is_index(text, one) for one in found):
-            targets[place] = found[0].index
+            targets[index] = found[0].index
     return targets
 
 
@@ -265,7 +265,7 @@ def _models(
         first.setdefault(model, explanation)
     layers = [layer.get(model, "auto") if isinstance(layer, Mapping) else layer for model in comparison.models]
     return tuple(
-        _model(model, first.get(place), _layer_text(layers[place])) for place, model in enumerate(comparison.models)
+        _model(model, first.get(index), _layer_text(layers[index])) for index, model in enumerate(comparison.models)
     )
 
 

@@ -69,8 +69,8 @@ def _check_nothing_is_lost(found: Any, read: Any, where: str = "$") -> None:
                 raise _broken(where, f"the unknown field {quoted(name, 80)}")
             _check_nothing_is_lost(value, read[name], f"{where}.{name}")
     elif isinstance(found, list) and isinstance(read, list) and len(found) == len(read):
-        for place, (value, kept) in enumerate(zip(found, read, strict=True)):
-            _check_nothing_is_lost(value, kept, f"{where}[{place}]")
+        for index, (value, kept) in enumerate(zip(found, read, strict=True)):
+            _check_nothing_is_lost(value, kept, f"{where}[{index}]")
     else:
         raise _broken(where, f"{quoted(found, 80)}, which no report can hold")
 

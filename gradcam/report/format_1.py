@@ -57,6 +57,16 @@ class ModelEntry(_Entry):
     activation: Passed = "softmax"
 
 
+class Choice(_Entry):
+    index: int | None = None
+    name: str | None = None
+    rank: int | None = None
+
+
+class TargetData(Choice):
+    rather_than: Choice | None = None
+
+
 class Prediction(_Entry):
     label: str
     probability: float
@@ -120,7 +130,7 @@ class Content(_Entry):
     method: Passed
     limits: Passed
     environment: Passed
-    targets: list[TargetEntry] = []
+    targets: list[TargetData] = []
 
 
 # As it is told today -------------------------------------------------------------------------------------------
@@ -151,7 +161,7 @@ def upgraded(found: Any) -> Any:
             "created": old.created,
             "verdict": old.verdict,
             "photos": [_photo(photo) for photo in old.photos],
-            "models": [_model(model, place in single) for place, model in enumerate(old.models)],
+            "models": [_model(model, index in single) for index, model in enumerate(old.models)],
             "methods": [_method(old)],
             "targets": [TargetEntry.of(target) for target in targets],
             "style": old.style,
@@ -197,16 +207,16 @@ def _finding(finding: Finding, single: bool) -> dict[str, Any]:
 
     single: whether its model is one of 0.1.0 with a single logit.
     """
-    place = {"photo": finding.photo, "model": finding.model, "method": 0, "target": finding.question}
+    indices = {"photo": finding.photo, "model": finding.model, "method": 0, "target": finding.question}
     parts = (finding.map, finding.target, finding.numbers)
     if finding.reason is not None and parts == (None, None, None):
-        return {"panel": "failure", **place, "reason": finding.reason}
+        return {"panel": "failure", **indices, "reason": finding.reason}
     if finding.reason is not None or None in parts or finding.target is None:
         where = f"panel {finding.photo + 1}/{finding.model + 1}/{finding.question + 1}"
         raise ReportError(f"expected a map with its numbers, or a reason, in {where}; export the report again")
     return {
         "panel": "heatmap",
-        **place,
+        **indices,
         "scored": _of_positive(finding.target) if single else finding.target,
         "map": finding.map,
         "numbers": finding.numbers,
@@ -223,7 +233,7 @@ _INDEX = re.compile(r"\d{1,9}", re.ASCII)
 def _checked_targets(old: Content) -> list[Target]:
     """The targets that are data, once their questions are known to say the same."""
     try:
-        targets = [entry.target for entry in old.targets]
+        targets = [msgspec.convert(entry, TargetEntry, from_attributes=True).target for entry in old.targets]
         told = [parse_target(question) for question in old.questions]
     except (ValueError, ClassError) as error:
         raise ReportError(f"expected targets in a report, got: {error}; export it again") from error
@@ -239,7 +249,7 @@ def _read_targets(old: Content) -> list[Target]:
         if finding.target is not None:
             label = finding.target.label if finding.target.against_label is None else ""
             labels.setdefault(finding.question, set()).add(label)
-    return [_read_target(text, labels.get(place, set())) for place, text in enumerate(old.questions)]
+    return [_read_target(text, labels.get(index, set())) for index, text in enumerate(old.questions)]
 
 
 def _read_target(text: str, labels: Set[str]) -> Target:

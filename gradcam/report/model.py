@@ -267,7 +267,7 @@ class FailureEntry(Struct, frozen=True, forbid_unknown_fields=True, tag_field="p
 
 
 Finding: TypeAlias = HeatmapEntry | FailureEntry
-"""One panel of a report. These two are msgspec's structs, for of nothing else does it tell two kinds apart."""
+"""One panel of a report. Both are structs of msgspec, which tells the kinds of a union apart for structs alone."""
 
 
 @dataclass(frozen=True)

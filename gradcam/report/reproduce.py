@@ -28,7 +28,7 @@ def command(report: Content, thresholds: Thresholds | None = None) -> str:
     """
     if pythonic := [clean(model.id) for model in report.models if _is_from_python(model)]:
         return f"# No command loads {listed(pythonic)} the way Python did: run the lines of Python."
-    if [method.name for method in report.methods] != [GRADCAM.name]:
+    if _methods(report) != [GRADCAM.name]:
         return "# No command takes other methods than Grad-CAM: run the lines of Python."
     ways = {photo.stretched for photo in report.photos if not _is_sample(photo)}
     if len(ways) > 1:
@@ -54,8 +54,7 @@ def python_lines(report: Content) -> str:
     notes = [photo.note for photo in report.photos]
     arguments += [f"notes={notes!r}"] * any(note != Note() for note in notes)
     requested = ["models", "photos", "targets"]
-    if [method.name for method in report.methods] != [GRADCAM.name]:
-        requested.append(f"methods={[method.name for method in report.methods]!r}")
+    requested += [f"methods={_methods(report)!r}"] if _methods(report) != [GRADCAM.name] else []
     requested += [f"fit={report.fit!r}", f"layer={layers_of(report)!r}"]
     requested += [f"activation={activations_of(report)!r}"] * bool(activations_of(report))
     return "\n".join(
@@ -75,6 +74,10 @@ def python_lines(report: Content) -> str:
             "write_report(report, 'review.zip')",
         )
     )
+
+
+def _methods(report: Content) -> list[str]:
+    return [method.name for method in report.methods]
 
 
 def _options(report: Content) -> Iterator[tuple[str, str]]:

@@ -183,6 +183,7 @@ def test_format_1_with_targets_as_data_reads_as_they_say() -> None:
     [
         ({"questions": ["top", "#0 rather than #1", "top-2", "bird"]}, "questions to say what its targets are"),
         ({"targets": [{"index": 1, "name": "cat"}]}, "got: 2 of index, name and rank"),
+        ({"targets": [{"index": 1, "hook": 1}]}, "unknown field .hook."),
         ({"hook": "import os"}, "got at [$]: Object contains unknown field .hook."),
         ({"photos": [{"name": "red.png"}]}, "got at [$].photos.0.: Object missing required field"),
         ({"fit": "stretch"}, "got at [$].fit: Invalid enum value 'stretch'"),
