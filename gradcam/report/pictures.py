@@ -49,15 +49,12 @@ class Pictures:
         laid = project_to_photo(scaled.values, view, (height, width), style.interpolation)
         return render.colourise(laid, style.colormap, style.threshold)
 
-    def heatmap(self, panel: HeatmapEntry) -> Pixels:
-        """The heat alone, on grey, with what the model saw outlined; RGB."""
-        blank = np.full_like(self.photos[panel.photo], GREY)
-        return render.outline(render.blend(blank, self.heat(panel), 1.0), self.report.answer(panel).view)
-
-    def overlay(self, panel: HeatmapEntry) -> Pixels:
-        """The heat over the photo at the report's opacity, with what the model saw outlined; RGB."""
-        photo, opacity = self.photos[panel.photo], self.report.style.opacity
-        return render.outline(render.blend(photo, self.heat(panel), opacity), self.report.answer(panel).view)
+    def heatmap_and_overlay(self, panel: HeatmapEntry) -> tuple[Pixels, Pixels]:
+        """The heat alone on grey, and over the photo at the report's opacity; RGB, what the model saw outlined."""
+        heat, photo, view = self.heat(panel), self.photos[panel.photo], self.report.answer(panel).view
+        heatmap = render.blend(np.full_like(photo, GREY), heat, 1.0)
+        overlay = render.blend(photo, heat, self.report.style.opacity)
+        return render.outline(heatmap, view), render.outline(overlay, view)
 
     def seen(self, panel: HeatmapEntry) -> Pixels | None:
         """The model's input before normalisation, RGB `[h, w, 3]`; None where no photo travels along."""

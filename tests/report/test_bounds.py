@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 from msgspec import structs
 
 from gradcam.errors import ReportError
 from gradcam.report import read_report, render_report
+from gradcam.report.codec import published_schema
 from gradcam.report.lazy_sequence import KEPT, LazySequence
 from gradcam.report.limits import MAX_EMBEDDED_PIXELS, check_extent
 from tests import fakes, report_fakes
@@ -97,6 +99,19 @@ def test_what_is_out_of_bounds_is_refused_in_one_sentence(case: str, content: An
     changed = json.loads(json.dumps(content))
     change(changed)
     assert words in refusal(json.dumps(changed).encode())
+
+
+BY_SCHEMA = [case for case, (_, words) in REFUSED.items() if words == "the published schema"]
+
+
+@pytest.mark.parametrize("case", BY_SCHEMA)
+def test_what_is_refused_by_the_published_schema_breaks_the_published_schema(case: str, content: Any) -> None:
+    """The reader has a checker of its own; the schema, which others read reports by, refuses the same."""
+    schema = jsonschema.Draft202012Validator(json.loads(published_schema()))
+    changed = json.loads(json.dumps(content))
+    assert schema.is_valid(changed)
+    REFUSED[case][0](changed)
+    assert not schema.is_valid(changed)
 
 
 @pytest.mark.parametrize(

@@ -127,9 +127,10 @@ def _panel(report: Report, pictures: Pictures, finding: Finding, folder: Path) -
     }
     if isinstance(finding, FailureEntry):
         return panel | {"reason": finding.reason}
+    heatmap, overlay = pictures.heatmap_and_overlay(finding)
     drawn = {
-        "overlay": (pictures.overlay(finding), sections.picture_caption(report, finding, "Overlay")),
-        "heatmap": (pictures.heatmap(finding), sections.picture_caption(report, finding, "Heatmap")),
+        "overlay": (overlay, sections.picture_caption(report, finding, "Overlay")),
+        "heatmap": (heatmap, sections.picture_caption(report, finding, "Heatmap")),
         "input": (pictures.seen(finding), f"{photo} as {model} was given it"),
     }
     for kind, (pixels, alt) in drawn.items():

@@ -108,8 +108,9 @@ def _members(report: Report) -> Iterator[tuple[str, WriteContent]]:
         if (seen := pictures.seen(panel)) is not None:
             yield f"images/p{photo + 1}-m{model + 1}-input.png", _put(png(seen))
     for panel in maps:
-        yield f"images/{panel_stem(report, panel)}-heatmap.png", _put(png(pictures.heatmap(panel)))
-        yield f"images/{panel_stem(report, panel)}-overlay.png", _put(png(pictures.overlay(panel)))
+        heatmap, overlay = pictures.heatmap_and_overlay(panel)
+        yield f"images/{panel_stem(report, panel)}-heatmap.png", _put(png(heatmap))
+        yield f"images/{panel_stem(report, panel)}-overlay.png", _put(png(overlay))
     for panel in maps:
         yield map_file(report, panel), partial(np.save, arr=panel.values, allow_pickle=False)
     yield "README.txt", _put(_readme(report))

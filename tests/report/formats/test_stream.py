@@ -26,7 +26,7 @@ def test_thresholds_are_checked_in_a_file_as_in_memory(tmp_path):
     assert b"expected a rank correlation of at least 0.99" in path.read_bytes()
 
 
-@pytest.mark.parametrize(("write", "picture"), [(zip.write, "overlay"), (html.write, "heat")])
+@pytest.mark.parametrize(("write", "picture"), [(zip.write, "heatmap_and_overlay"), (html.write, "heat")])
 def test_a_file_grows_while_its_pictures_are_drawn(write, picture, monkeypatch):
     file, sizes = io.BytesIO(), list[int]()
     draw = getattr(Pictures, picture)
