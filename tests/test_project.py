@@ -6,6 +6,7 @@ import ast
 import importlib
 import importlib.util
 import json
+import pkgutil
 import re
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from benchmarks.__main__ import MARKS, short_table
 from gradcam.moved import MOVED
 
 ROOT = Path(__file__).parents[1]
+PACKAGES = sorted(file.parent.name for file in (ROOT / "gradcam").glob("*/__init__.py"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 RUN = (
     "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt && "
@@ -97,6 +99,13 @@ def test_what_became_a_verb_is_told_to_whoever_imports_its_module() -> None:
     with pytest.raises(AttributeError, match=r"got 'gradcam.recipe' of gradcam 0.1.0; use gradcam.teaching"):
         gradcam.recipe  # noqa: B018 - the attribute itself is asked for
     assert callable(gradcam.explain)
+
+
+@pytest.mark.parametrize("package", ["gradcam", *(f"gradcam.{name}" for name in PACKAGES)])
+def test_no_verb_shadows_a_module(package: str) -> None:
+    opened = importlib.import_module(package)
+    modules = {module.name for module in pkgutil.iter_modules(opened.__path__)}
+    assert modules & set(opened.__all__) == set()
 
 
 HEAVY = {"cv2", "plotly", "scipy", "skimage", "streamlit", "timm", "torchvision"}

@@ -13,7 +13,17 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from gradcam import Comparison, Explanation, OptionError, Style, Top, UnreadablePhoto, explain, load_classifier
+from gradcam import (
+    Comparison,
+    Explanation,
+    OptionError,
+    Style,
+    Top,
+    UnreadablePhoto,
+    build_report,
+    explain,
+    load_classifier,
+)
 from gradcam.comparison import as_comparison
 from gradcam.draw import render
 from gradcam.draw.notebook import MAX_PANELS, notebook_html
@@ -48,6 +58,14 @@ def test_every_noun_is_printed_in_one_short_line():
     assert printed[0] == "Heatmap('cat.jpg', bundled/a, Grad-CAM 2×3: tabby 70.0 %, peak 8)"
     assert printed[1] == "Explanation('cat.jpg', bundled/a, Grad-CAM 2×3 at features.29: tabby 70.0 %, peak 8)"
     assert printed[6] == "Comparison(1 photo × 2 models × 1 method × 1 target: 1 heatmap, 1 failure)"
+
+
+def test_a_report_is_printed_in_one_line_too():
+    made = build_report(comparison(), title=HOSTILE)
+    assert re.fullmatch(
+        r"Report\(.<script>.+, \d{4}-.+Z, needs review: 1 photo, 2 models, 1 heatmap, 1 failure\)", repr(made)
+    )
+    assert "\u202e" not in repr(made)
 
 
 def test_an_empty_map_and_nan_are_told_at_the_prompt():

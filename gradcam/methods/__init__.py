@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from gradcam.errors import OptionError, nearest, quoted
 
+__all__ = ["GRADCAM", "METHODS", "Method", "find_method"]
+
 
 @dataclass(frozen=True)
 class Method:

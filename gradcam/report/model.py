@@ -12,8 +12,9 @@ import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
-from gradcam.errors import ReportError
+from gradcam.errors import ReportError, quoted
 from gradcam.methods import METHODS
+from gradcam.text import count
 from gradcam.types import (
     Activation,
     Contrast,
@@ -420,6 +421,11 @@ class Report(Content):
     """
 
     pixels: Sequence[Pixels | None] = field(default=(), compare=False, repr=False)
+
+    def __repr__(self) -> str:
+        axes = {"photo": self.photos, "model": self.models, "heatmap": self.heatmaps, "failure": self.failures}
+        counts = ", ".join(count(len(axis), noun) for noun, axis in axes.items())
+        return f"Report({quoted(self.title, 60)}, {self.created}, {self.verdict.status}: {counts})"
 
 
 def number(value: float) -> float:
