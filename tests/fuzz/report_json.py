@@ -1,9 +1,10 @@
-"""`report.json`, spoiled; what still opens must be written in every light format and come back the same."""
+"""`report.json` of today and of 0.1.0, spoiled; what still opens must be written in light formats and come back."""
 
 from __future__ import annotations
 
 import json
 from functools import cache
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -12,6 +13,8 @@ from tests import fakes, report_fakes
 from tests.fuzz.kind import Kind
 from tests.fuzz.mutate import spoil_json, to_json
 
+OLD = Path(__file__).parents[1] / "data" / "reports-0.1.0"
+
 
 @cache
 def honest() -> Report:
@@ -19,12 +22,14 @@ def honest() -> Report:
 
 
 @cache
-def _content() -> Any:
-    return json.loads(render_report(honest(), "json"))
+def _contents() -> list[Any]:
+    old = [json.loads(path.read_bytes()) for path in sorted(OLD.glob("*.json"))]
+    return [json.loads(render_report(honest(), "json")), *old]
 
 
 def make(random: Random) -> bytes:
-    return to_json(spoil_json(_content(), random), random)
+    today, *old = _contents()
+    return to_json(spoil_json(today if random.random() < 0.5 else random.choice(old), random), random)
 
 
 def meet(data: bytes) -> None:
