@@ -30,11 +30,14 @@ from gradcam import (
 )
 from gradcam.config import settings
 from gradcam.errors import quoted
-from gradcam.models.catalogue import CatalogueEntry
-from gradcam.models.catalogue import catalogue as read_catalogue
-from gradcam.models.ids import check_offered, is_listed
-from gradcam.models.ids import class_names as known_class_names
-from gradcam.models.pool import ModelPool
+from gradcam.models import (
+    CatalogueEntry,
+    ModelPool,
+    catalogue_entries,
+    check_offered,
+    class_names as known_class_names,
+    is_listed,
+)
 
 SECONDS_BEFORE_RETRY = 60.0
 """How long a model that could not be loaded is not tried again."""
@@ -46,7 +49,7 @@ SECONDS_BETWEEN_WORDS = 0.25
 @st.cache_data(ttl=300, show_spinner=False)
 def catalogue() -> dict[str, CatalogueEntry]:
     """Every model with weights, by id."""
-    return {entry.id: entry for entry in read_catalogue()}
+    return {entry.id: entry for entry in catalogue_entries()}
 
 
 def class_names(model: str) -> tuple[str, ...]:

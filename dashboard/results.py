@@ -23,22 +23,24 @@ from gradcam import (
     Comparison,
     Failure,
     ModelError,
+    ModelKey,
     Panel,
+    PanelKey,
+    PanelMemory,
     Photo,
     Progress,
     Target,
     TargetLayer,
     candidate_layers,
     compare,
+    recall,
 )
-from gradcam._compare import recall
 from gradcam.config import settings
 from gradcam.forward_cache import ForwardCache
 from gradcam.layer_tables import layer_row
 from gradcam.measures import Measure, agreement
-from gradcam.panel_store import ModelKey, PanelKey, PanelMemory
 from gradcam.targets import write_target
-from gradcam.teaching.steps import GradcamSteps, gradcam_steps
+from gradcam.teaching import GradcamSteps, gradcam_steps
 from gradcam.types import Fit
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -16,8 +16,8 @@ from typing import Literal, TypedDict
 import streamlit as st
 
 from gradcam import Classifier, Photo, Style
-from gradcam.draw.render import SEQUENTIAL
-from gradcam.models.ids import CHECKPOINT
+from gradcam.draw import SEQUENTIAL
+from gradcam.models import CHECKPOINT
 
 
 class Key(StrEnum):

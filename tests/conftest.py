@@ -15,8 +15,7 @@ import pytest
 from tests.server import dashboard
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page
-    from playwright.sync_api import ViewportSize as Size
+    from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize as Size
 
     from tests.visiting import Visit
 

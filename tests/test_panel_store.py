@@ -9,8 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from gradcam import Classifier, Explanation, Failure, Heatmap, ModelError, Photo, Top, compare, explain
-from gradcam._compare import recall
+from gradcam import Classifier, Explanation, Failure, Heatmap, ModelError, Photo, Top, compare, explain, recall
 from gradcam.panel_store import PanelMemory
 from tests.test_explain import colours, quarters
 

@@ -17,8 +17,7 @@ from dashboard.components.single_choice import pick_one
 from dashboard.components.viewer import view_difference
 from dashboard.session import Key
 from gradcam import Comparison, Heatmap, Panel, Style
-from gradcam.draw.captions import model_caption, request_caption
-from gradcam.draw.render import DIFFERS
+from gradcam.draw import DIFFERS, model_caption, request_caption
 from gradcam.measures import iou_of_hottest, rank_correlation
 from gradcam.text import minus_sign
 

@@ -10,8 +10,7 @@ from dashboard import library, results, session
 from dashboard.components.messages import escape_markdown, show_errors
 from dashboard.components.models import MOST
 from dashboard.session import Key
-from gradcam.models.catalogue import CatalogueEntry, search_models
-from gradcam.models.sources import SOURCES
+from gradcam.models import SOURCES, CatalogueEntry, search_models
 from gradcam.text import dimensions
 
 _TABLE, _LOCATED = "_catalogue-{}", "_located"

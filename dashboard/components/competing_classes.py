@@ -28,8 +28,7 @@ from gradcam import (
     parse_target,
     sample_photo,
 )
-from gradcam.draw.captions import layer_caption, model_caption, request_caption, scale_caption
-from gradcam.draw.viewer import Caption
+from gradcam.draw import Caption, layer_caption, model_caption, request_caption, scale_caption
 from gradcam.measures import agreement, iou_of_hottest
 from gradcam.photo import SAMPLES
 from gradcam.targets import write_target

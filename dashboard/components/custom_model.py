@@ -14,7 +14,7 @@ from dashboard.components.models import MOST
 from dashboard.session import Key
 from gradcam import GradcamError, OptionError, load_checkpoint
 from gradcam.config import settings
-from gradcam.models.checkpoint import (
+from gradcam.models import (
     CROPS,
     INPUT,
     INTERPOLATIONS,
@@ -22,11 +22,12 @@ from gradcam.models.checkpoint import (
     MAX_SIZE,
     MIN_CROP,
     SUFFIXES,
-    architectures,
+    Guess,
+    architecture_names,
+    guess_architecture,
     preprocessing_for,
+    read_labels,
 )
-from gradcam.models.guess import Guess, guess_architecture
-from gradcam.models.label_files import read_labels
 from gradcam.types import ACTIVATIONS, Activation
 
 MAX_CUSTOM_MODELS = 4
@@ -50,7 +51,7 @@ def offer_custom_model() -> None:
     with st.form("own", enter_to_submit=False):
         st.selectbox(
             "Architecture",
-            dict.fromkeys((*guess.fitting, *guess.near, *architectures())),
+            dict.fromkeys((*guess.fitting, *guess.near, *architecture_names())),
             index=None,
             placeholder="Guessed from the file; or type a part of its name",
             filter_mode="fuzzy",

@@ -14,7 +14,7 @@ from dashboard.components.question import HELP, class_options, read_targets
 from dashboard.components.viewer import view_panels
 from dashboard.session import Key
 from gradcam import Heatmap, Panel, Photo, Progress, Style, Target, Top
-from gradcam.draw.viewer import Caption
+from gradcam.draw import Caption
 from gradcam.geometry import fit_within, project_to_photo
 from gradcam.measures import agreement
 from gradcam.text import dimensions, minus_sign, percent

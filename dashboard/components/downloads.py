@@ -7,8 +7,7 @@ from functools import partial
 import streamlit as st
 
 from gradcam import Comparison, Style
-from gradcam.draw.contact_sheet import grid_png
-from gradcam.draw.page import comparison_html
+from gradcam.draw import comparison_html, grid_png
 
 NAME = "gradcam-comparison"
 

@@ -16,8 +16,7 @@ from PIL import Image
 
 from dashboard.components.messages import escape_markdown
 from gradcam import Heatmap, Panel, Style
-from gradcam.draw.captions import heat_caption, model_caption, request_caption, scale_caption
-from gradcam.draw.render import draw_panel
+from gradcam.draw import draw_panel, heat_caption, model_caption, request_caption, scale_caption
 from gradcam.text import dimensions, percent
 from gradcam.types import ScaledMap
 

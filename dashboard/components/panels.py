@@ -11,8 +11,7 @@ from dashboard.components.messages import escape_markdown
 from dashboard.components.panel_dialog import offer_large
 from dashboard.components.viewer import view_photo
 from gradcam import Comparison, Explanation, Heatmap, Panel, Style
-from gradcam.draw.captions import model_caption
-from gradcam.draw.figures import PLOTLY_CONFIG, Theme, prediction_bars
+from gradcam.draw import PLOTLY_CONFIG, Theme, model_caption, prediction_bars
 from gradcam.text import dimensions
 
 PANEL_WIDTH, GAP = 208, 22

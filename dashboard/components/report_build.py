@@ -16,10 +16,21 @@ from dashboard.components.report_limits import pick_thresholds, show_failing
 from dashboard.components.report_read import preview
 from dashboard.session import Draft, Held, drafted
 from gradcam import Comparison, Heatmap, Style, compare
-from gradcam.report import EMBEDDED, FORMATS, Note, Report, Thresholds, Verdict, build_report, render_report
-from gradcam.report.model import TITLE, Embedded
-from gradcam.report.reproduce import command, required_files
-from gradcam.report.statements import extent
+from gradcam.report import (
+    EMBEDDED,
+    FORMATS,
+    TITLE,
+    Embedded,
+    Note,
+    Report,
+    Thresholds,
+    Verdict,
+    build_report,
+    command,
+    extent,
+    render_report,
+    required_files,
+)
 from gradcam.targets import write_target
 
 STEM = "review"

@@ -14,8 +14,7 @@ from dashboard.components.report_read import Opened
 from dashboard.session import Held
 from gradcam import GradcamError, Photo, Progress
 from gradcam.photo import SAMPLES
-from gradcam.report import Replay, Report, diff, replay
-from gradcam.report._replay import OUTCOMES
+from gradcam.report import OUTCOMES, Replay, Report, diff, replay
 
 
 def replay_report(report: Report) -> None:

@@ -11,8 +11,7 @@ import streamlit as st
 from dashboard.components.messages import escape_markdown, say_error
 from dashboard.session import Held
 from gradcam import GradcamError
-from gradcam.report import Report, note_html, read_report, render_report
-from gradcam.report.statements import conclusion, extent, target_title
+from gradcam.report import Report, conclusion, extent, note_html, read_report, render_report, target_title
 
 HEIGHT = 680
 """Pixels of the preview."""

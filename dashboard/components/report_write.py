@@ -10,11 +10,9 @@ import streamlit as st
 from dashboard.components.messages import escape_markdown
 from dashboard.session import Draft, drafted
 from gradcam import Comparison, Failure, Heatmap, Panel, Photo, Style
-from gradcam.draw.captions import model_caption
-from gradcam.draw.render import draw_panel
+from gradcam.draw import draw_panel, model_caption
 from gradcam.geometry import fit_within
-from gradcam.report import STATUSES, Note, Verdict
-from gradcam.report.model import Status
+from gradcam.report import STATUSES, Note, Status, Verdict
 from gradcam.scaling import full_scales
 
 THUMBNAIL = 150

@@ -15,13 +15,10 @@ from dashboard.components.messages import escape_markdown
 from dashboard.components.panels import theme
 from dashboard.session import Key
 from gradcam import Heatmap, Style
-from gradcam.draw.captions import location_caption
-from gradcam.draw.figures import PLOTLY_CONFIG, weight_bars
-from gradcam.draw.render import draw_grid, draw_panel
+from gradcam.draw import PLOTLY_CONFIG, draw_grid, draw_panel, location_caption, weight_bars
 from gradcam.geometry import fit_within, project_to_photo
 from gradcam.photo import SAMPLES
-from gradcam.teaching.script import to_script
-from gradcam.teaching.steps import GradcamSteps
+from gradcam.teaching import GradcamSteps, to_script
 from gradcam.text import percent
 
 SHOWN = 5

@@ -16,9 +16,17 @@ from streamlit.components import v2
 from streamlit.components.v1 import declare_component
 
 from gradcam import Comparison, Heatmap, Panel, Photo, Style
-from gradcam.draw.figures import PLOTLY_SCRIPT
-from gradcam.draw.render import check_style
-from gradcam.draw.viewer import SCRIPT, STYLES, Caption, Scene, comparison_scene, difference_scene, panels_scene
+from gradcam.draw import (
+    PLOTLY_SCRIPT,
+    SCRIPT,
+    STYLES,
+    Caption,
+    Scene,
+    check_style,
+    comparison_scene,
+    difference_scene,
+    panels_scene,
+)
 from gradcam.types import ScaledMap
 
 # Plotly's 4.8 MB travel on their own, at a visitor's first heatmap and with no rerun. Only a component of the first

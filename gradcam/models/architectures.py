@@ -40,7 +40,7 @@ class Signature:
     anchors: tuple[tuple[str, Shape], ...]
 
 
-def architectures() -> list[str]:
+def architecture_names() -> list[str]:
     """The ids that a checkpoint can be for."""
     return [f"{source}/{name}" for source in LIBRARIES for name in SOURCES[source].names()]
 
@@ -70,7 +70,7 @@ def without_numbers(source: str, name: str, classes: int) -> nn.Module:
 @cache
 def signatures() -> tuple[Signature, ...]:
     """The table, in the order of `architectures`; without what the installed libraries do not have."""
-    file, known = resources.files("gradcam").joinpath("data/architectures.csv"), set(architectures())
+    file, known = resources.files("gradcam").joinpath("data/architectures.csv"), set(architecture_names())
     with file.open(encoding="utf-8") as lines:
         rows = [row for row in csv.DictReader(lines) if row["architecture"] in known]
     return tuple(
@@ -113,4 +113,4 @@ def write_signatures(path: str, names: Iterable[str]) -> None:
 
 
 if __name__ == "__main__":
-    write_signatures(sys.argv[1], architectures())
+    write_signatures(sys.argv[1], architecture_names())

@@ -36,7 +36,7 @@ class CatalogueEntry:
         return infer_imagenet_subset({"num_classes": self.classes}) or f"{self.classes} classes"
 
 
-def catalogue() -> list[CatalogueEntry]:
+def catalogue_entries() -> list[CatalogueEntry]:
     """Every model with weights, nothing built: bundled first, then torchvision, then timm."""
     return [replace(entry, weights=_availability(location)) for entry, location in _listed()]
 
@@ -47,7 +47,7 @@ def search_models(text: str = "", entries: Sequence[CatalogueEntry] | None = Non
     entries: those to search, by default the catalogue.
     """
     words = text.lower().split()
-    entries = catalogue() if entries is None else entries
+    entries = catalogue_entries() if entries is None else entries
     found = [entry for entry in entries if all(word in entry.id.lower() for word in words)]
     if not found:
         close = difflib.get_close_matches(text.lower(), {entry.architecture for entry in entries}, n=5)

@@ -19,7 +19,7 @@ import torch
 
 from gradcam.errors import ModelError, OptionError, nearest, quoted
 from gradcam.files import is_file
-from gradcam.models.architectures import LIBRARIES, architectures
+from gradcam.models.architectures import LIBRARIES, architecture_names
 from gradcam.models.classifier import Classifier, seeded, sha256_of
 from gradcam.models.devices import pick_device, to_device_layout
 from gradcam.models.fitting import fit
@@ -200,7 +200,7 @@ def _numbers(given: str | Sequence[float] | None) -> tuple[float, ...] | None:
 def _architecture(text: str) -> ModelSpec:
     source, _, rest = text.strip().partition("/")
     if source not in LIBRARIES:
-        ids = architectures()
+        ids = architecture_names()
         same = [model for model in ids if model.partition("/")[2] == text.strip().lower()]
         raise ModelError(
             f"expected an architecture such as 'timm/resnet18', got {quoted(text)}; "

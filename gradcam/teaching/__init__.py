@@ -1,6 +1,5 @@
 """Grad-CAM laid open for teaching: its four steps in numbers, and the script that computes them."""
 
-from gradcam.teaching.script import to_script
-from gradcam.teaching.steps import GradcamSteps, gradcam_steps
+import lazy_loader
 
-__all__ = ["GradcamSteps", "gradcam_steps", "to_script"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -18,7 +18,7 @@ from torch import nn
 
 from gradcam.errors import ModelError, WeightsError
 from gradcam.models import weights
-from gradcam.models.catalogue import catalogue, search_models
+from gradcam.models.catalogue import catalogue_entries, search_models
 from gradcam.models.classifier import Classifier, load_classifier
 from gradcam.models.ids import parse_model_id
 from gradcam.models.labels import make_labels
@@ -499,9 +499,9 @@ def test_a_file_that_the_host_does_not_have_is_said_to_be_missing(host: str) -> 
 
 
 def test_the_catalogue_lists_every_id_once_and_quickly() -> None:
-    entries = catalogue()
+    entries = catalogue_entries()
     started = time.monotonic()
-    assert catalogue() == entries
+    assert catalogue_entries() == entries
     assert time.monotonic() - started < 2
     assert len({entry.id for entry in entries}) == len(entries) > 1400
     assert [entry.weights for entry in entries[:3]] == ["bundled"] * 3
@@ -512,7 +512,7 @@ def test_the_catalogue_lists_every_id_once_and_quickly() -> None:
 
 
 def test_every_id_of_the_catalogue_can_be_read() -> None:
-    for entry in catalogue()[::25]:
+    for entry in catalogue_entries()[::25]:
         assert str(parse_model_id(entry.id)) == entry.id
 
 
@@ -529,7 +529,7 @@ def test_search_puts_the_exact_name_first_and_forgives_a_slip() -> None:
     assert {entry.architecture for entry in search_models("resnet50 timm")[:5]} == {"resnet50"}
     assert search_models("resnt50")[0].architecture == "resnet50"
     assert search_models("qqqqqqqq") == []
-    assert search_models("") == catalogue()
+    assert search_models("") == catalogue_entries()
 
 
 FAMILIES = (

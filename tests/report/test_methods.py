@@ -32,8 +32,7 @@ from gradcam.report.reproduce import command, python_lines
 from gradcam.types import Panel
 from tests import fakes, plain
 from tests.plain import BLACK, BLUE, RED
-from tests.report_fakes import HEAT, NOON, comparison
-from tests.report_fakes import report as of_one_method
+from tests.report_fakes import HEAT, NOON, comparison, report as of_one_method
 
 OTHER = Method("Other-CAM", "Lovelace 1843", "Notes", "note G", "L = 2 A")
 PHOTOS = [plain.photo(RED, BLACK, RED, RED, name="red.png"), plain.photo(BLUE, RED, BLUE, BLACK, name="blue.png")]

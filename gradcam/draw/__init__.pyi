@@ -1,0 +1,34 @@
+from .captions import (
+    heat_caption as heat_caption,
+    layer_caption as layer_caption,
+    location_caption as location_caption,
+    model_caption as model_caption,
+    request_caption as request_caption,
+    scale_caption as scale_caption,
+)
+from .contact_sheet import grid_png as grid_png
+from .figures import (
+    PLOTLY_CONFIG as PLOTLY_CONFIG,
+    PLOTLY_SCRIPT as PLOTLY_SCRIPT,
+    Theme as Theme,
+    prediction_bars as prediction_bars,
+    weight_bars as weight_bars,
+)
+from .page import comparison_html as comparison_html
+from .render import (
+    DIFFERS as DIFFERS,
+    SEQUENTIAL as SEQUENTIAL,
+    check_style as check_style,
+    draw_grid as draw_grid,
+    draw_panel as draw_panel,
+    three_panels as three_panels,
+)
+from .viewer import (
+    SCRIPT as SCRIPT,
+    STYLES as STYLES,
+    Caption as Caption,
+    Scene as Scene,
+    comparison_scene as comparison_scene,
+    difference_scene as difference_scene,
+    panels_scene as panels_scene,
+)

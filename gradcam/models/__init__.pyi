@@ -1,0 +1,29 @@
+from .catalogue import (
+    CatalogueEntry as CatalogueEntry,
+    catalogue_entries as catalogue_entries,
+    search_models as search_models,
+)
+from .checkpoint import (
+    CROPS as CROPS,
+    INPUT as INPUT,
+    INTERPOLATIONS as INTERPOLATIONS,
+    LABEL_SETS as LABEL_SETS,
+    MAX_SIZE as MAX_SIZE,
+    MIN_CROP as MIN_CROP,
+    SUFFIXES as SUFFIXES,
+    architecture_names as architecture_names,
+    load_checkpoint as load_checkpoint,
+    preprocessing_for as preprocessing_for,
+)
+from .classifier import Classifier as Classifier, check_seed as check_seed, load_classifier as load_classifier
+from .guess import Guess as Guess, guess_architecture as guess_architecture
+from .ids import (
+    CHECKPOINT as CHECKPOINT,
+    check_offered as check_offered,
+    class_names as class_names,
+    is_listed as is_listed,
+    parse_model_id as parse_model_id,
+)
+from .label_files import read_labels as read_labels
+from .pool import ModelPool as ModelPool, shared_pool as shared_pool
+from .sources import SOURCES as SOURCES

@@ -1,0 +1,29 @@
+from ._diff import Change as Change, diff as diff
+from ._replay import (
+    OUTCOMES as OUTCOMES,
+    TOLERANCE as TOLERANCE,
+    MapCheck as MapCheck,
+    Replay as Replay,
+    replay as replay,
+)
+from ._write import format_of as format_of, render_report as render_report, write_report as write_report
+from .build import build_report as build_report, revised as revised
+from .checks import Check as Check, Thresholds as Thresholds, check as check, read_thresholds as read_thresholds
+from .formats import FORMATS as FORMATS, Format as Format
+from .limits import YEARS as YEARS
+from .model import (
+    EMBEDDED as EMBEDDED,
+    STATUSES as STATUSES,
+    TITLE as TITLE,
+    Embedded as Embedded,
+    FailureEntry as FailureEntry,
+    HeatmapEntry as HeatmapEntry,
+    Note as Note,
+    Report as Report,
+    Status as Status,
+    Verdict as Verdict,
+)
+from .notes import note_html as note_html
+from .read import read_report as read_report
+from .reproduce import command as command, required_files as required_files
+from .statements import conclusion as conclusion, extent as extent, target_title as target_title
