@@ -21,6 +21,7 @@ from gradcam.inputs import Batch, Inputs
 from gradcam.layers import LayerChoices, find_layers, merge_layers
 from gradcam.layers.graph import before_linear, edge_after_pooling, shape_at
 from gradcam.layers.layouts import place_dims, to_grid
+from gradcam.methods import GRADCAM, Method
 from gradcam.scores import Output
 from gradcam.types import TargetLayer
 
@@ -64,7 +65,7 @@ def heatmaps(
     layers = find_layers(model, inputs, layer, modules)
     recordings = [record(model, inputs, found, modules) for found in layers]
     wanted = class_table(classes, *recordings[0].logits.shape)
-    maps = averaged_gradcam(recordings, one_hot(wanted, recordings[0].logits), layers)
+    maps = averaged_maps(recordings, one_hot(wanted, recordings[0].logits), layers, GRADCAM)
     if not maps.isfinite().all():
         column = int((~maps.isfinite()).flatten(2).any(2).any(0).nonzero()[0])
         named = wanted[:, column].unique().tolist()
@@ -75,21 +76,24 @@ def heatmaps(
     return maps
 
 
-def averaged_gradcam(recordings: Sequence[Recording], cotangents: Tensor, layers: Sequence[TargetLayer]) -> Tensor:
-    """`gradcam` of each layer, averaged on the finest of their grids; of a single layer as it is.
+def averaged_maps(
+    recordings: Sequence[Recording], cotangents: Tensor, layers: Sequence[TargetLayer], method: Method
+) -> Tensor:
+    """The maps of each layer, averaged on the finest of their grids; of a single layer as it is.
 
     The forward may have run under autocast; this does not.
     """
     with torch.autocast(cotangents.device.type, enabled=False):
-        maps = [gradcam(recording, cotangents, layer) for recording, layer in zip(recordings, layers, strict=True)]
+        pairs = zip(recordings, layers, strict=True)
+        maps = [_maps(recording, cotangents, layer, method) for recording, layer in pairs]
         if len(maps) == 1:
             return maps[0]
         finest = merge_layers(layers).grid
         return torch.stack([nn.functional.interpolate(heat, finest, mode="bilinear") for heat in maps]).mean(dim=0)
 
 
-def gradcam(recording: Recording, cotangents: Tensor, layer: TargetLayer) -> Tensor:
-    """Equations 1 and 2 for the scores that `cotangents` `[K, B, C]` weigh together from the logits.
+def _maps(recording: Recording, cotangents: Tensor, layer: TargetLayer, method: Method) -> Tensor:
+    """Equation 1 and the method's formula, for the scores that `cotangents` `[K, B, C]` weigh together from logits.
 
     A one-hot row asks for a class, +1 and −1 for a contrast. Returns: `[B, K, h, w]`, float32 or the model's own
     float64, not attached to any graph.
@@ -97,7 +101,7 @@ def gradcam(recording: Recording, cotangents: Tensor, layer: TargetLayer) -> Ten
     precision = torch.promote_types(recording.activation.dtype, torch.float32)
     activation = to_grid(recording.activation.detach(), layer).to(precision)
     alpha = _weights(recording, cotangents, layer, precision)
-    return torch.einsum("kbc,bchw->bkhw", alpha, activation).relu()
+    return method.combine(activation, alpha)
 
 
 def _weights(recording: Recording, cotangents: Tensor, layer: TargetLayer, precision: torch.dtype) -> Tensor:

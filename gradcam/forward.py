@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from gradcam._heatmaps import averaged_gradcam
+from gradcam._heatmaps import averaged_maps
 from gradcam.capture import Recording, record
 from gradcam.errors import QUOTED, MapError, PhotoError, quoted
 from gradcam.inputs import Inputs
@@ -115,7 +115,7 @@ def explanations(
     logits = [with_negative(row) for row in graph.detach().float().cpu().numpy()]
     scored = [tuple(score_target(target, row, labels, activation) for target in asked) for row in logits]
     cotangents = _cotangents(scored, graph)
-    maps = averaged_gradcam(forward.recordings, cotangents, forward.layers).cpu().numpy()
+    maps = averaged_maps(forward.recordings, cotangents, forward.layers, method).cpu().numpy()
     for targets, rows in zip(scored, maps, strict=True):
         for target, heat in zip(targets, rows, strict=True):
             if not (heat < float("inf")).all():

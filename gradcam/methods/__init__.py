@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+import torch
+from torch import Tensor
 
 from gradcam.errors import OptionError, nearest, quoted
 
@@ -15,6 +19,8 @@ class Method:
 
     paper: authors and year, as a text cites them. title: the paper's. equations: where in it the method stands.
     formula: the map in the paper's own symbols.
+    combine: the formula as a pure function: of the target layer's activations `[B, C, h, w]` and their weights α
+        `[K, B, C]`, the mean gradients of K scores, it makes the raw maps `[B, K, h, w]`.
     """
 
     name: str
@@ -22,11 +28,20 @@ class Method:
     title: str
     equations: str
     formula: str
+    combine: Callable[[Tensor, Tensor], Tensor]
 
     @property
     def citation(self) -> str:
         """`Selvaraju et al. 2017, eq. 1 and 2`."""
         return f"{self.paper}, {self.equations}"
+
+
+def positive_weighted_sum(activation: Tensor, alpha: Tensor) -> Tensor:
+    """Grad-CAM's equation 2: ReLU(Σₖ αₖ Aₖ).
+
+    activation: `[B, C, h, w]`. alpha: `[K, B, C]`. Returns: `[B, K, h, w]`, not below 0.
+    """
+    return torch.einsum("kbc,bchw->bkhw", alpha, activation).relu()
 
 
 GRADCAM = Method(
@@ -35,6 +50,7 @@ GRADCAM = Method(
     title="Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization",
     equations="eq. 1 and 2",
     formula="L = ReLU(Σₖ αₖ Aₖ), with αₖ = the mean over all places of ∂y/∂Aₖ",
+    combine=positive_weighted_sum,
 )
 
 METHODS: dict[str, Method] = {method.name: method for method in (GRADCAM,)}

@@ -34,7 +34,9 @@ from tests import fakes, plain
 from tests.plain import BLACK, BLUE, RED
 from tests.report_fakes import HEAT, NOON, comparison, report as of_one_method
 
-OTHER = Method("Other-CAM", "Lovelace 1843", "Notes", "note G", "L = 2 A")
+OTHER = Method(
+    "Other-CAM", "Lovelace 1843", "Notes", "note G", "L = 2 A", lambda activation, alpha: 2 * activation[:, :1]
+)
 PHOTOS = [plain.photo(RED, BLACK, RED, RED, name="red.png"), plain.photo(BLUE, RED, BLUE, BLACK, name="blue.png")]
 MODELS = {
     name: plain.classifier(["cat", "dog"], weights, name=name)
