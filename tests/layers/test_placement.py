@@ -381,6 +381,42 @@ def test_a_map_turned_on_its_way_is_taken_before_its_turn() -> None:
     assert "the places of g, which is later, answer to other parts of the image" in layer.rule
 
 
+class Between(Cnn):
+    """Something happens to the map between two convolutions."""
+
+    def __init__(self, between: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.between = between
+        self.g = nn.Sequential(nn.Conv2d(16, 16, 3, padding=1), nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.g(self.between(self.f(x))).mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        lambda a: a[..., 4:12, 4:12],
+        lambda a: a[..., 3:13, 3:13][..., ::2, ::2],
+        lambda a: nn.functional.pad(a, (8,) * 4),
+    ],
+    ids=["the middle half", "the middle, thinned", "as much border as image"],
+)
+def test_a_map_cut_out_or_framed_about_its_middle_is_taken_before_that(between: Callable[[Tensor], Tensor]) -> None:
+    model = Between(between).eval()
+    layer = resolve_target_layer(model, (SIDE, SIDE))
+    assert layer.name == "f"
+    assert "the places of g, which is later, answer to other parts of the image" in layer.rule
+    assert error_in_cells(model, layer, images()) <= 1
+
+
+@pytest.mark.parametrize("size", [8, 32])
+def test_a_map_that_is_only_resized_keeps_its_places(size: int) -> None:
+    model = Between(lambda a: nn.functional.interpolate(a, (size, size), mode="bilinear")).eval()
+    layer = resolve_target_layer(model, (SIDE, SIDE))
+    assert (layer.name, layer.grid) == ("g", (size, size))
+
+
 def test_of_test_time_augmentation_the_call_that_sees_the_image_as_it_is_is_taken() -> None:
     class Net(Cnn):
         def forward(self, x: Tensor) -> Tensor:
