@@ -82,8 +82,8 @@ def _read_link() -> None:
     """Everything that reads the link, without what a page shows."""
     import streamlit as st
 
-    from dashboard import session
-    from dashboard.components.messages import escape_markdown, sentences
+    from dashboard import library, session
+    from dashboard.components.messages import escape_markdown, show_errors
     from dashboard.components.question import read_targets
 
     session.turn_to("page")
@@ -95,10 +95,10 @@ def _read_link() -> None:
     for key in (session.Key.CLASSES, session.Key.CLASS, session.Key.COMPETING):
         st.write(len(read_targets(st.query_params.get_all(key)[:8], st.session_state[session.Key.MODELS])))
     for token in st.session_state[session.Key.PHOTOS]:
-        with sentences():
+        with show_errors():
             st.write(escape_markdown(library.photo(token).name))
     for model in {*st.session_state[session.Key.MODELS], *session.pinned()}:
-        with sentences():
+        with show_errors():
             st.write(escape_markdown(session.custom_name(model)), len(library.class_names(model)))
             library.classifier(model)
 
