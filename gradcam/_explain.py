@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from gradcam.capture import clone_sharing_weights
 from gradcam.errors import MapError, ModelError, OptionError, PhotoError, is_out_of_memory, nearest, quoted
 from gradcam.forward import PRECISIONS, Batch, Forward, explanations
 from gradcam.layers import LayerChoices
 from gradcam.methods import GRADCAM, Method, find_method
 from gradcam.models.classifier import Classifier
 from gradcam.photo import as_photo, open_photo
+from gradcam.running import clone_sharing_weights
 from gradcam.targets import as_targets
 from gradcam.types import Explanation, Fit, Photo, PhotoFailure, Target, Top, UnreadablePhoto
 

@@ -15,13 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
-from gradcam.capture import Recording, record, unwrapped
+from gradcam.capture import Recording, record
 from gradcam.errors import ClassError, LayerError, MapError, ModelError, quoted
 from gradcam.inputs import Batch, Inputs
 from gradcam.layers import LayerChoices, find_layers, merge_layers
 from gradcam.layers.graph import before_linear, edge_after_pooling, shape_at
 from gradcam.layers.layouts import place_dims, to_grid
 from gradcam.methods import GRADCAM, Method
+from gradcam.running import unwrapped
 from gradcam.scores import Output
 from gradcam.types import TargetLayer
 

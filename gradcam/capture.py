@@ -1,4 +1,4 @@
-"""The only place that hooks a model.
+"""The hooks: what is recorded of a forward, and what is traced of it, is caught here and nowhere else.
 
 A model may be shared by many threads. Each forward made here holds that model's lock for as long as its hooks
 are in place, and a hook acts only in the thread that set it, so nobody ever sees another's activations.
@@ -6,307 +6,23 @@ are in place, and a hook acts only in the thread that set it, so nobody ever see
 
 from __future__ import annotations
 
-import copy
-import logging
-import pickle
-import re
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from gradcam.as_found import clone_in_eval_mode, left_as_found
-from gradcam.errors import GradcamError, LayerError, ModelError, is_out_of_memory, quoted
-from gradcam.inputs import Batch, Inputs, advice_on
-from gradcam.nodes import operation
-from gradcam.probabilities import (
-    LeavingOut,
-    Watching,
-    ending_nodes,
-    gives_some,
-    logits_read,
-    may_be_probabilities,
-    probability_node,
-    without_probabilities,
-)
-from gradcam.scores import class_scores, first_tensor
+from gradcam.errors import LayerError, quoted
+from gradcam.inputs import Batch, Inputs
+from gradcam.logits import GraphTooShort, read_logits, run_model
+from gradcam.running import Modules, borrow, unwrapped
+from gradcam.scores import first_tensor
 from gradcam.types import TargetLayer
-
-log = logging.getLogger(__name__)
-
-_locks: weakref.WeakKeyDictionary[nn.Module, threading.RLock] = weakref.WeakKeyDictionary()
-_locks_guard = threading.Lock()
-
-
-def lock_of(model: nn.Module) -> threading.RLock:
-    """The lock that every hooked forward of `model` holds."""
-    with _locks_guard:
-        return _locks.setdefault(model, threading.RLock())
-
-
-def clone_sharing_weights(model: nn.Module) -> nn.Module:
-    """The same modules once more over the same weights, with a lock of their own: for a second thread that computes
-    at the same time. The model itself where its modules cannot be copied, so that its threads take turns.
-    """
-    weights = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
-    try:
-        with lock_of(model):
-            return copy.deepcopy(model, weights)
-    except (AttributeError, RuntimeError, TypeError, ValueError, copy.Error, pickle.PicklingError) as error:
-        log.info("%s cannot be copied, its threads take turns: %s", type(model).__name__, error)
-        return model
-
-
-def unwrap(model: nn.Module) -> nn.Module:
-    """The plain module inside a wrapper, whose own forward can be hooked rightly.
-
-    Taken off: `torch.compile(model)`, DataParallel and DistributedDataParallel, which share the weights inside.
-    Raises: ModelError for TorchScript and quantised modules, whose insides cannot be hooked or have no gradient.
-    """
-    return unwrapped(model)[0]
-
-
-Modules: TypeAlias = tuple[nn.Module, ...]
-"""All modules of a model, in the order of `model.modules()`."""
-
-
-def unwrapped(model: nn.Module) -> tuple[nn.Module, Modules]:
-    """What `unwrap` gives, and all of its modules: a call walks over them once and hands them on."""
-    while (inner := getattr(model, _WRAPPERS.get(type(model).__name__, ""), None)) is not None:
-        model = inner
-    modules = tuple(model.modules())
-    if not any(map(_needs_a_look, set(map(type, modules)))):
-        return model, modules
-    for module in modules:
-        if isinstance(module, torch.jit.ScriptModule):
-            raise ModelError(
-                f"expected Python modules, but {_called(module, model)} is TorchScript, which cannot be hooked "
-                "inside; pass the module it was made from"
-            )
-        if _needs_a_look(type(module)) and _is_quantised(module):
-            raise ModelError(
-                f"expected floating-point modules, but {_called(module, model)} is quantised and has no gradient; "
-                "pass the model before quantisation"
-            )
-    return model, modules
-
-
-@lru_cache(4096)
-def _needs_a_look(kind: type) -> bool:
-    return issubclass(kind, torch.jit.ScriptModule) or ".quantized" in kind.__module__
-
-
-def _is_quantised(module: nn.Module) -> bool:
-    """Whether a module computes in integers. A network that is only ready for it (`FloatFunctional`) does not."""
-    held = vars(module).values()
-    return hasattr(module, "zero_point") or any(isinstance(value, torch.ScriptObject) for value in held)
-
-
-@contextmanager
-def _eager(modules: Sequence[nn.Module]) -> Iterator[None]:
-    """Let what `torch.compile` or `.compile()` made of `modules` run as plain Python, where hooks act."""
-    if not any(_is_compiled(module) for module in modules):
-        yield
-        return
-    with _stance.guard:
-        _stance.users += 1
-        if _stance.users == 1:  # PyTorch keeps one stance for the whole process
-            _stance.held = torch.compiler.set_stance("force_eager")
-    try:
-        yield
-    finally:
-        with _stance.guard:
-            _stance.users -= 1
-            if _stance.users == 0:
-                _stance.held.__exit__(None, None, None)
-
-
-def _is_compiled(module: nn.Module) -> bool:
-    return module._compiled_call_impl is not None or type(module).__name__ == "OptimizedModule"
-
-
-class _Stance:
-    """Who needs compiled modules to run eagerly at the moment."""
-
-    def __init__(self) -> None:
-        self.guard, self.users = threading.Lock(), 0
-        self.held: Any = None
-
-
-_stance = _Stance()
-
-
-def _called(module: nn.Module, model: nn.Module) -> str:
-    """A module's name within `model`, for a sentence."""
-    name = next(name for name, found in model.named_modules() if found is module)
-    return f"module {quoted(name)}" if name else "the model"
-
-
-_WRAPPERS = {
-    "OptimizedModule": "_orig_mod",
-    "DataParallel": "module",
-    "DistributedDataParallel": "module",
-}
-
-
-_T = TypeVar("_T")
-
-
-def _borrow(model: nn.Module, modules: Sequence[nn.Module], use: Callable[[nn.Module], _T]) -> _T:
-    """What `use` makes of `model`, of these `modules`, in eval mode; afterwards the model is as it was before.
-
-    A model that is being trained, perhaps by another thread at this time, keeps its mode: a clone with copies of
-    its weights is used. Only where its forward reaches modules that no clone can have, its own mode is switched.
-    """
-    with lock_of(model), torch.inference_mode(False):
-        trained = [module for module in modules if module.training]
-        if not trained:
-            with left_as_found(model, modules), _eager(modules):
-                return use(model)
-        try:
-            return _use_clone(model, modules, use)
-        except _ReachesOriginal:
-            log.info("%s holds modules that no clone can have, its mode is switched", type(model).__name__)
-        with left_as_found(model, modules), _eager(modules):
-            try:
-                for module in trained:
-                    module.training = False
-                return use(model)
-            finally:
-                for module in trained:
-                    module.training = True
-
-
-def _use_clone(model: nn.Module, modules: Sequence[nn.Module], use: Callable[[nn.Module], _T]) -> _T:
-    """Raises: _ReachesOriginal where the clone's forward calls a module of the model itself, as from a closure."""
-    if any(hasattr(type(module), "__del__") for module in modules):
-        raise _ReachesOriginal  # a clone's end would be taken for the model's
-    thread = threading.get_ident()
-
-    def refuse(_module: nn.Module, _args: Any) -> None:
-        if threading.get_ident() == thread:
-            raise _ReachesOriginal
-
-    clone = clone_in_eval_mode(model)
-    cloned = tuple(clone.modules())
-    with ExitStack() as guards:
-        for module in modules:
-            guards.callback(module.register_forward_pre_hook(refuse).remove)
-        with left_as_found(model, cloned), _eager(cloned):
-            return use(clone)
-
-
-class _ReachesOriginal(Exception):  # noqa: N818 — no error, a signal
-    """A clone called a module of the model that it was made of."""
-
-
-class _GraphTooShort(ModelError):  # noqa: N818 — a signal, too
-    """The forward needs autograd before the layer, or reads the layer's output in a way that the graph which is
-    recorded cannot follow."""
-
-
-_WANTS_GRAPH = re.compile("no_grad|requires?[ _]grad|grad_fn|NoneType")
-"""In what a model's code says that works only where autograd records, such as `register_hook` on a tensor."""
-
-
-def _run(model: nn.Module, inputs: Inputs) -> Tensor:
-    """The class scores `[B, C]`; whatever the model's own code raises is told as the model's failure."""
-    try:
-        output = model(*inputs.args, **inputs.kwargs)
-    except (GradcamError, _ReachesOriginal):
-        raise
-    except Exception as error:
-        if is_out_of_memory(error):
-            raise
-        said = quoted(str(error)) if str(error) else f"{type(error).__name__} without a reason"
-        kind = _GraphTooShort if _WANTS_GRAPH.search(str(error)) else ModelError
-        shape, advice = list(inputs.images.shape), advice_on(inputs.images, model)
-        raise kind(f"the model failed on a batch {shape}: {said}{advice}") from error
-    return class_scores(output, len(inputs.images), inputs.output)
-
-
-@dataclass(frozen=True)
-class _Ending:
-    """Where a model makes probabilities of its logits: in which calls of functions, of how many that are counted.
-
-    by: what counts them, calls of softmax, sigmoid and steps that may follow, or all. heads: classes. kind: a key
-    of `scores.ENDS`.
-    """
-
-    by: type[LeavingOut] | type[Watching]
-    made_in: tuple[int, ...]
-    calls: int
-    heads: int
-    kind: str
-
-    def logits(self, forward: Callable[[], Tensor], images: int) -> Tensor | None:
-        """The logits `[B, C]` of a forward; None where the model ends otherwise now."""
-        if self.by is LeavingOut:
-            with LeavingOut(self.made_in, odds=self.kind == "odds") as counted:
-                logits = forward()
-            as_met = len(counted.made) == self.calls and logits.shape[1] == self.heads
-            return logits if as_met and probability_node(logits) is None else None
-        with Watching(images * self.heads, *self.made_in) as watching:
-            scores = forward()
-        found = logits_read(scores, watching.read) if watching.calls == self.calls else None
-        return found[0] if found else None
-
-
-_endings: weakref.WeakKeyDictionary[nn.Module, dict[Any, _Ending]] = weakref.WeakKeyDictionary()
-_plain: weakref.WeakKeyDictionary[nn.Module, set[Any]] = weakref.WeakKeyDictionary()
-"""For each model, by what it was given: its ending, or that none was found behind an operation."""
-
-
-def _read_logits(model: nn.Module, inputs: Inputs, forward: Callable[[], Tensor]) -> tuple[Tensor, str]:
-    """The logits `[B, C]` of a forward, before a softmax or sigmoid at its end, and a key of `scores.ENDS`.
-
-    A model with such an end runs three times when it is first met, and once from then on.
-    """
-    endings, images = _endings.setdefault(model, {}), len(inputs.images)
-    if known := endings.pop(inputs.key, None):
-        logits = known.logits(forward, images)
-        if logits is not None:
-            endings[inputs.key] = known
-            return logits, known.kind
-    scores = forward()
-    tried, end = _plain.setdefault(model, set()), (inputs.key, scores.grad_fn and operation(scores.grad_fn))
-    is_function = bool(ending_nodes(scores))
-    if end in tried or not (is_function or may_be_probabilities(scores)):
-        return without_probabilities(scores)
-    ending = _ending_by_function(forward) if is_function else _ending_by_hand(forward, scores.numel())
-    if ending is not None and (logits := ending.logits(forward, images)) is not None:
-        endings[inputs.key] = ending
-        return logits, ending.kind
-    tried.add(end)
-    return without_probabilities(forward())
-
-
-def _ending_by_function(forward: Callable[[], Tensor]) -> _Ending | None:
-    with LeavingOut() as counted:
-        scores = forward()
-    nodes = ending_nodes(scores)
-    made_in = [call for call, (_, node) in enumerate(counted.made) if node in nodes]
-    kinds = [kind for call in made_in if (kind := counted.made[call][0])]
-    if not nodes or len(made_in) != len(nodes) or len(kinds) != 1:
-        return None
-    kind = "odds" if gives_some(scores, nodes[0]) else kinds[0]
-    return _Ending(LeavingOut, tuple(made_in), len(counted.made), scores.shape[1], kind)
-
-
-def _ending_by_hand(forward: Callable[[], Tensor], numel: int) -> _Ending | None:
-    with Watching(numel) as watching:
-        scores = forward()
-    if found := logits_read(scores, watching.read):
-        _, kind, call = found
-        return _Ending(Watching, (call,), watching.calls, scores.shape[1], kind)
-    return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -346,10 +62,10 @@ def record(
     while True:
         begin = _BEGINS[number]
         try:
-            recording = _borrow(
+            recording = borrow(
                 model, modules, lambda running, begin=begin: _record(model, running, inputs, layer, begin)
             )
-        except _GraphTooShort:
+        except GraphTooShort:
             number += 1
             if number == len(_BEGINS):
                 raise
@@ -398,11 +114,13 @@ def _record(model: nn.Module, running: nn.Module, inputs: Inputs, layer: TargetL
         calls, found = 0, None
         with torch.enable_grad() if whole else torch.no_grad():
             copies = inputs.copied()
-            return _run(running, copies.with_images(copies.images.requires_grad_().clone()) if whole else copies)
+            return run_model(
+                running, copies.with_images(copies.images.requires_grad_().clone()) if whole else copies
+            )
 
     handle = module.register_forward_hook(keep)
     try:
-        logits, ends_in = _read_logits(model, inputs, forward)
+        logits, ends_in = read_logits(model, inputs, forward)
     finally:
         handle.remove()
     if found is None:
@@ -416,9 +134,9 @@ def _record(model: nn.Module, running: nn.Module, inputs: Inputs, layer: TargetL
             "pass one image at a time, or name another layer"
         )
     if begin is not _begin_in_place and tensor._is_view() and tensor._version != version:  # autograd loses its edge
-        raise _GraphTooShort(f"the output of layer {quoted(layer.name)} is a view that is changed in place")
+        raise GraphTooShort(f"the output of layer {quoted(layer.name)} is a view that is changed in place")
     if not logits.requires_grad:
-        failure = LayerError if whole else _GraphTooShort
+        failure = LayerError if whole else GraphTooShort
         raise failure(
             f"the class scores do not depend on layer {quoted(layer.name)} as autograd sees it; name another "
             "layer, or take detach, no_grad and re-entrant checkpoints out of the model's forward"
@@ -503,7 +221,7 @@ def trace(model: nn.Module, batch: Batch | Inputs) -> Trace:
     is left as found.
     """
     inputs = Inputs.of(batch, model)
-    return _borrow(model, tuple(model.modules()), lambda running: _trace(model, running, inputs))
+    return borrow(model, tuple(model.modules()), lambda running: _trace(model, running, inputs))
 
 
 def _trace(model: nn.Module, running: nn.Module, inputs: Inputs) -> Trace:
@@ -536,14 +254,14 @@ def _trace(model: nn.Module, running: nn.Module, inputs: Inputs) -> Trace:
             noted.clear()
         copies = inputs.copied()
         pixels = copies.images.requires_grad_()
-        return _run(running, copies.with_images(pixels.clone()))  # the model may change its input in place
+        return run_model(running, copies.with_images(pixels.clone()))  # the model may change its input in place
 
     with torch.enable_grad(), ExitStack() as hooks:
         for name, module in running.named_modules():
             if module is not running:
                 hooks.callback(module.register_forward_pre_hook(enter, with_kwargs=True).remove)
                 hooks.callback(module.register_forward_hook(leave(name)).remove)
-        logits, ends_in = _read_logits(model, inputs, forward)
+        logits, ends_in = read_logits(model, inputs, forward)
     return Trace(logits, pixels, tuple(module_calls), ends_in)
 
 

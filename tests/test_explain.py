@@ -42,7 +42,7 @@ from gradcam import (
     sample_photo,
 )
 from gradcam._compare import Progress
-from gradcam.capture import clone_sharing_weights, lock_of
+from gradcam.running import clone_sharing_weights, lock_of
 
 BUNDLED = [f"bundled/tf_efficientnet_lite{i}" for i in range(3)]
 CAT, COFFEE = "Egyptian cat", "espresso"

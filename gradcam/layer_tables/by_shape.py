@@ -95,8 +95,6 @@ def layer_row(model: str) -> LayerRow:
     }
     try:
         module = _build(spec)
-        side = getattr(module, "image_size", None)  # torchvision's ViT without weights has a size of its own
-        size = (side, side) if side else size
         facts["input_size"] = dimensions(*size)
         facts["parameters"] = sum(parameter.numel() for parameter in module.parameters())
         started = time.perf_counter()

@@ -20,8 +20,6 @@ from gradcam.models.sources import SOURCES
 from gradcam.text import dimensions
 from gradcam.types import ModelSpec
 
-MOST_PARAMETERS = 100_000_000
-
 
 @dataclass(frozen=True)
 class MeasuredRow:
@@ -40,10 +38,10 @@ class MeasuredRow:
 
 
 def models_to_measure() -> list[str]:
-    """Every torchvision builder, and the smallest model of each timm module; none above 100 M parameters."""
+    """Every torchvision builder, and the smallest model of each timm module."""
     text = resources.files("gradcam").joinpath("data/layers.csv").read_text(encoding="utf-8")
     rows = [row for row in csv.DictReader(text.splitlines()) if not row["refused"]]
-    rows = sorted((row for row in rows if int(row["parameters"]) <= MOST_PARAMETERS), key=_parameters)
+    rows = sorted(rows, key=_parameters)
     smallest = {row["family"]: row["model"] for row in reversed(rows)}
     torchvisions = [row["model"] for row in rows if row["model"].startswith("torchvision/")]
     return [*torchvisions, *(model for model in smallest.values() if model.startswith("timm/"))]

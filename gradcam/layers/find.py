@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from gradcam.as_found import changed_by_forward
-from gradcam.capture import Modules, Trace, lock_of, trace, unwrap, unwrapped
+from gradcam.capture import Trace, trace
 from gradcam.errors import LayerError, ModelError, nearest, quoted
 from gradcam.inputs import Batch, Inputs
 from gradcam.layers.disk_cache import kept_at, read_kept, write_kept
@@ -31,6 +31,7 @@ from gradcam.layers.layer_text import SEPARATOR
 from gradcam.layers.placement import Measurement
 from gradcam.layers.proof import Proof
 from gradcam.layers.target import find_candidates, find_named, find_target
+from gradcam.running import Modules, lock_of, unwrap, unwrapped
 from gradcam.scores import ENDS, Output
 from gradcam.types import TargetLayer
 

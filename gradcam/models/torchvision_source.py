@@ -17,7 +17,11 @@ from gradcam.models.weights import Location
 from gradcam.preprocess import preprocessing_of_torchvision
 from gradcam.types import ModelSpec
 
-_UNTRAINED = {name: {"aux_logits": False, "init_weights": True} for name in ("googlenet", "inception_v3")}
+_UNTRAINED: dict[str, dict[str, Any]] = {
+    "googlenet": {"aux_logits": False, "init_weights": True},
+    "inception_v3": {"aux_logits": False, "init_weights": True},
+    "vit_h_14": {"image_size": 518},
+}
 """Arguments that make a builder without weights give the module it gives with them, and give it silently."""
 
 

@@ -557,3 +557,11 @@ def test_a_state_that_timm_made_comes_back_through_the_reader_of_this_package(na
     photo = torch.randn(1, 3, *found.preprocessing.size, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         assert torch.allclose(found.module(photo), made(photo), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["vit_b_16", "vit_b_32", "vit_h_14", "vit_l_16", "vit_l_32"])
+def test_an_untrained_transformer_takes_photos_of_the_size_that_its_preprocessing_makes(name: str) -> None:
+    spec, source = ModelSpec("torchvision", name, "random"), SOURCES["torchvision"]
+    with torch.device("meta"):
+        side = source.build(spec, None).image_size
+    assert source.preprocessing(spec).size == (side, side)

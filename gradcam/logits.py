@@ -1,0 +1,129 @@
+"""The logits of a forward: the class scores, or what a softmax or sigmoid at the end of the model made them of."""
+
+from __future__ import annotations
+
+import re
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from gradcam.errors import GradcamError, ModelError, is_out_of_memory, quoted
+from gradcam.inputs import Inputs, advice_on
+from gradcam.nodes import operation
+from gradcam.probabilities import (
+    LeavingOut,
+    Watching,
+    ending_nodes,
+    gives_some,
+    logits_read,
+    may_be_probabilities,
+    probability_node,
+    without_probabilities,
+)
+from gradcam.running import ReachesOriginal
+from gradcam.scores import class_scores
+
+
+class GraphTooShort(ModelError):  # noqa: N818 — a signal, too
+    """The forward needs autograd before the layer, or reads the layer's output in a way that the graph which is
+    recorded cannot follow."""
+
+
+_WANTS_GRAPH = re.compile("no_grad|requires?[ _]grad|grad_fn|NoneType")
+"""In what a model's code says that works only where autograd records, such as `register_hook` on a tensor."""
+
+
+def run_model(model: nn.Module, inputs: Inputs) -> Tensor:
+    """The class scores `[B, C]`; whatever the model's own code raises is told as the model's failure."""
+    try:
+        output = model(*inputs.args, **inputs.kwargs)
+    except (GradcamError, ReachesOriginal):
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        said = quoted(str(error)) if str(error) else f"{type(error).__name__} without a reason"
+        kind = GraphTooShort if _WANTS_GRAPH.search(str(error)) else ModelError
+        shape, advice = list(inputs.images.shape), advice_on(inputs.images, model)
+        raise kind(f"the model failed on a batch {shape}: {said}{advice}") from error
+    return class_scores(output, len(inputs.images), inputs.output)
+
+
+@dataclass(frozen=True)
+class _Ending:
+    """Where a model makes probabilities of its logits: in which calls of functions, of how many that are counted.
+
+    by: what counts them, calls of softmax, sigmoid and steps that may follow, or all. heads: classes. kind: a key
+    of `scores.ENDS`.
+    """
+
+    by: type[LeavingOut] | type[Watching]
+    made_in: tuple[int, ...]
+    calls: int
+    heads: int
+    kind: str
+
+    def logits(self, forward: Callable[[], Tensor], images: int) -> Tensor | None:
+        """The logits `[B, C]` of a forward; None where the model ends otherwise now."""
+        if self.by is LeavingOut:
+            with LeavingOut(self.made_in, odds=self.kind == "odds") as counted:
+                logits = forward()
+            as_met = len(counted.made) == self.calls and logits.shape[1] == self.heads
+            return logits if as_met and probability_node(logits) is None else None
+        with Watching(images * self.heads, *self.made_in) as watching:
+            scores = forward()
+        found = logits_read(scores, watching.read) if watching.calls == self.calls else None
+        return found[0] if found else None
+
+
+_endings: weakref.WeakKeyDictionary[nn.Module, dict[Any, _Ending]] = weakref.WeakKeyDictionary()
+_plain: weakref.WeakKeyDictionary[nn.Module, set[Any]] = weakref.WeakKeyDictionary()
+"""For each model, by what it was given: its ending, or that none was found behind an operation."""
+
+
+def read_logits(model: nn.Module, inputs: Inputs, forward: Callable[[], Tensor]) -> tuple[Tensor, str]:
+    """The logits `[B, C]` of a forward, before a softmax or sigmoid at its end, and a key of `scores.ENDS`.
+
+    A model with such an end runs three times when it is first met, and once from then on.
+    """
+    endings, images = _endings.setdefault(model, {}), len(inputs.images)
+    if known := endings.pop(inputs.key, None):
+        logits = known.logits(forward, images)
+        if logits is not None:
+            endings[inputs.key] = known
+            return logits, known.kind
+    scores = forward()
+    tried, end = _plain.setdefault(model, set()), (inputs.key, scores.grad_fn and operation(scores.grad_fn))
+    is_function = bool(ending_nodes(scores))
+    if end in tried or not (is_function or may_be_probabilities(scores)):
+        return without_probabilities(scores)
+    ending = _ending_by_function(forward) if is_function else _ending_by_hand(forward, scores.numel())
+    if ending is not None and (logits := ending.logits(forward, images)) is not None:
+        endings[inputs.key] = ending
+        return logits, ending.kind
+    tried.add(end)
+    return without_probabilities(forward())
+
+
+def _ending_by_function(forward: Callable[[], Tensor]) -> _Ending | None:
+    with LeavingOut() as counted:
+        scores = forward()
+    nodes = ending_nodes(scores)
+    made_in = [call for call, (_, node) in enumerate(counted.made) if node in nodes]
+    kinds = [kind for call in made_in if (kind := counted.made[call][0])]
+    if not nodes or len(made_in) != len(nodes) or len(kinds) != 1:
+        return None
+    kind = "odds" if gives_some(scores, nodes[0]) else kinds[0]
+    return _Ending(LeavingOut, tuple(made_in), len(counted.made), scores.shape[1], kind)
+
+
+def _ending_by_hand(forward: Callable[[], Tensor], numel: int) -> _Ending | None:
+    with Watching(numel) as watching:
+        scores = forward()
+    if found := logits_read(scores, watching.read):
+        _, kind, call = found
+        return _Ending(Watching, (call,), watching.calls, scores.shape[1], kind)
+    return None

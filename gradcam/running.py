@@ -1,0 +1,186 @@
+"""A model is run by one thread at a time, in eval mode and as plain Python, and is left as it was found."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import pickle
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import lru_cache
+from typing import Any, TypeAlias, TypeVar
+
+import torch
+from torch import nn
+
+from gradcam.as_found import clone_in_eval_mode, left_as_found
+from gradcam.errors import ModelError, quoted
+
+log = logging.getLogger(__name__)
+
+_locks: weakref.WeakKeyDictionary[nn.Module, threading.RLock] = weakref.WeakKeyDictionary()
+_locks_guard = threading.Lock()
+
+
+def lock_of(model: nn.Module) -> threading.RLock:
+    """The lock that every hooked forward of `model` holds."""
+    with _locks_guard:
+        return _locks.setdefault(model, threading.RLock())
+
+
+def clone_sharing_weights(model: nn.Module) -> nn.Module:
+    """The same modules once more over the same weights, with a lock of their own: for a second thread that computes
+    at the same time. The model itself where its modules cannot be copied, so that its threads take turns.
+    """
+    weights = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    try:
+        with lock_of(model):
+            return copy.deepcopy(model, weights)
+    except (AttributeError, RuntimeError, TypeError, ValueError, copy.Error, pickle.PicklingError) as error:
+        log.info("%s cannot be copied, its threads take turns: %s", type(model).__name__, error)
+        return model
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """The plain module inside a wrapper, whose own forward can be hooked rightly.
+
+    Taken off: `torch.compile(model)`, DataParallel and DistributedDataParallel, which share the weights inside.
+    Raises: ModelError for TorchScript and quantised modules, whose insides cannot be hooked or have no gradient.
+    """
+    return unwrapped(model)[0]
+
+
+Modules: TypeAlias = tuple[nn.Module, ...]
+"""All modules of a model, in the order of `model.modules()`."""
+
+
+def unwrapped(model: nn.Module) -> tuple[nn.Module, Modules]:
+    """What `unwrap` gives, and all of its modules: a call walks over them once and hands them on."""
+    while (inner := getattr(model, _WRAPPERS.get(type(model).__name__, ""), None)) is not None:
+        model = inner
+    modules = tuple(model.modules())
+    if not any(map(_needs_a_look, set(map(type, modules)))):
+        return model, modules
+    for module in modules:
+        if isinstance(module, torch.jit.ScriptModule):
+            raise ModelError(
+                f"expected Python modules, but {_called(module, model)} is TorchScript, which cannot be hooked "
+                "inside; pass the module it was made from"
+            )
+        if _needs_a_look(type(module)) and _is_quantised(module):
+            raise ModelError(
+                f"expected floating-point modules, but {_called(module, model)} is quantised and has no gradient; "
+                "pass the model before quantisation"
+            )
+    return model, modules
+
+
+@lru_cache(4096)
+def _needs_a_look(kind: type) -> bool:
+    return issubclass(kind, torch.jit.ScriptModule) or ".quantized" in kind.__module__
+
+
+def _is_quantised(module: nn.Module) -> bool:
+    """Whether a module computes in integers. A network that is only ready for it (`FloatFunctional`) does not."""
+    held = vars(module).values()
+    return hasattr(module, "zero_point") or any(isinstance(value, torch.ScriptObject) for value in held)
+
+
+@contextmanager
+def _eager(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """Let what `torch.compile` or `.compile()` made of `modules` run as plain Python, where hooks act."""
+    if not any(_is_compiled(module) for module in modules):
+        yield
+        return
+    with _stance.guard:
+        _stance.users += 1
+        if _stance.users == 1:  # PyTorch keeps one stance for the whole process
+            _stance.held = torch.compiler.set_stance("force_eager")
+    try:
+        yield
+    finally:
+        with _stance.guard:
+            _stance.users -= 1
+            if _stance.users == 0:
+                _stance.held.__exit__(None, None, None)
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    return module._compiled_call_impl is not None or type(module).__name__ == "OptimizedModule"
+
+
+class _Stance:
+    """Who needs compiled modules to run eagerly at the moment."""
+
+    def __init__(self) -> None:
+        self.guard, self.users = threading.Lock(), 0
+        self.held: Any = None
+
+
+_stance = _Stance()
+
+
+def _called(module: nn.Module, model: nn.Module) -> str:
+    """A module's name within `model`, for a sentence."""
+    name = next(name for name, found in model.named_modules() if found is module)
+    return f"module {quoted(name)}" if name else "the model"
+
+
+_WRAPPERS = {
+    "OptimizedModule": "_orig_mod",
+    "DataParallel": "module",
+    "DistributedDataParallel": "module",
+}
+
+
+_T = TypeVar("_T")
+
+
+def borrow(model: nn.Module, modules: Sequence[nn.Module], use: Callable[[nn.Module], _T]) -> _T:
+    """What `use` makes of `model`, of these `modules`, in eval mode; afterwards the model is as it was before.
+
+    A model that is being trained, perhaps by another thread at this time, keeps its mode: a clone with copies of
+    its weights is used. Only where its forward reaches modules that no clone can have, its own mode is switched.
+    """
+    with lock_of(model), torch.inference_mode(False):
+        trained = [module for module in modules if module.training]
+        if not trained:
+            with left_as_found(model, modules), _eager(modules):
+                return use(model)
+        try:
+            return _use_clone(model, modules, use)
+        except ReachesOriginal:
+            log.info("%s holds modules that no clone can have, its mode is switched", type(model).__name__)
+        with left_as_found(model, modules), _eager(modules):
+            try:
+                for module in trained:
+                    module.training = False
+                return use(model)
+            finally:
+                for module in trained:
+                    module.training = True
+
+
+def _use_clone(model: nn.Module, modules: Sequence[nn.Module], use: Callable[[nn.Module], _T]) -> _T:
+    """Raises: ReachesOriginal where the clone's forward calls a module of the model itself, as from a closure."""
+    if any(hasattr(type(module), "__del__") for module in modules):
+        raise ReachesOriginal  # a clone's end would be taken for the model's
+    thread = threading.get_ident()
+
+    def refuse(_module: nn.Module, _args: Any) -> None:
+        if threading.get_ident() == thread:
+            raise ReachesOriginal
+
+    clone = clone_in_eval_mode(model)
+    cloned = tuple(clone.modules())
+    with ExitStack() as guards:
+        for module in modules:
+            guards.callback(module.register_forward_pre_hook(refuse).remove)
+        with left_as_found(model, cloned), _eager(cloned):
+            return use(clone)
+
+
+class ReachesOriginal(Exception):  # noqa: N818 — no error, a signal
+    """A clone called a module of the model that it was made of."""
