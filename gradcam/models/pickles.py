@@ -11,6 +11,7 @@ Source: the instructions are those of Python's `pickletools`, protocols 2 to 5.
 
 from __future__ import annotations
 
+import gc
 import pickle
 import struct
 from collections.abc import Callable, Mapping
@@ -60,12 +61,17 @@ def read_pickle(data: bytes, calls: Calls, persistent: Callable[[Any], Any], sta
     Raises: PickleError for what is no pickle, too long, or would run code that nobody saves with a model.
     """
     machine = _Machine(data, calls, persistent, start)
+    collects = gc.isenabled()
+    gc.disable()  # else it walks over a million nested tuples again and again, half of the time
     try:
         return machine.run(), machine.at
     except PickleError:
         raise
     except (IndexError, KeyError, TypeError, ValueError, AttributeError, struct.error) as error:
         raise PickleError from error
+    finally:
+        if collects:
+            gc.enable()
 
 
 _ACTING = frozenset(
