@@ -233,7 +233,7 @@ def at_every_depth(
 
 @dataclass(frozen=True)
 class Located:
-    """A model's target layer; `untrained` where it was found from shapes alone, for want of weights."""
+    """A model's target layer; `untrained` where its weights are not at hand, and shapes alone were looked at."""
 
     layer: TargetLayer
     untrained: bool

@@ -76,8 +76,8 @@ def explain_many(
 
     A photo that cannot be opened or whose map is not finite is a `PhotoFailure` in its place, and the others go on.
 
-    photos: photos or paths, or `map(open_photo, paths)`: the next are opened while the model works. An iterator of
-        another kind ends with its first exception, which is raised here after the explanations of all before.
+    photos: photos or paths, or `map(open_photo, paths)`: the next are opened while the model works. An exception
+        raised by another iterator is re-raised after all earlier photos have been yielded.
     batch_size: photos of one forward; two forwards run side by side. What does not fit into the device's memory is
         halved.
     """

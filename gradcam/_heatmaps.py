@@ -27,15 +27,15 @@ from gradcam.scores import Output
 from gradcam.types import TargetLayer
 
 LEAST_CHUNK = 2 << 20
-"""Bytes of gradients that may always be in memory at once: little beside what the forward itself needs."""
+"""Bytes of gradients that are always computed at once; this is little beside what the forward itself needs."""
 
 CHUNKS = 24
-"""The bytes of the weights, divided by this, may be as well: a large head is read once or a few times for all
-targets, and the memory that is needed grows by little."""
+"""For large models the limit grows to 1/24 of the weights' bytes, so that a large head is read once or a few times
+for all targets, and little memory is added."""
 
 
 ENLARGED = 2**12
-"""Gradients of float16 networks are computed this many times larger: what is below 6e-8 would be lost as zero."""
+"""Gradients of float16 networks are computed this many times larger: values below 6e-8 would become zero."""
 
 
 def heatmaps(
@@ -108,8 +108,8 @@ def _maps(recording: Recording, cotangents: Tensor, layer: TargetLayer, method: 
 def _weights(recording: Recording, cotangents: Tensor, layer: TargetLayer, precision: torch.dtype) -> Tensor:
     """Equation 1: α `[K, B, channels]`, the mean gradient over the places of the grid.
 
-    Where the scores read nothing of the grid but what a pooling leaves of it, the gradients are summed after that
-    pooling, and nothing of the grid's size is computed.
+    If the scores see the activation only through spatial pooling, the gradient is taken after the pooling, and
+    nothing of the grid's size is computed.
     """
     logits, activation, place = recording.logits, recording.activation, recording.gradient_edge
     dims = place_dims(layer, activation.shape)

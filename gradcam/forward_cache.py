@@ -44,7 +44,7 @@ class ForwardCache:
         layer: LayerChoices = "auto",
     ) -> Explanation:
         """The answer of `explain`, with its arguments and errors; `seconds` counts what was done anew."""
-        if layer != "auto":
+        if layer != "auto" or not photo.sha256:  # a photo made by hand may have no hash to know it by
             return explain(classifier, photo, targets, method=method, fit=fit, layer=layer)
         try:
             forward = replace(self._forward(classifier, photo, fit), photos=(photo,))

@@ -75,7 +75,7 @@ def known_classes(models: Sequence[str]) -> frozenset[str]:
 
 
 def read_targets(typed: Iterable[str], models: Sequence[str]) -> tuple[Target, ...]:
-    """The targets that were typed, each once; what is none is a sentence on the page."""
+    """The targets that were typed, each once; text that names no target becomes a sentence on the page."""
     known = known_classes(models)
     return tuple(dict.fromkeys(target for text in typed if (target := _read(text, known)) is not None))
 

@@ -89,7 +89,7 @@ def write_kept(file: Path, found: Sequence[TargetLayer]) -> None:
 
 
 def _layer(row: dict[str, Any]) -> TargetLayer:
-    """Raises: KeyError, TypeError or ValueError for what is none."""
+    """Raises: KeyError, TypeError or ValueError if the row describes no layer."""
     height, width = row["grid"]
     layer = TargetLayer(**{**row, "grid": (height, width)})
     numbers = (height, width, layer.channels, layer.prefix, layer.call)

@@ -40,7 +40,7 @@ PICKING = re.compile("A(max|min)|M(ax|in)(?!imum)|Topk|Kthvalue|Sort|Median")
 class SpatialOutput:
     """A module's output that has a layout in space.
 
-    order: when it came in the forward, among all such outputs. after: as in `Dominator`; 1 where it is no cut.
+    order: when it came in the forward, among all such outputs. after: as in `Dominator`, or 1 if it is none.
     doubtful: whether the grid has another aspect than the input, so that its shape alone says little.
     """
 
@@ -71,7 +71,7 @@ class SpatialOutput:
 
 
 class Flow:
-    """A traced forward: its spatial outputs, and the cuts of its graph.
+    """A traced forward: its spatial outputs, and the dominators of its graph.
 
     Raises: LayerError where the class scores do not depend on the pixels.
     """
@@ -83,20 +83,20 @@ class Flow:
         self.module_calls = traced.module_calls
         self.outputs = _spatial_outputs(traced, prefix)
         self.scores = traced.logits.grad_fn
-        self.cuts = find_dominators(traced.logits, traced.pixels)
+        self.dominators = find_dominators(traced.logits, traced.pixels)
         self._supports: dict[int, float] = {}
-        if not self.cuts:
+        if not self.dominators:
             raise LayerError(
                 "expected class scores that depend on the pixels through autograd, got scores that are cut off "
                 "from them; remove detach() and no_grad() from the model's forward"
             )
         self.start, self.weights = get_gradient_edge(traced.logits), positive(traced.logits)
-        for cut in self.cuts[1:]:
-            gradient = gradient_at(self.start, self.weights, cut.edge)
+        for dominator in self.dominators[1:]:
+            gradient = gradient_at(self.start, self.weights, dominator.edge)
             if gradient is None or gradient.any():
                 break
             # a head that starts at zero hides what feeds it: ask from below it
-            self.start, self.weights = cut.edge, positive(gradient)
+            self.start, self.weights = dominator.edge, positive(gradient)
 
     def support(self, output: SpatialOutput) -> float:
         """Share of the output's grid that the gradient of the class scores reaches, in [0, 1]."""
@@ -141,7 +141,7 @@ class Flow:
         return self.support(output) > 0 and any(map(_picks, nodes_between(self.scores, output.node)))
 
     def at_dominators(self) -> Iterator[SpatialOutput]:
-        """From late to early: the outermost module at every cut whose output can be a feature map.
+        """From late to early: the outermost module at every dominator whose output can be a feature map.
 
         A module that passes its input on as it came (Identity, Dropout, Permute) counts where no other module ends.
         """
@@ -150,29 +150,33 @@ class Flow:
             at_edge.setdefault(output.module_call.output_edge, []).append(output)
         computed = {computing(output.node) for output in self.outputs if is_feature_map(output)}
         computed.add(get_gradient_edge(self.pixels).node)
-        for position, cut in enumerate(self.cuts):
-            ending = at_edge.get(cut.edge, ())
+        for position, dominator in enumerate(self.dominators):
+            ending = at_edge.get(dominator.edge, ())
             outputs = [output for output in ending if is_feature_map(output)]
-            if not outputs and computing(cut.edge.node) not in computed:
+            if not outputs and computing(dominator.edge.node) not in computed:
                 outputs = [output for output in ending if may_hold_features(output)]
-                computed.add(computing(cut.edge.node))
-            if outputs and not self._is_class_map(outputs[0], self.cuts[:position]):
+                computed.add(computing(dominator.edge.node))
+            if outputs and not self._is_class_map(outputs[0], self.dominators[:position]):
                 # the last to return at an edge is the outermost, whatever names its parts have
-                yield replace(max(outputs, key=lambda output: output.order), after=cut.after)
+                yield replace(max(outputs, key=lambda output: output.order), after=dominator.after)
 
     def image_as_made(self) -> GradientEdge | None:
         """Where the image stands that the model makes of its pixels before it computes, if that is known."""
         made = None
-        for cut in reversed(self.cuts):
-            shape = shape_at(cut.edge)
-            if len(shape) != 4 or shape[1] != self.pixels.shape[1] or "Convolution" in operation(cut.edge.node):
+        for dominator in reversed(self.dominators):
+            shape = shape_at(dominator.edge)
+            if (
+                len(shape) != 4
+                or shape[1] != self.pixels.shape[1]
+                or "Convolution" in operation(dominator.edge.node)
+            ):
                 break
-            made = cut.edge
+            made = dominator.edge
         return made
 
     def _is_class_map(self, output: SpatialOutput, later: Sequence[Dominator]) -> bool:
         """Whether the output holds one map for each class, which are only pooled into the scores afterwards."""
-        operations = [operation(cut.edge.node) for cut in later]
+        operations = [operation(dominator.edge.node) for dominator in later]
         return output.layer.channels == self.classes and all(
             name in MOVES or name == "Relu" or POOLING.search(name) for name in operations
         )

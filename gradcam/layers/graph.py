@@ -31,23 +31,24 @@ class Dominator:
 
 
 def find_dominators(logits: Tensor, pixels: Tensor) -> list[Dominator]:
-    """All cuts from the class scores back to the pixels; none where the scores do not depend on the pixels.
+    """All dominators from the class scores back to the pixels; none where the scores do not depend on the pixels.
 
     The graph is walked from the scores in topological order while the edges to nodes not yet walked are counted.
-    A node reached when no other edge is open is a cut: residual branches, gates and attention internals never are.
+    A node that is reached when no other edge is open is a dominator. Nodes of residual branches, gates and
+    attention never are.
     """
     if logits.grad_fn is None:
         return []
     edges = _edges_between(logits.grad_fn, get_gradient_edge(pixels).node)
     waiting = Counter(child for targets in edges.values() for child, _ in targets)
     outputs: dict[Node, set[int]] = {logits.grad_fn: {logits.output_nr}}
-    ready, opened, walked, cuts = [logits.grad_fn], 0, 0, []
+    ready, opened, walked, dominators = [logits.grad_fn], 0, 0, []
     arriving = dict(waiting)
     while ready:
         node = ready.pop()
         opened -= arriving.get(node, 0)
         if opened == 0 and len(outputs[node]) == 1 and edges:
-            cuts.append(Dominator(GradientEdge(node, min(outputs[node])), walked / len(edges)))
+            dominators.append(Dominator(GradientEdge(node, min(outputs[node])), walked / len(edges)))
         walked += 1
         for child, output in edges.get(node, ()):
             opened += 1
@@ -55,7 +56,7 @@ def find_dominators(logits: Tensor, pixels: Tensor) -> list[Dominator]:
             waiting[child] -= 1
             if waiting[child] == 0:
                 ready.append(child)
-    return cuts
+    return dominators
 
 
 def computing(node: Node) -> Node:

@@ -14,7 +14,7 @@ from gradcam.layers.proof import Proof
 from gradcam.types import TargetLayer
 
 LATE = 0.6
-"""A cut with a larger share of the graph after it is early: the network may go on in parallel branches."""
+"""A dominator with a larger share of the graph after it is early: the network may go on in parallel branches."""
 
 
 def _is_normalisation(place: SpatialOutput) -> bool:
@@ -26,13 +26,13 @@ def find_target(flow: Flow, proof: Proof) -> SpatialOutput:
     unread: SpatialOutput | None = None
     unproved: SpatialOutput | None = None
     place: SpatialOutput | None = None
-    for cut in flow.at_dominators():
-        if not flow.is_read(cut):
-            unread = cut
-        elif (place := proof.place(cut)) is not None:
+    for dominator in flow.at_dominators():
+        if not flow.is_read(dominator):
+            unread = dominator
+        elif (place := proof.place(dominator)) is not None:
             break
-        elif not cut.doubtful:
-            unproved = unproved or cut
+        elif not dominator.doubtful:
+            unproved = unproved or dominator
     if place is None or place.after > LATE:
         _refuse_tokens_before_batch(flow, place)
         branch = _in_a_branch(flow, proof)
@@ -136,7 +136,9 @@ def find_candidates(flow: Flow, proof: Proof) -> list[TargetLayer]:
     Where the target is one of several parallel branches, the others come before it.
     """
     target = find_target(flow, proof)
-    early = [cut for cut in flow.at_dominators() if cut.order < target.order and not cut.doubtful][::-1]
+    early = [
+        dominator for dominator in flow.at_dominators() if dominator.order < target.order and not dominator.doubtful
+    ][::-1]
 
     def stage(place: SpatialOutput) -> int:
         return round(log2(flow.pixels.shape[-2] / place.layer.grid[0]))
@@ -182,7 +184,7 @@ def _siblings(target: SpatialOutput, flow: Flow, proof: Proof) -> list[TargetLay
 def _without_first_halves(
     blocks: Sequence[SpatialOutput], flow: Flow, target: SpatialOutput
 ) -> list[SpatialOutput]:
-    """The blocks, but for one that is a part of another: a block with a single cut inside is listed once."""
+    """The blocks, but for one that is a part of another: a block with a single dominator inside is listed once."""
     ends = {
         place.layer.name
         for place in flow.outputs
