@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections.abc import Sequence
 
 
 def clean(text: str, keep: str = "") -> str:
@@ -24,6 +25,11 @@ def paragraphs(text: str) -> str:
 def listed(items: list[str]) -> str:
     """`a, b and c`."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else "none"
+
+
+def first_few(items: Sequence[str], most: int = 3) -> str:
+    """`a, b, c, …`: at most `most` of the items."""
+    return ", ".join([*items[:most], "…"] if len(items) > most else items)
 
 
 def count(number: int, noun: str) -> str:

@@ -146,7 +146,7 @@ def _caption(panel: Panel, scaled: Mapping[Heatmap, ScaledMap], several: bool) -
     else:
         said += [f"{percent(target.probability)} against {percent(float(shares[target.against]))}"]
         said += [minus_sign(f"scores differ by {target.score:+.2f}")]
-    pinned = "pinned layer " * (panel.model in session.pinned())
+    pinned = "pinned layer " if panel.model in session.pinned() else ""
     return Caption(
         str(target), " · ".join(said), f"{pinned}{layer_caption(panel)} · {scale_caption(scaled[panel])}"
     )

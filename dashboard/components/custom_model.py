@@ -28,6 +28,7 @@ from gradcam.models import (
     preprocessing_for,
     read_labels,
 )
+from gradcam.text import first_few
 from gradcam.types import ACTIVATIONS, Activation
 
 MAX_CUSTOM_MODELS = 4
@@ -222,8 +223,8 @@ def show_custom_models() -> None:
         size = "×".join(map(str, classifier.preprocessing.size))
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             st.markdown(
-                f"**{escape_markdown(model)}**  \n{len(names)} classes: {escape_markdown(', '.join(names[:5]))}"
-                f"{', …' * (len(names) > 5)} · {classifier.activation} · input {size} "
+                f"**{escape_markdown(model)}**  \n{len(names)} classes: {escape_markdown(first_few(names, 5))} "
+                f"· {classifier.activation} · input {size} "
                 f"· weights `{classifier.weights_sha256[:16]}`{note and ' · '}{escape_markdown(note)}"
             )
             st.button("Remove", key=f"_remove-{model}", on_click=_remove, args=(model,), icon=":material/delete:")

@@ -22,7 +22,7 @@ from gradcam.draw.captions import (
     target_caption,
 )
 from gradcam.draw.render import Pixels, blend, check_style, colourise, draw_panel, resize
-from gradcam.text import dimensions, shorten
+from gradcam.text import count, dimensions, shorten
 from gradcam.types import Failure, Heatmap, ScaledMap, Style
 
 
@@ -68,7 +68,7 @@ def grid_png(comparison: Comparison, style: Style | None = None, cell: int = 340
 
 def _header(comparison: Comparison, style: Style, width: int) -> Pixels:
     parts = ((comparison.models, "model"), (comparison.photos, "photo"), (comparison.targets, "question"))
-    counts = " · ".join(f"{len(items)} {noun}{'s' * (len(items) != 1)}" for items, noun in parts)
+    counts = " · ".join(count(len(items), noun) for items, noun in parts)
     words = [
         f"{counts}. {SCALE_LABELS[style.scale]}",
         FRAME_LABEL,

@@ -15,7 +15,7 @@ from gradcam.draw.figures import plotly_script
 from gradcam.draw.viewer import SCRIPT, STYLES, comparison_scene, scene_json
 from gradcam.methods import METHODS
 from gradcam.scaling import FLOOR, NO_EVIDENCE
-from gradcam.text import dimensions, duration, listed, percent
+from gradcam.text import count, dimensions, duration, listed, percent
 from gradcam.types import Failure, Heatmap, Panel, Photo, ScaledMap, Style
 
 
@@ -31,8 +31,7 @@ def comparison_html(comparison: Comparison, style: Style | None = None) -> str:
         _section(comparison, photo, number, scaled, style)
         for number, photo in enumerate(comparison.photos, start=1)
     ]
-    parts = ((comparison.photos, "photo"), (comparison.models, "model"))
-    counts = ", ".join(f"{len(items)} {noun}{'s' * (len(items) != 1)}" for items, noun in parts)
+    counts = f"{count(len(comparison.photos), 'photo')}, {count(len(comparison.models), 'model')}"
     return _PAGE.substitute(
         plotly=plotly_script(),
         script=SCRIPT,

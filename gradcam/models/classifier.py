@@ -26,6 +26,7 @@ from gradcam.models.labels import Labels
 from gradcam.models.sources import SOURCES, Source
 from gradcam.models.weights import fetch
 from gradcam.scores import Output
+from gradcam.text import first_few
 from gradcam.types import ACTIVATIONS, Activation, ModelSpec, Preprocessing, TargetLayer, WeightsFile
 
 
@@ -193,8 +194,6 @@ def _mismatch(error: Exception) -> str:
         for kind, names in re.findall(r"(Missing|Unexpected) key\(s\) in state_dict: (.*)", text)
     ]
     parts.append(("tensors of another shape", re.findall(r"size mismatch for (\S+):", text)))
-    said = [
-        f"{len(names)} {what} ({', '.join(names[:3])}{', …' * (len(names) > 3)})" for what, names in parts if names
-    ]
+    said = [f"{len(names)} {what} ({first_few(names)})" for what, names in parts if names]
     first = text.partition("\n")[0]
     return ", ".join(said) or f"what PyTorch cannot use ({type(error).__name__}: {quoted(first)})"

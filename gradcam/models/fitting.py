@@ -15,6 +15,7 @@ from gradcam.models.heads import Head, gives_classes, head_of, put_head, trunk_o
 from gradcam.models.networks import Network, States, choose_network, networks_in
 from gradcam.models.sources import SOURCES
 from gradcam.models.weight_files import StoredTensor, check_size
+from gradcam.text import first_few
 from gradcam.types import ModelSpec
 
 AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")
@@ -98,7 +99,7 @@ def _check_fit(shapes: Mapping[str, Shape], found: Mapping[str, StoredTensor], w
         if key in found and found[key].shape != shape
     ]
     said = [
-        f"{len(keys)} {what} ({', '.join(_shown(key) for key in keys[:3])}{', …' * (len(keys) > 3)})"
+        f"{len(keys)} {what} ({first_few([*map(_shown, keys)])})"
         for what, keys in (
             ("missing", missing),
             ("unknown to it", extra),

@@ -131,9 +131,12 @@ def _replaced(inside: Mapping[str, StoredTensor], place: str, asked: int | None,
     names = {f"{places[key.rpartition('.')[0]]}.{key.rpartition('.')[2]}": key for key in inside}
     first = before[0] if before else layer
     said = f"its head is {layer}, a Linear from {features} to {classes}"
-    said += " without bias" * (f"{layer}.bias" not in inside)
-    said += f" after {before[0]}, a {norm} with PyTorch's own eps" if before else ""
-    said += "; what stands before it without weights is taken for Dropout" * (_place_in_row(first) not in (None, 0))
+    if f"{layer}.bias" not in inside:
+        said += " without bias"
+    if before:
+        said += f" after {before[0]}, a {norm} with PyTorch's own eps"
+    if _place_in_row(first) not in (None, 0):
+        said += "; what stands before it without weights is taken for Dropout"
     return Head(_checked(classes, asked, file), place, features, norm, names, note=said)
 
 

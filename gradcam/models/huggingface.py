@@ -28,6 +28,7 @@ from gradcam.models.labels import Labels, imagenet, make_labels
 from gradcam.models.meta import MAX_UNTRAINED, built_on_meta
 from gradcam.models.timm_config import MAX_CLASSES, MAX_SIZE, printable, table_of
 from gradcam.preprocess import input_pixels, view_of
+from gradcam.text import first_few
 from gradcam.types import Activation, Photo, Preprocessing
 
 CONFIG, PROCESSOR, WEIGHTS = "config.json", "preprocessor_config.json", "model.safetensors"
@@ -122,10 +123,10 @@ def build(model: HuggingFaceModel, tensors: Mapping[str, Tensor] | None, where: 
         )
     missing = [*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])]
     if missing:
-        listed = ", ".join(quoted(key, 60) for key in sorted(missing)[:3])
+        listed = first_few([quoted(key, 60) for key in sorted(missing)])
         raise ModelError(
             f"expected the trained tensors of {where}, got a file that lacks {len(missing)} of them or has them in "
-            f"another shape ({listed}{', …' * (len(missing) > 3)}); name a model that was trained to classify"
+            f"another shape ({listed}); name a model that was trained to classify"
         )
     return module
 

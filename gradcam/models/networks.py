@@ -10,6 +10,7 @@ from typing import Any
 
 from gradcam.errors import ModelError, quoted
 from gradcam.models.weight_files import MAX_NAME, StoredTensor, tensors_of
+from gradcam.text import first_few
 
 Shape = tuple[int, ...]
 
@@ -135,7 +136,7 @@ def choose_network(networks: list[Network], prefix: str | None, file: str) -> Ne
 
     Raises: ModelError that lists the networks where several may be meant, or none has the prefix.
     """
-    listed = ", ".join(quoted(network.name or ".", 60) for network in networks[:6]) + ", …" * (len(networks) > 6)
+    listed = first_few([quoted(network.name or ".", 60) for network in networks], 6)
     if prefix is not None:
         wanted = prefix.strip(".")
         named = [network for network in networks if network.name == wanted] or [

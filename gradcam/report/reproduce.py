@@ -49,14 +49,19 @@ def python_lines(report: Content) -> str:
     """The same in Python."""
     arguments = [f"now=datetime.fromisoformat({report.created!r})", f"title={report.title!r}"]
     arguments += [f"layer={layers_of(report)!r}", f"fit={report.fit!r}", f"embedded={report.embedded!r}"]
-    arguments += [f"style={report.style!r}"] * (report.style != Style())
-    arguments += [f"verdict={report.verdict!r}"] * (report.verdict != Verdict())
+    if report.style != Style():
+        arguments.append(f"style={report.style!r}")
+    if report.verdict != Verdict():
+        arguments.append(f"verdict={report.verdict!r}")
     notes = [photo.note for photo in report.photos]
-    arguments += [f"notes={notes!r}"] * any(note != Note() for note in notes)
+    if any(note != Note() for note in notes):
+        arguments.append(f"notes={notes!r}")
     requested = ["models", "photos", "targets"]
-    requested += [f"methods={_methods(report)!r}"] if _methods(report) != [GRADCAM.name] else []
+    if _methods(report) != [GRADCAM.name]:
+        requested.append(f"methods={_methods(report)!r}")
     requested += [f"fit={report.fit!r}", f"layer={layers_of(report)!r}"]
-    requested += [f"activation={activations_of(report)!r}"] * bool(activations_of(report))
+    if activations_of(report):
+        requested.append(f"activation={activations_of(report)!r}")
     return "\n".join(
         (
             "from datetime import datetime",

@@ -63,10 +63,14 @@ def loading(model: str, file: WeightsFile, preprocessing: Preprocessing | None) 
     if file.given_for:
         return "load_classifier", [repr(file.given_for), f"weights={file.name!r}"]
     arguments = [repr(file.name), repr(architecture_of(model))]
-    arguments += [f"prefix={file.prefix!r}"] * bool(file.prefix)
-    arguments += [f"labels={file.labels!r}"] * bool(file.labels)
-    arguments += [f"labels=Labels({file.class_names!r})"] * bool(file.class_names)
-    arguments += [f"preprocessing={preprocessing!r}"] * (preprocessing is not None)
+    if file.prefix:
+        arguments.append(f"prefix={file.prefix!r}")
+    if file.labels:
+        arguments.append(f"labels={file.labels!r}")
+    if file.class_names:
+        arguments.append(f"labels=Labels({file.class_names!r})")
+    if preprocessing is not None:
+        arguments.append(f"preprocessing={preprocessing!r}")
     return "load_checkpoint", arguments
 
 
