@@ -78,3 +78,10 @@ def test_forwards_make_way_where_memory_is_short() -> None:
 
 def throw(error: Exception) -> None:
     raise error
+
+
+def test_photos_without_a_hash_are_never_taken_for_each_other() -> None:
+    classifier, recent = load_classifier(BUNDLED), ForwardCache()
+    for name in ("chelsea", "coffee"):
+        photo = replace(sample_photo(name), sha256="")
+        assert np.array_equal(recent.explain(classifier, photo, CAT).maps, explain(classifier, photo, CAT).maps)
