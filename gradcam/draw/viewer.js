@@ -184,7 +184,11 @@ function holdOf(viewer) {
     down();
   };
   for (const name of ["pointerup", "pointercancel", "lostpointercapture", "blur"]) it.addEventListener(name, up);
-  it.onkeydown = (event) => [" ", "Enter"].includes(event.key) && (event.preventDefault(), down());
+  it.onkeydown = (event) => {
+    if (![" ", "Enter"].includes(event.key)) return; // no false, which would hold back every other key: Tab, too
+    event.preventDefault();
+    down();
+  };
   it.onkeyup = up;
   it.oncontextmenu = (event) => event.preventDefault();
   viewer.hold = it;
@@ -288,7 +292,9 @@ function listenToPointers(viewer, picture) {
   picture.addEventListener("wheel", (event) => {
     if (!event.ctrlKey && !event.metaKey) event.stopPropagation(); // the page scrolls
   }, true);
-  picture.oncontextmenu = (event) => event.pointerType === "touch" && event.preventDefault();
+  picture.oncontextmenu = (event) => {
+    if (event.pointerType === "touch") event.preventDefault(); // a mouse gets its menu
+  };
 }
 
 /** Two fingers zoom and move: what is between them stays between them. With one finger the page scrolls. */
@@ -349,7 +355,9 @@ function listenToKeys(viewer) {
     event.preventDefault();
     act(viewer);
   };
-  viewer.stage.onkeyup = (event) => event.key === " " && bare(viewer, false);
+  viewer.stage.onkeyup = (event) => {
+    if (event.key === " ") bare(viewer, false);
+  };
   viewer.stage.onblur = () => bare(viewer, false);
 }
 

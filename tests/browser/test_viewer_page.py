@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -262,6 +263,35 @@ def test_holding_shows_the_bare_photo_and_letting_go_brings_the_heat_back(visit:
     expect(button).to_have_attribute("aria-pressed", "false")
     page.mouse.move(0, 0)
     assert comes_to_show(page, heat)
+
+
+FOCUSED = """() => {
+    const focused = document.activeElement;
+    const place = [...document.querySelectorAll("*")].indexOf(focused);
+    return [place, focused.getAttribute("aria-label") || focused.innerText];
+}"""
+
+
+@pytest.mark.parametrize("key", ["Tab", "Shift+Tab"])
+def test_the_tab_key_leads_through_all_controls_and_out_again(visit: Visit, key: str):
+    page = visit()
+    passed = []
+    for _ in range(25):
+        page.keyboard.press(key)
+        passed.append(tuple(page.evaluate(FOCUSED)))
+    assert all(one != other for one, other in pairwise(passed))  # nothing holds the focus
+    assert len(passed) > len(set(passed))  # and round again
+    names = {name for _, name in passed}
+    assert {"Hold to see the photo", "Reset zoom"} <= names
+    assert any(name.startswith("Heatmaps over") for name in names)
+
+
+def test_a_mouse_gets_its_menu_on_a_picture_and_a_finger_the_photo(visit: Visit):
+    page = visit()
+    held_back = """(picture, pointerType) =>
+        !picture.dispatchEvent(new PointerEvent("contextmenu", {bubbles: true, cancelable: true, pointerType}))"""
+    picture = page.locator(PLOT).first
+    assert [picture.evaluate(held_back, kind) for kind in ("mouse", "touch")] == [False, True]
 
 
 def test_the_crosshair_says_each_models_own_value_in_each_panel(visit: Visit):
