@@ -144,6 +144,7 @@ def explanations(
             dtype=forward.precision if PRECISIONS[forward.precision] else dtype,
             activation=activation,
             output=output_text(classifier.output),
+            numerics=classifier.numerics,
         )
         for photo, view, targets, rows, row in zip(forward.photos, forward.views, scored, maps, logits, strict=True)
     ]

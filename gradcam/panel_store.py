@@ -12,14 +12,14 @@ import numpy as np
 from gradcam.layers import LayerChoices
 from gradcam.models.classifier import Classifier
 from gradcam.scores import Output
-from gradcam.types import Activation, Failure, Fit, Panel, Photo, Preprocessing, Target
+from gradcam.types import Activation, Failure, Fit, Numerics, Panel, Photo, Preprocessing, Target
 
 
 @dataclass(frozen=True)
 class ModelKey:
     """All of a classifier that its answers depend on.
 
-    id: `str(classifier.spec)`. device, dtype: what it computes on and in.
+    id: `str(classifier.spec)`. device, dtype: what it computes on and in. numerics: how its modules do.
     """
 
     id: str
@@ -30,6 +30,7 @@ class ModelKey:
     output: Output
     device: str
     dtype: str
+    numerics: Numerics
 
     @classmethod
     def of(cls, classifier: Classifier) -> ModelKey:
@@ -43,6 +44,7 @@ class ModelKey:
             output=classifier.output,
             device=classifier.device.type,
             dtype=str(classifier.dtype).removeprefix("torch."),
+            numerics=classifier.numerics,
         )
 
 

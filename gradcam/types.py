@@ -27,6 +27,10 @@ Activation = Literal["softmax", "sigmoid"]
 head. A head with a single logit has a sigmoid: its two classes sum to 1."""
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 
+Numerics = Literal["eager", "folded", "packed"]
+"""How a model's modules compute: as its library built them, with each BatchNorm folded into the convolution before
+it, or folded and with weights that oneDNN arranged in advance. Each differs from the others by rounding."""
+
 Scale = Literal["each", "model", "shared"]
 """What full colour stands for: each map's own maximum, the maximum of one model's maps, or of all maps."""
 
@@ -266,6 +270,7 @@ class Explanation(Shown):
     preprocessing, device, dtype: what the model's input was made with and computed on.
     activation: what made the probabilities of the logits.
     output: which of several outputs of the model the logits are, in words; empty where nobody chose one.
+    numerics: how the model's modules computed.
     """
 
     photo: Photo
@@ -285,6 +290,7 @@ class Explanation(Shown):
     dtype: str = "float32"
     activation: Activation = "softmax"
     output: str = ""
+    numerics: Numerics = "eager"
 
     def top(self, count: int = 5) -> list[tuple[str, float]]:
         """The most probable classes as (label, probability), most probable first."""

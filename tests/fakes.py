@@ -13,6 +13,7 @@ from gradcam.types import (
     Failure,
     Heatmap,
     ModelSpec,
+    Numerics,
     Panel,
     Photo,
     ScoredTarget,
@@ -56,6 +57,7 @@ def panel(
     label: str = "tabby",
     untrained: bool = False,
     target: Target = Top(),
+    numerics: Numerics = "eager",
 ) -> Heatmap:
     """A panel whose raw map is `heat` `[h, w]`; class 1 of 3 with probability 0.7."""
     raw: NDArray[np.float32] = np.asarray(heat, np.float32)
@@ -71,6 +73,7 @@ def panel(
         layer=TargetLayer("features.29", (raw.shape[0], raw.shape[1]), 4, "the last layer with a grid"),
         view=view or whole(of),
         seconds=0.12,
+        numerics=numerics,
     )
     return Heatmap(of, model, "Grad-CAM", target, explanation)
 

@@ -27,7 +27,7 @@ from gradcam.models.sources import SOURCES, Source
 from gradcam.models.weights import fetch
 from gradcam.scores import Output
 from gradcam.text import first_few
-from gradcam.types import ACTIVATIONS, Activation, ModelSpec, Preprocessing, TargetLayer, WeightsFile
+from gradcam.types import ACTIVATIONS, Activation, ModelSpec, Numerics, Preprocessing, TargetLayer, WeightsFile
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +41,7 @@ class Classifier:
     labels: as many as the head has logits, in its order; one or two for a single logit, see `labels_of_head`.
     activation: how logits become probabilities. It is never guessed: `"sigmoid"` is for a multi-label head, and a
         head with a single logit has it whatever is said.
+    numerics: how `module` computes; whoever changes it, as by folding BatchNorm, says so here.
     Raises: OptionError for another activation.
     """
 
@@ -50,6 +51,7 @@ class Classifier:
     spec: ModelSpec
     output: Output = None
     activation: Activation = "softmax"
+    numerics: Numerics = "eager"
 
     def __post_init__(self) -> None:
         if self.activation not in ACTIVATIONS:

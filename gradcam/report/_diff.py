@@ -104,13 +104,20 @@ def _model(one: ModelEntry, other: ModelEntry) -> Iterator[str]:
         yield "the weights are others"
     if one.classes != other.classes and {one.classes, other.classes} != {1, 2}:  # 1 is that of gradcam 0.1.0
         yield f"classes was {one.classes} and is {other.classes}"
-    for name in ("requested_layer", "origin", "preprocessing", "output", "activation", "device", "dtype"):
+    for name in _COMPARED_AS_TEXT:
         if getattr(one, name) != getattr(other, name):
             yield f"{name} was {getattr(one, name)} and is {getattr(other, name)}"
     then, now = one.configuration, other.configuration
     for name in dict.fromkeys((*then, *now)):
         if then.get(name) != now.get(name):
             yield f"{name} in its configuration was {_value(then.get(name))} and is {_value(now.get(name))}"
+
+
+_COMPARED_AS_TEXT = (
+    *("requested_layer", "origin", "preprocessing", "output", "activation"),
+    *("device", "dtype", "numerics"),
+)
+"""Fields of a model of which `diff` shows both values."""
 
 
 def _methods(a: Content, b: Content) -> Iterator[str]:

@@ -305,6 +305,7 @@ def _model(model: str, explanation: Explanation | None, layer: str) -> ModelEntr
         requested_layer=layer,
         device=explanation.device,
         dtype=explanation.dtype,
+        numerics=explanation.numerics,
         configuration=configuration_of(explanation.model),
         file=explanation.model.file,
     )

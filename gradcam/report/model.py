@@ -19,6 +19,7 @@ from gradcam.types import (
     Activation,
     Contrast,
     Fit,
+    Numerics,
     Preprocessing,
     ScoredTarget,
     Style,
@@ -107,7 +108,7 @@ class ModelEntry:
     id: as `load_classifier` takes it. origin: where its weights come from. classes: how many it knows; 1 only
     where gradcam 0.1.0 explained a head with a single logit, always for its positive class, which has index 1 now.
     output: which of the model's outputs the class scores are, in words; empty where nobody chose one.
-    activation: how its logits become probabilities.
+    activation: how its logits become probabilities. numerics: how its modules computed.
     requested_layer: `auto`, a module's name, or an index among `candidate_layers`.
     configuration: what its library says about the weights, see `sources.configuration_of`.
     file: of somebody's own model.
@@ -124,6 +125,7 @@ class ModelEntry:
     requested_layer: str
     device: str
     dtype: str
+    numerics: Numerics = "eager"
     configuration: Configuration = field(default_factory=dict)
     file: WeightsFile | None = None
 

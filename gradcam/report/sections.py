@@ -360,4 +360,5 @@ def _trained(model: ModelEntry) -> str:
 
 
 def _device(model: ModelEntry) -> str:
-    return f"{model.device}, {model.dtype}" if model.device else UNKNOWN
+    numerics = "" if model.numerics == "eager" else f", {model.numerics}"
+    return f"{model.device}, {model.dtype}{numerics}" if model.device else UNKNOWN

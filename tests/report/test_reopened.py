@@ -25,6 +25,7 @@ from gradcam.photo import sample_photo
 from gradcam.report import Note, Report, Verdict, build_report, diff, read_report, render_report, replay, revised
 from gradcam.report.limits import MAX_ENTRIES
 from gradcam.report.pictures import png
+from gradcam.report.sections import models_table
 from gradcam.types import Style, Top
 from tests import fakes
 from tests.report_fakes import HEAT, NOON, report
@@ -70,6 +71,22 @@ def test_a_json_reopens_without_pixels_and_can_still_be_written(tmp_path):
     again = read_report(path)
     assert again.pixels == (None,)
     assert b"<svg" in render_report(again, "html")
+
+
+def test_a_report_tells_how_its_models_computed_and_one_that_does_not_is_of_eager_ones():
+    photo = fakes.photo()
+    eager, folded = (
+        build_report(fakes.comparison(fakes.panel(photo, HEAT, numerics=numerics)), now=NOON)
+        for numerics in ("eager", "folded")
+    )
+    assert [str(change) for change in diff(eager, read_report(render_report(folded, "json")))] == [
+        "Models: bundled/a: numerics was eager and is folded",
+    ]
+    rows = {row[0]: row[1] for row in models_table(folded).rows}
+    assert rows["Device, type"] == "cpu, float32, folded"
+    older = json.loads(render_report(eager, "json"))
+    del older["models"][0]["numerics"]
+    assert read_report(json.dumps(older).encode()) == eager
 
 
 # ---------------------------------------------------------------------------------------------- refusing
