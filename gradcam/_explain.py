@@ -189,7 +189,8 @@ class _Question:
         spec, device = self.classifier.spec, self.classifier.device
         try:
             forward = Forward.of(batch, self.classifier, self.layer, self.precision, module)
-            return [*explanations(self.classifier, forward, self.targets, self.method)]
+            targets = [self.targets] * len(batch.photos)
+            return [*explanations(self.classifier, forward, targets, self.method)]
         except MapError as error:
             if len(batch.photos) == 1:
                 return [error]

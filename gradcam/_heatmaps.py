@@ -105,6 +105,31 @@ def _maps(recording: Recording, cotangents: Tensor, layer: TargetLayer, method: 
     return method.combine(activation, alpha)
 
 
+def channel_contributions(
+    recordings: Sequence[Recording], cotangents: Tensor, layers: Sequence[TargetLayer]
+) -> tuple[Tensor, Tensor]:
+    """What each channel gives to each score, cₖ = the sum over places of αₖAₖ, and the mean of Aₖ over the places.
+
+    cotangents: `[K, B, C]`, as for `averaged_maps`.
+    Returns: contributions `[B, K, channels]` and means `[B, channels]`, the channels of several layers one after
+    the other; float32, or float64 where the model is.
+    """
+    contributions, means = [], []
+    with torch.autocast(cotangents.device.type, enabled=False):
+        for recording, layer in zip(recordings, layers, strict=True):
+            mean = mean_over_places(recording.activation.detach(), layer)
+            alpha = _weights(recording, cotangents, layer, mean.dtype)
+            contributions.append((alpha * mean * prod(layer.grid)).transpose(0, 1))
+            means.append(mean)
+    return torch.cat(contributions, dim=2), torch.cat(means, dim=1)
+
+
+def mean_over_places(output: Tensor, layer: TargetLayer) -> Tensor:
+    """The mean of a layer's output over its grid, `[B, channels]`; float32, or float64 where the model is."""
+    precision = torch.promote_types(output.dtype, torch.float32)
+    return to_grid(output, layer).mean((2, 3), dtype=precision)
+
+
 def _weights(recording: Recording, cotangents: Tensor, layer: TargetLayer, precision: torch.dtype) -> Tensor:
     """Equation 1: α `[K, B, channels]`, the mean gradient over the places of the grid.
 

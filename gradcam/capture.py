@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -32,6 +32,7 @@ class Recording:
     model: what ran. logits: `[B, C]`, attached to the graph. activation: the target layer's output as it was.
     gradient_edge: where in the graph that output stands; gradients are taken for it.
     ends_in: what made probabilities of the logits within the model, a key of `scores.ENDS`.
+    earlier: the output of another layer, where one was asked for.
     """
 
     model: nn.Module
@@ -39,15 +40,21 @@ class Recording:
     activation: Tensor
     gradient_edge: Tensor | GradientEdge
     ends_in: str = ""
+    earlier: Tensor | None = None
 
 
 def record(
-    model: nn.Module, batch: Batch | Inputs, layer: TargetLayer, modules: Modules | None = None
+    model: nn.Module,
+    batch: Batch | Inputs,
+    layer: TargetLayer,
+    modules: Modules | None = None,
+    earlier: TargetLayer | None = None,
 ) -> Recording:
     """Run one forward and record autograd from the target layer on; the model is left exactly as found.
 
     batch: `[B, C, H, W]`, preprocessed, on the model's device, or all `Inputs`.
     modules: as `unwrapped` gives them with its model, where the caller has both.
+    earlier: a layer whose output is kept as well.
     Costs what a bare forward costs: everything before the layer runs without autograd, and no parameter is asked
     for a gradient. Only where a module keeps a view of the layer's output, the layer runs without autograd, or the
     forward itself works with gradients, all of the forward is recorded.
@@ -63,7 +70,7 @@ def record(
         begin = _BEGINS[number]
         try:
             recording = borrow(
-                model, modules, lambda running, begin=begin: _record(model, running, inputs, layer, begin)
+                model, modules, lambda running, begin=begin: _record(model, running, inputs, layer, begin, earlier)
             )
         except GraphTooShort:
             number += 1
@@ -74,14 +81,16 @@ def record(
             return recording
 
 
-def _record(model: nn.Module, running: nn.Module, inputs: Inputs, layer: TargetLayer, begin: _Begin) -> Recording:
+def _record(
+    model: nn.Module,
+    running: nn.Module,
+    inputs: Inputs,
+    layer: TargetLayer,
+    begin: _Begin,
+    earlier: TargetLayer | None,
+) -> Recording:
     """running: `model` or its clone. begin: what is done with the layer's output, one of `_BEGINS`."""
-    try:
-        module = running.get_submodule(layer.name)
-    except AttributeError as error:
-        raise LayerError(
-            f"expected one layer of the model, got {quoted(layer.name)}; name a module of it"
-        ) from error
+    module = _submodule(running, layer)
     thread = threading.get_ident()
     whole = begin is not _begin_graph
     calls = 0
@@ -118,11 +127,10 @@ def _record(model: nn.Module, running: nn.Module, inputs: Inputs, layer: TargetL
                 running, copies.with_images(copies.images.requires_grad_().clone()) if whole else copies
             )
 
-    handle = module.register_forward_hook(keep)
-    try:
+    with ExitStack() as hooks:
+        hooks.callback(module.register_forward_hook(keep).remove)
+        outputs = hooks.enter_context(_outputs_of(running, earlier)) if earlier else None
         logits, ends_in = read_logits(model, inputs, forward)
-    finally:
-        handle.remove()
     if found is None:
         raise LayerError(
             f"layer {quoted(layer.name)} did not run {layer.call + 1} time(s) in the forward; name another layer"
@@ -141,7 +149,35 @@ def _record(model: nn.Module, running: nn.Module, inputs: Inputs, layer: TargetL
             f"the class scores do not depend on layer {quoted(layer.name)} as autograd sees it; name another "
             "layer, or take detach, no_grad and re-entrant checkpoints out of the model's forward"
         )
-    return Recording(model, logits, values, place, ends_in)
+    early = outputs.get(earlier.call) if earlier and outputs is not None else None
+    return Recording(model, logits, values, place, ends_in, early)
+
+
+def _submodule(running: nn.Module, layer: TargetLayer) -> nn.Module:
+    try:
+        return running.get_submodule(layer.name)
+    except AttributeError as error:
+        raise LayerError(
+            f"expected one layer of the model, got {quoted(layer.name)}; name a module of it"
+        ) from error
+
+
+@contextmanager
+def _outputs_of(running: nn.Module, layer: TargetLayer) -> Iterator[dict[int, Tensor]]:
+    """Copies of what a layer gives in this thread while the block runs, by the number of its call."""
+    thread = threading.get_ident()
+    found: dict[int, Tensor] = {}
+
+    def keep(_module: nn.Module, _args: Any, output: Any) -> None:
+        tensor = first_tensor(output)
+        if threading.get_ident() == thread and tensor is not None:
+            found[len(found)] = tensor.detach().clone()  # a later operation in place leaves the copy as it was
+
+    handle = _submodule(running, layer).register_forward_hook(keep)
+    try:
+        yield found
+    finally:
+        handle.remove()
 
 
 _Begin: TypeAlias = Callable[[Tensor], tuple[Tensor, "Tensor | GradientEdge"]]

@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gradcam._heatmaps import averaged_maps
+from gradcam._heatmaps import averaged_maps, channel_contributions, mean_over_places
 from gradcam.capture import Recording, record
 from gradcam.errors import QUOTED, MapError, PhotoError, quoted
 from gradcam.inputs import Inputs
@@ -87,22 +89,31 @@ class Forward:
         layer: LayerChoices = "auto",
         precision: str = "float32",
         module: nn.Module | None = None,
+        earlier: TargetLayer | None = None,
     ) -> Forward:
-        """module: the classifier's own, or a clone over the same weights for another thread."""
+        """module: the classifier's own, or a clone over the same weights for another thread.
+
+        earlier: a layer whose output is kept for `channels_of`.
+        """
         pixels = batch.inputs.to(classifier.device, classifier.dtype, memory_format=torch.channels_last)
         inputs = Inputs.of(pixels, classifier.module, output=classifier.output)
         layers = tuple(find_layers(classifier.module, inputs, layer))
         started = time.perf_counter()  # the layer is found once for a model and remembered, so it is not counted
         with _computing_in(precision, classifier.device):
-            recordings = tuple(record(module or classifier.module, inputs, place) for place in layers)
+            recordings = tuple(
+                record(module or classifier.module, inputs, place, earlier=earlier) for place in layers
+            )
         seconds = batch.seconds + (time.perf_counter() - started) / len(batch.photos)
         return cls(batch.photos, batch.views, layers, recordings, precision, seconds)
 
 
 def explanations(
-    classifier: Classifier, forward: Forward, asked: Sequence[Target], method: Method = GRADCAM
+    classifier: Classifier, forward: Forward, asked: Sequence[Sequence[Target]], method: Method = GRADCAM
 ) -> list[Explanation]:
-    """All gradients of a forward at once, an explanation for each of its photos."""
+    """All gradients of a forward at once, an explanation for each of its photos.
+
+    asked: the targets of each photo, equally many.
+    """
     started = time.perf_counter()
     found = merge_layers(forward.layers)
     graph = forward.recordings[0].logits
@@ -113,7 +124,10 @@ def explanations(
     labels = labels_of_head(classifier.labels, graph.shape[1])
     activation: Activation = "sigmoid" if graph.shape[1] == 1 else ACTIVATION_OF.get(ends_in, classifier.activation)
     logits = [with_negative(row) for row in graph.detach().float().cpu().numpy()]
-    scored = [tuple(score_target(target, row, labels, activation) for target in asked) for row in logits]
+    scored = [
+        tuple(score_target(target, row, labels, activation) for target in targets)
+        for targets, row in zip(asked, logits, strict=True)
+    ]
     cotangents = _cotangents(scored, graph)
     maps = averaged_maps(forward.recordings, cotangents, forward.layers, method).cpu().numpy()
     for targets, rows in zip(scored, maps, strict=True):
@@ -148,6 +162,37 @@ def explanations(
         )
         for photo, view, targets, rows, row in zip(forward.photos, forward.views, scored, maps, logits, strict=True)
     ]
+
+
+@dataclass(frozen=True, eq=False)
+class Channels:
+    """What the channels of a forward's layers hold for one photo.
+
+    contributions: float32 `[K, channels]`, the sum over places of αₖAₖ for each target: at a head that pools, the
+        logit is their sum and its bias. means: float32 `[channels]`, the mean of Aₖ over places.
+    earlier: float32, the mean over places of the layer that was kept as well; empty where none was.
+    """
+
+    contributions: NDArray[np.float32]
+    means: NDArray[np.float32]
+    earlier: NDArray[np.float32]
+
+
+def channels_of(
+    forward: Forward, scored: Sequence[Sequence[ScoredTarget]], earlier: TargetLayer | None = None
+) -> list[Channels]:
+    """What the channels hold, for each photo.
+
+    scored: the targets of each photo's explanation. earlier: as for `Forward.of`.
+    """
+    logits, early = forward.recordings[0].logits, forward.recordings[0].earlier
+    contributions, means = channel_contributions(forward.recordings, _cotangents(scored, logits), forward.layers)
+    pooled = means[:, :0] if early is None or earlier is None else mean_over_places(early, earlier)
+    return [Channels(*row) for row in zip(*map(_to_numpy, (contributions, means, pooled)), strict=True)]
+
+
+def _to_numpy(values: Tensor) -> NDArray[np.float32]:
+    return values.float().cpu().numpy()
 
 
 def _computing_in(precision: str, device: torch.device) -> AbstractContextManager[object]:

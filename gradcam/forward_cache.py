@@ -48,7 +48,7 @@ class ForwardCache:
             return explain(classifier, photo, targets, method=method, fit=fit, layer=layer)
         try:
             forward = replace(self._forward(classifier, photo, fit), photos=(photo,))
-            return explanations(classifier, forward, as_targets(targets), find_method(method))[0]
+            return explanations(classifier, forward, [as_targets(targets)], find_method(method))[0]
         except torch.OutOfMemoryError:
             with self._guard:
                 self._kept.clear()
