@@ -21,12 +21,8 @@ from .models.catalogue import search_models as search_models
 from .models.checkpoint import load_checkpoint as load_checkpoint
 from .models.classifier import Classifier as Classifier, load_classifier as load_classifier
 from .models.labels import Labels as Labels
-from .panel_store import (
-    ModelKey as ModelKey,
-    PanelKey as PanelKey,
-    PanelMemory as PanelMemory,
-    PanelStore as PanelStore,
-)
+from .panel_key import ModelKey as ModelKey, PanelKey as PanelKey
+from .panel_store import PanelMemory as PanelMemory, PanelStore as PanelStore
 from .photo import open_photo as open_photo, sample_photo as sample_photo
 from .photo_file import open_photos as open_photos
 from .report import (

@@ -12,11 +12,13 @@ from typing import TypeAlias
 from gradcam._explain import explain
 from gradcam.comparison import Comparison
 from gradcam.errors import ClassError, GradcamError, OptionError, quoted
+from gradcam.forward import check_precision
 from gradcam.layers import LayerChoices
 from gradcam.methods import GRADCAM, find_method
 from gradcam.models.classifier import Classifier
 from gradcam.models.pool import shared_pool
-from gradcam.panel_store import NOTHING_KEPT, ModelKey, PanelKey, PanelStore, with_photo, without_photo
+from gradcam.panel_key import ModelKey, PanelKey
+from gradcam.panel_store import NOTHING_KEPT, PanelStore, with_photo, without_photo
 from gradcam.targets import as_targets
 from gradcam.types import Activation, Explanation, Failure, Fit, Heatmap, Panel, Photo, Target, Top, UnreadablePhoto
 
@@ -46,6 +48,7 @@ def compare(
     fit: Fit = "crop",
     layer: LayerChoices | Mapping[str, LayerChoices] = "auto",
     activation: Activation | Mapping[str, Activation] | None = None,
+    precision: str = "float32",
     results: PanelStore | None = None,
     use: Use | None = None,
     explainer: Explainer = explain,
@@ -59,6 +62,7 @@ def compare(
     targets: one or several, as `explain` takes them.
     layer: of every model, or by id, each other model's own target layer then.
     activation: of every model, or by id; each model's own where nothing is said.
+    precision: a row of `forward.PRECISIONS`.
     results: where the panels of models named by id are kept. What is there is not computed again, a model of which
         everything is there is not loaded, and what was finished before an interruption stays. A model that could
         not be loaded is tried again.
@@ -68,7 +72,7 @@ def compare(
     on_progress: called before each step that takes time; an exception raised in it ends the comparison.
     Raises: OptionError where there is nothing to compare. Never raises for one model's failure.
     """
-    request = _request(models, photos, targets, methods, fit, layer, activation)
+    request = _request(models, photos, targets, methods, fit, layer, activation, precision)
     use = use or shared_pool().use
     steps = len(photos) + 1
     for position, model in enumerate(models):
@@ -91,11 +95,12 @@ def recall(
     fit: Fit = "crop",
     layer: LayerChoices | Mapping[str, LayerChoices] = "auto",
     activation: Activation | Mapping[str, Activation] | None = None,
+    precision: str = "float32",
     results: PanelStore,
     reason: str,
 ) -> Comparison:
     """What `results` has of what `compare` would answer to the same arguments; every other panel says `reason`."""
-    request = _request(models, photos, targets, methods, fit, layer, activation)
+    request = _request(models, photos, targets, methods, fit, layer, activation, precision)
     for position in range(len(models)):
         _Column(request, position, results).recall(results.model(request.models[position]))
     return request.comparison(reason)
@@ -115,6 +120,7 @@ class _Request:
     fit: Fit
     layers: Mapping[str, LayerChoices]
     activations: Mapping[str, Activation]
+    precision: str
     panels: dict[tuple[int, int, str, Target], Panel]
 
     def comparison(self, reason: str = "") -> Comparison:
@@ -136,8 +142,10 @@ def _request(
     fit: Fit,
     layer: LayerChoices | Mapping[str, LayerChoices],
     activation: Activation | Mapping[str, Activation] | None,
+    precision: str,
 ) -> _Request:
     targets = tuple(as_targets(targets))
+    check_precision(precision)
     for plural, axis in {"models": models, "photos": photos, "methods": methods}.items():
         if isinstance(axis, str):
             raise OptionError(f"expected a list of {plural}, got {quoted(axis)} alone; put it in a list")
@@ -154,6 +162,7 @@ def _request(
         fit=fit,
         layers=layer if isinstance(layer, Mapping) else dict.fromkeys(names, layer),
         activations=activation,
+        precision=precision,
         panels={},
     )
 
@@ -188,6 +197,8 @@ class _Column:
 
         known: what the model is, or was when it was last loaded; None where that is not known.
         """
+        if known and (activation := self.request.activations.get(self.model)):
+            known = replace(known, activation=activation)
         for position, method, targets in self.missing():
             photo = self.request.photos[position]
             for target in targets:
@@ -206,12 +217,12 @@ class _Column:
             return
         say(0, None)
         try:
-            with use(model) if isinstance(model, str) else nullcontext(model) as lent:
-                known = ModelKey.of(lent)
+            with use(model) if isinstance(model, str) else nullcontext(model) as loaded:
+                known = ModelKey.of(loaded)
                 if known != before:
                     self._start_again(known)
-                reading = self.request.activations.get(self.model)
-                classifier = lent if reading is None else lent.with_activation(reading)
+                classifier = loaded.with_activation(self.request.activations.get(self.model, loaded.activation))
+                known = ModelKey.of(classifier)
                 for photo, method, targets in self.missing():
                     say(photo + 1, photos[photo].name)
                     self._explain(photo, method, targets, partial(explainer, classifier), known)
@@ -232,9 +243,9 @@ class _Column:
     def _explain(
         self, position: int, method: str, targets: Sequence[Target], explainer: Explainer, known: ModelKey
     ) -> None:
-        photo = self.request.photos[position]
+        photo, fit, precision = self.request.photos[position], self.request.fit, self.request.precision
         for panel in _explain_each(
-            partial(explainer, photo, method=method, fit=self.request.fit, layer=self._layer),
+            partial(explainer, photo, method=method, fit=fit, layer=self._layer, precision=precision),
             partial(Heatmap, photo, self.model, method),
             partial(Failure, photo, self.model, method),
             targets,
@@ -249,9 +260,8 @@ class _Column:
         return tuple(layer) if isinstance(layer, list) else layer
 
     def _key(self, known: ModelKey, photo: Photo, method: str, target: Target) -> PanelKey:
-        reading = self.request.activations.get(self.model, known.activation)
-        known = replace(known, activation=reading)
-        return PanelKey(photo.sha256, known, method, target, self._layer, self.request.fit)
+        fit, precision = self.request.fit, self.request.precision
+        return PanelKey(photo.sha256, known, method, target, self._layer, fit, precision)
 
 
 def _explain_each(

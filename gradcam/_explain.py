@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from gradcam.errors import MapError, ModelError, OptionError, PhotoError, is_out_of_memory, nearest, quoted
-from gradcam.forward import PRECISIONS, Batch, Forward, explanations
+from gradcam.errors import MapError, ModelError, PhotoError, is_out_of_memory, quoted
+from gradcam.forward import Batch, Forward, check_precision, explanations
 from gradcam.layers import LayerChoices
 from gradcam.methods import GRADCAM, Method, find_method
 from gradcam.models.classifier import Classifier
@@ -173,9 +173,7 @@ class _Question:
     precision: str
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            choices = nearest(self.precision, PRECISIONS)
-            raise OptionError(f"expected a precision, got {quoted(self.precision)}; use {choices}")
+        check_precision(self.precision)
 
     def answers(self, photos: Sequence[Photo], module: nn.Module) -> list[Explanation | MapError]:
         """The explanation of each photo, or its own error.

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from gradcam._heatmaps import averaged_maps, channel_contributions, mean_over_places
 from gradcam.capture import Recording, record
-from gradcam.errors import QUOTED, MapError, PhotoError, quoted
+from gradcam.errors import QUOTED, MapError, OptionError, PhotoError, nearest, quoted
 from gradcam.inputs import Inputs
 from gradcam.layers import LayerChoices, find_layers, merge_layers
 from gradcam.methods import GRADCAM, Method
@@ -39,6 +39,13 @@ from gradcam.types import (
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """What the forward computes in; all but float32 use autocast. Maps are always float32."""
+
+
+def check_precision(precision: str) -> None:
+    """Raises: OptionError for what is no row of `PRECISIONS`."""
+    if precision not in PRECISIONS:
+        choices = nearest(str(precision), PRECISIONS)
+        raise OptionError(f"expected a precision, got {quoted(precision)}; use {choices}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import torch
 
 from gradcam._explain import explain
-from gradcam.forward import Batch, Forward, explanations
+from gradcam.forward import Batch, Forward, check_precision, explanations
 from gradcam.layers import LayerChoices
 from gradcam.methods import GRADCAM, find_method
 from gradcam.models.classifier import Classifier
@@ -30,7 +30,7 @@ class ForwardCache:
 
     def __init__(self, most: int = 8) -> None:
         self._most = most
-        self._kept: WeakKeyDictionary[Classifier, OrderedDict[tuple[str, Fit], Forward]] = WeakKeyDictionary()
+        self._kept: WeakKeyDictionary[Classifier, OrderedDict[tuple[str, Fit, str], Forward]] = WeakKeyDictionary()
         self._guard = threading.Lock()
 
     def explain(
@@ -42,27 +42,29 @@ class ForwardCache:
         method: str = GRADCAM.name,
         fit: Fit = "crop",
         layer: LayerChoices = "auto",
+        precision: str = "float32",
     ) -> Explanation:
         """The answer of `explain`, with its arguments and errors; `seconds` counts what was done anew."""
+        check_precision(precision)
         if layer != "auto" or not photo.sha256:  # a photo made by hand may have no hash to know it by
-            return explain(classifier, photo, targets, method=method, fit=fit, layer=layer)
+            return explain(classifier, photo, targets, method=method, fit=fit, layer=layer, precision=precision)
         try:
-            forward = replace(self._forward(classifier, photo, fit), photos=(photo,))
+            forward = replace(self._forward(classifier, photo, fit, precision), photos=(photo,))
             return explanations(classifier, forward, [as_targets(targets)], find_method(method))[0]
         except torch.OutOfMemoryError:
             with self._guard:
                 self._kept.clear()
-        return explain(classifier, photo, targets, method=method, fit=fit)
+        return explain(classifier, photo, targets, method=method, fit=fit, precision=precision)
 
-    def _forward(self, classifier: Classifier, photo: Photo, fit: Fit) -> Forward:
-        key = photo.sha256, fit
+    def _forward(self, classifier: Classifier, photo: Photo, fit: Fit, precision: str) -> Forward:
+        key = photo.sha256, fit, precision
         with self._guard:
             kept = self._kept.setdefault(classifier, OrderedDict())
             if key in kept:
                 kept.move_to_end(key)
                 return kept[key]
         batch = Batch.of((photo,), classifier.preprocessing, fit)
-        forward = Forward.of(batch, classifier)
+        forward = Forward.of(batch, classifier, precision=precision)
         with self._guard:
             # what is kept is no visitor's, and costs nothing more
             kept[key] = replace(forward, photos=(), seconds=0.0)

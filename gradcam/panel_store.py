@@ -1,66 +1,16 @@
-"""Panels that are kept: what each is filed under, and where `compare` looks before it computes."""
+"""Where panels are kept: `compare` looks here before it computes."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 
-from gradcam.layers import LayerChoices
-from gradcam.models.classifier import Classifier
-from gradcam.scores import Output
-from gradcam.types import Activation, Failure, Fit, Numerics, Panel, Photo, Preprocessing, Target
-
-
-@dataclass(frozen=True)
-class ModelKey:
-    """All of a classifier that its answers depend on.
-
-    id: `str(classifier.spec)`. device, dtype: what it computes on and in. numerics: how its modules do.
-    """
-
-    id: str
-    weights_sha256: str
-    labels: tuple[str, ...]
-    preprocessing: Preprocessing
-    activation: Activation
-    output: Output
-    device: str
-    dtype: str
-    numerics: Numerics
-
-    @classmethod
-    def of(cls, classifier: Classifier) -> ModelKey:
-        """The weights are hashed when this is first asked of a classifier."""
-        return cls(
-            id=str(classifier.spec),
-            weights_sha256=classifier.weights_sha256,
-            labels=classifier.labels.names,
-            preprocessing=classifier.preprocessing,
-            activation=classifier.activation,
-            output=classifier.output,
-            device=classifier.device.type,
-            dtype=str(classifier.dtype).removeprefix("torch."),
-            numerics=classifier.numerics,
-        )
-
-
-@dataclass(frozen=True)
-class PanelKey:
-    """What a panel is filed under: the contents that it was computed from, and no name that somebody gave them.
-
-    photo_sha256: of a `Photo`. method: a row of `methods.METHODS`. layer: as it was asked for, such as `"auto"`.
-    """
-
-    photo_sha256: str
-    model: ModelKey
-    method: str
-    target: Target
-    layer: LayerChoices
-    fit: Fit
+from gradcam.panel_key import ModelKey, PanelKey
+from gradcam.types import Failure, Panel, Photo
 
 
 class PanelStore(Protocol):

@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
-from gradcam import Classifier, Contrast, explain, load_classifier, sample_photo
+from gradcam import Classifier, Contrast, OptionError, explain, load_classifier, sample_photo
 from gradcam.forward_cache import ForwardCache
 
 BUNDLED = "bundled/tf_efficientnet_lite0"
@@ -37,6 +38,17 @@ def test_another_class_of_the_same_photo_needs_no_forward_and_gets_the_same_map(
     recent.explain(classifier, sample_photo("coffee"), COFFEE)
     recent.explain(classifier, sample_photo("chelsea"), COFFEE, fit="pad")
     assert len(counted) == 3
+
+
+def test_forwards_of_another_precision_are_kept_apart() -> None:
+    classifier, recent = load_classifier(BUNDLED), ForwardCache()
+    whole, half = (
+        recent.explain(classifier, sample_photo("chelsea"), precision=p) for p in ("float32", "bfloat16")
+    )
+    assert (whole.dtype, half.dtype) == ("float32", "bfloat16")
+    assert not np.array_equal(whole.maps, half.maps)
+    with pytest.raises(OptionError, match="expected a precision, got 'double'"):
+        recent.explain(classifier, sample_photo("chelsea"), precision="double")
 
 
 def test_many_threads_ask_the_same_forward_for_different_classes() -> None:

@@ -9,7 +9,19 @@ from dataclasses import replace
 import pytest
 import torch
 
-from gradcam import Classifier, Explanation, Failure, Heatmap, ModelError, Photo, Top, compare, explain, recall
+from gradcam import (
+    Classifier,
+    Explanation,
+    Failure,
+    Heatmap,
+    ModelError,
+    OptionError,
+    Photo,
+    Top,
+    compare,
+    explain,
+    recall,
+)
 from gradcam.panel_store import PanelMemory
 from tests.test_explain import colours, quarters
 
@@ -87,12 +99,23 @@ def test_a_photo_of_the_same_content_is_found_under_its_new_name() -> None:
     assert panel.photo.name == "renamed.png"
 
 
-@pytest.mark.parametrize("options", [{"fit": "squash"}, {"activation": "sigmoid"}, {"targets": [Top(1)]}])
+@pytest.mark.parametrize(
+    "options",
+    [{"fit": "squash"}, {"activation": "sigmoid"}, {"precision": "bfloat16"}, {"targets": [Top(1)]}],
+)
 def test_another_question_is_another_panel(options: dict) -> None:
     shop, store = Shop(one=colours()), PanelMemory()
     ask(shop, store, [RED])
-    ask(shop, store, **{"targets": [RED], **options})
+    for _ in range(2):
+        ask(shop, store, **{"targets": [RED], **options})
     assert len(shop.explained) == 2
+
+
+def test_a_precision_that_there_is_not_is_refused_before_anything_is_loaded() -> None:
+    shop = Shop(one=colours())
+    with pytest.raises(OptionError, match="expected a precision, got 'bf16'; use 'bfloat16'"):
+        ask(shop, PanelMemory(), [RED], precision="bf16")
+    assert shop.loaded == []
 
 
 def test_other_weights_under_the_same_id_are_another_model_once_they_are_loaded() -> None:
