@@ -30,6 +30,7 @@ from gradcam import (
 )
 from gradcam.config import settings
 from gradcam.errors import quoted
+from gradcam.model_spec import is_checkpoint
 from gradcam.models import (
     CatalogueEntry,
     ModelPool,
@@ -194,7 +195,7 @@ def load_ahead(models: Sequence[str]) -> dict[str, Future[None]]:
 
     Left out are models that this visitor brought or may not load.
     """
-    models = [model for model in models if not session.is_custom(model) and not _refusal(model)]
+    models = [model for model in models if not is_checkpoint(model) and not _refusal(model)]
 
     def load(model: str, done: Future[None]) -> None:
         try:

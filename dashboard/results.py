@@ -17,13 +17,14 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard import library, session
+from dashboard import library
 from gradcam import (
     Classifier,
     Comparison,
     Failure,
     ModelError,
     ModelKey,
+    ModelSpec,
     Panel,
     PanelKey,
     PanelMemory,
@@ -39,6 +40,7 @@ from gradcam.config import settings
 from gradcam.forward_cache import ForwardCache
 from gradcam.layer_tables import layer_row
 from gradcam.measures import Measure, agreement
+from gradcam.model_spec import is_checkpoint
 from gradcam.targets import write_target
 from gradcam.teaching import GradcamSteps, gradcam_steps
 from gradcam.types import Fit
@@ -58,7 +60,7 @@ def _by_model(max_entries: int) -> Callable[[F], F]:
 
         @wraps(function)
         def cached(model: str, *args: Any) -> Any:
-            return (own if session.is_custom(model) else shared)(model, *args)
+            return (own if is_checkpoint(model) else shared)(model, *args)
 
         return cast(F, cached)
 
@@ -109,7 +111,7 @@ class _Panels:
         self._of(key.model.id).put(key, panel)
 
     def _of(self, model: str) -> PanelMemory:
-        return _custom_panels() if session.is_custom(model) else _shared_panels()
+        return _custom_panels() if is_checkpoint(model) else _shared_panels()
 
 
 def compared(
@@ -249,7 +251,7 @@ def located(model: str) -> Located:
     if entry is None or not entry.weights.startswith("download"):
         with library.use(model) as lent:
             return Located(lent.target_layer, untrained=False)
-    row = layer_row(f"{entry.source}/{entry.architecture}")
+    row = layer_row(str(ModelSpec(entry.source, entry.architecture)))
     if row.refused:
         raise ModelError(row.refused)
     height, _, width = row.grid.partition("×")

@@ -17,7 +17,6 @@ import streamlit as st
 
 from gradcam import Classifier, Photo, Style
 from gradcam.draw import SEQUENTIAL
-from gradcam.models import CHECKPOINT
 
 
 class Key(StrEnum):
@@ -209,16 +208,6 @@ _OWN = "_own_models"
 def custom_models() -> dict[str, Classifier]:
     """The models that this visitor brought, by id, oldest first. They live in the session and nowhere else."""
     return st.session_state.setdefault(_OWN, {})
-
-
-def is_custom(model: str) -> bool:
-    """Whether an id stands for a model that somebody brought, here or where the link was made."""
-    return model.startswith(f"{CHECKPOINT}/")
-
-
-def custom_name(model: str) -> str:
-    """The name of the file that an id of one's own model was made from."""
-    return model.rpartition("@")[2].rpartition(_MARK)[0]
 
 
 # Reports --------------------------------------------------------------------------------------------------------

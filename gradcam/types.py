@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam.errors import quoted
+from gradcam.model_spec import ModelSpec as ModelSpec, WeightsFile as WeightsFile
 from gradcam.showing import Shown, overlay
 from gradcam.text import clean, count, dimensions, percent, shorten
 
@@ -79,61 +80,6 @@ class UnreadablePhoto(Photo):
 def _on_one_line(text: str, limit: int = 160) -> str:
     """Somebody's text, safe to see and short."""
     return shorten(clean(text), limit)
-
-
-@dataclass(frozen=True)
-class WeightsFile:
-    """The file that somebody's own model was loaded from: its name and the SHA-256 of its bytes.
-
-    labels: the file or the known set that named its classes. class_names: the names themselves, where they came
-    from neither. Both are empty where classes are numbered.
-    given_for: the id of the model whose own weights the file stands in for; empty for a checkpoint.
-    prefix: of the network that was taken, where the file holds several of the architecture; `.` for none.
-    note: what was chosen or recognised in the file, in words.
-    """
-
-    name: str
-    sha256: str
-    labels: str = ""
-    class_names: tuple[str, ...] = ()
-    given_for: str = ""
-    prefix: str = ""
-    note: str = ""
-
-
-HUBS = ("hf-hub", "hf")
-"""Sources whose names are repositories of the Hugging Face hub: models of timm, and models of transformers."""
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """Where a model comes from. `str(spec)` is its id, such as `torchvision/vgg16@IMAGENET1K_V1`.
-
-    source: the family of ids, a row of `models.sources.SOURCES`, or `checkpoint` for somebody's own.
-    name: the builder or architecture, without the weights; of a checkpoint the architecture's id.
-    weights: a torchvision weights name, a timm tag, `None` for the source's default, `"random"`, or the name and
-        hash of a checkpoint.
-    seed: for random weights only. file: of somebody's own weights only.
-    """
-
-    source: str
-    name: str
-    weights: str | None = None
-    seed: int = 0
-    file: WeightsFile | None = None
-
-    @property
-    def untrained(self) -> bool:
-        return self.weights == "random"
-
-    def __str__(self) -> str:
-        if self.untrained:
-            mark = ":" if self.source == "hf" else "/"
-            return f"{self.source}{mark}{self.name} (untrained, seed {self.seed})"
-        if self.source in HUBS:
-            return f"{self.source}:{self.name}"
-        mark = "@" if self.source in ("torchvision", "checkpoint") else "."
-        return f"{self.source}/{self.name}" + (f"{mark}{self.weights}" if self.weights else "")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard import library, session
 from dashboard.session import Key
+from gradcam.model_spec import checkpoint_name, is_checkpoint
 
 DEFAULT = ("bundled/tf_efficientnet_lite0", "bundled/tf_efficientnet_lite1", "bundled/tf_efficientnet_lite2")
 MOST = 8
@@ -19,8 +20,8 @@ def pick_models(default: Sequence[str] = DEFAULT) -> tuple[str, ...]:
     known = library.catalogue()
 
     def words(model: str) -> str:
-        if session.is_custom(model):
-            return f"{session.custom_name(model)} · yours"
+        if is_checkpoint(model):
+            return f"{checkpoint_name(model)} · yours"
         weights = known[model].weights if model in known else ""
         return f"{model} · {weights}" if weights not in ("", "bundled") else model
 

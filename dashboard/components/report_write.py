@@ -12,6 +12,7 @@ from dashboard.session import Draft, drafted
 from gradcam import Comparison, Failure, Heatmap, Panel, Photo, Style
 from gradcam.draw import draw_panel, model_caption
 from gradcam.geometry import fit_within
+from gradcam.model_spec import short_name
 from gradcam.report import STATUSES, Note, Status, Verdict
 from gradcam.scaling import full_scales
 
@@ -39,7 +40,7 @@ def write_notes(comparison: Comparison, style: Style) -> tuple[Note, ...]:
 
 
 def _show_small(panel: Panel, style: Style, full_of: Mapping[Heatmap, float]) -> None:
-    name = model_caption(panel).rpartition("/")[2]
+    name = short_name(model_caption(panel))
     with st.container(width=THUMBNAIL, gap="xxsmall"):
         if isinstance(panel, Failure):
             st.caption(f"{escape_markdown(name)}: no map, for {escape_markdown(panel.reason)}")

@@ -89,4 +89,4 @@ def _without_weights(model_id: str) -> str:
             f"expected a model that is built without a network, got {quoted(model_id)}; name its "
             "architecture, such as timm/resnet18"
         )
-    return f"{spec.source}/{spec.name}"
+    return spec.architecture

@@ -21,8 +21,8 @@ from gradcam.draw import SEQUENTIAL, check_style
 from gradcam.errors import OptionError, nearest, quoted
 from gradcam.geometry import Interpolation
 from gradcam.layers import SEPARATOR, LayerChoices, read_layer
+from gradcam.model_spec import is_checkpoint
 from gradcam.models import (
-    CHECKPOINT,
     CROPS,
     INPUT,
     INTERPOLATIONS,
@@ -223,7 +223,7 @@ def _model_ids(options: argparse.Namespace) -> list[str]:
 
 
 def _model_id(text: str, seed: int | None) -> str:
-    if text.startswith(f"{CHECKPOINT}/"):  # whether there is such a checkpoint shows when the files are read
+    if is_checkpoint(text):  # whether there is such a checkpoint shows when the files are read
         return text
     spec = parse_model_id(text)
     return text if seed is None or spec.untrained else str(replace(spec, weights="random", seed=seed))

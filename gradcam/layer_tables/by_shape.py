@@ -19,6 +19,7 @@ from torch import nn
 from gradcam.errors import GradcamError
 from gradcam.files import write_whole
 from gradcam.layers.find import target_layer_support
+from gradcam.model_spec import read_spec
 from gradcam.models.sources import SOURCES
 from gradcam.text import dimensions
 from gradcam.types import ModelSpec
@@ -52,7 +53,7 @@ class LayerRow:
 
 def known_models() -> list[str]:
     """Ids of every torchvision builder and every timm architecture, without weights."""
-    return [f"{source}/{name}" for source in ("torchvision", "timm") for name in SOURCES[source].names()]
+    return [str(ModelSpec(source, name)) for source in ("torchvision", "timm") for name in SOURCES[source].names()]
 
 
 def write_layer_table(
@@ -84,9 +85,8 @@ def _csv(rows: Iterable[LayerRow]) -> str:
 
 def layer_row(model: str) -> LayerRow:
     """The row of one model, built without numbers: weights are never read, and only shapes flow."""
-    source, _, name = model.partition("/")
-    spec = ModelSpec(source, name)
-    row = SOURCES[source]
+    spec = read_spec(model)
+    row = SOURCES[spec.source]
     size = row.preprocessing(spec).size
     facts = {
         "model": model,
@@ -131,8 +131,11 @@ def summary(rows: Iterable[LayerRow]) -> str:
     ]
     total = [row for family in families.values() for row in family]
     lines += [_line(family, families[family]) for family in sorted(families)]
-    for source in sorted({row.model.partition("/")[0] for row in total}):
-        lines.append(_line(f"**{source}**", [row for row in total if row.model.startswith(f"{source}/")]))
+    sources = [read_spec(row.model).source for row in total]
+    for source in sorted({*sources}):
+        lines.append(
+            _line(f"**{source}**", [row for row, own in zip(total, sources, strict=True) if own == source])
+        )
     lines += ["", "## Refused", ""]
     lines += [f"- `{row.model}`: {row.refused}" for row in total if row.refused]
     return "\n".join(lines) + "\n"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from importlib import resources
 from pathlib import Path
 
@@ -15,10 +15,10 @@ from torch import nn
 from gradcam.errors import GradcamError
 from gradcam.files import write_whole
 from gradcam.layers.find import measure_target
+from gradcam.model_spec import read_spec
 from gradcam.models.classifier import seeded
 from gradcam.models.sources import SOURCES
 from gradcam.text import dimensions
-from gradcam.types import ModelSpec
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ def models_to_measure() -> list[str]:
     rows = [row for row in csv.DictReader(text.splitlines()) if not row["refused"]]
     rows = sorted(rows, key=_parameters)
     smallest = {row["family"]: row["model"] for row in reversed(rows)}
-    torchvisions = [row["model"] for row in rows if row["model"].startswith("torchvision/")]
-    return [*torchvisions, *(model for model in smallest.values() if model.startswith("timm/"))]
+    torchvisions = [row["model"] for row in rows if read_spec(row["model"]).source == "torchvision"]
+    return [*torchvisions, *(model for model in smallest.values() if read_spec(model).source == "timm")]
 
 
 def _parameters(row: dict[str, str]) -> int:
@@ -91,8 +91,10 @@ def summary(rows: Sequence[dict[str, str]]) -> str:
         f"| source | {' | '.join(verdicts)} |",
         "|---|--:|--:|--:|--:|",
     ]
-    for source in sorted({row["model"].partition("/")[0] for row in rows}):
-        counts = Counter(row["measured"] or "failed" for row in rows if row["model"].startswith(f"{source}/"))
+    verdicts_of: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        verdicts_of[read_spec(row["model"]).source][row["measured"] or "failed"] += 1
+    for source, counts in sorted(verdicts_of.items()):
         lines.append(f"| {source} | {' | '.join(str(counts[verdict]) for verdict in verdicts)} |")
     lines += ["", "## Not confirmed", ""]
     for row in rows:
@@ -107,12 +109,12 @@ def summary(rows: Sequence[dict[str, str]]) -> str:
 
 def measured_row(model: str) -> MeasuredRow:
     """The row of one model with seeded random weights."""
-    source, _, name = model.partition("/")
-    spec = ModelSpec(source, name, "random")
+    spec = read_spec(model)
+    source = SOURCES[spec.source]
     try:
         with seeded(0):
-            module = SOURCES[source].build(spec, None).eval().requires_grad_(False)
-            size = SOURCES[source].preprocessing(ModelSpec(source, name)).size
+            module = source.build(replace(spec, weights="random"), None).eval().requires_grad_(False)
+            size = source.preprocessing(spec).size
             awaken(module, size)
         layer, measurement = measure_target(module, size)
     except (GradcamError, RuntimeError, ValueError, TypeError, AssertionError) as error:

@@ -1,3 +1,4 @@
+from .architectures import architecture_names as architecture_names
 from .catalogue import (
     CatalogueEntry as CatalogueEntry,
     catalogue_entries as catalogue_entries,
@@ -11,14 +12,12 @@ from .checkpoint import (
     MAX_SIZE as MAX_SIZE,
     MIN_CROP as MIN_CROP,
     SUFFIXES as SUFFIXES,
-    architecture_names as architecture_names,
     load_checkpoint as load_checkpoint,
     preprocessing_for as preprocessing_for,
 )
 from .classifier import Classifier as Classifier, check_seed as check_seed, load_classifier as load_classifier
 from .guess import Guess as Guess, guess_architecture as guess_architecture
 from .ids import (
-    CHECKPOINT as CHECKPOINT,
     check_offered as check_offered,
     class_names as class_names,
     is_listed as is_listed,

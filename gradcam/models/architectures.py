@@ -18,6 +18,7 @@ from importlib import resources
 import torch
 from torch import nn
 
+from gradcam.model_spec import ModelSpec, read_spec
 from gradcam.models.sources import SOURCES
 
 Shape = tuple[int, ...]
@@ -40,9 +41,14 @@ class Signature:
     anchors: tuple[tuple[str, Shape], ...]
 
 
+def architectures() -> list[ModelSpec]:
+    """What a checkpoint can be for."""
+    return [ModelSpec(source, name) for source in LIBRARIES for name in SOURCES[source].names()]
+
+
 def architecture_names() -> list[str]:
-    """The ids that a checkpoint can be for."""
-    return [f"{source}/{name}" for source in LIBRARIES for name in SOURCES[source].names()]
+    """The same as ids."""
+    return [str(spec) for spec in architectures()]
 
 
 @lru_cache(maxsize=100)
@@ -69,7 +75,7 @@ def without_numbers(source: str, name: str, classes: int) -> nn.Module:
 
 @cache
 def signatures() -> tuple[Signature, ...]:
-    """The table, in the order of `architectures`; without what the installed libraries do not have."""
+    """The table, in the order of `architectures()`; without what the installed libraries do not have."""
     file, known = resources.files("gradcam").joinpath("data/architectures.csv"), set(architecture_names())
     with file.open(encoding="utf-8") as lines:
         rows = [row for row in csv.DictReader(lines) if row["architecture"] in known]
@@ -86,8 +92,8 @@ def _anchor(text: str) -> tuple[str, Shape]:
 
 def measured(architecture: str) -> Signature:
     """The row of an architecture, which is built without numbers."""
-    source, _, name = architecture.partition("/")
-    shapes = shapes_of(source, name, UNMISTAKABLE)
+    spec = read_spec(architecture)
+    shapes = shapes_of(spec.source, spec.name, UNMISTAKABLE)
     body = [
         (key, shape)
         for key, shape in shapes.items()

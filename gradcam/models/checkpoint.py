@@ -7,7 +7,6 @@ fit (`fitting`), the model is built and the numbers are read.
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -19,13 +18,14 @@ import torch
 
 from gradcam.errors import ModelError, OptionError, nearest, quoted
 from gradcam.files import is_file
-from gradcam.models.architectures import LIBRARIES, architecture_names
+from gradcam.model_spec import CHECKPOINT, checkpoint_spec, find_spec
+from gradcam.models.architectures import LIBRARIES, architectures
 from gradcam.models.classifier import Classifier, seeded, sha256_of
 from gradcam.models.devices import pick_device, to_device_layout
 from gradcam.models.fitting import fit
 from gradcam.models.guess import the_architecture
 from gradcam.models.heads import put_head
-from gradcam.models.ids import CHECKPOINT, known
+from gradcam.models.ids import known, nearest_ids
 from gradcam.models.label_files import read_labels
 from gradcam.models.labels import Labels, imagenet, labels_of_head, numbered
 from gradcam.models.networks import States, states_in
@@ -111,15 +111,13 @@ def load_checkpoint(
         module=to_device_layout(module.eval().requires_grad_(False), place, fast_layout),
         preprocessing=preprocessing or builder.preprocessing(spec),
         labels=_labels(labels, found.head.classes),
-        spec=ModelSpec(CHECKPOINT, f"{spec.source}/{spec.name}"),
+        spec=ModelSpec(CHECKPOINT, spec.architecture),
         activation="sigmoid" if found.head.classes == 1 else activation,
     )
-    stem = re.sub(r"[^\w.-]+", "-", Path(opened.name).stem.removesuffix(".pth"))[:40]
     named, names = _named(classifier.labels)
     prefix = (found.network.name or ".") if found.others else ""
     origin = WeightsFile(opened.name, opened.sha256, named, names, prefix=prefix, note=found.note)
-    spec = replace(classifier.spec, weights=f"{stem}~{classifier.weights_sha256[:16]}", file=origin)
-    return replace(classifier, spec=spec)
+    return replace(classifier, spec=checkpoint_spec(spec.architecture, origin, classifier.weights_sha256))
 
 
 @dataclass(frozen=True)
@@ -198,16 +196,13 @@ def _numbers(given: str | Sequence[float] | None) -> tuple[float, ...] | None:
 
 
 def _architecture(text: str) -> ModelSpec:
-    source, _, rest = text.strip().partition("/")
-    if source not in LIBRARIES:
-        ids = architecture_names()
-        same = [model for model in ids if model.partition("/")[2] == text.strip().lower()]
+    spec = find_spec(text.strip())
+    if spec is None or spec.source not in LIBRARIES or spec.untrained:
         raise ModelError(
             f"expected an architecture such as 'timm/resnet18', got {quoted(text)}; "
-            f"try {nearest(text[:100], same or ids)}"
+            f"try {nearest_ids(text.strip()[:100], architectures())}"
         )
-    name, _, weights = rest.partition(SOURCES[source].mark)
-    return known(ModelSpec(source, name, weights or None))
+    return known(spec)
 
 
 def _labels(labels: Labels | str | Path | None, count: int) -> Labels:

@@ -19,8 +19,8 @@ from gradcam.errors import ModelError, OptionError, nearest, quoted
 from gradcam.files import is_file
 from gradcam.layers import resolve_target_layer
 from gradcam.loaded_modules import note_loaded, state_sha256
+from gradcam.model_spec import spec_of_folder
 from gradcam.models.devices import pick_device, to_device_layout
-from gradcam.models.huggingface import folder_of
 from gradcam.models.ids import checked, parse_model_id, with_weights_named
 from gradcam.models.labels import Labels
 from gradcam.models.sources import SOURCES, Source
@@ -121,7 +121,7 @@ def load_classifier(
     """
     place = pick_device(device)
     if isinstance(model, Path):
-        model = f"hf:{model}" if folder_of(str(model)) else f"hf:./{model}"  # a path drops the dot that it had
+        model = spec_of_folder(model)
     spec = parse_model_id(model) if isinstance(model, str) else checked(model)
     source = SOURCES[spec.source]
     preprocessing, labels = source.preprocessing(spec), source.labels(spec)  # of a hub small files, asked for first

@@ -72,10 +72,10 @@ def fit(states: States, spec: ModelSpec, file: str, prefix: str | None = None, c
     with torch.device("meta"):
         is_changed = put_head(module, head)
     shapes = {key: tuple(value.shape) for key, value in module.state_dict().items()}
-    _check_fit(shapes, tensors, f"{spec.source}/{spec.name} in {quoted(file)}")
+    _check_fit(shapes, tensors, f"{spec.architecture} in {quoted(file)}")
     if is_changed and not gives_classes(module, SOURCES[spec.source].preprocessing(spec).size, head.classes):
         raise ModelError(
-            f"expected a head that {spec.source}/{spec.name} can have, got {head.note} in {quoted(file)}; "
+            f"expected a head that {spec.architecture} can have, got {head.note} in {quoted(file)}; "
             "put the module together in Python and give it to Classifier"
         )
     return Fit(network, others, head, tensors)

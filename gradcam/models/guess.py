@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from gradcam.errors import ModelError, quoted
+from gradcam.model_spec import read_spec
 from gradcam.models.architectures import Signature, signatures
 from gradcam.models.fitting import fit
 from gradcam.models.networks import States, prefixes_of, states_in
 from gradcam.models.sources import SOURCES
 from gradcam.models.weight_files import open_weights
-from gradcam.types import ModelSpec
 
 MAX_TRIED = 12
 """Architectures that are built, without numbers, to see whether a checkpoint fits; each takes some 0.1 s."""
@@ -54,8 +54,9 @@ def guess(states: States, held: Any, name: str, prefix: str | None = None) -> Gu
 
     def likeliest(architecture: str) -> tuple[bool, bool, int]:
         """First what the file names, then the library whose script wrote it, then what has most weights online."""
-        source, _, model = architecture.partition("/")
-        return model.lower() not in said, source != library, -len(SOURCES[source].weights(model))
+        spec = read_spec(architecture)
+        known = SOURCES[spec.source].weights(spec.name)
+        return spec.name.lower() not in said, spec.source != library, -len(known)
 
     tried = sorted((one for distance, one in ranked if distance == best), key=likeliest)[:MAX_TRIED]
     fitting = [architecture for architecture in tried if _fits(states, architecture, name, prefix)]
@@ -82,9 +83,8 @@ def the_architecture(states: States, held: Any, name: str, prefix: str | None = 
 
 
 def _fits(states: States, architecture: str, name: str, prefix: str | None) -> bool:
-    source, _, model = architecture.partition("/")
     try:
-        fit(states, ModelSpec(source, model), name, prefix)
+        fit(states, read_spec(architecture), name, prefix)
     except ModelError as error:
         return "one network" in str(error)
     return True

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from math import isfinite
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -24,6 +24,7 @@ from PIL import Image
 from torch import Tensor, float32, nn
 
 from gradcam.errors import ModelError, quoted
+from gradcam.model_spec import with_source
 from gradcam.models.labels import Labels, imagenet, make_labels
 from gradcam.models.meta import MAX_UNTRAINED, built_on_meta
 from gradcam.models.timm_config import MAX_CLASSES, MAX_SIZE, printable, table_of
@@ -59,16 +60,6 @@ class HuggingFaceModel:
     labels: Labels
     activation: Activation
     told: Mapping[str, Any]
-
-
-def folder_of(name: str) -> Path | None:
-    """The folder that a name means, such as `./mine` or `/models/mine`; None for what can only be a repository."""
-    if not name.startswith((".", "/", "~")) and not PureWindowsPath(name).drive:
-        return None
-    try:
-        return Path(name).expanduser()
-    except RuntimeError:  # nobody's home
-        return Path(name)
 
 
 @lru_cache(maxsize=16)
@@ -164,7 +155,7 @@ def _check_kind(said: Mapping[str, Any], where: str) -> None:
     if "architecture" in said or said.get("model_type") == "timm_wrapper":
         raise ModelError(
             f"expected a classifier of transformers at {where}, got one of timm; name it "
-            f"{quoted('hf-hub:' + where.removeprefix('hf:'))}"
+            f"{quoted(with_source(where, 'hf-hub'))}"
         )
     if not isinstance(said.get("model_type"), str):
         raise ModelError(f"expected a classifier of transformers at {where}, got no model_type; name another model")

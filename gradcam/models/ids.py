@@ -1,8 +1,8 @@
-"""Names of models, by one syntax: read, checked, and spelled out."""
+"""Ids of models, checked: whether there is such a model, and whether a server offers it."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,17 +10,11 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
 from gradcam.errors import ModelError, nearest, quoted
-from gradcam.models.huggingface import CONFIG, PROCESSOR, WEIGHTS, folder_of
+from gradcam.model_spec import CHECKPOINT, find_spec, folder_of
+from gradcam.models.huggingface import CONFIG, PROCESSOR, WEIGHTS
 from gradcam.models.sources import SOURCES, Source
 from gradcam.types import ModelSpec
 
-CHECKPOINT = "checkpoint"
-"""The source of models that somebody brought: their ids name them, but only the file can make them."""
-
-_ID = re.compile(
-    r"(?:(?P<hub>hf-hub|hf)[:/](?P<repository>.+?)|(?P<source>[^/:\s]+)/(?P<rest>\S+?))"
-    r"(?: \(untrained, seed (?P<seed>[0-9]{1,19})\))?"
-)
 MAX_LETTERS = 300
 """Of an id; the longest in the catalogue has 70."""
 MAX_SEED = 2**63
@@ -46,16 +40,19 @@ def _spec_of(text: str) -> ModelSpec:
             f"expected a model id such as 'torchvision/vgg16', got {quoted(text)} with "
             f"{f'{len(text):,} letters' if text.isprintable() else 'control characters'}; type it anew"
         )
-    match = _ID.fullmatch(f"hf:{text}" if folder_of(text) else text)
-    if match is None:
-        ids = [f"{source}/{name}" for source, row in SOURCES.items() for name in row.names()]
-        same = [model_id for model_id in ids if model_id.partition("/")[2] == text.lower()]
+    spec = find_spec(text)
+    if spec is None:
+        known = [ModelSpec(source, name) for source, row in SOURCES.items() for name in row.names()]
         raise ModelError(
-            f"expected a model id such as 'torchvision/vgg16', got {quoted(text)}; try {nearest(text, same or ids)}"
+            f"expected a model id such as 'torchvision/vgg16', got {quoted(text)}; try {nearest_ids(text, known)}"
         )
-    source, seed = match["hub"] or match["source"], match["seed"]
-    name, _, weights = (match["repository"] or match["rest"]).partition(source_of(source).mark)
-    return ModelSpec(source, name, "random" if seed else weights or None, int(seed or 0))
+    source_of(spec.source)
+    return spec
+
+
+def nearest_ids(text: str, known: Sequence[ModelSpec]) -> str:
+    """The ids that somebody may have meant, for a sentence: those of this name, whatever their source, go first."""
+    return nearest(text, [str(spec) for spec in known if spec.name == text.lower()] or [*map(str, known)])
 
 
 def source_of(name: str) -> Source:
@@ -106,7 +103,7 @@ def known(spec: ModelSpec) -> ModelSpec:
     if spec.weights not in (None, "random", *weights):
         named = [name for name in weights if name]
         offered = f"try {nearest(spec.weights, named)}" if named else "leave them out"
-        raise ModelError(f"expected weights of {spec.source}/{spec.name}, got {quoted(spec.weights)}; {offered}")
+        raise ModelError(f"expected weights of {spec.architecture}, got {quoted(spec.weights)}; {offered}")
     return spec
 
 

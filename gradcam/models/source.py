@@ -18,7 +18,6 @@ from gradcam.types import Activation, ModelSpec, Preprocessing
 class Source:
     """A family of models, and how to ask about one of them without building it.
 
-    mark: what stands between a name and its weights in an id.
     names: every architecture. weights: the names of one architecture's weights, the default first; None stands for
         weights that need no name.
     build: the module in its initial state, or with the weights of a file.
@@ -29,7 +28,6 @@ class Source:
     listed: whether `names` lists every model; a hub takes any name and tells when it is asked for the weights.
     """
 
-    mark: str
     names: Callable[[], Sequence[str]]
     weights: Callable[[str], Sequence[str | None]]
     build: Callable[[ModelSpec, Path | None], nn.Module]

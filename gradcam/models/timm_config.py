@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gradcam.errors import ModelError, quoted
+from gradcam.model_spec import with_source
 
 MAX_CONFIG_BYTES = 16_000_000
 """Of a configuration; one with the names of 22,000 classes has some 3 MB."""
@@ -170,10 +171,10 @@ def timm_config(stored: Mapping[str, Any], where: str) -> TimmConfig:
     if not isinstance(architecture, str) or not timm.is_model(architecture):
         kind = stored.get("architectures") or stored.get("model_type") or architecture
         is_transformers = "ForImageClassification" in str(kind)[:1000]
-        other = f"name it {quoted('hf:' + where.removeprefix('hf-hub:'))}" if is_transformers else "name another"
+        there = f"name it {quoted(with_source(where, 'hf'))}" if is_transformers else "name another"
         raise ModelError(
             f"expected a classifier of timm at {where}, got another library's model"
-            f"{f' ({quoted(kind, 60)})' if kind else ''}; {other}"
+            f"{f' ({quoted(kind, 60)})' if kind else ''}; {there}"
         )
     arguments = _arguments(stored.get("model_args") or {}, where)
     return TimmConfig(architecture, _pretrained(stored, arguments, architecture, where), arguments)

@@ -133,7 +133,7 @@ def _timm_location(spec: ModelSpec) -> Location:
 
 def _timm_parameters(spec: ModelSpec) -> int | None:
     table = _measured()
-    return table.get(str(spec)) or table.get(f"timm/{spec.name}") or table.get(spec.name)
+    return table.get(str(spec)) or table.get(str(ModelSpec("timm", spec.name))) or table.get(spec.name)
 
 
 @lru_cache
@@ -159,7 +159,7 @@ def _hub_configuration(name: str) -> TimmConfig:
 
     Raises: WeightsError where the repository cannot be read, ModelError where it holds no classifier of timm.
     """
-    where = f"hf-hub:{name}"
+    where = str(ModelSpec("hf-hub", name))
     file = fetch(Location(f"hf-hub/{name}/config.json", hub=name, hub_files=("config.json",), file=True))
     return timm_config(table_of(read_text(file, where), file.name, where), where)
 
@@ -181,7 +181,6 @@ def _hub_build(spec: ModelSpec, file: Path | None) -> nn.Module:
 # --------------------------------------------------------------------------------------------------------------
 
 _TIMM = Source(
-    mark=".",
     names=_timm_names,
     weights=_timm_weights,
     build=_timm_build,
@@ -205,7 +204,6 @@ ROWS: dict[str, Source] = {
     "timm": _TIMM,
     "hf-hub": replace(
         _TIMM,
-        mark="\0",  # a repository's name may hold every mark, and has no weights to choose from
         names=lambda: (),
         weights=lambda name: (None,),
         build=_hub_build,

@@ -76,7 +76,6 @@ def _torchvision_configuration(spec: ModelSpec) -> dict[str, Any]:
 
 ROWS: dict[str, Source] = {
     "torchvision": Source(
-        mark="@",
         names=_torchvision_names,
         weights=lambda name: tuple(_torchvision_entries(name)),
         build=_torchvision_build,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
+from gradcam.model_spec import folder_of
 from gradcam.models import huggingface
 from gradcam.models.source import Source
 from gradcam.models.timm_config import read_text
@@ -20,14 +21,14 @@ def _hf_location(spec: ModelSpec) -> Location:
 
 def _hf_file(name: str, file: str) -> Location:
     """Where a file of a repository or a folder lies."""
-    if folder := huggingface.folder_of(name):
+    if folder := folder_of(name):
         return Location(str(folder), local=folder / file)
     return Location(f"hf/{name}/{file}", hub=name, hub_files=(file,), file=True)
 
 
 def _hf_model(spec: ModelSpec) -> huggingface.HuggingFaceModel:
     """What a repository or a folder says about its model. Raises: WeightsError, ModelError."""
-    where = f"hf:{spec.name}"
+    where = str(ModelSpec("hf", spec.name))
     texts = [
         read_text(fetch(_hf_file(spec.name, file)), where) for file in (huggingface.CONFIG, huggingface.PROCESSOR)
     ]
@@ -35,12 +36,11 @@ def _hf_model(spec: ModelSpec) -> huggingface.HuggingFaceModel:
 
 
 def _hf_build(spec: ModelSpec, file: Path | None) -> nn.Module:
-    return huggingface.build(_hf_model(spec), None if file is None else read_tensors(file), f"hf:{spec.name}")
+    return huggingface.build(_hf_model(spec), None if file is None else read_tensors(file), str(spec))
 
 
 ROWS: dict[str, Source] = {
     "hf": Source(
-        mark="\0",
         names=lambda: (),
         weights=lambda name: (None,),
         build=_hf_build,

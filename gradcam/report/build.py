@@ -23,7 +23,7 @@ from gradcam.draw import render
 from gradcam.errors import LayerError, OptionError, ReportError, nearest, quoted
 from gradcam.geometry import fit_within
 from gradcam.layers import LayerChoices
-from gradcam.models.ids import CHECKPOINT
+from gradcam.model_spec import CHECKPOINT
 from gradcam.models.sources import SOURCES, configuration_of
 from gradcam.report.codec import canonical
 from gradcam.report.lazy_sequence import LazySequence

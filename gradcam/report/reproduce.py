@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 from gradcam.layers import TypedLayer, read_layer, write_layer
 from gradcam.methods import GRADCAM
+from gradcam.model_spec import HUBS, architecture_of, find_spec
 from gradcam.models.checkpoint import LABEL_SETS, input_of
-from gradcam.models.sources import SOURCES
 from gradcam.photo import SAMPLES, sample_photo
 from gradcam.report.checks import Thresholds, as_options
 from gradcam.report.model import MADE_BY_HAND, UNREADABLE, Content, ModelEntry, Note, PhotoEntry, Verdict
 from gradcam.targets import known_names, write_target
-from gradcam.teaching.script import architecture_of, loading
+from gradcam.teaching.script import loading
 from gradcam.text import clean, listed
 from gradcam.types import Activation, Style, WeightsFile
 
@@ -147,7 +147,8 @@ def activations_of(report: Content) -> dict[str, Activation]:
 
 
 def _may_say_its_own(model: str) -> bool:
-    return any(model.startswith(f"{name}:") for name, source in SOURCES.items() if not source.listed)
+    spec = find_spec(model)
+    return spec is not None and spec.source in HUBS
 
 
 def layers_of(report: Content) -> Layers | dict[str, Layers]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gradcam.model_spec import architecture_of
 from gradcam.types import Explanation, Preprocessing, TargetLayer, WeightsFile
 
 
@@ -72,11 +73,6 @@ def loading(model: str, file: WeightsFile, preprocessing: Preprocessing | None) 
     if preprocessing is not None:
         arguments.append(f"preprocessing={preprocessing!r}")
     return "load_checkpoint", arguments
-
-
-def architecture_of(checkpoint: str) -> str:
-    """`timm/resnet18` of a checkpoint's id such as `checkpoint/timm/resnet18@mine~0123456789abcdef`."""
-    return checkpoint.partition("/")[2].partition("@")[0]
 
 
 def _loads(explanation: Explanation) -> str:

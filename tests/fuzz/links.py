@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard import library
 from dashboard.session import Key
 from gradcam.errors import GradcamError
+from gradcam.model_spec import checkpoint_name
 from tests.fuzz.kind import Kind, wrong_sentence
 from tests.fuzz.mutate import NUMBERS, TEXTS
 
@@ -99,7 +100,7 @@ def _read_link() -> None:
             st.write(escape_markdown(library.photo(token).name))
     for model in {*st.session_state[session.Key.MODELS], *session.pinned()}:
         with show_errors():
-            st.write(escape_markdown(session.custom_name(model)), len(library.class_names(model)))
+            st.write(escape_markdown(checkpoint_name(model)), len(library.class_names(model)))
             library.classifier(model)
 
 
