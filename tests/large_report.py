@@ -1,4 +1,8 @@
-"""`python -m tests.large_report`: 4,500 panels, written and reopened as JSON and ZIP, with the seconds it took."""
+"""`python -m tests.large_report`: 4,500 panels, written in the heavy formats and reopened, and the seconds of each.
+
+CPU seconds on a busy machine with two cores: interactive page 3.2; JSON 1.0, and 1.2 to reopen; ZIP, with page and
+PDF, 79, and 3.3 to reopen.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +30,14 @@ def steps(photos: int) -> Iterator[tuple[str, float]]:
     before = _cpu()
     report = large_report(photos)
     yield "build", _cpu() - before
-    for format in ("json", "zip"):
+    for format in ("interactive", "json", "zip"):  # the ZIP holds the report's page and its PDF
         before = _cpu()
         data = render_report(report, format)
         yield f"write {format}", _cpu() - before
-        before = _cpu()
-        assert read_report(data) == report
-        yield f"reopen {format}", _cpu() - before
+        if format in ("json", "zip"):
+            before = _cpu()
+            assert read_report(data) == report
+            yield f"reopen {format}", _cpu() - before
 
 
 def _cpu() -> float:

@@ -5,7 +5,7 @@ Plotly's script is inside, once, and asks nothing of anybody: the page's policy 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from string import Template
 
@@ -24,24 +24,28 @@ def comparison_html(comparison: Comparison, style: Style | None = None) -> str:
 
     Raises: OptionError where the style is outside its choices, MapError where a map is not finite.
     """
+    return "".join(html_in_pieces(comparison, style))
+
+
+def html_in_pieces(comparison: Comparison, style: Style | None = None) -> Iterator[str]:
+    """The page of `comparison_html`, a photo at a time.
+
+    Raises: what `comparison_html` raises, before the first piece.
+    """
     style = style or Style()
     render.check_style(style)
     scaled = comparison.scaled(style)
-    sections = [
-        _section(comparison, photo, number, scaled, style)
-        for number, photo in enumerate(comparison.photos, start=1)
-    ]
     counts = f"{count(len(comparison.photos), 'photo')}, {count(len(comparison.models), 'model')}"
-    return _PAGE.substitute(
-        plotly=plotly_script(),
-        script=SCRIPT,
+    yield _START.substitute(
         styles=STYLES,
         methods=escape(listed(list(comparison.methods))),
         cited=escape(_cited(comparison.methods)),
         lead=escape(f"{counts}. Asked: {_asked(comparison)}."),
         scale=escape(captions.SCALE_LABELS[style.scale]),
-        sections="\n".join(sections),
     )
+    for number, photo in enumerate(comparison.photos, start=1):
+        yield _section(comparison, photo, number, scaled, style)
+    yield _END.substitute(plotly=plotly_script(), script=SCRIPT)
 
 
 def _section(
@@ -113,7 +117,7 @@ $rows
 </tbody></table></div>
 </section>""")
 
-_PAGE = Template("""<!doctype html>
+_START = Template("""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -161,7 +165,9 @@ It shows what the score rests on, not whether the answer is right.</dd>
 </dl>
 </header>
 <main>
-$sections
+""")
+
+_END = Template("""
 </main>
 <script>$plotly</script>
 <script type="module">

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from itertools import product
 from typing import Any
@@ -27,7 +27,29 @@ def encode(report: Report) -> bytes:
 
     Raises: ReportError where a number is not finite.
     """
-    return _dumps(_builtins(report))
+    return b"".join(encode_in_pieces(report))
+
+
+def encode_in_pieces(report: Report) -> Iterator[bytes]:
+    """The bytes of `encode`, a field of the report or an item of its lists at a time.
+
+    Raises: ReportError where a number is not finite.
+    """
+    for place, name in enumerate(Content.__dataclass_fields__):
+        value = getattr(report, name)
+        yield (b",\n " if place else b"{\n ") + _dumps(name) + b": "
+        if isinstance(value, tuple) and value:
+            yield from _items(value)
+        else:
+            yield _dumps(msgspec.to_builtins(value), indent=1)
+    yield b"\n}\n"
+
+
+def _items(values: Sequence[Any]) -> Iterator[bytes]:
+    """A list that a field of the report holds, an item at a time."""
+    for place, value in enumerate(values):
+        yield (b",\n  " if place else b"[\n  ") + _dumps(msgspec.to_builtins(value), indent=2)
+    yield b"\n ]"
 
 
 def decode(data: bytes) -> Report:
@@ -77,11 +99,8 @@ def _check_nothing_is_lost(found: Any, read: Any, where: str = "$") -> None:
 
 def canonical(report: Report) -> Report:
     """The report as it comes back from its JSON: `1` is `1.0` where a fraction is meant, all text can be UTF-8."""
-    return _report(msgspec.convert(_encodable(_builtins(report)), Content, strict=False), report.pixels)
-
-
-def _builtins(report: Report) -> Any:
-    return msgspec.to_builtins({name: getattr(report, name) for name in Content.__dataclass_fields__})
+    content = {name: getattr(report, name) for name in Content.__dataclass_fields__}
+    return _report(msgspec.convert(_encodable(msgspec.to_builtins(content)), Content, strict=False), report.pixels)
 
 
 def _report(content: Content, pixels: Sequence[Pixels | None]) -> Report:
@@ -108,17 +127,18 @@ def schema_of_model() -> bytes:
     for definition in made["$defs"].values():
         if "properties" in definition:
             definition["additionalProperties"] = False
-    return _dumps({"$schema": SCHEMA_ID, "title": "A gradcam report", **made})
+    return _dumps({"$schema": SCHEMA_ID, "title": "A gradcam report", **made}) + b"\n"
 
 
-def _dumps(value: Any) -> bytes:
+def _dumps(value: Any, indent: int = 0) -> bytes:
+    """Plain data as JSON, a row of numbers on one line. indent: of the lines after the first, in spaces."""
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1)
     except ValueError as error:
         raise ReportError(f"expected finite numbers in a report, got NaN or infinity ({error})") from error
-    # A raw line break is never inside a JSON string, so this joins rows of numbers and nothing else.
+    # A raw line break is never inside a JSON string, so what follows sees the layout and nothing else.
     rows = re.sub(r"\[\n\s+(-?[\d.e+-]+(?:,\n\s+-?[\d.e+-]+)*)\n\s+\]", _joined, text)
-    return (rows + "\n").encode()
+    return rows.replace("\n", "\n" + " " * indent).encode()
 
 
 def _joined(match: re.Match[str]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from gradcam.comparison import Comparison
 from gradcam.draw.figures import plotly_script
-from gradcam.draw.page import comparison_html
+from gradcam.draw.page import comparison_html, html_in_pieces
 from gradcam.types import Style, Top
 from tests import fakes
 
@@ -68,6 +68,12 @@ def test_the_page_holds_every_photo_and_plotly_once_and_is_small_enough_to_mail(
     assert text.count("data:image/jpeg;base64,") == len(scenes(text)) == 2
     assert text.count(plotly_script()) == 1
     assert len(text) < len(plotly_script()) + 60_000
+
+
+def test_the_page_comes_a_photo_at_a_time():
+    pieces = list(html_in_pieces(two_by_two()))
+    assert "".join(pieces) == comparison_html(two_by_two())
+    assert [len(scenes(piece)) for piece in pieces] == [0, 1, 1, 0]
 
 
 def test_the_page_tells_models_predictions_layers_and_failures():

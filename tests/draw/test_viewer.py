@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 
 from gradcam.comparison import Comparison
@@ -61,6 +62,16 @@ def test_axes_are_the_photos_pixels_square_and_downwards():
     layout = panels_scene([fakes.panel(fakes.photo(40, 60), HEAT)])["panels"][0]["plot"]["layout"]
     assert (layout["xaxis"]["range"], layout["yaxis"]["range"]) == ([0, 60], [40, 0])
     assert layout["yaxis"]["scaleanchor"] == "x"
+
+
+def test_plotly_finds_nothing_wrong_with_a_panel_or_a_difference():
+    """Plotly's own objects refuse a property that there is not, and write the arrays as they came."""
+    photo = fakes.photo(40, 60)
+    a, b = (fakes.panel(photo, heat, view=fakes.middle(photo)) for heat in (HEAT, HEAT[::-1] * 2))
+    for panel in (*panels_scene([a, b])["panels"], *difference_scene(a, b)["panels"]):
+        written = json.loads(go.Figure(panel["plot"], skip_invalid=False).to_json() or "")
+        assert written["data"] == panel["plot"]["data"]
+        assert {**written["layout"], **panel["plot"]["layout"]} == written["layout"]
 
 
 def test_a_photo_seen_whole_has_no_frame():

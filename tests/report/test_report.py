@@ -222,6 +222,13 @@ def test_reading_and_writing_json_again_gives_the_same_bytes():
     assert codec.encode(codec.decode(data)) == data
 
 
+def test_json_written_in_pieces_is_laid_out_as_if_it_were_written_at_once():
+    for made in (report(), report(fakes.photo(name="a.png"), fakes.photo(name="b.png"), title="[\n1\n]")):
+        data = codec.encode(made)
+        assert len(list(codec.encode_in_pieces(made))) > len(made.findings)
+        assert data == codec._dumps(json.loads(data)) + b"\n"  # pyright: ignore[reportPrivateUsage]
+
+
 # --------------------------------------------------------------------------------------- every format
 
 
@@ -499,7 +506,7 @@ def test_a_file_that_appears_while_a_report_is_made_stays_as_it_is(tmp_path, mon
     assert whole == render_report(report(), "json")
 
     out.unlink()
-    monkeypatch.setattr(codec, "_dumps", lambda _: out.write_text("mine") and b"theirs")
+    monkeypatch.setattr(codec, "_dumps", lambda *_, **__: out.write_text("mine") and b"theirs")
     with pytest.raises(ReportError, match="which exists; choose another name or add --force"):
         write_report(report(), out)
     assert out.read_text() == "mine"

@@ -10,8 +10,7 @@ from plotly.subplots import make_subplots
 
 from gradcam.comparison import Comparison
 from gradcam.draw import captions, render
-from gradcam.draw.figures.parts import TEXT, Theme, add_outline, escape, heat_trace
-from gradcam.geometry import hides_part_of_photo
+from gradcam.draw.figures.parts import TEXT, Theme, escape, heat_trace, outline_shapes
 from gradcam.text import shorten
 from gradcam.types import Failure, Heatmap, Panel, Photo, ScaledMap, Style
 
@@ -110,18 +109,17 @@ def _place_photo(figure: go.Figure, axis: str, first: str, panel: Panel, image: 
 
 def _place_heat(figure: go.Figure, axis: str, panel: Heatmap, heat: ScaledMap, style: Style) -> None:
     """The map over its photo with what the model saw outlined."""
-    trace = heat_trace(panel, heat, style)
-    trace.update(
-        colorscale=plotly_scale(style.colormap, style.threshold),
-        opacity=0 if heat.note else style.opacity,
-        xaxis=f"x{axis}",
-        yaxis=f"y{axis}",
-    )
-    figure.add_trace(trace)
+    look = {
+        "colorscale": plotly_scale(style.colormap, style.threshold),
+        "opacity": 0 if heat.note else style.opacity,
+        "xaxis": f"x{axis}",
+        "yaxis": f"y{axis}",
+    }
+    figure.add_trace(heat_trace(panel, heat, style) | look)
     if heat.note:
         _notice(figure, axis, heat.note)
-    if hides_part_of_photo(panel.explanation.view):
-        add_outline(figure, axis, panel)
+    for shape in outline_shapes(panel, axis):
+        figure.add_shape(shape)
 
 
 def _notice(figure: go.Figure, axis: str, text: str, more: str = "") -> None:

@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 import numpy as np
 import plotly
-import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from gradcam.draw import captions
+from gradcam.geometry import hides_part_of_photo
 from gradcam.types import Heatmap, ScaledMap, Style
 
 Theme = Literal["light", "dark"]
@@ -43,41 +43,43 @@ TEXT: dict[Theme, tuple[str, str]] = {"light": ("#1f2328", "#59606a"), "dark": (
 """Strong and quiet text for each theme; the background is the page's own."""
 
 
-def heat_trace(panel: Heatmap, heat: ScaledMap, style: Style) -> go.Heatmap:
-    """The raw map on its own grid, its cells exactly where they lie on the photo."""
+def heat_trace(panel: Heatmap, heat: ScaledMap, style: Style) -> dict[str, Any]:
+    """The raw map on its own grid, its cells exactly where they lie on the photo: the properties of a heatmap."""
     rows, columns = panel.map.shape
-    left, top, right, bottom = panel.explanation.view.box
+    left, top, right, bottom = map(float, panel.explanation.view.box)
     dx, dy = (right - left) / columns, (bottom - top) / rows
     name = escape(f"{captions.model_caption(panel)}: {panel.scored}")
-    return go.Heatmap(
-        z=panel.map.astype(np.float32),
-        x0=left + dx / 2,
-        dx=dx,
-        y0=top + dy / 2,
-        dy=dy,
-        zmin=0,
-        zmax=heat.vmax if heat.vmax > 0 else 1,
-        zsmooth="best" if style.interpolation == "bilinear" else False,
-        showscale=False,
-        name=name,
-        hovertemplate=f"<b>{name}</b><br>heat %{{z:.3g}}<br>{escape(captions.scale_caption(heat))}<extra></extra>",
-    )
+    scale = escape(captions.scale_caption(heat))
+    return {
+        "type": "heatmap",
+        "z": panel.map.astype(np.float32),
+        "x0": left + dx / 2,
+        "dx": dx,
+        "y0": top + dy / 2,
+        "dy": dy,
+        "zmin": 0,
+        "zmax": float(heat.vmax) if heat.vmax > 0 else 1,
+        "zsmooth": "best" if style.interpolation == "bilinear" else False,
+        "showscale": False,
+        "name": name,
+        "hovertemplate": f"<b>{name}</b><br>heat %{{z:.3g}}<br>{scale}<extra></extra>",
+    }
 
 
-def add_outline(figure: go.Figure, axis: str, panel: Heatmap) -> None:
-    """A light line on a dark one around what the model saw: visible on any photo."""
-    left, top, right, bottom = panel.explanation.view.seen
-    for colour, width in (("#141414", 3), ("#f5f5f5", 1)):
-        figure.add_shape(
-            type="rect",
-            x0=left,
-            y0=top,
-            x1=right,
-            y1=bottom,
-            xref=f"x{axis}",
-            yref=f"y{axis}",
-            line={"color": colour, "width": width},
-        )
+def outline_shapes(panel: Heatmap, axis: str = "") -> list[dict[str, Any]]:
+    """A light line on a dark one around what the model saw, visible on any photo; none where it saw all of it.
+
+    axis: the number of the panel's axes, empty for the first.
+    """
+    view = panel.explanation.view
+    if not hides_part_of_photo(view):
+        return []
+    left, top, right, bottom = map(float, view.seen)
+    corners = {"x0": left, "y0": top, "x1": right, "y1": bottom, "xref": f"x{axis}", "yref": f"y{axis}"}
+    return [
+        {"type": "rect", **corners, "line": {"color": colour, "width": width}}
+        for colour, width in (("#141414", 3), ("#f5f5f5", 1))
+    ]
 
 
 def escape(text: str) -> str:
