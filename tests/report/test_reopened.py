@@ -89,6 +89,20 @@ def test_a_report_tells_how_its_models_computed_and_one_that_does_not_is_of_eage
     assert read_report(json.dumps(older).encode()) == eager
 
 
+def test_a_json_that_another_program_wrote_is_the_same_report():
+    def rewritten(value):
+        if isinstance(value, dict):
+            return {name: rewritten(part) for name, part in reversed(value.items())}
+        if isinstance(value, list):
+            return [rewritten(part) for part in value]
+        return int(value) if isinstance(value, float) and value.is_integer() else value
+
+    made = report()
+    other = json.dumps(rewritten(json.loads(render_report(made, "json"))))
+    assert "1.0" not in other
+    assert read_report(other.encode()) == made
+
+
 # ---------------------------------------------------------------------------------------------- refusing
 
 
