@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam.errors import quoted
-from gradcam.report.build import environment
+from gradcam.report.environment import environment
 from gradcam.report.model import (
     Answer,
     Content,

@@ -13,8 +13,7 @@ from gradcam._compare import OnProgress, Use, compare
 from gradcam.errors import quoted
 from gradcam.methods import METHODS
 from gradcam.report._diff import TOLERANCE, difference_caption, environment_changes, largest_difference
-from gradcam.report.build import pixels_sha256
-from gradcam.report.model import UNREADABLE, FailureEntry, Finding, HeatmapEntry, Report
+from gradcam.report.model import UNREADABLE, FailureEntry, Finding, HeatmapEntry, Report, pixels_sha256
 from gradcam.report.pictures import photo_of
 from gradcam.report.reproduce import layers_of
 from gradcam.report.statements import request_text

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib import metadata
 from itertools import combinations, product
 
 import numpy as np
-import torch
 from msgspec import structs
 from torch import nn
 
-from gradcam import __version__, measures
+from gradcam import measures
 from gradcam.comparison import Comparison
 from gradcam.draw import render
 from gradcam.errors import LayerError, OptionError, ReportError, nearest, quoted
@@ -26,6 +22,7 @@ from gradcam.layers import LayerChoices
 from gradcam.model_spec import CHECKPOINT
 from gradcam.models.sources import SOURCES, configuration_of
 from gradcam.report.codec import canonical
+from gradcam.report.environment import environment
 from gradcam.report.lazy_sequence import LazySequence
 from gradcam.report.limits import MAX_EMBEDDED_PIXELS, check_extent, check_time
 from gradcam.report.model import (
@@ -37,7 +34,6 @@ from gradcam.report.model import (
     Agreement,
     Answer,
     Embedded,
-    Environment,
     FailureEntry,
     Finding,
     HeatmapEntry,
@@ -53,6 +49,7 @@ from gradcam.report.model import (
     TargetEntry,
     Verdict,
     number,
+    pixels_sha256,
 )
 from gradcam.report.statements import limits, procedure, warnings_of
 from gradcam.scaling import FLOOR, full_scales
@@ -165,29 +162,6 @@ def revised(report: Report, verdict: Verdict | None = None, notes: Sequence[Note
     whole = canonical(replace(report, verdict=verdict, photos=photos))
     check_extent(whole)
     return whole
-
-
-def environment() -> Environment:
-    """This machine and the packages installed on it."""
-    version = metadata.version
-    return Environment(
-        gradcam=__version__,
-        python=platform.python_version(),
-        torch=version("torch"),
-        torchvision=version("torchvision"),
-        timm=version("timm"),
-        numpy=np.__version__,
-        opencv=version("opencv-python-headless"),
-        pillow=version("pillow"),
-        cuda=f"{torch.version.cuda}, {torch.cuda.get_device_name()}" if torch.cuda.is_available() else "",
-        os=f"{platform.system()} {platform.release()} {platform.machine()}",
-        threads=torch.get_num_threads(),
-    )
-
-
-def pixels_sha256(pixels: Pixels) -> str:
-    """Hexadecimal SHA-256 of an image's shape and values, whatever file it came from."""
-    return hashlib.sha256(f"{pixels.shape}".encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
 
 
 def _explanations(comparison: Comparison) -> dict[tuple[int, int], Explanation]:

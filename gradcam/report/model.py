@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -433,3 +434,8 @@ class Report(Content):
 def number(value: float) -> float:
     """The shortest decimal that is this float32, as a Python float."""
     return float(str(np.float32(value)))
+
+
+def pixels_sha256(pixels: Pixels) -> str:
+    """Hexadecimal SHA-256 of an image's shape and values, whatever file it came from."""
+    return hashlib.sha256(f"{pixels.shape}".encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()

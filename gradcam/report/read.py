@@ -17,11 +17,10 @@ from gradcam.errors import PhotoError, ReportError, quoted
 from gradcam.files import read_file
 from gradcam.headers import read_header
 from gradcam.photo import open_photo
-from gradcam.report.build import pixels_sha256
 from gradcam.report.codec import decode
 from gradcam.report.lazy_sequence import LazySequence
 from gradcam.report.limits import MAX_BYTES, MAX_ENTRIES, MAX_RATIO, check_embedded
-from gradcam.report.model import Embedded, HeatmapEntry, PhotoEntry, Pixels, Report
+from gradcam.report.model import Embedded, HeatmapEntry, PhotoEntry, Pixels, Report, pixels_sha256
 from gradcam.report.zip_layout import LAYOUT, MANIFEST, manifest, map_file, photo_file
 from gradcam.text import paragraphs
 
