@@ -19,7 +19,7 @@ from gradcam.capture import Recording, record
 from gradcam.errors import ClassError, LayerError, MapError, ModelError, quoted
 from gradcam.inputs import Batch, Inputs
 from gradcam.layers import LayerChoices, find_layers, merge_layers
-from gradcam.layers.graph import before_linear, edge_after_pooling, shape_at
+from gradcam.layers.graph import before_linear, edge_after_pooling, holds_the_same, shape_at
 from gradcam.layers.layouts import place_dims, to_grid
 from gradcam.methods import GRADCAM, Method
 from gradcam.running import unwrapped
@@ -142,9 +142,13 @@ def _weights(recording: Recording, cotangents: Tensor, layer: TargetLayer, preci
     shape = activation.shape if edge is None else shape_at(edge)
     places = tuple(dim + 1 for dim in dims) if len(shape) == activation.ndim else ()  # none after a mean
     start, cotangents = before_linear(logits, cotangents)
+    is_there = edge is not None and holds_the_same(start, edge)
 
     def weights(chunk: Tensor) -> Tensor:
-        gradient = _gradients(start, place if edge is None else edge, chunk)
+        if is_there:  # the head is one linear layer after the pooling, and its weights are the gradient
+            gradient = chunk.reshape(len(chunk), *shape)
+        else:
+            gradient = _gradients(start, place if edge is None else edge, chunk)
         if edge is None:  # tokens, some of which are no places
             grids = to_grid(gradient.flatten(0, 1), layer)
             return grids.mean(dim=(2, 3), dtype=precision).unflatten(0, gradient.shape[:2])
@@ -169,7 +173,8 @@ def _at_once(recording: Recording, nbytes: int, wanted: int) -> int:
 
 def one_hot(classes: Tensor, logits: Tensor) -> Tensor:
     """Cotangents `[K, B, C]` that pick `classes` `[B, K]` out of the logits `[B, C]`."""
-    return nn.functional.one_hot(classes.T, logits.shape[1]).to(logits)
+    cotangents = logits.new_zeros(classes.shape[1], *logits.shape)
+    return cotangents.scatter_(2, classes.T[..., None].to(logits.device), 1)
 
 
 def _gradients(start: Tensor | GradientEdge, place: Tensor | GradientEdge, cotangents: Tensor) -> Tensor:

@@ -45,7 +45,7 @@ def left_as_found(model: nn.Module, modules: Sequence[nn.Module]) -> Iterator[No
     """
     devices = _devices(model)
     random = [_generator(device).get_state() for device in devices]
-    before = [_State(module) for module in modules if _may_keep(module)]
+    before = [_State(module) for module in _may_keep(modules)]
     try:
         yield
     finally:
@@ -57,8 +57,10 @@ def left_as_found(model: nn.Module, modules: Sequence[nn.Module]) -> Iterator[No
                 _generator(device).set_state(state)
 
 
-def _may_keep(module: nn.Module) -> bool:
-    return not _is_quiet(type(module)) or bool(module._forward_hooks or module._forward_pre_hooks)
+def _may_keep(modules: Sequence[nn.Module]) -> list[nn.Module]:
+    """The modules whose forward, or a hook on it, may change something."""
+    quiet = {kind for kind in set(map(type, modules)) if _is_quiet(kind)}
+    return [m for m in modules if type(m) not in quiet or m._forward_hooks or m._forward_pre_hooks]
 
 
 @lru_cache(4096)

@@ -16,6 +16,7 @@ from gradcam.nodes import operation
 from gradcam.probabilities import (
     LeavingOut,
     Watching,
+    are_logits,
     ending_nodes,
     gives_some,
     logits_read,
@@ -90,12 +91,14 @@ def read_logits(model: nn.Module, inputs: Inputs, forward: Callable[[], Tensor])
     A model with such an end runs three times when it is first met, and once from then on.
     """
     endings, images = _endings.setdefault(model, {}), len(inputs.images)
-    if known := endings.pop(inputs.key, None):
+    if endings and (known := endings.pop(inputs.key, None)):
         logits = known.logits(forward, images)
         if logits is not None:
             endings[inputs.key] = known
             return logits, known.kind
     scores = forward()
+    if are_logits(scores):
+        return scores, ""
     tried, end = _plain.setdefault(model, set()), (inputs.key, scores.grad_fn and operation(scores.grad_fn))
     is_function = bool(ending_nodes(scores))
     if end in tried or not (is_function or may_be_probabilities(scores)):

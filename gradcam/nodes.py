@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from torch.autograd.graph import Node
 
-MOVES = frozenset(
-    {"Alias", "AsStrided", "Clone", "Copy", "Expand", "Flatten", "Movedim", "Permute", "Reshape", "ReshapeAlias"}
-    | {"Squeeze", "T", "ToCopy", "Transpose", "Unflatten", "UnsafeView", "Unsqueeze", "View"}
+RESHAPES = frozenset(
+    {"Alias", "Clone", "Flatten", "Reshape", "ReshapeAlias", "Squeeze", "Unflatten", "UnsafeView", "Unsqueeze"}
+    | {"View"}
 )
+"""Operations that keep values and their order."""
+
+MOVES = RESHAPES | {"AsStrided", "Copy", "Expand", "Movedim", "Permute", "T", "ToCopy", "Transpose"}
 """Operations that only rearrange or copy values."""
 
 
 def operation(node: Node) -> str:
     """A node's operation without autograd's suffix: `Relu` for `ReluBackward0`."""
-    return node.name().replace("::", ".").rsplit(".", 1)[-1].split("Backward")[0]
+    return _without_suffix(node.name())
+
+
+@lru_cache(1024)
+def _without_suffix(name: str) -> str:
+    return name.replace("::", ".").rsplit(".", 1)[-1].split("Backward")[0]

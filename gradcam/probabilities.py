@@ -45,7 +45,7 @@ _CHOOSES = frozenset({"Select", "Slice", "Index", "IndexSelect", "Gather", "Unbi
 """Operations that take some of the values."""
 
 _LOGITS = frozenset({"Addmm", "Mm", "Addmv", "Mv", "Addbmm", "Bmm", "Baddbmm", "Convolution", "AdaptiveAvgPool2D"})
-"""Operations that give logits: nobody needs to look at the numbers after them."""
+"""Operations that give logits."""
 
 _MIXES = frozenset(
     {"Add", "Sub", "Rsub", "Mul", "Div", "Mean", "Sum", "Stack", "Cat", "Amax", "Max", "Maximum", "Pow"}
@@ -200,9 +200,14 @@ class Watching(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
+def are_logits(scores: Tensor) -> bool:
+    """Whether a linear layer computed the scores, so that nobody needs to look at their numbers."""
+    return scores.grad_fn is not None and operation(scores.grad_fn) in _LOGITS
+
+
 def may_be_probabilities(scores: Tensor) -> bool:
     """Whether all scores, or their exponentials, lie in [0, 1], and more than a linear layer computed them."""
-    if scores.is_meta or scores.grad_fn is None or operation(scores.grad_fn) in _LOGITS:
+    if scores.is_meta or scores.grad_fn is None or are_logits(scores):
         return False
     least, most = scores.detach().aminmax()
     return bool((((least >= 0) & (most <= 1)) | (most <= 0)).item())
@@ -221,6 +226,8 @@ def logits_read(scores: Tensor, read: Iterable[Reading]) -> tuple[Tensor, str, i
         if reading.tensor._version != reading.version or not _separates(reading.tensor, scores):
             continue
         logits = reading.tensor.reshape(scores.shape)
+        if torch.allclose(logits.detach().double(), scores.detach().double(), near, 1e-2 * near):
+            continue  # the scores themselves: far below 0 they are their own log-sigmoid
         for kind, times in _TRIED:
             made = makes[kind](times * logits.detach().double(), 1).clamp(*clamp)
             if (kind == "sigmoid" or logits.shape[1] > 1) and torch.allclose(made, seen, near, 1e-2 * near):

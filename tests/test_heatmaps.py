@@ -272,6 +272,49 @@ def test_the_gradient_is_read_after_the_poolings_that_keep_its_sum(
         assert torch.allclose(maps[:, index], expected, rtol=1e-9, atol=1e-12)
 
 
+def pooled_to(size: int, turned: bool = False) -> nn.Sequential:
+    """A linear head behind a pooling; `turned`: whether what was pooled is read columns first."""
+    turn = [Transposed()] if turned else []
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        body = [nn.Conv2d(3, 8, 3, padding=1), nn.ReLU()]
+        head = [nn.AdaptiveAvgPool2d(size), *turn, nn.Flatten(), nn.Dropout(), nn.Linear(8 * size * size, 5)]
+        return nn.Sequential(*body, *head).double().eval()
+
+
+class Transposed(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.transpose(2, 3)
+
+
+@pytest.mark.parametrize(
+    ("model", "backwards"), [(pooled_to(1), 0), (pooled_to(2), 0), (pooled_to(1, True), 1), (pooled_to(2, True), 1)]
+)
+def test_the_weights_of_a_linear_head_right_after_the_pooling_are_its_gradient(
+    monkeypatch: pytest.MonkeyPatch, model: nn.Sequential, backwards: int
+) -> None:
+    noise = torch.randn(3, 3, 8, 8, generator=torch.Generator().manual_seed(1)).double()
+    expected = list(step_by_step_after(model, noise, 2))
+    layer = TargetLayer("1", (8, 8), 8, "by hand")
+    called: list[object] = []
+    grad = torch.autograd.grad
+    monkeypatch.setattr(
+        torch.autograd, "grad", lambda *args, **kwargs: (called.append(args), grad(*args, **kwargs))[1]
+    )
+    maps = heatmaps(model, noise, [0, 1, 2, 3, 4], layer)
+    assert len(called) == backwards
+    for index, heat in enumerate(expected):
+        assert torch.allclose(maps[:, index], heat, rtol=1e-9, atol=1e-12)
+
+
+def step_by_step_after(model: nn.Sequential, pixels: Tensor, depth: int) -> Iterator[Tensor]:
+    """The map of each class by autograd, for the activation after the first `depth` modules."""
+    for index in range(5):
+        seen = model[:depth](pixels).detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(model[depth:](seen)[:, index].sum(), seen)
+        yield (gradient.mean((2, 3), keepdim=True) * seen).sum(1).relu()
+
+
 class NoBatchingRule(torch.autograd.Function):
     @staticmethod
     def forward(ctx: object, x: Tensor) -> Tensor:

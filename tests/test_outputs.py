@@ -211,6 +211,7 @@ def test_what_keeps_the_order_of_probabilities_is_stepped_over_as_well(
     "finish",
     [
         lambda e, y: -3 * y.softmax(1),
+        lambda e, y: -100 * y.softmax(1),
         lambda e, y: 5 - y.sigmoid() * 3,
         lambda e, y: y.softmax(1) * torch.tensor([1.0, 2, 3, 4, 5]) * 7,
         lambda e, y: 3 * y.sigmoid() * y,

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from gradcam.errors import ModelError, is_out_of_memory, quoted
-from gradcam.nodes import MOVES, operation
+from gradcam.nodes import MOVES, RESHAPES, operation
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,18 +78,28 @@ def upstream(node: Node) -> set[Node]:
     return seen
 
 
+def _readers(scores: Node) -> dict[Node, list[Node]]:
+    """For every node that the `scores` were computed from: the nodes that read it, once for each reading."""
+    readers: dict[Node, list[Node]] = {}
+    for node in upstream(scores):
+        for child, _ in node.next_functions:
+            if child is not None:
+                readers.setdefault(child, []).append(node)
+    return readers
+
+
 def edge_after_pooling(leaf: Tensor, dims: tuple[int, ...], logits: Tensor) -> GradientEdge | None:
     """Where `leaf` stands after all pooling over its `dims`, if the `logits` were computed from nothing else of it.
 
     A pooling shares each of its gradients out among the places that it pooled, so that their sum over `dims` is the
     same at this edge as at `leaf`.
     """
-    nodes = upstream(logits.grad_fn) if dims and logits.grad_fn is not None else set()
-    node = next((node for node in nodes if getattr(node, "variable", None) is leaf), None)
+    readers = _readers(logits.grad_fn) if dims and logits.grad_fn is not None else {}
+    node = next((node for node in readers if getattr(node, "variable", None) is leaf), None)
     edge: GradientEdge | None = None
     while node is not None and (edge is None or len(shape_at(edge)) == leaf.ndim):  # else there are no places left
-        readers = [reader for reader in nodes if any(source is node for source, _ in reader.next_functions)]
-        node = readers[0] if len(readers) == 1 and _keeps_sums(readers[0], leaf.ndim, dims) else None
+        reading = readers.get(node, [])
+        node = reading[0] if len(reading) == 1 and _keeps_sums(reading[0], leaf.ndim, dims) else None
         edge = GradientEdge(node, 0) if node is not None else edge
     return edge
 
@@ -110,6 +120,19 @@ def before_linear(logits: Tensor, cotangents: Tensor) -> tuple[Tensor | Gradient
         return logits, cotangents
     classes = cotangents.flatten(0, 1).any(dim=0).nonzero()[:, 0]
     return GradientEdge(source, output), cotangents[..., classes] @ weight.detach().T[classes]
+
+
+def holds_the_same(start: Tensor | GradientEdge, edge: GradientEdge) -> bool:
+    """Whether the tensor at `start` is the one at `edge` in another shape: the same numbers in the same order."""
+    if isinstance(start, Tensor):
+        return False
+    node = start.node
+    while node is not edge.node and operation(node) in RESHAPES:
+        source = node.next_functions[0][0]
+        if source is None:
+            return False
+        node = source
+    return node is edge.node
 
 
 def shape_at(edge: GradientEdge) -> tuple[int, ...]:
@@ -178,14 +201,10 @@ def _edges_between(
     scores: Node, pixels: Node, avoid: Callable[[Node], bool] = lambda node: False
 ) -> dict[Node, list[tuple[Node, int]]]:
     """For every node on a path from `scores` to `pixels`: the edges from it that stay on such a path."""
-    feeds: dict[Node, list[Node]] = {}
-    for node in upstream(scores):
-        for child, _ in node.next_functions:
-            if child is not None:
-                feeds.setdefault(child, []).append(node)
+    readers = _readers(scores)
     on_path, stack = {pixels}, [pixels]
     while stack:
-        for node in feeds.get(stack.pop(), ()):
+        for node in readers.get(stack.pop(), ()):
             if node not in on_path and not avoid(node):
                 on_path.add(node)
                 stack.append(node)

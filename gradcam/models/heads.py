@@ -64,11 +64,11 @@ def head_of(network: Network, heads: Heads, asked: int | None, file: str) -> Hea
     """
     found = network.tensors
     own = {key: axis for key, shapes in heads.items() if (axis := _axis_of_classes(shapes)) is not None}
-    for key, axis in own.items():
-        if own.keys() <= found.keys() and len(found[key].shape) == len(heads[key][0]):
-            head = Head(_checked(found[key].shape[axis], asked, file), features=found[key].shape[-1])
-            _check_last(network, key.rpartition(".")[0], head, file)
-            return head
+    if own and all(key in found and len(found[key].shape) == len(heads[key][0]) for key in own):
+        key, axis = next(iter(own.items()))
+        head = Head(_checked(found[key].shape[axis], asked, file), features=found[key].shape[-1])
+        _check_last(network, key.rpartition(".")[0], head, file)
+        return head
     for module in head_modules(heads)[:1]:
         places = [module, *(module[:at] for at in range(len(module) - 1, 0, -1) if module[at] == ".")]
         for place in places:
@@ -76,11 +76,26 @@ def head_of(network: Network, heads: Heads, asked: int | None, file: str) -> Hea
             if head := _replaced(inside, place, asked, file):
                 _check_last(network, place, head, file)
                 return head
+        own_module = {key: tensor for key, tensor in found.items() if key.startswith(f"{module}.")}
+        for part in (own_module, *network.beside.values()):
+            _refuse_convolution(part, file)
         outside = _outside(network)
         if head := _replaced(outside, module, asked, file):
             note = f"{head.note}, which lies beside the network and is taken to follow its pooling"
             return replace(head, outside=outside, note=note)
     return Head(asked or FEW_AND_MORE[0])
+
+
+def _refuse_convolution(tensors: Mapping[str, StoredTensor], file: str) -> None:
+    """Raises: ModelError where a 1×1 convolution stands in the place of a head, or beside the network."""
+    weights = [(key, tensor.shape) for key, tensor in tensors.items() if key.rpartition(".")[2] != "bias"]
+    if len(weights) == 1 and len(weights[0][1]) == 4 and weights[0][1][2:] == (1, 1):
+        ((key, shape),) = weights
+        raise ModelError(
+            f"expected a Linear as the head in {quoted(file)}, got {quoted(key.rpartition('.')[0], 60)}, a 1×1 "
+            f"convolution {_times(shape)}: whether it stands before the pooling or after it is not in the file; "
+            "put the module together in Python and give it to Classifier"
+        )
 
 
 def _outside(network: Network) -> dict[str, StoredTensor]:

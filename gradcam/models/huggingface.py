@@ -25,7 +25,7 @@ from torch import Tensor, float32, nn
 
 from gradcam.errors import ModelError, quoted
 from gradcam.model_spec import with_source
-from gradcam.models.labels import Labels, imagenet, make_labels
+from gradcam.models.labels import Labels, imagenet, labels_of_head, make_labels
 from gradcam.models.meta import MAX_UNTRAINED, built_on_meta
 from gradcam.models.timm_config import MAX_CLASSES, MAX_SIZE, printable, table_of
 from gradcam.preprocess import input_pixels, view_of
@@ -213,7 +213,7 @@ def _names(said: Mapping[str, Any], where: str) -> list[str]:
 
 
 def _labels(names: list[str]) -> Labels:
-    """The labels of these names; the known ones of ImageNet where they are its synonyms."""
+    """The labels of a head with so many names; the known ones of ImageNet where they are its synonyms."""
     known = imagenet()
     words = [tuple(part.strip() for part in name.split(",")) for name in names]
     synonyms = [{alias.lower() for alias in aliases} for aliases in known.aliases]
@@ -221,7 +221,7 @@ def _labels(names: list[str]) -> Labels:
         own[0].lower() in also for own, also in zip(words, synonyms, strict=True)
     ):
         return known
-    return make_labels(names, "transformers", aliases=words)
+    return labels_of_head(make_labels(names, "transformers", aliases=words), len(names))
 
 
 def _activation(said: Mapping[str, Any], where: str) -> Activation:

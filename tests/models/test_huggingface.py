@@ -381,6 +381,17 @@ def test_a_folder_without_one_of_the_files_says_which(file: str, root: Path, tmp
         load_classifier(folder)
 
 
+def test_a_head_with_a_single_logit_has_two_classes(tmp_path: Path) -> None:
+    settings = transformers.ViTConfig(**VIT, id2label={0: "defect"}, architectures=["ViTForImageClassification"])
+    AutoModelForImageClassification.from_config(settings).save_pretrained(tmp_path)
+    square("ViT", 32).save_pretrained(tmp_path)
+    classifier = load_classifier(f"hf:{tmp_path}")
+    assert classifier.labels.names == ("not defect", "defect")
+    photo = Photo(np.full((32, 32, 3), 90, np.uint8), "grey.png", "")
+    odds = explain(classifier, photo, ["not defect", "defect"]).probabilities
+    assert odds.sum() == pytest.approx(1)
+
+
 def test_a_head_that_was_never_trained_is_refused(root: Path, tmp_path: Path) -> None:
     folder = changed(root, tmp_path / "model")
     tensors = safetensors.torch.load_file(folder / huggingface.WEIGHTS)

@@ -358,6 +358,29 @@ def test_a_head_of_two_layers_is_refused_for_what_lies_between_them_is_not_in_th
         load_checkpoint(data, "torchvision/resnet18", name="x.pt")
 
 
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [
+        (nn.Conv2d(512, 3, 1), "fc"),
+        (nn.Conv2d(512, 3, 1, bias=False), "fc"),
+        (nn.Sequential(nn.Unflatten(1, (512, 1, 1)), nn.Conv2d(512, 3, 1), nn.Flatten()), "fc.1"),
+    ],
+)
+def test_a_convolution_in_the_place_of_the_head_is_told_so(head: nn.Module, name: str) -> None:
+    data = saved(replaced("torchvision/resnet18", "fc", head).state_dict())
+    with pytest.raises(
+        ModelError, match=f"a Linear as the head in 'x.pt', got '{name}', a 1×1 convolution 3×512×1×1"
+    ):
+        load_checkpoint(data, "torchvision/resnet18", name="x.pt")
+
+
+def test_a_convolution_beside_a_network_without_a_head_is_told_so() -> None:
+    state = replaced("torchvision/resnet18", "fc", nn.Identity()).state_dict()
+    data = saved(under("backbone.", state) | under("head.", nn.Conv2d(512, 3, 1).state_dict()))
+    with pytest.raises(ModelError, match=r"got 'head', a 1×1 convolution 3×512×1×1: .* give it to Classifier"):
+        load_checkpoint(data, "torchvision/resnet18", name="x.pt")
+
+
 def test_a_head_that_the_architecture_cannot_have_is_refused() -> None:
     state = state_of("torchvision/resnet18", 10)
     state["fc.weight"] = torch.zeros(10, 511)
