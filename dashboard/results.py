@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -184,11 +184,11 @@ def agreements(panels: Sequence[Panel], measure: Measure) -> NDArray[np.float64]
     return _agreements(panels[0].photo.sha256, maps, measure.__name__, measure, panels)
 
 
-def _content(panel: Panel) -> tuple[bytes, str] | None:
+def _content(panel: Panel) -> tuple[object, ...] | None:
     """What a measure reads of a panel: its map, and where this lies on the photo."""
     if isinstance(panel, Failure):
         return None
-    return panel.map.tobytes(), f"{panel.map.shape} {panel.explanation.view}"
+    return panel.map.tobytes(), panel.map.shape, *astuple(panel.explanation.view)
 
 
 @st.cache_data(max_entries=100, show_spinner=False)

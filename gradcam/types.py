@@ -106,6 +106,12 @@ class TargetLayer:
     def __str__(self) -> str:
         return f"{self.name} ({dimensions(*self.grid)}, {self.channels} channels)"
 
+    def __repr__(self) -> str:
+        said = [quoted(self.name, 60), dimensions(*self.grid), f"{self.channels} channels", self.layout]
+        said += [f"prefix {self.prefix}"] if self.prefix else []
+        said += [f"call {self.call}"] if self.call else []
+        return f"TargetLayer({', '.join(said)})"
+
 
 @dataclass(frozen=True)
 class Top:
@@ -203,6 +209,12 @@ class View:
         """Share of the photo's area that the model saw, in [0, 1]."""
         left, top, right, bottom = self.seen
         return (right - left) * (bottom - top) / (self.photo_size[0] * self.photo_size[1])
+
+    def __repr__(self) -> str:
+        left, top, right, bottom = (f"{side:.5g}" for side in self.box)
+        photo, shown = (dimensions(*reversed(size)) for size in (self.photo_size, self.input_size))
+        seen = percent(self.coverage)
+        return f"View({self.fit}: {left}, {top} to {right}, {bottom} of {photo} px, as {shown} px, {seen} seen)"
 
 
 @dataclass(frozen=True, eq=False)

@@ -57,7 +57,16 @@ def test_every_noun_is_printed_in_one_short_line():
     assert [line for line in printed if len(line) > 400 or "\n" in line or "\u202e" in line] == []
     assert printed[0] == "Heatmap('cat.jpg', bundled/a, Grad-CAM 2×3: tabby 70.0 %, peak 8)"
     assert printed[1] == "Explanation('cat.jpg', bundled/a, Grad-CAM 2×3 at features.29: tabby 70.0 %, peak 8)"
+    assert printed[2] == "TargetLayer('features.29', 2×3, 4 channels, NCHW)"
+    assert printed[3] == "View(squash: 0, 0 to 60, 40 of 60×40 px, as 8×8 px, 100.0 % seen)"
     assert printed[6] == "Comparison(1 photo × 2 models × 1 method × 1 target: 1 heatmap, 1 failure)"
+
+
+def test_a_layer_of_tokens_and_a_crop_say_what_is_their_own():
+    layer = replace(fakes.panel(fakes.photo(), HEAT).explanation.layer, layout="tokens", prefix=5, call=1)
+    assert repr(layer) == "TargetLayer('features.29', 2×3, 4 channels, tokens, prefix 5, call 1)"
+    middle = fakes.middle(fakes.photo(400, 601))
+    assert repr(middle) == "View(crop: 100.5, 0 to 500.5, 400 of 601×400 px, as 8×8 px, 66.6 % seen)"
 
 
 def test_a_report_is_printed_in_one_line_too():
