@@ -91,7 +91,8 @@ def _is_quantised(module: nn.Module) -> bool:
 @contextmanager
 def _eager(modules: Sequence[nn.Module]) -> Iterator[None]:
     """Let what `torch.compile` or `.compile()` made of `modules` run as plain Python, where hooks act."""
-    if not any(_is_compiled(module) for module in modules):
+    compiled = any(module._compiled_call_impl is not None for module in modules)
+    if not compiled and not any(kind.__name__ == "OptimizedModule" for kind in set(map(type, modules))):
         yield
         return
     with _stance.guard:
@@ -105,10 +106,6 @@ def _eager(modules: Sequence[nn.Module]) -> Iterator[None]:
             _stance.users -= 1
             if _stance.users == 0:
                 _stance.held.__exit__(None, None, None)
-
-
-def _is_compiled(module: nn.Module) -> bool:
-    return module._compiled_call_impl is not None or type(module).__name__ == "OptimizedModule"
 
 
 class _Stance:
