@@ -186,8 +186,8 @@ def _refusal(model: str) -> str:
 
 def classifier(model: str) -> Classifier:
     """What `use` lends, to look at without holding on to it."""
-    with use(model) as lent:
-        return lent
+    with use(model) as loaded:
+        return loaded
 
 
 def load_ahead(models: Sequence[str]) -> dict[str, Future[None]]:

@@ -146,8 +146,8 @@ def compared(
     def use_when_loaded(model: str) -> Iterator[Classifier]:
         if model in loading:
             library.wait_for(loading[model], lambda: on_progress(said[0]))
-        with library.use(model) as lent:
-            yield lent
+        with library.use(model) as loaded:
+            yield loaded
 
     return compare(
         models,
@@ -204,8 +204,8 @@ def depths(model: str) -> tuple[TargetLayer, ...]:
 
     Raises: GradcamError as loading the model and `candidate_layers` do.
     """
-    with library.use(model) as lent:
-        return tuple(candidate_layers(lent.module, lent.preprocessing.size))
+    with library.use(model) as loaded:
+        return tuple(candidate_layers(loaded.module, loaded.preprocessing.size))
 
 
 def at_every_depth(
@@ -249,8 +249,8 @@ def located(model: str) -> Located:
     """
     entry = library.catalogue().get(model)
     if entry is None or not entry.weights.startswith("download"):
-        with library.use(model) as lent:
-            return Located(lent.target_layer, untrained=False)
+        with library.use(model) as loaded:
+            return Located(loaded.target_layer, untrained=False)
     row = layer_row(str(ModelSpec(entry.source, entry.architecture)))
     if row.refused:
         raise ModelError(row.refused)
@@ -259,16 +259,16 @@ def located(model: str) -> Located:
     return Located(layer, untrained=True)
 
 
-def dissected(model: str, photo: Photo, target: Target, fit: Fit, layer: str) -> GradcamSteps:
+def steps_of(model: str, photo: Photo, target: Target, fit: Fit, layer: str) -> GradcamSteps:
     """`gradcam.teaching.steps.gradcam_steps`, computed once. Raises: GradcamError."""
-    kept = _dissected(model, photo.sha256, write_target(target), fit, layer, photo, target)
+    kept = _steps_of(model, photo.sha256, write_target(target), fit, layer, photo, target)
     return replace(kept, explanation=replace(kept.explanation, photo=photo))
 
 
 @_by_model(16)
-def _dissected(
-    model: str, sha256: str, question: str, fit: Fit, layer: str, _photo: Photo, _target: Target
+def _steps_of(
+    model: str, sha256: str, target_text: str, fit: Fit, layer: str, _photo: Photo, _target: Target
 ) -> GradcamSteps:
-    with library.use(model) as lent:
-        found = gradcam_steps(lent, _photo, _target, fit=fit, layer=layer)
+    with library.use(model) as loaded:
+        found = gradcam_steps(loaded, _photo, _target, fit=fit, layer=layer)
     return replace(found, explanation=replace(found.explanation, photo=_NO_PHOTO))

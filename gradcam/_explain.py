@@ -54,8 +54,8 @@ def explain(
         not finite.
     Source: Selvaraju et al. 2017, eq. 1 and 2.
     """
-    question = _Question(classifier, as_targets(targets), find_method(method), fit, layer, precision)
-    (answer,) = question.answers([as_photo(photo)], classifier.module)
+    request = _Request(classifier, as_targets(targets), find_method(method), fit, layer, precision)
+    (answer,) = request.answers([as_photo(photo)], classifier.module)
     if isinstance(answer, MapError):
         raise answer
     return answer
@@ -83,7 +83,7 @@ def explain_many(
     """
     if isinstance(photos, str | Path | Photo):
         raise PhotoError(f"expected a list of photos or paths, got {quoted(photos)} alone; put it in a list")
-    question = _Question(classifier, as_targets(targets), find_method(method), fit, layer, precision)
+    request = _Request(classifier, as_targets(targets), find_method(method), fit, layer, precision)
     waiting = _in_batches(_opened(photos), batch_size)
     modules: SimpleQueue[nn.Module] = SimpleQueue()
     for module in (classifier.module, *(clone_sharing_weights(classifier.module) for _ in range(WORKERS - 1))):
@@ -96,7 +96,7 @@ def explain_many(
         module = modules.get()
         try:
             batch = taken.result()
-            answers = iter(question.answers([photo for photo in batch if isinstance(photo, Photo)], module))
+            answers = iter(request.answers([photo for photo in batch if isinstance(photo, Photo)], module))
             return [_or_failure(photo, answers) for photo in batch]
         finally:
             modules.put(module)
@@ -162,7 +162,7 @@ def _in_batches(photos: Iterable[Photo | PhotoFailure], size: int) -> Iterator[t
 
 
 @dataclass(frozen=True, eq=False)
-class _Question:
+class _Request:
     """What `explain` is asked, but for the photo."""
 
     classifier: Classifier

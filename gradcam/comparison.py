@@ -58,12 +58,12 @@ class Comparison(Shown):
         """
         several = len(self.methods) * len(self.targets)
         step = len(self.models) * several
-        asked = list(product(self.methods, self.targets))
+        requested = list(product(self.methods, self.targets))
         for place, compared in enumerate(self.photos):
             if photo is not None and compared is not photo:
                 continue
             panels = self.panels[place * step : (place + 1) * step]
-            for offset, (method, target) in enumerate(asked):
+            for offset, (method, target) in enumerate(requested):
                 yield Row(compared, method, target, panels[offset::several])
 
     def of(

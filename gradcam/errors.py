@@ -125,13 +125,13 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(words in said for words in full)
 
 
-def nearest(wanted: str, choices: Iterable[str], count: int = 3) -> str:
-    """The choices closest to `wanted` as a phrase for an error message, such as `'a', 'b' or 'c'`.
+def nearest(text: str, choices: Iterable[str], count: int = 3) -> str:
+    """The choices closest to `text` as a phrase for an error message, such as `'a', 'b' or 'c'`.
 
-    A choice that contains the wanted text counts as close; if none is, the first few choices are named.
+    A choice that contains the text counts as close; if none is, the first few choices are named.
     """
-    choices, wanted = list(choices), str(wanted)[:QUOTED]
-    close = difflib.get_close_matches(wanted, choices, n=count, cutoff=0.5)
-    close += [choice for choice in choices if wanted.lower() in choice.lower() and choice not in close]
+    choices, text = list(choices), str(text)[:QUOTED]
+    close = difflib.get_close_matches(text, choices, n=count, cutoff=0.5)
+    close += [choice for choice in choices if text.lower() in choice.lower() and choice not in close]
     names = [quoted(name) for name in (close or choices)[:count]]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}" if names else "nothing"

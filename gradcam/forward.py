@@ -21,7 +21,7 @@ from gradcam.methods import GRADCAM, Method
 from gradcam.models.classifier import Classifier
 from gradcam.models.labels import labels_of_head
 from gradcam.preprocess import to_input, view_of
-from gradcam.scores import ACTIVATION_OF, ENDS, output_text, said_of
+from gradcam.scores import ACTIVATION_OF, ENDS, output_statement, output_text
 from gradcam.targets import probabilities, score_target, with_negative
 from gradcam.text import clean, shorten
 from gradcam.types import (
@@ -115,30 +115,30 @@ class Forward:
 
 
 def explanations(
-    classifier: Classifier, forward: Forward, asked: Sequence[Sequence[Target]], method: Method = GRADCAM
+    classifier: Classifier, forward: Forward, targets: Sequence[Sequence[Target]], method: Method = GRADCAM
 ) -> list[Explanation]:
     """All gradients of a forward at once, an explanation for each of its photos.
 
-    asked: the targets of each photo, equally many.
+    targets: of each photo, equally many.
     """
     started = time.perf_counter()
     found = merge_layers(forward.layers)
     graph = forward.recordings[0].logits
     ends_in = forward.recordings[0].ends_in
-    for said in (ENDS[ends_in], said_of(classifier.output)):
-        if said not in found.rule:
-            found = replace(found, rule=found.rule + said)
+    for statement in (ENDS[ends_in], output_statement(classifier.output)):
+        if statement not in found.rule:
+            found = replace(found, rule=found.rule + statement)
     labels = labels_of_head(classifier.labels, graph.shape[1])
     activation: Activation = "sigmoid" if graph.shape[1] == 1 else ACTIVATION_OF.get(ends_in, classifier.activation)
     logits = [with_negative(row) for row in graph.detach().float().cpu().numpy()]
     scored = [
-        tuple(score_target(target, row, labels, activation) for target in targets)
-        for targets, row in zip(asked, logits, strict=True)
+        tuple(score_target(target, row, labels, activation) for target in requested)
+        for requested, row in zip(targets, logits, strict=True)
     ]
     cotangents = _cotangents(scored, graph)
     maps = averaged_maps(forward.recordings, cotangents, forward.layers, method).cpu().numpy()
-    for targets, rows in zip(scored, maps, strict=True):
-        for target, heat in zip(targets, rows, strict=True):
+    for resolved, rows in zip(scored, maps, strict=True):
+        for target, heat in zip(resolved, rows, strict=True):
             if not (heat < float("inf")).all():
                 raise MapError(
                     f"expected finite heat from {classifier.spec} at layer {quoted(found.name)} for class "
@@ -150,7 +150,7 @@ def explanations(
         Explanation(
             photo=photo,
             model=classifier.spec,
-            targets=targets,
+            targets=resolved,
             maps=rows,
             logits=row,
             probabilities=probabilities(row, activation),
@@ -167,7 +167,9 @@ def explanations(
             output=output_text(classifier.output),
             numerics=classifier.numerics,
         )
-        for photo, view, targets, rows, row in zip(forward.photos, forward.views, scored, maps, logits, strict=True)
+        for photo, view, resolved, rows, row in zip(
+            forward.photos, forward.views, scored, maps, logits, strict=True
+        )
     ]
 
 

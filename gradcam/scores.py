@@ -34,7 +34,7 @@ def class_scores(output: Any, images: int, which: Output = None) -> Tensor:
         scores = as_rows(chosen, images)
         if scores is None:
             raise ModelError(
-                f"expected class scores [batch, classes] as output {quoted(which)}, got {_told(chosen)}; "
+                f"expected class scores [batch, classes] as output {quoted(which)}, got {_description(chosen)}; "
                 f"choose another of {_listed(output)}"
             )
         return scores
@@ -42,7 +42,8 @@ def class_scores(output: Any, images: int, which: Output = None) -> Tensor:
         scores = as_rows(output, images)
         if scores is None:
             raise ModelError(
-                f"expected class scores [batch, classes] from the model, got {_told(output)}; pass a classifier"
+                f"expected class scores [batch, classes] from the model, got {_description(output)}; "
+                "pass a classifier"
             )
         return scores
     values = dict(_within(output))
@@ -79,14 +80,14 @@ def as_rows(value: Any, images: int) -> Tensor | None:
 
 
 def output_text(which: Output) -> str:
-    """An output that was chosen, in words: `1`, `'logits'` or `by 'pick'`; nothing where none was."""
+    """The output that was chosen, in words: `1`, `'logits'` or `by 'pick'`; empty where none was."""
     if which is None:
         return ""
     return f"by {quoted(getattr(which, '__name__', type(which).__name__))}" if callable(which) else quoted(which)
 
 
-def said_of(which: Output) -> str:
-    """What a rule says of an output that was chosen; nothing where none was."""
+def output_statement(which: Output) -> str:
+    """What a layer's rule says of the output that was chosen; empty where none was."""
     text = output_text(which)
     return f"; the scores are the model's output {text}" if text else ""
 
@@ -149,9 +150,9 @@ def first_tensor(output: Any, depth: int = 3) -> Tensor | None:
 def _listed(output: Any) -> str:
     """All outputs of a model with their shapes, for a sentence."""
     if isinstance(output, Tensor):
-        return _told(output)
-    entries = [f"{_key(path)}: {_told(value)}" for path, value in islice(_within(output), LISTED)]
-    return ", ".join(entries) or _told(output)
+        return _description(output)
+    entries = [f"{_key(path)}: {_description(value)}" for path, value in islice(_within(output), LISTED)]
+    return ", ".join(entries) or _description(output)
 
 
 def _key(path: str) -> str:
@@ -159,7 +160,7 @@ def _key(path: str) -> str:
     return path if path.isdecimal() else quoted(path, 40)
 
 
-def _told(value: Any) -> str:
+def _description(value: Any) -> str:
     if not isinstance(value, Tensor):
         return type(value).__name__
     kind = "" if value.is_floating_point() else f" of {str(value.dtype).removeprefix('torch.')}"

@@ -183,7 +183,7 @@ def _as_choice(choice: Any) -> Choice:
     return _as_whole(choice, "a class by its name, or by its index as a whole number from 0")
 
 
-def _as_whole(value: Any, wanted: str) -> int:
+def _as_whole(value: Any, expected: str) -> int:
     """The value as an int, if it is a whole number that is not negative and has at most nine digits."""
     is_flag = isinstance(value, bool) or str(getattr(value, "dtype", "")).endswith("bool")
     try:
@@ -191,7 +191,7 @@ def _as_whole(value: Any, wanted: str) -> int:
     except TypeError:
         number = -1
     if not 0 <= number < 10**_MOST_DIGITS:
-        raise ClassError(f"expected {wanted}, got {quoted(value)}; name another")
+        raise ClassError(f"expected {expected}, got {quoted(value)}; name another")
     return number
 
 

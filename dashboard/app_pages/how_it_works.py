@@ -44,6 +44,6 @@ else:
     model = models[pick_one("Model", models, Key.SHOWN_MODEL)]
     with show_errors():
         with st.spinner(f"Taking {escape_markdown(photo.name)} through {escape_markdown(model)}"):
-            laid_open = results.dissected(model, photo, target, fit, pinned.get(model, "auto"))
+            steps = results.steps_of(model, photo, target, fit, pinned.get(model, "auto"))
         for show in (show_question, show_maps, show_weights, show_sum, show_photo, show_code):
-            show(laid_open)
+            show(steps)

@@ -51,7 +51,7 @@ FORMAT_LABELS = {
 
 
 @dataclass(frozen=True)
-class Asked:
+class Choices:
     """All that decides a report but for its time."""
 
     comparison: tuple[object, ...]
@@ -68,7 +68,7 @@ class Asked:
 class Built:
     """A report that was built, what it was built of, and its files by format."""
 
-    asked: Asked
+    choices: Choices
     report: Report
     files: Mapping[str, bytes]
 
@@ -82,7 +82,7 @@ def offer_report(
     hashes = tuple((photo.name, photo.sha256) for photo in comparison.photos)
     layers = tuple((model, question.layers[model]) for model in comparison.models if model in question.layers)
     what = (hashes, comparison.models, tuple(map(write_target, comparison.targets)), question.fit, layers)
-    asked = Asked(what, style, verdict, tuple(notes), title, embedded, formats, thresholds)
+    choices = Choices(what, style, verdict, tuple(notes), title, embedded, formats, thresholds)
     built: Built | None = st.session_state.get(Held.BUILT)
     if st.button("Build the report", icon=":material/draft:", disabled=not formats):
         report = build_report(
@@ -96,10 +96,10 @@ def offer_report(
             embedded=embedded,
             now=datetime.now(UTC),
         )
-        built = Built(asked, report, _made(report, formats, thresholds))
+        built = Built(choices, report, _made(report, formats, thresholds))
         st.session_state[Held.BUILT] = built
     if built:
-        _show_built(built, is_current=built.asked == asked)
+        _show_built(built, is_current=built.choices == choices)
 
 
 def _pick_export() -> tuple[str, Embedded, tuple[str, ...]]:
@@ -185,7 +185,7 @@ def _show_built(built: Built, is_current: bool) -> None:
                     help=row.description,
                 )
         if "junit" in built.files:
-            show_failing(report, built.asked.thresholds)
+            show_failing(report, built.choices.thresholds)
         preview(built, "Preview")
         with st.expander("The command that makes the same file", icon=":material/terminal:"):
             st.caption(
@@ -193,7 +193,7 @@ def _show_built(built: Built, is_current: bool) -> None:
                 "fixed time makes the "
                 "same bytes."
             )
-            st.code(command(report, built.asked.thresholds), language="bash", wrap_lines=True)
+            st.code(command(report, built.choices.thresholds), language="bash", wrap_lines=True)
 
 
 def size_label(size: int) -> str:

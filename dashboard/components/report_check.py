@@ -63,7 +63,9 @@ def _show_replay(done: Replay) -> None:
     rows = sorted(done.checks, key=lambda check: -OUTCOMES.index(check.outcome))
     st.table(
         {
-            "Result": [escape_markdown(check.words) for check in rows],  # first, for a phone shows the first two
+            "Result": [
+                escape_markdown(check.statement) for check in rows
+            ],  # first, for a phone shows the first two
             "Photo": [escape_markdown(check.photo) for check in rows],
             "Model": [escape_markdown(check.model) for check in rows],
             "Question": [escape_markdown(check.target) for check in rows],
@@ -84,4 +86,4 @@ def show_changes(before: Opened, after: Opened) -> None:
         return
     st.markdown(f"From **{escape_markdown(before.name)}** to **{escape_markdown(after.name)}**")
     for section, found in groupby(changes, key=lambda change: change.section):
-        st.markdown(f"**{section}**\n\n" + "\n".join(f"- {escape_markdown(change.words)}" for change in found))
+        st.markdown(f"**{section}**\n\n" + "\n".join(f"- {escape_markdown(change.statement)}" for change in found))

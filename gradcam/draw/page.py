@@ -40,7 +40,7 @@ def html_in_pieces(comparison: Comparison, style: Style | None = None) -> Iterat
         styles=STYLES,
         methods=escape(listed(list(comparison.methods))),
         cited=escape(_cited(comparison.methods)),
-        lead=escape(f"{counts}. Asked: {_asked(comparison)}."),
+        lead=escape(f"{counts}. Asked: {_request_text(comparison)}."),
         scale=escape(captions.SCALE_LABELS[style.scale]),
     )
     for number, photo in enumerate(comparison.photos, start=1):
@@ -93,7 +93,7 @@ def _map_caption(panel: Heatmap, by_method: bool) -> str:
     return escape(f"{name} · {panel.method}: {peak}" if by_method else f"{name}: {peak}")
 
 
-def _asked(comparison: Comparison) -> str:
+def _request_text(comparison: Comparison) -> str:
     return ", ".join(captions.request_caption(target) for target in comparison.targets)
 
 

@@ -117,13 +117,13 @@ def _has(state: Any, prefix: str, signature: Signature) -> bool:
     return first and sum(others) >= len(others) - 1
 
 
-_TOLD_UNDER = ("arch", "architecture", "model", "model_name", "backbone", "net", "encoder", "name")
-_TOLD_IN = ("args", "config", "cfg", "hyper_parameters", "hparams", "opt", "meta")
+_ARCHITECTURE_KEYS = ("arch", "architecture", "model", "model_name", "backbone", "net", "encoder", "name")
+_CONFIGURATION_KEYS = ("args", "config", "cfg", "hyper_parameters", "hparams", "opt", "meta")
 
 
 def _names_in(held: Any) -> Iterator[str]:
     """What a training script may have noted as its architecture."""
-    inside = [held.get(key) for key in _TOLD_IN] if isinstance(held, dict) else []
+    inside = [held.get(key) for key in _CONFIGURATION_KEYS] if isinstance(held, dict) else []
     for noted in (held, *inside, *(getattr(value, "attributes", None) for value in inside)):
         if isinstance(noted, dict):
-            yield from (noted[key] for key in _TOLD_UNDER if isinstance(noted.get(key), str))
+            yield from (noted[key] for key in _ARCHITECTURE_KEYS if isinstance(noted.get(key), str))

@@ -53,11 +53,11 @@ def head_modules(heads: Heads) -> list[str]:
     return list(dict.fromkeys(key.rpartition(".")[0] for key, (few, more) in heads.items() if few != more))
 
 
-def head_of(network: Network, heads: Heads, asked: int | None, file: str) -> Head:
+def head_of(network: Network, heads: Heads, requested: int | None, file: str) -> Head:
     """The head in a file: the architecture's own, or one Linear in its place or beside the rest of the network.
 
-    A normalisation may stand right before the Linear. Where there is no head, it has as many classes as `asked`;
-    whoever checks the tensors says what is missing.
+    A normalisation may stand right before the Linear. Where there is no head, it has `requested` classes; whoever
+    checks the tensors says what is missing.
     Raises: ModelError for a head of another number of classes than asked for; for one of several layers, for what
         lies between them, such as a ReLU, has no tensors and is not in the file; and for a layer beside the network
         that may follow its head.
@@ -66,24 +66,24 @@ def head_of(network: Network, heads: Heads, asked: int | None, file: str) -> Hea
     own = {key: axis for key, shapes in heads.items() if (axis := _axis_of_classes(shapes)) is not None}
     if own and all(key in found and len(found[key].shape) == len(heads[key][0]) for key in own):
         key, axis = next(iter(own.items()))
-        head = Head(_checked(found[key].shape[axis], asked, file), features=found[key].shape[-1])
+        head = Head(_checked(found[key].shape[axis], requested, file), features=found[key].shape[-1])
         _check_last(network, key.rpartition(".")[0], head, file)
         return head
     for module in head_modules(heads)[:1]:
         places = [module, *(module[:at] for at in range(len(module) - 1, 0, -1) if module[at] == ".")]
         for place in places:
             inside = {key: tensor for key, tensor in found.items() if key.startswith(f"{place}.")}
-            if head := _replaced(inside, place, asked, file):
+            if head := _replaced(inside, place, requested, file):
                 _check_last(network, place, head, file)
                 return head
         own_module = {key: tensor for key, tensor in found.items() if key.startswith(f"{module}.")}
         for part in (own_module, *network.beside.values()):
             _refuse_convolution(part, file)
         outside = _outside(network)
-        if head := _replaced(outside, module, asked, file):
+        if head := _replaced(outside, module, requested, file):
             note = f"{head.note}, which lies beside the network and is taken to follow its pooling"
             return replace(head, outside=outside, note=note)
-    return Head(asked or FEW_AND_MORE[0])
+    return Head(requested or FEW_AND_MORE[0])
 
 
 def _refuse_convolution(tensors: Mapping[str, StoredTensor], file: str) -> None:
@@ -125,7 +125,7 @@ def _axis_of_classes(shapes: tuple[Shape, Shape]) -> int | None:
     return next((axis for axis, sizes in enumerate(zip(*shapes, strict=True)) if sizes == FEW_AND_MORE), None)
 
 
-def _replaced(inside: Mapping[str, StoredTensor], place: str, asked: int | None, file: str) -> Head | None:
+def _replaced(inside: Mapping[str, StoredTensor], place: str, requested: int | None, file: str) -> Head | None:
     """The Linear among these tensors, for a module's place; None where they are of another kind."""
     kinds = _kinds(inside)
     if "Linear" not in kinds.values() or "" in kinds.values():
@@ -152,7 +152,7 @@ def _replaced(inside: Mapping[str, StoredTensor], place: str, asked: int | None,
         said += f" after {before[0]}, a {norm} with PyTorch's own eps"
     if _place_in_row(first) not in (None, 0):
         said += "; what stands before it without weights is taken for Dropout"
-    return Head(_checked(classes, asked, file), place, features, norm, names, note=said)
+    return Head(_checked(classes, requested, file), place, features, norm, names, note=said)
 
 
 _NORMS: dict[str, tuple[frozenset[str], Callable[[int], nn.Module]]] = {
@@ -198,10 +198,10 @@ def _place_in_row(layer: str) -> int | None:
     return int(last) if last.isdecimal() else None
 
 
-def _checked(classes: int, asked: int | None, file: str) -> int:
-    if asked not in (None, classes):
+def _checked(classes: int, requested: int | None, file: str) -> int:
+    if requested not in (None, classes):
         raise ModelError(
-            f"expected a head of {asked} classes in {quoted(file)}, got one of {classes}; ask for {classes}"
+            f"expected a head of {requested} classes in {quoted(file)}, got one of {classes}; ask for {classes}"
         )
     if not 0 < classes <= MAX_CLASSES:
         raise ModelError(

@@ -52,14 +52,14 @@ _MAX_NUMBER, _MAX_EDGE, _MAX_ITEMS, _MAX_DEPTH = 10**6, 4096, 1000, 4
 class HuggingFaceModel:
     """A classifier of transformers as its files describe it.
 
-    config: a configuration of transformers. activation: `softmax` or `sigmoid`. told: plain settings, for reports.
+    config: of transformers. activation: `softmax` or `sigmoid`. configuration: plain settings, for reports.
     """
 
     config: Any
     preprocessing: Preprocessing
     labels: Labels
     activation: Activation
-    told: Mapping[str, Any]
+    configuration: Mapping[str, Any]
 
 
 @lru_cache(maxsize=16)
@@ -87,8 +87,8 @@ def described(config: str, processor: str, where: str) -> HuggingFaceModel:
         names = [(read.id2label or {}).get(index, f"LABEL_{index}") for index in range(read.num_labels)]
     elif read.num_labels != len(names):  # PVT keeps a number of its own, which is not saved
         read.num_labels = len(names)
-    told = {key: value for key, value in said.items() if key not in _LABELS} | {"processor": settings}
-    return HuggingFaceModel(read, preprocessing, _labels(names), _activation(said, where), told)
+    configuration = {key: value for key, value in said.items() if key not in _LABELS} | {"processor": settings}
+    return HuggingFaceModel(read, preprocessing, _labels(names), _activation(said, where), configuration)
 
 
 def build(model: HuggingFaceModel, tensors: Mapping[str, Tensor] | None, where: str) -> nn.Module:

@@ -41,7 +41,7 @@ class Labels:
     def __len__(self) -> int:
         return len(self.names)
 
-    def index(self, wanted: int | str) -> int:
+    def index(self, target: int | str) -> int:
         """The index of a class given by index, name, alias, WordNet id or whole words that only one class has.
 
         Text is a name first, and case does not matter where it leaves one class: `index(names[i]) == i` for every
@@ -51,10 +51,10 @@ class Labels:
 
         Raises: ClassError naming the classes that match, or the nearest ones.
         """
-        if not isinstance(wanted, str):
-            return self._checked(wanted)
-        word = wanted.strip().lower()
-        found = self._by_name.get(wanted) or self._by_digits(word)
+        if not isinstance(target, str):
+            return self._checked(target)
+        word = target.strip().lower()
+        found = self._by_name.get(target) or self._by_digits(word)
         found = found or self._exact.get(word, [])
         if len(found) != 1 and self.wnids:
             found = self._by_wnid(word) or found
@@ -65,11 +65,11 @@ class Labels:
             shown = ", ".join(f"{quoted(self.names[index])} [{index}]" for index in found[:5])
             more = f" and {len(found) - 5} more" if len(found) > 5 else ""
             raise ClassError(
-                f"expected one class, got {quoted(wanted)}, which fits {shown}{more}; name one of them, or its "
+                f"expected one class, got {quoted(target)}, which fits {shown}{more}; name one of them, or its "
                 f"index as #{found[0]}"
             )
         raise ClassError(
-            f"expected a class of {self.source}, got {quoted(wanted)}; the nearest are {nearest(word, self._exact)}"
+            f"expected a class of {self.source}, got {quoted(target)}; the nearest are {nearest(word, self._exact)}"
         )
 
     def _checked(self, index: int) -> int:

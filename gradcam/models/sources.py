@@ -48,7 +48,7 @@ SOURCES = _Sources(
 
 Plain = str | int | float | bool | None
 
-_NOT_TOLD = ("file", "state_dict", "categories", "label_names", "label_descriptions", "training")
+_LEFT_OUT = ("file", "state_dict", "categories", "label_names", "label_descriptions", "training")
 """Places on this machine, class names, which a classifier's labels hold, and a module's own mode."""
 
 
@@ -69,7 +69,7 @@ def configuration_of(spec: ModelSpec) -> dict[str, Plain | list[Plain]]:
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Plain | list[Plain]]]:
     if isinstance(value, Mapping):
         for key, part in value.items():
-            if key not in _NOT_TOLD:
+            if key not in _LEFT_OUT:
                 yield from _flat(part, f"{name}.{key}" if name else str(key))
     else:
         yield name, [_plain(part) for part in value] if isinstance(value, list | tuple) else _plain(value)

@@ -98,7 +98,7 @@ PRETRAINED: dict[str, tuple[Check, str]] = {
 """What is taken of a pretrained configuration: which values fit, and what is said of others. Nothing else of it
 changes what a model computes."""
 
-TOLD = ("tag", "license", "description", "origin_url", "paper_name", "paper_ids")
+DESCRIPTIVE = ("tag", "license", "description", "origin_url", "paper_name", "paper_ids")
 """What is kept of it only to be told."""
 
 _KINDS: tuple[tuple[Check, str], ...] = (
@@ -200,7 +200,7 @@ def _pretrained(
             found[key] = tuple(part[key]) if isinstance(part[key], list) else part[key]
     if "label_names" in found:
         found["label_names"] = tuple(map(printable, found["label_names"]))
-    found |= {key: printable(part[key])[:1000] for key in TOLD if isinstance(part.get(key), str)}
+    found |= {key: printable(part[key])[:1000] for key in DESCRIPTIVE if isinstance(part.get(key), str)}
     return _consistent(found, arguments, where)
 
 

@@ -50,7 +50,7 @@ ROWS: dict[str, Source] = {
         classes=lambda spec: len(_hf_model(spec).labels),
         parameters=lambda spec: None,
         location=_hf_location,
-        configuration=lambda spec: _hf_model(spec).told,
+        configuration=lambda spec: _hf_model(spec).configuration,
         activation=lambda spec: _hf_model(spec).activation,
         listed=False,
     ),

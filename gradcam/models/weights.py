@@ -50,7 +50,7 @@ class Location:
     file: bool = False
 
     @property
-    def own(self) -> Path:
+    def by_hand(self) -> Path:
         """Where a weight file can be put by hand."""
         if self.local:
             return self.local
@@ -86,7 +86,7 @@ def _downloaded(location: Location) -> Path:
     if not location.remote:
         raise WeightsError(
             f"expected weights for {location.name}, which nobody offers for download; "
-            f"put a weight file at {location.own} or ask for random weights"
+            f"put a weight file at {location.by_hand} or ask for random weights"
         )
     try:
         _ask(location.remote)
@@ -97,7 +97,7 @@ def _downloaded(location: Location) -> Path:
         raise WeightsError(
             f"expected weights for {location.name}, found none in {weights_folder()} nor in the libraries' caches, "
             f"and the download ({size}) from {host} failed: {_in_words(error)}; connect to the network, or put the "
-            f"file {location.remote} at {location.own}"
+            f"file {location.remote} at {location.by_hand}"
         ) from error
 
 
@@ -150,7 +150,7 @@ def _digest(file: Path, kind: str, size: int, modified: int) -> str:
 
 def _places(location: Location) -> Iterator[Path]:
     """Every file that would do, best first; a file need not exist."""
-    yield location.own
+    yield location.by_hand
     if location.local:
         return
     stem = weights_folder() / location.name

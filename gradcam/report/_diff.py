@@ -36,10 +36,10 @@ class Change:
     """One thing that is not the same: the section it belongs to, and a sentence."""
 
     section: str
-    words: str
+    statement: str
 
     def __str__(self) -> str:
-        return f"{self.section}: {self.words}"
+        return f"{self.section}: {self.statement}"
 
 
 def diff(a: Content, b: Content) -> tuple[Change, ...]:

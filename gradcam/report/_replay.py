@@ -36,11 +36,11 @@ class MapCheck:
     model: str
     target: str
     outcome: Outcome
-    words: str
+    statement: str
     difference: float | None = None
 
     def __str__(self) -> str:
-        return f"{self.photo} · {self.model} · {self.target}: {self.words}"
+        return f"{self.photo} · {self.model} · {self.target}: {self.statement}"
 
 
 @dataclass(frozen=True)

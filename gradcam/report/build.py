@@ -317,9 +317,9 @@ def _answer(photo: int, model: int, explanation: Explanation) -> Answer:
 def _findings(
     comparison: Comparison, style: Style, answers: dict[tuple[int, int], Answer], models: Sequence[ModelEntry]
 ) -> tuple[Finding, ...]:
-    full_of = full_scales(comparison.panels, style.scale)
+    vmax_of = full_scales(comparison.panels, style.scale)
     return tuple(
-        _heatmap(indices, panel, full_of[panel], answers[indices[:2]], models[indices[1]])
+        _heatmap(indices, panel, vmax_of[panel], answers[indices[:2]], models[indices[1]])
         if isinstance(panel, Heatmap)
         else FailureEntry(*indices, panel.reason)
         for indices, panel in _indexed(comparison)
@@ -327,11 +327,11 @@ def _findings(
 
 
 def _heatmap(
-    indices: tuple[int, int, int, int], panel: Heatmap, full: float, answer: Answer, model: ModelEntry
+    indices: tuple[int, int, int, int], panel: Heatmap, vmax: float, answer: Answer, model: ModelEntry
 ) -> HeatmapEntry:
-    """full: what full colour stands for, in raw units."""
+    """vmax: what full colour stands for, in raw units."""
     raw = tuple(tuple(number(value) for value in row) for row in panel.map)
-    entry = HeatmapEntry(*indices, _scored(panel.scored), raw, _numbers(panel, full))
+    entry = HeatmapEntry(*indices, _scored(panel.scored), raw, _numbers(panel, vmax))
     warnings = warnings_of(entry, answer, model)
     if note := panel.photo.note:
         warnings += (f"About the photo: {note}.",)
@@ -351,7 +351,7 @@ def _scored(target: ScoredTarget) -> ScoredTarget:
     )
 
 
-def _numbers(panel: Heatmap, full: float) -> MapNumbers:
+def _numbers(panel: Heatmap, vmax: float) -> MapNumbers:
     raw, peak = panel.map, float(panel.map.max())
     row, column = (int(place) for place in np.unravel_index(raw.argmax(), raw.shape))
     left, top, right, bottom = panel.explanation.view.box
@@ -361,7 +361,7 @@ def _numbers(panel: Heatmap, full: float) -> MapNumbers:
         peak=number(peak),
         mean=number(float(raw.mean(dtype=np.float64))),
         positive=number(float((raw > 0).mean())),
-        full=number(full),
+        vmax=number(vmax),
         hottest=(number(x), number(y)) if peak >= FLOOR else None,
     )
 

@@ -176,8 +176,8 @@ def _box(text: str, photos: Sequence[str]) -> tuple[str, Box]:
 
 def check_thresholds(thresholds: Thresholds, names: Sequence[str]) -> None:
     """Raises: OptionError where a threshold is outside its range, or is about a photo that is not among `names`."""
-    asked = [photo for photo, _ in (*thresholds.expect_classes, *thresholds.boxes) if photo is not None]
-    for photo in asked:
+    named = [photo for photo, _ in (*thresholds.expect_classes, *thresholds.boxes) if photo is not None]
+    for photo in named:
         if photo not in names:
             raise OptionError(f"expected a photo of the report, got {quoted(photo)}; use {nearest(photo, names)}")
     if any(not label.strip() for _, label in thresholds.expect_classes):

@@ -91,13 +91,21 @@ class ScoredTarget(_Entry):
     against_label: str | None = None
 
 
+class MapNumbers(_Entry):
+    peak: Passed
+    mean: Passed
+    positive: Passed
+    full: Passed
+    hottest: Passed
+
+
 class Finding(_Entry):
     photo: int
     model: int
     question: int
     target: ScoredTarget | None = None
     map: Passed = None
-    numbers: Passed = None
+    numbers: MapNumbers | None = None
     warnings: Passed = []
     reason: str | None = None
 
@@ -211,7 +219,7 @@ def _finding(finding: Finding, single: bool) -> dict[str, Any]:
     parts = (finding.map, finding.target, finding.numbers)
     if finding.reason is not None and parts == (None, None, None):
         return {"panel": "failure", **indices, "reason": finding.reason}
-    if finding.reason is not None or None in parts or finding.target is None:
+    if finding.reason is not None or None in parts or finding.target is None or finding.numbers is None:
         where = f"panel {finding.photo + 1}/{finding.model + 1}/{finding.question + 1}"
         raise ReportError(f"expected a map with its numbers, or a reason, in {where}; export the report again")
     return {
@@ -219,7 +227,7 @@ def _finding(finding: Finding, single: bool) -> dict[str, Any]:
         **indices,
         "scored": _of_positive(finding.target) if single else finding.target,
         "map": finding.map,
-        "numbers": finding.numbers,
+        "numbers": _renamed(finding.numbers, {"full": "vmax"}),
         "warnings": finding.warnings,
     }
 

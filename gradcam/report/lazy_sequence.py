@@ -16,9 +16,9 @@ KEPT = 4
 
 @dataclass(frozen=True, eq=False)
 class LazySequence(Sequence[T], Generic[T]):
-    """Pictures `[H, W, 3]` by place, each made when it is asked for.
+    """Pictures `[H, W, 3]` by index, each made when it is asked for.
 
-    make: the picture at a place.
+    make: the picture at an index.
     """
 
     length: int
@@ -30,25 +30,25 @@ class LazySequence(Sequence[T], Generic[T]):
         return self.length
 
     @overload
-    def __getitem__(self, place: int) -> T: ...
+    def __getitem__(self, index: int) -> T: ...
     @overload
-    def __getitem__(self, place: slice) -> Sequence[T]: ...
-    def __getitem__(self, place: int | slice) -> T | Sequence[T]:
-        if isinstance(place, slice):
-            return [self[one] for one in range(*place.indices(self.length))]
-        if not -self.length <= place < self.length:
-            raise IndexError(place)
-        place %= self.length
+    def __getitem__(self, index: slice) -> Sequence[T]: ...
+    def __getitem__(self, index: int | slice) -> T | Sequence[T]:
+        if isinstance(index, slice):
+            return [self[one] for one in range(*index.indices(self.length))]
+        if not -self.length <= index < self.length:
+            raise IndexError(index)
+        index %= self.length
         with self._guard:
-            if place in self._kept:
-                self._kept.move_to_end(place)
-                return self._kept[place]
-        made = self.make(place)
+            if index in self._kept:
+                self._kept.move_to_end(index)
+                return self._kept[index]
+        made = self.make(index)
         with self._guard:
-            self._kept[place] = made
+            self._kept[index] = made
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         return made
 
     def __iter__(self) -> Iterator[T]:
-        return (self[place] for place in range(self.length))
+        return (self[index] for index in range(self.length))

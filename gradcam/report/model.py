@@ -227,14 +227,14 @@ class Answer:
 class MapNumbers:
     """A raw map in numbers.
 
-    peak, mean: raw units. positive: share of cells above 0. full: what full colour stands for in this report.
+    peak, mean: raw units. positive: share of cells above 0. vmax: what full colour stands for in this report.
     hottest: centre of the hottest cell, x and y in photo pixels; None for a map without positive evidence.
     """
 
     peak: float
     mean: float
     positive: Share
-    full: float
+    vmax: float
     hottest: tuple[float, float] | None
 
 

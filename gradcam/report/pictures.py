@@ -35,9 +35,9 @@ class Pictures:
         """The photos at the size they are shown at, RGB uint8 `[H, W, 3]`; plain grey where none travels along."""
         return LazySequence(len(self.report.photos), self._photo)
 
-    def _photo(self, place: int) -> Pixels:
-        pixels = self.report.pixels[place]
-        size = self.report.photos[place].size if pixels is None else (pixels.shape[0], pixels.shape[1])
+    def _photo(self, index: int) -> Pixels:
+        pixels = self.report.pixels[index]
+        size = self.report.photos[index].size if pixels is None else (pixels.shape[0], pixels.shape[1])
         size = fit_within(_drawn(size), self.side, self.side)
         return np.full((*size, 3), GREY, np.uint8) if pixels is None else render.resize(pixels, size)
 
@@ -45,7 +45,7 @@ class Pictures:
         """The coloured heat on the photo's pixels, RGBA; transparent where there is none."""
         height, width = self.photos[panel.photo].shape[:2]
         style, view = self.report.style, self.report.answer(panel).view
-        scaled = normalize(panel.values, panel.numbers.full)
+        scaled = normalize(panel.values, panel.numbers.vmax)
         laid = project_to_photo(scaled.values, view, (height, width), style.interpolation)
         return render.colourise(laid, style.colormap, style.threshold)
 
@@ -73,7 +73,7 @@ class Pictures:
 
 def comparison_of(report: Report) -> Comparison:
     """The comparison a report was made of, as far as it keeps it: predictions and logits of the first five only."""
-    photos = tuple(photo_of(report, place) for place in range(len(report.photos)))
+    photos = tuple(photo_of(report, index) for index in range(len(report.photos)))
     targets = tuple(entry.target for entry in report.targets)
     panels = tuple(
         _panel(report, finding, photos[finding.photo], targets[finding.target]) for finding in report.findings
@@ -109,25 +109,25 @@ class ReportPhoto(Photo):
 
     pixels: Pixels = field(init=False, repr=False)
     report: Report = field(repr=False)
-    place: int
+    index: int
 
     @property
     def size(self) -> tuple[int, int]:
-        return _drawn(self.report.photos[self.place].size)
+        return _drawn(self.report.photos[self.index].size)
 
     def __getattr__(self, name: str) -> Pixels:
         if name != "pixels":  # the one field that is never set
             raise AttributeError(name)
-        pixels = self.report.pixels[self.place]
+        pixels = self.report.pixels[self.index]
         if pixels is None:
             pixels = np.full((*self.size, 3), GREY, np.uint8)
         return render.resize(pixels, self.size)
 
 
-def photo_of(report: Report, place: int) -> Photo:
+def photo_of(report: Report, index: int) -> Photo:
     """A photo of a report, whose pixels are made when they are asked for."""
-    entry = report.photos[place]
-    return ReportPhoto(entry.name, entry.sha256, report, place, stretched=entry.stretched)
+    entry = report.photos[index]
+    return ReportPhoto(entry.name, entry.sha256, report, index, stretched=entry.stretched)
 
 
 def _drawn(size: tuple[int, int]) -> tuple[int, int]:

@@ -62,9 +62,9 @@ def _read_zip(data: bytes) -> Report:
     for panel in report.heatmaps:
         name = map_file(report, panel)
         _check_map(archive.read(name), name, panel)
-    photos = [_packed_photo(archive, place, photo, report.embedded) for place, photo in enumerate(report.photos)]
+    photos = [_packed_photo(archive, index, photo, report.embedded) for index, photo in enumerate(report.photos)]
     check_embedded(read_header(data, "").size or (0, 0) for data in photos if data)
-    return replace(report, pixels=LazySequence(len(photos), lambda place: _pixels(photos[place], place, report)))
+    return replace(report, pixels=LazySequence(len(photos), lambda index: _pixels(photos[index], index, report)))
 
 
 class _Archive:
@@ -175,11 +175,11 @@ def _check_map(data: bytes, name: str, panel: HeatmapEntry) -> None:
         raise ReportError(f"expected the map of report.json in {name}, got another; do not trust it")
 
 
-def _packed_photo(archive: _Archive, place: int, photo: PhotoEntry, embedded: Embedded) -> bytes | None:
+def _packed_photo(archive: _Archive, index: int, photo: PhotoEntry, embedded: Embedded) -> bytes | None:
     """The PNG of a photo that travels along, once it is known to declare no more pixels than its report."""
     if photo.embedded_sha256 is None:
         return None
-    name = photo_file(place)
+    name = photo_file(index)
     data = archive.read(name)
     try:
         size = read_header(data, name).size
@@ -194,14 +194,14 @@ def _packed_photo(archive: _Archive, place: int, photo: PhotoEntry, embedded: Em
     return data
 
 
-def _pixels(data: bytes | None, place: int, report: Report) -> Pixels | None:
+def _pixels(data: bytes | None, index: int, report: Report) -> Pixels | None:
     if data is None:
         return None
-    name = photo_file(place)
+    name = photo_file(index)
     try:
         pixels = open_photo(data, name=name, max_bytes=MAX_BYTES).pixels
     except PhotoError as error:
         raise ReportError(f"expected the photo in {name}, got: {error}") from error
-    if pixels_sha256(pixels) != report.photos[place].embedded_sha256:
+    if pixels_sha256(pixels) != report.photos[index].embedded_sha256:
         raise ReportError(f"expected the pixels that report.json names in {name}, got others; do not trust it")
     return pixels

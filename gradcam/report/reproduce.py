@@ -70,7 +70,7 @@ def python_lines(report: Content) -> str:
             "",
             *_made_by_hand(report),
             f"photos = [{', '.join(_opened(photo) for photo in report.photos)}]",
-            f"models = [{', '.join(_loaded(model, place) for place, model in enumerate(report.models, 1))}]",
+            f"models = [{', '.join(_loaded(model, number) for number, model in enumerate(report.models, 1))}]",
             f"targets = {[entry.target for entry in report.targets]!r}",
             f"comparison = compare({', '.join(requested)})",
             "report = build_report(",
@@ -125,11 +125,11 @@ def _review(report: Content) -> Iterator[tuple[str, str]]:
             yield f"--{name}", getattr(verdict, name)
     for question in verdict.questions:
         yield "--open-question", question
-    for place, photo in enumerate(report.photos, start=1):
+    for number, photo in enumerate(report.photos, start=1):
         if photo.note.status != Note().status:
-            yield "--photo-status", f"{place}={photo.note.status}"
+            yield "--photo-status", f"{number}={photo.note.status}"
         if photo.note.text:
-            yield "--note", f"{place}={photo.note.text}"
+            yield "--note", f"{number}={photo.note.text}"
 
 
 def _class_names(report: Content) -> frozenset[str]:
@@ -175,16 +175,16 @@ def _is_from_python(model: ModelEntry) -> bool:
 
 def _made_by_hand(report: Content) -> Iterator[str]:
     """A line for each model that nobody but its maker can make again."""
-    for place, model in enumerate(report.models, start=1):
+    for number, model in enumerate(report.models, start=1):
         if model.origin == MADE_BY_HAND:
-            yield f"# model_{place}: make the Classifier {clean(model.id)} here, as it was made by hand;"
+            yield f"# model_{number}: make the Classifier {clean(model.id)} here, as it was made by hand;"
             yield f"# its weights had the SHA-256 {model.weights_sha256}"
 
 
-def _loaded(model: ModelEntry, place: int) -> str:
+def _loaded(model: ModelEntry, number: int) -> str:
     """A model as `compare` takes it: its id, or a classifier loaded from its file or made by hand."""
     if model.origin == MADE_BY_HAND:
-        return f"model_{place}"
+        return f"model_{number}"
     if model.file is None:
         return repr(model.id)
     verb, arguments = loading(model.id, model.file, model.preprocessing)

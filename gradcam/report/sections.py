@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -24,6 +25,9 @@ from gradcam.text import dimensions, listed, minus_sign, percent
 
 UNKNOWN = "–"
 
+Property: TypeAlias = Callable[[Content, int], str]
+"""A cell of the table of models: of a report and the index of a model."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -39,9 +43,9 @@ def models_table(report: Content) -> Table:
     """A column a model, a row a property; rows in which the models differ are marked, rows of a choice or a file
     that no model has are left out.
     """
-    rows = [(label, *(said(report, place) for place in range(len(report.models)))) for label, said in _PROPERTIES]
+    rows = [(label, *(said(report, index) for index in range(len(report.models)))) for label, said in _PROPERTIES]
     rows = [row for row in rows if row[0] not in _RARE or {*row[1:]} != {UNKNOWN}]
-    marked = tuple(place for place, row in enumerate(rows) if len({*row[1:]} - {UNKNOWN}) > 1)
+    marked = tuple(index for index, row in enumerate(rows) if len({*row[1:]} - {UNKNOWN}) > 1)
     return Table(("", *(model.id for model in report.models)), tuple(rows), marked)
 
 
@@ -60,8 +64,8 @@ def settings_table(report: Content) -> Table:
 
 def photos_table(report: Content) -> Table:
     rows = [
-        (str(place), photo.name, _pixels(photo), photo.note.status)
-        for place, photo in enumerate(report.photos, start=1)
+        (str(number), photo.name, _pixels(photo), photo.note.status)
+        for number, photo in enumerate(report.photos, start=1)
     ]
     return Table(("No.", "Photo", "Pixels", "Status"), tuple(rows), numbers=(0, 2))
 
@@ -118,7 +122,7 @@ def disagreements_table(report: Content) -> Table:
     """Pairs of models on one photo, method and question, the least agreeing first."""
     rows = [
         (
-            str(place),
+            str(number),
             report.photos[agreement.photo].name,
             request_text(report, agreement),
             f"{report.models[agreement.models[0]].id} and {report.models[agreement.models[1]].id}",
@@ -126,7 +130,7 @@ def disagreements_table(report: Content) -> Table:
             figure(agreement.iou),
             "yes" if agreement.same_class else "no",
         )
-        for place, agreement in enumerate(report.disagreements, start=1)
+        for number, agreement in enumerate(report.disagreements, start=1)
     ]
     head = ("", "Photo", "Question", "Models", "Rank correlation", "IoU", "Same class")
     return Table(head, tuple(rows), numbers=(0, 4, 5))
@@ -158,7 +162,7 @@ def configurations_table(report: Content) -> Table:
     told = [model.configuration for model in report.models]
     names = list(dict.fromkeys(name for one in told for name in one))
     rows = [(name, *(_told(one[name]) if name in one else UNKNOWN for one in told)) for name in names]
-    marked = tuple(place for place, row in enumerate(rows) if len({*row[1:]} - {UNKNOWN}) > 1)
+    marked = tuple(index for index, row in enumerate(rows) if len({*row[1:]} - {UNKNOWN}) > 1)
     return Table(("", *(model.id for model in report.models)), tuple(rows), marked)
 
 
@@ -208,7 +212,7 @@ def panel_facts(report: Content, panel: HeatmapEntry) -> tuple[str, ...]:
 
 def bar_numbers(panel: HeatmapEntry) -> tuple[str, ...]:
     """What none, half and full colour stand for, in raw units."""
-    return tuple(f"{share * panel.numbers.full:.3g}" for share in (0, 0.25, 0.5, 0.75, 1))
+    return tuple(f"{share * panel.numbers.vmax:.3g}" for share in (0, 0.25, 0.5, 0.75, 1))
 
 
 def scale_line(report: Content) -> str:
@@ -225,9 +229,9 @@ def picture_caption(report: Content, panel: HeatmapEntry, kind: str) -> str:
     """Alternative text for one picture of a panel."""
     photo, model = report.photos[panel.photo].name, report.models[panel.model].id
     by_method = f" by {report.methods[panel.method].name}" if len(report.methods) > 1 else ""
-    words = f"{kind} of {model}{by_method} for {panel_title(panel)} on {photo}"
-    place = where(report, panel)
-    return f"{words}; hottest {place}" if place else f"{words}; no positive evidence"
+    location = where(report, panel)
+    hottest = f"hottest {location}" if location else "no positive evidence"
+    return f"{kind} of {model}{by_method} for {panel_title(panel)} on {photo}; {hottest}"
 
 
 def where(report: Content, panel: HeatmapEntry) -> str:
@@ -285,17 +289,17 @@ def _number_row(report: Content, finding: Finding) -> tuple[str, ...]:
     return (*start, str(scored), percent(scored.probability), str(scored.rank), *measured, hottest)
 
 
-def _layers(report: Content, place: int) -> str:
-    layers = sorted({str(answer.layer) for answer in report.answers_by(place)})
+def _layers(report: Content, index: int) -> str:
+    layers = sorted({str(answer.layer) for answer in report.answers_by(index)})
     return listed(layers) if layers else UNKNOWN
 
 
-def _rules(report: Content, place: int) -> str:
-    return " ".join(sorted({answer.layer.rule for answer in report.answers_by(place)})) or UNKNOWN
+def _rules(report: Content, index: int) -> str:
+    return " ".join(sorted({answer.layer.rule for answer in report.answers_by(index)})) or UNKNOWN
 
 
-def _preprocessing(report: Content, place: int) -> str:
-    found = report.models[place].preprocessing
+def _preprocessing(report: Content, index: int) -> str:
+    found = report.models[index].preprocessing
     if found is None:
         return UNKNOWN
     sizes = [dimensions(*size) for size in (found.resize, found.size)]
@@ -303,27 +307,27 @@ def _preprocessing(report: Content, place: int) -> str:
     return f"{found.mode}, {scaled}, {found.interpolation}"
 
 
-def _values(report: Content, place: int) -> str:
-    found = report.models[place].preprocessing
+def _values(report: Content, index: int) -> str:
+    found = report.models[index].preprocessing
     if found is None:
         return UNKNOWN
     mean, std = (" ".join(f"{value:.3g}" for value in values) for values in (found.mean, found.std))
     return f"mean {mean}; std {std}"
 
 
-def _field(name: str):
-    def said(report: Content, place: int) -> str:
-        value = getattr(report.models[place], name)
+def _field(name: str) -> Property:
+    def read(report: Content, index: int) -> str:
+        value = getattr(report.models[index], name)
         return UNKNOWN if value in (None, "") else str(value)
 
-    return said
+    return read
 
 
-def _of_file(name: str):
-    def said(report: Content, place: int) -> str:
-        return getattr(report.models[place].file, name, "") or UNKNOWN
+def _of_file(name: str) -> Property:
+    def read(report: Content, index: int) -> str:
+        return getattr(report.models[index].file, name, "") or UNKNOWN
 
-    return said
+    return read
 
 
 _OF_FILES = {"Network in the file": "prefix", "Found in the file": "note"}
@@ -335,16 +339,16 @@ _RARE = ("Class scores", *_OF_FILES)
 _PROPERTIES = (
     ("Weights", _field("origin")),
     *((label, _of_file(name)) for label, name in _OF_FILES.items()),
-    ("Trained", lambda report, place: _trained(report.models[place])),
+    ("Trained", lambda report, index: _trained(report.models[index])),
     ("Classes", _field("classes")),
     ("Class scores", _field("output")),
-    ("Probabilities", lambda report, place: _activation(report.models[place])),
+    ("Probabilities", lambda report, index: _activation(report.models[index])),
     ("Input", _preprocessing),
     ("Normalised by", _values),
     ("Target layer", _layers),
     ("Chosen because", _rules),
-    ("Method", lambda report, place: methods_line(report) if report.models[place].answered else UNKNOWN),
-    ("Device, type", lambda report, place: _device(report.models[place])),
+    ("Method", lambda report, index: methods_line(report) if report.models[index].answered else UNKNOWN),
+    ("Device, type", lambda report, index: _device(report.models[index])),
 )
 
 

@@ -17,9 +17,9 @@ LAYOUT = re.compile(
 """The names that files in a ZIP can have."""
 
 
-def photo_file(place: int) -> str:
+def photo_file(index: int) -> str:
     """Where in a ZIP the pixels of a photo lie."""
-    return f"images/photo-{place + 1}.png"
+    return f"images/photo-{index + 1}.png"
 
 
 def map_file(report: Content, panel: HeatmapEntry) -> str:

@@ -166,7 +166,7 @@ def test_a_method_that_this_gradcam_does_not_have_cannot_be_checked(
     monkeypatch.delitem(METHODS, OTHER.name)
     done = replay(made, use=use)
     assert (done.count("same"), done.count("cannot be checked")) == (12, 12)
-    assert done.checks[3].words == "cannot be checked because this gradcam has no method 'Other-CAM'"
+    assert done.checks[3].statement == "cannot be checked because this gradcam has no method 'Other-CAM'"
 
 
 def test_diff_tells_of_a_method_that_was_left_out(made: Report) -> None:

@@ -291,7 +291,7 @@ def _only(classifier: Classifier) -> Use:
 
 def test_replay_on_the_same_machine_says_same_for_every_map(reviewed, lite):
     done = replay(read_report(render_report(reviewed, "zip")), use=_only(lite))
-    assert [check.words for check in done.checks] == ["same"] * 4
+    assert [check.statement for check in done.checks] == ["same"] * 4
     assert str(done) == "4 panels: 4 same"
     assert done.environment == ()
 
@@ -305,7 +305,7 @@ def test_replay_tells_how_far_a_changed_map_is_off(reviewed, lite):
     assert replay(scaled(reviewed, 1.00001), use=_only(lite)).checks[0].outcome == "same within tolerance"
     off = replay(scaled(reviewed, 0.5), use=_only(lite)).checks[0]
     assert off.outcome == "differs"
-    assert "100 % of the peak" in off.words
+    assert "100 % of the peak" in off.statement
 
 
 def test_replay_says_why_a_map_cannot_be_checked(reviewed, lite):
@@ -315,7 +315,7 @@ def test_replay_says_why_a_map_cannot_be_checked(reviewed, lite):
         yield
 
     def words(report: Report, **options: object) -> set[str]:
-        return {check.words for check in replay(report, **options).checks}  # pyright: ignore[reportArgumentType]
+        return {check.statement for check in replay(report, **options).checks}  # pyright: ignore[reportArgumentType]
 
     assert words(reviewed, use=broken) == {
         "cannot be checked because the model gives no map: expected weights, got no network"
@@ -329,7 +329,7 @@ def test_replay_names_weights_that_are_others(reviewed, lite):
     another = load_classifier("bundled/tf_efficientnet_lite0", weights="random", seed=1)
     said = replay(reviewed, use=_only(another)).checks[0]
     assert said.outcome == "differs"
-    assert "the weights are others" in said.words
+    assert "the weights are others" in said.statement
     assert lite.weights_sha256 != another.weights_sha256
 
 

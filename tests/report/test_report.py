@@ -67,7 +67,7 @@ def test_a_finding_keeps_the_raw_map_to_the_last_bit():
 
 def test_the_numbers_of_a_panel_are_those_of_its_map():
     numbers = report().heatmaps[0].numbers
-    assert (numbers.peak, numbers.mean, numbers.positive, numbers.full) == (4.0, 1.75, 0.75, 4.0)
+    assert (numbers.peak, numbers.mean, numbers.positive, numbers.vmax) == (4.0, 1.75, 0.75, 4.0)
     assert numbers.hottest == (45.0, 30.0)  # the lower right cell's centre on a photo of 60×40
 
 
@@ -75,7 +75,7 @@ def test_on_a_shared_scale_full_colour_is_the_highest_peak_of_all():
     photo = fakes.photo()
     both = fakes.comparison(fakes.panel(photo, HEAT), fakes.panel(photo, HEAT * 3, model="x/b"))
     made = build_report(both, style=Style(scale="shared"), now=NOON)
-    assert [panel.numbers.full for panel in made.heatmaps] == [12.0, 12.0]
+    assert [panel.numbers.vmax for panel in made.heatmaps] == [12.0, 12.0]
 
 
 def test_opposite_maps_disagree_and_rank_before_equal_ones():
