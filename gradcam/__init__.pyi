@@ -13,6 +13,8 @@ from .errors import (
     OptionError as OptionError,
     PhotoError as PhotoError,
     ReportError as ReportError,
+    RunBusyError as RunBusyError,
+    RunError as RunError,
     WeightsError as WeightsError,
 )
 from .layers import candidate_layers as candidate_layers, resolve_target_layer as resolve_target_layer

@@ -8,7 +8,9 @@
     ├── ClassError          a class that a model does not have
     ├── MapError            a heatmap that is not finite
     ├── OptionError         a style, fit or other option outside its choices
-    └── ReportError         a report that cannot be written or reopened
+    ├── ReportError         a report that cannot be written or reopened
+    └── RunError            a data set that cannot be read, or a run that cannot go on
+        └── RunBusyError    a run that another process computes
 
 Each message is one sentence a user can act on: *expected X, got Y; do Z*, naming the nearest valid choice.
 """
@@ -56,6 +58,14 @@ class OptionError(GradcamError):
 
 class ReportError(GradcamError):
     """A report that cannot be written or reopened."""
+
+
+class RunError(GradcamError):
+    """A data set that cannot be read, or a run that cannot go on."""
+
+
+class RunBusyError(RunError):
+    """A run that another process computes at this time."""
 
 
 QUOTED = 200

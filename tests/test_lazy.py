@@ -12,7 +12,9 @@ import pytest
 from gradcam.report import render_report
 from tests.report_fakes import report
 
-each_room = pytest.mark.parametrize("room", ["draw", "layer_tables", "layers", "models", "report", "teaching"])
+each_room = pytest.mark.parametrize(
+    "room", ["draw", "layer_tables", "layers", "models", "report", "runs", "teaching"]
+)
 
 
 @each_room
@@ -25,8 +27,8 @@ def test_every_name_of_a_room_can_be_imported(room: str) -> None:
 
 
 def test_a_room_that_is_only_entered_imports_nothing_heavy() -> None:
-    heavy = "{'torch', 'timm', 'cv2'} & {*sys.modules}"
-    rooms = "gradcam.draw, gradcam.layers, gradcam.models, gradcam.report, gradcam.teaching"
+    heavy = "{'torch', 'timm', 'cv2', 'pyarrow', 'sqlalchemy'} & {*sys.modules}"
+    rooms = "gradcam.draw, gradcam.layers, gradcam.models, gradcam.report, gradcam.runs, gradcam.teaching"
     script = f"import {rooms}, sys; print(sorted({heavy}))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "[]\n"

@@ -62,7 +62,7 @@ def test_pins_are_exact_and_lie_in_the_ranges_of_the_package() -> None:
     pinned = {re.split(r"[\[=]", pin)[0] for pin in packages}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    needed = [*project["dependencies"], *extras["dashboard"], *extras["report"]]
+    needed = [*project["dependencies"], *extras["dashboard"], *extras["report"], *extras["runs"]]
     assert {re.split(r"[\[>=<]", need)[0] for need in needed} <= pinned
 
 

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Protocol
 
-from gradcam.cli import diff, explain, layers, models, replay, report, terminal
+from gradcam.cli import diff, explain, layers, models, replay, report, run, terminal
 
 
 class Command(Protocol):
@@ -20,6 +20,7 @@ class Command(Protocol):
 COMMANDS: dict[str, tuple[Command, str]] = {
     "explain": (explain, "Compute heatmaps of photos with one or more models, side by side."),
     "models": (models, "List the models that can be compared."),
+    "run": (run, "Run models over a data set, into a folder that is gone on with after any end."),
     "layers": (layers, "Find the target layer of models from their shapes alone, without weights."),
     "report": (report, "Compare models on photos and write a report that can be checked."),
     "replay": (replay, "Compute the maps of a report again and say whether they are the same."),
@@ -35,11 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     do its part; 130 for Ctrl-C, 143 for SIGTERM, and 141 where nobody reads what is written any more.
     """
 
-    def run() -> int:
+    def command() -> int:
         options = _parser().parse_args(arguments)
         return options.run(options)
 
-    return terminal.run(run)
+    return terminal.run(command)
 
 
 def _parser() -> argparse.ArgumentParser:

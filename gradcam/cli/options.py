@@ -20,7 +20,7 @@ from gradcam.comparison import Comparison
 from gradcam.draw import SEQUENTIAL, check_style
 from gradcam.errors import OptionError, nearest, quoted
 from gradcam.geometry import Interpolation
-from gradcam.layers import SEPARATOR, LayerChoices, read_layer
+from gradcam.layers import SEPARATOR, LayerChoices, TypedLayer, read_layer
 from gradcam.model_spec import is_checkpoint
 from gradcam.models import (
     CROPS,
@@ -171,8 +171,8 @@ def read_request(options: argparse.Namespace) -> Request:
     """
     style = Style(options.colormap, options.opacity, options.scale, options.interpolation, options.threshold)
     check_style(style)
-    layers = [_of_model(value, _layer) for value in options.layer]
-    activations = [_of_model(value, _activation) for value in options.activation]
+    layers = [of_model(value, layer_choices) for value in options.layer]
+    activations = [of_model(value, _activation) for value in options.activation]
     ids = _model_ids(options)
     photos = _photos(options)
     models = _models(ids, load_checkpoints(options))
@@ -183,8 +183,8 @@ def read_request(options: argparse.Namespace) -> Request:
         photos=photos,
         targets=tuple(read_targets(options.classes, models)),
         fit=options.fit,
-        layer=_by_model(layers, typed),
-        activation=_by_model(activations, typed),
+        layer=by_model(layers, typed),
+        activation=by_model(activations, typed),
         style=style,
     )
 
@@ -239,13 +239,13 @@ def _models(ids: Sequence[str], loaded: Sequence[Classifier]) -> tuple[str | Cla
     return tuple(checkpoints.get(model_id, model_id) for model_id in order)
 
 
-def _of_model(text: str, read: Callable[[str], Value]) -> tuple[str | None, Value]:
+def of_model(text: str, read: Callable[[str], Value]) -> tuple[str | None, Value]:
     """`VALUE` or `ID=VALUE` as the id, None without one, and the value."""
     model, equals, value = text.rpartition("=")
     return model if equals else None, read(value)
 
 
-def _by_model(values: Sequence[tuple[str | None, Value]], ids: Mapping[str, str]) -> dict[str, Value]:
+def by_model(values: Sequence[tuple[str | None, Value]], ids: Mapping[str, str]) -> dict[str, Value]:
     """The value of each model, by id; what is said of one model goes before what is said of all.
 
     ids: of the models, by what somebody may type for them. Raises: OptionError for a model that is not among them.
@@ -259,7 +259,7 @@ def _by_model(values: Sequence[tuple[str | None, Value]], ids: Mapping[str, str]
     return of_all | {ids[model]: value for model, value in values if model is not None}
 
 
-def _layer(text: str) -> LayerChoices:
+def layer_choices(text: str) -> TypedLayer | tuple[TypedLayer, ...]:
     if not all(part.strip() for part in text.split(SEPARATOR)):
         raise OptionError(f"expected the name or the number of a layer, got {quoted(text)}; leave it out for auto")
     return read_layer(text)

@@ -99,9 +99,13 @@ def say(sentence: str) -> None:
 
 
 @contextmanager
-def progress(total: int, unit: str = "step") -> Iterator[Callable[[int, str], None]]:
-    """A bar while stderr is a terminal: call what is given with the steps done and what is done next."""
-    with closing(tqdm(total=total, unit=unit, leave=False, disable=True if sys.stderr is None else None)) as bar:
+def progress(total: int, unit: str = "step", done: int = 0) -> Iterator[Callable[[int, str], None]]:
+    """A bar while stderr is a terminal: call what is given with the steps done and what is done next.
+
+    done: steps that were done before, and say nothing of the rate.
+    """
+    silent = True if sys.stderr is None else None
+    with closing(tqdm(total=total, unit=unit, initial=done, leave=False, disable=silent)) as bar:
 
         def show(done: int, doing: str) -> None:
             bar.n = done

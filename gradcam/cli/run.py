@@ -1,0 +1,203 @@
+"""The command `run`: a data set, in four words – start, status, resume, export."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gradcam import runs
+from gradcam.cli import terminal
+from gradcam.cli.options import add_checkpoint_options, by_model, layer_choices, load_checkpoints, of_model
+from gradcam.errors import OptionError, RunBusyError
+from gradcam.forward import PRECISIONS
+from gradcam.layers import write_layer
+from gradcam.models import Classifier, parse_model_id, shared_pool
+from gradcam.preprocess import FITS
+from gradcam.text import count
+
+if TYPE_CHECKING:
+    from gradcam.runs import Engine, Run, Settings, Status
+
+MAPS = ("float16", "float32")
+ENGINES = ("local",)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    for name, (add, run_verb, text) in VERBS.items():
+        sub = verbs.add_parser(name, help=text, description=text)
+        add(sub)
+        sub.set_defaults(verb=run_verb)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the verb; 1 where a unit failed or another process did not finish."""
+    return options.verb(options)
+
+
+# ------------------------------------------------------------------------------- start and resume
+
+
+def _add_start(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("data", metavar="DATA", help="a folder, a manifest (.csv, .parquet, .jsonl), a .zip, or `sample`")
+    add("--model", action="append", default=[], metavar="ID", help="see `gradcam models`; repeatable")
+    add("--out", required=True, type=terminal.path, metavar="DIR", help="folder of the run, new or gone on with")
+    add(
+        "--class",
+        action="append",
+        dest="classes",
+        metavar="CLASS",
+        help="`label`, the photo's own, `top`, or a class as `explain` takes it; repeatable [top]",
+    )
+    add("--method", action="append", metavar="NAME", help="repeatable [Grad-CAM]")
+    add("--layer", action="append", default=[], metavar="[ID=]LAYER", help="as `explain` takes it; repeatable")
+    add("--labels-are", type=terminal.path, metavar="FILE", help="CSV or JSON: which class each label means")
+    add("--new", action="store_true", help="where --out holds a run, begin another one beside it")
+    settings = parser.add_argument_group("what all results have in common, chosen by the first start").add_argument
+    settings("--fit", choices=FITS, help="how a photo meets the input [crop]")
+    settings("--precision", choices=PRECISIONS, help="of the forward [float32]")
+    settings("--maps", choices=MAPS, help="the type that maps are kept in [float16]")
+    settings("--batch", type=int, metavar="N", help="photos of a shard, which a killed worker loses at most [64]")
+    settings("--at-once", type=int, metavar="N", help="photos of one forward [8]")
+    settings("--threads", type=int, metavar="N", help="of one worker's forward [1]")
+    _add_engine(parser)
+    add_checkpoint_options(parser)
+
+
+def _add_resume(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=terminal.path, metavar="DIR", help="folder of a run")
+    _add_engine(parser)
+    add_checkpoint_options(parser)
+
+
+def _add_engine(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("what computes").add_argument
+    add("--engine", default="local", choices=ENGINES, help="this machine [local]")
+    add("--workers", type=int, metavar="N", help="batches that are computed side by side [2]")
+
+
+def _start(options: argparse.Namespace) -> int:
+    checkpoints = _checkpoints(options)
+    for model in options.model:
+        if model not in checkpoints:
+            parse_model_id(model)
+    models = [*dict.fromkeys([*options.model, *checkpoints])]
+    if not models:
+        raise OptionError("expected a model, got none; add --model ID or --checkpoint FILE")
+    layers = [of_model(text, lambda choice: write_layer(layer_choices(choice))) for text in options.layer]
+    return _computed(
+        options.out,
+        lambda engine: runs.start(
+            options.data,
+            models,
+            options.classes or ["top"],
+            out=options.out,
+            methods=options.method or ["Grad-CAM"],
+            layer=by_model(layers, dict(zip(models, models, strict=True))),
+            labels_are=options.labels_are,
+            settings=_settings(options),
+            new=options.new,
+            engine=engine,
+            use=_user(checkpoints),
+        ),
+        options,
+    )
+
+
+def _resume(options: argparse.Namespace) -> int:
+    use = _user(_checkpoints(options))
+    return _computed(options.folder, lambda engine: runs.resume(options.folder, engine=engine, use=use), options)
+
+
+def _settings(options: argparse.Namespace) -> Settings | None:
+    """What was said, beside what the run has already; None where nothing was said."""
+    names = [field.name for field in fields(runs.Settings)]
+    said = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    if not said:
+        return None
+    there = not options.new and (options.out / "plan.json").exists()
+    return replace(runs.Run(options.out).plan.settings if there else runs.Settings(), **said)
+
+
+def _checkpoints(options: argparse.Namespace) -> dict[str, Classifier]:
+    return {str(classifier.spec): classifier for classifier in load_checkpoints(options)}
+
+
+def _user(checkpoints: dict[str, Classifier]) -> Callable[[str], AbstractContextManager[Classifier]]:
+    return lambda name: nullcontext(checkpoints[name]) if name in checkpoints else shared_pool().use(name)
+
+
+def _computed(folder: Path, compute: Callable[[Engine], Run], options: argparse.Namespace) -> int:
+    """Compute, or watch another process that does; then say how far the run is."""
+    with _bar() as show:
+        engine = runs.Engine(options.engine, options.workers, on_progress=show, say=terminal.say)
+        try:
+            folder = compute(engine).folder
+        except RunBusyError as busy:
+            terminal.say(str(busy))
+            runs.watch(folder, show)
+        except KeyboardInterrupt:
+            terminal.say(f"`gradcam run resume {folder}` goes on where this ends")
+            raise
+    return _tell(runs.Run(folder))
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[Status], None]]:
+    """A bar that begins with the first status."""
+    with ExitStack() as held:
+        show: Callable[[int, str], None] | None = None
+
+        def on_progress(status: Status) -> None:
+            nonlocal show
+            if show is None:
+                show = held.enter_context(terminal.progress(status.units, "map", status.done))
+            show(status.done, f"{status.failed} failed" if status.failed else "")
+
+        yield on_progress
+
+
+# ------------------------------------------------------------------------------- status
+
+
+def _add_status(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=terminal.path, metavar="DIR", help="folder of a run")
+    parser.add_argument("--json", action="store_true", help="as JSON, for programs")
+
+
+def _status(options: argparse.Namespace) -> int:
+    return _tell(runs.Run(options.folder), as_json=options.json)
+
+
+def _tell(run: Run, as_json: bool = False) -> int:
+    """Say how far a run is; 1 where a unit failed, or where it is neither finished nor computed."""
+    status = run.status()
+    if as_json:
+        print(json.dumps(asdict(status) | {"seconds_left": status.seconds_left}))
+    else:
+        terminal.tell(_sentence(run, status))
+    return terminal.DIFFERENT if status.failed or status.state == "stopped" else 0
+
+
+def _sentence(run: Run, status: Status) -> str:
+    size = f"{count(status.photos, 'photo')}, {count(len(status.models), 'model')}"
+    said = f"{run.folder}: {status.state} · {size} · {status.done:,} of {count(status.units, 'map')}"
+    said += f", {status.failed:,} failed" if status.failed else ""
+    if status.rate and status.seconds_left is not None:
+        minutes, seconds = divmod(round(status.seconds_left), 60)
+        said += f" · {status.rate:.3g} a second, {minutes}:{seconds:02} left"
+    return said
+
+
+VERBS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int], str]] = {
+    "start": (_add_start, _start, "Run models over a data set; what the folder has is not computed again."),
+    "status": (_add_status, _status, "Say how far a run is, whoever computes it."),
+    "resume": (_add_resume, _resume, "Compute what a run lacks."),
+}
+"""What adds each verb's options, what runs it to an exit code, and what it does in a sentence."""

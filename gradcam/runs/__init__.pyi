@@ -1,0 +1,5 @@
+from ._run import ENGINES as ENGINES, Engine as Engine, resume as resume, start as start, watch as watch
+from .data_set import SAMPLE as SAMPLE, DataSet as DataSet, read_data as read_data
+from .index import RANKINGS as RANKINGS, Ranking as Ranking
+from .plan import LABEL as LABEL, Plan as Plan, Settings as Settings
+from .run import Run as Run, Status as Status, Unit as Unit

@@ -1,0 +1,303 @@
+"""Runs: started, gone on with and looked at. What is missing is computed, and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from gradcam._compare import Use
+from gradcam.errors import OptionError, RunBusyError, RunError, nearest, quoted
+from gradcam.models.classifier import Classifier
+from gradcam.models.pool import shared_pool
+from gradcam.runs import plan as plans
+from gradcam.runs.class_names import read_mapping
+from gradcam.runs.data_set import SAMPLE, DataSet, Files, read_data
+from gradcam.runs.index import Index
+from gradcam.runs.local_engine import Computing, Task, run_locally
+from gradcam.runs.manifest import to_rows
+from gradcam.runs.plan import Plan, PlannedModel, Settings
+from gradcam.runs.run import Run, Status
+from gradcam.runs.store import Shard, Store, new_rows, rows_of
+from gradcam.targets import names_in
+from gradcam.text import count, first_few
+
+OnProgress = Callable[[Status], None]
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What computes a run, and how the caller hears of it.
+
+    name: a row of `ENGINES`. workers: batches that are computed side by side; by default what fits the machine.
+    address: of a Ray cluster; by default one is started on this machine.
+    stop: set by another thread, it ends the run within a few forwards.
+    on_progress: called after each shard. say: is told what somebody should know, in sentences.
+    """
+
+    name: str = "local"
+    workers: int | None = None
+    address: str | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
+    on_progress: OnProgress = lambda status: None
+    say: Say = lambda sentence: None
+
+    def __post_init__(self) -> None:
+        if self.name not in ENGINES:
+            raise OptionError(f"expected an engine, got {quoted(self.name)}; use {nearest(self.name, ENGINES)}")
+        if self.workers is not None and not 1 <= self.workers <= 10_000:
+            raise OptionError(
+                f"expected from 1 to 10,000 workers, got {quoted(self.workers)}; choose another number"
+            )
+
+
+def start(
+    data: str | Path | DataSet,
+    models: Sequence[str | Classifier],
+    targets: Sequence[str] = ("top",),
+    *,
+    out: str | Path,
+    methods: Sequence[str] = ("Grad-CAM",),
+    layer: str | Mapping[str, str] | None = None,
+    labels_are: str | Path | None = None,
+    settings: Settings | None = None,
+    new: bool = False,
+    engine: Engine | None = None,
+    use: Use | None = None,
+) -> Run:
+    """Run models over a data set, into a folder; what the folder has already is not computed again.
+
+    data: as `read_data` takes it. models: ids, or classifiers.
+    targets: as they are typed; `label` is each photo's own label.
+    layer: of every model, or by id; by default what the run has, or each model's own target layer.
+    labels_are: a file that says which class each label means, see `read_mapping`.
+    settings: of a new run; by default those that the run has.
+    new: where the folder holds a run, make one beside it.
+    use: turns an id into a classifier for as long as it is used; by default the pool of this process.
+    Raises: RunError and its like, one sentence; RunBusyError where another process computes the run.
+    """
+    engine = engine or Engine()
+    data = data if isinstance(data, DataSet) else read_data(data)
+    names, lend = _lender(models, use)
+    mapping = None if labels_are is None else read_mapping(Path(labels_are))
+    wanted = plans.read_targets(targets, names_in(models)), plans.method_names(methods)
+    store = Store(_beside(Path(out)) if new else Path(out))
+    with _computing(store), ExitStack() as held:
+        plan = store.plan() if store.exists() else plans.new_plan(settings or Settings())
+        plan.check_continues(settings or plan.settings)
+        rows, gone = new_rows(data, store.photos(plan))
+        _say_left_out(data, gone, engine.say)
+        layers = {name: layer.get(name) if isinstance(layer, Mapping) else layer for name in names}
+        if len(rows) or mapping or not _is_planned(plan, layers, *wanted):
+            asked = _Asked(*wanted, layers, data.labels, mapping, engine.say)
+            plan = store.write_plan(
+                asked.extend(plan, lambda name: held.enter_context(lend(name))), _where(data), rows
+            )
+        return _go_on(store, plan, data.files, lend, engine)
+
+
+def resume(folder: str | Path, *, engine: Engine | None = None, use: Use | None = None) -> Run:
+    """Compute what a run lacks; the arguments and errors are those of `start`."""
+    store = Store(Path(folder))
+    store.plan()  # else a folder without a run would get a lock
+    with _computing(store):
+        files = read_data(store.data()).files
+        return _go_on(store, store.plan(), files, _lender((), use)[1], engine or Engine())
+
+
+def watch(folder: str | Path, on_progress: OnProgress, seconds: float = 1.0) -> Status:
+    """Follow a run that another process computes until that ends."""
+    run = Run(Path(folder))
+    while (found := run.status()).state == "running":
+        on_progress(found)
+        time.sleep(seconds)
+    return found
+
+
+# ------------------------------------------------------------------------------- what is asked
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a start asks of the models that it names, with the labels of its photos.
+
+    layers: by the ids of the models; None where nothing is said.
+    """
+
+    targets: tuple[str, ...]
+    methods: tuple[str, ...]
+    layers: Mapping[str, str | None]
+    labels: tuple[str, ...]
+    mapping: Mapping[str, str] | None
+    say: Say
+
+    def extend(self, plan: Plan, load: Callable[[str], Classifier]) -> Plan:
+        """The plan with all of it. Every model of the plan is loaded, for each has to know new labels."""
+        there = {model.asked: model for model in plan.models}
+        others = [
+            self._planned(model, load(name), name) for name, model in there.items() if name not in self.layers
+        ]
+        named = [self._planned(there.get(name), load(name), name) for name in self.layers]
+        return plan.extended(others, (), ()).extended(named, self.methods, self.targets)
+
+    def _planned(self, before: PlannedModel | None, classifier: Classifier, name: str) -> PlannedModel:
+        plans.check_targets(self.targets, classifier)
+        known = before.label_classes if before else {}
+        labels = [label for label in self.labels if self.mapping or label not in known]
+        found = plans.label_classes(labels, classifier, self.targets, self.mapping)
+        for label in known.keys() & found.keys():
+            if known[label] != found[label]:
+                raise RunError(
+                    f"expected the label {quoted(label)} to mean what it meant when the run began, got another "
+                    "class; begin beside with --new"
+                )
+        if lacking := [label for label, index in found.items() if index is None]:
+            self.say(
+                f"{count(len(lacking), 'label')} no classes of {classifier.spec} ({first_few(lacking)}): their "
+                "photos count as neither right nor wrong"
+            )
+        layer = self.layers.get(name) or (before.layer if before else "auto")
+        return PlannedModel.of(classifier, name, layer, known | found)
+
+
+def _is_planned(
+    plan: Plan, layers: Mapping[str, str | None], targets: Sequence[str], methods: Sequence[str]
+) -> bool:
+    """Whether the plan has all that is asked, as is known without loading a model."""
+    places = {model.asked: place for place, model in enumerate(plan.models)}
+    return all(
+        name in places
+        and layer in (None, plan.models[places[name]].layer)
+        and not plans.missing_columns(plan.columns, places[name], methods, targets)
+        for name, layer in layers.items()
+    )
+
+
+def _lender(models: Sequence[str | Classifier], use: Use | None) -> tuple[list[str], Use]:
+    """The names of models, each once, and what turns a name into a classifier."""
+    if isinstance(models, str):
+        raise OptionError(f"expected a list of models, got {quoted(models)} alone; put it in a list")
+    given = {str(model.spec): model for model in models if not isinstance(model, str)}
+    by_id = use or shared_pool().use
+
+    def lend(name: str) -> AbstractContextManager[Classifier]:
+        return nullcontext(given[name]) if name in given else by_id(name)
+
+    return list(dict.fromkeys(model if isinstance(model, str) else str(model.spec) for model in models)), lend
+
+
+def _where(data: DataSet) -> str:
+    """Where a data set lies, as `resume` finds it from any folder."""
+    return data.source if data.source == SAMPLE else str(Path(data.source).expanduser().absolute())
+
+
+def _beside(folder: Path) -> Path:
+    """The folder itself where it holds no run; else the first of `NAME-2`, `NAME-3`, … that holds none."""
+    number = 1
+    found = folder
+    while Store(found).exists():
+        number += 1
+        found = folder.with_name(f"{folder.name}-{number}")
+    return found
+
+
+def _say_left_out(data: DataSet, gone: Sequence[str], say: Say) -> None:
+    if gone:
+        say(f"{count(len(gone), 'photo')} of the run not in {quoted(data.source)} any more ({first_few(gone)})")
+    if data.left_out:
+        say(f"{count(data.left_out, 'file')} left out, no pictures by their names")
+
+
+# ------------------------------------------------------------------------------- what is missing
+
+
+def _go_on(store: Store, plan: Plan, files: Files, lend: Use, engine: Engine) -> Run:
+    """Compute every shard that is missing."""
+    index, run = Index(store.folder), Run(store.folder)
+    photos = store.photos(plan)
+    index.prepare()
+    if (known := index.photos()) < len(photos):
+        rows = to_rows(photos.slice(known))
+        index.add_photos(known, rows, (files.state(row.path) for row in rows))
+    finished = store.finished()
+    index.catch_up(store, plan, finished)
+    _say_changed(index, files, engine.say)
+
+    def tasks() -> Iterator[Task]:
+        for batch in plan.batches():
+            columns = tuple(c for c in range(len(plan.columns)) if (c, batch.number) not in finished)
+            if columns:
+                yield Task(batch, rows_of(photos, batch), index.sha256s(batch.start, batch.stop), columns)
+
+    missing = {column for task in tasks() for column in task.columns}
+    begun, done, now = time.monotonic(), 0, run.status()
+    engine.on_progress(now)
+    if missing:
+        with ExitStack() as held:
+            classifiers = {column: _load(plan, column, lend, held) for column in sorted(missing)}
+            computing = Computing(plan, files, classifiers, store.add, engine.stop, engine.workers)
+            for shard in ENGINES[engine.name](computing, tasks(), engine.address):
+                finished[shard.column, shard.batch] = shard
+                failed = now.failed + index.add_shard(store, plan, shard, finished)
+                done += shard.rows
+                rate = done / max(time.monotonic() - begun, 1e-9)
+                now = replace(now, state="running", done=now.done + shard.rows, failed=failed, rate=rate)
+                engine.on_progress(now)
+    return run
+
+
+def _load(plan: Plan, column: int, lend: Use, held: ExitStack) -> Classifier:
+    """The classifier of a column, which must be what it was. Raises: RunError."""
+    planned = plan.models[plan.columns[column].model]
+    classifier = held.enter_context(lend(planned.asked)).with_activation(planned.activation)
+    planned.check_same(PlannedModel.of(classifier, planned.asked, planned.layer, planned.label_classes))
+    return classifier
+
+
+def _say_changed(index: Index, files: Files, say: Say) -> None:
+    """Say which photos are gone or changed since a model saw them."""
+    gone, changed = [], []
+    for path, before, sha256 in index.states():
+        now = files.state(path)
+        if before is not None and now is None:
+            gone.append(path)
+        elif now != before and sha256 is not None and _sha256(files, path) != sha256:
+            changed.append(path)
+    for paths, what in ((gone, "gone"), (changed, "changed")):
+        if paths:
+            say(f"{count(len(paths), 'photo')} {what} since the run saw them ({first_few(paths)}): put them back")
+
+
+def _sha256(files: Files, path: str) -> str:
+    try:
+        with files.open(path) as file:
+            return hashlib.sha256(file.read()).hexdigest()
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return ""
+
+
+@contextmanager
+def _computing(store: Store) -> Iterator[None]:
+    """This process computes the run while the block runs. Raises: RunBusyError where another one does."""
+    with ExitStack() as held:
+        for _ in range(5):  # somebody who only asks whether it is free holds it for an instant
+            if held.enter_context(store.locked()):
+                break
+            held.close()
+            time.sleep(0.1)
+        else:
+            raise RunBusyError(
+                f"expected to compute the run in {quoted(store.folder)}, but another process does; watch it with "
+                "`gradcam run status`"
+            )
+        yield
+
+
+ENGINES: dict[str, Callable[[Computing, Iterator[Task], str | None], Iterator[Shard]]] = {"local": run_locally}
+"""What computes tasks, by name."""

@@ -1,0 +1,238 @@
+"""A batch of photos as results: each photo is opened once, and each column asks one forward of a few of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from gradcam.errors import ClassError, GradcamError, MapError, ModelError, PhotoError, is_out_of_memory, quoted
+from gradcam.forward import Batch, Channels, Forward, channels_of, explanations
+from gradcam.methods import find_method
+from gradcam.models.classifier import Classifier
+from gradcam.panel_key import ModelKey
+from gradcam.runs import measuring, shards
+from gradcam.runs.data_set import Files, open_one
+from gradcam.runs.manifest import PhotoRow
+from gradcam.runs.plan import LABEL, Column, Plan
+from gradcam.runs.shards import Result
+from gradcam.targets import parse_target
+from gradcam.types import Explanation, Photo, Target, Top
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A photo of a data set as it was found: with its pixels, or with the reason why there are none.
+
+    number: in the run. mask: uint8 `[H, W]` of the photo's size, black where the object is not.
+    """
+
+    number: int
+    row: PhotoRow
+    photo: Photo | None
+    reason: str = ""
+    mask: NDArray[np.uint8] | None = None
+
+
+def open_row(files: Files, number: int, row: PhotoRow, known_sha256: str | None = None) -> Opened:
+    """Open a photo and its mask. known_sha256: of the file when another model saw it; another one is a reason."""
+    try:
+        photo = open_one(files, row.path)
+        if known_sha256 not in (None, photo.sha256):
+            raise PhotoError(
+                f"expected {quoted(row.path)} as another model of this run saw it, got a file that was changed "
+                "since; put it back"
+            )
+        return Opened(number, row, photo, mask=None if row.mask is None else _mask(files, row.mask, photo))
+    except PhotoError as error:
+        return Opened(number, row, None, str(error))
+
+
+def _mask(files: Files, path: str, photo: Photo) -> NDArray[np.uint8]:
+    mask = open_one(files, path)
+    if mask.size != photo.size:
+        raise PhotoError(
+            f"expected a mask of {photo.size[1]}×{photo.size[0]} pixels, got {mask.size[1]}×{mask.size[0]} in "
+            f"{quoted(path)}; make it as large as its photo"
+        )
+    return mask.pixels.max(axis=2)
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """One column, ready to answer: its classifier, and the module that this worker runs.
+
+    module: the classifier's own, or a clone over the same weights.
+    """
+
+    plan: Plan
+    column: Column
+    classifier: Classifier
+    key: ModelKey
+    module: nn.Module
+
+    def results(self, opened: Sequence[Opened]) -> list[Result]:
+        """The units of a few photos, which share a forward."""
+        readable = [one for one in opened if one.photo is not None]
+        answers = dict(zip(map(id, readable), self._answers(readable), strict=True))
+        return [
+            result
+            for one in opened
+            for result in (self._failed(one, one.reason) if one.photo is None else answers[id(one)])
+        ]
+
+    def shard(self, results: Sequence[Result]) -> bytes:
+        """The results of a whole batch as they are written."""
+        model = self.plan.models[self.column.model]
+        about = {
+            "format": str(self.plan.format),
+            "model": model.id,
+            "weights_sha256": model.weights_sha256,
+            "layers": " + ".join(layer.name for layer in model.layers),
+            "earlier_layer": model.earlier.name,
+        }
+        return shards.encode(results, self.plan.settings.maps, about)
+
+    # ------------------------------------------------------------------------------- from photos to units
+
+    def _answers(self, opened: Sequence[Opened]) -> list[list[Result]]:
+        """The units of readable photos; where one cannot be answered with the others, each is asked by itself."""
+        if not opened:
+            return []
+        try:
+            return self._together(opened)
+        except PhotoError as error:  # a strip too narrow for the model's crop
+            if len(opened) == 1:
+                return [self._failed(opened[0], str(error))]
+        except (ClassError, MapError) as error:
+            if len(opened) == 1:
+                return [self._target_by_target(opened[0], error)]
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(opened) == 1:
+                raise ModelError(
+                    f"{self.classifier.spec} needs more memory than {self.classifier.device} has for one photo; "
+                    "use a smaller model or another device"
+                ) from error
+            log.warning("%s: %d photos do not fit into memory, halving", self.classifier.spec, len(opened))
+            middle = len(opened) // 2
+            return [*self._answers(opened[:middle]), *self._answers(opened[middle:])]
+        return [answer for one in opened for answer in self._answers([one])]
+
+    def _together(self, opened: Sequence[Opened], targets: Sequence[str] | None = None) -> list[list[Result]]:
+        settings, model = self.plan.settings, self.plan.models[self.column.model]
+        wanted = self.column.targets if targets is None else targets
+        photos = tuple(one.photo for one in opened if one.photo is not None)
+        batch = Batch.of(photos, self.classifier.preprocessing, settings.fit)
+        forward = Forward.of(batch, self.classifier, model.layers, settings.precision, self.module, model.earlier)
+        asked = [[self._target(one, text) or Top(1) for text in wanted] for one in opened]
+        found = {
+            name: explanations(self.classifier, forward, asked, find_method(name)) for name in self.column.methods
+        }
+        scored = [explanation.targets for explanation in next(iter(found.values()))]
+        channels = channels_of(forward, scored, model.earlier)
+        return [
+            list(
+                self._units(one, {name: answers[place] for name, answers in found.items()}, channels[place], wanted)
+            )
+            for place, one in enumerate(opened)
+        ]
+
+    def _target_by_target(self, one: Opened, error: GradcamError) -> list[Result]:
+        """The units of one photo, of which some targets cannot be answered."""
+        if len(self.column.targets) == 1:
+            return self._failed(one, str(error))
+        units: list[Result] = []
+        for text in self.column.targets:
+            try:
+                units += self._together([one], [text])[0]
+            except (ClassError, MapError) as reason:
+                units += self._failed(one, str(reason), [text])
+        order = {pair: place for place, pair in enumerate(product(self.column.methods, self.column.targets))}
+        return sorted(units, key=lambda unit: order[unit.numbers["method"], unit.numbers["target"]])
+
+    def _units(
+        self, one: Opened, found: dict[str, Explanation], channels: Channels, targets: Sequence[str]
+    ) -> Iterator[Result]:
+        """The units of one photo, the first of which carries what all of them share."""
+        shared = {"means": channels.means, "earlier": channels.earlier}
+        for (name, explanation), (position, text) in product(found.items(), enumerate(targets)):
+            target = self._target(one, text)
+            if target is None:
+                yield from self._failed(one, "the photo has no label that is a class of the model", [text], [name])
+                continue
+            raw = explanation.maps[position]
+            arrays = {"map": raw, "contributions": channels.contributions[position], **shared}
+            shared = {}
+            yield Result(self._numbers(one, explanation, position, name, text, target), arrays)
+
+    def _numbers(
+        self, one: Opened, explanation: Explanation, position: int, method: str, text: str, target: Target
+    ) -> dict[str, Any]:
+        scored, raw = explanation.targets[position], explanation.maps[position]
+        order = np.argsort(-explanation.logits, kind="stable")[: shards.TOP]
+        heat = measuring.laid(raw, explanation.view)
+        return self._known(one, method, text) | {
+            "key": self.plan.key(self.column, self.key, explanation.photo.sha256, method, target).digest,
+            "class": scored.index,
+            "class_name": str(scored),
+            "against": scored.against,
+            "score": scored.score,
+            "probability": scored.probability,
+            "rank": scored.rank,
+            "top": order.tolist(),
+            "top_logits": explanation.logits[order].tolist(),
+            "top_probabilities": explanation.probabilities[order].tolist(),
+            "view": shards.box_of(explanation.view),
+            "peak": float(raw.max()),
+            "mean": float(raw.mean(dtype=np.float64)),
+            "positive": float((raw > 0).mean()),
+            "outside_box": _outside(heat, one),
+            "on_border": measuring.on_border(heat),
+        }
+
+    def _failed(
+        self, one: Opened, reason: str, targets: Sequence[str] | None = None, methods: Sequence[str] | None = None
+    ) -> list[Result]:
+        pairs = product(methods or self.column.methods, targets or self.column.targets)
+        return [Result(self._known(one, method, text) | {"reason": reason}) for method, text in pairs]
+
+    def _known(self, one: Opened, method: str, text: str) -> dict[str, Any]:
+        """What is known of a unit before anything is computed."""
+        height, width = (0, 0) if one.photo is None else one.photo.size
+        return {
+            "photo": one.number,
+            "path": one.row.path,
+            "photo_sha256": "" if one.photo is None else one.photo.sha256,
+            "height": height,
+            "width": width,
+            "method": method,
+            "target": text,
+            "label_class": self._label_class(one),
+        }
+
+    def _label_class(self, one: Opened) -> int | None:
+        model = self.plan.models[self.column.model]
+        return None if one.row.label is None else model.label_classes.get(one.row.label)
+
+    def _target(self, one: Opened, text: str) -> Target | None:
+        """What a text of the plan asks of a photo; None where it asks for its label and there is none."""
+        return self._label_class(one) if text == LABEL else parse_target(text)
+
+
+def _outside(heat: NDArray[np.float32], one: Opened) -> float | None:
+    """The share of heat outside the photo's mask, or else its box; None where it has neither."""
+    if one.mask is not None:
+        return measuring.outside_mask(heat, one.mask)
+    if one.row.box is not None and one.photo is not None:
+        return measuring.outside_box(heat, one.photo.size, one.row.box)
+    return None

@@ -1,0 +1,271 @@
+"""A data set: where its photos lie, and what is known of each.
+
+It is a folder, whose folders are labels; a manifest, that is a table with a row a photo; a ZIP of either; or the
+sample set that comes along. Nothing is decoded here, so that a million photos are listed in seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Protocol
+
+import pyarrow as pa
+
+from gradcam.errors import PhotoError, RunError, machine_trouble, quoted
+from gradcam.photo import MAX_BYTES, open_photo
+from gradcam.runs import manifest
+from gradcam.runs.manifest import MANIFESTS, PhotoRow
+from gradcam.text import count
+from gradcam.types import Photo
+
+SAMPLE = "sample"
+"""What the sample set is called where a data set is named."""
+
+PICTURES = frozenset(
+    [
+        ".png",
+        ".apng",
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".webp",
+        ".gif",
+        ".tif",
+        ".tiff",
+        ".bmp",
+        ".dib",
+        ".avif",
+        ".heic",
+        ".heif",
+        ".jp2",
+        ".jxl",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".ico",
+        ".dng",
+        ".cr2",
+        ".nef",
+        ".arw",
+    ]
+)
+"""Endings of files in a folder that are photos by their name; those that cannot be opened get their reason."""
+
+MAX_ENTRIES = 100_000
+MAX_RATIO = 200
+"""Of a ZIP: its files, and how many bytes one packed byte may stand for."""
+
+
+class Files(Protocol):
+    """Where the files of a data set lie. A path is relative, with `/` between its parts."""
+
+    def paths(self) -> Iterable[str]:
+        """All files that are not hidden, in order."""
+        ...
+
+    def open(self, path: str) -> BinaryIO:
+        """Raises: OSError, ValueError, KeyError or zipfile.BadZipFile where there is no such file to read."""
+        ...
+
+    def state(self, path: str) -> tuple[int, int] | None:
+        """Bytes and time of the last change in nanoseconds, by which a changed file is told; None for no file."""
+        ...
+
+
+@dataclass(frozen=True)
+class Folder:
+    root: Path
+
+    def paths(self) -> Iterator[str]:
+        for folder, inner, files in os.walk(self.root):
+            inner[:] = sorted(name for name in inner if not is_hidden(name))
+            here = Path(folder).relative_to(self.root)
+            yield from ((here / name).as_posix() for name in sorted(files) if not is_hidden(name))
+
+    def open(self, path: str) -> BinaryIO:
+        return (self.root / path).open("rb")
+
+    def state(self, path: str) -> tuple[int, int] | None:
+        try:
+            found = (self.root / path).stat()
+        except (OSError, ValueError):
+            return None
+        return found.st_size, found.st_mtime_ns
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The files in a ZIP, none of which is ever unpacked to a disk."""
+
+    file: Path
+
+    def paths(self) -> list[str]:
+        with self._opened() as archive:
+            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+        if len(entries) > MAX_ENTRIES:
+            raise RunError(
+                f"expected at most {MAX_ENTRIES:,} files in a ZIP, got {len(entries):,} in {quoted(self.file)}; "
+                "unpack it into a folder"
+            )
+        for entry in entries:
+            self._check(entry)
+        return sorted(entry.filename for entry in entries if not _is_hidden_path(entry.filename))
+
+    def open(self, path: str) -> BinaryIO:
+        with zipfile.ZipFile(self.file) as archive:
+            return archive.open(path)  # pyright: ignore[reportReturnType] - stays open, for it counts its users
+
+    def state(self, path: str) -> tuple[int, int] | None:
+        return Folder(self.file.parent).state(self.file.name)
+
+    def _check(self, entry: zipfile.ZipInfo) -> None:
+        name, packed = entry.filename, max(entry.compress_size, 10_000)
+        if manifest.leads_out(name):
+            raise RunError(
+                f"expected files inside the ZIP, got the path {quoted(name)}, which leads out; pack it anew"
+            )
+        if entry.flag_bits & 1:
+            raise RunError(f"expected a ZIP without a password, got {quoted(name)} with one; pack it anew")
+        if entry.file_size > MAX_RATIO * packed:
+            raise RunError(
+                f"expected photos in the ZIP, got {quoted(name)}, which claims {entry.file_size:,} bytes from "
+                f"{entry.compress_size:,}; leave it out"
+            )
+
+    @contextmanager
+    def _opened(self) -> Iterator[zipfile.ZipFile]:
+        try:
+            with zipfile.ZipFile(self.file) as archive:
+                yield archive
+        except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+            raise RunError(
+                f"expected a whole ZIP, got a damaged one, {quoted(self.file)}; fetch it again"
+            ) from error
+
+
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """Photos with what is known of each, and where they lie.
+
+    source: as `read_data` took it. rows: of `manifest.SCHEMA`, a row a photo. left_out: files that are no photos.
+    """
+
+    source: str
+    rows: pa.Table
+    files: Files = field(repr=False)
+    left_out: int = 0
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __repr__(self) -> str:
+        return f"DataSet({quoted(self.source, 60)}, {count(len(self), 'photo')}, {len(self.labels)} labels)"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All labels, sorted."""
+        return tuple(sorted(label for label in self.rows["label"].unique().to_pylist() if label is not None))
+
+
+def read_data(data: str | Path) -> DataSet:
+    """The data set in a folder, a manifest or a ZIP, or the one called `sample`.
+
+    A folder: its pictures; those in a folder of it carry that folder's name as their label, as torchvision's
+    ImageFolder has it. A manifest is a CSV, Parquet or JSONL file with a column `path`, relative to its own
+    folder, and perhaps `label`, `box` and `mask`; further columns are kept to slice by. A ZIP holds a folder, or
+    one manifest and what it names. Hidden files are left out.
+    Raises: RunError, one sentence.
+    """
+    path = sample_set() if data == SAMPLE and not os.path.lexists(SAMPLE) else Path(data).expanduser()
+    try:
+        read = _reader(path)
+        found = read(str(data), path)
+    except (OSError, ValueError) as error:
+        raise RunError(f"expected a data set at {quoted(data)}, but {machine_trouble(error)}") from error
+    if not len(found):
+        hidden = f", only {count(found.left_out, 'other file')}" if found.left_out else ""
+        raise RunError(f"expected photos in {quoted(data)}, got none{hidden}; name another folder or manifest")
+    return found
+
+
+def sample_set() -> Path:
+    """The manifest of the sample set, in the package itself."""
+    return Path(str(resources.files("gradcam") / "data" / "sample_set" / "photos.csv"))
+
+
+def open_one(files: Files, path: str) -> Photo:
+    """The photo at a path of a data set. Raises: PhotoError."""
+    try:
+        with files.open(path) as file:
+            return open_photo(file.read(MAX_BYTES + 1), name=path)
+    except (FileNotFoundError, KeyError) as error:
+        raise PhotoError(f"expected a photo, but there is no file {quoted(path)}; check the path") from error
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
+        why = machine_trouble(error) if isinstance(error, OSError) else "it is damaged; pack it anew"
+        raise PhotoError(f"expected a readable file, but {quoted(path)} cannot be read: {why}") from error
+
+
+def is_hidden(name: str) -> bool:
+    return name.startswith((".", "__MACOSX"))
+
+
+def _is_hidden_path(path: str) -> bool:
+    return any(map(is_hidden, PurePosixPath(path).parts))
+
+
+def _reader(path: Path) -> Callable[[str, Path], DataSet]:
+    if path.is_dir():
+        return _read_folder
+    kinds = {**dict.fromkeys(MANIFESTS, _read_manifest), ".zip": _read_archive}
+    if path.suffix.lower() in kinds:
+        return kinds[path.suffix.lower()]
+    if path.exists():
+        raise RunError(
+            f"expected a folder, a ZIP or a manifest ({', '.join(MANIFESTS)}), got the file {quoted(path)}; name "
+            "another"
+        )
+    raise RunError(
+        f"expected a data set, but there is no file or folder {quoted(path)}; check the path, or take `{SAMPLE}`"
+    )
+
+
+def _read_folder(source: str, path: Path) -> DataSet:
+    return _from_paths(source, Folder(path))
+
+
+def _read_manifest(source: str, path: Path) -> DataSet:
+    files = Folder(path.parent)
+    return DataSet(source, manifest.read(path.name, files.open), files)
+
+
+def _read_archive(source: str, path: Path) -> DataSet:
+    files = Archive(path)
+    tables = [name for name in files.paths() if PurePosixPath(name).suffix.lower() in MANIFESTS]
+    if not tables:
+        return _from_paths(source, files)
+    if len(tables) > 1:
+        raise RunError(
+            f"expected one manifest in the ZIP {quoted(path)}, got {quoted(tables[0])} and {quoted(tables[1])}; "
+            "keep one"
+        )
+    return DataSet(source, manifest.read(tables[0], files.open), files)
+
+
+def _from_paths(source: str, files: Folder | Archive) -> DataSet:
+    paths = list(files.paths())
+    photos = [path for path in paths if PurePosixPath(path).suffix.lower() in PICTURES]
+    rows = manifest.to_table(PhotoRow(path, _label(path)) for path in photos)
+    return DataSet(source, rows, files, left_out=len(paths) - len(photos))
+
+
+def _label(path: str) -> str | None:
+    """The folder that a photo lies in, the outermost of several."""
+    folder, slash, _ = path.partition("/")
+    return folder if slash else None

@@ -1,0 +1,479 @@
+"""The index of a run: every photo and unit as rows of SQLite, to filter and sort without opening a shard.
+
+It holds nothing that the shards do not, but for when each came. Whatever it lacks is read from the shards that the
+manifest lists; who deletes it loses a minute.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
+
+from gradcam.errors import OptionError, RunError, nearest, quoted
+from gradcam.runs import measuring, shards
+from gradcam.runs.manifest import PhotoRow
+from gradcam.runs.plan import Plan
+from gradcam.runs.store import Shard, Store
+from gradcam.types import View
+
+FILE = "index.sqlite"
+VERSION = 1
+"""Of the tables. An index of another one is made anew."""
+
+_WAIT = 60_000
+"""Milliseconds that a writer waits for another one."""
+
+_tables = sa.MetaData()
+
+PHOTOS = sa.Table(
+    "photos",
+    _tables,
+    sa.Column("photo", sa.Integer, primary_key=True),
+    sa.Column("path", sa.Text, nullable=False, unique=True),
+    sa.Column("label", sa.Text, index=True),
+    sa.Column("columns", sa.Text, nullable=False),
+    sa.Column("sha256", sa.Text),
+    sa.Column("height", sa.Integer),
+    sa.Column("width", sa.Integer),
+    sa.Column("bytes", sa.Integer),
+    sa.Column("changed", sa.Integer),
+    sa.Column("reason", sa.Text),
+    sa.Column("agreement", sa.Float, index=True),
+    sa.Column("same_class", sa.Boolean),
+    sa.Column("wrong_confidence", sa.Float, index=True),
+    sa.Column("confidence", sa.Float, index=True),
+    sa.Column("outside_box", sa.Float, index=True),
+    sa.Column("on_border", sa.Float, index=True),
+)
+"""A photo, with what its units come to.
+
+bytes, changed: of its file when the run first met it, the time in nanoseconds. reason: why it could not be opened.
+agreement: the lowest rank correlation of any two models' maps of one method and target. same_class: whether all
+models predict one class name. wrong_confidence, confidence: the highest and lowest probability of a first
+prediction, the former among those that are not the label. outside_box, on_border: the highest share of a map's
+heat."""
+
+SLICES = sa.Table(
+    "slices",
+    _tables,
+    sa.Column("photo", sa.Integer, sa.ForeignKey("photos.photo"), primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+    sa.Index("slices_by_value", "name", "value", "photo"),
+)
+"""The further columns of the manifest."""
+
+UNITS = sa.Table(
+    "units",
+    _tables,
+    sa.Column("photo", sa.Integer, sa.ForeignKey("photos.photo"), primary_key=True),
+    sa.Column("model", sa.Integer, primary_key=True),
+    sa.Column("method", sa.Text, primary_key=True),
+    sa.Column("target", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, index=True),
+    sa.Column("reason", sa.Text),
+    sa.Column("predicted", sa.Text),
+    sa.Column("predicted_probability", sa.Float),
+    sa.Column("right", sa.Boolean),
+    sa.Column("class_name", sa.Text),
+    sa.Column("score", sa.Float),
+    sa.Column("probability", sa.Float),
+    sa.Column("rank", sa.Integer),
+    sa.Column("peak", sa.Float),
+    sa.Column("mean", sa.Float),
+    sa.Column("positive", sa.Float),
+    sa.Column("outside_box", sa.Float),
+    sa.Column("on_border", sa.Float),
+    sa.Column("shard_column", sa.Integer, nullable=False),
+    sa.Column("shard_batch", sa.Integer, nullable=False),
+    sa.Column("row", sa.Integer, nullable=False),
+    sa.Index("units_by_prediction", "model", "predicted", "photo"),
+    sqlite_with_rowid=False,
+)
+"""A unit; `model` is its place in the plan, and the last three columns say where its arrays lie. right: whether the
+first prediction is the photo's label, null where that is no class of the model."""
+
+AGREEMENTS = sa.Table(
+    "agreements",
+    _tables,
+    sa.Column("photo", sa.Integer, sa.ForeignKey("photos.photo"), primary_key=True),
+    sa.Column("method", sa.Text, primary_key=True),
+    sa.Column("target", sa.Text, primary_key=True),
+    sa.Column("a", sa.Integer, primary_key=True),
+    sa.Column("b", sa.Integer, primary_key=True),
+    sa.Column("same_class", sa.Boolean, nullable=False),
+    sa.Column("rank_correlation", sa.Float),
+    sa.Column("iou", sa.Float),
+    sa.Index("agreements_of_models", "a", "b", "rank_correlation"),
+    sqlite_with_rowid=False,
+)
+"""Two models, a before b in the plan, on one photo, method and target: whether they explain a class of one name,
+and how far their maps agree."""
+
+SHARDS = sa.Table(
+    "shards",
+    _tables,
+    sa.Column("column", sa.Integer, primary_key=True),
+    sa.Column("batch", sa.Integer, primary_key=True),
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("failed", sa.Integer, nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+)
+"""The shards that are in the index, and when each came, in seconds since 1970."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """An order of photos: by a column of `PHOTOS`, high or low values first. says: what comes first."""
+
+    column: str
+    high_first: bool
+    says: str
+
+
+RANKINGS: dict[str, Ranking] = {
+    "disagreement": Ranking("agreement", False, "maps of two models agree least"),
+    "confident-mistakes": Ranking("wrong_confidence", True, "a model is wrong and sure of it"),
+    "doubt": Ranking("confidence", False, "a model's first prediction has a low probability"),
+    "outside-box": Ranking("outside_box", True, "most heat lies outside the box or mask"),
+    "border": Ranking("on_border", True, "most heat lies at the border of the photo"),
+}
+"""What photos can be ranked by; those of which it cannot be said come last."""
+
+
+class Index:
+    """The index in the folder of a run. Several processes may use it, and one of them at a time writes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE
+        self._engine = sa.create_engine(f"sqlite:///{self._path}", poolclass=sa.pool.NullPool)
+        event.listen(self._engine, "connect", _prepare)
+        event.listen(self._engine, "begin", _begin)
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        with _in_words(self._path), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """One transaction, which no other writer can come into. Raises: RunError for a disk that is full."""
+        with (
+            _in_words(self._path),
+            self._engine.connect().execution_options(writes=True) as connection,
+            connection.begin(),
+        ):
+            yield connection
+
+    # ------------------------------------------------------------------------------- keeping up
+
+    def prepare(self) -> None:
+        """Make the tables where there are none; throw an index of another version away."""
+        if self._path.exists():
+            with self.reading() as connection:
+                found = connection.exec_driver_sql("PRAGMA user_version").scalar()
+            if found == VERSION:
+                return
+            if found != 0:
+                for path in self._path.parent.glob(f"{FILE}*"):
+                    path.unlink(missing_ok=True)
+        with self.writing() as connection:
+            _tables.create_all(connection)
+            connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
+
+    def add_photos(self, first: int, rows: Iterable[PhotoRow], states: Iterable[tuple[int, int] | None]) -> None:
+        """Photos that are new to the run. first: the number of the first. states: of their files, see `Files`."""
+        photos, slices = [], []
+        for number, (row, state) in enumerate(zip(rows, states, strict=True), start=first):
+            size, changed = state or (None, None)
+            columns = json.dumps(dict(row.columns), ensure_ascii=False, sort_keys=True)
+            photos.append(
+                {"photo": number, "path": row.path, "label": row.label, "columns": columns}
+                | {"bytes": size, "changed": changed}
+            )
+            slices += [{"photo": number, "name": name, "value": value} for name, value in row.columns.items()]
+        with self.writing() as connection:
+            for table, values in ((PHOTOS, photos), (SLICES, slices)):
+                if values:
+                    connection.execute(table.insert().prefix_with("OR IGNORE"), values)
+
+    def photos(self) -> int:
+        """How many photos the index knows."""
+        with self.reading() as connection:
+            return connection.execute(sa.select(sa.func.count()).select_from(PHOTOS)).scalar_one()
+
+    def catch_up(self, store: Store, plan: Plan, finished: Mapping[tuple[int, int], Shard]) -> None:
+        """Read every finished shard that the index lacks."""
+        with self.reading() as connection:
+            there = {tuple(row) for row in connection.execute(sa.select(SHARDS.c.column, SHARDS.c.batch))}
+        for place, shard in sorted(finished.items()):
+            if place not in there:
+                self.add_shard(store, plan, shard, finished)
+
+    def add_shard(self, store: Store, plan: Plan, shard: Shard, finished: Mapping[tuple[int, int], Shard]) -> int:
+        """The units of a finished shard, and what they come to beside those of other models that are in the index.
+
+        Returns: how many of them failed.
+        """
+        path = str(store.path(shard))
+        numbers = shards.read_numbers(path)
+        model = plan.columns[shard.column].model
+        units = [_unit(row, place, shard, model, plan) for place, row in enumerate(numbers)]
+        with self.writing() as connection:
+            others = _other_shards(connection, shard, plan, finished)
+            connection.execute(UNITS.insert().prefix_with("OR REPLACE"), units)
+            _describe_photos(connection, numbers)
+            agreements = _agreements(store, shard, numbers, others, plan)
+            if agreements:
+                connection.execute(AGREEMENTS.insert().prefix_with("OR REPLACE"), agreements)
+            _summarize(connection, numbers[0]["photo"], numbers[-1]["photo"])
+            failed = sum(row["reason"] is not None for row in numbers)
+            values = {"column": shard.column, "batch": shard.batch, "rows": len(numbers), "failed": failed}
+            connection.execute(SHARDS.insert().prefix_with("OR REPLACE"), [values | {"at": time.time()}])
+        return failed
+
+    # ------------------------------------------------------------------------------- asking
+
+    def sha256s(self, first: int, stop: int) -> list[str | None]:
+        """The hashes of photos that a model has seen already, None of others."""
+        wanted = sa.select(PHOTOS.c.sha256).where(PHOTOS.c.photo >= first, PHOTOS.c.photo < stop)
+        with self.reading() as connection:
+            return list(connection.execute(wanted.order_by(PHOTOS.c.photo)).scalars())
+
+    def states(self) -> Iterator[tuple[str, tuple[int, int] | None, str | None]]:
+        """Path, bytes and time of change, and hash of each photo."""
+        wanted = sa.select(PHOTOS.c.path, PHOTOS.c.bytes, PHOTOS.c.changed, PHOTOS.c.sha256)
+        with self.reading() as connection:
+            for path, size, changed, sha256 in connection.execute(wanted.order_by(PHOTOS.c.photo)):
+                yield path, None if size is None or changed is None else (size, changed), sha256
+
+    def failed(self) -> int:
+        """How many units have no map."""
+        with self.reading() as connection:
+            return connection.execute(sa.select(sa.func.coalesce(sa.func.sum(SHARDS.c.failed), 0))).scalar_one()
+
+    def rate(self, since: float) -> float | None:
+        """Units a second between the first and the last shard since then; None where there are not two."""
+        recent = sa.select(SHARDS.c.at, SHARDS.c.rows).where(SHARDS.c.at >= since).order_by(SHARDS.c.at)
+        with self.reading() as connection:
+            found = connection.execute(recent).all()
+        seconds = found[-1][0] - found[0][0] if found else 0.0
+        return sum(rows for _, rows in found[1:]) / seconds if seconds > 0 else None
+
+    def ranked(
+        self,
+        by: str | None = None,
+        *,
+        where: Mapping[str, str] | None = None,
+        first: int = 0,
+        most: int | None = None,
+    ) -> list[int]:
+        """The numbers of photos, in the order of a ranking or of the run.
+
+        by: a row of `RANKINGS`. where: a value for `label`, `predicted` or a column of the manifest, all of which
+        must fit. first, most: where the page begins, and how many photos it has.
+        Raises: OptionError for another ranking or column.
+        """
+        wanted = sa.select(PHOTOS.c.photo)
+        for name, value in (where or {}).items():
+            wanted = wanted.where(self._condition(name, value))
+        if by is not None:
+            if by not in RANKINGS:
+                raise OptionError(f"expected a ranking, got {quoted(by)}; use {nearest(by, RANKINGS)}")
+            column = PHOTOS.c[RANKINGS[by].column]
+            wanted = wanted.order_by((column.desc() if RANKINGS[by].high_first else column.asc()).nulls_last())
+        wanted = wanted.order_by(PHOTOS.c.photo).limit(most).offset(first)
+        with self.reading() as connection:
+            return list(connection.execute(wanted).scalars())
+
+    def _condition(self, name: str, value: str) -> sa.ColumnElement[bool]:
+        if name == "label":
+            return PHOTOS.c.label == value
+        if name == "predicted":
+            return PHOTOS.c.photo.in_(sa.select(UNITS.c.photo).where(UNITS.c.predicted == value))
+        known = ["label", "predicted", *self.slices()]
+        if name not in known:
+            raise OptionError(f"expected a column to filter by, got {quoted(name)}; use {nearest(name, known)}")
+        fitting = sa.select(SLICES.c.photo).where(SLICES.c.name == name, SLICES.c.value == value)
+        return PHOTOS.c.photo.in_(fitting)
+
+    def slices(self) -> list[str]:
+        """The further columns of the manifest."""
+        with self.reading() as connection:
+            return list(connection.execute(sa.select(SLICES.c.name).distinct().order_by(SLICES.c.name)).scalars())
+
+    def units(self, photos: Sequence[int] | None = None) -> Iterator[sa.RowMapping]:
+        """Units with the columns of their photo, in order: of these photos, or of all."""
+        columns = [
+            PHOTOS.c.path,
+            PHOTOS.c.label,
+            PHOTOS.c.columns,
+            PHOTOS.c.sha256,
+            PHOTOS.c.height,
+            PHOTOS.c.width,
+        ]
+        columns += [PHOTOS.c.agreement, PHOTOS.c.same_class]
+        wanted = sa.select(UNITS, *columns).join(PHOTOS, PHOTOS.c.photo == UNITS.c.photo)
+        wanted = wanted.order_by(UNITS.c.photo, UNITS.c.model, UNITS.c.method, UNITS.c.target)
+        groups = [None] if photos is None else [photos[at : at + 500] for at in range(0, len(photos), 500)]
+        with self.reading() as connection:
+            for group in groups:
+                chosen = wanted if group is None else wanted.where(UNITS.c.photo.in_(group))
+                yield from connection.execute(chosen.execution_options(yield_per=2000)).mappings()
+
+
+# ------------------------------------------------------------------------------- what a shard comes to
+
+
+def _unit(row: Mapping[str, Any], place: int, shard: Shard, model: int, plan: Plan) -> dict[str, Any]:
+    """A row of a shard as a row of `UNITS`."""
+    names, top = plan.models[model].classes, row["top"]
+    same = ("photo", "method", "target", "key", "reason", "class_name", "score", "probability", "rank")
+    known = top and row["label_class"] is not None
+    return {name: row[name] for name in (*same, "peak", "mean", "positive", "outside_box", "on_border")} | {
+        "model": model,
+        "predicted": class_name(names, top[0]) if top else None,
+        "predicted_probability": row["top_probabilities"][0] if top else None,
+        "right": top[0] == row["label_class"] if known else None,
+        "shard_column": shard.column,
+        "shard_batch": shard.batch,
+        "row": place,
+    }
+
+
+def class_name(names: Sequence[str], index: int) -> str:
+    """The name of a class; a head with a single logit may have one name for its two classes."""
+    return names[index] if len(names) > 1 else names[0] if index else f"not {names[0]}"
+
+
+def _describe_photos(connection: sa.Connection, numbers: Sequence[Mapping[str, Any]]) -> None:
+    """Hash, size and reason of the photos of a shard."""
+    first = [next(group) for _, group in groupby(numbers, key=lambda row: row["photo"])]
+    opened = [row for row in first if row["photo_sha256"]]
+    failed = [row for row in first if not row["photo_sha256"]]
+    here = PHOTOS.c.photo == sa.bindparam("number")
+    if opened:
+        values = {"sha256": sa.bindparam("hash"), "height": sa.bindparam("h"), "width": sa.bindparam("w")}
+        connection.execute(
+            PHOTOS.update().where(here).values(values),
+            [
+                {"number": row["photo"], "hash": row["photo_sha256"], "h": row["height"], "w": row["width"]}
+                for row in opened
+            ],
+        )
+    if failed:
+        connection.execute(
+            PHOTOS.update().where(here).values(reason=sa.bindparam("why")),
+            [{"number": row["photo"], "why": row["reason"]} for row in failed],
+        )
+
+
+def _other_shards(
+    connection: sa.Connection, shard: Shard, plan: Plan, finished: Mapping[tuple[int, int], Shard]
+) -> list[Shard]:
+    """The shards of other models that are in the index with the same photos and some of the same questions."""
+    there = connection.execute(sa.select(SHARDS.c.column).where(SHARDS.c.batch == shard.batch)).scalars()
+    mine = plan.columns[shard.column]
+    return [
+        finished[number, shard.batch]
+        for number in sorted(there)
+        if (other := plan.columns[number]).model != mine.model
+        and set(other.methods) & set(mine.methods)
+        and set(other.targets) & set(mine.targets)
+        and (number, shard.batch) in finished
+    ]
+
+
+_Laid = dict[tuple[int, str, str], tuple[str, NDArray[np.float32]]]
+"""Class name and map on the photo, by photo, method and target."""
+
+
+def _laid_maps(path: str, numbers: Sequence[Mapping[str, Any]]) -> _Laid:
+    laid: _Laid = {}
+    for row, raw in zip(numbers, shards.read_arrays(path, "map"), strict=True):
+        if raw is not None:
+            size = (row["height"], row["width"])
+            left, top, right, bottom = row["view"]
+            view = View((left, top, right, bottom), size, (1, 1), "crop")
+            laid[row["photo"], row["method"], row["target"]] = row["class_name"], measuring.laid(raw, view)
+    return laid
+
+
+def _agreements(
+    store: Store, shard: Shard, numbers: Sequence[Mapping[str, Any]], others: Sequence[Shard], plan: Plan
+) -> list[dict[str, Any]]:
+    """How far the maps of a shard agree with those of other models."""
+    if not others:
+        return []
+    mine, found = _laid_maps(str(store.path(shard)), numbers), []
+    for other in others:
+        path = str(store.path(other))
+        theirs = _laid_maps(path, shards.read_numbers(path))
+        a, b = plan.columns[shard.column].model, plan.columns[other.column].model
+        for unit in mine.keys() & theirs.keys():
+            (one_class, one), (other_class, another) = mine[unit], theirs[unit]
+            correlation, iou = measuring.agreement(*((one, another) if a < b else (another, one)))
+            found.append(
+                dict(zip(("photo", "method", "target"), unit, strict=True))
+                | {"a": min(a, b), "b": max(a, b), "same_class": one_class == other_class}
+                | {"rank_correlation": correlation, "iou": iou}
+            )
+    return found
+
+
+def _summarize(connection: sa.Connection, first: int, last: int) -> None:
+    """Work out the columns of photos that sum up their units, from the first to the last of these."""
+
+    def of_units(value: sa.ColumnElement[Any], *conditions: sa.ColumnElement[bool]) -> Any:
+        return sa.select(value).where(UNITS.c.photo == PHOTOS.c.photo, *conditions).scalar_subquery()
+
+    probability = UNITS.c.predicted_probability
+    agreement = sa.select(sa.func.min(AGREEMENTS.c.rank_correlation)).where(AGREEMENTS.c.photo == PHOTOS.c.photo)
+    values = {
+        "agreement": agreement.scalar_subquery(),
+        "same_class": of_units(sa.func.count(sa.distinct(UNITS.c.predicted)) == 1),
+        "wrong_confidence": of_units(sa.func.max(probability), UNITS.c.right.is_(False)),
+        "confidence": of_units(sa.func.min(probability)),
+        "outside_box": of_units(sa.func.max(UNITS.c.outside_box)),
+        "on_border": of_units(sa.func.max(UNITS.c.on_border)),
+    }
+    connection.execute(PHOTOS.update().where(PHOTOS.c.photo.between(first, last)).values(values))
+
+
+# ------------------------------------------------------------------------------- SQLite
+
+
+def _prepare(connection: Any, _record: object) -> None:
+    """What every connection starts with; waiting for a writer comes first, for the others may have to wait."""
+    connection.isolation_level = None  # the driver begins no transaction by itself
+    for pragma in (f"busy_timeout = {_WAIT}", "journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin(connection: sa.Connection) -> None:
+    """A writer takes its turn at once, so that it never has to give up what it has read."""
+    writes = connection.get_execution_options().get("writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def _in_words(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        raise RunError(
+            f"expected to use the index {quoted(path)}, but SQLite says {quoted(str(error.orig), 120)}; free some "
+            "space, or delete the index, which is made anew"
+        ) from error

@@ -1,0 +1,146 @@
+"""The engine of one machine: a few workers side by side, each of which opens its photos and asks all models."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from queue import SimpleQueue
+
+import torch
+from torch import nn
+
+from gradcam.models.classifier import Classifier
+from gradcam.panel_key import ModelKey
+from gradcam.running import clone_sharing_weights
+from gradcam.runs.computing import Work, open_row
+from gradcam.runs.data_set import Files
+from gradcam.runs.manifest import PhotoRow
+from gradcam.runs.plan import Batch, Plan
+from gradcam.runs.store import Shard
+
+WORKERS = 2
+"""Batches that are computed side by side: what one leaves idle while it opens photos, the other uses."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A batch of photos and the columns of the plan that lack it.
+
+    known: the hash of each photo that a model has seen already, else None.
+    """
+
+    batch: Batch
+    rows: Sequence[PhotoRow]
+    known: Sequence[str | None]
+    columns: tuple[int, ...]
+
+
+class Stopped(Exception):  # noqa: N818 — no error, a signal
+    """Somebody asked for the end."""
+
+
+Add = Callable[[int, int, int, bytes], Shard]
+"""Writes and lists a shard, given its column, batch, number of rows and bytes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Computing:
+    """What any engine is given.
+
+    classifiers: by the columns of the plan that any task lacks, as the plan has them.
+    stop: ends the run within a few forwards. workers: batches that are computed side by side; None for the default.
+    """
+
+    plan: Plan
+    files: Files
+    classifiers: Mapping[int, Classifier]
+    add: Add
+    stop: threading.Event
+    workers: int | None = None
+
+    def works(self, clone: bool = False) -> dict[int, Work]:
+        """By column, what answers it; with a clone of each module over the same weights, for another thread."""
+        kept: dict[int, tuple[ModelKey, nn.Module]] = {}
+        for one in self.classifiers.values():
+            if id(one) not in kept:
+                kept[id(one)] = ModelKey.of(one), clone_sharing_weights(one.module) if clone else one.module
+        return {
+            column: Work(self.plan, self.plan.columns[column], one, *kept[id(one)])
+            for column, one in self.classifiers.items()
+        }
+
+
+def run_locally(computing: Computing, tasks: Iterator[Task], address: str | None = None) -> Iterator[Shard]:
+    """Compute tasks and yield each shard once it is listed; a worker lists its own before it takes the next task.
+
+    address: of no machine but this one.
+    """
+    workers, threads, stop = computing.workers or WORKERS, computing.plan.settings.threads, computing.stop
+    benches: SimpleQueue[dict[int, Work]] = SimpleQueue()
+    for number in range(workers):
+        benches.put(computing.works(clone=number > 0))
+
+    def compute(task: Task) -> list[Shard]:
+        bench = benches.get()
+        try:
+            found = compute_task(task, [bench[column] for column in task.columns], computing.files, stop)
+            pairs = zip(task.columns, found, strict=True)
+            return [computing.add(column, task.batch.number, *shard) for column, shard in pairs]
+        finally:
+            benches.put(bench)
+
+    with _threads(threads), ThreadPoolExecutor(workers, "run", torch.set_num_threads, (threads,)) as pool:
+        running = {pool.submit(compute, task) for task in islice(tasks, workers + 1)}
+        try:
+            while running:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                if not stop.is_set():
+                    running |= {pool.submit(compute, task) for task in islice(tasks, len(done))}
+                for future in done:
+                    yield from _listed(future)
+        finally:
+            stop.set()
+            for future in running:
+                future.cancel()
+
+
+def compute_task(
+    task: Task, works: Sequence[Work], files: Files, stop: threading.Event | None = None
+) -> list[tuple[int, bytes]]:
+    """The number of units and the bytes of the shard of each column that lacks a batch.
+
+    Photos are opened a few at a time, so that memory does not grow with the batch.
+    Raises: Stopped.
+    """
+    units = [[] for _ in works]
+    at_once = works[0].plan.settings.at_once
+    numbered = list(zip(range(task.batch.start, task.batch.stop), task.rows, task.known, strict=True))
+    for first in range(0, len(numbered), at_once):
+        if stop is not None and stop.is_set():
+            raise Stopped
+        opened = [open_row(files, *one) for one in numbered[first : first + at_once]]
+        for found, work in zip(units, works, strict=True):
+            found += work.results(opened)
+    return [(len(found), work.shard(found)) for found, work in zip(units, works, strict=True)]
+
+
+def _listed(future: Future[list[Shard]]) -> list[Shard]:
+    try:
+        return future.result()
+    except Stopped:
+        return []
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """PyTorch's threads of one forward while the block runs; the number belongs to the whole process."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,274 @@
+"""A manifest: a table of photos that somebody wrote, read row by row or refused with one sentence."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import json
+import math
+import posixpath
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from gradcam.errors import RunError, quoted
+from gradcam.text import first_few
+
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom in pixels of the upright photo."""
+
+MAX_ROWS = 20_000_000
+MAX_COLUMNS = 200
+MAX_CELL = 10_000
+"""Rows and columns of a manifest, and letters of a cell."""
+
+SCHEMA = pa.schema(
+    [
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("label", pa.string()),
+        pa.field("columns", pa.string(), nullable=False),
+        pa.field("box", pa.list_(pa.float64())),
+        pa.field("mask", pa.string()),
+    ]
+)
+"""How the rows of a data set are kept; `columns` is a JSON object of texts by name."""
+
+_TITLES = {
+    "path": ("path", "file", "filename", "file_name", "image", "photo"),
+    "label": ("label", "class", "class_name", "category"),
+    "box": ("box", "bbox"),
+    "mask": ("mask",),
+}
+"""What the columns may be called, the first that is there."""
+
+
+@dataclass(frozen=True)
+class PhotoRow:
+    """One photo of a data set, as its manifest or its place says.
+
+    path: relative to the data set, with `/`. label: of its class. columns: further columns, to slice by.
+    box: where the object is. mask: the path of a picture that is black where the object is not.
+    """
+
+    path: str
+    label: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    box: Box | None = None
+    mask: str | None = None
+
+
+def to_table(rows: Iterable[PhotoRow]) -> pa.Table:
+    """Rows as they are kept, of `SCHEMA`."""
+    kept: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
+    for row in rows:
+        kept["path"].append(row.path)
+        kept["label"].append(row.label)
+        kept["columns"].append(json.dumps(dict(row.columns), ensure_ascii=False, sort_keys=True))
+        kept["box"].append(row.box)
+        kept["mask"].append(row.mask)
+    return pa.table(kept, schema=SCHEMA)
+
+
+def to_rows(table: pa.Table) -> list[PhotoRow]:
+    """The rows of a table of `SCHEMA`."""
+    return [
+        PhotoRow(
+            row["path"],
+            row["label"],
+            json.loads(row["columns"]),
+            None if row["box"] is None else tuple(row["box"]),
+            row["mask"],
+        )
+        for row in table.to_pylist()
+    ]
+
+
+def read(name: str, open_file: Callable[[str], BinaryIO]) -> pa.Table:
+    """The rows of a manifest, of `SCHEMA`.
+
+    name: of the manifest within its data set, with an ending of `MANIFESTS`. Paths in it start in its folder.
+    Raises: RunError where it cannot be read, lacks a column, or has a row that makes no sense.
+    """
+    with open_file(name) as file:
+        titles, records = MANIFESTS[PurePosixPath(name).suffix.lower()](name, file)
+        reader = _Reader(name, _columns(name, titles))
+        return to_table(map(reader.row, records))
+
+
+class _Reader:
+    """Reads records of one manifest, which it numbers from 1, into rows."""
+
+    def __init__(self, name: str, columns: Mapping[str, str]) -> None:
+        self._name, self._columns = name, columns
+        self._folder = posixpath.dirname(name)
+        self._seen: dict[str, int] = {}
+        self._number = 0
+
+    def row(self, record: Mapping[str, Any]) -> PhotoRow:
+        self._number += 1
+        if self._number > MAX_ROWS:
+            raise self._wrong(f"at most {MAX_ROWS:,} rows", "more", "split it")
+        cells = {title: self._text(title, value) for title, value in record.items()}
+        named = {kind: cells.pop(title, "") for kind, title in self._columns.items()}
+        path = self._path(named["path"])
+        if path in self._seen:
+            raise self._wrong("every photo once", f"{quoted(path)} in row {self._seen[path]} too", "drop one")
+        self._seen[path] = self._number
+        mask = named.get("mask") or None
+        return PhotoRow(
+            path=path,
+            label=named.get("label") or None,
+            columns={title: text for title, text in cells.items() if text},
+            box=self._box(record.get(self._columns.get("box", ""))),
+            mask=None if mask is None else self._path(mask),
+        )
+
+    def _text(self, title: str, value: Any) -> str:
+        text = "" if value is None else value.strip() if isinstance(value, str) else _written(value)
+        if len(text) > MAX_CELL:
+            raise self._wrong(f"at most {MAX_CELL:,} letters under {quoted(title)}", f"{len(text):,}", "shorten it")
+        return text
+
+    def _path(self, text: str) -> str:
+        if not text:
+            raise self._wrong("a path", "an empty cell", "name a file")
+        path = posixpath.normpath(posixpath.join(self._folder, text.replace("\\", "/")))
+        if leads_out(text) or path.startswith(".."):
+            raise self._wrong(
+                "a path inside the manifest's folder", quoted(text), "move the photo there, or the manifest up"
+            )
+        return path
+
+    def _box(self, value: Any) -> Box | None:
+        if value is None or value == "":
+            return None
+        try:
+            sides = (
+                json.loads(value if value.startswith("[") else f"[{value}]") if isinstance(value, str) else value
+            )
+            left, top, right, bottom = map(float, sides)
+        except (ValueError, TypeError, RecursionError):
+            raise self._wrong(
+                "left, top, right and bottom in pixels as a box", quoted(value), "correct it"
+            ) from None
+        if not (all(map(math.isfinite, (left, top, right, bottom))) and left < right and top < bottom):
+            raise self._wrong("a box with left < right and top < bottom", quoted(value), "correct it")
+        return left, top, right, bottom
+
+    def _wrong(self, wanted: str, got: str, advice: str) -> RunError:
+        return RunError(f"expected {wanted}, got {got} in row {self._number} of {quoted(self._name)}; {advice}")
+
+
+def leads_out(path: str) -> bool:
+    """Whether a path is absolute, leads to a folder above, or could on another system."""
+    parts = re.split(r"[\\/]", path)
+    return path.startswith(("/", "\\")) or ".." in parts or ":" in parts[0] or "\0" in path
+
+
+def _written(value: Any) -> str:
+    """A value of Parquet or JSON as a cell of text has it."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _columns(name: str, titles: list[str]) -> dict[str, str]:
+    """The title of each column that means something, by what it means. Raises: RunError."""
+    if len(titles) > MAX_COLUMNS:
+        raise RunError(f"expected at most {MAX_COLUMNS} columns in {quoted(name)}, got {len(titles)}; drop some")
+    if len(set(titles)) != len(titles):
+        twice = next(title for title in titles if titles.count(title) > 1)
+        raise RunError(
+            f"expected columns of different names in {quoted(name)}, got {quoted(twice)} twice; rename one"
+        )
+    known = {title.strip().lower(): title for title in titles}
+    found = {kind: next((known[one] for one in names if one in known), None) for kind, names in _TITLES.items()}
+    if found["path"] is None:
+        got = first_few([quoted(title, 40) for title in titles]) or "none"
+        raise RunError(f"expected a column `path` in {quoted(name)}, got {got}; title one so")
+    return {kind: title for kind, title in found.items() if title is not None}
+
+
+_Records = tuple[list[str], Iterator[Mapping[str, Any]]]
+"""The titles of the columns, and the records by title."""
+
+
+@contextmanager
+def _refusing(name: str, kind: str, *errors: type[Exception]) -> Iterator[None]:
+    try:
+        yield
+    except errors as error:
+        raise RunError(
+            f"expected {kind} in {quoted(name)}, got something else ({quoted(str(error), 120)}); save it anew"
+        ) from error
+
+
+def _from_csv(name: str, file: BinaryIO) -> _Records:
+    lines = codecs.iterdecode(file, "utf-8-sig")
+    delimiter = "\t" if name.lower().endswith(".tsv") else ","
+    with _refusing(name, "a table as CSV", csv.Error, UnicodeDecodeError):
+        rows = csv.reader(lines, delimiter=delimiter, strict=True)
+        titles = next(rows, [])
+
+    def records() -> Iterator[Mapping[str, Any]]:
+        with _refusing(name, "a table as CSV", csv.Error, UnicodeDecodeError):
+            for number, row in enumerate(filter(None, rows), start=1):
+                if len(row) != len(titles):
+                    raise RunError(
+                        f"expected {len(titles)} cells in row {number} of {quoted(name)}, got {len(row)}; put "
+                        "quotes around a cell that holds a comma"
+                    )
+                yield dict(zip(titles, row, strict=True))
+
+    return titles, records()
+
+
+def _from_jsonl(name: str, file: BinaryIO) -> _Records:
+    def records() -> Iterator[Mapping[str, Any]]:
+        with _refusing(name, "a JSON object on each line", ValueError, RecursionError):
+            for line in iter(lambda: file.readline(MAX_COLUMNS * MAX_CELL), b""):
+                if line.strip():
+                    record = json.loads(line)
+                    if not isinstance(record, dict):
+                        raise ValueError(f"a line with {type(record).__name__}")
+                    yield record
+
+    found = records()
+    first = next(found, {})
+    return list(first), _chained(first, found)
+
+
+def _chained(first: Mapping[str, Any], rest: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    if first:
+        yield first
+    yield from rest
+
+
+def _from_parquet(name: str, file: BinaryIO) -> _Records:
+    with _refusing(name, "a table as Parquet", pa.ArrowException, OSError):
+        table = parquet.ParquetFile(io.BytesIO(file.read()))
+        titles = table.schema_arrow.names
+
+    def records() -> Iterator[Mapping[str, Any]]:
+        with _refusing(name, "a table as Parquet", pa.ArrowException, OSError):
+            for batch in table.iter_batches(10_000):
+                yield from batch.to_pylist()
+
+    return titles, records()
+
+
+MANIFESTS: dict[str, Callable[[str, BinaryIO], _Records]] = {
+    ".csv": _from_csv,
+    ".tsv": _from_csv,
+    ".jsonl": _from_jsonl,
+    ".ndjson": _from_jsonl,
+    ".parquet": _from_parquet,
+}
+"""What reads a manifest, by the ending of its name."""

@@ -1,0 +1,70 @@
+"""Numbers of one map or of two, worked out on the photo at a small size: a data set needs a million of them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam.geometry import fit_within, project_to_photo
+from gradcam.measures import iou_of_hottest, rank_correlation
+from gradcam.runs.manifest import Box
+from gradcam.scaling import normalize
+from gradcam.types import View
+
+Values = NDArray[np.float32]
+
+LONG_SIDE = 96
+"""Pixels of the longer side of a photo that maps are measured on. `compare` measures at 400, which costs twenty
+times as much and differs in the third decimal."""
+
+BORDER = 0.1
+"""Share of the photo's sides that counts as its border."""
+
+
+def laid(raw: Values, view: View) -> Values:
+    """A map's shares of its own peak on the photo, `[H, W]`, NaN where the model saw nothing."""
+    return project_to_photo(normalize(raw).values, view, fit_within(view.photo_size, LONG_SIDE, LONG_SIDE))
+
+
+def outside_box(heat: Values, photo_size: tuple[int, int], box: Box) -> float | None:
+    """The share of laid heat outside a box on the photo, in [0, 1]; None where there is no heat.
+
+    photo_size: height and width in pixels, which the box is in.
+    """
+    y, x = _centres(heat.shape, photo_size)
+    left, top, right, bottom = box
+    return _share(heat, ~np.outer((y >= top) & (y < bottom), (x >= left) & (x < right)))
+
+
+def outside_mask(heat: Values, mask: NDArray[np.uint8]) -> float | None:
+    """The share of laid heat where a mask `[H, W]` is black, in [0, 1]; None where there is no heat."""
+    y, x = (np.intp(side) for side in map(np.floor, _centres(heat.shape, mask.shape)))
+    return _share(heat, mask[np.ix_(y, x)] == 0)
+
+
+def on_border(heat: Values) -> float | None:
+    """The share of laid heat within `BORDER` of the photo's edges, in [0, 1]; None where there is no heat."""
+    y, x = _centres(heat.shape, (1, 1))
+    inner = np.outer(abs(y - 0.5) < 0.5 - BORDER, abs(x - 0.5) < 0.5 - BORDER)
+    return _share(heat, ~inner)
+
+
+def agreement(one: Values, other: Values) -> tuple[float | None, float | None]:
+    """Rank correlation and overlap of the hottest fifth of two laid maps; None where it cannot be said."""
+    return _said(rank_correlation(one, other)), _said(iou_of_hottest(one, other))
+
+
+def _centres(cells: tuple[int, ...], size: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where the centres of cells lie along each side of a photo of this size."""
+    y, x = ((np.arange(count) + 0.5) * whole / count for count, whole in zip(cells, size, strict=True))
+    return y, x
+
+
+def _share(heat: Values, where: NDArray[np.bool_]) -> float | None:
+    known = np.nan_to_num(heat, nan=0.0).astype(np.float64)
+    total = known.sum()
+    return float(known[where].sum() / total) if total > 0 else None
+
+
+def _said(value: float) -> float | None:
+    return value if np.isfinite(value) else None

@@ -1,0 +1,360 @@
+"""What a run computes: a frozen value, whose canonical JSON is all that decides the bytes of its results.
+
+Photos come in parts: those of the first start, and those added by later ones. Each part is cut into batches of one
+size, and each batch of each column is a shard. What is missing never changes where a batch begins or ends.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import metadata
+from itertools import groupby
+from typing import Literal
+
+import msgspec
+
+from gradcam import __version__
+from gradcam.errors import LayerError, RunError, quoted
+from gradcam.forward import check_precision
+from gradcam.layers import TypedLayer, candidate_layers, read_layer, resolve_target_layer
+from gradcam.methods import find_method
+from gradcam.models.classifier import Classifier
+from gradcam.panel_key import ModelKey, PanelKey
+from gradcam.preprocess import FITS
+from gradcam.runs.class_names import classes_of
+from gradcam.targets import parse_target, write_target
+from gradcam.text import listed
+from gradcam.types import Activation, Contrast, Fit, Numerics, Target, TargetLayer, Top
+
+FORMAT = 1
+"""Of plans and shards. Raise it when either changes its meaning."""
+
+LABEL = "label"
+"""The target that is each photo's own label; a class of that name is asked for in quotes."""
+
+MapType = Literal["float16", "float32"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all results of a run have in common.
+
+    maps: the type that maps are kept in; what else is kept of the channels is float16.
+    batch: photos of a shard, which is what a killed worker loses at most. at_once: photos of one forward.
+    threads: of each worker's forward. The last three change results by rounding, so a run keeps to them.
+    """
+
+    fit: Fit = "crop"
+    precision: str = "float32"
+    maps: MapType = "float16"
+    batch: int = 64
+    at_once: int = 8
+    threads: int = 1
+
+    def check(self) -> None:
+        """Raises: RunError or OptionError for a value outside its choices."""
+        check_precision(self.precision)
+        for name, value, choices in (("fit", self.fit, FITS), ("maps", self.maps, ("float16", "float32"))):
+            if value not in choices:
+                raise RunError(f"expected {name} to be one of {', '.join(choices)}, got {quoted(value)}; take one")
+        for name, most in (("batch", 100_000), ("at_once", 10_000), ("threads", 1_000)):
+            if not 1 <= (value := getattr(self, name)) <= most:
+                raise RunError(f"expected {name} from 1 to {most:,}, got {quoted(value)}; choose another")
+
+
+@dataclass(frozen=True)
+class PlannedModel:
+    """A model as it was when its part of the run was planned; on another one the run does not go on.
+
+    asked: the id that it was loaded by. digest: of its `ModelKey`; the fields after it say what changed where the
+    digest did. input_size: height and width in pixels. layer: as it was asked for. layers: what it came to.
+    earlier: the layer whose pooled output is kept as well.
+    label_classes: the index of the class that each label means; None where it means none.
+    """
+
+    id: str
+    asked: str
+    digest: str
+    weights_sha256: str
+    device: str
+    dtype: str
+    numerics: Numerics
+    activation: Activation
+    classes: tuple[str, ...]
+    input_size: tuple[int, int]
+    layer: str
+    layers: tuple[TargetLayer, ...]
+    earlier: TargetLayer
+    label_classes: dict[str, int | None]
+
+    @classmethod
+    def of(
+        cls, classifier: Classifier, asked: str, layer: str, label_classes: Mapping[str, int | None]
+    ) -> PlannedModel:
+        """Raises: LayerError, ModelError."""
+        key, size = ModelKey.of(classifier), classifier.preprocessing.size
+        layers = [
+            resolve_target_layer(classifier.module, size, one, output=classifier.output)
+            for one in _each_layer(read_layer(layer))
+        ]
+        return cls(
+            id=key.id,
+            asked=asked,
+            digest=key.digest,
+            weights_sha256=key.weights_sha256,
+            device=key.device,
+            dtype=key.dtype,
+            numerics=key.numerics,
+            activation=key.activation,
+            classes=key.labels,
+            input_size=size,
+            layer=layer,
+            layers=tuple(layers),
+            earlier=_earlier_layer(classifier, layers[0]),
+            label_classes=dict(sorted(label_classes.items())),
+        )
+
+    def check_same(self, other: PlannedModel) -> None:
+        """Raises: RunError where the model is another one now."""
+        changed = [what for name, what in _COMPARED.items() if getattr(self, name) != getattr(other, name)]
+        if changed or self.digest != other.digest:
+            raise RunError(
+                f"expected {self.id} as it was when the run began, but its "
+                f"{listed(changed) if changed else 'preprocessing'} changed; begin beside with --new"
+            )
+
+
+def _each_layer(layer: TypedLayer | tuple[TypedLayer, ...]) -> tuple[TypedLayer, ...]:
+    return layer if isinstance(layer, tuple) else (layer,)
+
+
+_COMPARED = {
+    "weights_sha256": "weights",
+    "classes": "classes",
+    "layers": "target layer",
+    "device": "device",
+    "dtype": "type of numbers",
+    "numerics": "way of computing",
+    "activation": "activation",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A model with methods and targets that one forward answers: what one shard of each batch holds.
+
+    model: its place among the plan's. targets: as `write_target` writes them, or `LABEL`.
+    """
+
+    model: int
+    methods: tuple[str, ...]
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Photos that came to the run together. sha256: of the file that lists them."""
+
+    photos: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Photos that are computed and written together. start, stop: their numbers in the run."""
+
+    number: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that decides the results of a run. `encode(plan)` is its canonical JSON.
+
+    versions: of what computes, by name.
+    """
+
+    settings: Settings
+    models: tuple[PlannedModel, ...]
+    columns: tuple[Column, ...]
+    parts: tuple[Part, ...]
+    versions: dict[str, str]
+    format: int = FORMAT
+
+    @property
+    def photos(self) -> int:
+        return sum(part.photos for part in self.parts)
+
+    @property
+    def units(self) -> int:
+        """How many photo × model × method × target."""
+        return self.photos * sum(len(column.methods) * len(column.targets) for column in self.columns)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(method for column in self.columns for method in column.methods))
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(target for column in self.columns for target in column.targets))
+
+    def batches(self) -> Iterator[Batch]:
+        """All batches, in order."""
+        number = start = 0
+        for part in self.parts:
+            end = start + part.photos
+            for first in range(start, end, self.settings.batch):
+                yield Batch(number, first, min(first + self.settings.batch, end))
+                number += 1
+            start = end
+
+    def key(self, column: Column, model: ModelKey, photo_sha256: str, method: str, target: Target) -> PanelKey:
+        """What the result of a unit is filed under, everywhere."""
+        layer = self.models[column.model].layer
+        return PanelKey(
+            photo_sha256, model, method, target, read_layer(layer), self.settings.fit, self.settings.precision
+        )
+
+    def check_continues(self, settings: Settings) -> None:
+        """Raises: RunError where the run was made with other settings or versions than these."""
+        now = versions()
+        for name, value in self.versions.items():
+            if now.get(name) != value:
+                raise RunError(
+                    f"expected {name} {value}, with which the run began, got {now.get(name)}; begin beside with "
+                    "--new"
+                )
+        for name, value in msgspec.to_builtins(self.settings).items():
+            if getattr(settings, name) != value:
+                raise RunError(
+                    f"expected {name} {value}, with which the run began, got {getattr(settings, name)}; begin "
+                    "beside with --new"
+                )
+
+    def extended(self, models: Sequence[PlannedModel], methods: Sequence[str], targets: Sequence[str]) -> Plan:
+        """The same plan with what is asked of these models and not in it yet.
+
+        Raises: RunError for a model that is in it and has changed.
+        """
+        known = {model.id: place for place, model in enumerate(self.models)}
+        listed = list(self.models)
+        columns = list(self.columns)
+        for model in models:
+            place = known.setdefault(model.id, len(listed))
+            if place == len(listed):
+                listed.append(model)
+            else:
+                listed[place].check_same(model)
+                listed[place] = replace(
+                    listed[place], label_classes=listed[place].label_classes | model.label_classes
+                )
+            columns += missing_columns(columns, place, methods, targets)
+        return replace(self, models=tuple(listed), columns=tuple(columns))
+
+
+def missing_columns(
+    columns: Sequence[Column], model: int, methods: Sequence[str], targets: Sequence[str]
+) -> list[Column]:
+    """As few columns as hold every method and target of a model that no column holds yet."""
+    there = {
+        (method, target)
+        for column in columns
+        if column.model == model
+        for method in column.methods
+        for target in column.targets
+    }
+    lacking = {
+        method: tuple(target for target in dict.fromkeys(targets) if (method, target) not in there)
+        for method in dict.fromkeys(methods)
+    }
+    alike = groupby(sorted(lacking, key=lambda method: lacking[method]), key=lambda method: lacking[method])
+    return [Column(model, tuple(group), missing) for missing, group in alike if missing]
+
+
+def new_plan(settings: Settings) -> Plan:
+    """A plan of nothing yet. Raises: RunError, OptionError for settings outside their choices."""
+    settings.check()
+    return Plan(settings, (), (), (), versions())
+
+
+def versions() -> dict[str, str]:
+    """Of what computes the numbers: a change may change them."""
+    return {"gradcam": __version__, "torch": metadata.version("torch")}
+
+
+def encode(plan: Plan) -> bytes:
+    """Canonical JSON: keys in order, no spaces, UTF-8."""
+    return msgspec.json.encode(plan, order="deterministic") + b"\n"
+
+
+def decode(data: bytes) -> Plan:
+    """The plan in JSON. Raises: RunError."""
+    try:
+        plan = msgspec.json.decode(data, type=Plan)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise RunError(
+            f"expected the plan of a run, got something else ({quoted(str(error), 120)}); begin anew with --new"
+        ) from error
+    if plan.format != FORMAT:
+        raise RunError(
+            f"expected a run of format {FORMAT}, got {plan.format}; read it with the gradcam that made it"
+        )
+    return plan
+
+
+def read_targets(texts: Sequence[str], names: Container[str]) -> tuple[str, ...]:
+    """Targets as a plan has them, from what somebody typed: each means the same wherever it is read again.
+
+    names: of classes, as `parse_target` takes them. Raises: ClassError for what can be no class.
+    """
+    found: dict[str, None] = {}
+    for text in texts:
+        target = LABEL if text.strip() == LABEL else write_target(parse_target(text, names))
+        found[json.dumps(target) if target == LABEL != text.strip() else target] = None
+    return tuple(found)
+
+
+def check_targets(targets: Sequence[str], model: Classifier) -> None:
+    """Every class that is named must be there. Raises: ClassError, RunError."""
+    for text in targets:
+        if text != LABEL:
+            _check_target(parse_target(text), model)
+
+
+def _check_target(target: Target, model: Classifier) -> None:
+    """A class by name or index must be there. Raises: ClassError."""
+    if isinstance(target, Contrast):
+        _check_target(target.of, model)
+        _check_target(target.rather_than, model)
+    elif isinstance(target, int | str):
+        model.labels.index(target)
+    elif isinstance(target, Top) and not 1 <= target.rank <= max(len(model.labels), 2):
+        raise RunError(
+            f"expected a rank from 1 to {len(model.labels)} for {model.spec}, got {target.rank}; lower it"
+        )
+
+
+def label_classes(
+    labels: Sequence[str], classifier: Classifier, targets: Sequence[str], mapping: Mapping[str, str] | None
+) -> dict[str, int | None]:
+    """`class_names.classes_of` for the labels of a head, all of which must be classes where a target is `LABEL`."""
+    known = classifier.labels if len(classifier.labels) > 1 else classifier.labels.with_negative
+    return classes_of(labels, known, str(classifier.spec), mapping, need_all=LABEL in targets)
+
+
+def method_names(methods: Sequence[str]) -> tuple[str, ...]:
+    """As rows of the table of methods are called. Raises: OptionError."""
+    return tuple(find_method(method).name for method in methods)
+
+
+def _earlier_layer(classifier: Classifier, target: TargetLayer) -> TargetLayer:
+    """The last candidate with a grid twice as fine as the target's; else one at two thirds of the depth."""
+    try:
+        found = candidate_layers(classifier.module, classifier.preprocessing.size, output=classifier.output)
+    except LayerError:
+        return target
+    fine = [layer for layer in found if all(a >= 2 * b for a, b in zip(layer.grid, target.grid, strict=True))]
+    return fine[-1] if fine else found[2 * (len(found) - 1) // 3]

@@ -1,0 +1,187 @@
+"""A run as a value: its folder, asked for anything without computing anything."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam.errors import OptionError, nearest, quoted
+from gradcam.runs import shards
+from gradcam.runs.data_set import Files, open_one, read_data
+from gradcam.runs.index import Index
+from gradcam.runs.plan import Plan
+from gradcam.runs.shards import ARRAYS
+from gradcam.runs.store import Shard, Store
+from gradcam.text import count
+from gradcam.types import Photo, View
+
+RECENT = 600.0
+"""Seconds back from now in which shards tell the rate of a run."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a run is, in units.
+
+    state: `running` while a process computes it. rate: units a second; None where nobody has computed lately.
+    """
+
+    state: Literal["running", "stopped", "finished"]
+    photos: int
+    models: tuple[str, ...]
+    units: int
+    done: int
+    failed: int
+    rate: float | None = None
+
+    @property
+    def seconds_left(self) -> float | None:
+        return (self.units - self.done) / self.rate if self.rate and self.state == "running" else None
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One piece of a run's work and what came of it: photo × model × method × target.
+
+    photo: its number in the run. path: of the photo in its data set. key: the digest of its `PanelKey`.
+    predicted, predicted_probability: the model's first prediction. right: whether that is the label; None where it
+    cannot be said. class_name, score, probability, rank: of what was explained.
+    peak, mean, positive: of the raw map: its maximum, its mean, and the share of its cells above 0.
+    outside_box, on_border: shares of the heat. reason: why there is no map; the numbers are None then.
+    columns: further columns of the manifest. agreement, same_class: of the photo, see `index.PHOTOS`.
+    place: of its arrays: column and batch of the plan, and row of the shard.
+    """
+
+    photo: int
+    path: str
+    label: str | None
+    model: str
+    method: str
+    target: str
+    reason: str | None
+    predicted: str | None
+    predicted_probability: float | None
+    right: bool | None
+    class_name: str | None
+    score: float | None
+    probability: float | None
+    rank: int | None
+    peak: float | None
+    mean: float | None
+    positive: float | None
+    outside_box: float | None
+    on_border: float | None
+    agreement: float | None
+    same_class: bool | None
+    sha256: str | None
+    key: str | None
+    columns: Mapping[str, str]
+    place: tuple[int, int, int]
+
+    def __repr__(self) -> str:
+        what = f"FAILED: {self.reason}" if self.reason else f"{self.class_name}, peak {self.peak:.3g}"
+        return f"Unit({quoted(self.path, 60)}, {self.model}, {self.method}, {self.target}: {what})"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A data set under review, in a folder. Opening it computes nothing."""
+
+    folder: Path
+
+    def __repr__(self) -> str:
+        return f"Run({quoted(self.folder, 60)}, {count(self.plan.photos, 'photo')}, {len(self.plan.models)} models)"
+
+    @property
+    def plan(self) -> Plan:
+        """What is computed, as the folder says now. Raises: RunError where it holds no run."""
+        return self._store.plan()
+
+    def status(self) -> Status:
+        """How far it is, whoever computes it."""
+        plan, index = self.plan, self._index
+        done = sum(shard.rows for shard in self._store.finished().values())
+        models = tuple(model.id for model in plan.models)
+        found = Status("finished", plan.photos, models, plan.units, done, index.failed())
+        if done >= plan.units:
+            return found
+        with self._store.locked() as free:
+            state = "stopped" if free else "running"
+        return replace(found, state=state, rate=None if free else index.rate(time.time() - RECENT))
+
+    def ranked(
+        self,
+        by: str | None = None,
+        *,
+        where: Mapping[str, str] | None = None,
+        first: int = 0,
+        most: int | None = None,
+    ) -> list[int]:
+        """The numbers of its photos in an order, and only those that fit: see `Index.ranked`."""
+        return self._index.ranked(by, where=where, first=first, most=most)
+
+    def units(self, photos: Sequence[int] | None = None) -> Iterator[Unit]:
+        """What came of each unit that is done: of these photos, or of all, ordered by photo, model and method."""
+        models = [model.id for model in self.plan.models]
+        for row in self._index.units(photos):
+            kept = {name: row[name] for name in _SAME}
+            place = row["shard_column"], row["shard_batch"], row["row"]
+            yield Unit(model=models[row["model"]], columns=json.loads(row["columns"]), place=place, **kept)
+
+    def arrays(self, units: Sequence[Unit], name: str = "map") -> list[NDArray[np.float32] | None]:
+        """An array of each unit, in its own units; None where there is none.
+
+        name: `map` `[h, w]`; `contributions` `[channels]`, what each channel gives to the score; `means`
+        `[channels]` and `earlier`, of the photo's first unit of a model only. See `shards`.
+        """
+        if name not in ARRAYS:
+            raise OptionError(f"expected an array of a unit, got {quoted(name)}; use {nearest(name, ARRAYS)}")
+        finished = self._store.finished()
+        read = lru_cache(64)(lambda column, batch: shards.read_arrays(self._path(finished[column, batch]), name))
+        return [read(*unit.place[:2])[unit.place[2]] for unit in units]
+
+    def views(self, units: Sequence[Unit]) -> list[View | None]:
+        """How each unit's model saw its photo; None where there is no map."""
+        finished = self._store.finished()
+        read = lru_cache(64)(lambda column, batch: shards.read_numbers(self._path(finished[column, batch])))
+        return [self._view(read(*unit.place[:2])[unit.place[2]], unit) for unit in units]
+
+    def photo(self, path: str) -> Photo:
+        """A photo of the data set, opened now. Raises: PhotoError, RunError."""
+        return open_one(self._files, path)
+
+    def _view(self, row: Mapping[str, Any], unit: Unit) -> View | None:
+        if row["view"] is None:
+            return None
+        model = self.plan.models[self.plan.columns[unit.place[0]].model]
+        left, top, right, bottom = row["view"]
+        size = row["height"], row["width"]
+        return View((left, top, right, bottom), size, model.input_size, self.plan.settings.fit)
+
+    def _path(self, shard: Shard) -> str:
+        return str(self._store.path(shard))
+
+    @cached_property
+    def _files(self) -> Files:
+        return read_data(self._store.data()).files
+
+    @property
+    def _store(self) -> Store:
+        return Store(self.folder)
+
+    @property
+    def _index(self) -> Index:
+        index = Index(self.folder)
+        index.prepare()
+        return index
+
+
+_SAME = tuple(field.name for field in fields(Unit) if field.name not in ("model", "columns", "place"))

@@ -1,0 +1,143 @@
+"""Shards: the results of one batch of one column, as Parquet that is the same wherever and whenever it is made.
+
+A row is a unit: photo × method × target. Arrays are tensors of float16 (maps of float32 where the plan says so)
+with the scale that they were divided by beside them, so that faint and strong ones keep as many digits.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import parquet
+
+from gradcam.runs.plan import MapType
+from gradcam.types import View
+
+Values = NDArray[np.float32]
+
+TOP = 10
+"""Predictions that are kept of each photo, the most probable first."""
+
+_NUMBERS = pa.schema(
+    [
+        pa.field("photo", pa.int64(), nullable=False),
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("photo_sha256", pa.string(), nullable=False),
+        pa.field("height", pa.int32(), nullable=False),
+        pa.field("width", pa.int32(), nullable=False),
+        pa.field("method", pa.string(), nullable=False),
+        pa.field("target", pa.string(), nullable=False),
+        pa.field("key", pa.string()),
+        pa.field("reason", pa.string()),
+        pa.field("class", pa.int32()),
+        pa.field("class_name", pa.string()),
+        pa.field("against", pa.int32()),
+        pa.field("score", pa.float64()),
+        pa.field("probability", pa.float64()),
+        pa.field("rank", pa.int32()),
+        pa.field("label_class", pa.int32()),
+        pa.field("top", pa.list_(pa.int32())),
+        pa.field("top_logits", pa.list_(pa.float32())),
+        pa.field("top_probabilities", pa.list_(pa.float32())),
+        pa.field("view", pa.list_(pa.float64(), 4)),
+        pa.field("peak", pa.float32()),
+        pa.field("mean", pa.float32()),
+        pa.field("positive", pa.float32()),
+        pa.field("outside_box", pa.float32()),
+        pa.field("on_border", pa.float32()),
+    ]
+)
+"""The columns of a unit but for its arrays. `key` is the digest of its `PanelKey`; a unit that failed has a
+`reason` and no numbers. `view` is the box of the input on the photo; `outside_box` and `on_border` are shares of
+the heat."""
+
+ARRAYS = ("map", "contributions", "means", "earlier")
+"""The arrays of a unit; the last two are in the first unit of each photo only."""
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """One unit as it is written: numbers by the names of columns, and arrays by their names."""
+
+    numbers: Mapping[str, Any]
+    arrays: Mapping[str, Values] = field(default_factory=dict)
+
+
+def encode(results: Sequence[Result], maps: MapType, about: Mapping[str, str]) -> bytes:
+    """A shard. about: what its metadata say, by name."""
+    names = _NUMBERS.names
+    columns: dict[str, Any] = {
+        name: pa.array([result.numbers.get(name) for result in results], _NUMBERS.field(name).type)
+        for name in names
+    }
+    for name in ARRAYS:
+        dtype = np.dtype(maps if name == "map" else "float16")
+        columns[name], columns[f"{name}_scale"] = _tensors([r.arrays.get(name) for r in results], dtype)
+    table = pa.table(columns).replace_schema_metadata(dict(sorted(about.items())))
+    file = io.BytesIO()
+    parquet.write_table(table, file, compression="zstd", row_group_size=max(len(table), 1))
+    return file.getvalue()
+
+
+def read_numbers(data: bytes | str) -> list[dict[str, Any]]:
+    """The units of a shard without their arrays. data: its bytes, or its path."""
+    return parquet.read_table(_source(data), columns=_NUMBERS.names).to_pylist()
+
+
+def read_arrays(data: bytes | str, name: str) -> list[Values | None]:
+    """One of `ARRAYS` of each unit, float32 in its own units; None where the unit has none."""
+    table = parquet.read_table(_source(data), columns=[name, f"{name}_scale"])
+    column = table[name].combine_chunks()
+    scales = table[f"{name}_scale"].to_pylist()
+    shape = tuple(column.type.shape)
+    found = iter(column.storage.flatten().to_numpy(zero_copy_only=False).reshape(-1, *shape))
+    return [None if scale is None else next(found).astype(np.float32) * np.float32(scale) for scale in scales]
+
+
+def read_about(data: bytes | str) -> dict[str, str]:
+    """What the metadata of a shard say."""
+    kept = parquet.read_schema(_source(data)).metadata or {}
+    return {key.decode(): value.decode() for key, value in kept.items() if not key.startswith(b"ARROW")}
+
+
+def box_of(view: View) -> list[float]:
+    return [float(side) for side in view.box]
+
+
+def _source(data: bytes | str) -> Any:
+    return io.BytesIO(data) if isinstance(data, bytes) else data
+
+
+def _tensors(arrays: Sequence[Values | None], dtype: np.dtype[Any]) -> tuple[pa.Array, pa.Array]:
+    """Arrays of one shape as tensors, and the scale of each; all of them null where there is none.
+
+    float16 is divided by the power of two next above its largest value, which costs no digit.
+    """
+    shape = next((array.shape for array in arrays if array is not None), (1,))
+    scales = [1.0 if array is None or dtype != np.float16 else _scale(array) for array in arrays]
+    missing = np.array([array is None for array in arrays])
+    filled = np.zeros((len(arrays), *shape), dtype)
+    for row, array, scale in zip(filled, arrays, scales, strict=True):
+        if array is not None:
+            row[...] = array / scale
+    value_type = pa.from_numpy_dtype(dtype)
+    size = int(np.prod(shape))
+    storage = pa.FixedSizeListArray.from_arrays(
+        pa.array(filled.reshape(-1), value_type),
+        size,
+        mask=pa.array([array is None for array in arrays], pa.bool_()),
+    )
+    tensors = pa.ExtensionArray.from_storage(pa.fixed_shape_tensor(value_type, shape), storage)
+    return tensors, pa.array(scales, pa.float32(), mask=missing)
+
+
+def _scale(array: Values) -> float:
+    """A power of two that brings the largest value to between a half and one; 1 for zeros."""
+    largest = float(np.abs(array).max(initial=0))
+    return float(2.0 ** np.clip(np.ceil(np.log2(largest)), -100, 100)) if largest > 0 else 1.0

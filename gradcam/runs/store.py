@@ -1,0 +1,270 @@
+"""A run's folder, and the order in which it is written, so that a kill at any instant loses an open batch at most.
+
+plan.json               what is computed
+photos-0.parquet …      the photos of each part
+data.json               where the photos lie
+shards/COLUMN/BATCH     results, written whole
+shards.jsonl            the manifest of finished shards, a line each, written after the shard is on the disk
+index.sqlite            made from the shards, to filter and sort without them; it may be deleted
+lock                    held by the process that computes, and free as soon as that is gone
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+import pyarrow as pa
+from pyarrow import parquet
+
+from gradcam.errors import RunError, machine_trouble, quoted
+from gradcam.files import make_folder, write_whole
+from gradcam.runs import plan as plans
+from gradcam.runs.data_set import DataSet
+from gradcam.runs.manifest import PhotoRow, to_rows
+from gradcam.runs.plan import Batch, Part, Plan
+
+PLAN, DATA, LISTED, LOCK = "plan.json", "data.json", "shards.jsonl", "lock"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A finished shard, as the manifest lists it. column, batch: their places in the plan. rows: units in it."""
+
+    column: int
+    batch: int
+    rows: int
+    bytes: int
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        """Its path in the folder of shards; a folder holds a thousand at most."""
+        return f"{self.column:03}/{self.batch // 1000:05}/{self.batch:08}.parquet"
+
+
+@dataclass(eq=False)
+class Store:
+    """The folder of a run. Several threads may add shards, several processes may read."""
+
+    folder: Path
+    _adding: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    # ------------------------------------------------------------------------------- plan and photos
+
+    def exists(self) -> bool:
+        return (self.folder / PLAN).is_file()
+
+    def plan(self) -> Plan:
+        """Raises: RunError where the folder holds no run."""
+        try:
+            return plans.decode((self.folder / PLAN).read_bytes())
+        except OSError as error:
+            raise RunError(
+                f"expected a run in {quoted(self.folder)}, but {machine_trouble(error)}; start one with "
+                "`gradcam run start`"
+            ) from error
+
+    def write_plan(self, plan: Plan, data: str, new: pa.Table | None) -> Plan:
+        """Write a plan, with photos that are new to it; returns it with their part.
+
+        data: where the photos lie, as `read_data` takes it.
+        """
+        make_folder(self.folder)
+        if new is not None and len(new):
+            name = self._photos(len(plan.parts))
+            with write_whole(name, error=RunError) as file:
+                parquet.write_table(new.replace_schema_metadata(None), file, compression="zstd")
+            plan = replace(plan, parts=(*plan.parts, Part(len(new), _sha256(name))))
+        with write_whole(self.folder / DATA, error=RunError) as file:
+            file.write(json.dumps({"data": data}).encode())
+        with write_whole(self.folder / PLAN, error=RunError) as file:
+            file.write(plans.encode(plan))
+        return plan
+
+    def data(self) -> str:
+        """Where the photos lie. Raises: RunError."""
+        try:
+            return str(json.loads((self.folder / DATA).read_bytes())["data"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(
+                f"expected to know where the photos of {quoted(self.folder)} lie, but data.json is damaged; name "
+                "them with `gradcam run start`"
+            ) from error
+
+    def photos(self, plan: Plan) -> pa.Table:
+        """All photos of a plan in the order of their numbers. Raises: RunError where a list was changed."""
+        tables = [self._part(place, part) for place, part in enumerate(plan.parts)]
+        return pa.concat_tables(tables).combine_chunks() if tables else pa.table({})
+
+    def _part(self, place: int, part: Part) -> pa.Table:
+        name = self._photos(place)
+        try:
+            if _sha256(name) != part.sha256:
+                raise RunError(f"expected {quoted(name)} as the run wrote it, got another file; restore it")
+            return parquet.read_table(name)
+        except OSError as error:
+            raise RunError(f"expected {quoted(name)}, but {machine_trouble(error)}") from error
+
+    def _photos(self, part: int) -> Path:
+        return self.folder / f"photos-{part}.parquet"
+
+    # ------------------------------------------------------------------------------- shards
+
+    def path(self, shard: Shard) -> Path:
+        return self.folder / "shards" / shard.name
+
+    def add(self, column: int, batch: int, rows: int, data: bytes) -> Shard:
+        """Write a shard whole, and list it once it is on the disk. Raises: RunError for a disk that is full."""
+        shard = Shard(column, batch, rows, len(data), hashlib.sha256(data).hexdigest())
+        path = self.path(shard)
+        make_folder(path.parent)
+        with write_whole(path, error=RunError) as file:
+            file.write(data)
+        _sync_folder(path.parent)
+        line = msgspec.json.encode(shard, order="deterministic") + b"\n"
+        try:
+            with self._adding, (self.folder / LISTED).open("a+b") as file:
+                _drop_half_line(file)
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise RunError(
+                f"expected to write {quoted(self.folder / LISTED)}, but {machine_trouble(error)}"
+            ) from error
+        return shard
+
+    def listed(self, start: int = 0) -> tuple[list[Shard], int]:
+        """The shards that the manifest lists from this byte on, and the byte where it ends now."""
+        found: list[Shard] = []
+        try:
+            with (self.folder / LISTED).open("rb") as file:
+                file.seek(start)
+                for line in file:
+                    if not line.endswith(b"\n"):  # a process was killed while it wrote
+                        break
+                    start += len(line)
+                    with suppress(msgspec.DecodeError):
+                        found.append(msgspec.json.decode(line, type=Shard))
+        except FileNotFoundError:
+            pass
+        return found, start
+
+    def finished(self) -> dict[tuple[int, int], Shard]:
+        """The shards that are listed and there, by column and batch."""
+        return {
+            (shard.column, shard.batch): shard
+            for shard in self.listed()[0]
+            if _size(self.path(shard)) == shard.bytes
+        }
+
+    # ------------------------------------------------------------------------------- one process at a time
+
+    @contextmanager
+    def locked(self) -> Iterator[bool]:
+        """Whether this process may compute while the block runs: False where another one does."""
+        make_folder(self.folder)
+        with (self.folder / LOCK).open("a+b") as file:
+            mine = _try_lock(file.fileno())
+            try:
+                yield mine
+            finally:
+                if mine:
+                    _unlock(file.fileno())
+
+
+def rows_of(photos: pa.Table, batch: Batch) -> list[PhotoRow]:
+    """The photos of a batch."""
+    return to_rows(photos.slice(batch.start, batch.stop - batch.start))
+
+
+def new_rows(data: DataSet, photos: pa.Table) -> tuple[pa.Table, list[str]]:
+    """The rows of a data set that a run does not have yet, and the paths that the run has and the set has not.
+
+    Raises: RunError where a photo has another label, box, mask or column than the run has.
+    """
+    known = {path: place for place, path in enumerate(photos["path"].to_pylist())} if len(photos) else {}
+    places = [known.pop(path, None) for path in data.rows["path"].to_pylist()]
+    is_new = pa.array([place is None for place in places])
+    old = data.rows.filter(pa.array([place is not None for place in places]))
+    kept = photos.take(pa.array([place for place in places if place is not None], pa.int64())) if len(old) else old
+    if not old.equals(kept):
+        changed = next(a for a, b in zip(to_rows(old), to_rows(kept), strict=True) if a != b)
+        raise RunError(
+            f"expected what is said of {quoted(changed.path)} as the run has it, got another label, box, mask or "
+            "column; put it back, or begin beside with --new"
+        )
+    return data.rows.filter(is_new), list(known)
+
+
+def _drop_half_line(file: BinaryIO) -> None:
+    """Cut off what a killed process began to write. file: opened to append and to read."""
+    file.seek(0, os.SEEK_END)
+    end = file.tell()
+    start = max(0, end - 4096)
+    file.seek(start)
+    tail = file.read()
+    whole = tail.rfind(b"\n") + 1
+    if whole < len(tail):
+        file.truncate(start + whole)
+        file.seek(0, os.SEEK_END)
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring the names in a folder onto the disk, where the system does that by itself only after a while."""
+    with suppress(OSError):
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+
+try:
+    import fcntl
+
+    def _try_lock(number: int) -> bool:
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _unlock(number: int) -> None:
+        fcntl.flock(number, fcntl.LOCK_UN)
+
+except ImportError:  # Windows
+    import msvcrt
+
+    def _try_lock(number: int) -> bool:
+        try:
+            os.lseek(number, 0, os.SEEK_SET)
+            msvcrt.locking(number, msvcrt.LK_NBLCK, 1)  # pyright: ignore[reportAttributeAccessIssue]
+        except OSError:
+            return False
+        return True
+
+    def _unlock(number: int) -> None:
+        os.lseek(number, 0, os.SEEK_SET)
+        msvcrt.locking(number, msvcrt.LK_UNLCK, 1)  # pyright: ignore[reportAttributeAccessIssue]

@@ -1,0 +1,210 @@
+"""What a data set is read from, and what is refused with one sentence."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from gradcam.errors import PhotoError, RunError
+from gradcam.models.labels import imagenet
+from gradcam.runs.class_names import classes_of, read_mapping
+from gradcam.runs.data_set import DataSet, open_one, read_data
+from gradcam.runs.manifest import PhotoRow, to_rows
+from tests.runs.small_set import write_photo, write_set
+
+RECORDS = [
+    {"path": "red/1.png", "label": "red", "site": "Bonn", "age": "42", "box": "1,2,3.5,4"},
+    {"path": "blue/0.png", "label": "", "site": "Ulm", "age": "", "box": ""},
+]
+ROWS = [
+    PhotoRow("red/1.png", "red", {"site": "Bonn", "age": "42"}, (1, 2, 3.5, 4)),
+    PhotoRow("blue/0.png", None, {"site": "Ulm"}),
+]
+
+
+def rows(data: DataSet) -> list[PhotoRow]:
+    return to_rows(data.rows)
+
+
+def csv(folder: Path, text: str, name: str = "photos.csv") -> Path:
+    (folder / name).write_text(text, encoding="utf-8")
+    return folder / name
+
+
+# ------------------------------------------------------------------------------- what is read
+
+
+def test_folders_are_labels_and_hidden_files_and_other_files_are_left_out(tmp_path: Path) -> None:
+    write_photo(tmp_path / "red" / "1.png", 1)
+    write_photo(tmp_path / "blue" / "day" / "0.PNG", 0)
+    write_photo(tmp_path / ".thumbnails" / "2.png", 2)
+    write_photo(tmp_path / "loose.png", 3)
+    (tmp_path / "red" / ".hidden.png").write_bytes(b"")
+    (tmp_path / "red" / "notes.txt").write_text("no photo")
+    data = read_data(tmp_path)
+    assert rows(data) == [
+        PhotoRow("loose.png"),
+        PhotoRow("blue/day/0.PNG", "blue"),
+        PhotoRow("red/1.png", "red"),
+    ]
+    assert data.labels == ("blue", "red")
+    assert data.left_out == 1
+    assert repr(data).endswith("3 photos, 2 labels)")
+
+
+def test_a_folder_of_photos_alone_has_no_labels(tmp_path: Path) -> None:
+    write_photo(tmp_path / "1.png", 1)
+    assert rows(read_data(tmp_path)) == [PhotoRow("1.png")]
+
+
+def test_the_same_rows_are_read_from_csv_parquet_and_jsonl(tmp_path: Path) -> None:
+    lines = [",".join(f'"{cell}"' for cell in record.values()) for record in RECORDS]
+    csv(tmp_path, "\ufeff" + "\n".join([",".join(RECORDS[0]), *lines]))
+    (tmp_path / "photos.jsonl").write_text(
+        json.dumps(RECORDS[0] | {"age": 42, "box": [1, 2, 3.5, 4]}) + "\n\n" + json.dumps(RECORDS[1]) + "\n"
+    )
+    typed = {name: [record[name] for record in RECORDS] for name in RECORDS[0]}
+    table = pa.table(typed | {"age": [42.0, None], "box": [[1.0, 2.0, 3.5, 4.0], None], "label": ["red", None]})
+    parquet.write_table(table, tmp_path / "photos.parquet")
+    for name in ("photos.csv", "photos.jsonl", "photos.parquet"):
+        assert rows(read_data(tmp_path / name)) == ROWS
+
+
+def test_paths_of_a_manifest_begin_in_its_folder_and_may_be_written_as_on_windows(tmp_path: Path) -> None:
+    write_set(tmp_path, 2)
+    data = read_data(csv(tmp_path, "file,class\nred\\00001.png,red\n./blue/00000.png,blue\n"))
+    assert [row.path for row in rows(data)] == ["red/00001.png", "blue/00000.png"]
+    assert open_one(data.files, "red/00001.png").name == "00001.png"
+
+
+@pytest.mark.parametrize("with_manifest", [False, True])
+def test_a_zip_holds_a_folder_or_a_manifest_and_is_never_unpacked(tmp_path: Path, with_manifest: bool) -> None:
+    write_set(tmp_path / "set", 2)
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for name in ("red/00001.png", "blue/00000.png"):
+            archive.write(tmp_path / "set" / name, f"in/{name}" if with_manifest else name)
+        archive.writestr("__MACOSX/red/._1.png", b"")
+        if with_manifest:
+            archive.writestr("in/photos.csv", "path,label\nred/00001.png,red\nblue/00000.png,blue\n")
+    data = read_data(tmp_path / "set.zip")
+    prefix = "in/" if with_manifest else ""
+    assert sorted(row.path for row in rows(data)) == [f"{prefix}blue/00000.png", f"{prefix}red/00001.png"]
+    assert data.labels == ("blue", "red")
+    assert open_one(data.files, f"{prefix}red/00001.png").size == (8, 8)
+    assert {path.name for path in tmp_path.iterdir()} == {"set", "set.zip"}
+
+
+def test_a_photo_that_cannot_be_opened_is_told_with_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG nothing")
+    files = read_data(tmp_path).files
+    for path, reason in (("broken.png", "damaged"), ("none.png", "there is no file 'none.png'")):
+        with pytest.raises(PhotoError, match=reason):
+            open_one(files, path)
+
+
+# ------------------------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("name,label\na.png,x\n", "expected a column `path` in 'photos.csv', got 'name', 'label'; title one so"),
+        ("path,path\na,b\n", "got 'path' twice; rename one"),
+        ("path\n../a.png\n", "expected a path inside the manifest's folder, got '../a.png' in row 1"),
+        ("path\n/etc/passwd\n", "expected a path inside the manifest's folder, got '/etc/passwd' in row 1"),
+        ("path\nC:\\a.png\n", "expected a path inside the manifest's folder"),
+        (
+            "path,label\na.png,x\nb.png,x\n./a.png,y\n",
+            "got 'a.png' in row 1 too in row 3 of 'photos.csv'; drop one",
+        ),
+        ("path,label\na.png\n", "expected 2 cells in row 1 of 'photos.csv', got 1"),
+        ("path,label\n,x\n", "expected a path, got an empty cell in row 1"),
+        ('path,box\na.png,"1,2,3"\n', "expected left, top, right and bottom in pixels as a box, got '1,2,3'"),
+        ('path,box\na.png,"5,2,3,4"\n', "expected a box with left < right and top < bottom"),
+        ('path\n"a.png', "expected a table as CSV in 'photos.csv'"),
+        ("path\n", "expected photos in .*, got none; name another folder or manifest"),
+        ("", "expected a column `path` in 'photos.csv', got none"),
+        ("path\n" + "a" * 10_001, "expected at most 10,000 letters under 'path', got 10,001 in row 1"),
+    ],
+)
+def test_a_bad_manifest_is_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(RunError, match=sentence.replace("(", r"\(")):
+        read_data(csv(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("a.jsonl", b"[1]\n", "expected a JSON object on each line in 'a.jsonl'"),
+        ("a.jsonl", b"{no\n", "expected a JSON object on each line in 'a.jsonl'"),
+        ("a.parquet", b"PAR1", "expected a table as Parquet in 'a.parquet'"),
+        ("a.csv", b"path\n\xff\xfe.png\n", "expected a table as CSV in 'a.csv'"),
+        ("a.zip", b"PK no", "expected a whole ZIP, got a damaged one"),
+        ("a.txt", b"", "expected a folder, a ZIP or a manifest"),
+    ],
+)
+def test_a_file_of_another_kind_is_one_sentence(tmp_path: Path, name: str, content: bytes, sentence: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(RunError, match=sentence):
+        read_data(tmp_path / name)
+
+
+def test_an_empty_folder_and_one_that_is_not_there_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(RunError, match="got none, only 1 other file; name another"):
+        read_data(tmp_path)
+    with pytest.raises(RunError, match="there is no file or folder"):
+        read_data(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("../a.png", b"", "which leads out; pack it anew"),
+        ("a.png", bytes(9_000_000), "which claims 9,000,000 bytes from"),
+    ],
+)
+def test_a_zip_that_could_do_harm_is_refused(tmp_path: Path, name: str, content: bytes, sentence: str) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, content)
+    with pytest.raises(RunError, match=sentence):
+        read_data(tmp_path / "a.zip")
+
+
+def test_two_manifests_in_a_zip_are_one_too_many(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in ("a.csv", "b.csv"):
+            archive.writestr(name, "path\n")
+    with pytest.raises(RunError, match=r"expected one manifest in the ZIP .*got 'a.csv' and 'b.csv'; keep one"):
+        read_data(tmp_path / "a.zip")
+
+
+# ------------------------------------------------------------------------------- labels and classes
+
+
+def test_labels_are_classes_by_name_or_as_a_mapping_says(tmp_path: Path) -> None:
+    mapping = read_mapping(csv(tmp_path, "label,class\nkitty,tabby\nbean,967\n", "map.csv"))
+    (tmp_path / "map.json").write_text('{"kitty": "tabby", "bean": 967}')
+    assert read_mapping(tmp_path / "map.json") == mapping == {"kitty": "tabby", "bean": "#967"}
+    found = classes_of(["kitty", "bean", "n02123045", "what"], imagenet(), "a model", mapping, need_all=False)
+    assert found == {"kitty": 281, "bean": 967, "n02123045": 281, "what": None}
+
+
+def test_labels_that_are_no_classes_are_refused_where_they_are_asked_for() -> None:
+    with pytest.raises(RunError, match=r"but 'what' is none, nor are 1 other label .*--labels-are FILE"):
+        classes_of(["tabby", "what", "why"], imagenet(), "a model", need_all=True)
+    with pytest.raises(RunError, match=r"expected classes of a model in the mapping of labels, but .*'nothing'"):
+        classes_of(["what"], imagenet(), "a model", {"what": "nothing"}, need_all=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"), [("a,b,c\n", "expected two columns"), ("a,1\na,2\n", "got 'a' twice; drop one")]
+)
+def test_a_bad_mapping_is_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(RunError, match=sentence):
+        read_mapping(csv(tmp_path, text))

@@ -1,0 +1,341 @@
+"""Runs: the numbers of `compare`, kept; nothing is computed twice, and no broken photo ends one."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import threading
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gradcam import Top, compare, open_photo, sample_photo
+from gradcam.errors import OptionError, RunBusyError, RunError
+from gradcam.forward import Forward
+from gradcam.runs import Engine, Run, Settings, Status, data_set, resume, start, watch
+from gradcam.runs.index import AGREEMENTS
+from gradcam.runs.store import Store
+from tests.runs.small_set import classifiers, rows_of, run_over, shards_of, write_photo, write_set
+
+NET = "timm/test_resnet (untrained, seed 1)"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_set(tmp_path_factory.mktemp("set"), 30)
+
+
+@pytest.fixture(scope="module")
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that nothing interrupted."""
+    return run_over(data, tmp_path_factory.mktemp("runs") / "whole")
+
+
+def computes_nothing() -> mock._patch[object]:
+    return mock.patch.object(Forward, "of", side_effect=AssertionError("a forward"))
+
+
+# ------------------------------------------------------------------------------- numbers
+
+
+@pytest.mark.parametrize(("maps", "error"), [("float32", 1e-6), ("float16", 1e-3)])
+def test_the_numbers_of_a_run_are_those_of_compare(tmp_path: Path, maps: str, error: float) -> None:
+    for name in ("chelsea", "coffee"):
+        Image.fromarray(sample_photo(name).pixels).save(tmp_path / f"{name}.png")
+    models = ["bundled/tf_efficientnet_lite0", NET]
+    settings = Settings(maps=maps)  # pyright: ignore[reportArgumentType]
+    run = start(tmp_path, models, ["top", "tabby"], out=tmp_path / "run", settings=settings)
+    photos = [open_photo(tmp_path / f"{name}.png") for name in ("chelsea", "coffee")]
+    found = compare(models, photos, [Top(1), "tabby"])
+    units = {(unit.path, unit.model, unit.target): unit for unit in run.units()}
+    assert len(units) == len(found.heatmaps) == 8
+    for panel in found.heatmaps:
+        unit = units[panel.photo.name, panel.model, str(panel.target)]
+        (kept,), (view,) = run.arrays([unit]), run.views([unit])
+        assert np.abs(kept - panel.map).max() <= error * panel.map.max()
+        assert view == panel.explanation.view
+        assert unit.predicted == panel.explanation.top(1)[0][0]
+        assert (unit.class_name, unit.rank) == (panel.scored.label, panel.scored.rank)
+        assert unit.score == pytest.approx(panel.scored.score, abs=1e-5)
+        assert unit.sha256 == panel.photo.sha256
+
+
+def test_contributions_means_and_features_of_an_earlier_layer_are_kept(whole: Run) -> None:
+    units = [unit for unit in whole.units([0]) if unit.model == "plain/own"]
+    label, top = units
+    assert (label.label, label.target, label.class_name) == ("blue", "label", "blue")
+    contributions = whole.arrays(units, "contributions")
+    assert [found.sum() for found in contributions] == pytest.approx([label.score, top.score], rel=1e-3)
+    means, earlier = (
+        next(found for found in whole.arrays(units, name) if found is not None) for name in ("means", "earlier")
+    )
+    assert contributions[0] == pytest.approx(means * [0, 0, 8], rel=1e-3)
+    assert earlier.shape == (3,)
+    with pytest.raises(OptionError, match="expected an array of a unit, got 'maps'"):
+        whole.arrays(units, "maps")
+
+
+def test_photos_are_ranked_filtered_and_paged_without_opening_a_shard(whole: Run) -> None:
+    shutil.move(whole.folder / "shards", whole.folder / "hidden")
+    try:
+        every = whole.ranked("disagreement")
+        with whole._index.reading() as index:
+            worst = index.execute(AGREEMENTS.select().order_by(AGREEMENTS.c.rank_correlation)).first()
+        assert len(every) == 30
+        assert worst is not None
+        assert every[0] == worst.photo
+        assert whole.ranked("disagreement", first=3, most=4) == every[3:7]
+        assert (
+            whole.ranked(where={"label": "red"})
+            == [unit.photo for unit in whole.units() if unit.label == "red" and unit.model == "plain/own"][::2]
+        )
+        with pytest.raises(OptionError, match="expected a ranking, got 'disagrement'; use 'disagreement'"):
+            whole.ranked("disagrement")
+        with pytest.raises(OptionError, match="expected a column to filter by, got 'site'"):
+            whole.ranked(where={"site": "Bonn"})
+    finally:
+        shutil.move(whole.folder / "hidden", whole.folder / "shards")
+
+
+def test_boxes_masks_and_further_columns_come_with_the_manifest(tmp_path: Path) -> None:
+    write_set(tmp_path, 3)
+    mask = np.zeros((8, 8), np.uint8)
+    mask[:, :4] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    Image.fromarray(mask[:4]).save(tmp_path / "small.png")
+    (tmp_path / "photos.csv").write_text(
+        'path,label,box,mask,site\nred/00001.png,red,"0,0,8,8",,Bonn\nblue/00000.png,blue,,mask.png,Ulm\n'
+        "blue/00002.png,blue,,small.png,Ulm\n"
+    )
+    run = run_over(tmp_path / "photos.csv", tmp_path / "run", targets=["label"])
+    boxed, masked, failed = (next(run.units([number])) for number in range(3))
+    assert boxed.outside_box == pytest.approx(0, abs=1e-6)
+    assert 0.3 < (masked.outside_box or 0) < 0.7
+    assert "expected a mask of 8×8 pixels, got 8×4 in 'small.png'" in (failed.reason or "")
+    assert boxed.columns == {"site": "Bonn"}
+    assert run.ranked("outside-box", where={"site": "Ulm"}) == [1, 2]
+
+
+# ------------------------------------------------------------------------------- nothing twice
+
+
+def test_a_second_start_computes_and_opens_nothing(whole: Run, data: Path) -> None:
+    before = shards_of(whole)
+    with computes_nothing(), mock.patch.object(data_set, "open_photo", side_effect=AssertionError("a photo")):
+        again = run_over(data, whole.folder)
+    assert again.status().state == "finished"
+    assert shards_of(again) == before
+
+
+def test_a_model_or_photos_that_are_added_are_computed_alone(data: Path, whole: Run, tmp_path: Path) -> None:
+    here = tmp_path / "set"
+    shutil.copytree(data, here)
+    one, both = classifiers()[:1], classifiers()
+    run = run_over(here, tmp_path / "run", one)
+    first = Store(run.folder).finished()
+    run_over(here, run.folder, both)
+    second = Store(run.folder).finished()
+    assert {column for column, _ in second.keys() - first.keys()} == {1}
+    assert shards_of(run) == shards_of(whole)
+    for number in range(100, 103):
+        write_photo(here / "red" / f"{number}.png", number)
+    run_over(here, run.folder, both)
+    third = Store(run.folder).finished()
+    assert third.keys() - second.keys() == {(0, 4), (1, 4)}
+    assert all(third[key] == second[key] for key in second)
+    assert [unit.path for unit in run.units(range(30, 33))][::4] == [f"red/{n}.png" for n in range(100, 103)]
+
+
+def test_a_stopped_run_is_resumed_to_the_same_bytes_and_rows(data: Path, whole: Run, tmp_path: Path) -> None:
+    stop = threading.Event()
+    engine = Engine(workers=1, stop=stop, on_progress=lambda status: stop.set() if status.done else None)
+    run = run_over(data, tmp_path / "run", engine=engine)
+    assert run.status().state == "stopped"
+    assert 0 < run.status().done < run.status().units
+    assert run_over(data, run.folder).status() == whole.status()
+    assert shards_of(run) == shards_of(whole)
+    assert rows_of(run) == rows_of(whole)
+
+
+def test_an_index_that_was_deleted_is_made_anew(data: Path, whole: Run, tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    shutil.copytree(whole.folder, run.folder)
+    for path in run.folder.glob("index.sqlite*"):
+        path.unlink()
+    with computes_nothing():
+        run_over(data, run.folder)
+    assert rows_of(run) == rows_of(whole)
+
+
+def test_half_a_line_and_half_a_shard_are_computed_again(data: Path, whole: Run, tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    shutil.copytree(whole.folder, run.folder)
+    listed = run.folder / "shards.jsonl"
+    listed.write_bytes(listed.read_bytes()[:-20])
+    sorted((run.folder / "shards").rglob("*.parquet"))[0].write_bytes(b"PAR1")
+    run_over(data, run.folder)
+    assert shards_of(run) == shards_of(whole)
+    assert rows_of(run) == rows_of(whole)
+    assert len(Store(run.folder).finished()) == 8
+
+
+# ------------------------------------------------------------------------------- a changing world
+
+
+def test_broken_photos_are_rows_with_a_reason_and_end_no_run(tmp_path: Path) -> None:
+    data = write_set(tmp_path / "set", 200)
+    whole = (data / "red" / "00001.png").read_bytes()
+    kinds = [b"", b"no picture", whole[:60], whole[:-30], b"\xff\xd8\xff\xe0", b"GIF89a", b"II*\0", b"BM"]
+    for number in range(16):
+        (data / "blue" / f"broken{number}.jpg").write_bytes(kinds[number % len(kinds)])
+    run = run_over(data, tmp_path / "run", targets=["top"])
+    status = run.status()
+    assert (status.state, status.photos, status.failed) == ("finished", 216, 32)
+    reasons = {unit.path: unit.reason for unit in run.units() if unit.reason}
+    assert len(reasons) == 16
+    assert all(reason.startswith("expected") for reason in reasons.values())
+    assert all("broken" in path for path in reasons)
+
+
+def test_a_target_that_cannot_be_answered_costs_its_own_unit(data: Path, tmp_path: Path) -> None:
+    run = run_over(data, tmp_path / "run", classifiers()[:1], targets=["top rather than red", "blue"])
+    units = list(run.units())
+    failed = [unit for unit in units if unit.reason]
+    assert {unit.target for unit in failed} == {"top prediction rather than red"}
+    assert {unit.label for unit in failed} == {"red"}
+    assert len(units) == 60
+    assert "expected two different classes to contrast" in (failed[0].reason or "")
+
+
+def test_labels_that_are_no_classes_are_said_or_refused(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data / "red", tmp_path / "set" / "rot")
+    said: list[str] = []
+    run = run_over(tmp_path / "set", tmp_path / "run", targets=["top"], engine=Engine(say=said.append))
+    assert said[0].startswith(
+        "1 label no classes of plain/own (rot): their photos count as neither right nor wrong"
+    )
+    assert {unit.right for unit in run.units()} == {None}
+    with pytest.raises(RunError, match="'rot' is none"):
+        run_over(tmp_path / "set", tmp_path / "other")
+    (tmp_path / "map.json").write_text('{"rot": "red"}')
+    run = run_over(tmp_path / "set", tmp_path / "third", labels_are=tmp_path / "map.json")
+    assert {unit.right for unit in run.units()} == {True}
+    (tmp_path / "map.json").write_text('{"rot": "blue"}')
+    with pytest.raises(RunError, match="expected the label 'rot' to mean what it meant"):
+        run_over(tmp_path / "set", tmp_path / "third", labels_are=tmp_path / "map.json")
+
+
+def test_a_model_whose_weights_changed_is_refused_and_begins_beside(data: Path, tmp_path: Path) -> None:
+    run = run_over(data, tmp_path / "run", targets=["top"])
+    changed = classifiers()
+    with torch.no_grad():
+        changed[0].module.head.weight.add_(1)
+    write_photo(data.with_name("more") / "red" / "1.png", 1)
+    with pytest.raises(RunError, match="expected plain/own as it was when the run began, but its weights changed"):
+        run_over(data, run.folder, changed, targets=["label"])
+    beside = run_over(data, run.folder, changed, targets=["top"], new=True)
+    assert beside.folder == tmp_path / "run-2"
+    assert beside.status().state == "finished"
+
+
+def test_photos_that_are_gone_or_changed_are_said_and_never_mixed(tmp_path: Path) -> None:
+    data = write_set(tmp_path / "set", 4)
+    run = run_over(data, tmp_path / "run", classifiers()[:1], targets=["top"])
+    write_photo(data / "red" / "00001.png", 77)
+    (data / "blue" / "00000.png").unlink()
+    said: list[str] = []
+    run_over(data, run.folder, targets=["top"], engine=Engine(say=said.append))
+    assert any(line.startswith("1 photo changed since the run saw them (red/00001.png)") for line in said)
+    assert any(line.startswith("1 photo gone since the run saw them (blue/00000.png)") for line in said)
+    reasons = {unit.path: unit.reason for unit in run.units() if unit.model == "plain/green" and unit.reason}
+    assert "got a file that was changed since" in (reasons["red/00001.png"] or "")
+    assert "there is no file" in (reasons["blue/00000.png"] or "")
+    assert len(reasons) == 2
+
+
+def test_what_is_said_of_a_photo_must_stay(tmp_path: Path) -> None:
+    data = write_set(tmp_path, 2)
+    manifest = tmp_path / "photos.csv"
+    manifest.write_text("path,label\nred/00001.png,red\n")
+    run_over(manifest, tmp_path / "run")
+    manifest.write_text("path,label\nred/00001.png,blue\n")
+    with pytest.raises(RunError, match=r"expected what is said of 'red/00001\.png' as the run has it"):
+        run_over(manifest, tmp_path / "run")
+    assert data
+
+
+def test_a_full_disk_is_one_sentence_and_the_run_goes_on_later(
+    data: Path, whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync, calls = os.fsync, 0
+
+    def fill(number: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 9:
+            raise OSError(errno.ENOSPC, "full")
+        sync(number)
+
+    monkeypatch.setattr(os, "fsync", fill)
+    with pytest.raises(RunError, match="the disk is full; free some space"):
+        run_over(data, tmp_path / "run", engine=Engine(workers=1))
+    monkeypatch.undo()
+    run = run_over(data, tmp_path / "run")
+    assert shards_of(run) == shards_of(whole)
+    assert rows_of(run) == rows_of(whole)
+
+
+# ------------------------------------------------------------------------------- one process at a time
+
+
+def test_a_second_process_is_told_and_can_watch(data: Path, tmp_path: Path) -> None:
+    run = run_over(data, tmp_path / "run", classifiers()[:1])
+    seen: list[Status] = []
+    with Store(run.folder).locked() as mine:
+        assert mine
+        with pytest.raises(RunBusyError, match="but another process does; watch it"):
+            run_over(data, run.folder)
+        shutil.rmtree(run.folder / "shards" / "000")
+        assert run.status().state == "running"
+        timer = threading.Timer(0.2, lambda: run_restored.set())
+        run_restored = threading.Event()
+        timer.start()
+        with pytest.raises(RuntimeError, match="seen enough"):
+            watch(run.folder, lambda status: _note(seen, status, run_restored), seconds=0.05)
+    assert seen[0].state == "running"
+    assert run.status().state == "stopped"
+
+
+def _note(seen: list[Status], status: Status, until: threading.Event) -> None:
+    seen.append(status)
+    if until.is_set():
+        raise RuntimeError("seen enough")
+
+
+def test_resume_finds_the_photos_and_models_by_itself(tmp_path: Path) -> None:
+    data = write_set(tmp_path / "set", 12)
+    stop = threading.Event()
+    engine = Engine(workers=1, stop=stop, on_progress=lambda status: stop.set() if status.done else None)
+    run = start(data, [NET], out=tmp_path / "run", settings=Settings(batch=2), engine=engine)
+    assert run.status().state == "stopped"
+    assert resume(run.folder).status().state == "finished"
+    with pytest.raises(RunError, match="start one with `gradcam run start`"):
+        resume(tmp_path / "nothing")
+    assert not (tmp_path / "nothing").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ({"engine": "lokal"}, "expected an engine, got 'lokal'; use 'local'"),
+        ({"engine": "local", "workers": 0}, "expected from 1 to 10,000 workers, got 0"),
+    ],
+)
+def test_an_engine_that_there_is_not_is_refused(more: dict[str, object], sentence: str) -> None:
+    with pytest.raises(OptionError, match=sentence):
+        Engine(more.pop("engine"), **more)  # pyright: ignore[reportArgumentType]
