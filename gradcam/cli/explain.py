@@ -6,18 +6,22 @@ import argparse
 import io
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from gradcam.cli import terminal
 from gradcam.cli.options import add_comparison_options, read_request
 from gradcam.comparison import Comparison
-from gradcam.draw import comparison_html, grid_png, three_panels
+from gradcam.draw import comparison_html, grid_png, png, three_panels
 from gradcam.files import make_folder, refuse_full_folder, write_whole
 from gradcam.text import shorten
 from gradcam.types import Failure, Heatmap, Panel, Style
+
+WRITERS = 2
+"""Pictures that are drawn and packed side by side."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -52,17 +56,27 @@ def _sentence(panel: Panel) -> str:
 def _write(folder: Path, comparison: Comparison, style: Style, *, force: bool) -> None:
     """Write pictures and raw maps first, so that a folder with `comparison.html` in it is complete."""
     make_folder(folder)
-    for number, panel in enumerate(comparison.panels, start=1):
-        if isinstance(panel, Heatmap):
-            stem = folder / _stem(number, panel)
-            with write_whole(f"{stem}.png", force=force) as file:
-                Image.fromarray(three_panels(panel, style)).save(file, "PNG")
-            with write_whole(f"{stem}.npy", force=force) as file:
-                file.write(_npy(panel.map))
-    with write_whole(folder / "comparison.png", force=force) as file:
-        file.write(grid_png(comparison, style))
+    numbered = [(n, panel) for n, panel in enumerate(comparison.panels, start=1) if isinstance(panel, Heatmap)]
+    jobs = [partial(_write_sheet, folder / "comparison.png", comparison, style, force=force)]
+    jobs += [partial(_write_panel, folder / _stem(n, panel), panel, style, force=force) for n, panel in numbered]
+    with ThreadPoolExecutor(WRITERS) as pool:
+        for _ in pool.map(lambda job: job(), jobs):  # asking for each result raises what went wrong
+            pass
     with write_whole(folder / "comparison.html", force=force) as file:
         file.write(comparison_html(comparison, style).encode(errors="backslashreplace"))
+
+
+def _write_sheet(path: Path, comparison: Comparison, style: Style, *, force: bool) -> None:
+    with write_whole(path, force=force) as file:
+        file.write(grid_png(comparison, style))
+
+
+def _write_panel(stem: Path, panel: Heatmap, style: Style, *, force: bool) -> None:
+    """Write a panel's picture and raw map as `stem` with the suffixes of both."""
+    with write_whole(f"{stem}.png", force=force) as file:
+        file.write(png(three_panels(panel, style)))
+    with write_whole(f"{stem}.npy", force=force) as file:
+        file.write(_npy(panel.map))
 
 
 def _npy(values: np.ndarray) -> bytes:

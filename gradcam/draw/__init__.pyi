@@ -21,6 +21,7 @@ from .render import (
     check_style as check_style,
     draw_grid as draw_grid,
     draw_panel as draw_panel,
+    png as png,
     three_panels as three_panels,
 )
 from .viewer import (

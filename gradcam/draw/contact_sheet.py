@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from gradcam.comparison import Comparison, Row
 from gradcam.draw.captions import (
@@ -21,7 +19,7 @@ from gradcam.draw.captions import (
     scale_caption,
     target_caption,
 )
-from gradcam.draw.render import Pixels, blend, check_style, colourise, draw_panel, resize
+from gradcam.draw.render import Pixels, blend, check_style, colourise, draw_panel, png, resize
 from gradcam.text import count, dimensions, shorten
 from gradcam.types import Failure, Heatmap, ScaledMap, Style
 
@@ -61,9 +59,7 @@ def grid_png(comparison: Comparison, style: Style | None = None, cell: int = 340
     strips = [_header(comparison, style, width)]
     strips += [_row(row, scaled, style, cell, width) for row in comparison.rows()]
     strips.append(_footer(style, scaled.values(), width))
-    out = io.BytesIO()
-    Image.fromarray(np.vstack(strips)).save(out, "PNG", optimize=True)
-    return out.getvalue()
+    return png(np.vstack(strips))
 
 
 def _header(comparison: Comparison, style: Style, width: int) -> Pixels:

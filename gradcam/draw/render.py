@@ -109,6 +109,13 @@ def pixels_uri(pixels: Pixels) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
 
 
+def png(pixels: Pixels) -> bytes:
+    """RGB or RGBA uint8 `[H, W, 3 or 4]` as PNG without metadata, packed fast: it is a seventh larger."""
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG", compress_level=1)
+    return out.getvalue()
+
+
 # ---------------------------------------------------------------------------------------------- colouring
 
 

@@ -82,11 +82,6 @@ def comparison_of(report: Report) -> Comparison:
     return Comparison(photos, tuple(models), tuple(methods), targets, panels)
 
 
-def png(pixels: Pixels) -> bytes:
-    """RGB or RGBA as PNG, without metadata."""
-    return _encoded(pixels, "PNG", optimize=False)
-
-
 def jpeg(pixels: Pixels) -> bytes:
     """RGB as JPEG, without metadata."""
     return _encoded(pixels, "JPEG", quality=85, optimize=True)

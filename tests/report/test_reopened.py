@@ -19,12 +19,12 @@ import torch
 from msgspec import structs
 
 from gradcam._compare import Use, compare
+from gradcam.draw.render import png
 from gradcam.errors import ReportError, WeightsError
 from gradcam.models.classifier import Classifier, load_classifier
 from gradcam.photo import sample_photo
 from gradcam.report import Note, Report, Verdict, build_report, diff, read_report, render_report, replay, revised
 from gradcam.report.limits import MAX_ENTRIES
-from gradcam.report.pictures import png
 from gradcam.report.sections import models_table
 from gradcam.types import Style, Top
 from tests import fakes

@@ -11,11 +11,12 @@ from typing import BinaryIO
 import jinja2
 from markupsafe import Markup
 
+from gradcam.draw.render import png
 from gradcam.geometry import hides_part_of_photo
 from gradcam.report import reproduce, sections, statements
 from gradcam.report.model import HeatmapEntry, Report
 from gradcam.report.notes import note_html
-from gradcam.report.pictures import Pictures, jpeg, png, webp
+from gradcam.report.pictures import Pictures, jpeg, webp
 from gradcam.text import clean, paragraphs
 
 SIDE = 720

@@ -15,13 +15,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from gradcam.draw.render import png
 from gradcam.errors import ReportError, quoted
 from gradcam.files import temporary_folder
 from gradcam.report import reproduce, sections, statements
 from gradcam.report.formats.typesetting import Job, Typeset, font_folders, typeset
 from gradcam.report.model import TITLE, FailureEntry, Finding, Report
 from gradcam.report.notes import note_tree
-from gradcam.report.pictures import Pictures, jpeg, png
+from gradcam.report.pictures import Pictures, jpeg
 from gradcam.text import clean, paragraphs
 
 SIDE = 560

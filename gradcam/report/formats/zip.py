@@ -13,10 +13,11 @@ from typing import IO, Any, BinaryIO, TypeAlias
 
 import numpy as np
 
+from gradcam.draw.render import png
 from gradcam.report.codec import published_schema
 from gradcam.report.formats import csv, html, json, pdf
 from gradcam.report.model import Report
-from gradcam.report.pictures import Pictures, png
+from gradcam.report.pictures import Pictures
 from gradcam.report.reproduce import command, python_lines, required_files
 from gradcam.report.statements import conclusion, extent
 from gradcam.report.zip_layout import MANIFEST, manifest, map_file, panel_stem, photo_file
