@@ -154,7 +154,8 @@ def markdown(result: dict[str, Any]) -> str:
 def short_table(result: dict[str, Any]) -> list[str]:
     """The lines that README shows: a row for each model and batch."""
     counts = sorted({row["classes"] for row in result["rows"]})
-    shown = [name for name in PEERS if name != "gradcam, weights as they are"]
+    measured = {name for row in result["rows"] for name in row["ratio"]}
+    shown = [name for name in PEERS if name in measured and name != "gradcam, weights as they are"]
     lines = [
         "Time as a ratio to a bare `inference_mode` forward of the same model in the same run, for "
         + ", ".join(map(str, counts))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -20,6 +20,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from gradcam.errors import LayerError, quoted
 from gradcam.inputs import Batch, Inputs
 from gradcam.logits import GraphTooShort, read_logits, run_model
+from gradcam.reads import Reads
 from gradcam.running import Modules, borrow, unwrapped
 from gradcam.scores import first_tensor
 from gradcam.types import TargetLayer
@@ -250,17 +251,18 @@ def _has_several(output: Any) -> bool:
     return isinstance(output, Mapping) and sum(isinstance(value, Tensor) for value in output.values()) > 1
 
 
-def trace(model: nn.Module, batch: Batch | Inputs) -> Trace:
+def trace(model: nn.Module, batch: Batch | Inputs, reads: Reads | None = None) -> Trace:
     """Run one forward and note where every module's output stands in the autograd graph; no tensor is kept.
 
     batch: `[B, C, H, W]`, on the model's device, or all `Inputs`; may be meta tensors for a meta model. The model
     is left as found.
+    reads: filled with what the functions of this forward read.
     """
     inputs = Inputs.of(batch, model)
-    return borrow(model, tuple(model.modules()), lambda running: _trace(model, running, inputs))
+    return borrow(model, tuple(model.modules()), lambda running: _trace(model, running, inputs, reads))
 
 
-def _trace(model: nn.Module, running: nn.Module, inputs: Inputs) -> Trace:
+def _trace(model: nn.Module, running: nn.Module, inputs: Inputs, reads: Reads | None) -> Trace:
     thread = threading.get_ident()
     pixels = inputs.images
     input_edge: dict[nn.Module, list[GradientEdge | None]] = {}
@@ -288,9 +290,12 @@ def _trace(model: nn.Module, running: nn.Module, inputs: Inputs) -> Trace:
         nonlocal pixels
         for noted in (input_edge, calls, module_calls):
             noted.clear()
+        if reads is not None:
+            reads.clear()
         copies = inputs.copied()
         pixels = copies.images.requires_grad_()
-        return run_model(running, copies.with_images(pixels.clone()))  # the model may change its input in place
+        with reads if reads is not None else nullcontext():
+            return run_model(running, copies.with_images(pixels.clone()))  # the model may change its input in place
 
     with torch.enable_grad(), ExitStack() as hooks:
         for name, module in running.named_modules():

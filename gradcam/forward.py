@@ -20,14 +20,18 @@ from gradcam.layers import LayerChoices, find_layers, merge_layers
 from gradcam.methods import GRADCAM, Method
 from gradcam.models.classifier import Classifier
 from gradcam.models.labels import labels_of_head
+from gradcam.models.numerics import runner_for
 from gradcam.preprocess import to_input, view_of
+from gradcam.running import unwrapped
 from gradcam.scores import ACTIVATION_OF, ENDS, output_statement, output_text
 from gradcam.targets import probabilities, score_target, with_negative
 from gradcam.text import clean, shorten
 from gradcam.types import (
+    NUMERICS,
     Activation,
     Explanation,
     Fit,
+    Numerics,
     Photo,
     Preprocessing,
     ScoredTarget,
@@ -87,6 +91,7 @@ class Forward:
     recordings: tuple[Recording, ...]
     precision: str
     seconds: float
+    numerics: Numerics
 
     @classmethod
     def of(
@@ -103,15 +108,22 @@ class Forward:
         earlier: a layer whose output is kept for `channels_of`.
         """
         pixels = batch.inputs.to(classifier.device, classifier.dtype, memory_format=torch.channels_last)
-        inputs = Inputs.of(pixels, classifier.module, output=classifier.output)
-        layers = tuple(find_layers(classifier.module, inputs, layer))
-        started = time.perf_counter()  # the layer is found once for a model and remembered, so it is not counted
+        own, modules = unwrapped(classifier.module)
+        inputs = Inputs.of(pixels, own, output=classifier.output)
+        layers = tuple(find_layers(own, inputs, layer, modules))
+        # Far from the scores a map follows the rounding of what lies before: there it stays the model's own.
+        most: Numerics = classifier.numerics if layer == "auto" and PRECISIONS[precision] is None else "eager"
+        kept = () if earlier is None else (earlier,)
+        runners = [runner_for(own, modules, inputs, (place, *kept), most, module) for place in layers]
+        started = time.perf_counter()  # layer and copy are found once for a model and remembered: not counted
         with _computing_in(precision, classifier.device):
             recordings = tuple(
-                record(module or classifier.module, inputs, place, earlier=earlier) for place in layers
+                record(runner.module, inputs, place, runner.modules, earlier)
+                for runner, place in zip(runners, layers, strict=True)
             )
         seconds = batch.seconds + (time.perf_counter() - started) / len(batch.photos)
-        return cls(batch.photos, batch.views, layers, recordings, precision, seconds)
+        numerics = NUMERICS[max(NUMERICS.index(runner.numerics) for runner in runners)]
+        return cls(batch.photos, batch.views, layers, recordings, precision, seconds, numerics)
 
 
 def explanations(
@@ -165,7 +177,7 @@ def explanations(
             dtype=forward.precision if PRECISIONS[forward.precision] else dtype,
             activation=activation,
             output=output_text(classifier.output),
-            numerics=classifier.numerics,
+            numerics=forward.numerics,
         )
         for photo, view, resolved, rows, row in zip(
             forward.photos, forward.views, scored, maps, logits, strict=True

@@ -31,6 +31,7 @@ ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 Numerics = Literal["eager", "folded", "packed"]
 """How a model's modules compute: as its library built them, with each BatchNorm folded into the convolution before
 it, or folded and with weights that oneDNN arranged in advance. Each differs from the others by rounding."""
+NUMERICS: tuple[Numerics, ...] = get_args(Numerics)
 
 Scale = Literal["each", "model", "shared"]
 """What full colour stands for: each map's own maximum, the maximum of one model's maps, or of all maps."""

@@ -6,7 +6,6 @@ import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -107,12 +106,6 @@ def test_a_model_of_colours_looks_at_its_colour_and_the_numbers_are_those_of_the
     assert [target.label for target in explanation.targets] == ["red", "blue"]
     assert explanation.targets[0].score == pytest.approx(0.5)
     assert explanation.layer.grid == (4, 4)
-
-
-def test_an_explanation_says_how_its_classifier_computed() -> None:
-    folded = replace(colours(), numerics="folded")
-    found = [explain(model, quarters(), "red", layer="maps").numerics for model in (colours(), folded)]
-    assert found == ["eager", "folded"]
 
 
 def test_a_contrast_is_the_heat_of_a_difference_of_logits() -> None:

@@ -28,11 +28,14 @@ from gradcam.models import (
     INTERPOLATIONS,
     LABEL_SETS,
     Classifier,
+    ModelPool,
     check_seed,
     guess_architecture,
     load_checkpoint,
+    load_classifier,
     parse_model_id,
     preprocessing_for,
+    shared_pool,
 )
 from gradcam.photo import SAMPLES, sample_photo
 from gradcam.photo_file import open_photos, photo_file, refuse_none_readable
@@ -57,6 +60,7 @@ class Request:
     layer: Mapping[str, LayerChoices]
     activation: Mapping[str, Activation]
     style: Style
+    exact: bool = False
 
     def compare(self) -> Comparison:
         """Explain every photo with every model, while the terminal shows how far it is."""
@@ -68,6 +72,7 @@ class Request:
                 fit=self.fit,
                 layer=self.layer,
                 activation=self.activation,
+                use=models_in_memory(exact=self.exact).use,
                 on_progress=show,
             )
 
@@ -107,9 +112,18 @@ def add_comparison_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--random", action="store_true", help="seeded random weights for each --model: untrained, for teaching")
     add("--seed", default=0, type=int, help="for --random [0]")
+    add_exact_option(parser)
     add("--force", action="store_true", help="replace files that exist")
     _add_style_options(parser)
     add_checkpoint_options(parser)
+
+
+def add_exact_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--exact",
+        action="store_true",
+        help="compute by the models' own modules, and by no faster ones that round otherwise",
+    )
 
 
 def _add_style_options(parser: argparse.ArgumentParser) -> None:
@@ -186,6 +200,7 @@ def read_request(options: argparse.Namespace) -> Request:
         layer=by_model(layers, typed),
         activation=by_model(activations, typed),
         style=style,
+        exact=options.exact,
     )
 
 
@@ -194,7 +209,12 @@ def load_checkpoints(options: argparse.Namespace) -> list[Classifier]:
 
     Raises: OptionError for options that lack one another, ModelError for a file that cannot be used.
     """
-    return [_load_checkpoint(given) for given in options.checkpoints or ()]
+    return [_load_checkpoint(given, exact=options.exact) for given in options.checkpoints or ()]
+
+
+def models_in_memory(*, exact: bool) -> ModelPool:
+    """Where models are loaded by id, computing as `--exact` says."""
+    return ModelPool(load=partial(load_classifier, exact=True)) if exact else shared_pool()
 
 
 def _photos(options: argparse.Namespace) -> tuple[Photo, ...]:
@@ -271,7 +291,7 @@ def _activation(text: str) -> Activation:
     return cast(Activation, text)
 
 
-def _load_checkpoint(given: dict[str, Any]) -> Classifier:
+def _load_checkpoint(given: dict[str, Any], *, exact: bool) -> Classifier:
     if "checkpoint" not in given:
         raise OptionError(f"expected --{next(iter(given))} with a checkpoint, got it alone; add --checkpoint FILE")
     options = {field: given.get(f"input-{field}") for field in INPUT}
@@ -285,6 +305,7 @@ def _load_checkpoint(given: dict[str, Any]) -> Classifier:
         labels=given.get("labels"),
         preprocessing=None if arch is None else preprocessing_for(arch, **options),
         sha256=given.get("sha256"),
+        exact=exact,
     )
     if classifier.spec.file and classifier.spec.file.note:
         terminal.say(f"note: {classifier.spec}: {classifier.spec.file.note}")

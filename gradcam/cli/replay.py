@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from gradcam.cli import terminal
-from gradcam.cli.options import add_checkpoint_options, load_checkpoints
-from gradcam.models import Classifier, shared_pool
+from gradcam.cli.options import add_checkpoint_options, add_exact_option, load_checkpoints, models_in_memory
+from gradcam.models import Classifier
 from gradcam.photo_file import open_photos, photo_file
 from gradcam.report import TOLERANCE, read_report, replay
 from gradcam.types import UnreadablePhoto
@@ -21,6 +21,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("report", metavar="REPORT", help="a ZIP or JSON written by `gradcam report`")
     add("photos", nargs="*", metavar="PHOTO", help="originals that the report does not carry in full")
     add("--tolerance", type=float, default=TOLERANCE, metavar="SHARE", help=f"of each map's peak [{TOLERANCE:g}]")
+    add_exact_option(parser)
     add_checkpoint_options(parser)
 
 
@@ -35,8 +36,10 @@ def run(options: argparse.Namespace) -> int:
             terminal.tell(f"{photo.name}: {photo.reason}", sys.stderr)
     checkpoints = {str(classifier.spec): classifier for classifier in load_checkpoints(options)}
 
+    by_id = models_in_memory(exact=options.exact)
+
     def use(model: str) -> AbstractContextManager[Classifier]:
-        return nullcontext(checkpoints[model]) if model in checkpoints else shared_pool().use(model)
+        return nullcontext(checkpoints[model]) if model in checkpoints else by_id.use(model)
 
     with terminal.comparing(len(report.models), len(report.photos)) as show:
         done = replay(report, photos=photos, use=use, tolerance=options.tolerance, on_progress=show)

@@ -29,6 +29,7 @@ from gradcam.models.ids import known, nearest_ids
 from gradcam.models.label_files import read_labels
 from gradcam.models.labels import Labels, imagenet, labels_of_head, numbered
 from gradcam.models.networks import States, states_in
+from gradcam.models.numerics import numerics_for
 from gradcam.models.sources import SOURCES
 from gradcam.models.weight_files import open_weights
 from gradcam.types import Activation, ModelSpec, Preprocessing, WeightsFile
@@ -72,7 +73,7 @@ def load_checkpoint(
     sha256: str | None = None,
     device: str | torch.device = "auto",
     activation: Activation = "softmax",
-    fast_layout: bool = True,
+    exact: bool = False,
 ) -> Classifier:
     """Load somebody's own weights, ready to be explained.
 
@@ -83,7 +84,7 @@ def load_checkpoint(
     labels: a file as `read_labels` takes it, or a set such as `imagenet-1k`; without them classes are numbered.
         A head with a single logit has two, the negative class first; one name is the positive one's.
     activation: `"sigmoid"` for a multi-label head.
-    fast_layout: as of `load_classifier`.
+    exact: as of `load_classifier`.
     classes: what the head must have; by default what it has. A single Linear may have replaced the head.
     preprocessing: None for the architecture's own, which a model trained otherwise will not like.
     sha256: hexadecimal, of the file that is meant; another file is refused.
@@ -107,12 +108,14 @@ def load_checkpoint(
     state = module.state_dict()  # with what PyTorch notes about versions, which MNASNet needs
     state.update({key: tensor.mapped() for key, tensor in found.tensors.items()})
     module.load_state_dict(state)
+    module = to_device_layout(module.eval().requires_grad_(False), place, fast=not exact)
     classifier = Classifier(
-        module=to_device_layout(module.eval().requires_grad_(False), place, fast_layout),
+        module=module,
         preprocessing=preprocessing or builder.preprocessing(spec),
         labels=_labels(labels, found.head.classes),
         spec=ModelSpec(CHECKPOINT, spec.architecture),
         activation="sigmoid" if found.head.classes == 1 else activation,
+        numerics=numerics_for(module, place, exact=exact),
     )
     named, names = _named(classifier.labels)
     prefix = (found.network.name or ".") if found.others else ""

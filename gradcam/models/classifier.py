@@ -23,6 +23,7 @@ from gradcam.model_spec import spec_of_folder
 from gradcam.models.devices import pick_device, to_device_layout
 from gradcam.models.ids import checked, parse_model_id, with_weights_named
 from gradcam.models.labels import Labels
+from gradcam.models.numerics import numerics_for
 from gradcam.models.sources import SOURCES, Source
 from gradcam.models.weights import fetch
 from gradcam.scores import Output
@@ -41,7 +42,7 @@ class Classifier:
     labels: as many as the head has logits, in its order; one or two for a single logit, see `labels_of_head`.
     activation: how logits become probabilities. It is never guessed: `"sigmoid"` is for a multi-label head, and a
         head with a single logit has it whatever is said.
-    numerics: how `module` computes; whoever changes it, as by folding BatchNorm, says so here.
+    numerics: how photos may be explained; an explanation says how its own was. See `models.numerics`.
     Raises: OptionError for another activation.
     """
 
@@ -104,7 +105,7 @@ def load_classifier(
     seed: int = 0,
     device: str | torch.device = "auto",
     activation: Activation | None = None,
-    fast_layout: bool = True,
+    exact: bool = False,
 ) -> Classifier:
     """Load a model by its id, or one of transformers from its folder, ready to be explained.
 
@@ -113,8 +114,10 @@ def load_classifier(
     device: `"auto"` takes CUDA or Apple's MPS where there is one, else the CPU.
     activation: `"sigmoid"` for a multi-label head; by default what the source says, which is softmax where it says
         nothing.
-    fast_layout: on a processor, compute wide 1×1 convolutions as the matrix products that they are: each
-        `torch.nn.Conv2d` of that kind becomes a `PointwiseConv2d` over the same weights. Maps differ by rounding.
+    exact: compute by the modules that the library built, and by no others. By default, on a processor, wide 1×1
+        convolutions become matrix products over the same weights (`PointwiseConv2d`), and photos are explained with
+        a copy in which BatchNorm is folded into convolutions where that is proved safe, see `models.numerics`. Maps
+        differ by rounding.
     The weights lie channels last, which most convolutions are faster with.
     Raises: ModelError for an id, a device or a file that cannot be used; WeightsError, within 15 seconds, where the
         weights cannot be had.
@@ -136,7 +139,7 @@ def load_classifier(
         file = fetch(source.location(spec))
     module = _build(source, spec, file).eval().requires_grad_(False)
     own = None if file is None or weights is None else WeightsFile(file.name, sha256_of(file), given_for=str(spec))
-    module = to_device_layout(module, place, fast_layout)
+    module = to_device_layout(module, place, fast=not exact)
     note_loaded(module)
     return Classifier(
         module=module,
@@ -144,6 +147,7 @@ def load_classifier(
         labels=labels,
         spec=spec if own is None else replace(spec, weights=own.name, file=own),
         activation=source.activation(spec) if activation is None else activation,
+        numerics=numerics_for(module, place, exact=exact),
     )
 
 

@@ -17,6 +17,7 @@ import psutil
 from gradcam.config import settings
 from gradcam.errors import GradcamError, OptionError, quoted
 from gradcam.models.classifier import Classifier, load_classifier
+from gradcam.models.numerics import bytes_beside
 
 
 def default_budget() -> int:
@@ -36,9 +37,10 @@ def default_budget() -> int:
 
 
 def size_of(classifier: Classifier) -> int:
-    """Bytes of a classifier's parameters and buffers."""
+    """Bytes of a classifier's parameters and buffers, and of the weights that faster copies of it hold."""
     module = classifier.module
-    return sum(tensor.numel() * tensor.element_size() for tensor in chain(module.parameters(), module.buffers()))
+    own = sum(tensor.numel() * tensor.element_size() for tensor in chain(module.parameters(), module.buffers()))
+    return own + bytes_beside(module)
 
 
 @dataclass

@@ -176,6 +176,16 @@ def test_replay_says_same_and_diff_says_what_changed(capsys):
     assert capsys.readouterr().out == "Both reports say the same.\n"
 
 
+def test_an_exact_report_is_the_same_within_tolerance_on_faster_modules_and_says_how_it_was_computed(capsys):
+    assert _run("report", "chelsea", "--model", LITE, "--exact", "--now", NOW, "--out", "exact.zip") == 0
+    assert [model.numerics for model in read_report(Path("exact.zip")).models] == ["eager"]
+    capsys.readouterr()
+    assert _run("replay", "exact.zip", "--exact") == 0
+    assert capsys.readouterr().out.endswith("1 panel: 1 same\n")
+    assert _run("replay", "exact.zip") == 0
+    assert capsys.readouterr().out.endswith("1 panel: 1 same within tolerance\n")
+
+
 def test_a_layer_of_one_model_makes_the_same_report_again(capsys):
     models = ["--model", LITE, "--model", "bundled/tf_efficientnet_lite1", "--layer", f"{LITE}=blocks.4"]
     assert _run("report", "chelsea", *models, "--now", NOW, "--out", "review.json") == 0

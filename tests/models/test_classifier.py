@@ -81,9 +81,9 @@ def test_a_wide_pointwise_convolution_gives_the_same_as_a_product(
 LAYER4 = TargetLayer("layer4", (3, 3), 2048, "by hand")
 
 
-def test_the_fast_layout_can_be_switched_off_and_changes_neither_names_nor_maps() -> None:
+def test_an_exact_model_keeps_its_convolutions_and_a_fast_one_its_names_and_maps() -> None:
     plain, fast = (
-        load_classifier("timm/resnet50", weights="random", device="cpu", fast_layout=fast) for fast in (False, True)
+        load_classifier("timm/resnet50", weights="random", device="cpu", exact=exact) for exact in (True, False)
     )
     kinds = [{name: type(module) for name, module in one.module.named_modules()} for one in (plain, fast)]
     assert kinds[0].keys() == kinds[1].keys()

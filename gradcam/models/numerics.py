@@ -1,0 +1,364 @@
+"""A model is run as a copy that computes the same, up to rounding, in less time.
+
+In the copy a BatchNorm is folded into the convolution before it, and oneDNN arranges the weights of large
+convolutions in advance instead of at every call. The copy shares all other weights, and nobody sees it: names,
+state, hooks and layers stay those of the model. A model that somebody's hooks watch is run as it is.
+
+Folding is safe where one traced forward shows that nobody else reads the convolution's output, see `_is_safe`. It
+ends before the target layer, whose activation and gradients are computed by the model's own modules. A copy that
+does not give the model's own scores and activation for noise is not used.
+"""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules import module as global_module
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from gradcam.as_found import changed_by_forward
+from gradcam.capture import ModuleCall, Recording, record, trace
+from gradcam.errors import GradcamError, is_out_of_memory
+from gradcam.inputs import Inputs
+from gradcam.layers.fingerprint import fingerprint
+from gradcam.layers.graph import shape_at
+from gradcam.layers.inputs import noise_like
+from gradcam.models.devices import PointwiseConv2d
+from gradcam.reads import Reads
+from gradcam.running import Modules, clone_sharing_weights, lock_of
+from gradcam.types import NUMERICS, Numerics, TargetLayer
+
+log = logging.getLogger(__name__)
+
+PLAIN = frozenset({"torch.nn.modules.conv.Conv2d", f"{PointwiseConv2d.__module__}.{PointwiseConv2d.__qualname__}"})
+"""Exact types that compute what their settings say."""
+
+CONVOLUTIONS = PLAIN | {"timm.layers.conv2d_same.Conv2dSame"}
+"""Exact types whose output is the convolution of their input, padded in some way, with `weight`, plus `bias`."""
+
+NORMS: dict[str, Callable[[Any, Tensor], Tensor]] = {
+    "torch.nn.modules.batchnorm.BatchNorm2d": lambda norm, normed: normed,
+    "timm.layers.norm_act.BatchNormAct2d": lambda norm, normed: norm.act(norm.drop(normed)),
+}
+"""Exact types that begin with a BatchNorm by stored statistics, and what they do with what it gives."""
+
+LARGE = 2**15
+"""So many weights and more: arranged in advance a convolution took less time, for one photo and for eight."""
+
+NEAR = 1e-4
+"""Most that a copy's scores and activation may differ from the model's for noise, as a share of their peak.
+Rounding makes some 1e-6 of it, a wrong copy about 1."""
+
+
+def numerics_for(module: nn.Module, device: torch.device, *, exact: bool) -> Numerics:
+    """How a model of our own may compute: faster only on a processor, and only where there is a BatchNorm."""
+    if exact or device.type != "cpu" or not any(_kind(part) in NORMS for part in module.modules()):
+        return "eager"
+    return "packed" if _can_pack() else "folded"
+
+
+@dataclass(frozen=True, eq=False)
+class Runner:
+    """What a forward is made with: a module, all modules in it, and how these compute."""
+
+    module: nn.Module
+    modules: Modules
+    numerics: Numerics
+
+
+def runner_for(
+    model: nn.Module,
+    modules: Modules,
+    inputs: Inputs,
+    layers: Sequence[TargetLayer],
+    most: Numerics,
+    clone: nn.Module | None = None,
+) -> Runner:
+    """What to run in the place of `model`: the model itself where no copy of it is proved to be safe.
+
+    modules: as `unwrapped` gives them with its model. clone: of it over the same weights, for another thread.
+    layers: what is recorded of the forward, the target layer first. most: the furthest from eager that is allowed.
+    """
+    if clone is None or clone is model:
+        eager = Runner(model, modules, "eager")
+    else:
+        eager = Runner(clone, tuple(clone.modules()), "eager")
+    if most == "eager" or not _is_plain(inputs.images):
+        return eager
+    with lock_of(model):  # else the hooks of a forward that another thread is making would be taken for somebody's
+        state = _state(model, modules)
+        if state is None:
+            return eager
+        proof = _proofs.get(model)
+        if proof is None or proof.of != (inputs.key, state):
+            proof = _proofs[model] = _prove(model, inputs, state)
+        return _Copies(model, proof, inputs).runner(eager.module, layers, most) or eager
+
+
+def bytes_beside(model: nn.Module) -> int:
+    """Bytes of the weights that copies of `model` hold beside its own."""
+    proof = _proofs.get(model)
+    tensors = [tensor for pair in proof.folded.values() for tensor in pair] if proof is not None else []
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def _is_plain(images: Tensor) -> bool:
+    """Whether a forward of these images computes in float32 on a processor."""
+    return images.device.type == "cpu" and images.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+
+
+# ---------------------------------------------------------------------------------------------- the proof
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A convolution and the BatchNorm that alone reads its output, by their names.
+
+    order: of the norm among the calls of a forward. size: of the convolution's input for one image, `[1, C, H, W]`.
+    outputs: every call, by name and number, whose output is that of the convolution or of the norm.
+    """
+
+    conv: str
+    norm: str
+    order: int
+    size: tuple[int, ...]
+    outputs: frozenset[tuple[str, int]]
+
+
+_Pairs = tuple[_Pair, ...]
+
+_Asked = tuple[Any, ...]
+"""The names and calls of the layers that are recorded, and the furthest from eager that is allowed."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Proof:
+    """What one traced forward proved of a model, and what was made of it, for as long as the model is as it was.
+
+    of: the inputs' key and the model's state. calls: the order in which calls returned, by name and number.
+    checked: for what was asked, the pairs that are folded and how, once that was compared with the model's numbers.
+    folded: weight and bias of a convolution, shared by all copies. copies: of the model and of its clones.
+    """
+
+    of: tuple[object, object]
+    pairs: _Pairs
+    calls: Mapping[tuple[str, int], int]
+    checked: dict[_Asked, tuple[_Pairs, Numerics]] = field(default_factory=dict)
+    folded: dict[tuple[str, Numerics], tuple[Tensor, Tensor]] = field(default_factory=dict)
+    copies: weakref.WeakKeyDictionary[nn.Module, dict[_Asked, Runner]] = field(
+        default_factory=weakref.WeakKeyDictionary
+    )
+
+    def before(self, layers: Sequence[TargetLayer]) -> _Pairs:
+        """The pairs that have run when the target layer, the first of `layers`, returns; none that is recorded."""
+        target = self.calls.get((layers[0].name, layers[0].call), -1)
+        recorded = {(layer.name, layer.call) for layer in layers}
+        return tuple(pair for pair in self.pairs if pair.order < target and recorded.isdisjoint(pair.outputs))
+
+
+_proofs: weakref.WeakKeyDictionary[nn.Module, _Proof] = weakref.WeakKeyDictionary()
+
+
+def _prove(model: nn.Module, inputs: Inputs, state: object) -> _Proof:
+    reads = Reads()
+    try:
+        traced = trace(model, _noise(inputs), reads)
+    except GradcamError as error:  # the forward itself will tell it
+        log.info("%s is not traced: %s", type(model).__name__, error)
+        return _Proof((inputs.key, state), (), {})
+    calls = {(call.name, call.call): order for order, call in enumerate(traced.module_calls)}
+    return _Proof((inputs.key, state), _safe_pairs(traced.module_calls, reads), calls)
+
+
+def _noise(inputs: Inputs) -> Inputs:
+    """One image of noise, and what belongs to it."""
+    return inputs.first(1).with_images(noise_like(inputs.images, inputs.images.dtype)[:1])
+
+
+def _safe_pairs(calls: Sequence[ModuleCall], reads: Reads) -> _Pairs:
+    """All pairs that may be folded; none where the way through the model depends on its numbers."""
+    convolutions = {call.output_edge: call for call in calls if _kind(call.module) in CONVOLUTIONS}
+    found: list[_Pair] = []
+    for order, norm in enumerate(calls):
+        conv = convolutions.get(norm.input_edge) if norm.input_edge and _kind(norm.module) in NORMS else None
+        if conv is not None and conv.input_edge is not None and _is_safe(conv, norm, reads):
+            ends = (conv.output_edge, norm.output_edge)
+            outputs = frozenset((call.name, call.call) for call in calls if call.output_edge in ends)
+            size = (1, *shape_at(conv.input_edge)[1:])
+            found.append(_Pair(conv.name, norm.name, order, size, outputs))
+    return () if reads.as_numbers else tuple(found)
+
+
+def _is_safe(conv: ModuleCall, norm: ModuleCall, reads: Reads) -> bool:
+    """Whether nobody but the norm reads the convolution's output, and nobody but the two reads their weights.
+
+    What is read once belongs to a module that is called once.
+    """
+    own = [*_tensors(conv.module), *_tensors(norm.module)]
+    return (
+        reads.of_edge(conv.output_edge) == 1
+        and all(reads.of_weight(tensor) <= 1 for tensor in own)
+        and all(tensor.dtype == torch.float32 for tensor in own if tensor.is_floating_point())
+        and norm.module.running_mean is not None
+        and not any("forward" in vars(call.module) for call in (conv, norm))
+    )
+
+
+def _kind(module: nn.Module) -> str:
+    return f"{type(module).__module__}.{type(module).__qualname__}"
+
+
+def _tensors(module: nn.Module) -> list[Tensor]:
+    """A module's own parameters and buffers."""
+    return [
+        tensor for held in (module._parameters, module._buffers) for tensor in held.values() if tensor is not None
+    ]
+
+
+def _state(model: nn.Module, modules: Modules) -> tuple[Any, ...] | None:
+    """What tells the model from what it may become; None where it must be run as it is.
+
+    That is while somebody's hooks watch it, while it is trained or compiled, or if PyTorch does not count what is
+    written to its weights.
+    """
+    if any(map(_is_touched, modules)) or any(getattr(global_module, name) for name in _GLOBAL_HOOKS):
+        return None
+    tensors = [tensor for module in modules if module._parameters or module._buffers for tensor in _tensors(module)]
+    if any(map(Tensor.is_inference, tensors)):
+        return None
+    settings = fingerprint(modules, changed_by_forward(model))
+    epsilons = [module.eps for module in modules if isinstance(module, _BatchNorm)]
+    addresses = [tensor.data_ptr() for tensor in tensors]
+    return settings, epsilons, addresses, [tensor._version for tensor in tensors]
+
+
+def _is_touched(module: nn.Module) -> bool:
+    held = module.__dict__  # every call asks every module
+    return (
+        held["training"]
+        or "_compiled_call_impl" in held
+        or bool(held["_forward_hooks"] or held["_forward_pre_hooks"])
+        or bool(held["_backward_hooks"] or held["_backward_pre_hooks"])
+    )
+
+
+_GLOBAL_HOOKS = (
+    *("_global_forward_hooks", "_global_forward_pre_hooks"),
+    *("_global_backward_hooks", "_global_backward_pre_hooks"),
+)
+
+
+# ---------------------------------------------------------------------------------------------- the copies
+
+
+@dataclass(frozen=True)
+class _Copies:
+    """Makes the copies that a proof allows, and compares their numbers with the model's."""
+
+    model: nn.Module
+    proof: _Proof
+    inputs: Inputs
+
+    def runner(self, module: nn.Module, layers: Sequence[TargetLayer], most: Numerics) -> Runner | None:
+        """A copy of `module`, the model or a clone of it; None where it has to be run itself."""
+        asked = (*((layer.name, layer.call) for layer in layers), most)
+        if asked not in self.proof.checked:
+            self.proof.checked[asked] = self._check(layers, most)
+        pairs, numerics = self.proof.checked[asked]
+        copies = self.proof.copies.setdefault(module, {})
+        if asked not in copies and numerics != "eager":
+            copy = self._copy(module, pairs, numerics)
+            copies[asked] = Runner(copy, tuple(copy.modules()), numerics)
+        return copies.get(asked)
+
+    def _check(self, layers: Sequence[TargetLayer], most: Numerics) -> tuple[_Pairs, Numerics]:
+        """What is folded and how: the furthest from eager at which noise gives the model's own numbers."""
+        pairs, noise = self.proof.before(layers), _noise(self.inputs)
+        for numerics in NUMERICS[NUMERICS.index(most) : 0 : -1] if pairs else ():
+            try:
+                copy = self._copy(self.model, pairs, numerics)
+                if copy is self.model:  # its modules cannot be copied
+                    break
+                if _are_near(record(copy, noise, layers[0]), record(self.model, noise, layers[0])):
+                    return pairs, numerics
+            except (GradcamError, RuntimeError) as error:
+                if is_out_of_memory(error):
+                    raise
+                log.info("a copy of %s fails: %s", type(self.model).__name__, error)
+            log.info("no %s copy of %s is used", numerics, type(self.model).__name__)
+            self.proof.folded.clear()
+        return (), "eager"
+
+    def _copy(self, module: nn.Module, pairs: _Pairs, numerics: Numerics) -> nn.Module:
+        """A copy of `module` with these pairs folded; itself where its modules cannot be copied."""
+        copy = clone_sharing_weights(module)
+        for pair in pairs if copy is not module else ():
+            self._fold(copy, pair, numerics)
+        return copy
+
+    def _fold(self, copy: nn.Module, pair: _Pair, numerics: Numerics) -> None:
+        """Let the copy's convolution compute what the norm gave, and its norm do only what comes after that."""
+        conv, norm = copy.get_submodule(pair.conv), copy.get_submodule(pair.norm)
+        assert isinstance(conv, nn.Conv2d)
+        if numerics == "packed" and not _is_worth_packing(conv):
+            numerics = "folded"
+        if (pair.conv, numerics) not in self.proof.folded:
+            weight, bias = _folded(self.model.get_submodule(pair.conv), self.model.get_submodule(pair.norm))
+            weight = _packed(conv, weight, pair.size) if numerics == "packed" else weight
+            self.proof.folded[pair.conv, numerics] = weight, bias
+        weight, bias = self.proof.folded[pair.conv, numerics]
+        if numerics == "packed":
+            conv.forward = partial(_convolve, weight, bias, _settings(conv))
+        else:
+            conv.weight, conv.bias = (nn.Parameter(tensor, requires_grad=False) for tensor in (weight, bias))
+        norm.forward = partial(NORMS[_kind(norm)], norm)
+
+
+def _folded(conv: Any, norm: Any) -> tuple[Tensor, Tensor]:
+    """Weight and bias of the convolution that gives what the norm makes of this one's output; made in float64."""
+    scale = (norm.running_var.double() + norm.eps).rsqrt()
+    scale = scale if norm.weight is None else scale * norm.weight.double()
+    shift = 0 if norm.bias is None else norm.bias.double()
+    mean = norm.running_mean.double() if conv.bias is None else norm.running_mean.double() - conv.bias.double()
+    weight = conv.weight.double() * scale[:, None, None, None]
+    return weight.to(conv.weight).detach(), (shift - mean * scale).to(conv.weight).detach()
+
+
+def _are_near(found: Recording, expected: Recording) -> bool:
+    pairs = ((found.logits, expected.logits), (found.activation, expected.activation))
+    return all(bool((a - b).abs().max() <= NEAR * b.abs().max()) for a, b in pairs)  # not where one is NaN
+
+
+# ------------------------------------------------------------------------- weights arranged in advance by oneDNN
+
+
+def _can_pack() -> bool:
+    """Whether this PyTorch has the two operators, which are its own and may change."""
+    operators = torch.ops.mkldnn
+    return torch.backends.mkldnn.is_available() and all(
+        hasattr(operators, name) for name in ("_reorder_convolution_weight", "_convolution_pointwise")
+    )
+
+
+def _is_worth_packing(conv: nn.Conv2d) -> bool:
+    plain = _kind(conv) in PLAIN and conv.padding_mode == "zeros" and isinstance(conv.padding, tuple)
+    return plain and conv.groups == 1 and conv.weight.numel() >= LARGE
+
+
+def _settings(conv: nn.Conv2d) -> tuple[Any, ...]:
+    return conv.padding, conv.stride, conv.dilation, conv.groups
+
+
+def _packed(conv: nn.Conv2d, weight: Tensor, size: tuple[int, ...]) -> Tensor:
+    return torch.ops.mkldnn._reorder_convolution_weight(weight, *_settings(conv), list(size))
+
+
+def _convolve(weight: Tensor, bias: Tensor, settings: tuple[Any, ...], input: Tensor) -> Tensor:
+    return torch.ops.mkldnn._convolution_pointwise(input, weight, bias, *settings, "none", [], "")
