@@ -127,9 +127,7 @@ def settings() -> Settings:
             data = opened.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         why = f"; correct ${VARIABLE}, or unset it" if named else ""
-        raise OptionError(
-            f"expected a configuration to read, got {quoted(file)}: {_in_words(error)}{why}"
-        ) from error
+        raise OptionError(f"expected a configuration to read, got {quoted(file)}: {_reason(error)}{why}") from error
     return parse(data, file)
 
 
@@ -143,7 +141,7 @@ def _usual_file() -> Path | None:
     return next((Path(place) for place in map(os.path.expanduser, PLACES) if os.path.exists(place)), None)
 
 
-def _in_words(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return (getattr(error, "strerror", None) or str(error)).lower()
 
 

@@ -92,7 +92,7 @@ def agreement(
         measure = MEASURES[measure]
     if len({panel.photo.sha256 for panel in panels}) > 1:
         raise OptionError("expected panels of one photo, got several photos; measure each photo by itself")
-    laid = [_laid(panel, long_side) for panel in panels]
+    laid = [_on_photo(panel, long_side) for panel in panels]
     table = np.full((len(panels), len(panels)), np.nan)
     for row, a in enumerate(laid):
         for column, b in enumerate(laid[: row + 1]):
@@ -101,7 +101,7 @@ def agreement(
     return table
 
 
-def _laid(panel: Panel, long_side: int) -> NDArray[np.float32] | None:
+def _on_photo(panel: Panel, long_side: int) -> NDArray[np.float32] | None:
     if not isinstance(panel, Heatmap):
         return None
     size = fit_within(panel.photo.size, long_side, long_side)

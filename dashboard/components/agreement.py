@@ -80,13 +80,13 @@ def _summary(names: Sequence[str], table: NDArray[np.float64]) -> str:
         return f"How far they agree {UNSAID}: fewer than two of them have a map with contrast."
     least, most = (choose(pairs, key=pairs.__getitem__) for choose in (min, max))
 
-    def said(pair: tuple[int, int]) -> str:
+    def sentence(pair: tuple[int, int]) -> str:
         a, b = (f"**{escape_markdown(names[model])}**" for model in pair)
         return f"{a} and {b}, rank correlation {_number(pairs[pair])}"
 
     if len(pairs) == 1:
-        return f"{said(least)}."
-    return f"Most alike: {said(most)}. Least alike: {said(least)}."
+        return f"{sentence(least)}."
+    return f"Most alike: {sentence(most)}. Least alike: {sentence(least)}."
 
 
 def matrix_html(title: str, names: Sequence[str], table: NDArray[np.float64]) -> str:

@@ -60,7 +60,7 @@ def offer_custom_model() -> None:
             help="What the checkpoint was trained as: those that its tensors fit come first, then those that are "
             "near. The number of classes is read from its head.",
         )
-        st.caption(_in_words(guess))
+        st.caption(_guess_statement(guess))
         names, known, activation = st.columns([3, 2, 2])
         names.file_uploader(
             "Class names, one for each class of the head",
@@ -121,7 +121,7 @@ def _guessed(file: UploadedFile | None) -> Guess:
     return known[1]
 
 
-def _in_words(guess: Guess) -> str:
+def _guess_statement(guess: Guess) -> str:
     """What the guess says of the list."""
     if guess.is_named:
         return f"The file names **{escape_markdown(guess.fitting[0])}**, and its tensors fit."

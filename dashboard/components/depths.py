@@ -69,7 +69,7 @@ def show_depths(panels: Sequence[Heatmap], style: Style, key: str = "depths") ->
     with large:
         seen = view_panels([panels[depth]], base, f"{key}-one", captions=[captions[depth]])
     with words:
-        st.markdown(_said_of(panels, depth))
+        st.markdown(_depth_statement(panels, depth))
         _offer_pin(panels, depth)
         st.header("Why the last one is the usual choice", anchor=False)
         st.markdown(why_the_last(panels))
@@ -128,7 +128,7 @@ def _left(panel: Heatmap) -> float:
     return float(laid[:, : laid.shape[1] // 2].sum() / laid.sum()) if laid.sum() > 0 else float("nan")
 
 
-def _said_of(panels: Sequence[Heatmap], depth: int) -> str:
+def _depth_statement(panels: Sequence[Heatmap], depth: int) -> str:
     """The depth that is shown, in words."""
     panel, last = panels[depth], depth == len(panels) - 1
     layer = panel.explanation.layer

@@ -19,7 +19,7 @@ def pick_models(default: Sequence[str] = DEFAULT) -> tuple[str, ...]:
     session.open_link(Key.MODELS, default, MOST)
     known = library.catalogue()
 
-    def words(model: str) -> str:
+    def label(model: str) -> str:
         if is_checkpoint(model):
             return f"{checkpoint_name(model)} · yours"
         weights = known[model].weights if model in known else ""
@@ -28,7 +28,7 @@ def pick_models(default: Sequence[str] = DEFAULT) -> tuple[str, ...]:
     chosen = st.multiselect(
         "Models",
         list(dict.fromkeys([*session.custom_models(), *known, *st.session_state[Key.MODELS]])),
-        format_func=words,
+        format_func=label,
         key=Key.MODELS,
         persist_state="session",
         max_selections=MOST,

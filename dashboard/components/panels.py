@@ -58,7 +58,7 @@ def show_facts(panels: Sequence[Panel], key: str, lead: str = "") -> None:
     if lead:
         st.markdown(lead)
     bars = prediction_bars(explanation, theme=theme())
-    alt = f"{model_caption(panels[0])} predicts {_said(explanation)}."
+    alt = f"{model_caption(panels[0])} predicts {_predictions_text(explanation)}."
     st.plotly_chart(bars, key=key, config={**PLOTLY_CONFIG, "displayModeBar": False}, alt=alt)
     layer = explanation.layer
     why = f"pinned on the page Layers, {layer.rule}" if panels[0].model in session.pinned() else layer.rule
@@ -68,7 +68,7 @@ def show_facts(panels: Sequence[Panel], key: str, lead: str = "") -> None:
     )
 
 
-def _said(explanation: Explanation) -> str:
+def _predictions_text(explanation: Explanation) -> str:
     return ", ".join(f"{label} {share:.0%}" for label, share in explanation.top())
 
 

@@ -29,7 +29,7 @@ def pick_photos(default: Sequence[str] = DEFAULT) -> tuple[Photo, ...]:
     tokens = st.multiselect(
         "Photos",
         list(dict.fromkeys([*SAMPLES, *session.uploads(), *chosen])),
-        format_func=_words,
+        format_func=_label,
         key=Key.PHOTOS,
         persist_state="session",
         max_selections=MOST,
@@ -42,7 +42,7 @@ def pick_photos(default: Sequence[str] = DEFAULT) -> tuple[Photo, ...]:
     return tuple(photo for token in tokens if (photo := _opened(token)) is not None)
 
 
-def _words(token: str) -> str:
+def _label(token: str) -> str:
     if not session.is_upload(token):
         return f"{token} · sample"
     return session.photo_name(token) + " · stretched" * session.is_stretched(token)

@@ -34,7 +34,7 @@ from gradcam.report import (
 from gradcam.targets import write_target
 
 STEM = "review"
-EMBEDDED_WORDS: dict[Embedded, str] = {
+EMBEDDED_LABELS: dict[Embedded, str] = {
     "full": "every pixel, so that anybody can replay the report",
     "small": "at most 512 pixels a side; a replay then needs the originals",
     "none": "the heat lies on plain grey",
@@ -109,7 +109,7 @@ def _pick_export() -> tuple[str, Embedded, tuple[str, ...]]:
         EMBEDDED,
         default="full",
         required=True,
-        help="; ".join(f"*{name}*: {words}" for name, words in EMBEDDED_WORDS.items())
+        help="; ".join(f"*{name}*: {words}" for name, words in EMBEDDED_LABELS.items())
         + ". Never with EXIF or a place.",
         **drafted(Draft.EMBEDDED),
     )

@@ -81,10 +81,10 @@ def panels_scene(
         "photo": _photo(panels[0].photo),
         "columns": columns or len(panels),
         "least": least,
-        "panels": _said_once(
+        "panels": _each_reason_once(
             [
-                _panel(panel, scaled, said, style, by_method)
-                for panel, said in zip(panels, captions or nothing, strict=True)
+                _panel(panel, scaled, caption, style, by_method)
+                for panel, caption in zip(panels, captions or nothing, strict=True)
             ]
         ),
         "look": _look(style),
@@ -180,24 +180,24 @@ def _panel(
 ) -> dict[str, Any]:
     heat = scaled[panel] if isinstance(panel, Heatmap) else None
     facts = [layer_caption(panel), scale_caption(heat)] if heat else []
-    said = caption or Caption(
+    shown = caption or Caption(
         title=f"{model_caption(panel)} · {panel.method}" if by_method else model_caption(panel),
         subtitle=target_caption(panel) if heat else request_caption(panel.target),
         facts=" · ".join(facts),
     )
     alt = heat_caption(panel, heat)
     return {
-        "title": said.title,
-        "subtitle": said.subtitle,
-        "facts": said.facts,
-        "alt": f"{said.title}. {alt}" if caption or by_method else alt,
+        "title": shown.title,
+        "subtitle": shown.subtitle,
+        "facts": shown.facts,
+        "alt": f"{shown.title}. {alt}" if caption or by_method else alt,
         "note": heat.note if heat else "",
         "reason": panel.reason if isinstance(panel, Failure) else "",
         "plot": figures.panel_plot(panel, heat, style),
     }
 
 
-def _said_once(panels: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _each_reason_once(panels: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A model that fails for every question gives its reason once."""
     reasons: set[str] = set()
     for panel in panels:

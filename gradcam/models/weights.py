@@ -96,7 +96,7 @@ def _downloaded(location: Location) -> Path:
         size = f"about {location.size / 1e6:.0f} MB" if location.size else "of unknown size"
         raise WeightsError(
             f"expected weights for {location.name}, found none in {weights_folder()} nor in the libraries' caches, "
-            f"and the download ({size}) from {host} failed: {_in_words(error)}; connect to the network, or put the "
+            f"and the download ({size}) from {host} failed: {_reason(error)}; connect to the network, or put the "
             f"file {location.remote} at {location.by_hand}"
         ) from error
 
@@ -227,7 +227,7 @@ def _download(url: str) -> Path:
     return target
 
 
-def _in_words(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     """The first line of an error; urllib wraps the real one as its reason."""
     reason = getattr(error, "reason", None) or error
     return str(reason).strip().partition("\n")[0] or type(error).__name__

@@ -142,11 +142,11 @@ def _dumps(value: Any, indent: int = 0) -> bytes:
     except ValueError as error:
         raise ReportError(f"expected finite numbers in a report, got NaN or infinity ({error})") from error
     # A raw line break is never inside a JSON string, so what follows sees the layout and nothing else.
-    rows = re.sub(r"\[\n\s+(-?[\d.e+-]+(?:,\n\s+-?[\d.e+-]+)*)\n\s+\]", _joined, text)
+    rows = re.sub(r"\[\n\s+(-?[\d.e+-]+(?:,\n\s+-?[\d.e+-]+)*)\n\s+\]", _on_one_line, text)
     return rows.replace("\n", "\n" + " " * indent).encode()
 
 
-def _joined(match: re.Match[str]) -> str:
+def _on_one_line(match: re.Match[str]) -> str:
     return "[" + ", ".join(match[1].replace(",", " ").split()) + "]"
 
 
