@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict, get_args
 
 import streamlit as st
 
 from gradcam import Classifier, Photo, Style
 from gradcam.draw import SEQUENTIAL
+from gradcam.types import Blend
 
 
 class Key(StrEnum):
@@ -28,6 +29,7 @@ class Key(StrEnum):
     FIT = "fit"
     COLORMAP = "colormap"
     OPACITY = "opacity"
+    BLEND = "blend"
     THRESHOLD = "threshold"
     SCALE = "scale"
     COMPETING = "rivals"
@@ -51,7 +53,7 @@ class Key(StrEnum):
 
 _FILLED = "_filled"
 _PAGE, _ASKED = "_page_shown", "_asked"
-_WORN = {Key.COLORMAP, Key.OPACITY, Key.THRESHOLD, Key.LAYERS}
+_WORN = {Key.COLORMAP, Key.OPACITY, Key.BLEND, Key.THRESHOLD, Key.LAYERS}
 """What no widget carries: kept by `look` and `pinned`."""
 
 
@@ -124,15 +126,19 @@ _LOOK, _SETTLED = "_look", "_settled_look"
 
 
 def look() -> Style:
-    """The colour map, opacity and threshold as last set, else as the link says, else the default."""
+    """The colour map, opacity, blend and threshold as last set, else as the link says, else the default."""
     if _LOOK not in st.session_state:
-        asked = Style(
-            colormap=st.query_params.get(Key.COLORMAP, Style.colormap),
+        st.session_state[_LOOK] = Style(
+            colormap=_one_of(SEQUENTIAL, st.query_params.get(Key.COLORMAP), Style.colormap),
             opacity=_share(st.query_params.get(Key.OPACITY), Style.opacity),
+            blend=_one_of(get_args(Blend), st.query_params.get(Key.BLEND), Style.blend),
             threshold=_share(st.query_params.get(Key.THRESHOLD), Style.threshold),
         )
-        st.session_state[_LOOK] = asked if asked.colormap in SEQUENTIAL else replace(asked, colormap=Style.colormap)
     return st.session_state[_LOOK]
+
+
+def _one_of(choices: Collection[str], said: str | None, default: Any) -> Any:
+    return said if said in choices else default
 
 
 def _share(percent: str | None, default: float) -> float:
@@ -155,14 +161,18 @@ def settled_look(style: Style, shown: object) -> Style:
 def keep_look(style: Style) -> None:
     """Remember a look, and put what is not the default into the link."""
     st.session_state[_LOOK] = style
-    percents = {Key.OPACITY: style.opacity, Key.THRESHOLD: style.threshold}
-    said = {Key.COLORMAP: style.colormap, **{key: f"{100 * share:.0f}" for key, share in percents.items()}}
-    usual = {Key.COLORMAP: Style.colormap, Key.OPACITY: "50", Key.THRESHOLD: "0"}
+    said, usual = _in_link(style), _in_link(Style())
     for key, value in said.items():
         if value == usual[key]:
             st.query_params.pop(key, None)
         elif st.query_params.get(key) != value:
             st.query_params[key] = value
+
+
+def _in_link(style: Style) -> dict[Key, str]:
+    percents = {Key.OPACITY: style.opacity, Key.THRESHOLD: style.threshold}
+    names = {Key.COLORMAP: style.colormap, Key.BLEND: style.blend}
+    return names | {key: f"{100 * share:.0f}" for key, share in percents.items()}
 
 
 # Pinned layers ------------------------------------------------------------------------------------------------

@@ -36,6 +36,9 @@ NUMERICS: tuple[Numerics, ...] = get_args(Numerics)
 Scale = Literal["each", "model", "shared"]
 """What full colour stands for: each map's own maximum, the maximum of one model's maps, or of all maps."""
 
+Blend = Literal["evidence", "even"]
+"""How heat covers a photo: the more of it, the more opaque, or all of it alike."""
+
 
 @dataclass(frozen=True, eq=False)
 class Photo:
@@ -353,15 +356,18 @@ Panel: TypeAlias = Heatmap | Failure
 class Style:
     """How a raw map is shown, never what it is.
 
-    colormap: a row of `render.COLORMAPS`. opacity: of the heat over the photo, in [0, 1].
+    colormap: a row of `render.COLORMAPS`. opacity: of full heat over the photo, in [0, 1].
     threshold: heat below this share of full scale is left transparent, in [0, 1].
+    blend: how opaque less heat is: the clearer, the less heat there is (`evidence`), so that the photo is bare
+        where there is no evidence, or as opaque as full heat (`even`), which veils all that the model saw.
     """
 
     colormap: str = "viridis"
-    opacity: float = 0.5
+    opacity: float = 0.6
     scale: Scale = "each"
     interpolation: Literal["bilinear", "nearest"] = "bilinear"
     threshold: float = 0.0
+    blend: Blend = "evidence"
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ def _doors(net: Classifier, weights: Path, folder: Path, monkeypatch: pytest.Mon
         "fit": lambda text: explain(net, photo, fit=text),  # pyright: ignore[reportArgumentType]
         **{
             field: lambda text, field=field: check_style(Style(**{field: text}))
-            for field in ("colormap", "scale", "interpolation", "opacity", "threshold")
+            for field in ("colormap", "scale", "interpolation", "opacity", "threshold", "blend")
         },
         "a report": read_report,
         "a report's bytes": lambda text: read_report(text.encode(errors="surrogatepass")),

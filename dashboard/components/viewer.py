@@ -72,6 +72,6 @@ def _view(scene: Scene, style: Style, key: str) -> Style:
     if not said or said["base"] != scene["look"]:
         return style
     look = said["look"]
-    chosen = replace(style, colormap=look["colormap"], opacity=look["opacity"], threshold=look["threshold"])
+    chosen = replace(style, **{name: look[name] for name in scene["look"]})
     check_style(chosen)  # a browser can send anything
     return chosen

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from os.path import lexists
 from pathlib import Path
@@ -41,7 +41,7 @@ from gradcam.photo import SAMPLES, sample_photo
 from gradcam.photo_file import open_photos, photo_file, refuse_none_readable
 from gradcam.preprocess import FITS
 from gradcam.targets import read_targets
-from gradcam.types import ACTIVATIONS, Activation, Fit, Photo, Scale, Style, Target
+from gradcam.types import ACTIVATIONS, Activation, Blend, Fit, Photo, Scale, Style, Target
 
 Value = TypeVar("Value")
 
@@ -129,7 +129,13 @@ def add_exact_option(parser: argparse.ArgumentParser) -> None:
 def _add_style_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("how maps are shown").add_argument
     add("--colormap", default=Style.colormap, metavar="|".join(SEQUENTIAL), help="of the heat [viridis]")
-    add("--opacity", default=Style.opacity, type=float, help="of the heat, 0 to 1 [0.5]")
+    add("--opacity", default=Style.opacity, type=float, help=f"of full heat, 0 to 1 [{Style.opacity}]")
+    add(
+        "--blend",
+        default=Style.blend,
+        choices=get_args(Blend),
+        help="less heat is clearer, or all alike [evidence]",
+    )
     add("--scale", default=Style.scale, choices=get_args(Scale), help="whose peak is hot [each]")
     add(
         "--interpolation",
@@ -183,7 +189,7 @@ def read_request(options: argparse.Namespace) -> Request:
     A checkpoint stands where `--model` names its id, else at the end.
     Raises: GradcamError for the first option that makes no sense.
     """
-    style = Style(options.colormap, options.opacity, options.scale, options.interpolation, options.threshold)
+    style = Style(**{field.name: getattr(options, field.name) for field in fields(Style)})
     check_style(style)
     layers = [of_model(value, layer_choices) for value in options.layer]
     activations = [of_model(value, _activation) for value in options.activation]

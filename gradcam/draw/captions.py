@@ -87,6 +87,11 @@ def scale_caption(scaled: ScaledMap) -> str:
     return scaled.note or f"full colour = {scaled.vmax:.3g}"
 
 
+def opacity_caption(style: Style) -> str:
+    """How opaque the heat is, and whether less heat is less opaque."""
+    return f"opacity {100 * style.opacity:.0f} %" + (" times the heat" if style.blend == "evidence" else "")
+
+
 def bar_numbers(style: Style, scaled: Collection[ScaledMap]) -> tuple[str, list[str]]:
     """The colour bar's title, and its five numbers from none to full: raw where one scale serves all panels."""
     shares = (0.0, 0.25, 0.5, 0.75, 1.0)

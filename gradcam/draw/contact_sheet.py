@@ -15,6 +15,7 @@ from gradcam.draw.captions import (
     bar_numbers,
     layer_caption,
     model_caption,
+    opacity_caption,
     request_caption,
     scale_caption,
     target_caption,
@@ -128,7 +129,7 @@ def _failure(reason: str, cell: int, height: int) -> Pixels:
 
 def _footer(style: Style, scaled: Collection[ScaledMap], width: int) -> Pixels:
     title, numbers = bar_numbers(style, scaled)
-    notes = [f"Colour map {style.colormap}, opacity {100 * style.opacity:.0f} %"]
+    notes = [f"Colour map {style.colormap}, {opacity_caption(style)}"]
     if style.threshold:
         notes.append(f"heat below {100 * style.threshold:.0f} % of full colour is left out")
     strip = _paper(_GAP + 2 * _SMALL.line + 18 + _SMALL.line + _MARGIN, width)

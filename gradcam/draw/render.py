@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import replace
 from typing import get_args
 
 import cv2
@@ -14,7 +15,7 @@ from PIL import Image
 from gradcam.errors import MapError, OptionError, nearest, quoted
 from gradcam.geometry import Interpolation, Values, fit_within, hides_part_of_photo, project_to_photo
 from gradcam.scaling import difference, normalize
-from gradcam.types import Heatmap, Photo, Scale, Style, View
+from gradcam.types import Blend, Heatmap, Photo, Scale, Style, View
 
 Pixels = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
@@ -70,8 +71,8 @@ def colormap(name: str) -> Pixels:
 def check_style(style: Style) -> None:
     """Raises: OptionError where a field of `style` is outside its choices."""
     colormap(style.colormap)
-    for name, choices in (("scale", get_args(Scale)), ("interpolation", get_args(Interpolation))):
-        value = getattr(style, name)
+    for name, kind in (("scale", Scale), ("interpolation", Interpolation), ("blend", Blend)):
+        value, choices = getattr(style, name), get_args(kind)
         if value not in choices:
             raise OptionError(f"expected a {name}, got {quoted(value)}; use {nearest(str(value), choices)}")
     for name in ("opacity", "threshold"):
@@ -119,15 +120,17 @@ def png(pixels: Pixels) -> bytes:
 # ---------------------------------------------------------------------------------------------- colouring
 
 
-def colourise(values: Values, name: str = "viridis", threshold: float = 0.0) -> Pixels:
+def colourise(values: Values, name: str = "viridis", threshold: float = 0.0, blend: Blend = "even") -> Pixels:
     """Values in [0, 1] as colours, RGBA uint8 `[H, W, 4]`.
 
+    blend: as of a `Style`; with `evidence` a value is as opaque as it is high.
     Transparent where there is no value (NaN), below `threshold`, and everywhere if nothing is above 0.
     """
     known = np.nan_to_num(values, nan=0.0)
     shown = np.isfinite(values) & (values >= threshold) & bool((known > 0).any())
-    rgb = colormap(name)[np.clip(np.rint(known * 255), 0, 255).astype(np.uint8)]
-    return np.dstack([rgb, np.where(shown, 255, 0).astype(np.uint8)])
+    levels = np.clip(np.rint(known * 255), 0, 255).astype(np.uint8)
+    opaque = levels if blend == "evidence" else np.uint8(255)
+    return np.dstack([colormap(name)[levels], np.where(shown, opaque, 0).astype(np.uint8)])
 
 
 def blend(photo: Pixels, heat: Pixels, opacity: float) -> Pixels:
@@ -149,7 +152,7 @@ def overlay(photo: Pixels, values: Values, style: Style) -> Pixels:
     Raises: OptionError where the style is outside its choices.
     """
     check_style(style)
-    return blend(photo, colourise(values, style.colormap, style.threshold), style.opacity)
+    return blend(photo, colourise(values, style.colormap, style.threshold, style.blend), style.opacity)
 
 
 def outline(pixels: Pixels, view: View) -> Pixels:
@@ -180,8 +183,8 @@ def draw_panel(
     vmax: the raw value of full colour; the map's own maximum if None. size: height and width; the photo's if None.
     Raises: MapError where the map is not finite, OptionError where the style is outside its choices.
     """
-    photo, heat, view = _layers(panel, style, vmax, size)
-    return outline(blend(photo, heat, style.opacity), view)
+    photo, values, view = _layers(panel, style, vmax, size)
+    return outline(overlay(photo, values, style), view)
 
 
 def draw_grid(
@@ -214,23 +217,22 @@ def three_panels(
 
     Takes and raises what `draw_panel` does.
     """
-    photo, heat, view = _layers(panel, style, vmax, size)
+    photo, values, view = _layers(panel, style, vmax, size)
     height, width = photo.shape[:2]
     gap = np.full((height, max(2, width // 40), 3), 255, np.uint8)
-    blank = np.full_like(photo, 232)
-    pictures = photo, outline(blend(blank, heat, 1.0), view), outline(blend(photo, heat, style.opacity), view)
-    return np.hstack([pictures[0], gap, pictures[1], gap, pictures[2]])
+    alone = overlay(np.full_like(photo, 232), values, replace(style, blend="even", opacity=1))
+    return np.hstack([photo, gap, outline(alone, view), gap, outline(overlay(photo, values, style), view)])
 
 
 def _layers(
     panel: Heatmap, style: Style, vmax: float | None, size: tuple[int, int] | None
-) -> tuple[Pixels, Pixels, View]:
-    """The photo at `size`, the coloured heat on it, and how the model saw it."""
+) -> tuple[Pixels, Values, View]:
+    """The photo at `size`, the heat on it in [0, 1], and how the model saw it."""
     check_style(style)
     size = size or panel.photo.size
     view = panel.explanation.view
     values = project_to_photo(normalize(panel.map, vmax).values, view, size, style.interpolation)
-    return resize(panel.photo.pixels, size), colourise(values, style.colormap, style.threshold), view
+    return resize(panel.photo.pixels, size), values, view
 
 
 DIFFERS = 0.25

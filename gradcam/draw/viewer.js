@@ -2,7 +2,7 @@
 //
 // A scene: { photo: {name, sha256, width, height, uri}, columns, least, words, plotly,
 //   panels: [{title, subtitle, facts, alt, note, reason, plot: {data, layout}}],
-//   look: {colormap, opacity, threshold}, colormaps: {name: RGB × 256}, bar: {title, numbers, diverging} }
+//   look: {colormap, opacity, threshold, blend}, colormaps: {name: RGB × 256}, bar: {title, numbers, diverging} }
 // Colours are uint8 in base64, places are photo pixels; `plotly` says where Plotly's script lies if not on the page.
 
 const CLOSEST = 24; // the narrowest view, in photo pixels
@@ -17,6 +17,7 @@ const CONFIG = {
   doubleClick: false,
   showTips: false,
 };
+const BLENDS = { evidence: "clearer", even: "as opaque" };
 const HINT =
   "Drag a box, Ctrl + wheel or two fingers to zoom, then drag to move, double-click to go back; press and hold to see the photo. " +
   "Keys: arrows move the cross, Shift + arrows the view, + − 0 zoom, space shows the photo.";
@@ -147,12 +148,16 @@ function toolsOf(viewer) {
     input.onchange = tell;
     return element("label", { class: "tool" }, [element("span", {}, [label, shown]), input]);
   };
-  const names = Object.keys(scene.colormaps);
-  const select = element("select", { "data-look": "colormap" }, names.map((name) => element("option", {}, [name])));
-  select.onchange = () => {
-    choose(viewer, { colormap: select.value });
-    tell();
+  const pick = (name, label, choices) => {
+    const options = Object.entries(choices).map(([value, text]) => element("option", { value }, [text]));
+    const select = element("select", { "data-look": name }, options);
+    select.onchange = () => {
+      choose(viewer, { [name]: select.value });
+      tell();
+    };
+    return element("label", { class: "tool" }, [element("span", {}, [label]), select]);
   };
+  const names = Object.keys(scene.colormaps);
   const button = (text, label, act) => {
     const it = element("button", { type: "button", "aria-label": label }, [text]);
     it.onclick = act;
@@ -160,8 +165,9 @@ function toolsOf(viewer) {
   };
   const tools = element("div", { class: "tools", role: "group", "aria-label": "Look and zoom" }, [
     slider("opacity", "Opacity"),
+    pick("blend", "Less heat is", BLENDS),
     slider("threshold", "Hide below"),
-    names.length > 1 && element("label", { class: "tool" }, [element("span", {}, ["Colour map"]), select]),
+    names.length > 1 && pick("colormap", "Colour map", Object.fromEntries(names.map((name) => [name, name]))),
     holdOf(viewer),
     element("div", { class: "zoom" }, [
       button("−", "Zoom out", () => zoom(viewer, 1 / 1.5)),
@@ -409,10 +415,10 @@ function drawPanel(viewer, panel) {
     "yaxis.range": [view.y + view.height, view.y],
     dragmode: view.width < scene.photo.width ? "pan" : matchMedia("(pointer: coarse)").matches ? false : "zoom",
   };
-  const style = { opacity: viewer.bare ? 0 : look.opacity, colours: `${look.colormap} ${look.threshold}` };
+  const style = { opacity: viewer.bare ? 0 : look.opacity, colours: `${look.colormap} ${look.threshold} ${look.blend}` };
   const before = panel.shown;
   panel.shown = { ...now, ...style };
-  const colours = () => plotlyScale(viewer.colours[look.colormap], look.threshold, scene.bar.diverging);
+  const colours = () => plotlyScale(viewer.colours[look.colormap], look, scene.bar.diverging);
   if (!before) {
     const { "xaxis.range": x, "yaxis.range": y, ...rest } = now;
     const traces = data.map((trace) => ({ ...trace, opacity: style.opacity, colorscale: colours() }));
@@ -460,16 +466,19 @@ function valueWords({ plot, note, reason }) {
   return lines.join(", ") || note || (reason ? "no map" : "not seen by the model");
 }
 
-/** Colours as Plotly takes them, clear below the threshold; around zero where they diverge. */
-function plotlyScale(colours, threshold, diverging) {
+/** Colours as Plotly takes them, clear below the threshold and, as evidence, clearer the less heat there is; around
+ *  zero where they diverge. */
+function plotlyScale(colours, { threshold, blend }, diverging) {
+  const heat = (place) => (diverging ? Math.abs(2 * place - 1) : place);
+  const opaque = (place) => (blend === "evidence" ? heat(place) : 1);
   const colour = (i, alpha) => `rgba(${colours[3 * i]},${colours[3 * i + 1]},${colours[3 * i + 2]},${alpha})`;
   const [low, high] = diverging ? [(1 - threshold) / 2, (1 + threshold) / 2] : [0, threshold];
-  const stops = Array.from({ length: 256 }, (_, i) => [i / 255, colour(i, 1)]);
+  const stops = Array.from({ length: 256 }, (_, i) => [i / 255, colour(i, opaque(i / 255))]);
   if (!threshold) return stops;
   const edge = (place, ...alphas) => alphas.map((alpha) => [place, colour(Math.round(255 * place), alpha)]);
   return [
-    ...(diverging ? [...stops.filter(([place]) => place < low), ...edge(low, 1, 0)] : edge(0, 0)),
-    ...edge(high, 0, 1),
+    ...(diverging ? [...stops.filter(([place]) => place < low), ...edge(low, opaque(low), 0)] : edge(0, 0)),
+    ...edge(high, 0, opaque(high)),
     ...stops.filter(([place]) => place > high),
   ];
 }

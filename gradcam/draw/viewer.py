@@ -168,6 +168,7 @@ def _look(style: Style) -> dict[str, Any]:
         "colormap": style.colormap,
         "opacity": style.opacity,
         "threshold": style.threshold,
+        "blend": style.blend,
     }
 
 

@@ -129,7 +129,7 @@ class Content(_Entry):
     photos: list[PhotoEntry]
     models: list[ModelEntry]
     questions: list[str]
-    style: Passed
+    style: dict[str, Passed]
     fit: Passed
     carried: Passed
     answers: list[Answer]
@@ -172,7 +172,7 @@ def upgraded(found: Any) -> Any:
             "models": [_model(model, index in single) for index, model in enumerate(old.models)],
             "methods": [_method(old)],
             "targets": [TargetEntry.of(target) for target in targets],
-            "style": old.style,
+            "style": {**old.style, "blend": "even"},
             "fit": old.fit,
             "embedded": old.carried,
             "answers": [_with_negative(one) if one.model in single else one for one in old.answers],

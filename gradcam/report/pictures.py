@@ -17,7 +17,7 @@ from gradcam.preprocess import input_pixels
 from gradcam.report.lazy_sequence import LazySequence
 from gradcam.report.model import UNREADABLE, FailureEntry, Finding, HeatmapEntry, Pixels, Report
 from gradcam.scaling import normalize
-from gradcam.types import Explanation, Failure, Heatmap, ModelSpec, Panel, Photo, Target, View
+from gradcam.types import Blend, Explanation, Failure, Heatmap, ModelSpec, Panel, Photo, Target, View
 
 GREY = 214
 """Stands where a photo does not travel along."""
@@ -41,19 +41,22 @@ class Pictures:
         size = fit_within(_drawn(size), self.side, self.side)
         return np.full((*size, 3), GREY, np.uint8) if pixels is None else render.resize(pixels, size)
 
-    def heat(self, panel: HeatmapEntry) -> Pixels:
-        """The coloured heat on the photo's pixels, RGBA; transparent where there is none."""
+    def heat(self, panel: HeatmapEntry, blend: Blend | None = None) -> Pixels:
+        """The coloured heat on the photo's pixels, RGBA; transparent where there is none.
+
+        blend: the report's own by default.
+        """
         height, width = self.photos[panel.photo].shape[:2]
         style, view = self.report.style, self.report.answer(panel).view
         scaled = normalize(panel.values, panel.numbers.vmax)
         laid = project_to_photo(scaled.values, view, (height, width), style.interpolation)
-        return render.colourise(laid, style.colormap, style.threshold)
+        return render.colourise(laid, style.colormap, style.threshold, blend or style.blend)
 
     def heatmap_and_overlay(self, panel: HeatmapEntry) -> tuple[Pixels, Pixels]:
         """The heat alone on grey, and over the photo at the report's opacity; RGB, what the model saw outlined."""
-        heat, photo, view = self.heat(panel), self.photos[panel.photo], self.report.answer(panel).view
-        heatmap = render.blend(np.full_like(photo, GREY), heat, 1.0)
-        overlay = render.blend(photo, heat, self.report.style.opacity)
+        photo, view = self.photos[panel.photo], self.report.answer(panel).view
+        heatmap = render.blend(np.full_like(photo, GREY), self.heat(panel, "even"), 1.0)
+        overlay = render.blend(photo, self.heat(panel), self.report.style.opacity)
         return render.outline(heatmap, view), render.outline(overlay, view)
 
     def seen(self, panel: HeatmapEntry) -> Pixels | None:

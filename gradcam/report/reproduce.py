@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from dataclasses import fields
 
 from gradcam.layers import TypedLayer, read_layer, write_layer
 from gradcam.methods import GRADCAM
@@ -108,7 +109,7 @@ def _options(report: Content) -> Iterator[tuple[str, str]]:
     for one in shared if len(shared) == 1 else [f"{model}={one}" for model, one in activations.items()]:
         yield "--activation", one
     style, default = report.style, Style()
-    for name in ("colormap", "opacity", "scale", "interpolation", "threshold"):
+    for name in (field.name for field in fields(Style)):
         if getattr(style, name) != getattr(default, name):
             yield f"--{name}", str(getattr(style, name))
     yield "--photos", report.embedded

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from gradcam.draw.captions import SCALE_LABELS
+from gradcam.draw.captions import SCALE_LABELS, opacity_caption
 from gradcam.report.model import (
     UNREADABLE,
     Agreement,
@@ -57,7 +57,7 @@ def settings_table(report: Content) -> Table:
         ("Fit", f"{report.fit}: {FIT_LABELS[report.fit]}"),
         ("Target layer", layer_statement(report.models)),
         ("Scale", f"{style.scale}: {SCALE_LABELS[style.scale]}"),
-        ("Colour map", f"{style.colormap}, opacity {style.opacity:g}, {style.interpolation}"),
+        ("Colour map", f"{style.colormap}, {opacity_caption(style)}, {style.interpolation}"),
     )
     return Table(("", ""), tuple((name, _at(said, report.embedded)) for name, said in rows))
 

@@ -68,7 +68,7 @@ def test_the_heat_really_lies_on_the_photo(page):
 
 
 def test_the_opacity_slider_moves_every_overlay(page):
-    assert _heat(page) == 0.5
+    assert _heat(page) == 0.6
     page.locator("#opacity").fill("80")
     assert _heat(page) == 0.8
     assert page.locator("#opacity-value").text_content() == "80 %"
@@ -104,7 +104,7 @@ def test_blink_hides_and_shows_the_heat_and_stops(page):
     while _heat(page) != 0:
         assert time.monotonic() < deadline
     page.locator("#blink").click()
-    assert _heat(page) == 0.5
+    assert _heat(page) == 0.6
 
 
 def test_a_panel_can_fill_the_screen(page):

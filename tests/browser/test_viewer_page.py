@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from gradcam.draw import render
 from gradcam.draw.page import comparison_html
 from gradcam.geometry import project_to_photo
 from gradcam.scaling import normalize
-from gradcam.types import Style, Top
+from gradcam.types import Blend, Style, Top
 from tests import fakes
 
 pytestmark = pytest.mark.browser
@@ -132,21 +133,24 @@ def slide(control: Locator, value: int) -> None:
     control.dispatch_event("change")
 
 
-def test_the_browser_colours_every_pixel_as_the_png_does(visit: Visit):
-    page = visit(style=Style("jet", opacity=1, threshold=0.3))
-    for shown, panel in zip(pictures(page), comparison().panels, strict=True):
+@pytest.mark.parametrize("blend", get_args(Blend))
+def test_the_browser_colours_every_pixel_as_the_png_does(visit: Visit, blend: Blend):
+    page = visit(style=Style("jet", opacity=1, threshold=0.3, blend=blend))
+    page.mouse.move(0, 0)
+    for shown, photo, panel in zip(pictures(page), photo_alone(page), comparison().panels, strict=True):
         assert panel.map is not None
         assert panel.explanation is not None
         size = shown.shape[0], shown.shape[1]
         laid = project_to_photo(normalize(panel.map).values, panel.explanation.view, size)
-        wanted = render.colourise(laid, "jet", 0.3)
+        heat = render.colourise(laid, "jet", 0.3, blend)
+        wanted = render.blend(photo, heat, 1.0)
         inner = np.zeros(size, bool)
         inner[8:-8, 8:-8] = True  # a frame is drawn around what was seen
-        hot = (wanted[..., 3] == 255) & inner & (np.abs(laid - 0.3) > 0.01)
+        hot = (heat[..., 3] > 0) & inner & (np.abs(laid - 0.3) > 0.01)
         left = np.flatnonzero(np.isfinite(laid).any(0))[[0, -1]]
         hot[:, : left[0] + 8] = hot[:, left[1] - 8 :] = False
         assert hot.sum() > 1000
-        assert np.abs(shown[hot] - wanted[hot][:, :3]).max() <= 16  # what jet changes over a pixel or two
+        assert np.abs(shown[hot] - wanted[hot].astype(int)).max() <= 16  # what jet changes over a pixel or two
 
 
 def drag(page: Page, panel: int, start: tuple[float, float], end: tuple[float, float]) -> None:
@@ -214,7 +218,7 @@ def test_the_wheel_scrolls_the_page_and_zooms_with_ctrl(visit: Visit):
     assert 100 < first[1] - first[0] < 290
 
 
-@pytest.mark.parametrize("control", ["opacity", "colour map", "threshold"])
+@pytest.mark.parametrize("control", ["opacity", "blend", "colour map", "threshold"])
 def test_a_new_look_keeps_the_zoom(visit: Visit, control: str):
     page = visit()
     drag(page, 0, (0.2, 0.2), (0.6, 0.6))
@@ -222,6 +226,8 @@ def test_a_new_look_keeps_the_zoom(visit: Visit, control: str):
     zoomed, photo, heat = views(page), photo_alone(page)[0], pictures(page)[0]
     if control == "colour map":
         page.get_by_label("Colour map").select_option("inferno")
+    elif control == "blend":
+        page.get_by_label("Less heat is").select_option("even")
     else:
         slide(page.get_by_label("Opacity" if control == "opacity" else "Hide below"), 80)
     assert not alike(pictures(page)[0], heat)
@@ -232,7 +238,7 @@ def test_a_new_look_keeps_the_zoom(visit: Visit, control: str):
 def test_no_opacity_is_the_photo_and_the_slider_says_its_number(visit: Visit):
     page = visit(fakes.comparison(comparison().panels[0]))
     slider = page.get_by_label("Opacity")
-    expect(slider).to_have_attribute("aria-valuetext", "50 %")
+    expect(slider).to_have_attribute("aria-valuetext", "60 %")
     slide(slider, 0)
     expect(slider).to_have_attribute("aria-valuetext", "0 %")
     assert comes_to_show(page, photo_alone(page))

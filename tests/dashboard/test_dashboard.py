@@ -119,12 +119,13 @@ def test_a_link_reopens_the_same_view(page: AppTest) -> None:
     page.query_params["fit"] = "squash"
     page.query_params["colormap"] = "cividis"
     page.query_params["opacity"] = "30"
+    page.query_params["blend"] = "even"
     page.query_params["threshold"] = "10"
     page.query_params["scale"] = "shared"
     page.run()
     assert not page.error
     assert heatmaps(page) == [f"{LITE1}: espresso"]
-    assert scenes(page)[0]["look"] == {"colormap": "cividis", "opacity": 0.3, "threshold": 0.1}
+    assert scenes(page)[0]["look"] == {"colormap": "cividis", "opacity": 0.3, "threshold": 0.1, "blend": "even"}
     assert page.radio(key="fit").value == "squash"
     assert page.radio(key="scale").value == "shared"
 
@@ -179,14 +180,14 @@ def test_the_fit_changes_where_the_heat_lies(page: AppTest) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", [{"colormap": "rainbow"}, {"opacity": "lots"}, {"threshold": "900"}, {"fit": "x"}]
+    "query", [{"colormap": "rainbow"}, {"opacity": "lots"}, {"threshold": "900"}, {"blend": "x"}, {"fit": "x"}]
 )
 def test_a_link_that_makes_no_sense_shows_the_default(page: AppTest, query: dict[str, str]) -> None:
     for key, value in query.items():
         page.query_params[key] = value
     one_model(page).run()
     assert not page.exception
-    assert scenes(page)[0]["look"] == {"colormap": "viridis", "opacity": 0.5, "threshold": 0.0}
+    assert scenes(page)[0]["look"] == {"colormap": "viridis", "opacity": 0.6, "threshold": 0.0, "blend": "evidence"}
 
 
 def test_one_scale_serves_all_photos_where_it_is_shared(page: AppTest) -> None:

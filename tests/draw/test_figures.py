@@ -89,10 +89,14 @@ def test_full_colour_is_what_the_scale_says(scale, full):
 
 
 def test_both_faces_use_the_same_colours():
-    figure = comparison_figure(two_by_two(), Style("turbo"))
-    stops = heats(figure)[0].colorscale
-    assert len(stops) == 256
-    assert stops[100][1] == "rgb({},{},{})".format(*render.colormap("turbo")[100])
+    colour = "{},{},{}".format(*render.colormap("turbo")[100])
+    for style, shown in (
+        (Style("turbo"), f"rgba({colour},0.3922)"),
+        (Style("turbo", blend="even"), f"rgb({colour})"),
+    ):
+        stops = heats(comparison_figure(two_by_two(), style))[0].colorscale
+        assert len(stops) == 256
+        assert stops[100][1] == shown
 
 
 def test_below_the_threshold_the_colour_scale_is_transparent():

@@ -11,7 +11,7 @@ from gradcam.errors import MapError, OptionError
 from gradcam.geometry import hides_part_of_photo, project_to_photo
 from gradcam.scaling import difference, full_scales, normalize, scale_panels
 from gradcam.text import percent, shorten
-from gradcam.types import Style, View
+from gradcam.types import Blend, Style, View
 from tests import fakes
 
 ONE_HOT = np.array([[1, 0], [0, 0]], np.float32)
@@ -42,7 +42,13 @@ def test_an_unknown_colour_map_names_the_nearest():
 
 @pytest.mark.parametrize(
     "style",
-    [Style(opacity=1.5), Style(threshold=-0.1), Style(scale="eich"), Style(interpolation="cubic")],  # type: ignore[arg-type]
+    [
+        Style(opacity=1.5),
+        Style(threshold=-0.1),
+        Style(scale="eich"),
+        Style(interpolation="cubic"),
+        Style(blend="odd"),
+    ],  # type: ignore[arg-type]
 )
 def test_a_style_outside_its_choices_is_refused(style: Style):
     with pytest.raises(OptionError, match="use "):
@@ -146,6 +152,21 @@ def test_nearest_interpolation_shows_the_cells():
 def test_jet_at_half_opacity_equals_the_hand_blended_pixel():
     photo = np.array([[[200, 100, 50]]], np.uint8)
     assert render.overlay(photo, np.ones((1, 1), np.float32), Style("jet", 0.5)).tolist() == [[[164, 50, 25]]]
+
+
+@pytest.mark.parametrize(("blend", "shown"), [("evidence", [100, 75, 50]), ("even", [50, 50, 50])])
+def test_less_heat_is_clearer_unless_all_of_it_is_alike(blend: Blend, shown: list[int]):
+    heat = render.colourise(np.array([[0, 0.5, 1]], np.float32), "jet", blend=blend)
+    heat[..., :3] = 0  # black
+    photo = np.full((1, 3, 3), 100, np.uint8)
+    assert render.blend(photo, heat, 0.5)[0, :, 0].tolist() == shown
+
+
+def test_without_evidence_there_is_no_veil_over_the_photo():
+    photo = np.full((1, 2, 3), 90, np.uint8)
+    shown = render.overlay(photo, np.array([[0, 1]], np.float32), Style())
+    assert shown[0, 0].tolist() == [90] * 3
+    assert shown[0, 1].tolist() != [90] * 3
 
 
 def test_one_pixels_colour_does_not_depend_on_the_rest_of_the_picture():

@@ -26,7 +26,7 @@ _ODD = (
 )
 _SHARED = (
     *("--model", "--class", "--out", "--layer", "--fit", "--activation", "--seed", "--what"),
-    *("--colormap", "--opacity", "--scale", "--interpolation", "--threshold"),
+    *("--colormap", "--opacity", "--scale", "--interpolation", "--threshold", "--blend"),
     *("--checkpoint", "--arch", "--labels", "--sha256", "--prefix"),
     *("--input-size", "--input-crop", "--input-mean", "--input-std", "--input-mode"),
 )

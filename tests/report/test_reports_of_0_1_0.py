@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradcam import Classifier, Contrast, Target, Top, compare
+from gradcam import Classifier, Contrast, Style, Target, Top, compare
 from gradcam.errors import ReportError
 from gradcam.models.labels import numbered
 from gradcam.report import Report, Verdict, build_report, codec, diff, read_report, render_report, replay, revised
@@ -91,6 +91,11 @@ def test_beside_another_model_index_0_stays_that_models_own() -> None:
     assert [(scored.index, scored.label) for scored in explained.values()] == [(1, "defect"), (0, "cat")]
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_heat_is_shown_as_it_was_then(name: str) -> None:
+    assert old(name).style == Style(opacity=0.5, blend="even")
+
+
 def test_digits_were_an_index_then() -> None:
     report = old("digits")
     assert [entry.target for entry in report.targets] == [10, Top(1), Contrast(11, 2)]
@@ -118,7 +123,7 @@ def test_contrasts_and_ranks_read_as_they_were() -> None:
 def test_a_new_report_differs_only_where_the_answer_does(name: str, targets: list[Target]) -> None:
     report = old(name)
     now = datetime.fromisoformat(report.created)
-    again = build_report(compare(MODELS[name], PHOTOS, targets), now=now, title=name)
+    again = build_report(compare(MODELS[name], PHOTOS, targets), style=report.style, now=now, title=name)
     changes = [str(change) for change in diff(report, again) if change.section != "Environment"]
     top = "Maps: blue.png · plain/detector · top prediction: the class was defect and is not defect"
     contrast = [change for change in changes if "#0 rather than top prediction" in change or "class 0" in change]

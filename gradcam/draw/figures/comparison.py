@@ -12,7 +12,7 @@ from gradcam.comparison import Comparison
 from gradcam.draw import captions, render
 from gradcam.draw.figures.parts import TEXT, Theme, escape, heat_trace, outline_shapes
 from gradcam.text import shorten
-from gradcam.types import Failure, Heatmap, Panel, Photo, ScaledMap, Style
+from gradcam.types import Blend, Failure, Heatmap, Panel, Photo, ScaledMap, Style
 
 _LONG_SIDE = 640
 _WIDTH, _GAP, _TITLE = 1200, 24, 58
@@ -110,7 +110,7 @@ def _place_photo(figure: go.Figure, axis: str, first: str, panel: Panel, image: 
 def _place_heat(figure: go.Figure, axis: str, panel: Heatmap, heat: ScaledMap, style: Style) -> None:
     """The map over its photo with what the model saw outlined."""
     look = {
-        "colorscale": plotly_scale(style.colormap, style.threshold),
+        "colorscale": plotly_scale(style.colormap, style.threshold, style.blend),
         "opacity": 0 if heat.note else style.opacity,
         "xaxis": f"x{axis}",
         "yaxis": f"y{axis}",
@@ -243,14 +243,20 @@ def _opacity_slider(figure: go.Figure, heats: list[int], style: Style, theme: Th
     )
 
 
-def plotly_scale(name: str, threshold: float = 0.0) -> list[tuple[float, str]]:
-    """One of `render.COLORMAPS` as a Plotly colour scale, transparent below `threshold`."""
-    colours = ["rgb({},{},{})".format(*colour) for colour in render.colormap(name).tolist()]
+def plotly_scale(name: str, threshold: float = 0.0, blend: Blend = "even") -> list[tuple[float, str]]:
+    """One of `render.COLORMAPS` as a Plotly colour scale, transparent below `threshold`; see `render.colourise`."""
+    table = render.colormap(name).tolist()
+
+    def colour(place: float, alpha: float | None = None) -> str:
+        red, green, blue = table[round(255 * place)]
+        alpha = (place if blend == "evidence" else 1) if alpha is None else alpha
+        return f"rgb({red},{green},{blue})" if alpha == 1 else f"rgba({red},{green},{blue},{alpha:.4g})"
+
+    places = [level / 255 for level in range(256)]
     if not threshold:
-        return [(place / 255, colour) for place, colour in enumerate(colours)]
-    seen = [(place / 255, colour) for place, colour in enumerate(colours) if place / 255 > threshold]
-    first = colours[round(threshold * 255)]
-    clear = first.replace("rgb(", "rgba(").replace(")", ",0)")
+        return [(place, colour(place)) for place in places]
+    first, clear = colour(threshold), colour(threshold, 0)
+    seen = [(place, colour(place)) for place in places if place > threshold]
     return [(0.0, clear), (threshold, clear), (threshold, first), *(seen or [(1.0, first)])]
 
 
