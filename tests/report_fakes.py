@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import pypdf
 
 from gradcam.comparison import Comparison
-from gradcam.report import Report, build_report
+from gradcam.report import Report, build_report, render_report
 from gradcam.types import Panel, Photo, Target, Top
 from tests import fakes
 
@@ -37,3 +39,9 @@ def report(*photos: Photo, **options: Any) -> Report:
     """Two models on the photos, or on one, at noon."""
     made = comparison(photos or (fakes.photo(),))
     return build_report(made, **{"now": NOON, **options})
+
+
+def pdf_text(made: Report) -> str:
+    """What a reader can select in the report's PDF, in one line."""
+    document = pypdf.PdfReader(io.BytesIO(render_report(made, "pdf")))
+    return " ".join(" ".join(page.extract_text() for page in document.pages).split())

@@ -1,0 +1,125 @@
+"""Every format: the same bytes for the same report, and no more of a photo than was asked."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import re
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gradcam.comparison import Comparison
+from gradcam.photo import open_photo
+from gradcam.report import (
+    FORMATS,
+    build_report,
+    render_report,
+)
+from tests import fakes
+from tests.report_fakes import HEAT, NOON, report
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_same_report_gives_the_same_bytes(format):
+    assert render_report(report(), format) == render_report(report(), format)
+
+
+def test_another_process_writes_the_same_zip(tmp_path):
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from tests.report_fakes import report; "
+        "from gradcam.report import write_report; write_report(report(), sys.argv[2])"
+    )
+    out = tmp_path / "review.zip"
+    subprocess.run(
+        [sys.executable, "-c", script, str(Path(__file__).parents[2]), str(out)], check=True, timeout=120
+    )
+    assert out.read_bytes() == render_report(report(), "zip")
+
+
+def test_the_csv_has_a_row_a_panel_with_its_numbers():
+    rows = list(csv.DictReader(io.StringIO(render_report(report(), "csv").decode())))
+    assert [(row["model"], row["peak"], row["share_above_zero"]) for row in rows] == [
+        ("x/a", "4.0", "0.75"),
+        ("x/b", "4.0", "0.75"),
+    ]
+    assert rows[0]["mean_rank_correlation"] == rows[1]["mean_rank_correlation"] != ""
+
+
+def test_the_zip_holds_what_its_manifest_says_in_fixed_order_and_time():
+    with zipfile.ZipFile(io.BytesIO(render_report(report(), "zip"))) as archive:
+        names = archive.namelist()
+        assert names[:5] == ["report.html", "report.pdf", "report.json", "schema.json", "metrics.csv"]
+        assert {"images/photo-1.png", "images/p1-m2-q1-overlay.png", "maps/p1-m1-q1.npy"} <= set(names)
+        assert names[-2:] == ["README.txt", "MANIFEST.sha256"]
+        assert {entry.date_time for entry in archive.infolist()} == {(2026, 11, 22, 12, 0, 0)}
+        listed = [line.split("  ")[1] for line in archive.read("MANIFEST.sha256").decode().splitlines()]
+        assert listed == names[:-1]
+        assert np.array_equal(np.load(io.BytesIO(archive.read("maps/p1-m1-q1.npy"))), HEAT)
+
+
+@pytest.mark.parametrize(("embedded", "size"), [("full", (60, 40)), ("none", None)])
+def test_photos_travel_as_the_option_says(embedded, size):
+    with zipfile.ZipFile(io.BytesIO(render_report(report(embedded=embedded), "zip"))) as archive:
+        found = [name for name in archive.namelist() if name.startswith("images/photo")]
+        assert [Image.open(io.BytesIO(archive.read(name))).size for name in found] == ([size] if size else [])
+
+
+def test_a_large_photo_travels_small_if_asked():
+    pixels = report(fakes.photo(1024, 2048), embedded="small").pixels[0]
+    assert pixels is not None
+    assert pixels.shape == (256, 512, 3)
+
+
+def test_no_picture_in_a_zip_has_metadata():
+    with zipfile.ZipFile(io.BytesIO(render_report(report(), "zip"))) as archive:
+        for name in archive.namelist():
+            if name.endswith(".png"):
+                picture = Image.open(io.BytesIO(archive.read(name)))
+                assert picture.info == {}
+                assert not picture.getexif()
+
+
+def test_where_a_photo_was_taken_does_not_travel_along():
+    exif = Image.Exif()
+    exif.get_ifd(0x8825)[1] = "N"
+    exif[0x010F] = "Secret Camera Maker"
+    out = io.BytesIO()
+    Image.fromarray(fakes.photo().pixels).save(out, "JPEG", exif=exif)
+    assert b"Secret Camera Maker" in out.getvalue()
+    made = report(open_photo(out.getvalue(), name="holiday.jpg"))
+    with zipfile.ZipFile(io.BytesIO(render_report(made, "zip"))) as archive:
+        files = [archive.read(name) for name in archive.namelist()]
+    pictures = [base64.b64decode(part) for part in re.findall(rb"base64,([A-Za-z0-9+/=]+)", files[0])]
+    assert len(pictures) > 3
+    assert not [data for data in files + pictures if b"Secret" in data or b"Exif\0" in data]
+
+
+def test_without_the_photo_nothing_of_it_is_in_any_picture():
+    light, dark = (
+        report(replace(fakes.photo(), pixels=fakes.photo(grey=grey).pixels), embedded="none") for grey in (9, 250)
+    )
+    for finding, other in zip(light.heatmaps, dark.heatmaps, strict=True):
+        assert finding.values.tobytes() == other.values.tobytes()
+    pictures = []
+    for made in (light, dark):
+        with zipfile.ZipFile(io.BytesIO(render_report(made, "zip"))) as archive:
+            pictures.append({name: archive.read(name) for name in archive.namelist() if name.startswith("images/")})
+    assert pictures[0] == pictures[1]
+
+
+def test_a_comparison_without_pairs_says_so():
+    made = build_report(Comparison(*_one()), now=NOON)
+    assert "There are no two maps" in render_report(made, "html").decode()
+
+
+def _one():
+    one = fakes.comparison(fakes.panel(fakes.photo(), HEAT))
+    return one.photos, one.models, one.methods, one.targets, one.panels

@@ -1,0 +1,149 @@
+"""The PDF: every panel, in every script, from any process."""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import Any
+
+import pypdf
+import pytest
+
+from gradcam.errors import ReportError
+from gradcam.report import (
+    Note,
+    render_report,
+)
+from gradcam.report.formats import pdf, typesetting
+from tests import fakes
+from tests.report_fakes import pdf_text, report
+
+
+def test_every_panel_is_in_the_pdf_and_it_is_tagged_and_numbered():
+    made = report(fakes.photo(name="one.jpg"), fakes.photo(30, 30, "two.jpg"))
+    document = pypdf.PdfReader(io.BytesIO(render_report(made, "pdf")))
+    text = "\n".join(page.extract_text() for page in document.pages)
+    panels = text[text.rindex("Overlay, then what") : text.rindex("Disagreements, ranked")]
+    assert panels.count("tabby · 70.0 %") == 4
+    assert document.trailer["/Root"]["/MarkInfo"]["/Marked"]
+    assert document.trailer["/Root"]["/Lang"] == "en"
+    assert f"1 / {len(document.pages)}" in document.pages[0].extract_text()
+    chapters = [item.title for item in document.outline if not isinstance(item, list)]
+    assert chapters[:3] == ["Verdict", "What was compared", "Findings"]
+    assert chapters[-1] == "Provenance"
+
+
+SCRIPTS = (
+    "Ελληνικά",
+    "Русский",
+    "עברית",
+    "العربية",
+    "हिन्दी",
+    "ไทย",
+    "中文",
+    "日本語",
+    "한국어",
+    "ქართული",
+    "አማርኛ",
+    "🐱",
+)
+
+
+COMPOSED_SCRIPTS = ("বাংলা", "தமிழ்")
+
+
+"""Their letters are made of several glyphs, of which the test's own PDF reader makes something else."""
+
+
+@pytest.fixture
+def no_fonts_of_its_own(monkeypatch) -> Iterator[None]:
+    """A machine without fonts."""
+    bundled = typesetting._read_fonts(tuple(typesetting.font_folders()), False)
+    monkeypatch.setattr(typesetting, "_read_fonts", lambda folders, own: bundled)
+    pdf._first_missing.cache_clear()
+    yield
+    pdf._first_missing.cache_clear()
+
+
+def test_the_pdf_shows_many_scripts_on_a_machine_without_fonts(no_fonts_of_its_own):
+    text = pdf_text(report(fakes.photo(name="cat.jpg"), notes=[Note(text=" ".join(SCRIPTS + COMPOSED_SCRIPTS))]))
+    assert "⟨U+" not in text
+    assert [word for word in SCRIPTS if word not in text] == []
+
+
+_NAMES = """
+ANATOLIAN, AVESTAN, BASSA VAH, BHAIKSUKI, BRAHMI, CARIAN, CAUCASIAN ALBANIAN, CHORASMIAN, CUNEIFORM, CYPRIOT,
+CYPRO-MINOAN, DESERET, DIVES AKURU, DIVES AKURU PREFIXED NASAL, DOGRA, DUPLOYAN, EGYPTIAN, ELBASAN, ELYMAIC,
+GLAGOLITIC, GOTHIC, HATRAN, HENTAIGANA, IMPERIAL ARAMAIC, INSCRIPTIONAL PAHLAVI, INSCRIPTIONAL PARTHIAN,
+KAITHI, KHAROSHTHI, KHITAN, KHOJKI, KHUDAWADI, LINEAR A, LINEAR B, LYCIAN, LYDIAN, MAHAJANI, MAKASAR,
+MANICHAEAN, MARCHEN, MEROITIC, MEROITIC CURSIVE, MODI, MULTANI, NABATAEAN, NANDINAGARI, NUSHU, OGHAM, OLD
+HUNGARIAN, OLD ITALIC, OLD NORTH ARABIAN, OLD PERMIC, OLD PERSIAN, OLD SOGDIAN, OLD SOUTH ARABIAN, OLD TURKIC,
+OLD UYGHUR, OSMANYA, PALMYRENE, PHAGS-PA, PHAGS-PA SUBJOINED, PHAGS-PA SUPERFIXED, PHOENICIAN, PSALTER
+PAHLAVI, RUNIC, SHARADA, SHAVIAN, SIDDHAM, SOGDIAN, SOYOMBO, SOYOMBO CLUSTER-INITIAL, TAKRI, UGARITIC,
+VITHKUQI, ZANABAZAR SQUARE, ZANABAZAR SQUARE CLUSTER-INITIAL
+"""
+
+
+HISTORIC = {" ".join(name.split()) for name in _NAMES.split(",")}
+
+
+"""Scripts that nobody writes day to day, by the names of their letters."""
+
+
+def test_the_pdf_shows_every_living_script(no_fonts_of_its_own):
+    """The first letter of every script that Python's Unicode knows, told by the letter's name."""
+    first: dict[str, str] = {}
+    for letter in map(chr, range(0x370, 0x20000)):
+        kind = re.match(
+            "(.+?) (CAPITAL|SMALL|LETTER|SYLLABLE|SYLLABICS|SIGN|HIEROGLYPH|CHARACTER|IDEOGRAPH)",
+            unicodedata.name(letter, ""),
+        )
+        if kind and unicodedata.category(letter).startswith("L"):
+            first.setdefault(kind[1], letter)
+    assert len(first) > 150
+    missing = pdf._missing_glyphs(set(first.values()), own=False)
+    assert {name for name, letter in first.items() if letter in missing} == HISTORIC
+
+
+def test_without_a_font_for_a_script_the_pdf_names_its_characters(no_fonts_of_its_own):
+    shown = "".join(pdf_text(report(fakes.photo(name="𒀀𒀁 🐱 Łódź.jpg"))).split())
+    assert "⟨U+12000⟩⟨U+12001⟩🐱Łódź.jpg" in shown
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs processes that fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+def test_a_process_that_is_forked_after_a_pdf_writes_the_same_pdf():
+    here = render_report(report(), "pdf")
+    forking = multiprocessing.get_context("fork")
+    answers = forking.SimpleQueue()
+    child = forking.Process(target=lambda: answers.put(render_report(report(), "pdf") == here), daemon=True)
+    child.start()
+    child.join(60)
+    ended = child.exitcode
+    child.kill()
+    assert ended == 0, "typesetting hangs"
+    assert answers.get()
+
+
+def test_a_source_that_typst_refuses_is_a_sentence_in_either_process():
+    job = typesetting.Job(typesetting.font_folders(), False, "#nothing(")
+    for typeset in (typesetting.typeset, typesetting._in_another_process):
+        done = typeset(job)
+        assert done.pdf == b""
+        assert "unclosed" in done.complaint
+
+
+def test_a_pdf_that_lacks_a_panel_is_not_written(monkeypatch):
+    whole = pdf._content
+
+    def one_short(*arguments: Any) -> dict[str, Any]:
+        content = whole(*arguments)
+        content["photos"][0]["groups"][0]["panels"].pop()
+        return content
+
+    monkeypatch.setattr(pdf, "_content", one_short)
+    with pytest.raises(ReportError, match="expected 2 panels in the PDF, got 1"):
+        render_report(report(), "pdf")
