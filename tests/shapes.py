@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import timm
@@ -15,6 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
+from gradcam.models.checkpoint import load_checkpoint
+from gradcam.models.classifier import Classifier
 from gradcam.types import Photo, Preprocessing
 
 ARCHITECTURE = "timm/test_resnet"
@@ -85,3 +89,21 @@ def _batch(rng: np.random.Generator, count: int, step: int) -> tuple[Tensor, Ten
     ]
     pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
     return (pixels.float() / 255 - 0.5) / 0.5, torch.from_numpy(classes)
+
+
+def state() -> dict[str, Tensor]:
+    """The weights of the trained model."""
+    return trained().state_dict()
+
+
+def saved(content: object) -> bytes:
+    """What `torch.save` writes."""
+    out = io.BytesIO()
+    torch.save(content, out)
+    return out.getvalue()
+
+
+def load(content: object, name: str = "shapes.pt", **options: Any) -> Classifier:
+    """The checkpoint that holds `content`, or these bytes themselves, loaded as a model of shapes."""
+    data = content if isinstance(content, bytes) else saved(content)
+    return load_checkpoint(data, ARCHITECTURE, name=name, preprocessing=PREPROCESSING, **options)
