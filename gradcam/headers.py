@@ -44,7 +44,7 @@ class Header:
     data: the file, without what no pixel depends on. size: width and height.
     bits: of one sample. unsigned: whether they are. white: the level that its tags call white.
     zero_is_white: of a TIFF. turned: its orientation as EXIF counts, of a TIFF. rows: how many bytes a PNG must
-    unpack to.
+    unpack to. is_usual_jpeg: whether it is of the kind that every decoder reads alike, and ends where it should.
     """
 
     data: bytes = field(repr=False)
@@ -55,6 +55,7 @@ class Header:
     unsigned: bool = False
     turned: int = 1
     rows: int | None = None
+    is_usual_jpeg: bool = False
 
 
 def read_header(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Header:
@@ -196,10 +197,16 @@ _NO_FILL = re.compile(rb"[^\xff]")
 _ALONE = {0x01, *range(0xD0, 0xDA)}
 """Markers without a length."""
 _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_NEXT = re.compile(rb"\xff[^\0\xd0-\xd7]")
+"""What ends a scan: any marker but those that restart it."""
+_USUAL_FRAMES = {0xC0, 0xC1, 0xC2}
+"""Baseline, extended and progressive, with Huffman's code."""
+_USUAL_SAMPLINGS = {b"\x11", b"\x21", b"\x22", b"\x11\x11\x11", b"\x21\x11\x11", b"\x22\x11\x11"}
+"""Grey, and colours that are whole, halved or quartered."""
 
 
 def _jpeg(data: bytes, name: str) -> Header:
-    at, parts, size, exif = 2, 0, None, b""
+    at, parts, size, frame, exif, is_usual = 2, 0, None, 0, b"", data.endswith(b"\xff\xd9")
     while at < len(data):
         mark = data.find(b"\xff", at)
         found = _NO_FILL.search(data, mark) if mark >= 0 else None
@@ -211,6 +218,7 @@ def _jpeg(data: bytes, name: str) -> Header:
         kind, at = data[end], end + 1
         if kind == 0xDA:
             _check_scans(data, at, size or (1, 1), name)
+            is_usual = is_usual and size is not None and _ends_at_last(data, at, several=frame == 0xC2)
             break
         if kind == 0 or kind in _ALONE:
             continue
@@ -219,14 +227,30 @@ def _jpeg(data: bytes, name: str) -> Header:
         at += length
         if kind in _FRAMES:
             height, width = struct.unpack_from(">HH", body, 1)
-            size = width, height
-        elif body.startswith(b"Exif\0\0"):
+            is_usual = is_usual and size is None and _is_usual_frame(kind, body)
+            size, frame = (width, height), kind
+        elif body.startswith((b"Adobe", b"MPF\0")):
+            is_usual = False
+        if body.startswith(b"Exif\0\0"):
             exif += body[6:]
         elif body.startswith(b"MPF\0"):
             parts += 1000  # each is a directory to be read
             _check_tags(body[4:], name)
     _check_tags(exif, name)
-    return Header(data, size)
+    return Header(data, size, is_usual_jpeg=is_usual)
+
+
+def _is_usual_frame(kind: int, body: bytes) -> bool:
+    bits, components = body[0], body[5]
+    return kind in _USUAL_FRAMES and bits == 8 and body[7 : 6 + 3 * components : 3] in _USUAL_SAMPLINGS
+
+
+def _ends_at_last(data: bytes, at: int, *, several: bool) -> bool:
+    """Whether the scan that begins there, or all of several, are over where the file is, and not before."""
+    if several:
+        return data.find(b"\xff\xd9", at) == len(data) - 2
+    marker = _NEXT.search(data, at)
+    return marker is not None and marker.start() == len(data) - 2
 
 
 def _check_scans(data: bytes, at: int, size: tuple[int, int], name: str) -> None:

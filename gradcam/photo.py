@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias, TypeVar
+from typing import Any, BinaryIO, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -209,9 +209,11 @@ def _decode(data: bytes, name: str, max_pixels: int, stretch: bool) -> tuple[NDA
             check_size(*image.size, name, max_pixels)
             if image.format == "TIFF":
                 _turn_in_exif(image)  # read before its pixels: Pillow asks for it again while it decodes
-            image.load()
+            pixels = _decode_usual_jpeg(image, header)
+            if pixels is None:
+                image.load()
             turn = _TURNS.get(header.turned) or _turn_in_exif(image)
-            pixels, note = _to_rgb(image, header, name, stretch)
+            pixels, note = _to_rgb(image, header, name, stretch) if pixels is None else _stretched(pixels, stretch)
     except (*_DAMAGE, Image.DecompressionBombError) as error:
         raise PhotoError(_unreadable(data, name)) from error
     except MemoryError as error:
@@ -222,6 +224,24 @@ def _decode(data: bytes, name: str, max_pixels: int, stretch: bool) -> tuple[NDA
         pixels = np.ascontiguousarray(turn(pixels))
     pixels.flags.writeable = False
     return pixels, note
+
+
+def _decode_usual_jpeg(image: Image.Image, header: Header) -> NDArray[np.uint8] | None:
+    """The pixels that Pillow would give, from OpenCV, in a third of the time; None where Pillow has to decode.
+
+    Both use libjpeg-turbo, but Pillow's takes it by small pieces.
+    """
+    if not header.is_usual_jpeg or image.format != "JPEG" or image.mode not in ("RGB", "L"):
+        return None
+    import cv2
+
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        pixels = cv2.imdecode(np.frombuffer(header.data, np.uint8), flags)
+    except cv2.error:
+        return None
+    usable = pixels is not None and pixels.dtype == np.uint8 and pixels.shape == (image.height, image.width, 3)
+    return cast("NDArray[np.uint8]", pixels) if usable else None
 
 
 def _turn_in_exif(image: Image.Image) -> Turn | None:
@@ -259,6 +279,10 @@ def _to_rgb(image: Image.Image, header: Header, name: str, stretch: bool) -> tup
     pixels = np.empty((image.height, image.width, 3), np.uint8)
     for rows in _bands(image.height, image.width):
         pixels[rows] = _plain(image.crop((0, rows.start, image.width, rows.stop)))
+    return _stretched(pixels, stretch)
+
+
+def _stretched(pixels: NDArray[np.uint8], stretch: bool) -> tuple[NDArray[np.uint8], str]:
     if not stretch:
         return pixels, ""
     low, high = int(pixels.min()), int(pixels.max())
