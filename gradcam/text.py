@@ -17,6 +17,12 @@ def clean(text: str, keep: str = "") -> str:
     return "".join(character if character in keep else _shown(character) for character in text)
 
 
+def spreadsheet_cell(text: str) -> str:
+    """`clean`, and with a quote before what a spreadsheet would run as a formula."""
+    text = clean(text)
+    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@", "'")) else text
+
+
 def paragraphs(text: str) -> str:
     """`clean`, but line breaks and tabs stay."""
     return clean(text.replace("\r\n", "\n").replace("\r", "\n"), keep="\n\t")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 from gradcam import runs
 from gradcam.cli import terminal
 from gradcam.cli.options import add_checkpoint_options, by_model, layer_choices, load_checkpoints, of_model
-from gradcam.errors import OptionError, RunBusyError
+from gradcam.errors import OptionError, RunBusyError, quoted
+from gradcam.files import refuse_existing
 from gradcam.forward import PRECISIONS
-from gradcam.layers import write_layer
+from gradcam.layers import read_layer, write_layer
 from gradcam.models import Classifier, parse_model_id, shared_pool
 from gradcam.preprocess import FITS
+from gradcam.report import build_report, format_of, write_report
 from gradcam.text import count
 
 if TYPE_CHECKING:
@@ -195,9 +197,69 @@ def _sentence(run: Run, status: Status) -> str:
     return said
 
 
+# ------------------------------------------------------------------------------- export
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("folder", type=terminal.path, metavar="DIR", help="folder of a run, which need not be finished")
+    add(
+        "--out",
+        required=True,
+        type=terminal.path,
+        metavar="FILE",
+        help="a row for each map (.csv, .parquet), each map over its photo (.zip), or, with --top, a report by its "
+        "suffix (.zip, .html, .pdf, …)",
+    )
+    add("--top", type=int, metavar="N", help="only the first N photos, computed anew for a report")
+    add("--by", metavar="RANKING", help="their order: disagreement, confident-mistakes, doubt, outside-box, border")
+    add("--where", action="append", default=[], metavar="NAME=VALUE", help="label, predicted, a column; repeatable")
+    add("--force", action="store_true", help="replace a file that exists")
+    add_checkpoint_options(parser)
+
+
+def _export(options: argparse.Namespace) -> int:
+    """Write a table, pictures or a report of a run as it is now."""
+    out, top = options.out, options.top
+    refuse_existing(out, options.force)
+    if top is not None and top < 1:
+        raise OptionError(f"expected at least 1 photo for --top, got {top}; leave it out for all")
+    as_report = out.suffix.lower() not in runs.EXPORTS or (top is not None and out.suffix.lower() == ".zip")
+    if as_report:
+        format_of(out)
+    if as_report and top is None:
+        raise OptionError("expected the number of photos of a report, got none; add --top N")
+    run = runs.Run(options.folder)
+    where = dict(map(_condition, options.where))
+    photos = run.ranked(options.by, where=where, most=top) if top or options.by or where else None
+    if as_report:
+        _write_report(run, photos or [], options)
+    else:
+        runs.export(run, out, photos=photos, force=options.force)
+    terminal.tell(f"Wrote {out} ({out.stat().st_size / 1e3:,.0f} kB)")
+    return 0
+
+
+def _condition(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise OptionError(f"expected NAME=VALUE for --where, got {quoted(text)}; write such as label=tabby")
+    return name, value
+
+
+def _write_report(run: Run, photos: Sequence[int], options: argparse.Namespace) -> None:
+    plan = run.plan
+    with terminal.comparing(len(plan.models), len(photos)) as show:
+        compared = run.compare(photos, use=_user(_checkpoints(options)), on_progress=show)
+    layers = {model.asked: read_layer(model.layer) for model in plan.models}
+    report = build_report(compared, layer=layers, fit=plan.settings.fit)
+    write_report(report, options.out, force=options.force)
+
+
 VERBS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int], str]] = {
     "start": (_add_start, _start, "Run models over a data set; what the folder has is not computed again."),
     "status": (_add_status, _status, "Say how far a run is, whoever computes it."),
     "resume": (_add_resume, _resume, "Compute what a run lacks."),
+    "export": (_add_export, _export, "Write a table, pictures or a report of a run as it is now."),
 }
 """What adds each verb's options, what runs it to an exit code, and what it does in a sentence."""

@@ -1,3 +1,4 @@
+from ._export import EXPORTS as EXPORTS, export as export
 from ._run import ENGINES as ENGINES, Engine as Engine, resume as resume, start as start, watch as watch
 from .data_set import SAMPLE as SAMPLE, DataSet as DataSet, read_data as read_data
 from .index import RANKINGS as RANKINGS, Ranking as Ranking

@@ -17,7 +17,7 @@ from gradcam.models.classifier import Classifier
 from gradcam.models.pool import shared_pool
 from gradcam.runs import plan as plans
 from gradcam.runs.class_names import read_mapping
-from gradcam.runs.data_set import SAMPLE, DataSet, Files, read_data
+from gradcam.runs.data_set import DataSet, Files, Folder, read_data, sample_set
 from gradcam.runs.index import Index
 from gradcam.runs.local_engine import Computing, Task, run_locally
 from gradcam.runs.manifest import to_rows
@@ -194,7 +194,8 @@ def _lender(models: Sequence[str | Classifier], use: Use | None) -> tuple[list[s
 
 def _where(data: DataSet) -> str:
     """Where a data set lies, as `resume` finds it from any folder."""
-    return data.source if data.source == SAMPLE else str(Path(data.source).expanduser().absolute())
+    is_sample = data.files == Folder(sample_set().parent)
+    return str(sample_set() if is_sample else Path(data.source).expanduser().absolute())
 
 
 def _beside(folder: Path) -> Path:

@@ -13,15 +13,20 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam.errors import OptionError, nearest, quoted
+from gradcam._compare import OnProgress, Use, compare
+from gradcam.comparison import Comparison
+from gradcam.errors import OptionError, RunError, nearest, quoted
+from gradcam.layers import read_layer
+from gradcam.photo_file import open_photos
 from gradcam.runs import shards
 from gradcam.runs.data_set import Files, open_one, read_data
-from gradcam.runs.index import Index
-from gradcam.runs.plan import Plan
+from gradcam.runs.index import Index, class_name
+from gradcam.runs.plan import LABEL, Plan
 from gradcam.runs.shards import ARRAYS
 from gradcam.runs.store import Shard, Store
+from gradcam.targets import parse_target
 from gradcam.text import count
-from gradcam.types import Photo, View
+from gradcam.types import Photo, Target, Top, View
 
 RECENT = 600.0
 """Seconds back from now in which shards tell the rate of a run."""
@@ -154,6 +159,39 @@ class Run:
         read = lru_cache(64)(lambda column, batch: shards.read_numbers(self._path(finished[column, batch])))
         return [self._view(read(*unit.place[:2])[unit.place[2]], unit) for unit in units]
 
+    def slices(self) -> list[str]:
+        """The further columns of the manifest, sorted."""
+        return self._index.slices()
+
+    def compare(
+        self, photos: Sequence[int], *, use: Use | None = None, on_progress: OnProgress = lambda progress: None
+    ) -> Comparison:
+        """Some of its photos compared anew, with all models and what was asked of them: for figures and reports.
+
+        photos: their numbers, such as `ranked` gives them. Where the label was asked for, the labels of these
+        photos are asked of all of them.
+        Raises: RunError for no photos, or for photos of more than `MOST_LABELS` labels where those were asked for.
+        """
+        plan, rows = self.plan, {unit.photo: unit for number in photos for unit in self.units([number])}
+        if not rows:
+            raise RunError("expected photos that the run has computed, got none; wait, or choose others")
+        paths = [rows[number].path for number in photos if number in rows]
+        return compare(
+            [model.asked for model in plan.models],
+            open_photos(paths, self._open),
+            _targets(plan, [rows[number].label for number in photos if number in rows]),
+            methods=plan.methods,
+            fit=plan.settings.fit,
+            layer={model.asked: read_layer(model.layer) for model in plan.models},
+            activation={model.asked: model.activation for model in plan.models},
+            precision=plan.settings.precision,
+            use=use,
+            on_progress=on_progress,
+        )
+
+    def _open(self, path: str | Path) -> Photo:
+        return self.photo(str(path))
+
     def photo(self, path: str) -> Photo:
         """A photo of the data set, opened now. Raises: PhotoError, RunError."""
         return open_one(self._files, path)
@@ -182,6 +220,30 @@ class Run:
         index = Index(self.folder)
         index.prepare()
         return index
+
+
+MOST_LABELS = 3
+"""Of the photos of one report where the label was asked for."""
+
+
+def _targets(plan: Plan, labels: Sequence[str | None]) -> list[Target]:
+    """What a plan asks, with the classes of these labels in place of each photo's own."""
+    found: list[Target] = []
+    for text in plan.targets:
+        if text != LABEL:
+            found.append(parse_target(text))
+            continue
+        model = plan.models[0]
+        classes = {
+            label: index for label in labels if label and (index := model.label_classes.get(label)) is not None
+        }
+        if len(classes) > MOST_LABELS:
+            raise RunError(
+                f"expected photos of at most {MOST_LABELS} labels, for each is asked of every photo, got "
+                f"{len(classes)}; choose photos with --where label=NAME"
+            )
+        found += [class_name(model.classes, index) for index in classes.values()]
+    return list(dict.fromkeys(found)) or [Top(1)]
 
 
 _SAME = tuple(field.name for field in fields(Unit) if field.name not in ("model", "columns", "place"))

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from gradcam.report.model import FailureEntry, Finding, Report
 from gradcam.targets import write_target
-from gradcam.text import clean
+from gradcam.text import spreadsheet_cell
 
 COLUMNS = (
     "photo",
@@ -79,7 +79,6 @@ def _mean(values: list[float | None]) -> float | None:
 
 
 def _cell(value: str | int | float | None) -> str | int | float:
-    if not isinstance(value, str):
-        return "" if value is None else value
-    text = clean(value)
-    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@", "'")) else text
+    if isinstance(value, str):
+        return spreadsheet_cell(value)
+    return "" if value is None else value

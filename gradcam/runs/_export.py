@@ -1,0 +1,149 @@
+"""What a run came to, for other programs: a table of its units, or its maps over their photos."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+from PIL import Image
+from pyarrow import parquet
+
+from gradcam.draw import render
+from gradcam.errors import OptionError, PhotoError, RunError, quoted
+from gradcam.files import write_whole
+from gradcam.geometry import fit_within, project_to_photo
+from gradcam.runs.run import Run, Unit
+from gradcam.scaling import normalize
+from gradcam.text import shorten, spreadsheet_cell
+from gradcam.types import Style
+
+LONG_SIDE = 512
+"""Of a picture with its map over it, in pixels."""
+
+_COLUMNS: dict[str, pa.DataType] = {
+    **dict.fromkeys(("path", "label", "model", "method", "target", "predicted"), pa.string()),
+    **{"predicted_probability": pa.float64(), "right": pa.bool_(), "class_name": pa.string()},
+    **{"score": pa.float64(), "probability": pa.float64(), "rank": pa.int32()},
+    **dict.fromkeys(("peak", "mean", "positive", "outside_box", "on_border", "agreement"), pa.float64()),
+    **{"same_class": pa.bool_(), "reason": pa.string(), "sha256": pa.string(), "key": pa.string()},
+}
+"""Columns of a table, as fields of a `Unit`; after them come the further columns of the manifest."""
+
+_ROWS = 5_000
+"""Rows of a table that are in memory at once."""
+
+
+def export(
+    run: Run | str | Path,
+    file: str | Path,
+    *,
+    photos: Sequence[int] | None = None,
+    style: Style | None = None,
+    force: bool = False,
+) -> Path:
+    """Write what a run came to so far, whole or not at all; the same results give the same bytes.
+
+    file: `.csv` or `.parquet` for a row a unit, `.zip` for each map over its photo as JPEG.
+    photos: the numbers of those that are wanted, in their order; by default all. style: of the maps.
+    Raises: OptionError for another suffix, RunError where the file exists or cannot be written.
+    """
+    run, file = run if isinstance(run, Run) else Run(Path(run)), Path(file)
+    if file.suffix.lower() not in EXPORTS:
+        raise OptionError(f"expected a name that ends in {', '.join(EXPORTS)}, got {quoted(file.name)}; choose one")
+    style = style or Style()
+    render.check_style(style)
+    run.plan  # noqa: B018 - a folder without a run is refused before anything is written
+    with write_whole(file, force=force, error=RunError) as out:
+        EXPORTS[file.suffix.lower()](run, photos, style, out)
+    return file
+
+
+def _write_csv(run: Run, photos: Sequence[int] | None, _style: Style, out: BinaryIO) -> None:
+    names = [*_COLUMNS, *run.slices()]
+    text = io.TextIOWrapper(out, "utf-8", errors="backslashreplace", newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(map(spreadsheet_cell, names))
+    for unit in _units(run, photos):
+        cells = _cells(unit, names)
+        table.writerow([spreadsheet_cell(cell) if isinstance(cell, str) else cell for cell in cells])
+    text.detach()
+
+
+def _write_parquet(run: Run, photos: Sequence[int] | None, _style: Style, out: BinaryIO) -> None:
+    schema = pa.schema(list(_COLUMNS.items()) + [(name, pa.string()) for name in run.slices()])
+    with parquet.ParquetWriter(out, schema, compression="zstd") as writer:
+        rows: list[list[object]] = []
+        for unit in _units(run, photos):
+            rows.append(_cells(unit, schema.names))
+            if len(rows) == _ROWS:
+                writer.write_table(_table(rows, schema))
+                rows = []
+        writer.write_table(_table(rows, schema))
+
+
+def _table(rows: list[list[object]], schema: pa.Schema) -> pa.Table:
+    columns = list(zip(*rows, strict=True)) or [()] * len(schema)
+    return pa.table(
+        [pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)], schema=schema
+    )
+
+
+def _cells(unit: Unit, names: Sequence[str]) -> list[object]:
+    return [getattr(unit, name) if name in _COLUMNS else unit.columns.get(name) for name in names]
+
+
+def _write_overlays(run: Run, photos: Sequence[int] | None, style: Style, out: BinaryIO) -> None:
+    """A picture of each map, in a folder a model; photos that cannot be opened any more are left out."""
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        for path, group in groupby(_units(run, photos), key=lambda unit: unit.path):
+            units = [unit for unit in group if unit.reason is None]
+            try:
+                pixels = run.photo(path).pixels if units else None
+            except PhotoError:
+                continue
+            if pixels is None:
+                continue
+            size = fit_within((pixels.shape[0], pixels.shape[1]), LONG_SIDE, LONG_SIDE)
+            small = render.resize(pixels, size)
+            for unit, raw, view in zip(units, run.arrays(units), run.views(units), strict=True):
+                if raw is not None and view is not None:
+                    heat = project_to_photo(normalize(raw).values, view, size, style.interpolation)
+                    picture = render.outline(render.overlay(small, heat, style), view)
+                    archive.writestr(zipfile.ZipInfo(_name(unit)), _jpeg(picture))
+
+
+def _name(unit: Unit) -> str:
+    """A file's name in a ZIP, one a unit: MODEL/PHOTO-METHOD-TARGET.jpg."""
+    words = f"{unit.photo:07}-{Path(unit.path).stem}-{unit.method}-{unit.target}"
+    model, name = (shorten(re.sub(r"[^\w.-]+", "-", text), 150) for text in (unit.model, words))
+    return f"{model}/{name}.jpg"
+
+
+def _jpeg(pixels: render.Pixels) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=88)
+    return file.getvalue()
+
+
+def _units(run: Run, photos: Sequence[int] | None) -> Iterator[Unit]:
+    """All units, or those of some photos in the order of these."""
+    if photos is None:
+        yield from run.units()
+    else:
+        for number in photos:
+            yield from run.units([number])
+
+
+EXPORTS: dict[str, Callable[[Run, Sequence[int] | None, Style, BinaryIO], None]] = {
+    ".csv": _write_csv,
+    ".parquet": _write_parquet,
+    ".zip": _write_overlays,
+}
+"""What writes a run, by the ending of the file's name."""
