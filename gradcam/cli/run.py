@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gradcam.runs import Engine, Run, Settings, Status
 
 MAPS = ("float16", "float32")
-ENGINES = ("local",)
+ENGINES = ("local", "ray")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -80,8 +80,9 @@ def _add_resume(parser: argparse.ArgumentParser) -> None:
 
 def _add_engine(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("what computes").add_argument
-    add("--engine", default="local", choices=ENGINES, help="this machine [local]")
-    add("--workers", type=int, metavar="N", help="batches that are computed side by side [2]")
+    add("--engine", default="local", choices=ENGINES, help="this machine, or a Ray cluster [local]")
+    add("--address", metavar="ADDRESS", help="of the Ray cluster, such as auto [one on this machine]")
+    add("--workers", type=int, metavar="N", help="batches side by side [2; on Ray as the cluster has processors]")
 
 
 def _start(options: argparse.Namespace) -> int:
@@ -138,7 +139,7 @@ def _user(checkpoints: dict[str, Classifier]) -> Callable[[str], AbstractContext
 def _computed(folder: Path, compute: Callable[[Engine], Run], options: argparse.Namespace) -> int:
     """Compute, or watch another process that does; then say how far the run is."""
     with _bar() as show:
-        engine = runs.Engine(options.engine, options.workers, on_progress=show, say=terminal.say)
+        engine = runs.Engine(options.engine, options.workers, options.address, on_progress=show, say=terminal.say)
         try:
             folder = compute(engine).folder
         except RunBusyError as busy:

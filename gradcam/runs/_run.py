@@ -22,6 +22,7 @@ from gradcam.runs.index import Index
 from gradcam.runs.local_engine import Computing, Task, run_locally
 from gradcam.runs.manifest import to_rows
 from gradcam.runs.plan import Plan, PlannedModel, Settings
+from gradcam.runs.ray_engine import run_on_ray
 from gradcam.runs.run import Run, Status
 from gradcam.runs.store import Shard, Store, new_rows, rows_of
 from gradcam.targets import names_in
@@ -300,5 +301,8 @@ def _computing(store: Store) -> Iterator[None]:
         yield
 
 
-ENGINES: dict[str, Callable[[Computing, Iterator[Task], str | None], Iterator[Shard]]] = {"local": run_locally}
+ENGINES: dict[str, Callable[[Computing, Iterator[Task], str | None], Iterator[Shard]]] = {
+    "local": run_locally,
+    "ray": run_on_ray,
+}
 """What computes tasks, by name."""

@@ -1,0 +1,159 @@
+"""The engine of many machines: Ray actors that hold a model each. Ray places them, restarts them and asks again.
+
+The photos must lie under the same path on every node. Shards come back to the process that started the run, which
+alone writes into its folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import tee
+from typing import Any
+
+import torch
+
+from gradcam.errors import GradcamError, RunError, quoted
+from gradcam.extras import packages_of
+from gradcam.models import SOURCES
+from gradcam.models.classifier import Classifier, load_classifier
+from gradcam.panel_key import ModelKey
+from gradcam.runs import plan as plans
+from gradcam.runs.computing import Work
+from gradcam.runs.data_set import Files
+from gradcam.runs.local_engine import Computing, Task, compute_task
+from gradcam.runs.store import Shard
+
+WAIT = 1.0
+"""Seconds between two looks at whether somebody asked for the end."""
+
+
+class Worker:
+    """What an actor is: one model, ready to answer its columns of any batch.
+
+    plan: as JSON. model: an id, or a classifier that no id stands for.
+    """
+
+    def __init__(self, plan: bytes, files: Files, columns: tuple[int, ...], model: str | Classifier) -> None:
+        decoded = plans.decode(plan)
+        torch.set_num_threads(decoded.settings.threads)
+        planned = decoded.models[decoded.columns[columns[0]].model]
+        classifier = load_classifier(model) if isinstance(model, str) else model
+        classifier = classifier.with_activation(planned.activation)
+        key = ModelKey.of(classifier)
+        if key.digest != planned.digest:
+            raise RunError(
+                f"expected {planned.id} on every node as on the first, got other weights, another device or "
+                "another version there; install the same everywhere"
+            )
+        self._files = files
+        self._works = {
+            column: Work(decoded, decoded.columns[column], classifier, key, classifier.module) for column in columns
+        }
+
+    def compute(self, task: Task) -> list[tuple[int, bytes]]:
+        """As `compute_task`, for the columns of this model."""
+        return compute_task(task, [self._works[column] for column in task.columns], self._files)
+
+
+@dataclass(eq=False)
+class _Line:
+    """The actors of one model, and what waits for them."""
+
+    tasks: Iterator[Task]
+    actors: list[Any]
+    idle: list[Any]
+
+
+def run_on_ray(computing: Computing, tasks: Iterator[Task], address: str | None = None) -> Iterator[Shard]:
+    """Compute tasks on a cluster and yield each shard once it is listed.
+
+    address: of the cluster, as `ray.init` takes it; None starts one on this machine, which ends with the run.
+    An actor has one task at a time, so that a killed driver loses no more than that.
+    Raises: RunError where the cluster fails; what a worker refuses.
+    """
+    with packages_of("ray"):
+        import ray
+    mine = not ray.is_initialized()
+    if mine:
+        ray.init(address=address, include_dashboard=False, log_to_driver=False)
+    lines = _lines(computing, tasks, ray)
+    try:
+        yield from _feed(computing, lines, ray)
+    finally:
+        for line in lines:
+            for actor in line.actors:
+                ray.kill(actor)
+        if mine:
+            ray.shutdown()
+
+
+def _lines(computing: Computing, tasks: Iterator[Task], ray: Any) -> list[_Line]:
+    """As many actors of each model as were asked for, or as the cluster has room for."""
+    plan, places = computing.plan, {}
+    for column in computing.classifiers:
+        places.setdefault(plan.columns[column].model, []).append(column)
+    resources = ray.cluster_resources()
+    threads = plan.settings.threads
+    workers = computing.workers or max(1, int(resources.get("CPU", 1)) // threads)
+    each = max(1, workers // len(places))
+    gpus = min(1.0, resources.get("GPU", 0) / (each * len(places)))
+    worker = ray.remote(num_cpus=threads, num_gpus=gpus, max_restarts=-1, max_task_retries=-1)(Worker)
+    lines = []
+    for columns, copy in zip(places.values(), tee(tasks, len(places)), strict=True):
+        arguments = plans.encode(plan), computing.files, tuple(columns), _sent(computing, columns[0])
+        actors = [worker.remote(*arguments) for _ in range(each)]
+        lines.append(_Line(_of_columns(copy, frozenset(columns)), actors, [*actors]))
+    return lines
+
+
+def _sent(computing: Computing, column: int) -> str | Classifier:
+    """What an actor makes its classifier of: an id that it loads itself, else the classifier."""
+    spec = computing.classifiers[column].spec
+    by_id = spec.source in SOURCES and spec.file is None
+    return (
+        computing.plan.models[computing.plan.columns[column].model].asked
+        if by_id
+        else computing.classifiers[column]
+    )
+
+
+def _of_columns(tasks: Iterator[Task], columns: frozenset[int]) -> Iterator[Task]:
+    """What of the tasks concerns these columns."""
+    for task in tasks:
+        if mine := tuple(column for column in task.columns if column in columns):
+            yield replace(task, columns=mine)
+
+
+def _feed(computing: Computing, lines: list[_Line], ray: Any) -> Iterator[Shard]:
+    """Give each idle actor its next task, and list what comes back."""
+    busy: dict[Any, tuple[_Line, Any, Task]] = {}
+    while not computing.stop.is_set():
+        for line in lines:
+            while line.idle and (task := next(line.tasks, None)):
+                actor = line.idle.pop()
+                busy[actor.compute.remote(task)] = line, actor, task
+        if not busy:
+            return
+        done, _ = ray.wait(list(busy), timeout=WAIT)
+        for answer in done:
+            line, actor, task = busy.pop(answer)
+            found = _got(answer, ray)
+            line.idle.append(actor)
+            for column, shard in zip(task.columns, found, strict=True):
+                yield computing.add(column, task.batch.number, *shard)
+
+
+def _got(answer: Any, ray: Any) -> list[tuple[int, bytes]]:
+    """What a task came to. Raises: the worker's own error, RunError for one of the cluster."""
+    try:
+        return ray.get(answer)
+    except ray.exceptions.RayError as error:
+        cause = getattr(error, "cause", None)
+        if isinstance(cause, GradcamError):
+            raise cause from error
+        said = str(cause or error).strip().splitlines()
+        raise RunError(
+            "expected the cluster to compute a batch, but it says "
+            f"{quoted(said[-1] if said else type(error).__name__)}; look at its logs, then resume the run"
+        ) from error

@@ -1,0 +1,107 @@
+"""On a Ray cluster a run ends with the bytes and rows that it has on one machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from gradcam.runs import Engine, Run, Status
+from gradcam.runs.store import Store
+from tests.runs.small_set import classifiers, rows_of, run_over, shards_of, write_set
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+ROOT = str(Path(__file__).parents[2])
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Two nodes, on this machine, of one processor each."""
+    ray = pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([ROOT, *sys.path])
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    nodes.add_node(num_cpus=1)
+    ray.init(address=nodes.address, log_to_driver=False)
+    yield ray
+    ray.shutdown()
+    nodes.shutdown()
+    os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_set(tmp_path_factory.mktemp("set"), 40)
+
+
+@pytest.fixture(scope="module")
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return run_over(data, tmp_path_factory.mktemp("runs") / "whole")
+
+
+def _workers() -> list[psutil.Process]:
+    """The actors' processes, all of them begun by this one."""
+    found = psutil.Process().children(recursive=True)
+    return [process for process in found if any("ray::Worker" in word for word in process.cmdline())]
+
+
+def test_a_killed_worker_is_asked_again_and_the_run_ends_alike(
+    cluster: Any, data: Path, whole: Run, tmp_path: Path
+) -> None:
+    assert len(cluster.nodes()) == 2
+    killed: list[int] = []
+
+    def kill_one(status: Status) -> None:
+        if status.done and not killed:
+            killed.append(_workers()[0].pid)
+            os.kill(killed[0], signal.SIGKILL)
+
+    run = run_over(data, tmp_path / "run", engine=Engine("ray", on_progress=kill_one))
+    assert len(killed) == 1
+    assert run.status() == whole.status()
+    assert shards_of(run) == shards_of(whole)
+    assert rows_of(run) == rows_of(whole)
+
+
+def test_a_run_that_one_engine_began_is_finished_by_the_other(
+    cluster: Any, data: Path, whole: Run, tmp_path: Path
+) -> None:
+    assert cluster.is_initialized()
+    for first, second in (("local", "ray"), ("ray", "local")):
+        stop = threading.Event()
+        until = Engine(
+            first, 2, stop=stop, on_progress=lambda status, stop=stop: stop.set() if status.done else None
+        )
+        run = run_over(data, tmp_path / first, engine=until)
+        assert 0 < len(Store(run.folder).finished()) < 10
+        run_over(data, run.folder, engine=Engine(second, 2))
+        assert shards_of(run) == shards_of(whole)
+        assert rows_of(run) == rows_of(whole)
+
+
+def test_a_model_of_which_a_node_has_another_is_refused_in_a_sentence(cluster: Any) -> None:
+    from gradcam.errors import RunError
+    from gradcam.runs import Settings, plan
+    from gradcam.runs.data_set import Folder
+    from gradcam.runs.plan import PlannedModel
+    from gradcam.runs.ray_engine import Worker
+
+    assert cluster.is_initialized()
+    one, other = classifiers()
+    planned = plan.new_plan(Settings()).extended([PlannedModel.of(one, "own", "grid", {})], ["Grad-CAM"], ["top"])
+    with pytest.raises(RunError, match="expected plain/own on every node as on the first"):
+        Worker(plan.encode(planned), Folder(Path()), (0,), other)
