@@ -7,6 +7,7 @@ import io
 import stat
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 from typing import IO, Any, BinaryIO, TypeAlias
@@ -67,10 +68,12 @@ WriteContent: TypeAlias = Callable[[Any], object]
 
 
 def write(report: Report, file: BinaryIO) -> None:
-    """Write the ZIP, one file in it after the other, so that only one is in memory; their checksums come last."""
+    """Write the ZIP, one file in it after the other, so that only one is in memory beside the PDF, which is typeset
+    meanwhile: it takes as long as all others. Their checksums come last.
+    """
     hashes: dict[str, str] = {}
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, write_content in _members(report):
+    with ThreadPoolExecutor(1) as typesetter, zipfile.ZipFile(file, "w") as archive:
+        for name, write_content in _members(report, typesetter.submit(_pdf, report)):
             with archive.open(_entry(name, report.created), "w") as member:
                 hashing = _HashingFile(member)
                 write_content(hashing)
@@ -93,10 +96,15 @@ class _HashingFile(io.RawIOBase):
         return self._file.write(data)
 
 
-def _members(report: Report) -> Iterator[tuple[str, WriteContent]]:
-    """The name of each file, in their order, and what writes its content."""
+def _pdf(report: Report) -> bytes:
+    out = io.BytesIO()
+    pdf.write(report, out)
+    return out.getvalue()
+
+
+def _members(report: Report, typeset: Future[bytes]) -> Iterator[tuple[str, WriteContent]]:
+    """The name of each file, in their order, and what writes its content; the PDF comes last."""
     yield "report.html", partial(html.write, report)
-    yield "report.pdf", partial(pdf.write, report)
     yield "report.json", partial(json.write, report)
     yield "schema.json", _put(published_schema())
     yield "metrics.csv", partial(csv.write, report)
@@ -115,6 +123,7 @@ def _members(report: Report) -> Iterator[tuple[str, WriteContent]]:
     for panel in maps:
         yield map_file(report, panel), partial(np.save, arr=panel.values, allow_pickle=False)
     yield "README.txt", _put(_readme(report))
+    yield "report.pdf", _put(typeset.result())
 
 
 def _put(data: bytes) -> WriteContent:
