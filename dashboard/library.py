@@ -59,7 +59,7 @@ def class_names(model: str) -> tuple[str, ...]:
         return own.labels.names
     if is_listed(model):
         return _class_names(model)
-    if model in pool().held:
+    if model in pool().loaded:
         with suppress(GradcamError):  # a hub's model that this visitor may not use, or that has just been let go
             return classifier(model).labels.names
     return ()

@@ -132,10 +132,10 @@ def compared(
     on_progress: called before each step that takes time, so never where everything is there already, and several
         times a second while a model loads.
     """
-    said: list[Progress] = []
+    latest: list[Progress] = []
 
     def say(progress: Progress) -> None:
-        said[:] = [progress]
+        latest[:] = [progress]
         on_progress(progress)
 
     there = kept(models, photos, targets, fit=fit, layers=layers, reason=_NOT_YET)
@@ -145,7 +145,7 @@ def compared(
     @contextmanager
     def use_when_loaded(model: str) -> Iterator[Classifier]:
         if model in loading:
-            library.wait_for(loading[model], lambda: on_progress(said[0]))
+            library.wait_for(loading[model], lambda: on_progress(latest[0]))
         with library.use(model) as loaded:
             yield loaded
 

@@ -121,17 +121,17 @@ def _is_loopback(host: str) -> bool:
 def is_local() -> bool:
     """Whether the visitor of this session sits at the server's machine, with no proxy between."""
     headers = st.context.headers
-    asked = headers.get("Host", "").rpartition(":")[0] or headers.get("Host", "")
+    host = headers.get("Host", "").rpartition(":")[0] or headers.get("Host", "")
     between = any(
         name.lower() in ("forwarded", "via") or name.lower().startswith("x-forwarded-") for name in headers
     )
-    return is_on_loopback() and _is_loopback(asked) and not between
+    return is_on_loopback() and _is_loopback(host) and not between
 
 
 def may_use_hubs() -> bool:
     """Whether this visitor may load models from a hub by id, as the operator has set it."""
-    said = settings().server.hub_models
-    return is_local() if said == "auto" else said
+    setting = settings().server.hub_models
+    return is_local() if setting == "auto" else setting
 
 
 class Guard:

@@ -82,8 +82,10 @@ def turn_to(page: str) -> None:
         st.session_state[_ASKED] = {key: st.query_params.get_all(key) for key in Key if key in st.query_params}
         look()
         pinned()
-    asked: dict[str, list[str]] = st.session_state[_ASKED]
-    rest = {key: said for key, said in asked.items() if key not in {*st.session_state, *st.query_params, *_WORN}}
+    from_link: dict[str, list[str]] = st.session_state[_ASKED]
+    rest = {
+        key: values for key, values in from_link.items() if key not in {*st.session_state, *st.query_params, *_WORN}
+    }
     if rest:
         st.query_params.update(rest)
         st.rerun()  # for widgets read a link as a run begins
@@ -137,8 +139,8 @@ def look() -> Style:
     return st.session_state[_LOOK]
 
 
-def _one_of(choices: Collection[str], said: str | None, default: Any) -> Any:
-    return said if said in choices else default
+def _one_of(choices: Collection[str], value: str | None, default: Any) -> Any:
+    return value if value in choices else default
 
 
 def _share(percent: str | None, default: float) -> float:
@@ -161,8 +163,8 @@ def settled_look(style: Style, shown: object) -> Style:
 def keep_look(style: Style) -> None:
     """Remember a look, and put what is not the default into the link."""
     st.session_state[_LOOK] = style
-    said, usual = _in_link(style), _in_link(Style())
-    for key, value in said.items():
+    in_link, usual = _in_link(style), _in_link(Style())
+    for key, value in in_link.items():
         if value == usual[key]:
             st.query_params.pop(key, None)
         elif st.query_params.get(key) != value:
@@ -185,8 +187,8 @@ MOST_PINS = 20
 def pinned() -> dict[str, str]:
     """The layers that the visitor has pinned, by model; at first those of the link, `model~layer` each."""
     if _PINS not in st.session_state:
-        asked = (pin.rpartition(_AT) for pin in st.query_params.get_all(Key.LAYERS)[:MOST_PINS])
-        st.session_state[_PINS] = {model: layer for model, _, layer in asked if model}
+        pins = (pin.rpartition(_AT) for pin in st.query_params.get_all(Key.LAYERS)[:MOST_PINS])
+        st.session_state[_PINS] = {model: layer for model, _, layer in pins if model}
     return st.session_state[_PINS]
 
 
@@ -203,10 +205,10 @@ def unpin(model: str) -> None:
 
 def write_pins() -> None:
     """Put the pins into the link."""
-    said = [f"{model}{_AT}{layer}" for model, layer in pinned().items()]
-    if said and st.query_params.get_all(Key.LAYERS) != said:
-        st.query_params[Key.LAYERS] = said
-    elif not said:
+    pins = [f"{model}{_AT}{layer}" for model, layer in pinned().items()]
+    if pins and st.query_params.get_all(Key.LAYERS) != pins:
+        st.query_params[Key.LAYERS] = pins
+    elif not pins:
         st.query_params.pop(Key.LAYERS, None)
 
 
@@ -242,7 +244,7 @@ class Draft(StrEnum):
     BOXES = "_boxes"
 
 
-class Held(StrEnum):
+class ReportSlot(StrEnum):
     """The reports that a visitor has at hand, each under its key in the session."""
 
     BUILT = "_built"

@@ -65,11 +65,11 @@ def heatmaps(
     model, modules = unwrapped(model)
     layers = find_layers(model, inputs, layer, modules)
     recordings = [record(model, inputs, found, modules) for found in layers]
-    wanted = class_table(classes, *recordings[0].logits.shape)
-    maps = averaged_maps(recordings, one_hot(wanted, recordings[0].logits), layers, GRADCAM)
+    indices = class_table(classes, *recordings[0].logits.shape)
+    maps = averaged_maps(recordings, one_hot(indices, recordings[0].logits), layers, GRADCAM)
     if not maps.isfinite().all():
         column = int((~maps.isfinite()).flatten(2).any(2).any(0).nonzero()[0])
-        named = wanted[:, column].unique().tolist()
+        named = indices[:, column].unique().tolist()
         raise MapError(
             f"expected finite heat from layer {quoted(merge_layers(layers).name)} for class {named}, "
             "got NaN or infinity; check the weights and the input, or use float32"
@@ -136,11 +136,11 @@ def _weights(recording: Recording, cotangents: Tensor, layer: TargetLayer, preci
     If the scores see the activation only through spatial pooling, the gradient is taken after the pooling, and
     nothing of the grid's size is computed.
     """
-    logits, activation, place = recording.logits, recording.activation, recording.gradient_edge
+    logits, activation, own_edge = recording.logits, recording.activation, recording.gradient_edge
     dims = place_dims(layer, activation.shape)
-    edge = edge_after_pooling(place, dims, logits) if isinstance(place, Tensor) else None
+    edge = edge_after_pooling(own_edge, dims, logits) if isinstance(own_edge, Tensor) else None
     shape = activation.shape if edge is None else shape_at(edge)
-    places = tuple(dim + 1 for dim in dims) if len(shape) == activation.ndim else ()  # none after a mean
+    summed_dims = tuple(dim + 1 for dim in dims) if len(shape) == activation.ndim else ()  # none after a mean
     start, cotangents = before_linear(logits, cotangents)
     is_there = edge is not None and holds_the_same(start, edge)
 
@@ -148,14 +148,14 @@ def _weights(recording: Recording, cotangents: Tensor, layer: TargetLayer, preci
         if is_there:  # the head is one linear layer after the pooling, and its weights are the gradient
             gradient = chunk.reshape(len(chunk), *shape)
         else:
-            gradient = _gradients(start, place if edge is None else edge, chunk)
+            gradient = _gradients(start, own_edge if edge is None else edge, chunk)
         if edge is None:  # tokens, some of which are no places
             grids = to_grid(gradient.flatten(0, 1), layer)
             return grids.mean(dim=(2, 3), dtype=precision).unflatten(0, gradient.shape[:2])
-        summed = gradient.sum(places, dtype=precision) if places else gradient.to(precision)
+        summed = gradient.sum(summed_dims, dtype=precision) if summed_dims else gradient.to(precision)
         return summed / prod(layer.grid)
 
-    chunks = cotangents.split(_at_once(recording, prod(shape) * activation.element_size(), len(cotangents)))
+    chunks = cotangents.split(_chunk_size(recording, prod(shape) * activation.element_size(), len(cotangents)))
     if torch.float16 in (logits.dtype, activation.dtype):
         enlarged = torch.cat([weights(chunk * ENLARGED) for chunk in chunks]) / ENLARGED
         if enlarged.isfinite().all():
@@ -163,10 +163,10 @@ def _weights(recording: Recording, cotangents: Tensor, layer: TargetLayer, preci
     return torch.cat([weights(chunk) for chunk in chunks])
 
 
-def _at_once(recording: Recording, nbytes: int, wanted: int) -> int:
-    """How many of the `wanted` gradients, each of `nbytes`, may be in memory together."""
-    if wanted * nbytes <= LEAST_CHUNK:
-        return wanted
+def _chunk_size(recording: Recording, nbytes: int, count: int) -> int:
+    """How many of `count` gradients, each of `nbytes`, may be in memory together."""
+    if count * nbytes <= LEAST_CHUNK:
+        return count
     weights = sum(weight.nbytes for weight in recording.model.parameters())
     return max(1, max(LEAST_CHUNK, weights // CHUNKS) // nbytes)
 
@@ -177,12 +177,12 @@ def one_hot(classes: Tensor, logits: Tensor) -> Tensor:
     return cotangents.scatter_(2, classes.T[..., None].to(logits.device), 1)
 
 
-def _gradients(start: Tensor | GradientEdge, place: Tensor | GradientEdge, cotangents: Tensor) -> Tensor:
-    """∂(cotangent · the tensor at `start`)/∂(the tensor at `place`) for every cotangent, `[K, *its shape]`."""
+def _gradients(start: Tensor | GradientEdge, end: Tensor | GradientEdge, cotangents: Tensor) -> Tensor:
+    """∂(cotangent · the tensor at `start`)/∂(the tensor at `end`) for every cotangent, `[K, *its shape]`."""
 
     def backward(cotangent: Tensor, *, batched: bool) -> Tensor:
         (gradient,) = torch.autograd.grad(
-            start, place, cotangent, retain_graph=True, is_grads_batched=batched, allow_unused=True
+            start, end, cotangent, retain_graph=True, is_grads_batched=batched, allow_unused=True
         )
         if gradient is None:
             raise LayerError(

@@ -136,7 +136,7 @@ def _record(
         raise LayerError(
             f"layer {quoted(layer.name)} did not run {layer.call + 1} time(s) in the forward; name another layer"
         )
-    values, place, tensor, version = found
+    values, gradient_edge, tensor, version = found
     if len(values) != len(inputs.images):
         raise LayerError(
             f"expected maps for {len(inputs.images)} image(s) from layer {quoted(layer.name)}, got {len(values)}; "
@@ -151,7 +151,7 @@ def _record(
             "layer, or take detach, no_grad and re-entrant checkpoints out of the model's forward"
         )
     early = outputs.get(earlier.call) if earlier and outputs is not None else None
-    return Recording(model, logits, values, place, ends_in, early)
+    return Recording(model, logits, values, gradient_edge, ends_in, early)
 
 
 def _submodule(running: nn.Module, layer: TargetLayer) -> nn.Module:

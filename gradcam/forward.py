@@ -114,12 +114,12 @@ class Forward:
         # Far from the scores a map follows the rounding of what lies before: there it stays the model's own.
         most: Numerics = classifier.numerics if layer == "auto" and PRECISIONS[precision] is None else "eager"
         kept = () if earlier is None else (earlier,)
-        runners = [runner_for(own, modules, inputs, (place, *kept), most, module) for place in layers]
+        runners = [runner_for(own, modules, inputs, (layer, *kept), most, module) for layer in layers]
         started = time.perf_counter()  # layer and copy are found once for a model and remembered: not counted
         with _computing_in(precision, classifier.device):
             recordings = tuple(
-                record(runner.module, inputs, place, runner.modules, earlier)
-                for runner, place in zip(runners, layers, strict=True)
+                record(runner.module, inputs, layer, runner.modules, earlier)
+                for runner, layer in zip(runners, layers, strict=True)
             )
         seconds = batch.seconds + (time.perf_counter() - started) / len(batch.photos)
         numerics = NUMERICS[max(NUMERICS.index(runner.numerics) for runner in runners)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.components import (
-    Question,
+    Request,
     headline,
     is_pair,
     offer_downloads,
@@ -28,7 +28,7 @@ with st.sidebar:
     with section("Models"):
         models = pick_models(default=("bundled/tf_efficientnet_lite0",))
     with section("Question"):
-        question = Question(pick_competing_classes(models, photos), pick_fit(), pick_layers())
+        request = Request(pick_competing_classes(models, photos), pick_fit(), pick_layers())
     with section("Look"):
         style = pick_look(Key.RIVALS_SCALE, "model")
 
@@ -44,7 +44,7 @@ if not photos or not models:
     st.info("Choose a photo and a model in the sidebar, then the classes to compare.", icon=":material/west:")
 else:
     with show_errors():
-        comparison = run_comparison(models, photos, question)
+        comparison = run_comparison(models, photos, request)
         style = show_competing_classes(comparison, style)
         with actions:
             offer_downloads(comparison, style)

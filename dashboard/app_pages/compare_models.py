@@ -10,7 +10,7 @@ from dashboard.components import (
     pick_look,
     pick_models,
     pick_photos,
-    pick_question,
+    pick_request,
     run_comparison,
     section,
     show_agreement,
@@ -24,7 +24,7 @@ with st.sidebar:
     with section("Models"):
         models = pick_models()
     with section("Question"):
-        question = pick_question(models)
+        request = pick_request(models)
     with section("Look"):
         style = pick_look()
 
@@ -38,7 +38,7 @@ if not photos or not models:
     st.info("Choose a photo and a model in the sidebar to see what the model looks at.", icon=":material/west:")
 else:
     with show_errors():
-        comparison = run_comparison(models, photos, question)
+        comparison = run_comparison(models, photos, request)
         style = show_comparison(comparison, style)
         with actions:
             offer_downloads(comparison, style)

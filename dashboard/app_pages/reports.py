@@ -12,7 +12,7 @@ from dashboard.components import (
     pick_models,
     pick_one,
     pick_photos,
-    pick_question,
+    pick_request,
     replay_report,
     run_comparison,
     section,
@@ -22,7 +22,7 @@ from dashboard.components import (
     write_notes,
     write_verdict,
 )
-from dashboard.session import Held, Key
+from dashboard.session import Key, ReportSlot
 
 headline("Reports", "What did the models look at, what do you conclude, and can anybody check it?")
 task = pick_one("Task", ["Write", "Reopen", "Compare"], Key.TASK)
@@ -34,25 +34,25 @@ if task == 0:
         with section("Models"):
             models = pick_models()
         with section("Question"):
-            question = pick_question(models)
+            request = pick_request(models)
         with section("Look"):
             style = pick_look()
     if not photos or not models:
         st.info("Choose a photo and a model in the sidebar; the report is about them.", icon=":material/west:")
     else:
         with show_errors():
-            comparison = run_comparison(models, photos, question)
+            comparison = run_comparison(models, photos, request)
             with section("1 · Photos"):
                 notes = write_notes(comparison, style)
             with section("2 · Verdict"):
                 verdict = write_verdict()
             with section("3 · Report"):
-                offer_report(comparison, question, style, verdict, notes)
+                offer_report(comparison, request, style, verdict, notes)
 elif task == 1:
     with st.sidebar, section("Photos"):
         pick_photos()  # a replay finds them, where a report carries none
     with show_errors():
-        if opened := open_report(Held.REOPENED, "Report to reopen"):
+        if opened := open_report(ReportSlot.REOPENED, "Report to reopen"):
             show_report(opened)
             replay_report(opened.report)
         else:
@@ -60,8 +60,8 @@ elif task == 1:
 else:
     with show_errors():
         with st.container(horizontal=True):
-            before = open_report(Held.BEFORE, "Earlier report")
-            after = open_report(Held.AFTER, "Later report")
+            before = open_report(ReportSlot.BEFORE, "Earlier report")
+            after = open_report(ReportSlot.AFTER, "Later report")
         if before and after:
             show_changes(before, after)
         else:

@@ -35,17 +35,17 @@ from dashboard.components.panels import show_comparison, show_facts, theme
 from dashboard.components.photos import pick_photos
 from dashboard.components.pins import pick_layers
 from dashboard.components.progress import run_comparison
-from dashboard.components.question import Question, pick_classes, pick_fit, pick_question
 from dashboard.components.report_build import offer_report
 from dashboard.components.report_check import replay_report, show_changes
 from dashboard.components.report_read import open_report, show_report
 from dashboard.components.report_write import write_notes, write_verdict
+from dashboard.components.request import Request, pick_classes, pick_fit, pick_request
 from dashboard.components.single_choice import pick_one
 from dashboard.components.steps import show_code, show_maps, show_photo, show_question, show_sum, show_weights
 from dashboard.components.viewer import view_difference, view_panels, view_photo
 
 __all__ = [
-    "Question",
+    "Request",
     "escape_markdown",
     "headline",
     "is_pair",
@@ -65,7 +65,7 @@ __all__ = [
     "pick_models",
     "pick_one",
     "pick_photos",
-    "pick_question",
+    "pick_request",
     "replay_report",
     "run_comparison",
     "run_depths",

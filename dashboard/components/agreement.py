@@ -34,8 +34,8 @@ def show_agreement(comparison: Comparison, style: Style, key: str = "photo") -> 
         st.caption("Add a second model in the sidebar to see where the two agree and where they differ.")
         return style
     photo = comparison.photos[pick_one("Photo", [photo.name for photo in comparison.photos], Key.SHOWN_PHOTO)]
-    asked = [request_caption(target) for target in comparison.targets]
-    target = comparison.targets[pick_one("Class", asked, Key.SHOWN_CLASS)]
+    requests = [request_caption(target) for target in comparison.targets]
+    target = comparison.targets[pick_one("Class", requests, Key.SHOWN_CLASS)]
     panels = comparison.of(photo=photo, target=target)
     _show_tables(panels)
     mapped = [panel for panel in panels if isinstance(panel, Heatmap)]
@@ -95,7 +95,7 @@ def matrix_html(title: str, names: Sequence[str], table: NDArray[np.float64]) ->
     head = "".join(f'<th scope="col">{number}</th>' for number in numbers)
     rows = "".join(
         f'<tr><th scope="row">{number} · {escape(name)}</th>'
-        + "".join(_cell(value, itself=place == number - 1) for place, value in enumerate(row))
+        + "".join(_cell(value, itself=index == number - 1) for index, value in enumerate(row))
         + "</tr>"
         for number, name, row in zip(numbers, names, table, strict=True)
     )

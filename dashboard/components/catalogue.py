@@ -86,7 +86,7 @@ def offer_models(ticked: Sequence[str], chosen: Sequence[str]) -> None:
     """Buttons that take the ticked models to every page and find the target layers of these, else of the chosen."""
     new = [model for model in ticked if model not in chosen]
     room = len(chosen) + len(new) <= MOST
-    asked: set[str] = st.session_state.setdefault(_LOCATED, set())
+    located: set[str] = st.session_state.setdefault(_LOCATED, set())
     models = ticked or chosen
     with st.container(horizontal=True):
         st.button(
@@ -98,9 +98,9 @@ def offer_models(ticked: Sequence[str], chosen: Sequence[str]) -> None:
         )
         st.button(
             f"Find target layers of the {len(models)} {'ticked' if ticked else 'chosen'}",
-            on_click=asked.update,
+            on_click=located.update,
             args=(models,),
-            disabled=asked.issuperset(models),
+            disabled=located.issuperset(models),
             icon=":material/center_focus_strong:",
             help="Where the heatmap would lie, and why. Downloads nothing: a model whose weights are not here "
             "is built without them, for its layers do not depend on them.",
@@ -110,7 +110,7 @@ def offer_models(ticked: Sequence[str], chosen: Sequence[str]) -> None:
     elif not ticked:
         st.caption("Tick models in the table. Those in the sidebar are what every page compares.")
     for model in models:
-        if model in asked:
+        if model in located:
             with show_errors():
                 _show_layer(model, results.located(model))
 
@@ -122,8 +122,8 @@ def _choose(models: Sequence[str]) -> None:
 def _show_layer(model: str, found: results.Located) -> None:
     layer = found.layer
     how = "an untrained build, for want of weights" if found.untrained else "the model itself"
-    place = f"`{layer.name}` · {dimensions(*layer.grid)} grid · {layer.channels} channels"
+    where = f"`{layer.name}` · {dimensions(*layer.grid)} grid · {layer.channels} channels"
     st.markdown(
-        f"**{escape_markdown(model)}** · {place}  "
+        f"**{escape_markdown(model)}** · {where}  "
         f"\n{escape_markdown(layer.rule[:1].upper() + layer.rule[1:])}. Found on {how}."
     )

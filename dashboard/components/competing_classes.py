@@ -12,7 +12,7 @@ from dashboard import session
 from dashboard.components.messages import escape_markdown
 from dashboard.components.panel_dialog import offer_large
 from dashboard.components.panels import GAP, PANEL_WIDTH, show_facts
-from dashboard.components.question import HELP, class_options, known_classes, read_targets
+from dashboard.components.request import HELP, class_options, known_classes, read_targets
 from dashboard.components.viewer import view_panels
 from dashboard.session import Key
 from gradcam import (
@@ -111,13 +111,13 @@ def show_competing_classes(comparison: Comparison, style: Style, key: str = "riv
     chosen = base
     scaled = comparison.scaled(base)
     several = len(comparison.models) > 1
-    for place, photo in enumerate(comparison.photos):
+    for index, photo in enumerate(comparison.photos):
         st.header(escape_markdown(photo.name), anchor=False)
         panels = [panel for row in comparison.rows() if row.photo is photo for panel in row.panels]
         seen = view_panels(
             panels,
             base,
-            f"{key}-{place}",
+            f"{key}-{index}",
             scaled=scaled,
             columns=len(comparison.models) if several else min(len(panels), 4),
             captions=[_caption(panel, scaled, several) for panel in panels],
@@ -128,27 +128,27 @@ def show_competing_classes(comparison: Comparison, style: Style, key: str = "riv
                 with st.container(gap="xsmall"):
                     classes = comparison.of(photo=photo, model=model)
                     show_facts(
-                        _in_one_explanation(classes), f"{key}-{place}-{number}", comparison_sentence(classes)
+                        _in_one_explanation(classes), f"{key}-{index}-{number}", comparison_sentence(classes)
                     )
-                    offer_large(classes, scaled, chosen, f"{key}-{place}-{number}")
+                    offer_large(classes, scaled, chosen, f"{key}-{index}-{number}")
     session.keep_look(chosen)
     return chosen
 
 
 def _caption(panel: Panel, scaled: Mapping[Heatmap, ScaledMap], several: bool) -> Caption:
     """The class above all, its standing, and in what layer it was found."""
-    said = [model_caption(panel)] if several else []
+    parts = [model_caption(panel)] if several else []
     if isinstance(panel, Failure):
-        return Caption(request_caption(panel.target), " · ".join(said), "")
+        return Caption(request_caption(panel.target), " · ".join(parts), "")
     target, shares = panel.scored, panel.explanation.probabilities
     if target.against is None:
-        said += [percent(target.probability), f"rank {target.rank}", f"score {target.score:.2f}"]
+        parts += [percent(target.probability), f"rank {target.rank}", f"score {target.score:.2f}"]
     else:
-        said += [f"{percent(target.probability)} against {percent(float(shares[target.against]))}"]
-        said += [minus_sign(f"scores differ by {target.score:+.2f}")]
+        parts += [f"{percent(target.probability)} against {percent(float(shares[target.against]))}"]
+        parts += [minus_sign(f"scores differ by {target.score:+.2f}")]
     pinned = "pinned layer " if panel.model in session.pinned() else ""
     return Caption(
-        str(target), " · ".join(said), f"{pinned}{layer_caption(panel)} · {scale_caption(scaled[panel])}"
+        str(target), " · ".join(parts), f"{pinned}{layer_caption(panel)} · {scale_caption(scaled[panel])}"
     )
 
 
@@ -174,26 +174,26 @@ def comparison_sentence(panels: Sequence[Panel]) -> str:
     if len(ranked) == 1:
         return f"The model's first choice is {own[0]}, its second {own[1]}." if len(own) > 1 else ""
     first, second = ranked[:2]
-    said = (
+    text = (
         f"Of the classes asked for, **{escape_markdown(first.scored.label)}** leads "
         f"**{escape_markdown(second.scored.label)}** by "
         f"{first.scored.score - second.scored.score:.2f} in score."
     )
     if first.scored.rank > 1:
-        said += f" The model's own first choice is {own[0]}."
-    said += _nearest(first, classes.keys())
+        text += f" The model's own first choice is {own[0]}."
+    text += _nearest(first, classes.keys())
     common = agreement([first, second], iou_of_hottest)[0, 1]
     if common >= 0.01:
-        said += f" The hottest fifths of their maps overlap by {common:.0%} (intersection over union)."
+        text += f" The hottest fifths of their maps overlap by {common:.0%} (intersection over union)."
     elif common >= 0:
-        said += " The hottest fifths of their maps do not overlap."
-    return said
+        text += " The hottest fifths of their maps do not overlap."
+    return text
 
 
-def _nearest(leader: Heatmap, asked: Container[int]) -> str:
+def _nearest(leader: Heatmap, requested: Container[int]) -> str:
     """The best class that nobody asked for, where it comes before some that were."""
     logits = leader.explanation.logits
-    best = next((int(index) for index in np.argsort(-logits, kind="stable") if index not in asked), None)
+    best = next((int(index) for index in np.argsort(-logits, kind="stable") if index not in requested), None)
     if best is None or leader.scored.rank > 1:
         return ""
     label, share = leader.explanation.labels[best], float(leader.explanation.probabilities[best])

@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard import results, session
 from dashboard.components.competing_classes import is_pair
 from dashboard.components.messages import escape_markdown
-from dashboard.components.question import HELP, class_options, read_targets
+from dashboard.components.request import HELP, class_options, read_targets
 from dashboard.components.viewer import view_panels
 from dashboard.session import Key
 from gradcam import Heatmap, Panel, Photo, Progress, Style, Target, Top
@@ -41,10 +41,10 @@ def pick_class(models: Sequence[str]) -> Target:
 
 def run_depths(model: str, photo: Photo, target: Target, fit: Fit) -> tuple[Panel, ...]:
     """Explain at every depth, with a bar; nothing is shown where everything is there already."""
-    place = st.empty()
+    slot = st.empty()
 
     def show(progress: Progress) -> None:
-        place.progress(
+        slot.progress(
             progress.done / progress.total,
             f"Explaining with **{escape_markdown(model)}** · depth {progress.done + 1} of {progress.total}",
         )
@@ -52,7 +52,7 @@ def run_depths(model: str, photo: Photo, target: Target, fit: Fit) -> tuple[Pane
     with st.spinner(f"Finding the layers of {escape_markdown(model)}"):
         results.depths(model)
     panels = results.at_every_depth(model, photo, target, fit=fit, on_progress=show)
-    place.empty()
+    slot.empty()
     return panels
 
 

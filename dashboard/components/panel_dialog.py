@@ -65,8 +65,8 @@ def _pick_class(panels: Sequence[Heatmap]) -> int:
         return 0
     names = []
     for panel in panels:
-        asked, answered = request_caption(panel.target), str(panel.scored)
-        names.append(answered if asked == answered else f"{answered} ({asked})")
+        requested, answered = request_caption(panel.target), str(panel.scored)
+        names.append(answered if requested == answered else f"{answered} ({requested})")
     if st.session_state.get(_CLASS) not in (None, *names):
         del st.session_state[_CLASS]
     name = st.segmented_control("Class", names, default=names[0], required=True, key=_CLASS)
@@ -116,7 +116,7 @@ def panel_npy(panel: Heatmap) -> bytes:
 def panel_json(panel: Heatmap) -> bytes:
     """Target, layer, view, raw map and predictions as numbers."""
     explanation, target, raw = panel.explanation, panel.scored, panel.map
-    said: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "photo": {"name": panel.photo.name, "sha256": panel.photo.sha256, "size": panel.photo.size},
         "model": str(explanation.model),
         "weights_sha256": explanation.weights_sha256,
@@ -128,4 +128,4 @@ def panel_json(panel: Heatmap) -> bytes:
         "map": raw.tolist(),
         "top": explanation.top(),
     }
-    return json.dumps(said, ensure_ascii=False, indent=1).encode()
+    return json.dumps(facts, ensure_ascii=False, indent=1).encode()

@@ -26,16 +26,16 @@ def show_comparison(comparison: Comparison, style: Style, key: str = "photo") ->
     base = session.settled_look(style, what_is_shown(comparison, key))
     chosen = base
     scaled = comparison.scaled(base)
-    for place, photo in enumerate(comparison.photos):
+    for index, photo in enumerate(comparison.photos):
         st.header(escape_markdown(photo.name), anchor=False)
-        seen = view_photo(comparison, photo, base, f"{key}-{place}")
+        seen = view_photo(comparison, photo, base, f"{key}-{index}")
         chosen = chosen if seen == base else seen
         with st.grid(len(comparison.models), min_column_width=PANEL_WIDTH, gap=GAP):
             for number, model in enumerate(comparison.models):
                 with st.container(gap="xsmall"):
                     panels = comparison.of(photo=photo, model=model)
-                    show_facts(panels, f"{key}-{place}-{number}")
-                    offer_large(panels, scaled, chosen, f"{key}-{place}-{number}")
+                    show_facts(panels, f"{key}-{index}-{number}")
+                    offer_large(panels, scaled, chosen, f"{key}-{index}-{number}")
     session.keep_look(chosen)
     return chosen
 

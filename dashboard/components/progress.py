@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import results
 from dashboard.components.messages import escape_markdown
-from dashboard.components.question import Question
+from dashboard.components.request import Request
 from gradcam import Comparison, Photo, Progress
 
 WORTH_A_TOAST = 2.0
@@ -19,38 +19,38 @@ WORTH_A_TOAST = 2.0
 _SHOWN, _CANCELLED = "_shown", "_cancelled"
 
 
-def run_comparison(models: Sequence[str], photos: Sequence[Photo], question: Question) -> Comparison:
+def run_comparison(models: Sequence[str], photos: Sequence[Photo], request: Request) -> Comparison:
     """Compare, with a bar for each model; nothing is shown where everything is there already.
 
     *Cancel* needs no thread: a click reruns the page, and that ends this run at its next word, which comes before
     each explanation and several times a second while a model loads. `results` keeps what has finished. A model,
     which everybody shares, goes on loading for the next who asks.
     """
-    asked = (tuple(models), tuple(photo.sha256 for photo in photos), question)
-    if st.session_state.get(_CANCELLED) == asked:
-        return _what_finished(models, photos, question)
-    place, below = st.empty(), st.empty()
-    bars = _Bars(place, models, len(photos), asked)
+    run_key = (tuple(models), tuple(photo.sha256 for photo in photos), request)
+    if st.session_state.get(_CANCELLED) == run_key:
+        return _what_finished(models, photos, request)
+    slot, below = st.empty(), st.empty()
+    bars = _Bars(slot, models, len(photos), run_key)
     if _SHOWN not in st.session_state:
         below.skeleton(height=420)
     comparison = results.compared(
-        models, photos, question.targets, fit=question.fit, layers=question.layers, on_progress=bars.show
+        models, photos, request.targets, fit=request.fit, layers=request.layers, on_progress=bars.show
     )
-    place.empty()
+    slot.empty()
     below.empty()
     st.session_state[_SHOWN] = True
     bars.say_what_finished(comparison)
     return comparison
 
 
-def _what_finished(models: Sequence[str], photos: Sequence[Photo], question: Question) -> Comparison:
+def _what_finished(models: Sequence[str], photos: Sequence[Photo], request: Request) -> Comparison:
     """What a cancelled comparison has, and a way to go on with it."""
     comparison = results.kept(
         models,
         photos,
-        question.targets,
-        fit=question.fit,
-        layers=question.layers,
+        request.targets,
+        fit=request.fit,
+        layers=request.layers,
         reason="cancelled before its turn; press Continue",
     )
     done, total = len(comparison.panels) - len(comparison.failures), len(comparison.panels)
@@ -59,26 +59,26 @@ def _what_finished(models: Sequence[str], photos: Sequence[Photo], question: Que
     return comparison
 
 
-def _cancel(asked: object) -> None:
-    st.session_state[_CANCELLED] = asked
+def _cancel(run_key: object) -> None:
+    st.session_state[_CANCELLED] = run_key
 
 
 class _Bars:
     """A bar for each model and the button that stops them, drawn at the first word of progress."""
 
-    def __init__(self, place: DeltaGenerator, models: Sequence[str], photos: int, asked: object) -> None:
-        self._place, self._models, self._steps, self._asked = place, models, photos + 1, asked
+    def __init__(self, slot: DeltaGenerator, models: Sequence[str], photos: int, run_key: object) -> None:
+        self._slot, self._models, self._steps, self._run_key = slot, models, photos + 1, run_key
         self._bars: dict[str, DeltaGenerator] = {}
         self._started = time.monotonic()
         self._worked: list[str] = []
 
     def show(self, progress: Progress) -> None:
         if not self._bars:
-            with self._place.container(border=True):
+            with self._slot.container(border=True):
                 self._bars = {
                     model: st.progress(0.0, f"{escape_markdown(model)} · waiting") for model in self._models
                 }
-                st.button("Cancel", on_click=_cancel, args=(self._asked,), icon=":material/close:")
+                st.button("Cancel", on_click=_cancel, args=(self._run_key,), icon=":material/close:")
         if progress.model not in self._worked:
             self._worked.append(progress.model)
             for model in self._models[: self._models.index(progress.model)]:

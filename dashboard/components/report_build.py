@@ -11,10 +11,10 @@ import streamlit as st
 
 from dashboard import library, results
 from dashboard.components.messages import escape_markdown
-from dashboard.components.question import Question
 from dashboard.components.report_limits import pick_thresholds, show_failing
 from dashboard.components.report_read import preview
-from dashboard.session import Draft, Held, drafted
+from dashboard.components.request import Request
+from dashboard.session import Draft, ReportSlot, drafted
 from gradcam import Comparison, Heatmap, Style, compare
 from gradcam.report import (
     EMBEDDED,
@@ -74,30 +74,30 @@ class Built:
 
 
 def offer_report(
-    comparison: Comparison, question: Question, style: Style, verdict: Verdict, notes: Sequence[Note]
+    comparison: Comparison, request: Request, style: Style, verdict: Verdict, notes: Sequence[Note]
 ) -> None:
     """Choose what goes along, build the report, and take it away."""
     title, embedded, formats = _pick_export()
     thresholds = pick_thresholds([photo.name for photo in comparison.photos]) if "junit" in formats else None
     hashes = tuple((photo.name, photo.sha256) for photo in comparison.photos)
-    layers = tuple((model, question.layers[model]) for model in comparison.models if model in question.layers)
-    what = (hashes, comparison.models, tuple(map(write_target, comparison.targets)), question.fit, layers)
+    layers = tuple((model, request.layers[model]) for model in comparison.models if model in request.layers)
+    what = (hashes, comparison.models, tuple(map(write_target, comparison.targets)), request.fit, layers)
     choices = Choices(what, style, verdict, tuple(notes), title, embedded, formats, thresholds)
-    built: Built | None = st.session_state.get(Held.BUILT)
+    built: Built | None = st.session_state.get(ReportSlot.BUILT)
     if st.button("Build the report", icon=":material/draft:", disabled=not formats):
         report = build_report(
-            _in_one_forward(comparison, question),
+            _in_one_forward(comparison, request),
             style=style,
             verdict=verdict,
             notes=notes,
             title=title,
             layer=dict(layers),
-            fit=question.fit,
+            fit=request.fit,
             embedded=embedded,
             now=datetime.now(UTC),
         )
         built = Built(choices, report, _made(report, formats, thresholds))
-        st.session_state[Held.BUILT] = built
+        st.session_state[ReportSlot.BUILT] = built
     if built:
         _show_built(built, is_current=built.choices == choices)
 
@@ -130,15 +130,15 @@ def _name(format: str) -> str:
     return FORMAT_LABELS.get(format, format.capitalize())
 
 
-def _in_one_forward(comparison: Comparison, question: Question) -> Comparison:
+def _in_one_forward(comparison: Comparison, request: Request) -> Comparison:
     """The comparison as the command line computes it: all classes of a photo together.
 
     Classes that were asked for one after the other may differ from that in the last digit.
     """
-    wanted = len(comparison.targets)
+    count = len(comparison.targets)
     if all(
-        isinstance(panel, Heatmap) and len(panel.explanation.targets) == wanted and panel.position == place % wanted
-        for place, panel in enumerate(comparison.panels)
+        isinstance(panel, Heatmap) and len(panel.explanation.targets) == count and panel.position == index % count
+        for index, panel in enumerate(comparison.panels)
     ):
         return comparison
     with st.spinner("Computing all classes together"):
@@ -147,8 +147,8 @@ def _in_one_forward(comparison: Comparison, question: Question) -> Comparison:
             comparison.photos,
             comparison.targets,
             methods=comparison.methods,
-            fit=question.fit,
-            layer=question.layers,
+            fit=request.fit,
+            layer=request.layers,
             use=library.use,
             explainer=results.forward_cache().explain,
         )
@@ -157,8 +157,8 @@ def _in_one_forward(comparison: Comparison, question: Question) -> Comparison:
 def _made(report: Report, formats: Sequence[str], thresholds: Thresholds | None) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     bar = st.progress(0.0)
-    for place, name in enumerate(formats):
-        bar.progress(place / len(formats), f"Writing {_name(name)}")
+    for index, name in enumerate(formats):
+        bar.progress(index / len(formats), f"Writing {_name(name)}")
         files[name] = render_report(report, name, thresholds)
     bar.empty()
     return files

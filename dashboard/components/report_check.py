@@ -11,7 +11,7 @@ import streamlit as st
 from dashboard import library, session
 from dashboard.components.messages import escape_markdown, show_errors
 from dashboard.components.report_read import Opened
-from dashboard.session import Held
+from dashboard.session import ReportSlot
 from gradcam import GradcamError, Photo, Progress
 from gradcam.photo import SAMPLES
 from gradcam.report import OUTCOMES, Replay, Report, diff, replay
@@ -24,10 +24,10 @@ def replay_report(report: Report) -> None:
         "Computes every map again with the models at hand and compares it, cell by cell, with the one in the "
         "report. Where the photos do not go along, samples and photos that you have uploaded are recognised."
     )
-    shown, done = st.session_state.get(Held.REPLAYED, (None, None))
+    shown, done = st.session_state.get(ReportSlot.REPLAYED, (None, None))
     if st.button("Replay", icon=":material/replay:"):
-        place = st.empty()
-        with place.container(border=True):
+        slot = st.empty()
+        with slot.container(border=True):
             bar = st.progress(0.0, "Beginning")
             st.button("Cancel", key="_cancel_replay", icon=":material/close:")
 
@@ -35,23 +35,23 @@ def replay_report(report: Report) -> None:
             doing = "loading" if progress.photo is None else f"explaining {escape_markdown(progress.photo)}"
             bar.progress(progress.done / progress.total, f"**{escape_markdown(progress.model)}** · {doing}")
 
-        shown, done = st.session_state[Held.REPLAYED] = None, None
+        shown, done = st.session_state[ReportSlot.REPLAYED] = None, None
         with show_errors():  # a photo in the report may be another than it says
             shown, done = report, replay(report, photos=_at_hand(report), use=library.use, on_progress=show)
-            st.session_state[Held.REPLAYED] = shown, done
-        place.empty()
+            st.session_state[ReportSlot.REPLAYED] = shown, done
+        slot.empty()
     if done is not None and shown is report:
         _show_replay(done)
 
 
 def _at_hand(report: Report) -> Sequence[Photo]:
     """The samples and this visitor's photos that the report is about."""
-    wanted = {photo.sha256 for photo in report.photos}
+    hashes = {photo.sha256 for photo in report.photos}
     found: list[Photo] = []
     stretched = map(session.stretch, session.uploads()) if any(photo.stretched for photo in report.photos) else ()
     for token in (*SAMPLES, *session.uploads(), *stretched):
         with suppress(GradcamError):
-            if (photo := library.photo(token)).sha256 in wanted:
+            if (photo := library.photo(token)).sha256 in hashes:
                 found.append(photo)
     return found
 

@@ -67,13 +67,13 @@ def show_failing(report: Report, thresholds: Thresholds | None) -> None:
     if not failing:
         st.success(f"All {len(checks)} checks of the JUnit file hold.", icon=":material/check:")
         return
-    said = [
+    lines = [
         f"- {escape_markdown(one.photo)} · {escape_markdown(one.name)}: {escape_markdown(one.failure or '')}"
         for one in failing[:MOST_SHOWN]
     ]
     more = f"\n- and {len(failing) - MOST_SHOWN} more" if len(failing) > MOST_SHOWN else ""
     st.warning(
-        f"{len(failing)} of {len(checks)} checks of the JUnit file do not hold:\n\n" + "\n".join(said) + more,
+        f"{len(failing)} of {len(checks)} checks of the JUnit file do not hold:\n\n" + "\n".join(lines) + more,
         icon=":material/rule:",
     )
 

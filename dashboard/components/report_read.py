@@ -9,7 +9,7 @@ from typing import Protocol
 import streamlit as st
 
 from dashboard.components.messages import escape_markdown, say_error
-from dashboard.session import Held
+from dashboard.session import ReportSlot
 from gradcam import GradcamError
 from gradcam.report import Report, conclusion, extent, note_html, read_report, render_report, target_title
 
@@ -38,40 +38,40 @@ class Opened:
     sealed: bool
 
 
-def open_report(held: Held, label: str) -> Opened | None:
+def open_report(slot: ReportSlot, label: str) -> Opened | None:
     """A report from a file of the visitor's, kept until another is opened; what is wrong is one sentence."""
-    key = f"{held}-{st.session_state.setdefault(held + _TURN, 0)}"
-    opened: Opened | None = st.session_state.get(held)
+    key = f"{slot}-{st.session_state.setdefault(slot + _TURN, 0)}"
+    opened: Opened | None = st.session_state.get(slot)
     with st.container():
         st.file_uploader(
             label,
             type=["zip", "json"],
             key=key,
             on_change=_take,
-            args=(held, key),
+            args=(slot, key),
             help="A ZIP or JSON that was written here or by `python -m gradcam report`. Nothing in it is run or "
             "unpacked; its schema and hashes are checked.",
         )
         if opened:
             st.caption(f"Open: {escape_markdown(opened.name)}")
-        if sentence := st.session_state.get(held + _REFUSED):
+        if sentence := st.session_state.get(slot + _REFUSED):
             say_error(sentence)
     return opened
 
 
-def _take(held: Held, key: str) -> None:
+def _take(slot: ReportSlot, key: str) -> None:
     """Open the file and keep it; the uploader is emptied, for the page then shows what it took."""
     file = st.session_state[key]
     if file is None:
         return
-    st.session_state[held + _TURN] += 1
-    st.session_state[held + _REFUSED] = None
+    st.session_state[slot + _TURN] += 1
+    st.session_state[slot + _REFUSED] = None
     try:
         data = file.getvalue()
-        st.session_state[held] = Opened(file.name, read_report(data), sealed=data.startswith(b"PK"))
+        st.session_state[slot] = Opened(file.name, read_report(data), sealed=data.startswith(b"PK"))
     except GradcamError as error:
-        st.session_state.pop(held, None)
-        st.session_state[held + _REFUSED] = f"{file.name}: {error}"
+        st.session_state.pop(slot, None)
+        st.session_state[slot + _REFUSED] = f"{file.name}: {error}"
 
 
 def show_report(opened: Opened) -> None:
@@ -99,18 +99,18 @@ def show_report(opened: Opened) -> None:
     preview(opened, "The whole report, as it reads")
 
 
-def preview(held: HasReport, label: str) -> None:
+def preview(holder: HasReport, label: str) -> None:
     """The HTML report in a frame that cannot reach this page and asks no other host; made when it is opened."""
     box = st.expander(label, icon=":material/preview:", on_change="rerun", key=f"{_PAGE}-{label}")
     if box.open:
         with box, st.spinner("Typesetting"):
             try:
-                page = _page_of(held.report)
+                page = _page_of(holder.report)
             except GradcamError as error:
                 say_error(str(error))
                 return
             frame = f"data:text/html;charset=utf-8;base64,{base64.b64encode(page).decode()}"
-            st.iframe(frame, height=HEIGHT, alt=f"The report {held.report.title}")
+            st.iframe(frame, height=HEIGHT, alt=f"The report {holder.report.title}")
 
 
 def _page_of(report: Report) -> bytes:

@@ -11,8 +11,8 @@ from dashboard.session import Key
 
 
 def pick_one(label: str, names: Sequence[str], key: Key) -> int:
-    """The place of one of these names, the first by default; nothing is shown where there is only one."""
-    unique = [name if name not in names[:place] else f"{name} ({place + 1})" for place, name in enumerate(names)]
+    """The index of the picked name, the first by default; nothing is shown if there is only one name."""
+    unique = [name if name not in names[:index] else f"{name} ({index + 1})" for index, name in enumerate(names)]
     if len(unique) == 1:
         return 0
     if st.session_state.get(key) not in (None, *unique):

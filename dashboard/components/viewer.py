@@ -68,10 +68,10 @@ def view_difference(a: Heatmap, b: Heatmap, style: Style, key: str, *, fade: boo
 
 
 def _view(scene: Scene, style: Style, key: str) -> Style:
-    said = _viewer(key=key, data=scene | {"plotly": _PLOTLY}, on_look_change=lambda: None).look
-    if not said or said["base"] != scene["look"]:
+    answer = _viewer(key=key, data=scene | {"plotly": _PLOTLY}, on_look_change=lambda: None).look
+    if not answer or answer["base"] != scene["look"]:
         return style
-    look = said["look"]
+    look = answer["look"]
     chosen = replace(style, **{name: look[name] for name in scene["look"]})
     check_style(chosen)  # a browser can send anything
     return chosen

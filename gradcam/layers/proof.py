@@ -36,11 +36,11 @@ MIXES = re.compile("Bmm|ScaledDotProduct|Softmax|Einsum|Attention")
 class Finding:
     """What measuring said of an output.
 
-    place: the output, perhaps in another reading; None where it is not proved. measurement: of the output as its
-    shape was read.
+    output: the proved output, perhaps in another reading; None where nothing is proved.
+    measurement: of the output as its shape was read.
     """
 
-    place: SpatialOutput | None
+    output: SpatialOutput | None
     measurement: Measurement
 
 
@@ -54,21 +54,21 @@ class Proof:
         made = None if flow.pixels.is_meta else flow.image_as_made()
         self.moved = (0.0, 0.0) if made is None else displacement(flow.pixels, made, shape_at(made))
 
-    def place(self, output: SpatialOutput) -> SpatialOutput | None:
-        """The output with its places where they were measured; None where it is not proved."""
-        return self.finding(output).place
+    def proved(self, output: SpatialOutput) -> SpatialOutput | None:
+        """The output in the reading that measuring proved; None where none is proved."""
+        return self.finding(output).output
 
     def finding(self, output: SpatialOutput) -> Finding:
         known = self._original(output)
         if known not in self.findings:
             self.findings[known] = self._find(known)
         found = self.findings[known]
-        if found.place is None:
+        if found.output is None:
             return found
-        return replace(found, place=replace(output, layer=replace(found.place.layer, rule=output.layer.rule)))
+        return replace(found, output=replace(output, layer=replace(found.output.layer, rule=output.layer.rule)))
 
     def unsure(self) -> SpatialOutput | None:
-        """The latest output of which measuring said neither yes nor no, where nothing was proved."""
+        """The latest output that measuring neither confirmed nor contradicted, if nothing was proved."""
         neither = [
             output
             for output, found in self.findings.items()

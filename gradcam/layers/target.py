@@ -17,40 +17,40 @@ LATE = 0.6
 """A dominator with a larger share of the graph after it is early: the network may go on in parallel branches."""
 
 
-def _is_normalisation(place: SpatialOutput) -> bool:
-    return "norm" in type(place.module_call.module).__name__.lower()
+def _is_normalisation(output: SpatialOutput) -> bool:
+    return "norm" in type(output.module_call.module).__name__.lower()
 
 
 def find_target(flow: Flow, proof: Proof) -> SpatialOutput:
     """The target layer, with its rule in words."""
     unread: SpatialOutput | None = None
     unproved: SpatialOutput | None = None
-    place: SpatialOutput | None = None
+    output: SpatialOutput | None = None
     for dominator in flow.at_dominators():
         if not flow.is_read(dominator):
             unread = dominator
-        elif (place := proof.place(dominator)) is not None:
+        elif (output := proof.proved(dominator)) is not None:
             break
         elif not dominator.doubtful:
             unproved = unproved or dominator
-    if place is None or place.after > LATE:
-        _refuse_tokens_before_batch(flow, place)
+    if output is None or output.after > LATE:
+        _refuse_tokens_before_batch(flow, output)
         branch = _in_a_branch(flow, proof)
-        if branch is not None and (place is None or branch.order > place.order):
+        if branch is not None and (output is None or branch.order > output.order):
             return branch
-    if place is None:
+    if output is None:
         return _unsure(proof)
     rule = "the last place with a {grid} layout that every path to the class scores passes through"
     if unproved is not None:
-        said = "answer to other parts of the image" if _is_contradicted(unproved, proof) else "mix the whole image"
-        rule += f" and that measuring confirms: the places of {_called(unproved, flow)}, which is later, {said}"
+        fault = "answer to other parts of the image" if _is_contradicted(unproved, proof) else "mix the whole image"
+        rule += f" and that measuring confirms: the places of {_called(unproved, flow)}, which is later, {fault}"
     if unread is None:
-        return place.why(rule)
+        return output.why(rule)
     reason = f"because the class scores do not read the patches that leave {unread.layer.name}"
-    patches = _alone_feeds(flow, place, unread)
+    patches = _alone_feeds(flow, output, unread)
     if patches is None:
-        return place.why(f"{rule}, {reason}")
-    patches = replace(patches, layer=replace(patches.layer, prefix=place.layer.prefix), after=place.after)
+        return output.why(f"{rule}, {reason}")
+    patches = replace(patches, layer=replace(patches.layer, prefix=output.layer.prefix), after=output.after)
     return patches.why(f"{rule}; {patches.layer.name}, {reason}")
 
 
@@ -59,7 +59,7 @@ def _is_contradicted(output: SpatialOutput, proof: Proof) -> bool:
 
 
 def _unsure(proof: Proof) -> SpatialOutput:
-    """The latest place of which measuring said neither yes nor no. Raises: LayerError where there is none."""
+    """The latest output that measuring neither confirmed nor contradicted. Raises: LayerError if there is none."""
     unsure = proof.unsure()
     if unsure is not None:
         return unsure.why("the last place with a {grid} layout; measuring could not confirm where its places lie")
@@ -75,9 +75,9 @@ def _unsure(proof: Proof) -> SpatialOutput:
     )
 
 
-def _refuse_tokens_before_batch(flow: Flow, place: SpatialOutput | None) -> None:
-    """Raise where the network goes on from `place` with tokens `[N, B, C]`, whose maps would be read wrongly."""
-    start = 0 if place is None else flow.module_calls.index(place.module_call)
+def _refuse_tokens_before_batch(flow: Flow, output: SpatialOutput | None) -> None:
+    """Raise where the network goes on from `output` with tokens `[N, B, C]`, whose maps would be read wrongly."""
+    start = 0 if output is None else flow.module_calls.index(output.module_call)
     for module_call in flow.module_calls[start:]:
         if len(module_call.shape) == 3 and module_call.shape[0] != len(flow.pixels) == module_call.shape[1]:
             raise LayerError(
@@ -86,18 +86,18 @@ def _refuse_tokens_before_batch(flow: Flow, place: SpatialOutput | None) -> None
             )
 
 
-def _alone_feeds(flow: Flow, place: SpatialOutput, unread: SpatialOutput) -> SpatialOutput | None:
-    """The last normalisation between the two through which alone the patches of `place` are read, if any."""
-    for norm in reversed(flow.outputs[place.order + 1 : unread.order]):
+def _alone_feeds(flow: Flow, output: SpatialOutput, unread: SpatialOutput) -> SpatialOutput | None:
+    """The last normalisation between the two through which alone the patches of `output` are read, if any."""
+    for norm in reversed(flow.outputs[output.order + 1 : unread.order]):
         if _is_normalisation(norm) and flow.is_read(norm):
             with flow.without([norm.node]):
-                if not flow.is_read(place):
+                if not flow.is_read(output):
                     return norm
     return None
 
 
 def _in_a_branch(flow: Flow, proof: Proof) -> SpatialOutput | None:
-    """Where no late place carries every path: the latest place that is read, and its siblings in words."""
+    """The latest output that is read, its siblings named in its rule, for graphs without a late common output."""
     ends = _branch_ends(flow, proof)
     if not ends:
         return None
@@ -107,31 +107,31 @@ def _in_a_branch(flow: Flow, proof: Proof) -> SpatialOutput | None:
 
 
 def _branch_ends(flow: Flow, proof: Proof) -> list[SpatialOutput]:
-    """The latest place of each parallel branch, or of each call of one encoder, from late to early.
+    """The latest output of each parallel branch, or of each call of one encoder, from late to early.
 
     A branch whose end answers to other parts of the image, such as one that sees it flipped, is left out where
     there is another.
     """
     ends: list[SpatialOutput] = []
     moved: list[SpatialOutput] = []
-    for place in reversed(flow.outputs):
+    for output in reversed(flow.outputs):
         later = [*ends, *moved] if ends else []
-        apart = is_feature_map(place) and all(place.node not in upstream(other.node) for other in later)
-        if apart and flow.is_read(place):
-            proved = proof.place(place)
+        apart = is_feature_map(output) and all(output.node not in upstream(other.node) for other in later)
+        if apart and flow.is_read(output):
+            proved = proof.proved(output)
             ends += [proved] if proved is not None else []
-            moved += [place] if proved is None else []
+            moved += [output] if proved is None else []
     return ends
 
 
-def _called(place: SpatialOutput, flow: Flow) -> str:
-    """The name of a place, with its call where the module is called several times."""
-    calls = sum(module_call.module is place.module_call.module for module_call in flow.module_calls)
-    return f"{place.layer.name} (call {place.layer.call})" if calls > 1 else place.layer.name
+def _called(output: SpatialOutput, flow: Flow) -> str:
+    """The name of an output's module, with its call if the module is called several times."""
+    calls = sum(module_call.module is output.module_call.module for module_call in flow.module_calls)
+    return f"{output.layer.name} (call {output.layer.call})" if calls > 1 else output.layer.name
 
 
 def find_candidates(flow: Flow, proof: Proof) -> list[TargetLayer]:
-    """The outermost and latest place of each stage; of each block, where there are fewer than three stages.
+    """The outermost and latest output of each stage, or of each block if there are fewer than three stages.
 
     Where the target is one of several parallel branches, the others come before it.
     """
@@ -140,19 +140,19 @@ def find_candidates(flow: Flow, proof: Proof) -> list[TargetLayer]:
         dominator for dominator in flow.at_dominators() if dominator.order < target.order and not dominator.doubtful
     ][::-1]
 
-    def stage(place: SpatialOutput) -> int:
-        return round(log2(flow.pixels.shape[-2] / place.layer.grid[0]))
+    def stage(output: SpatialOutput) -> int:
+        return round(log2(flow.pixels.shape[-2] / output.layer.grid[0]))
 
-    stages = sorted({stage(place) for place in early} - {stage(target)})
+    stages = sorted({stage(output) for output in early} - {stage(target)})
     if len(stages) < 2:
-        blocks = [place for place in early if next(place.module_call.module.children(), None) is not None]
+        blocks = [output for output in early if next(output.module_call.module.children(), None) is not None]
         chosen = [_like(target, block, proof) for block in _without_first_halves(blocks, flow, target)]
     else:
-        groups = [[place for place in early if stage(place) == number] for number in stages]
+        groups = [[output for output in early if stage(output) == number] for number in stages]
         chosen = [_outermost_proved(group, proof) for group in groups]
-    found = [place for place in chosen if place is not None]
+    found = [output for output in chosen if output is not None]
     rule = "the {grid} layout that every path to the class scores passes through here"
-    return [*(place.why(rule).layer for place in found), *_siblings(target, flow, proof), target.layer]
+    return [*(output.why(rule).layer for output in found), *_siblings(target, flow, proof), target.layer]
 
 
 def _like(target: SpatialOutput, block: SpatialOutput, proof: Proof) -> SpatialOutput | None:
@@ -163,13 +163,13 @@ def _like(target: SpatialOutput, block: SpatialOutput, proof: Proof) -> SpatialO
             block.layer, layout=target.layer.layout, prefix=target.layer.prefix, grid=target.layer.grid
         )
         return replace(block, layer=replace(layout, channels=target.layer.channels))
-    return proof.place(block)
+    return proof.proved(block)
 
 
 def _outermost_proved(stage: Sequence[SpatialOutput], proof: Proof) -> SpatialOutput | None:
-    """The outermost and latest place of a stage; another where measuring speaks against that one."""
-    ranked = sorted(stage, key=lambda place: (-place.depth, place.order), reverse=True)
-    return next((proved for place in ranked if (proved := proof.place(place)) is not None), None)
+    """The outermost and latest output of a stage; another if measuring contradicts that one."""
+    ranked = sorted(stage, key=lambda output: (-output.depth, output.order), reverse=True)
+    return next((proved for output in ranked if (proved := proof.proved(output)) is not None), None)
 
 
 def _siblings(target: SpatialOutput, flow: Flow, proof: Proof) -> list[TargetLayer]:
@@ -186,31 +186,33 @@ def _without_first_halves(
 ) -> list[SpatialOutput]:
     """The blocks, but for one that is a part of another: a block with a single dominator inside is listed once."""
     ends = {
-        place.layer.name
-        for place in flow.outputs
-        if place.module_call.output_edge == target.module_call.output_edge
+        output.layer.name
+        for output in flow.outputs
+        if output.module_call.output_edge == target.module_call.output_edge
     }
-    ends |= {place.layer.name for place in blocks}
-    within = {place.layer.name: {end for end in ends if place.layer.name.startswith(f"{end}.")} for place in blocks}
+    ends |= {output.layer.name for output in blocks}
+    within = {
+        output.layer.name: {end for end in ends if output.layer.name.startswith(f"{end}.")} for output in blocks
+    }
     parts = Counter(end for around in within.values() for end in around)
-    return [place for place in blocks if all(parts[end] > 1 for end in within[place.layer.name])]
+    return [output for output in blocks if all(parts[end] > 1 for end in within[output.layer.name])]
 
 
 def find_named(flow: Flow, proof: Proof, name: str) -> TargetLayer:
     """The last call of the module of this name, checked for a layout and for support."""
-    places = [place for place in flow.outputs if place.layer.name == name]
-    if not places:
+    outputs = [output for output in flow.outputs if output.layer.name == name]
+    if not outputs:
         raise LayerError(
             f"expected a layer whose output has a layout in space, got {quoted(name)}; "
-            f"use {_nearest_place(flow, name)}"
+            f"use {_nearest_output(flow, name)}"
         )
-    read = [place for place in places if flow.is_read(place) or flow.is_picked_from(place)]
+    read = [output for output in outputs if flow.is_read(output) or flow.is_picked_from(output)]
     if not read:
         raise LayerError(
             f"expected a layer whose places the class scores read, got {quoted(name)}, whose gradient is zero "
             f"there; use {quoted(find_target(flow, proof).layer.name)}"
         )
-    proved = next((found for place in reversed(read) if (found := proof.place(place)) is not None), None)
+    proved = next((found for output in reversed(read) if (found := proof.proved(output)) is not None), None)
     if proved is not None:
         return proved.why("chosen by name; its layout is {grid}").layer
     if _is_contradicted(read[-1], proof) or read[-1].doubtful:
@@ -223,9 +225,9 @@ def find_named(flow: Flow, proof: Proof, name: str) -> TargetLayer:
     return read[-1].why("chosen by name; measuring could not confirm that its places lie as {grid}").layer
 
 
-def _nearest_place(flow: Flow, name: str) -> str:
-    """The name of the place that ran closest to `name`, an earlier one rather than a later one."""
+def _nearest_output(flow: Flow, name: str) -> str:
+    """The name of the spatial output that ran closest to `name`, an earlier one rather than a later one."""
     order = [module_call.name for module_call in flow.module_calls]
     here = order.index(name) if name in order else len(order)
-    names = [place.layer.name for place in flow.outputs]
+    names = [output.layer.name for output in flow.outputs]
     return quoted(min(names, key=lambda other: (order.index(other) > here, abs(order.index(other) - here))))

@@ -92,7 +92,7 @@ def load_checkpoint(
     `spec.file` says which network was taken, and in its `note` what else was recognised.
     Raises: ModelError for a file that cannot be trusted or does not fit; tensors that do not fit are named.
     """
-    place = pick_device(device)
+    torch_device = pick_device(device)
     opened = _open(file, name, sha256)
     if architecture is None:
         architecture = the_architecture(opened.states, opened.held, opened.name, prefix)
@@ -108,14 +108,14 @@ def load_checkpoint(
     state = module.state_dict()  # with what PyTorch notes about versions, which MNASNet needs
     state.update({key: tensor.mapped() for key, tensor in found.tensors.items()})
     module.load_state_dict(state)
-    module = to_device_layout(module.eval().requires_grad_(False), place, fast=not exact)
+    module = to_device_layout(module.eval().requires_grad_(False), torch_device, fast=not exact)
     classifier = Classifier(
         module=module,
         preprocessing=preprocessing or builder.preprocessing(spec),
         labels=_labels(labels, found.head.classes),
         spec=ModelSpec(CHECKPOINT, spec.architecture),
         activation="sigmoid" if found.head.classes == 1 else activation,
-        numerics=numerics_for(module, place, exact=exact),
+        numerics=numerics_for(module, torch_device, exact=exact),
     )
     named, names = _named(classifier.labels)
     prefix = (found.network.name or ".") if found.others else ""

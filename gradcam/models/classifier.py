@@ -122,7 +122,7 @@ def load_classifier(
     Raises: ModelError for an id, a device or a file that cannot be used; WeightsError, within 15 seconds, where the
         weights cannot be had.
     """
-    place = pick_device(device)
+    torch_device = pick_device(device)
     if isinstance(model, Path):
         model = spec_of_folder(model)
     spec = parse_model_id(model) if isinstance(model, str) else checked(model)
@@ -139,7 +139,7 @@ def load_classifier(
         file = fetch(source.location(spec))
     module = _build(source, spec, file).eval().requires_grad_(False)
     own = None if file is None or weights is None else WeightsFile(file.name, sha256_of(file), given_for=str(spec))
-    module = to_device_layout(module, place, fast=not exact)
+    module = to_device_layout(module, torch_device, fast=not exact)
     note_loaded(module)
     return Classifier(
         module=module,
@@ -147,7 +147,7 @@ def load_classifier(
         labels=labels,
         spec=spec if own is None else replace(spec, weights=own.name, file=own),
         activation=source.activation(spec) if activation is None else activation,
-        numerics=numerics_for(module, place, exact=exact),
+        numerics=numerics_for(module, torch_device, exact=exact),
     )
 
 

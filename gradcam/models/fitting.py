@@ -44,11 +44,11 @@ class Fit:
         """What should be known about the choice, in words; empty where there was none."""
         averaged = [other.name for other in self.others if other.is_averaged]
         rest = [other.name for other in self.others if not other.is_averaged]
-        said = [f"weights of {self.network.name or 'the file itself'}"] if self.others else []
-        said += [f"averaged (EMA) weights are under {', '.join(averaged[:3])}"] if averaged else []
-        said += [f"other weights of this architecture are under {', '.join(rest[:3])}"] if rest else []
-        said += [self.head.note] if self.head.note else []
-        return "; ".join(said)
+        notes = [f"weights of {self.network.name or 'the file itself'}"] if self.others else []
+        notes += [f"averaged (EMA) weights are under {', '.join(averaged[:3])}"] if averaged else []
+        notes += [f"other weights of this architecture are under {', '.join(rest[:3])}"] if rest else []
+        notes += [self.head.note] if self.head.note else []
+        return "; ".join(notes)
 
 
 def fit(states: States, spec: ModelSpec, file: str, prefix: str | None = None, classes: int | None = None) -> Fit:
@@ -81,13 +81,13 @@ def fit(states: States, spec: ModelSpec, file: str, prefix: str | None = None, c
     return Fit(network, others, head, tensors)
 
 
-def _check_fit(shapes: Mapping[str, Shape], found: Mapping[str, StoredTensor], wanted: str) -> None:
+def _check_fit(shapes: Mapping[str, Shape], found: Mapping[str, StoredTensor], architecture: str) -> None:
     """Raises: ModelError that lists the tensors that do not fit."""
     found = {key: tensor for key, tensor in found.items() if not tensor.dtype.is_complex}  # these are no weights
     normed = [key for key in found if _IN_PARTS.search(key) and key not in shapes]
     if normed:
         raise ModelError(
-            f"expected the tensors of {wanted}, got weights in two parts, as weight_norm keeps them "
+            f"expected the tensors of {architecture}, got weights in two parts, as weight_norm keeps them "
             f"({', '.join(map(_shown, normed[:2]))}); save the model after remove_weight_norm or "
             "torch.nn.utils.parametrize.remove_parametrizations"
         )
@@ -98,7 +98,7 @@ def _check_fit(shapes: Mapping[str, Shape], found: Mapping[str, StoredTensor], w
         for key, shape in shapes.items()
         if key in found and found[key].shape != shape
     ]
-    said = [
+    misfits = [
         f"{len(keys)} {what} ({first_few([*map(_shown, keys)])})"
         for what, keys in (
             ("missing", missing),
@@ -107,9 +107,10 @@ def _check_fit(shapes: Mapping[str, Shape], found: Mapping[str, StoredTensor], w
         )
         if keys
     ]
-    if said:
+    if misfits:
         raise ModelError(
-            f"expected the tensors of {wanted}, got {', '.join(said)}; name the architecture that was trained"
+            f"expected the tensors of {architecture}, got {', '.join(misfits)}; "
+            "name the architecture that was trained"
         )
 
 

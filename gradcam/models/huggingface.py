@@ -70,14 +70,14 @@ def described(config: str, processor: str, where: str) -> HuggingFaceModel:
     Raises: ModelError for what is no classifier of transformers, what is out of bounds and photos that are prepared
         in a way that `Preprocessing` cannot say.
     """
-    said, settings = table_of(config, CONFIG, where), table_of(processor, PROCESSOR, where)
-    _check_kind(said, where)
-    _check_plain({key: value for key, value in said.items() if key not in _LABELS}, _MAX_NUMBER, where)
+    fields, settings = table_of(config, CONFIG, where), table_of(processor, PROCESSOR, where)
+    _check_kind(fields, where)
+    _check_plain({key: value for key, value in fields.items() if key not in _LABELS}, _MAX_NUMBER, where)
     _check_plain(settings, _MAX_EDGE, where)
-    names = _names(said, where)
-    said, settings = _without_orders(said), _without_orders(settings)
+    names = _names(fields, where)
+    fields, settings = _without_orders(fields), _without_orders(settings)
     with _library(where) as transformers, tempfile.TemporaryDirectory() as folder:
-        Path(folder, CONFIG).write_text(json.dumps(said), encoding="utf-8")
+        Path(folder, CONFIG).write_text(json.dumps(fields), encoding="utf-8")
         Path(folder, PROCESSOR).write_text(json.dumps(settings), encoding="utf-8")
         known = {"trust_remote_code": False, "local_files_only": True}
         read = transformers.AutoConfig.from_pretrained(folder, **known)
@@ -87,8 +87,8 @@ def described(config: str, processor: str, where: str) -> HuggingFaceModel:
         names = [(read.id2label or {}).get(index, f"LABEL_{index}") for index in range(read.num_labels)]
     elif read.num_labels != len(names):  # PVT keeps a number of its own, which is not saved
         read.num_labels = len(names)
-    configuration = {key: value for key, value in said.items() if key not in _LABELS} | {"processor": settings}
-    return HuggingFaceModel(read, preprocessing, _labels(names), _activation(said, where), configuration)
+    configuration = {key: value for key, value in fields.items() if key not in _LABELS} | {"processor": settings}
+    return HuggingFaceModel(read, preprocessing, _labels(names), _activation(fields, where), configuration)
 
 
 def build(model: HuggingFaceModel, tensors: Mapping[str, Tensor] | None, where: str) -> nn.Module:
@@ -150,16 +150,16 @@ _ORDERS = {
 _LEFT_OUT = {name for names in _ORDERS.values() for name in names}
 
 
-def _check_kind(said: Mapping[str, Any], where: str) -> None:
+def _check_kind(config: Mapping[str, Any], where: str) -> None:
     """Raises: ModelError for a model of timm, with its right id, and for what is no classifier."""
-    if "architecture" in said or said.get("model_type") == "timm_wrapper":
+    if "architecture" in config or config.get("model_type") == "timm_wrapper":
         raise ModelError(
             f"expected a classifier of transformers at {where}, got one of timm; name it "
             f"{quoted(with_source(where, 'hf-hub'))}"
         )
-    if not isinstance(said.get("model_type"), str):
+    if not isinstance(config.get("model_type"), str):
         raise ModelError(f"expected a classifier of transformers at {where}, got no model_type; name another model")
-    made = said.get("architectures") or []
+    made = config.get("architectures") or []
     if not (isinstance(made, list) and all("ForImageClassification" in str(name) for name in made)):
         raise ModelError(
             f"expected a classifier of images at {where}, got {quoted(made, 80)}; name a model whose architecture "
@@ -187,18 +187,18 @@ def _check_plain(value: Any, most: int, where: str, name: str = "", depth: int =
         )
 
 
-def _without_orders(said: Mapping[str, Any]) -> dict[str, Any]:
+def _without_orders(config: Mapping[str, Any]) -> dict[str, Any]:
     """The settings without those that transformers would obey by running or fetching something."""
     return {
         key: _without_orders(value) if isinstance(value, dict) and key not in _LABELS else value
-        for key, value in said.items()
+        for key, value in config.items()
         if not key.startswith("_") and key not in _LEFT_OUT
     }
 
 
-def _names(said: Mapping[str, Any], where: str) -> list[str]:
+def _names(config: Mapping[str, Any], where: str) -> list[str]:
     """The class names in order; none where they are not said. Raises: ModelError."""
-    table = said.get("id2label") or {}
+    table = config.get("id2label") or {}
     is_table = isinstance(table, dict) and len(table) <= MAX_CLASSES
     names = [printable(str(table.get(str(index), ""))) for index in range(len(table))] if is_table else []
     if not is_table or not all(0 < len(name) <= MAX_LETTERS for name in names):
@@ -206,7 +206,7 @@ def _names(said: Mapping[str, Any], where: str) -> list[str]:
             f"expected names for classes from 0 on, each of at most {MAX_LETTERS} letters, as id2label of {where}, "
             "got others; name another model"
         )
-    count = said.get("num_labels", 0)  # where there are names, transformers counts these
+    count = config.get("num_labels", 0)  # where there are names, transformers counts these
     if not names and not (type(count) is int and 0 <= count <= MAX_CLASSES):
         raise ModelError(f"expected at most {MAX_CLASSES:,} classes at {where}, got {quoted(count, 40)}")
     return names
@@ -224,8 +224,8 @@ def _labels(names: list[str]) -> Labels:
     return labels_of_head(make_labels(names, "transformers", aliases=words), len(names))
 
 
-def _activation(said: Mapping[str, Any], where: str) -> Activation:
-    kind = said.get("problem_type")
+def _activation(config: Mapping[str, Any], where: str) -> Activation:
+    kind = config.get("problem_type")
     if not isinstance(kind, str | None) or kind not in ACTIVATIONS:
         raise ModelError(f"expected a classifier at {where}, got a model for {quoted(kind, 60)}; name another")
     return ACTIVATIONS[kind]
@@ -289,15 +289,15 @@ def _measured(run: Run, settings: Mapping[str, Any], where: str) -> Preprocessin
     interpolation = Image.Resampling(settings.get("resample", Image.Resampling.BILINEAR)).name.lower()
     height, width = _shape(run(np.zeros((64, 64, 3), np.uint8)), where)
     probes = [_probe(round(height * tall), round(width * wide)) for tall, wide in ((1.31, 1.77), (2.13, 1.17))]
-    wanted = [(run(probe.pixels) * std + mean) * 255 for probe in probes]
-    if any(levels.shape != (3, height, width) for levels in wanted):
+    expected = [(run(probe.pixels) * std + mean) * 255 for probe in probes]
+    if any(levels.shape != (3, height, width) for levels in expected):
         raise ModelError(
             f"expected photos brought to one size at {where}, got an image processor that leaves them at several; "
             "load the model yourself and make a Classifier"
         )
     for mode, resize in _candidates((height, width), settings):
         found = Preprocessing((height, width), resize, mode, interpolation, _plain(mean), _plain(std))
-        if all(_is_within_a_level(probe, found, levels) for probe, levels in zip(probes, wanted, strict=True)):
+        if all(_is_within_a_level(probe, found, levels) for probe, levels in zip(probes, expected, strict=True)):
             return found
     ways = {key: value for key, value in settings.items() if key.startswith("do_") or "size" in key}
     raise ModelError(
@@ -330,10 +330,10 @@ def _colours(run: Run, where: str) -> tuple[NDArray[np.float64], NDArray[np.floa
     return mean, std
 
 
-def _stated(measured: NDArray[np.float64], said: Any) -> NDArray[np.float64]:
+def _stated(measured: NDArray[np.float64], stated: Any) -> NDArray[np.float64]:
     """The numbers of the settings where they are those that were measured, which have six digits only."""
-    said = np.asarray(said if isinstance(said, list | tuple) and len(said) == 3 else measured, np.float64)
-    return said.reshape(3, 1, 1) if np.allclose(said.flat, measured.flat, rtol=0, atol=1e-5) else measured
+    stated = np.asarray(stated if isinstance(stated, list | tuple) and len(stated) == 3 else measured, np.float64)
+    return stated.reshape(3, 1, 1) if np.allclose(stated.flat, measured.flat, rtol=0, atol=1e-5) else measured
 
 
 def _plain(values: NDArray[np.float64]) -> tuple[float, ...]:
@@ -375,11 +375,11 @@ def _numbers(value: Any) -> list[int]:
     return [int(part) for part in values if isinstance(part, int | float) and part > 0]
 
 
-def _is_within_a_level(photo: Photo, preprocessing: Preprocessing, wanted: NDArray[np.float64]) -> bool:
-    """Whether the photo's pixels come out as wanted `[3, h, w]`, in grey levels.
+def _is_within_a_level(photo: Photo, preprocessing: Preprocessing, expected: NDArray[np.float64]) -> bool:
+    """Whether the photo's pixels come out as `expected` `[3, h, w]`, in grey levels.
 
     Pillow and torchvision round twice, each in its own way: one pixel in some ten thousand may be two levels off.
     """
     pixels = input_pixels(photo, view_of(photo.size, preprocessing), preprocessing)
-    off = np.abs(pixels.transpose(2, 0, 1) - wanted)
+    off = np.abs(pixels.transpose(2, 0, 1) - expected)
     return bool(off.max() <= 2.01 and (off > 1.01).mean() < 1e-3)

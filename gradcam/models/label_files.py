@@ -103,13 +103,13 @@ def _from_csv(text: str) -> _Read:
     except csv.Error as error:
         raise _UnfitError(f"a table that cannot be read ({quoted(str(error))}); save it as CSV") from error
     columns, rows = _columns(rows)
-    needed = 1 + max(place for place in columns.values() if place is not None)
+    needed = 1 + max(column for column in columns.values() if column is not None)
     width = max([needed, *map(len, rows)])  # a header may have more columns than any row
     if uneven := [number for number, row in enumerate(rows) if len(row) != width]:
         raise _UnfitError(f"{len(rows[uneven[0]])} cells instead of {width} for class {uneven[0]}; even them out")
     index, name, wnid = (
-        None if place is None else [row[place].strip() for row in rows]
-        for place in (columns[kind] for kind in ("index", "name", "wnid"))
+        None if column is None else [row[column].strip() for row in rows]
+        for column in (columns[kind] for kind in ("index", "name", "wnid"))
     )
     assert name is not None
     if index is None:
@@ -136,16 +136,16 @@ def _in_order(table: Mapping[str, str]) -> list[str]:
 
 def _numbered(indices: list[str], values: list[str]) -> list[str]:
     """The values sorted by indices, which must count from 0 and leave none out."""
-    place: dict[int, str] = {}
+    by_index: dict[int, str] = {}
     for index, value in zip(indices, values, strict=True):
         if not (index.isascii() and index.isdecimal() and len(index) < 10):
             raise _UnfitError(f"the index {quoted(index, 20)}; count the classes from 0")
-        if int(index) in place:
+        if int(index) in by_index:
             raise _UnfitError(f"class {int(index)} twice; give every class once")
-        place[int(index)] = value
-    if missing := [index for index in range(len(place)) if index not in place]:
-        raise _UnfitError(f"none for class {missing[0]} of {len(place)}; count the classes from 0 without gaps")
-    return [place[index] for index in range(len(place))]
+        by_index[int(index)] = value
+    if missing := [index for index in range(len(by_index)) if index not in by_index]:
+        raise _UnfitError(f"none for class {missing[0]} of {len(by_index)}; count the classes from 0 without gaps")
+    return [by_index[index] for index in range(len(by_index))]
 
 
 _READERS: dict[str, Callable[[str], _Read]] = {".json": _from_json, ".csv": _from_csv, ".tsv": _from_csv}

@@ -107,7 +107,7 @@ def networks_in(states: States, trunk: Mapping[str, Shape]) -> list[Network]:
         return [_network(states[where], where, prefix, [prefix]) for _, where, prefix in best]
     alone: dict[tuple[int, ...], tuple[str, str]] = {}
     for where, prefix in fitting:  # one network under two names is one
-        alone.setdefault(tuple(states[where][prefix + key].place for key in trunk), (where, prefix))
+        alone.setdefault(tuple(states[where][prefix + key].first_byte for key in trunk), (where, prefix))
     inner = {where: [prefix for other, prefix in fitting if other == where] for where, _ in fitting}
     return [_network(states[where], where, prefix, inner[where]) for where, prefix in alone.values()]
 

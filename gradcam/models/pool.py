@@ -25,15 +25,15 @@ def default_budget() -> int:
 
     Raises: OptionError where the variable holds something else.
     """
-    said = os.environ.get("GRADCAM_MODEL_BYTES", "").strip()
-    if not said:
+    text = os.environ.get("GRADCAM_MODEL_BYTES", "").strip()
+    if not text:
         return int(settings().limits.model_gigabytes * 1e9) or psutil.virtual_memory().total // 2
-    if not (said.isascii() and said.isdigit() and len(said) <= 18):
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
         raise OptionError(
-            f"expected a whole number of bytes in the variable GRADCAM_MODEL_BYTES, got {quoted(said)}; write one "
+            f"expected a whole number of bytes in the variable GRADCAM_MODEL_BYTES, got {quoted(text)}; write one "
             "such as 4000000000, or leave it out for half of the machine's memory"
         )
-    return int(said)
+    return int(text)
 
 
 def size_of(classifier: Classifier) -> int:
@@ -62,7 +62,7 @@ class ModelPool:
     def __init__(self, budget: int | None = None, load: Callable[[str], Classifier] = load_classifier) -> None:
         self.budget = default_budget() if budget is None else budget
         self._load = load
-        self._places: OrderedDict[str, _Slot] = OrderedDict()
+        self._slots: OrderedDict[str, _Slot] = OrderedDict()
         self._guard = threading.Lock()
 
     @contextmanager
@@ -72,49 +72,49 @@ class ModelPool:
         Raises: what loading raises, for every caller who waited for it; the next caller tries again.
         """
         with self._guard:
-            place, mine = self._places.get(model_id), False
-            if place is None:
-                place, mine = self._places.setdefault(model_id, _Slot(Future())), True
-            self._places.move_to_end(model_id)
-            place.users += 1
+            slot, mine = self._slots.get(model_id), False
+            if slot is None:
+                slot, mine = self._slots.setdefault(model_id, _Slot(Future())), True
+            self._slots.move_to_end(model_id)
+            slot.users += 1
         try:
             if mine:
-                self._fill(model_id, place)
-            yield place.loading.result()
+                self._fill(model_id, slot)
+            yield slot.loading.result()
         finally:
             with self._guard:
-                place.users -= 1
+                slot.users -= 1
                 self._shrink()
-            del place  # else an error that passes by would hold itself, and with it all that its callers hold
+            del slot  # else an error that passes by would hold itself, and with it all that its callers hold
 
     @property
-    def held(self) -> tuple[str, ...]:
+    def loaded(self) -> tuple[str, ...]:
         """Ids of the models in memory, least recently used first."""
         with self._guard:
-            return tuple(model_id for model_id, place in self._places.items() if place.loading.done())
+            return tuple(model_id for model_id, slot in self._slots.items() if slot.loading.done())
 
-    def _fill(self, model_id: str, place: _Slot) -> None:
+    def _fill(self, model_id: str, slot: _Slot) -> None:
         try:
-            place.loading.set_result(self._load(model_id))
+            slot.loading.set_result(self._load(model_id))
         except BaseException as error:
             with self._guard:
-                del self._places[model_id]
+                del self._slots[model_id]
             # For everyone who waits, and without the frames that this one has on its way.
             told = type(error)(*error.args) if isinstance(error, GradcamError) else error
-            place.loading.set_exception(told)
+            slot.loading.set_exception(told)
             raise
 
     def _shrink(self) -> None:
         """Let idle models go, oldest first, until the rest fits the budget."""
-        sizes = {model_id: size_of(place.loading.result()) for model_id, place in self._ready()}
+        sizes = {model_id: size_of(slot.loading.result()) for model_id, slot in self._ready()}
         excess = sum(sizes.values()) - self.budget
-        for model_id, place in self._ready():
-            if excess > 0 and place.users == 0:
+        for model_id, slot in self._ready():
+            if excess > 0 and slot.users == 0:
                 excess -= sizes[model_id]
-                del self._places[model_id]
+                del self._slots[model_id]
 
     def _ready(self) -> list[tuple[str, _Slot]]:
-        return [(model_id, place) for model_id, place in self._places.items() if place.loading.done()]
+        return [(model_id, slot) for model_id, slot in self._slots.items() if slot.loading.done()]
 
 
 @cache

@@ -66,14 +66,14 @@ class StoredTensor:
         return max(self.span, prod(self.shape)) * self.dtype.itemsize
 
     @property
-    def place(self) -> int:
+    def first_byte(self) -> int:
         """The byte of the file that its numbers begin at."""
         return self.storage.start + self.offset * self.dtype.itemsize
 
     def read(self) -> Tensor:
         """The tensor in memory of its own."""
         numbers = torch.empty(self.span * self.dtype.itemsize, dtype=torch.uint8)
-        self.source.read_into(self.place, numbers)
+        self.source.read_into(self.first_byte, numbers)
         return numbers.view(self.dtype).as_strided(self.shape, self.stride)
 
     def mapped(self) -> Tensor:
@@ -82,7 +82,7 @@ class StoredTensor:
         Nothing is read before it is used. What is written to it stays in memory. It must not be kept: whoever
         writes the file anew changes it, and whoever shortens the file ends the process that reads it.
         """
-        first, rest = divmod(self.place, self.dtype.itemsize)
+        first, rest = divmod(self.first_byte, self.dtype.itemsize)
         pages = None if rest else self.source.pages
         if pages is None:
             return self.read()
@@ -201,14 +201,14 @@ class _Source:
 
     def read_into(self, start: int, numbers: Tensor) -> None:
         """Fill a tensor of uint8 with the bytes from `start`."""
-        wanted = memoryview(cast(Any, numbers.numpy()))
+        rest = memoryview(cast(Any, numbers.numpy()))
         with self.open() as opened:
             opened.seek(start)
-            while wanted:
-                count = cast(io.BufferedReader, opened).readinto(wanted)
+            while rest:
+                count = cast(io.BufferedReader, opened).readinto(rest)
                 if not count:
                     raise PickleError
-                wanted = wanted[count:]
+                rest = rest[count:]
 
 
 Reader = Callable[[_Source, BinaryIO], Any]

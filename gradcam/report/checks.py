@@ -82,7 +82,7 @@ def _agreeing(report: Report, least: float | None) -> Iterator[Check]:
     if least is None:
         return
     for one in report.agreements:
-        a, b = (report.models[place].id for place in one.models)
+        a, b = (report.models[index].id for index in one.models)
         name = f"{a} and {b} agree · {request_text(report, one)}"
         low = one.rank_correlation is None or one.rank_correlation < least
         failure = f"expected a rank correlation of at least {least:g}, got {figure(one.rank_correlation)}"
@@ -90,11 +90,11 @@ def _agreeing(report: Report, least: float | None) -> Iterator[Check]:
 
 
 def _expected(report: Report, expected: tuple[tuple[str | None, str], ...]) -> Iterator[Check]:
-    for wanted, label in expected:
-        for place, photo in enumerate(report.photos):
-            if wanted in (None, photo.name):
+    for photo_name, label in expected:
+        for index, photo in enumerate(report.photos):
+            if photo_name in (None, photo.name):
                 for number, model in enumerate(report.models):
-                    yield Check(photo.name, f"{model.id} says {label}", _other_class(report, place, number, label))
+                    yield Check(photo.name, f"{model.id} says {label}", _other_class(report, index, number, label))
 
 
 def _other_class(report: Report, photo: int, model: int, label: str) -> str | None:

@@ -35,9 +35,9 @@ def encode_in_pieces(report: Report) -> Iterator[bytes]:
 
     Raises: ReportError where a number is not finite.
     """
-    for place, name in enumerate(Content.__dataclass_fields__):
+    for index, name in enumerate(Content.__dataclass_fields__):
         value = getattr(report, name)
-        yield (b",\n " if place else b"{\n ") + _dumps(name) + b": "
+        yield (b",\n " if index else b"{\n ") + _dumps(name) + b": "
         if isinstance(value, tuple) and value:
             yield from _items(value)
         else:
@@ -47,8 +47,8 @@ def encode_in_pieces(report: Report) -> Iterator[bytes]:
 
 def _items(values: Sequence[Any]) -> Iterator[bytes]:
     """A list that a field of the report holds, an item at a time."""
-    for place, value in enumerate(values):
-        yield (b",\n  " if place else b"[\n  ") + _dumps(msgspec.to_builtins(value), indent=2)
+    for index, value in enumerate(values):
+        yield (b",\n  " if index else b"[\n  ") + _dumps(msgspec.to_builtins(value), indent=2)
     yield b"\n ]"
 
 

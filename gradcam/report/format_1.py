@@ -242,10 +242,10 @@ def _checked_targets(old: Content) -> list[Target]:
     """The targets that are data, once their questions are known to say the same."""
     try:
         targets = [msgspec.convert(entry, TargetEntry, from_attributes=True).target for entry in old.targets]
-        told = [parse_target(question) for question in old.questions]
+        parsed = [parse_target(question) for question in old.questions]
     except (ValueError, ClassError) as error:
         raise ReportError(f"expected targets in a report, got: {error}; export it again") from error
-    if told != targets:
+    if parsed != targets:
         raise ReportError("expected a report's questions to say what its targets are, got others; export it again")
     return targets
 

@@ -15,7 +15,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from dashboard import library, results
-from dashboard.components import Question
+from dashboard.components import Request
 from dashboard.components.agreement import matrix_html
 from dashboard.components.messages import escape_markdown
 from dashboard.components.models import DEFAULT as THREE_MODELS
@@ -460,8 +460,8 @@ def test_any_two_models_can_be_subtracted_and_one_alone_is_told_to_find_another(
 def test_a_cancelled_run_shows_what_it_has_and_goes_on_when_asked(page: AppTest) -> None:
     page.query_params["classes"] = ["lynx"]
     one_model(page).run()
-    question = Question((parse_target("zebra"),), "crop")
-    page.session_state["_cancelled"] = ((LITE0,), (sample_photo("chelsea").sha256,), question)
+    request = Request((parse_target("zebra"),), "crop")
+    page.session_state["_cancelled"] = ((LITE0,), (sample_photo("chelsea").sha256,), request)
     page.multiselect(key="classes").set_value(["zebra"]).run()
     assert "0 of 1 heatmaps" in page.info[0].value
     assert "press Continue" in reasons(page)[0]

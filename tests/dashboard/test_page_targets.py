@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import library
 from dashboard.components.competing_classes import write_contrast
-from dashboard.components.question import class_options, known_classes
+from dashboard.components.request import class_options, known_classes
 from gradcam import Contrast, Top, parse_target
 from gradcam.models.classifier import Classifier
 from gradcam.models.labels import make_labels

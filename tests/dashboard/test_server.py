@@ -296,7 +296,7 @@ def test_a_model_that_takes_long_holds_up_nobody_elses() -> None:
     first.start()
     assert begun.wait(20)
     ask("quick")
-    assert pool.held == ()
+    assert pool.loaded == ()
     assert first.is_alive()
     go_on.set()
     first.join(20)

@@ -85,7 +85,7 @@ def _read_link() -> None:
 
     from dashboard import library, session
     from dashboard.components.messages import escape_markdown, show_errors
-    from dashboard.components.question import read_targets
+    from dashboard.components.request import read_targets
 
     session.turn_to("page")
     for key in (session.Key.PHOTOS, session.Key.MODELS, session.Key.COMPETING):

@@ -56,18 +56,18 @@ def test_the_least_recently_used_model_leaves_first() -> None:
     for name in ("a", "b", "a", "c"):
         with pool.use(name):
             pass
-    assert pool.held == ("a", "c")
+    assert pool.loaded == ("a", "c")
 
 
 def test_a_model_in_use_never_leaves_whatever_the_budget() -> None:
     pool = ModelPool(0, Library())
     with pool.use("a") as used:
         with pool.use("b"):
-            assert pool.held == ("a", "b")
-        assert pool.held == ("a",)
+            assert pool.loaded == ("a", "b")
+        assert pool.loaded == ("a",)
         with pool.use("a") as again:
             assert again is used
-    assert pool.held == ()
+    assert pool.loaded == ()
 
 
 def test_many_threads_that_ask_at_once_share_one_loading() -> None:
@@ -107,7 +107,7 @@ def test_different_models_load_side_by_side() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert set(pool.held) == {"a", "b"}
+    assert set(pool.loaded) == {"a", "b"}
 
 
 def test_a_model_that_failed_to_load_is_tried_again() -> None:
@@ -117,7 +117,7 @@ def test_a_model_that_failed_to_load_is_tried_again() -> None:
         with pytest.raises(ModelError, match="lost"), pool.use("lost"):
             pass
     assert library.loaded == ["lost", "lost"]
-    assert pool.held == ()
+    assert pool.loaded == ()
 
 
 def test_the_budget_can_be_set_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:

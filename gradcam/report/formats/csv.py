@@ -51,8 +51,8 @@ def write(report: Report, file: BinaryIO) -> None:
 
 
 def _columns(report: Report) -> tuple[str, ...]:
-    place = COLUMNS.index("question")
-    return (*COLUMNS[:place], "method", *COLUMNS[place:]) if len(report.methods) > 1 else COLUMNS
+    column = COLUMNS.index("question")
+    return (*COLUMNS[:column], "method", *COLUMNS[column:]) if len(report.methods) > 1 else COLUMNS
 
 
 def _row(report: Report, finding: Finding) -> list[str | int | float | None]:

@@ -44,9 +44,9 @@ def _blocks(report: Report) -> Iterator[str]:
     yield _table(sections.photos_table(report))
     yield _table(sections.settings_table(report))
     yield "## Findings"
-    for place, photo in enumerate(report.photos):
+    for index, photo in enumerate(report.photos):
         yield f"### {escape(photo.name)}: most probable classes"
-        yield _table(sections.predictions_table(report, place))
+        yield _table(sections.predictions_table(report, index))
     if report.agreements:
         yield "### Agreement"
         yield _table(sections.agreement_table(report))
@@ -80,10 +80,10 @@ def _blocks(report: Report) -> Iterator[str]:
 
 def _table(table: sections.Table) -> str:
     head = [escape(cell) or " " for cell in table.head]
-    rule = ["---:" if place in table.numbers else "---" for place in range(len(head))]
+    rule = ["---:" if index in table.numbers else "---" for index in range(len(head))]
     rows = [[escape(cell) for cell in row] for row in table.rows]
-    for place in table.marked:
-        rows[place][0] += " **≠**"
+    for index in table.marked:
+        rows[index][0] += " **≠**"
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))
 
 

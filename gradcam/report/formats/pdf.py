@@ -106,14 +106,14 @@ def _table(table: sections.Table) -> dict[str, Any]:
     return {"head": table.head, "rows": table.rows, "marked": table.marked, "numbers": table.numbers}
 
 
-def _photo(report: Report, pictures: Pictures, place: int, folder: Path) -> dict[str, Any]:
-    entry = report.photos[place]
+def _photo(report: Report, pictures: Pictures, index: int, folder: Path) -> dict[str, Any]:
+    entry = report.photos[index]
     groups = [
         {
             "title": statements.request_title(report, row),
             "panels": [_panel(report, pictures, finding, folder) for finding in row.findings],
         }
-        for row in report.rows_of(place)
+        for row in report.rows_of(index)
     ]
     note = note_tree(entry.note.text)
     return {"name": entry.name, "status": entry.note.status, "note": note, "groups": groups}

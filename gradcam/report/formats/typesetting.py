@@ -102,16 +102,16 @@ def _read_fonts(folders: tuple[str, ...], own: bool) -> typst.Fonts:
 
 
 def _in_another_process(job: Job) -> Typeset:
-    asked = json.dumps(asdict(job)).encode()
-    done = subprocess.run([sys.executable, "-P", __file__], input=asked, capture_output=True, check=False)
+    request = json.dumps(asdict(job)).encode()
+    done = subprocess.run([sys.executable, "-P", __file__], input=request, capture_output=True, check=False)
     if done.returncode:
         return Typeset(complaint=f"its process ended with code {done.returncode}")
     answer = json.loads(done.stdout)
     return Typeset(base64.b64decode(answer["pdf"]), answer["count"], answer["complaint"])
 
 
-def _answer(asked: bytes) -> bytes:
-    done = _typeset(Job(**json.loads(asked)))
+def _answer(request: bytes) -> bytes:
+    done = _typeset(Job(**json.loads(request)))
     return json.dumps(asdict(done) | {"pdf": base64.b64encode(done.pdf).decode()}).encode()
 
 

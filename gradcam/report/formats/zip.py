@@ -108,9 +108,9 @@ def _members(report: Report, typeset: Future[bytes]) -> Iterator[tuple[str, Writ
     yield "report.json", partial(json.write, report)
     yield "schema.json", _put(published_schema())
     yield "metrics.csv", partial(csv.write, report)
-    for place, pixels in enumerate(report.pixels):
+    for index, pixels in enumerate(report.pixels):
         if pixels is not None:
-            yield photo_file(place), _put(png(pixels))
+            yield photo_file(index), _put(png(pixels))
     pictures = Pictures(report, SIDE)
     maps = report.heatmaps
     for (photo, model), panel in {(panel.photo, panel.model): panel for panel in maps}.items():
@@ -163,4 +163,4 @@ def _readme(report: Report) -> bytes:
 
 
 def _numbered(items: list[str]) -> str:
-    return "\n".join(f"{place}. {item}" for place, item in enumerate(items, start=1))
+    return "\n".join(f"{index}. {item}" for index, item in enumerate(items, start=1))

@@ -1,4 +1,4 @@
-"""What is asked of every model: which classes, and how the photo meets the input."""
+"""What every model is to explain: the classes, and how the photo is fitted to the input."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ FIT_LABELS: dict[Fit, str] = {
 
 
 @dataclass(frozen=True)
-class Question:
-    """The targets, the fit of a photo to the model's input, and the layers that were pinned, by model."""
+class Request:
+    """The targets, the fit of a photo to the model's input, and the pinned layers by model."""
 
     targets: tuple[Target, ...]
     fit: Fit
     layers: Mapping[str, str] = field(default_factory=dict)
 
 
-def pick_question(models: Sequence[str]) -> Question:
-    """The classes that are asked for, by name from the models' own labels, the fit, and pinned layers."""
-    return Question(pick_classes(models), pick_fit(), pick_layers())
+def pick_request(models: Sequence[str]) -> Request:
+    """Let the visitor pick classes by the models' own labels and a fit; add the pinned layers."""
+    return Request(pick_classes(models), pick_fit(), pick_layers())
 
 
 def pick_classes(models: Sequence[str]) -> tuple[Target, ...]:
