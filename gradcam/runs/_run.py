@@ -150,7 +150,8 @@ class _Asked:
     def _planned(self, before: PlannedModel | None, classifier: Classifier, name: str) -> PlannedModel:
         plans.check_targets(self.targets, classifier)
         known = before.label_classes if before else {}
-        labels = [label for label in self.labels if self.mapping or label not in known]
+        checked = self.mapping or plans.LABEL in self.targets
+        labels = [label for label in self.labels if checked or label not in known]
         found = plans.label_classes(labels, classifier, self.targets, self.mapping)
         for label in known.keys() & found.keys():
             if known[label] != found[label]:
@@ -160,7 +161,7 @@ class _Asked:
                 )
         if lacking := [label for label, index in found.items() if index is None]:
             self.say(
-                f"{count(len(lacking), 'label')} no classes of {classifier.spec} ({first_few(lacking)}): their "
+                f"{classifier.spec} has no class for {count(len(lacking), 'label')} ({first_few(lacking)}): their "
                 "photos count as neither right nor wrong"
             )
         layer = self.layers.get(name) or (before.layer if before else "auto")

@@ -75,7 +75,7 @@ def classes_of(
             lacking.append((label, error))
     if lacking and need_all:
         label, error = lacking[0]
-        more = f", nor are {count(len(lacking) - 1, 'other label')}" if len(lacking) > 1 else ""
+        more = f", and {count(len(lacking) - 1, 'other label')} likewise" if len(lacking) > 1 else ""
         raise RunError(
             f"expected labels that are classes of {model}, but {quoted(label, 80)} is none{more} ({error}); say "
             "with --labels-are FILE which class each label means, or ask for --class top"

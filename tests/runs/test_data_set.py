@@ -196,7 +196,7 @@ def test_labels_are_classes_by_name_or_as_a_mapping_says(tmp_path: Path) -> None
 
 
 def test_labels_that_are_no_classes_are_refused_where_they_are_asked_for() -> None:
-    with pytest.raises(RunError, match=r"but 'what' is none, nor are 1 other label .*--labels-are FILE"):
+    with pytest.raises(RunError, match=r"but 'what' is none, and 1 other label likewise .*--labels-are FILE"):
         classes_of(["tabby", "what", "why"], imagenet(), "a model", need_all=True)
     with pytest.raises(RunError, match=r"expected classes of a model in the mapping of labels, but .*'nothing'"):
         classes_of(["what"], imagenet(), "a model", {"what": "nothing"}, need_all=False)

@@ -217,11 +217,12 @@ def test_labels_that_are_no_classes_are_said_or_refused(data: Path, tmp_path: Pa
     said: list[str] = []
     run = run_over(tmp_path / "set", tmp_path / "run", targets=["top"], engine=Engine(say=said.append))
     assert said[0].startswith(
-        "1 label no classes of plain/own (rot): their photos count as neither right nor wrong"
+        "plain/own has no class for 1 label (rot): their photos count as neither right nor wrong"
     )
     assert {unit.right for unit in run.units()} == {None}
-    with pytest.raises(RunError, match="'rot' is none"):
-        run_over(tmp_path / "set", tmp_path / "other")
+    for folder in ("other", "run"):  # also where the run knows the label already
+        with pytest.raises(RunError, match="'rot' is none"):
+            run_over(tmp_path / "set", tmp_path / folder)
     (tmp_path / "map.json").write_text('{"rot": "red"}')
     run = run_over(tmp_path / "set", tmp_path / "third", labels_are=tmp_path / "map.json")
     assert {unit.right for unit in run.units()} == {True}
