@@ -7,12 +7,14 @@ import json
 import os
 import platform
 import statistics
+import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
+from benchmarks import runs
 from benchmarks.contenders import CONTENDERS, MODELS, build
 from benchmarks.measure import (
     ALLOCATORS,
@@ -35,6 +37,9 @@ PEERS = [name for name in CONTENDERS if name != "bare forward"]
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["runs"]:
+        runs.main(sys.argv[2:], machine())
+        return
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 8])

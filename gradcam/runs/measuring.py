@@ -14,8 +14,8 @@ from gradcam.types import View
 Values = NDArray[np.float32]
 
 LONG_SIDE = 96
-"""Pixels of the longer side of a photo that maps are measured on. `compare` measures at 400, which costs twenty
-times as much and differs in the third decimal."""
+"""Pixels of the longer side of a photo that maps are measured on. `compare` measures at 400, which costs five times
+as much or more; rank correlations differ by up to 0.01, overlaps by up to 0.02."""
 
 BORDER = 0.1
 """Share of the photo's sides that counts as its border."""

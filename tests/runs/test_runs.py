@@ -187,19 +187,22 @@ def test_half_a_line_and_half_a_shard_are_computed_again(data: Path, whole: Run,
 # ------------------------------------------------------------------------------- a changing world
 
 
-def test_broken_photos_are_rows_with_a_reason_and_end_no_run(tmp_path: Path) -> None:
-    data = write_set(tmp_path / "set", 200)
+def test_forty_broken_photos_of_two_thousand_are_rows_with_a_reason_and_end_no_run(tmp_path: Path) -> None:
+    data = write_set(tmp_path / "set", 1960)
     whole = (data / "red" / "00001.png").read_bytes()
     kinds = [b"", b"no picture", whole[:60], whole[:-30], b"\xff\xd8\xff\xe0", b"GIF89a", b"II*\0", b"BM"]
-    for number in range(16):
+    for number in range(40):
         (data / "blue" / f"broken{number}.jpg").write_bytes(kinds[number % len(kinds)])
-    run = run_over(data, tmp_path / "run", targets=["top"])
+    settings = Settings(batch=128)
+    run = run_over(data, tmp_path / "run", classifiers()[:1], targets=["top"], settings=settings)
     status = run.status()
-    assert (status.state, status.photos, status.failed) == ("finished", 216, 32)
+    assert (status.state, status.photos, status.failed) == ("finished", 2000, 40)
     reasons = {unit.path: unit.reason for unit in run.units() if unit.reason}
-    assert len(reasons) == 16
+    assert len(reasons) == 40
     assert all(reason.startswith("expected") for reason in reasons.values())
     assert all("broken" in path for path in reasons)
+    with computes_nothing(), mock.patch.object(data_set, "open_photo", side_effect=AssertionError("a photo")):
+        run_over(data, run.folder, classifiers()[:1], targets=["top"], settings=settings)
 
 
 def test_a_target_that_cannot_be_answered_costs_its_own_unit(data: Path, tmp_path: Path) -> None:
