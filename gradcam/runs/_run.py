@@ -212,7 +212,7 @@ def _beside(folder: Path) -> Path:
 
 def _say_left_out(data: DataSet, gone: Sequence[str], say: Say) -> None:
     if gone:
-        say(f"{count(len(gone), 'photo')} of the run not in {quoted(data.source)} any more ({first_few(gone)})")
+        say(f"{count(len(gone), 'photo')} of the run no longer in {quoted(data.source)} ({first_few(gone)})")
     if data.left_out:
         say(f"{count(data.left_out, 'file')} left out, no pictures by their names")
 

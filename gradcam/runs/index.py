@@ -99,7 +99,7 @@ UNITS = sa.Table(
     sa.Column("shard_column", sa.Integer, nullable=False),
     sa.Column("shard_batch", sa.Integer, nullable=False),
     sa.Column("row", sa.Integer, nullable=False),
-    sa.Index("units_by_prediction", "model", "predicted", "photo"),
+    sa.Index("units_by_prediction", "predicted", "photo"),
     sqlite_with_rowid=False,
 )
 """A unit; `model` is its place in the plan, and the last three columns say where its arrays lie. right: whether the

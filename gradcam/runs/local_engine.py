@@ -80,6 +80,7 @@ def run_locally(computing: Computing, tasks: Iterator[Task], address: str | None
     address: of no machine but this one.
     """
     workers, threads, stop = computing.workers or WORKERS, computing.plan.settings.threads, computing.stop
+    ended = threading.Event()  # by an error, here or in a worker: the others need not go on
     benches: SimpleQueue[dict[int, Work]] = SimpleQueue()
     for number in range(workers):
         benches.put(computing.works(clone=number > 0))
@@ -87,7 +88,8 @@ def run_locally(computing: Computing, tasks: Iterator[Task], address: str | None
     def compute(task: Task) -> list[Shard]:
         bench = benches.get()
         try:
-            found = compute_task(task, [bench[column] for column in task.columns], computing.files, stop)
+            works = [bench[column] for column in task.columns]
+            found = compute_task(task, works, computing.files, lambda: stop.is_set() or ended.is_set())
             pairs = zip(task.columns, found, strict=True)
             return [computing.add(column, task.batch.number, *shard) for column, shard in pairs]
         finally:
@@ -103,13 +105,13 @@ def run_locally(computing: Computing, tasks: Iterator[Task], address: str | None
                 for future in done:
                     yield from _listed(future)
         finally:
-            stop.set()
+            ended.set()
             for future in running:
                 future.cancel()
 
 
 def compute_task(
-    task: Task, works: Sequence[Work], files: Files, stop: threading.Event | None = None
+    task: Task, works: Sequence[Work], files: Files, stopped: Callable[[], bool] = lambda: False
 ) -> list[tuple[int, bytes]]:
     """The number of units and the bytes of the shard of each column that lacks a batch.
 
@@ -120,7 +122,7 @@ def compute_task(
     at_once = works[0].plan.settings.at_once
     numbered = list(zip(range(task.batch.start, task.batch.stop), task.rows, task.known, strict=True))
     for first in range(0, len(numbered), at_once):
-        if stop is not None and stop.is_set():
+        if stopped():
             raise Stopped
         opened = [open_row(files, *one) for one in numbered[first : first + at_once]]
         for found, work in zip(units, works, strict=True):

@@ -162,6 +162,12 @@ def test_a_stopped_run_is_resumed_to_the_same_bytes_and_rows(data: Path, whole: 
     assert rows_of(run) == rows_of(whole)
 
 
+def test_an_engine_computes_any_number_of_runs(data: Path, tmp_path: Path) -> None:
+    engine = Engine()
+    found = [run_over(data, tmp_path / name, classifiers()[:1], engine=engine).status().state for name in "ab"]
+    assert found == ["finished", "finished"]
+
+
 def test_an_index_that_was_deleted_is_made_anew(data: Path, whole: Run, tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     shutil.copytree(whole.folder, run.folder)
