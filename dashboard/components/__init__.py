@@ -14,7 +14,7 @@ To add a page:
 4. What runs a model goes through `dashboard/results.py`, under a key made of contents: `library.classifier(id)`,
    `results.compared(…)`. Cached values serve every visitor and carry nothing of one.
 5. Words that others wrote (file names, labels, errors) go through `escape_markdown()` before Markdown sees them.
-6. `tests/dashboard/test_dashboard.py` gets its defaults, each control and each error; `tests/browser/test_pages.py`
+6. `tests/dashboard` gets its defaults, each control and each error; `tests/browser/test_pages.py`
    what only a browser can tell.
 """
 

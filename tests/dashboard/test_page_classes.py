@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from functools import partial
 
-import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from tests.opening import open_page
 
 LITE0, LITE1 = "bundled/tf_efficientnet_lite0", "bundled/tf_efficientnet_lite1"
 CAT_AND_COFFEE = ["Egyptian cat", "espresso", "Egyptian cat rather than espresso"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _clean_caches() -> Iterator[None]:
-    st.cache_data.clear()
-    yield
-    st.cache_data.clear()
-    st.cache_resource.clear()
 
 
 opened = partial(open_page, "compare_classes")

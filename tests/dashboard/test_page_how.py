@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
 import pytest
-import streamlit as st
 import torch
 from streamlit.testing.v1 import AppTest
 
@@ -19,14 +17,6 @@ from tests.dashboard.test_page_models import bring
 from tests.opening import open_page
 
 LITE0, LITE1 = "bundled/tf_efficientnet_lite0", "bundled/tf_efficientnet_lite1"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _clean_caches() -> Iterator[None]:
-    st.cache_data.clear()
-    yield
-    st.cache_data.clear()
-    st.cache_resource.clear()
 
 
 opened = partial(open_page, "how_it_works")

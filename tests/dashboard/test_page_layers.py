@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from functools import partial
 
 import pytest
-import streamlit as st
 from playwright.sync_api import expect
 from streamlit.testing.v1 import AppTest
 
@@ -18,14 +16,6 @@ from tests.visiting import Visit, panels
 LITE0, LITE1 = "bundled/tf_efficientnet_lite0", "bundled/tf_efficientnet_lite1"
 DEPTHS = ["bn1", "blocks.1", "blocks.2", "blocks.4", "bn2"]
 GRIDS = ["112×112", "56×56", "28×28", "14×14", "7×7"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _clean_caches() -> Iterator[None]:
-    st.cache_data.clear()
-    yield
-    st.cache_data.clear()
-    st.cache_resource.clear()
 
 
 opened = partial(open_page, "layers")

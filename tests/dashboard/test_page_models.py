@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 
 import pytest
-import streamlit as st
 import timm
 import torch
 import torchvision
@@ -19,14 +17,6 @@ from tests.opening import open_page
 from tests.shapes import ARCHITECTURE, KINDS, trained
 
 LITE0, LITE1, LITE2 = (f"bundled/tf_efficientnet_lite{n}" for n in range(3))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _clean_caches() -> Iterator[None]:
-    st.cache_data.clear()
-    yield
-    st.cache_data.clear()
-    st.cache_resource.clear()
 
 
 def rows(page: AppTest) -> list[dict]:

@@ -7,13 +7,11 @@ import shlex
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-import streamlit as st
 import timm
 import torch
 from PIL import Image
@@ -36,14 +34,6 @@ from tests.visiting import PHONE, Visit, settle
 
 DATA = Path(__file__).parents[1] / "data" / "reports"
 LITES = [f"bundled/tf_efficientnet_lite{size}" for size in range(3)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _clean_caches() -> Iterator[None]:
-    st.cache_data.clear()
-    yield
-    st.cache_data.clear()
-    st.cache_resource.clear()
 
 
 def opened(**link: str | list[str]) -> AppTest:

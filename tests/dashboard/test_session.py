@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dashboard.session import Key
@@ -55,14 +52,6 @@ DRAWN_ON: dict[str, set[Key]] = {
     "how_it_works": {Key.PHOTOS, Key.MODELS, Key.CLASS, Key.FIT, Key.STEP, Key.SHOWN_PHOTO, Key.SHOWN_MODEL},
     "models": {Key.MODELS, Key.SEARCH, Key.SOURCES, Key.AT_HAND},
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _clean_caches() -> Iterator[None]:
-    st.cache_data.clear()
-    yield
-    st.cache_data.clear()
-    st.cache_resource.clear()
 
 
 def turn_to(page: AppTest, name: str) -> None:

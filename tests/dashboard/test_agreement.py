@@ -1,0 +1,76 @@
+"""Numbers that compare models on the first page, and differences of two of them."""
+
+from __future__ import annotations
+
+import numpy as np
+from streamlit.testing.v1 import AppTest
+
+from dashboard import results
+from dashboard.components.agreement import matrix_html
+from dashboard.components.messages import escape_markdown
+from gradcam import parse_target, sample_photo
+from gradcam.measures import agreement
+from tests.dashboard.first_page import (
+    LITE0,
+    LITE1,
+    LITE2,
+    one_model,
+    scenes,
+    words,
+)
+
+
+def tables(page: AppTest) -> list[str]:
+    """The tables of agreement, as HTML."""
+    return [found.proto.body for found in page.get("html") if "<table" in found.proto.body]
+
+
+def test_models_that_agree_are_named_and_every_number_stands_in_a_table(page: AppTest) -> None:
+    page.session_state["models"] = [LITE0, LITE1]
+    page.query_params["classes"] = ["Egyptian cat", "tabby"]
+    page.run()
+    assert not page.exception
+    correlation, overlap = tables(page)
+    photo, target = sample_photo("chelsea"), parse_target("Egyptian cat")
+    maps = [results.kept([model], [photo], [target], reason="").panels[0] for model in (LITE0, LITE1)]
+    number = f"{agreement(maps)[0, 1]:.2f}"
+    assert correlation.count(f">{number}</td>") == 2
+    assert "Overlap of the hottest fifths" in overlap
+    assert f"rank correlation {number}." in words(page)
+    page.segmented_control(key="of-class").set_value("tabby").run()
+    assert tables(page)[0] != correlation
+
+
+def test_what_cannot_be_measured_is_said_in_words() -> None:
+    table = matrix_html("Rank correlation", ["a", "<b>"], np.array([[1, np.nan], [np.nan, np.nan]]))
+    assert table.count("<td>cannot be said</td>") == 2
+    assert "2 · &lt;b&gt;" in table
+    assert "nan" not in table
+
+
+def test_numbers_that_compare_a_pinned_layer_say_so(page: AppTest) -> None:
+    page.session_state["models"] = [LITE0, LITE1]
+    page.run()
+    assert not page.warning
+    page.query_params["layers"] = f"{LITE0}~blocks.4"
+    del page.session_state["_pins"]
+    page.run()
+    (warning,) = page.warning
+    assert f"{escape_markdown(LITE0)} is drawn on a pinned layer" in warning.value
+
+
+def test_any_two_models_can_be_subtracted_and_one_alone_is_told_to_find_another(page: AppTest) -> None:
+    page.session_state["models"] = [LITE0, LITE1, LITE2]
+    page.run()
+    page.selectbox(key="a").set_value(LITE2).run()
+    assert page.selectbox(key="b").options == [LITE0, LITE1]
+    assert scenes(page)[-1]["panels"][0]["title"] == f"A − B: {LITE2} − {LITE1}"
+    photo = scenes(page)[-1]["photo"]
+    page.toggle(key="differing").set_value(True).run()
+    faded = scenes(page)[-1]["photo"]
+    assert faded["uri"] != photo["uri"]
+    assert faded["sha256"] == photo["sha256"]
+    one_model(page).run()
+    assert not page.exception
+    assert tables(page) == []
+    assert "Add a second model" in words(page)

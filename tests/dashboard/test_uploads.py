@@ -1,0 +1,123 @@
+"""Photos that a visitor brings: bounds, levels, names, and that nobody else sees them."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from dashboard import library
+from dashboard.components.messages import escape_markdown
+from dashboard.components.photos import MOST as MOST_PHOTOS
+from dashboard.session import Upload
+from tests.dashboard.first_page import (
+    heatmaps,
+    one_model,
+    png,
+    scenes,
+    upload,
+    words,
+)
+
+
+def test_an_uploaded_photo_replaces_the_untouched_sample_and_joins_chosen_ones(page: AppTest) -> None:
+    one_model(page).run()
+    upload(page, "one.png", png(colour="navy"))
+    assert page.main.header[0].value == escape_markdown("one.png")
+    upload(page, "two.png", png(colour="olive"), turn=1)
+    assert [state_name.partition("~")[0] for state_name in page.session_state["photos"]] == ["one.png", "two.png"]
+    assert len(heatmaps(page)) == 2
+    assert not page.error
+
+
+def levels(values: list[float], kind: type[np.generic]) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(np.resize(np.array(values, kind), (48, 64))).save(out, "TIFF")
+    return out.getvalue()
+
+
+def test_a_photo_of_12_bits_in_16_is_stretched_by_a_choice_that_its_link_keeps(page: AppTest) -> None:
+    page.session_state["models"] = []
+    page.run()
+    upload(page, "dim~1.tif", levels([0, 1024, 2048, 4095], np.uint16))
+    (token,) = page.session_state["photos"]
+    assert "of white" in words(page)
+    assert not page.checkbox(key=f"_stretch-{token}").value
+    page.checkbox(key=f"_stretch-{token}").check().run()
+    assert not page.exception
+    assert page.session_state["photos"] == [f"{token}-stretched"]
+    assert page.query_params["photos"] in (f"{token}-stretched", [f"{token}-stretched"])
+    assert "levels 0 to 4095 were stretched" in words(page).replace("\\", "")
+    page.checkbox(key=f"_stretch-{token}-stretched").uncheck().run()
+    assert page.session_state["photos"] == [token]
+    assert "of white" in words(page)
+
+
+def test_the_levels_of_a_stretched_photo_and_of_the_same_one_as_it_is_are_kept_apart() -> None:
+    upload = Upload.of("dim.tif", levels([0, 1024, 2048, 4095], np.uint16))
+    assert [int(library.decoded(upload, stretch=on).pixels.max()) for on in (False, True, False)] == [16, 255, 16]
+
+
+def test_fractions_out_of_range_are_refused_in_a_sentence(page: AppTest) -> None:
+    page.session_state["models"] = []
+    page.run()
+    upload(page, "heat.tif", levels([-0.5, 1.5], np.float32))
+    assert not page.exception
+    assert "gray levels from 0 to 1 in 'heat.tif', got -0.5 to 1.5" in page.error[0].value.replace("\\", "")
+    assert page.session_state["photos"] == ["chelsea"]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "sentence"),
+    [
+        ("notes.png", b"not a picture at all", "expected a picture"),
+        pytest.param("half.png", png()[:60], "truncated or damaged", id="half"),
+        ("none.png", b"", "empty"),
+        pytest.param("large.png", b"\x89PNG" + bytes(50_000_001), "at most 50 MB", id="large"),
+        pytest.param("many.png", png(10_000, 5_001), "at most 50 megapixels", id="many"),
+    ],
+)
+def test_a_file_that_is_no_photo_is_refused_in_a_sentence(
+    page: AppTest, name: str, data: bytes, sentence: str
+) -> None:
+    one_model(page).run()
+    upload(page, name, data)
+    assert not page.exception
+    (error,) = page.error
+    assert sentence in error.value.replace("\\", "").replace("Expected", "expected")
+    assert page.session_state["photos"] == ["chelsea"]
+    assert len(heatmaps(page)) == 1
+
+
+def test_more_photos_than_fit_are_refused_in_a_sentence(page: AppTest) -> None:
+    page.session_state["models"] = ["nonsense"]
+    page.session_state["photos"] = ["coffee", "cat and coffee", "coffee and cat", "chelsea"]
+    page.run()
+    for turn in range(MOST_PHOTOS - 3):
+        upload(page, f"{turn}.png", png(colour=f"rgb({turn},9,9)"), turn)
+    assert len(page.session_state["photos"]) == MOST_PHOTOS
+    assert any("take one out" in error.value for error in page.error)
+
+
+def test_a_file_name_is_never_markup(page: AppTest) -> None:
+    one_model(page).run()
+    upload(page, "![x](http:evil) $a$ **b**.png", png())
+    heading = page.main.header[0].value
+    assert heading == r"\!\[x\]\(http\:evil\) \$a\$ \*\*b\*\*.png"
+
+
+def test_two_visitors_never_see_each_others_photos() -> None:
+    first, second = (AppTest.from_file("../../dashboard/Home.py", default_timeout=120) for _ in range(2))
+    for visitor in (first, second):
+        one_model(visitor).run()
+    upload(first, "mine.png", png(colour="maroon"))
+    upload(second, "yours.png", png(colour="maroon"))
+    assert "mine.png" not in str(second.session_state["photos"]) + words(second)
+    assert "yours.png" in str(second.session_state["photos"])
+    assert not any("mine.png" in option for option in second.multiselect(key="photos").options)
+    assert "mine.png" not in json.dumps(scenes(second))
+    assert scenes(second)[0]["photo"]["name"] == "yours.png"
