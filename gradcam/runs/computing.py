@@ -14,6 +14,7 @@ from torch import nn
 
 from gradcam.errors import ClassError, GradcamError, MapError, ModelError, PhotoError, is_out_of_memory, quoted
 from gradcam.forward import Batch, Channels, Forward, channels_of, explanations
+from gradcam.layers import read_layer
 from gradcam.methods import find_method
 from gradcam.models.classifier import Classifier
 from gradcam.panel_key import ModelKey
@@ -133,7 +134,8 @@ class Work:
         wanted = self.column.targets if targets is None else targets
         photos = tuple(one.photo for one in opened if one.photo is not None)
         batch = Batch.of(photos, self.classifier.preprocessing, settings.fit)
-        forward = Forward.of(batch, self.classifier, model.layers, settings.precision, self.module, model.earlier)
+        layer = read_layer(model.layer)  # as it was asked for: a model computes faster up to its own target layer
+        forward = Forward.of(batch, self.classifier, layer, settings.precision, self.module, model.earlier)
         asked = [[self._target(one, text) or Top(1) for text in wanted] for one in opened]
         found = {
             name: explanations(self.classifier, forward, asked, find_method(name)) for name in self.column.methods
