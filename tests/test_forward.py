@@ -37,7 +37,7 @@ def test_contributions_at_a_head_that_pools_are_weight_times_mean_and_add_up_to_
 
 
 def test_an_earlier_layer_is_kept_pooled_and_changes_no_map() -> None:
-    classifier = load_classifier("bundled/tf_efficientnet_lite0")
+    classifier = load_classifier("bundled/tf_efficientnet_lite0", exact=True)
     earlier = candidate_layers(classifier.module, classifier.preprocessing.size)[-2]
     batch = Batch.of((sample_photo("chelsea"), sample_photo("coffee")), classifier.preprocessing, "crop")
     bare, both = (Forward.of(batch, classifier, earlier=layer) for layer in (None, earlier))

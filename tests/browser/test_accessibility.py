@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
 
 from tests.screenshots import PAGES
 from tests.visiting import Visit, settle
@@ -27,8 +28,18 @@ def test_a_page_keeps_nobody_out_in_either_theme(visit: Visit, name: str) -> Non
     page = visit(PAGES[name], wait_for=None)
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)  # the page follows at once
-        settle(page)  # what fades in has little contrast until it is there
-        assert grave(Axe().run(page).response["violations"]) == []
+        assert what_stays(page) == []
+
+
+def what_stays(page: Page) -> list[str]:
+    """What keeps somebody out at three looks in a row: what fades has little contrast until it is there or gone."""
+    found: list[str] = []
+    for _ in range(3):
+        settle(page)
+        found = grave(Axe().run(page).response["violations"])
+        if not found:
+            break
+    return found
 
 
 def grave(violations: list[dict[str, Any]]) -> list[str]:

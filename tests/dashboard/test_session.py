@@ -16,6 +16,7 @@ LINK: dict[Key, str | list[str]] = {
     Key.FIT: "squash",
     Key.COLORMAP: "inferno",
     Key.OPACITY: "80",
+    Key.BLEND: "even",
     Key.THRESHOLD: "10",
     Key.SCALE: "shared",
     Key.COMPETING: ["tabby", "cup"],
@@ -38,7 +39,7 @@ LINK: dict[Key, str | list[str]] = {
 }
 """A choice of everything that is nowhere the default."""
 
-LOOK = {Key.COLORMAP, Key.OPACITY, Key.THRESHOLD}
+LOOK = {Key.COLORMAP, Key.OPACITY, Key.BLEND, Key.THRESHOLD}
 WORN = {*LOOK, Key.LAYERS}
 """What no widget carries."""
 

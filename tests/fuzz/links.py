@@ -12,7 +12,6 @@ from streamlit.testing.v1 import AppTest
 from dashboard import library
 from dashboard.session import Key
 from gradcam.errors import GradcamError
-from gradcam.model_spec import checkpoint_name
 from tests.fuzz.kind import Kind, wrong_sentence
 from tests.fuzz.mutate import NUMBERS, TEXTS
 
@@ -37,6 +36,7 @@ USUAL = {
     Key.LAYERS: (f"{LITE0}~blocks.2", "~", "a~", "~a", f"{LITE0}~\u202e", "a~b~c"),
     Key.FIT: ("pad", "squash", "PAD"),
     Key.COLORMAP: ("inferno", "jet", "INFERNO"),
+    Key.BLEND: ("even", "evidence", "Even"),
     Key.TASK: ("Reopen", "Compare", "reopen"),
     Key.SOURCES: ("timm", "hf-hub"),
     Key.AT_HAND: ("true", "false", "True"),
@@ -86,6 +86,7 @@ def _read_link() -> None:
     from dashboard import library, session
     from dashboard.components.messages import escape_markdown, show_errors
     from dashboard.components.request import read_targets
+    from gradcam.model_spec import checkpoint_name
 
     session.turn_to("page")
     for key in (session.Key.PHOTOS, session.Key.MODELS, session.Key.COMPETING):
