@@ -129,7 +129,7 @@ def test_a_hub_is_not_asked_for_a_visitor_who_may_not(monkeypatch: pytest.Monkey
         library.use("hf-hub:acme/leaves")
     (panel,) = results.compared(["hf-hub:acme/leaves"], [sample_photo("coffee")], [Top(1)]).panels
     assert "server.hub_models" in (panel.reason or "")
-    monkeypatch.setattr(ModelPool, "held", ("hf-hub:acme/leaves",))  # loaded for somebody who may
+    monkeypatch.setattr(ModelPool, "loaded", ("hf-hub:acme/leaves",))  # loaded for somebody who may
     assert library.class_names("hf-hub:acme/leaves") == ()
 
 
