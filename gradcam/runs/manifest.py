@@ -119,7 +119,7 @@ class _Reader:
         named = {kind: cells.pop(title, "") for kind, title in self._columns.items()}
         path = self._path(named["path"])
         if path in self._seen:
-            raise self._wrong("every photo once", f"{quoted(path)} in row {self._seen[path]} too", "drop one")
+            raise self._wrong(f"another photo than in row {self._seen[path]}", quoted(path), "drop one of the two")
         self._seen[path] = self._number
         mask = named.get("mask") or None
         return PhotoRow(
@@ -192,7 +192,7 @@ def _columns(name: str, titles: list[str]) -> dict[str, str]:
     found = {kind: next((known[one] for one in names if one in known), None) for kind, names in _TITLES.items()}
     if found["path"] is None:
         got = first_few([quoted(title, 40) for title in titles]) or "none"
-        raise RunError(f"expected a column `path` in {quoted(name)}, got {got}; title one so")
+        raise RunError(f"expected a column `path` in {quoted(name)}, got {got}; give one that title")
     return {kind: title for kind, title in found.items() if title is not None}
 
 

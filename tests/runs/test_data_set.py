@@ -113,14 +113,17 @@ def test_a_photo_that_cannot_be_opened_is_told_with_its_reason(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("name,label\na.png,x\n", "expected a column `path` in 'photos.csv', got 'name', 'label'; title one so"),
+        (
+            "name,label\na.png,x\n",
+            "expected a column `path` in 'photos.csv', got 'name', 'label'; give one that title",
+        ),
         ("path,path\na,b\n", "got 'path' twice; rename one"),
         ("path\n../a.png\n", "expected a path inside the manifest's folder, got '../a.png' in row 1"),
         ("path\n/etc/passwd\n", "expected a path inside the manifest's folder, got '/etc/passwd' in row 1"),
         ("path\nC:\\a.png\n", "expected a path inside the manifest's folder"),
         (
             "path,label\na.png,x\nb.png,x\n./a.png,y\n",
-            "got 'a.png' in row 1 too in row 3 of 'photos.csv'; drop one",
+            "expected another photo than in row 1, got 'a.png' in row 3 of 'photos.csv'; drop one of the two",
         ),
         ("path,label\na.png\n", "expected 2 cells in row 1 of 'photos.csv', got 1"),
         ("path,label\n,x\n", "expected a path, got an empty cell in row 1"),
