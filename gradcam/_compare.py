@@ -25,7 +25,7 @@ from gradcam.types import Activation, Explanation, Failure, Fit, Heatmap, Panel,
 
 @dataclass(frozen=True)
 class Progress:
-    """What `compare` is about to do: step `done` of `total`, `photo` None while the model is loading."""
+    """The step that `compare` takes next: number `done` of `total`. `photo` is None while a model is loading."""
 
     done: int
     total: int
@@ -54,23 +54,23 @@ def compare(
     explainer: Explainer = explain,
     on_progress: OnProgress = lambda progress: None,
 ) -> Comparison:
-    """Explain every photo with every model and method for every target; what fails is a panel with its reason.
+    """Explain every photo with every model and method for every target; a failure is a panel with its reason.
 
     models: ids, or classifiers already loaded.
     photos: may be `UnreadablePhoto`s among others.
     methods: rows of `methods.METHODS`.
     targets: one or several, as `explain` takes them.
-    layer: of every model, or by id, each other model's own target layer then.
-    activation: of every model, or by id; each model's own where nothing is said.
+    layer: for every model, or by model id; a model that the mapping lacks uses its own target layer.
+    activation: for every model, or by model id; a model that the mapping lacks uses its own.
     precision: a row of `forward.PRECISIONS`.
-    results: where the panels of models named by id are kept. What is there is not computed again, a model of which
-        everything is there is not loaded, and what was finished before an interruption stays. A model that could
+    results: the store of the panels of models named by id. Panels found there are not computed again, a model is
+        not loaded if all its panels are there, and panels finished before an interruption stay. A model that could
         not be loaded is tried again.
-    use: turns an id into a classifier for as long as it is used; by default the pool of this process, which keeps
+    use: opens the classifier of an id for a `with` block; by default from the pool of this process, which keeps
         models in memory.
-    explainer: what explains one photo with one model; `ForwardCache().explain` spares forwards.
+    explainer: explains one photo with one model; `ForwardCache().explain` reuses forwards.
     on_progress: called before each step that takes time; an exception raised in it ends the comparison.
-    Raises: OptionError where there is nothing to compare. Never raises for one model's failure.
+    Raises: OptionError if there is nothing to compare. Never raises for one model's failure.
     """
     request = _request(models, photos, targets, methods, fit, layer, activation, precision)
     use = use or shared_pool().use
@@ -99,7 +99,7 @@ def recall(
     results: PanelStore,
     reason: str,
 ) -> Comparison:
-    """What `results` has of what `compare` would answer to the same arguments; every other panel says `reason`."""
+    """The comparison that `compare` would return, from panels in `results` only; a missing panel says `reason`."""
     request = _request(models, photos, targets, methods, fit, layer, activation, precision)
     for position in range(len(models)):
         _Column(request, position, results).recall(results.model(request.models[position]))
@@ -108,9 +108,9 @@ def recall(
 
 @dataclass(frozen=True, eq=False)
 class _Request:
-    """What is asked of all models, and the panels that are there already.
+    """The arguments that all models share, and the panels found so far.
 
-    panels: by the position of their photo and model, their method and their target.
+    panels: by the index of their photo and model, their method and their target.
     """
 
     models: tuple[str, ...]
@@ -124,7 +124,7 @@ class _Request:
     panels: dict[tuple[int, int, str, Target], Panel]
 
     def comparison(self, reason: str = "") -> Comparison:
-        """All panels in order; one that is not there says `reason`."""
+        """All panels in order; a missing one is a failure with `reason`."""
         places = product(range(len(self.photos)), range(len(self.models)), self.methods, self.targets)
         panels = (
             self.panels.get((photo, model, method, target))
@@ -169,9 +169,9 @@ def _request(
 
 @dataclass(frozen=True, eq=False)
 class _Column:
-    """All panels of one model: those that are kept, and the others, which are computed.
+    """All panels of one model: kept ones are looked up, the others are computed.
 
-    position: of the model. results: where its panels are kept.
+    position: the model's index. results: the store of its panels.
     """
 
     request: _Request
@@ -183,7 +183,7 @@ class _Column:
         return self.request.models[self.position]
 
     def missing(self) -> list[tuple[int, str, list[Target]]]:
-        """Where panels are missing: a photo's position, a method, and the targets that have none."""
+        """Each photo's index and method with missing panels, and the targets that lack one."""
         there, targets = self.request.panels, self.request.targets
         places = product(range(len(self.request.photos)), self.request.methods)
         found = [(p, how, [t for t in targets if (p, self.position, how, t) not in there]) for p, how in places]
@@ -193,9 +193,9 @@ class _Column:
         self.request.panels[photo, self.position, panel.method, panel.target] = panel
 
     def recall(self, known: ModelKey | None) -> None:
-        """Add the panels that are kept, and those of photos that no model can explain.
+        """Add the kept panels, and a failure for each photo that could not be opened.
 
-        known: what the model is, or was when it was last loaded; None where that is not known.
+        known: the model's key, now or when it was last loaded; None if neither is known.
         """
         if known and (activation := self.request.activations.get(self.model)):
             known = replace(known, activation=activation)
@@ -234,7 +234,7 @@ class _Column:
                     self.add(photo, Failure(photos[photo], self.model, method, target, reason))
 
     def _start_again(self, known: ModelKey) -> None:
-        """Where the id stands for another model than before: what was recalled of that one goes."""
+        """Drop the recalled panels if the id now stands for another model."""
         for place in [place for place in self.request.panels if place[1] == self.position]:
             del self.request.panels[place]
         self.results.learn(self.model, known)
@@ -251,7 +251,7 @@ class _Column:
             targets,
         ):
             self.add(position, panel)
-            if photo.sha256:  # one that was made by hand may have none
+            if photo.sha256:  # a photo made by hand may have no hash
                 self.results.put(self._key(known, photo, method, panel.target), without_photo(panel))
 
     @property
@@ -270,7 +270,7 @@ def _explain_each(
     failure: Callable[[Target, str], Failure],
     targets: Sequence[Target],
 ) -> list[Panel]:
-    """The panels of one photo, model and method; a class that the model lacks costs its own panel only."""
+    """The panels of one photo, model and method; a class that the model lacks fails only its own panel."""
     try:
         explanation = answer(targets)
         return [heatmap(target, explanation, position) for position, target in enumerate(targets)]

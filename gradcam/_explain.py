@@ -29,8 +29,8 @@ from gradcam.types import Explanation, Fit, Photo, PhotoFailure, Target, Top, Un
 log = logging.getLogger(__name__)
 
 WORKERS = 2
-"""Forwards of `explain_many` that run side by side: what one of them leaves idle, while it prepares photos or waits
-for its slowest thread, the other uses."""
+"""Forwards of `explain_many` that run side by side: while one prepares photos or waits for its slowest thread, the
+other uses the processor."""
 
 
 def explain(
@@ -48,10 +48,10 @@ def explain(
     photo: opened, or a path, encoded bytes, a Pillow image, or pixels uint8 `[H, W, 3]`.
     method: a row of `methods.METHODS`.
     fit: `crop` (the model's own evaluation transform), `squash` (whole photo, aspect lost) or `pad`.
-    layer: `"auto"`, a module's name, a place in `candidate_layers`, a `TargetLayer`, or several: see `heatmaps`.
+    layer: `"auto"`, a module's name, an index into `candidate_layers`, a `TargetLayer`, or several: see `heatmaps`.
     precision: a row of `PRECISIONS`.
-    Raises: ClassError for a class that the model does not have, LayerError, ModelError, or MapError where a map is
-        not finite.
+    Raises: ClassError for a class that the model does not have, LayerError, ModelError, or MapError if a map is not
+        finite.
     Source: Selvaraju et al. 2017, eq. 1 and 2.
     """
     request = _Request(classifier, as_targets(targets), find_method(method), fit, layer, precision)
@@ -74,12 +74,12 @@ def explain_many(
 ) -> Iterator[Explanation | PhotoFailure]:
     """Explain many photos in order; the other arguments and errors are those of `explain`.
 
-    A photo that cannot be opened or whose map is not finite is a `PhotoFailure` in its place, and the others go on.
+    A photo that cannot be opened, or whose map is not finite, is a `PhotoFailure` in its place; the others go on.
 
     photos: photos or paths, or `map(open_photo, paths)`: the next are opened while the model works. An exception
         raised by another iterator is re-raised after all earlier photos have been yielded.
-    batch_size: photos of one forward; two forwards run side by side. What does not fit into the device's memory is
-        halved.
+    batch_size: photos per forward; two forwards run side by side. A batch that does not fit into the device's
+        memory is halved.
     """
     if isinstance(photos, str | Path | Photo):
         raise PhotoError(f"expected a list of photos or paths, got {quoted(photos)} alone; put it in a list")
@@ -109,7 +109,7 @@ def explain_many(
 
 
 def _opened(photos: Iterable[Photo | str | Path]) -> Iterator[Photo | PhotoFailure]:
-    """The photos, and each that cannot be opened as a failure in its place."""
+    """The photos in order, with a `PhotoFailure` in place of each that cannot be opened."""
     given = iter(photos)
     for place in count(1):
         try:
@@ -145,7 +145,7 @@ def _or_failure(
 
 
 def _in_batches(photos: Iterable[Photo | PhotoFailure], size: int) -> Iterator[tuple[Photo | PhotoFailure, ...]]:
-    """Batches in order. An error of `photos` comes after a batch of those that precede it."""
+    """Batches in order. An exception of `photos` is raised after the batch of all earlier photos."""
     taken: list[Photo | PhotoFailure] = []
     try:
         for photo in photos:
@@ -163,7 +163,7 @@ def _in_batches(photos: Iterable[Photo | PhotoFailure], size: int) -> Iterator[t
 
 @dataclass(frozen=True, eq=False)
 class _Request:
-    """What `explain` is asked, but for the photo."""
+    """The arguments of `explain`, except the photo."""
 
     classifier: Classifier
     targets: Sequence[Target]

@@ -27,7 +27,7 @@ from gradcam.scores import Output
 from gradcam.types import TargetLayer
 
 LEAST_CHUNK = 2 << 20
-"""Bytes of gradients that are always computed at once; this is little beside what the forward itself needs."""
+"""Bytes of gradients that are always computed at once: little beside the memory of the forward itself."""
 
 CHUNKS = 24
 """For large models the limit grows to 1/24 of the weights' bytes, so that a large head is read once or a few times
@@ -52,13 +52,13 @@ def heatmaps(
     batch: `[B, C, H, W]`, preprocessed, on the model's device; a NumPy array is put there. For a model of several
         inputs a tuple or list of all of them, or a mapping by the names of its forward's arguments.
     classes: one class, a list of K classes for every image, or B lists of K classes each.
-    layer: `"auto"`, a module's name, a place in `candidate_layers(model)`, a `TargetLayer`, or several of these,
+    layer: `"auto"`, a module's name, an index into `candidate_layers(model)`, a `TargetLayer`, or several of these,
         whose raw maps are averaged on the finest of their grids; each costs a forward.
     input: which of several inputs the heatmaps lie on, by position or name; by default the first with images.
     output: which of several outputs are the class scores: an index, a key or attribute, or a function of them all;
         needed only where several can be and none is named like scores (`logits`, `prediction`, …).
-    Returns: `[B, K, h, w]` on the layer's own grid, not below 0, in the units of eq. 2; float32, or float64 where
-        the model is, whatever autocast or a half-precision model computes in.
+    Returns: `[B, K, h, w]` on the layer's own grid, not below 0, in the units of eq. 2; float64 for a float64
+        model, else float32, also under autocast and for half-precision models.
     Raises: ClassError, LayerError, ModelError, OptionError, or MapError where a map is not finite.
     """
     inputs = Inputs.of(batch, model, input, output)
@@ -80,9 +80,9 @@ def heatmaps(
 def averaged_maps(
     recordings: Sequence[Recording], cotangents: Tensor, layers: Sequence[TargetLayer], method: Method
 ) -> Tensor:
-    """The maps of each layer, averaged on the finest of their grids; of a single layer as it is.
+    """The layers' maps, averaged on the finest of their grids; a single layer's map is not changed.
 
-    The forward may have run under autocast; this does not.
+    The forward may have run under autocast; these computations do not.
     """
     with torch.autocast(cotangents.device.type, enabled=False):
         pairs = zip(recordings, layers, strict=True)
@@ -94,10 +94,10 @@ def averaged_maps(
 
 
 def _maps(recording: Recording, cotangents: Tensor, layer: TargetLayer, method: Method) -> Tensor:
-    """Equation 1 and the method's formula, for the scores that `cotangents` `[K, B, C]` weigh together from logits.
+    """Equation 1 and the method's formula, for scores that are weighted sums of logits.
 
-    A one-hot row asks for a class, +1 and −1 for a contrast. Returns: `[B, K, h, w]`, float32 or the model's own
-    float64, not attached to any graph.
+    cotangents: the weights `[K, B, C]`, one-hot for a class, +1 and −1 for a contrast.
+    Returns: `[B, K, h, w]`, float32 or the model's own float64, not attached to any graph.
     """
     precision = torch.promote_types(recording.activation.dtype, torch.float32)
     activation = to_grid(recording.activation.detach(), layer).to(precision)
@@ -108,11 +108,11 @@ def _maps(recording: Recording, cotangents: Tensor, layer: TargetLayer, method: 
 def channel_contributions(
     recordings: Sequence[Recording], cotangents: Tensor, layers: Sequence[TargetLayer]
 ) -> tuple[Tensor, Tensor]:
-    """What each channel gives to each score, cₖ = the sum over places of αₖAₖ, and the mean of Aₖ over the places.
+    """Each channel's share of each score, cₖ = Σ over places of αₖAₖ, and the mean of Aₖ over places.
 
     cotangents: `[K, B, C]`, as for `averaged_maps`.
-    Returns: contributions `[B, K, channels]` and means `[B, channels]`, the channels of several layers one after
-    the other; float32, or float64 where the model is.
+    Returns: contributions `[B, K, channels]` and means `[B, channels]`; the channels of several layers are
+        concatenated; float32, or float64 for a float64 model.
     """
     contributions, means = [], []
     with torch.autocast(cotangents.device.type, enabled=False):
@@ -125,7 +125,7 @@ def channel_contributions(
 
 
 def mean_over_places(output: Tensor, layer: TargetLayer) -> Tensor:
-    """The mean of a layer's output over its grid, `[B, channels]`; float32, or float64 where the model is."""
+    """The mean of a layer's output over its grid, `[B, channels]`; float32, or float64 for a float64 model."""
     precision = torch.promote_types(output.dtype, torch.float32)
     return to_grid(output, layer).mean((2, 3), dtype=precision)
 
@@ -149,7 +149,7 @@ def _weights(recording: Recording, cotangents: Tensor, layer: TargetLayer, preci
             gradient = chunk.reshape(len(chunk), *shape)
         else:
             gradient = _gradients(start, own_edge if edge is None else edge, chunk)
-        if edge is None:  # tokens, some of which are no places
+        if edge is None:  # tokens, of which some lie outside the grid
             grids = to_grid(gradient.flatten(0, 1), layer)
             return grids.mean(dim=(2, 3), dtype=precision).unflatten(0, gradient.shape[:2])
         summed = gradient.sum(summed_dims, dtype=precision) if summed_dims else gradient.to(precision)
@@ -178,7 +178,7 @@ def one_hot(classes: Tensor, logits: Tensor) -> Tensor:
 
 
 def _gradients(start: Tensor | GradientEdge, end: Tensor | GradientEdge, cotangents: Tensor) -> Tensor:
-    """∂(cotangent · the tensor at `start`)/∂(the tensor at `end`) for every cotangent, `[K, *its shape]`."""
+    """∂(cotangent · start)/∂end for every cotangent, `[K, *shape of end]`."""
 
     def backward(cotangent: Tensor, *, batched: bool) -> Tensor:
         (gradient,) = torch.autograd.grad(

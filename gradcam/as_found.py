@@ -1,4 +1,4 @@
-"""A model is left as it was found: what its forward changes in its modules comes back."""
+"""Leaves a model as it was found: whatever a forward changes in its modules is restored."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def changed_by_forward(model: nn.Module) -> frozenset[str]:
 
 @contextmanager
 def left_as_found(model: nn.Module, modules: Sequence[nn.Module]) -> Iterator[None]:
-    """Bring back every attribute, buffer and collection of `modules` that is changed inside, and random numbers.
+    """Restore every changed attribute, buffer and collection of `modules`, and random generators, after the block.
 
-    Modules of PyTorch itself keep nothing in eval mode and are not looked at. A forward that another thread makes
-    without `lock_of(model)` meanwhile may lose what it caches.
+    PyTorch's own modules keep nothing in eval mode and are skipped. If another thread runs a forward without
+    `lock_of(model)` meanwhile, its caches may be lost.
     """
     devices = _devices(model)
     random = [_generator(device).get_state() for device in devices]
@@ -65,7 +65,7 @@ def _may_keep(modules: Sequence[nn.Module]) -> list[nn.Module]:
 
 @lru_cache(4096)
 def _is_quiet(kind: type) -> bool:
-    """Modules of PyTorch itself, and norms of every library, whose statistics stand still in eval mode."""
+    """Whether no forward changes such modules: PyTorch's own, and every library's norms, fixed in eval mode."""
     return kind.__module__.startswith("torch.nn.") or issubclass(kind, _NormBase)
 
 
@@ -83,7 +83,7 @@ def _generator(device: torch.device) -> torch.Generator:
 
 
 class _State:
-    """A module's attributes and what is in its collections and tensors."""
+    """A module's attributes and the contents of its collections and tensors."""
 
     def __init__(self, module: nn.Module) -> None:
         self.attributes = vars(module)
@@ -105,7 +105,7 @@ class _State:
             self.tensors.append((value, value._version, copied))
 
     def restore(self) -> set[Any]:
-        """Also the names of the attributes that were changed."""
+        """Restore the module; return the names of the attributes that had changed."""
         changed = _restore_dict(self.attributes, self.before)
         for collection, before in self.collections:
             _restore(collection, before)
@@ -128,7 +128,7 @@ def _restore(collection: Any, before: Any) -> None:
 
 
 def _restore_dict(found: dict[Any, Any], before: Mapping[Any, Any]) -> set[Any]:
-    """Also the keys whose values were changed."""
+    """Restore the dictionary; return the keys whose values had changed."""
     if len(found) == len(before) and all(map(is_, found.values(), before.values())):
         return set()
     added = {key for key in found if key not in before}
@@ -140,11 +140,11 @@ def _restore_dict(found: dict[Any, Any], before: Mapping[Any, Any]) -> set[Any]:
 
 
 def clone_in_eval_mode(model: nn.Module) -> nn.Module:
-    """The same modules once more in eval mode, with the same hooks and with copies of parameters and buffers.
+    """A copy of the model in eval mode, with the same hooks and with copied parameters and buffers.
 
-    Nothing that happens to the clone is seen in `model`, and a step of training does not change the clone.
+    Changes to the clone do not reach `model`, and a training step of `model` does not change the clone.
 
-    References to modules and parameters within attributes, lists and bound methods lead to the clone's.
+    References to modules and parameters in attributes, lists and bound methods point to the clone's own.
     """
     clones: dict[int, Any] = {id(tensor): _copied(tensor) for tensor in (*model.parameters(), *model.buffers())}
     modules = list(model.modules())

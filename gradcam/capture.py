@@ -1,7 +1,7 @@
-"""The hooks: what is recorded of a forward, and what is traced of it, is caught here and nowhere else.
+"""The package's only hooks: they record or trace a forward.
 
-A model may be shared by many threads. Each forward made here holds that model's lock for as long as its hooks
-are in place, and a hook acts only in the thread that set it, so nobody ever sees another's activations.
+Many threads may share a model. Each forward made here holds the model's lock while its hooks are in place, and a
+hook acts only in the thread that set it, so no thread sees another's activations.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ from gradcam.types import TargetLayer
 class Recording:
     """One forward whose autograd graph reaches back to the target layer.
 
-    model: what ran. logits: `[B, C]`, attached to the graph. activation: the target layer's output as it was.
-    gradient_edge: where in the graph that output stands; gradients are taken for it.
-    ends_in: what made probabilities of the logits within the model, a key of `scores.ENDS`.
-    earlier: the output of another layer, where one was asked for.
+    model: the module that ran. logits: `[B, C]`, attached to the graph. activation: the target layer's output,
+        before any later change in place.
+    gradient_edge: the edge of that output in the graph; gradients are taken with respect to it.
+    ends_in: how the model made probabilities of the logits, a key of `scores.ENDS`.
+    earlier: the output of another layer, if one was requested.
     """
 
     model: nn.Module
@@ -54,13 +55,14 @@ def record(
     """Run one forward and record autograd from the target layer on; the model is left exactly as found.
 
     batch: `[B, C, H, W]`, preprocessed, on the model's device, or all `Inputs`.
-    modules: as `unwrapped` gives them with its model, where the caller has both.
+    modules: the modules that `unwrapped` returned with `model`, if the caller has them.
     earlier: a layer whose output is kept as well.
-    Costs what a bare forward costs: everything before the layer runs without autograd, and no parameter is asked
-    for a gradient. Only where a module keeps a view of the layer's output, the layer runs without autograd, or the
-    forward itself works with gradients, all of the forward is recorded.
 
-    Raises: LayerError where the layer never ran, or its output holds no floating-point tensor for each image.
+    Costs what a bare forward costs: everything before the layer runs without autograd, and no parameter needs a
+    gradient. All of the forward is recorded only if a module keeps a view of the layer's output, the layer runs
+    without autograd, or the forward itself works with gradients.
+
+    Raises: LayerError if the layer never ran, or its output holds no floating-point tensor for each image.
     """
     if modules is None:
         model, modules = unwrapped(model)
@@ -90,7 +92,7 @@ def _record(
     begin: _Begin,
     earlier: TargetLayer | None,
 ) -> Recording:
-    """running: `model` or its clone. begin: what is done with the layer's output, one of `_BEGINS`."""
+    """running: `model` or its clone. begin: how the graph begins at the layer's output, one of `_BEGINS`."""
     module = _submodule(running, layer)
     thread = threading.get_ident()
     whole = begin is not _begin_graph
@@ -165,14 +167,14 @@ def _submodule(running: nn.Module, layer: TargetLayer) -> nn.Module:
 
 @contextmanager
 def _outputs_of(running: nn.Module, layer: TargetLayer) -> Iterator[dict[int, Tensor]]:
-    """Copies of what a layer gives in this thread while the block runs, by the number of its call."""
+    """Copies of the layer's outputs in this thread while the block runs, by the number of the call."""
     thread = threading.get_ident()
     found: dict[int, Tensor] = {}
 
     def keep(_module: nn.Module, _args: Any, output: Any) -> None:
         tensor = first_tensor(output)
         if threading.get_ident() == thread and tensor is not None:
-            found[len(found)] = tensor.detach().clone()  # a later operation in place leaves the copy as it was
+            found[len(found)] = tensor.detach().clone()  # a later operation in place does not change the copy
 
     handle = _submodule(running, layer).register_forward_hook(keep)
     try:
@@ -182,14 +184,14 @@ def _outputs_of(running: nn.Module, layer: TargetLayer) -> Iterator[dict[int, Te
 
 
 _Begin: TypeAlias = Callable[[Tensor], tuple[Tensor, "Tensor | GradientEdge"]]
-"""What is done with a layer's output: gives its values, and the place in the graph that gradients are taken for."""
+"""Begins the graph at a layer's output: returns its values, and what gradients are taken with respect to."""
 
 
 def _begin_graph(tensor: Tensor) -> tuple[Tensor, Tensor]:
-    """Of a tensor that was computed without autograd: the graph begins here.
+    """Begin the graph at a tensor that was computed without autograd.
 
-    The tensor itself becomes a copy of a leaf, so that whoever keeps it reads what is on the graph, and a later
-    operation in place overwrites the copy, never the leaf. A view cannot; it is made the leaf itself.
+    The tensor itself becomes a copy of a leaf. Modules that keep the tensor read values on the graph, and a later
+    operation in place overwrites the copy, not the leaf. A view cannot become a copy, so the view becomes the leaf.
     """
     if tensor._is_view():
         return tensor.detach().clone(), tensor.requires_grad_()
@@ -197,12 +199,12 @@ def _begin_graph(tensor: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _note_edge(tensor: Tensor) -> tuple[Tensor, Tensor | GradientEdge]:
-    """Of a tensor that is on the graph: where it stands."""
+    """Return the edge of a tensor that is already on the graph."""
     return tensor.detach().clone(), _edge(tensor) or tensor.requires_grad_()
 
 
 def _begin_in_place(tensor: Tensor) -> tuple[Tensor, Tensor]:
-    """The tensor's memory is overwritten with a leaf's copy: all that share it read what is on the graph then."""
+    """Overwrite the tensor's memory with a copy of a leaf, so that all tensors that share it are on the graph."""
     leaf = tensor.detach().clone().requires_grad_()
     tensor.copy_(leaf)
     return leaf, leaf
@@ -217,10 +219,10 @@ _enough: weakref.WeakKeyDictionary[nn.Module, dict[str, int]] = weakref.WeakKeyD
 
 @dataclass(frozen=True, eq=False)
 class ModuleCall:
-    """One call of one module in a traced forward, where it took and gave a tensor, alone or first among others.
+    """One call of one module in a traced forward; its first argument and its output are or begin with tensors.
 
     name, call: the module's dotted name and which of its calls this is, from 0. shape: of the output.
-    entered, left: the edges of the autograd graph at which its first argument and its output stood at that time.
+    input_edge, output_edge: where the argument stood in the autograd graph before the call and the output after it.
     """
 
     name: str
@@ -236,7 +238,7 @@ class Trace:
     """One forward with autograd on from the pixels to the scores.
 
     logits: `[B, C]`, attached to the graph. pixels: the leaf at the graph's other end.
-    passages: every module call that the pixels flow through, in the order in which they returned.
+    module_calls: every module call that the pixels flow through, in the order in which they returned.
     ends_in: as in `Recording`.
     """
 
@@ -247,7 +249,7 @@ class Trace:
 
 
 def _has_several(output: Any) -> bool:
-    """Whether an output names several tensors: a pooled one was made of the first, which nobody may read again."""
+    """Whether an output holds several named tensors: the first may be unused, because others were made of it."""
     return isinstance(output, Mapping) and sum(isinstance(value, Tensor) for value in output.values()) > 1
 
 

@@ -54,7 +54,7 @@ class Comparison(Shown):
     def rows(self, photo: Photo | None = None) -> Iterator[Row]:
         """Photo by photo, method by method, target by target: what each model says.
 
-        photo: the only one whose rows are wanted, the object that was compared.
+        photo: only rows of this photo, the object that was compared.
         """
         several = len(self.methods) * len(self.targets)
         step = len(self.models) * several
@@ -74,7 +74,7 @@ class Comparison(Shown):
         method: str | None = None,
         target: Target | None = None,
     ) -> tuple[Panel, ...]:
-        """The panels of this photo, model, method and target, each of them if None, in the comparison's order.
+        """The panels of one photo, model, method and target, in the comparison's order; None stands for all.
 
         A photo is the object that was compared, not another with the same pixels.
         """

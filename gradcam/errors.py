@@ -127,7 +127,7 @@ def machine_trouble(error: OSError | ValueError) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a machine or a device had too little memory; PyTorch raises a `RuntimeError` or a kind of it then."""
+    """Whether a machine or a device had too little memory; PyTorch then raises a `RuntimeError` or a subclass."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     said = str(error).lower()

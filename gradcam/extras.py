@@ -10,7 +10,7 @@ from gradcam.errors import OptionError
 
 @contextmanager
 def packages_of(extra: str) -> Iterator[None]:
-    """While packages of an extra are imported: a missing one is named, with the command that installs it.
+    """Guard imports of an extra's packages: if one is missing, name it and the command that installs it.
 
     Raises: OptionError.
     """

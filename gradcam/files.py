@@ -1,8 +1,8 @@
 """Files of ours on somebody's disk: written whole or not at all, and nothing left behind.
 
-A file grows under a name of its own beside the final one, which it takes in one step when it is complete. So a
-reader, a full disk, Ctrl-C or a kill finds the old file or the new one, never a half. What a killed process leaves
-is known by its name, and removed when the next process writes there.
+A file is written under a temporary name beside the final one, and renamed in one step when it is complete. A
+reader, a full disk, Ctrl-C or a kill therefore finds the old file or the new one, never a half. Leftovers of a
+killed process are known by their names, and removed when the next process writes there.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import psutil
 from gradcam.errors import GradcamError, OptionError, machine_trouble, quoted
 
 DAY = 86_400.0
-"""Seconds after which what another machine began to write in a shared folder counts as left behind."""
+"""Seconds after which another machine's unfinished file in a shared folder counts as left behind."""
 
 _UNFINISHED = re.compile(r"(?:\.|gradcam).*\.(?P<host>[0-9a-f]{8})-(?P<process>[0-9]{1,9})-\w+\.part", re.DOTALL)
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
@@ -41,10 +41,10 @@ _sweeping = threading.Lock()
 def write_whole(
     path: str | Path, *, force: bool = True, error: type[GradcamError] = OptionError
 ) -> Iterator[BinaryIO]:
-    """A file to write bytes into, found under `path` once the block has ended: whole, or not at all.
+    """Open a file for bytes that appears under `path`, whole, when the block has ended, or not at all.
 
-    force: replace a file that is there; without, even one that appears at the last moment stays as it is.
-    error: raised where the file exists or the disk refuses it. Other exceptions of the block pass.
+    force: replace an existing file; without it, even a file that appears at the last moment stays as it is.
+    error: raised if the file exists or the disk refuses it. Other exceptions of the block pass.
     """
     path = Path(path)
     refuse_existing(path, force, error=error)
@@ -98,7 +98,7 @@ def refuse_existing(path: str | Path, force: bool = False, *, error: type[Gradca
 
 
 def read_file(path: str | Path, most: int, what: str, *, error: type[GradcamError] = OptionError) -> bytes:
-    """The bytes of a file, of a longer one `most` and one more; never a device's or a pipe's, which may not end.
+    """The first `most` + 1 bytes of a file. Devices and pipes are refused, because they may never end.
 
     what: what is expected there, such as `a report`. Raises: `error`.
     """
@@ -115,7 +115,7 @@ def read_file(path: str | Path, most: int, what: str, *, error: type[GradcamErro
 
 
 def is_file(file: str | Path) -> bool:
-    """Whether there is a file of this name; a text that cannot be one names none."""
+    """Whether there is a file of this name; False for a text that cannot be a file's name."""
     try:
         return Path(file).expanduser().is_file()
     except (OSError, ValueError, RuntimeError):  # too long a name, a NUL in it, no such home
@@ -151,7 +151,7 @@ def refuse_full_folder(folder: Path, force: bool = False) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and those above it, where they are not there. Raises: OptionError."""
+    """Make a folder and the missing ones above it. Raises: OptionError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as trouble:
@@ -182,9 +182,9 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def remove_leftovers(*folders: str | Path) -> None:
-    """Remove what processes that are gone left unfinished in these folders and among the temporary files.
+    """Remove unfinished files of ended processes from these folders and the folder of temporary files.
 
-    A process looks into each folder once. What cannot be listed or removed stays.
+    A process looks into each folder once. Files that cannot be listed or removed stay.
     """
     with suppress(OSError):  # a machine without any folder for temporary files
         folders = (*folders, tempfile.gettempdir())
@@ -199,7 +199,7 @@ def remove_leftovers(*folders: str | Path) -> None:
 
 
 def _is_left_over(path: Path) -> bool:
-    """Whether the process that began to write this is gone; of another machine's, whether it is a day old."""
+    """Whether the process that wrote this has ended; for another machine's file, whether it is a day old."""
     name = _UNFINISHED.fullmatch(path.name)
     if name is None:
         return False
@@ -207,7 +207,7 @@ def _is_left_over(path: Path) -> bool:
     if name["host"] != _host():
         return time.time() - changed > DAY
     try:
-        return psutil.Process(int(name["process"])).create_time() > changed + 1  # the number was given anew
+        return psutil.Process(int(name["process"])).create_time() > changed + 1  # a reused number
     except psutil.NoSuchProcess:
         return True
     except psutil.Error:
@@ -223,7 +223,7 @@ def _remove(path: Path) -> None:
 
 
 def _owner() -> str:
-    """This process, as the names of unfinished files hold it."""
+    """The part of an unfinished file's name that identifies this process."""
     return f"{_host()}-{os.getpid()}"
 
 
@@ -240,12 +240,12 @@ def _kind(path: Path) -> Literal["file", "folder", "device"] | None:
 
 
 def _give_new_name(part: Path, path: Path) -> None:
-    """Give a finished file a second name that nobody has. Raises: FileExistsError."""
+    """Give a finished file its final name, unless that exists. Raises: FileExistsError."""
     try:
         os.link(part, path)
     except FileExistsError:
         raise
-    except OSError:  # a file system without links: the name is taken first, and kept by an empty file for a moment
+    except OSError:  # a file system without links: an empty file holds the name until the finished one replaces it
         path.open("xb").close()
         try:
             part.replace(path)

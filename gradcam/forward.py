@@ -46,7 +46,7 @@ PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.floa
 
 
 def check_precision(precision: str) -> None:
-    """Raises: OptionError for what is no row of `PRECISIONS`."""
+    """Raises: OptionError for a precision outside `PRECISIONS`."""
     if precision not in PRECISIONS:
         choices = nearest(str(precision), PRECISIONS)
         raise OptionError(f"expected a precision, got {quoted(precision)}; use {choices}")
@@ -54,7 +54,7 @@ def check_precision(precision: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Photos ready for the model; `inputs` is `[B, 3, H, W]`, `seconds` what each photo's preparation took."""
+    """Photos ready for the model; `inputs` is `[B, 3, H, W]`, `seconds` the preparation time of each photo."""
 
     photos: tuple[Photo, ...]
     views: tuple[View, ...]
@@ -80,9 +80,9 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)
 class Forward:
-    """What a forward of a batch has left behind: any target can be asked of it for the price of its gradient.
+    """The recorded forward of a batch: each further target costs only its gradient.
 
-    It holds no classifier, so that one kept beside its classifier does not keep that one in memory.
+    A forward does not refer to its classifier, so a cached forward does not keep its classifier in memory.
     """
 
     photos: tuple[Photo, ...]
@@ -111,7 +111,7 @@ class Forward:
         own, modules = unwrapped(classifier.module)
         inputs = Inputs.of(pixels, own, output=classifier.output)
         layers = tuple(find_layers(own, inputs, layer, modules))
-        # Far from the scores a map follows the rounding of what lies before: there it stays the model's own.
+        # Maps far from the scores follow rounding: at a chosen layer the model computes as its library built it.
         most: Numerics = classifier.numerics if layer == "auto" and PRECISIONS[precision] is None else "eager"
         kept = () if earlier is None else (earlier,)
         runners = [runner_for(own, modules, inputs, (layer, *kept), most, module) for layer in layers]
@@ -129,9 +129,9 @@ class Forward:
 def explanations(
     classifier: Classifier, forward: Forward, targets: Sequence[Sequence[Target]], method: Method = GRADCAM
 ) -> list[Explanation]:
-    """All gradients of a forward at once, an explanation for each of its photos.
+    """Compute all gradients of a forward at once; return an explanation for each of its photos.
 
-    targets: of each photo, equally many.
+    targets: for each photo, the same number.
     """
     started = time.perf_counter()
     found = merge_layers(forward.layers)
@@ -189,9 +189,10 @@ def explanations(
 class Channels:
     """What the channels of a forward's layers hold for one photo.
 
-    contributions: float32 `[K, channels]`, the sum over places of αₖAₖ for each target: at a head that pools, the
-        logit is their sum and its bias. means: float32 `[channels]`, the mean of Aₖ over places.
-    earlier: float32, the mean over places of the layer that was kept as well; empty where none was.
+    contributions: float32 `[K, channels]`, the sum over places of αₖAₖ for each target: if the head only pools, the
+        logit is the sum of its contributions plus its bias. means: float32 `[channels]`, the mean of Aₖ over
+        places.
+    earlier: float32, the mean over places of the second recorded layer; empty if there is none.
     """
 
     contributions: NDArray[np.float32]
@@ -224,7 +225,7 @@ def _computing_in(precision: str, device: torch.device) -> AbstractContextManage
 def _cotangents(targets: Sequence[Sequence[ScoredTarget]], logits: Tensor) -> Tensor:
     """`[K, B, C]`: +1 at each target's class and −1 at the class it is contrasted with.
 
-    A single logit y stands for two classes, −y and y: its cotangent is that of the positive one less the other's.
+    A single logit y stands for two classes, −y and y: its cotangent is the positive class's minus the negative's.
     """
     images, heads = logits.shape
     cotangents = logits.new_zeros(len(targets[0]), images, max(heads, 2))

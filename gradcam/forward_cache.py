@@ -44,9 +44,9 @@ class ForwardCache:
         layer: LayerChoices = "auto",
         precision: str = "float32",
     ) -> Explanation:
-        """The answer of `explain`, with its arguments and errors; `seconds` counts what was done anew."""
+        """Explain as `explain` does, with the same arguments and errors; `seconds` counts new work only."""
         check_precision(precision)
-        if layer != "auto" or not photo.sha256:  # a photo made by hand may have no hash to know it by
+        if layer != "auto" or not photo.sha256:  # a photo made by hand may have no hash
             return explain(classifier, photo, targets, method=method, fit=fit, layer=layer, precision=precision)
         try:
             forward = replace(self._forward(classifier, photo, fit, precision), photos=(photo,))
@@ -66,7 +66,7 @@ class ForwardCache:
         batch = Batch.of((photo,), classifier.preprocessing, fit)
         forward = Forward.of(batch, classifier, precision=precision)
         with self._guard:
-            # what is kept is no visitor's, and costs nothing more
+            # a kept forward holds no visitor's photo, and a second answer pays for no forward
             kept[key] = replace(forward, photos=(), seconds=0.0)
             while len(kept) > self._most:
                 kept.popitem(last=False)

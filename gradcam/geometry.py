@@ -16,9 +16,9 @@ Interpolation = Literal["bilinear", "nearest"]
 def project_to_photo(
     values: Values, view: View, size: tuple[int, int] | None = None, interpolation: Interpolation = "bilinear"
 ) -> Values:
-    """A map on its layer's grid laid straight on the photo's pixels.
+    """Resample a map from its layer's grid straight to the photo's pixels.
 
-    Bilinear as `align_corners=False` means it: a cell's value stands at its centre, and the outermost values
+    Bilinear as in `align_corners=False`: a cell's value stands at its centre, and the outermost values
     reach to the edge of what the model saw.
 
     values: `[h, w]`. size: height and width to draw the photo at; its own if None.
@@ -37,7 +37,7 @@ def project_to_photo(
 
 
 def _shares(cells: int, places: NDArray[np.floating], interpolation: Interpolation) -> Values:
-    """How much each of `cells` in a row gives to each place, `[places, cells]`; places run from 0 to 1."""
+    """Weights of a row of `cells` at each of `places`, which run from 0 to 1 along the row: `[places, cells]`."""
     at = places * cells - 0.5
     if interpolation == "nearest":
         at = np.floor(at + 0.5)

@@ -1,8 +1,8 @@
 """What a picture's file declares, read and bounded before a decoder sees it.
 
 Decoders believe their files: a few bytes can make them loop for minutes or ask for gigabytes. So sizes, and the
-numbers of chunks, segments, scans, strips, tiles and tags, are counted here first. What no pixel depends on is left
-out.
+numbers of chunks, segments, scans, strips, tiles and tags, are counted here first. Data that no pixel depends on
+are left out.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MAX_SCANNED = 2_000_000_000
 
 MAX_RUN_LENGTH_PIXELS = 10_000_000
 MAX_RUN_LENGTH_BYTES = 5_000_000
-"""Of a run-length encoded BMP, which Pillow decodes in Python."""
+"""Bytes of a run-length encoded BMP, which Pillow decodes in Python."""
 
 _DEFLATE = 1032
 """The most bytes that one byte of deflate can stand for."""
@@ -41,10 +41,11 @@ _TAG_BYTES = 1_000_000
 class Header:
     """What a file says of its picture.
 
-    data: the file, without what no pixel depends on. size: width and height.
-    bits: of one sample. unsigned: whether they are. white: the level that its tags call white.
-    zero_is_white: of a TIFF. turned: its orientation as EXIF counts, of a TIFF. rows: how many bytes a PNG must
-    unpack to. is_usual_jpeg: whether it is of the kind that every decoder reads alike, and ends where it should.
+    data: the file, without data that no pixel depends on. size: width and height.
+    bits: per sample. unsigned: whether samples are unsigned. white: the level that the file's tags call white.
+    zero_is_white: whether 0 is white in a TIFF. turned: the EXIF orientation of a TIFF.
+    rows: how many bytes the rows of a PNG must unpack to.
+    is_usual_jpeg: whether every decoder reads this kind of JPEG alike, and the file ends right after its scans.
     """
 
     data: bytes = field(repr=False)
@@ -59,16 +60,16 @@ class Header:
 
 
 def read_header(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Header:
-    """The header of a PNG, JPEG, WebP, GIF, TIFF or BMP; of another kind of file hardly anything.
+    """The header of a PNG, JPEG, WebP, GIF, TIFF or BMP; for any other file only `data` is set.
 
-    Raises: PhotoError where the file declares more than the bounds of this module allow, or more than it can hold.
+    Raises: PhotoError if the file declares more than the bounds of this module allow, or more than it can hold.
     """
     reader = next((reader for signature, reader in _READERS if data.startswith(signature)), None)
     if reader is None:
         return Header(data)
     try:
         header = reader(data, name)
-    except (struct.error, IndexError):  # no decoder may see what could not be bounded
+    except (struct.error, IndexError):  # a decoder must not see a file whose sizes could not be bounded
         return Header(b"")
     if header.size is not None:
         check_size(*header.size, name, max_pixels)
@@ -91,7 +92,7 @@ def check_size(width: int, height: int, name: str, max_pixels: int = MAX_PIXELS)
 
 
 def holds_all_rows(header: Header) -> bool:
-    """Whether a PNG's data unpack to as many rows as it declares: a decoder leaves black what is missing."""
+    """Whether a PNG's data unpack to as many rows as it declares: decoders leave missing rows black."""
     if header.rows is None:
         return True
     unpacker, found = zlib.decompressobj(), 0
@@ -101,7 +102,7 @@ def holds_all_rows(header: Header) -> bool:
             while rest and not unpacker.eof:
                 try:
                     found += len(unpacker.decompress(rest, 1_000_000))
-                except zlib.error:  # a wrong checksum: what else is damaged, the decoder has refused
+                except zlib.error:  # a wrong checksum; the decoder has refused any other damage
                     return True
                 rest = unpacker.unconsumed_tail
             if found >= header.rows:
@@ -181,7 +182,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
 
 
 def _profile(kind: bytes, body: bytes) -> bytes:
-    """The EXIF data that ImageMagick writes as hexadecimal digits; empty where they are none."""
+    """The EXIF data that ImageMagick writes as hexadecimal digits; empty if `body` holds none."""
     text = body.partition(b"\0")[2]
     try:
         if kind == b"zTXt":
@@ -246,7 +247,7 @@ def _is_usual_frame(kind: int, body: bytes) -> bool:
 
 
 def _ends_at_last(data: bytes, at: int, *, several: bool) -> bool:
-    """Whether the scan that begins there, or all of several, are over where the file is, and not before."""
+    """Whether the scan that begins at `at`, or with `several` the last scan, ends exactly where the file ends."""
     if several:
         return data.find(b"\xff\xd9", at) == len(data) - 2
     marker = _NEXT.search(data, at)
@@ -264,7 +265,7 @@ def _check_scans(data: bytes, at: int, size: tuple[int, int], name: str) -> None
 
 
 def _gif(data: bytes, name: str) -> Header:
-    """Of all extensions only those that say how the first frame is shown are kept."""
+    """Keep only those extensions that say how the first frame is shown."""
     width, height, flags = struct.unpack_from("<HHB", data, 6)
     at = 13 + (3 * 2 ** ((flags & 7) + 1) if flags & 128 else 0)
     kept, parts = [data[:at]], 0
@@ -325,7 +326,7 @@ _WHITE_TAGS = (341, 281)
 
 @dataclass(frozen=True)
 class _Directory:
-    """The tags of a TIFF or of EXIF data. next_at: where it points to the next one; width: of that pointer."""
+    """The tags of a TIFF or of EXIF data. next_at: where the pointer to the next directory is. width: its bytes."""
 
     data: bytes
     order: str
@@ -335,7 +336,7 @@ class _Directory:
     width: int
 
     def values(self, tag: int, most: int = 16) -> tuple[float, ...]:
-        """The first numbers of a tag; none where it is missing, of another type, or cut off."""
+        """The first numbers of a tag; empty if it is missing, of another type, or cut off."""
         kind, count, at = self.tags.get(tag, (0, 0, 0))
         form = f"{self.order}{min(count, most)}{_CODES.get(kind, 'B')}"
         if kind not in _CODES or at + struct.calcsize(form) > len(self.data):
@@ -347,7 +348,7 @@ class _Directory:
 
 
 def _directory(data: bytes, at: int | None = None) -> _Directory:
-    """Its tags: type, count and where the values lie. Raises: struct.error where the data end before it does."""
+    """Each tag's type, count and position of its values. Raises: struct.error if the data end too early."""
     order = "<" if data[:2] == b"II" else ">"
     (version,) = struct.unpack_from(f"{order}H", data, 2)
     big = version == 43
@@ -374,7 +375,7 @@ def _directory(data: bytes, at: int | None = None) -> _Directory:
 
 
 def _check_tags(data: bytes, name: str) -> _Directory | None:
-    """The directory of a TIFF or of EXIF data, if it can be read; its tags must not hold the file many times."""
+    """The directory of a TIFF or of EXIF data, if it can be read; few of its tags may point to the same bytes."""
     try:
         found = _directory(data)
     except (struct.error, OverflowError):
@@ -417,12 +418,12 @@ def _tiff(data: bytes, name: str) -> Header:
 
 
 def _one_upright_page(tags: _Directory) -> bytes:
-    """The file without other pages, which nobody reads, other directories, and its orientation: `turned` has it."""
+    """The first page of a TIFF, without further directories, and upright: `turned` keeps its orientation."""
     data = bytearray(tags.data)
     data[tags.next_at : tags.next_at + tags.width] = bytes(tags.width)
     for tag in _INSIDE:
         if tags.tags.get(tag, (0, 0, 0))[1] == 1:
-            at = tags.tags[tag][2] - (10 if tags.width == 8 else 6)  # of its type: none that is known
+            at = tags.tags[tag][2] - (10 if tags.width == 8 else 6)  # type 0 is unknown, so readers skip the tag
             data[at : at + 2] = bytes(2)
     if tags.tags.get(_ORIENTATION, (0, 0, 0))[:2] == (3, 1):
         at = tags.tags[_ORIENTATION][2]

@@ -23,8 +23,8 @@ Batch: TypeAlias = Tensor | NDArray[Any] | tuple[Any, ...] | list[Any] | Mapping
 class Inputs:
     """What one forward of a model is given, and which of its outputs is read.
 
-    args, kwargs: of the model's forward. at: where among them the images are that a heatmap lies on.
-    images: these, `[B, C, H, W]`.
+    args, kwargs: the arguments of the model's forward. at: position or name of the images that a heatmap lies on.
+    images: those images, `[B, C, H, W]`.
     """
 
     args: tuple[Any, ...]
@@ -40,7 +40,7 @@ class Inputs:
 
         at: the input that the heatmap lies on; by default the first that is a batch of images.
         Arrays become tensors of the model's type on its device.
-        Raises: ModelError for what is no batch of images, OptionError for an input that is not there.
+        Raises: ModelError if that input is not a batch of images, OptionError if there is no such input.
         """
         if isinstance(batch, Inputs):
             return batch
@@ -63,13 +63,13 @@ class Inputs:
         return self.args[self.at] if isinstance(self.at, int) else self.kwargs[self.at]
 
     def with_images(self, images: Tensor) -> Inputs:
-        """The same, but for the images."""
+        """The same inputs with other images."""
         if isinstance(self.at, int):
             return replace(self, args=(*self.args[: self.at], images, *self.args[self.at + 1 :]))
         return replace(self, kwargs={**self.kwargs, self.at: images})
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Inputs:
-        """The same with every tensor changed that has an entry for each image."""
+        """The same inputs, after `change` of every tensor that has an entry for each image."""
         count = len(self.images)
 
         def changed(value: Any) -> Any:
@@ -79,7 +79,7 @@ class Inputs:
         return replace(self, args=args, kwargs={key: changed(value) for key, value in self.kwargs.items()})
 
     def copied(self) -> Inputs:
-        """The same numbers in tensors of their own, which a model may change and autograd may record."""
+        """The same values in new tensors, which a model may change and autograd may record."""
 
         def copy(value: Any) -> Any:
             return value.detach().clone() if isinstance(value, Tensor) else value
@@ -88,12 +88,12 @@ class Inputs:
         return replace(self, args=args, kwargs={key: copy(value) for key, value in self.kwargs.items()})
 
     def first(self, times: int) -> Inputs:
-        """The first image, and what belongs to it, as many times."""
+        """The first image and its other inputs, repeated `times` times."""
         return self.each(lambda value: value[:1].repeat(times, *[1] * (value.ndim - 1)))
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """What tells these inputs from others, but for their numbers."""
+        """A key of everything about these inputs except their numbers."""
         shapes = [
             (key, tuple(value.shape[1:]) if isinstance(value, Tensor) else type(value))
             for key, value in (*enumerate(self.args), *self.kwargs.items())
@@ -102,7 +102,7 @@ class Inputs:
 
 
 def _key_of(output: Output) -> Any:
-    """A function written in place is another object in each call, but its code is the same."""
+    """A key for `output`: a function written in place is a new object in each call, but its code is the same."""
     code = getattr(output, "__code__", None)
     if not isinstance(code, CodeType):
         return output
@@ -150,7 +150,7 @@ def _check_images(images: Any, model: nn.Module, several: bool) -> None:
 
 
 def advice_on(images: Tensor, model: nn.Module) -> str:
-    """What may be wrong with images that a model failed on, to end a sentence with; often nothing is known."""
+    """What may be wrong with images on which a model failed, as the end of a sentence; empty if unknown."""
     weight = next((weight for weight in model.parameters() if weight.is_floating_point()), images)
     if images.shape[-1] in (1, 3) and images.shape[1] not in (1, 3):
         return "; put the channels first with batch.permute(0, 3, 1, 2)"

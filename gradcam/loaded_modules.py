@@ -13,7 +13,7 @@ _loaded: weakref.WeakSet[nn.Module] = weakref.WeakSet()
 
 
 def state_sha256(module: nn.Module) -> str:
-    """Hexadecimal SHA-256 over the names, types, shapes and bytes of a module's state, anew once it changed."""
+    """Hexadecimal SHA-256 over names, types, shapes and bytes of a module's state, renewed when it changes."""
     state = module.state_dict()
     written = None
     if not any(tensor.is_inference() for tensor in state.values()):
@@ -30,7 +30,7 @@ def state_sha256(module: nn.Module) -> str:
 
 
 def note_loaded(module: nn.Module) -> None:
-    """Say that a module was made by `load_classifier`, so that another process would make the same."""
+    """Note that `load_classifier` made a module, so that another process can make the same one."""
     _loaded.add(module)
 
 

@@ -1,4 +1,4 @@
-"""The logits of a forward: the class scores, or what a softmax or sigmoid at the end of the model made them of."""
+"""The logits of a forward: its class scores, or the input of the softmax or sigmoid at the model's end."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from gradcam.scores import class_scores
 
 
 class GraphTooShort(ModelError):  # noqa: N818 — a signal, too
-    """The forward needs autograd before the layer, or reads the layer's output in a way that the graph which is
-    recorded cannot follow."""
+    """The forward needs autograd before the layer, or reads the layer's output in a way that the recorded graph
+    cannot follow."""
 
 
 _WANTS_GRAPH = re.compile("no_grad|requires?[ _]grad|grad_fn|NoneType")
-"""In what a model's code says that works only where autograd records, such as `register_hook` on a tensor."""
+"""Matches errors of model code that only works while autograd records, such as `register_hook` on a tensor."""
 
 
 def run_model(model: nn.Module, inputs: Inputs) -> Tensor:
-    """The class scores `[B, C]`; whatever the model's own code raises is told as the model's failure."""
+    """The class scores `[B, C]`; an exception of the model's own code becomes a ModelError."""
     try:
         output = model(*inputs.args, **inputs.kwargs)
     except (GradcamError, ReachesOriginal):
@@ -55,10 +55,11 @@ def run_model(model: nn.Module, inputs: Inputs) -> Tensor:
 
 @dataclass(frozen=True)
 class _Ending:
-    """Where a model makes probabilities of its logits: in which calls of functions, of how many that are counted.
+    """Where a model makes probabilities of its logits: which calls of functions, counted from 0 in one forward.
 
-    by: what counts them, calls of softmax, sigmoid and steps that may follow, or all. heads: classes. kind: a key
-    of `scores.ENDS`.
+    by: the counter, of softmax, sigmoid and steps after them, or of all functions.
+    made_in: the numbers of those calls. calls: how many calls were counted. heads: the number of classes.
+    kind: a key of `scores.ENDS`.
     """
 
     by: type[LeavingOut] | type[Watching]
@@ -68,7 +69,7 @@ class _Ending:
     kind: str
 
     def logits(self, forward: Callable[[], Tensor], images: int) -> Tensor | None:
-        """The logits `[B, C]` of a forward; None where the model ends otherwise now."""
+        """The logits `[B, C]` of a forward; None if the model now ends otherwise."""
         if self.by is LeavingOut:
             with LeavingOut(self.made_in, odds=self.kind == "odds") as counted:
                 logits = forward()
@@ -82,13 +83,14 @@ class _Ending:
 
 _endings: weakref.WeakKeyDictionary[nn.Module, dict[Any, _Ending]] = weakref.WeakKeyDictionary()
 _plain: weakref.WeakKeyDictionary[nn.Module, set[Any]] = weakref.WeakKeyDictionary()
-"""For each model, by what it was given: its ending, or that none was found behind an operation."""
+"""For each model, by its inputs: `_endings` how it ends, `_plain` the last operations behind which no ending was
+found."""
 
 
 def read_logits(model: nn.Module, inputs: Inputs, forward: Callable[[], Tensor]) -> tuple[Tensor, str]:
     """The logits `[B, C]` of a forward, before a softmax or sigmoid at its end, and a key of `scores.ENDS`.
 
-    A model with such an end runs three times when it is first met, and once from then on.
+    A model with such an end runs three times in its first forward here, and once in every later one.
     """
     endings, images = _endings.setdefault(model, {}), len(inputs.images)
     if endings and (known := endings.pop(inputs.key, None)):

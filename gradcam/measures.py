@@ -18,7 +18,7 @@ from gradcam.scaling import normalize
 from gradcam.types import Heatmap, Panel
 
 Measure = Callable[[NDArray[np.float32], NDArray[np.float32]], float]
-"""Compares two laid maps `[H, W]` (NaN where nothing was seen) and gives one number."""
+"""Compares two maps on the photo `[H, W]`, NaN where nothing was seen, and returns one number."""
 
 
 def rank_correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
@@ -40,8 +40,8 @@ def rank_correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
 def iou_of_hottest(a: NDArray[np.float32], b: NDArray[np.float32], share: float = 0.2) -> float:
     """Intersection over union of the hottest `share` of the pixels that both maps cover, in [0, 1].
 
-    Hot is what lies at or above the (1 − share) quantile and above 0, so a map with less heat than that counts
-    with all its heat, and ties at the edge count too.
+    A pixel is hot if it lies at or above the (1 − share) quantile and above 0. A map with fewer pixels above 0
+    counts all of them, and ties at the quantile count too.
 
     a, b: `[H, W]` on the same photo, NaN where nothing was seen, 0 where there is no heat.
     Returns: NaN where one of the two is constant there, or they share fewer than two pixels.
@@ -69,7 +69,7 @@ def measure(
 ) -> dict[Row, NDArray[np.float64]]:
     """How far the models agree on each photo, method and target: the `agreement` of every row's panels.
 
-    by: a row of `MEASURES`, or a function of two laid maps. long_side: as in `agreement`.
+    by: a row of `MEASURES`, or a function of two maps on the photo. long_side: as in `agreement`.
     Returns: for each row of `comparison.rows()` a table `[models, models]`, in the comparison's order.
     Raises: OptionError for another measure, MapError where a map is not finite.
     """
@@ -81,7 +81,7 @@ def agreement(
 ) -> NDArray[np.float64]:
     """`measure` between every two panels of one photo, `[N, N]`, symmetric; NaN where a panel has no map.
 
-    measure: a row of `MEASURES`, or a function of two laid maps.
+    measure: a row of `MEASURES`, or a function of two maps on the photo.
     long_side: photos larger than this many pixels are measured at this size; maps are far coarser.
     Raises: OptionError where the panels show different photos or there is no such measure, MapError where a map is
         not finite.
@@ -109,7 +109,7 @@ def _on_photo(panel: Panel, long_side: int) -> NDArray[np.float32] | None:
 
 
 def _shared(a: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The values of both maps where both have one, as two rows of equal length."""
+    """Both maps' values at the pixels where both have one, as two rows of equal length."""
     if a.shape != b.shape:
         raise OptionError(f"expected maps on the same pixels, got {a.shape} and {b.shape}; lay both on the photo")
     both = np.isfinite(a) & np.isfinite(b)

@@ -26,7 +26,7 @@ HUBS = ("hf-hub", "hf")
 """Sources whose names are repositories of the Hugging Face hub: models of timm, and models of transformers."""
 
 _MARKS = {"torchvision": ("/", "@"), CHECKPOINT: ("/", "@"), **dict.fromkeys(HUBS, (":", ""))}
-"""What stands before a name and what before its weights, by source; nothing before weights that are never named."""
+"""What stands before a name and before its weights, by source; empty if the source never names weights."""
 _USUAL_MARKS = ("/", ".")
 
 _ID = re.compile(
@@ -39,10 +39,10 @@ _ID = re.compile(
 class WeightsFile:
     """The file that somebody's own model was loaded from: its name and the SHA-256 of its bytes.
 
-    labels: the file or the known set that named its classes. class_names: the names themselves, where they came
-    from neither. Both are empty where classes are numbered.
+    labels: the file or the known set that named its classes. class_names: the names themselves, if neither named
+        them. Both are empty if the classes are numbered.
     given_for: the id of the model whose own weights the file stands in for; empty for a checkpoint.
-    prefix: of the network that was taken, where the file holds several of the architecture; `.` for none.
+    prefix: of the chosen network's weights, if the file holds several of the architecture; `.` for no prefix.
     note: what was chosen or recognised in the file, in words.
     """
 
@@ -78,7 +78,7 @@ class ModelSpec:
 
     @property
     def architecture(self) -> str:
-        """The id without weights, such as `timm/resnet18`; of a checkpoint that of what its weights are for."""
+        """The id without weights, such as `timm/resnet18`; of a checkpoint the id that its weights are for."""
         return self.name if self.source == CHECKPOINT else str(ModelSpec(self.source, self.name))
 
     def __str__(self) -> str:
@@ -90,7 +90,7 @@ class ModelSpec:
 
 
 def find_spec(text: str) -> ModelSpec | None:
-    """What an id says, whether or not there is such a model; None for what is no id. A folder's path is an id."""
+    """Read an id, whether or not there is such a model; None if `text` is not an id. A folder's path is an id."""
     match = _ID.fullmatch(f"hf:{text}" if folder_of(text) else text)
     if match is None:
         return None
@@ -102,14 +102,14 @@ def find_spec(text: str) -> ModelSpec | None:
 
 
 def read_spec(text: str) -> ModelSpec:
-    """The same. Raises: ModelError for what is no id."""
+    """Read an id as `find_spec` does. Raises: ModelError if `text` is not an id."""
     if spec := find_spec(text):
         return spec
     raise ModelError(f"expected a model id such as 'torchvision/vgg16', got {quoted(text)}; write it like that")
 
 
 def with_source(text: str, source: str) -> str:
-    """The id of the same name in another source: `hf-hub:acme/leaves` of `hf:acme/leaves`. Raises: ModelError."""
+    """The id with another source: `hf:acme/leaves` becomes `hf-hub:acme/leaves`. Raises: ModelError."""
     return str(replace(read_spec(text), source=source))
 
 
@@ -119,7 +119,7 @@ def short_name(text: str) -> str:
 
 
 def architecture_of(text: str) -> str:
-    """`ModelSpec.architecture` of an id; empty for what is none."""
+    """`ModelSpec.architecture` of an id; empty if `text` is not an id."""
     return spec.architecture if (spec := find_spec(text)) else ""
 
 
@@ -132,7 +132,7 @@ def folder_of(name: str) -> Path | None:
         return None
     try:
         return Path(name).expanduser()
-    except RuntimeError:  # nobody's home
+    except RuntimeError:  # `~somebody` without a home folder
         return Path(name)
 
 
@@ -149,7 +149,7 @@ _HASH = "~"
 
 
 def checkpoint_spec(architecture: str, file: WeightsFile, weights_sha256: str) -> ModelSpec:
-    """The model of a weight file. Its id has at most forty letters of the file's name, and half of a hash."""
+    """The model of a weight file. Its id has at most forty letters of the file's name, and half of the hash."""
     stem = re.sub(r"[^\w.-]+", "-", Path(file.name).stem.removesuffix(".pth"))[:40]
     return ModelSpec(CHECKPOINT, architecture, f"{stem}{_HASH}{weights_sha256[:16]}", file=file)
 

@@ -1,4 +1,4 @@
-"""Modules of gradcam 0.1.0 that have another place now: whoever imports one is told where, in a sentence."""
+"""Modules of gradcam 0.1.0 that have moved: importing one raises a sentence with the new place."""
 
 from __future__ import annotations
 

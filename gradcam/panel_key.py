@@ -1,5 +1,5 @@
-"""What a panel is filed under: everything that it was computed from, with a digest that every process works out
-alike."""
+"""The key of a stored panel: everything that the panel was computed from, with a digest that is the same in every
+process."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from gradcam.scores import Output
 from gradcam.types import Activation, Fit, Numerics, Preprocessing, Target
 
 VERSION = 1
-"""Of the keys. Raise it when a field is added or changes its meaning, or when the same fields give another map: no
-panel that an older version has stored is found then."""
+"""Version of the keys. Raise it when a field is added or changes its meaning, or when the same fields give another
+map: panels that an older version has stored are then no longer found."""
 
 
 @dataclass(frozen=True)
 class ModelKey:
-    """All of a classifier that its answers depend on.
+    """Everything about a classifier that its answers depend on.
 
-    id: `str(classifier.spec)`. device, dtype: what it computes on and in. numerics: how its modules do.
+    id: `str(classifier.spec)`. device, dtype: where and in which type it computes.
+    numerics: how its modules compute.
     """
 
     id: str
@@ -39,7 +40,7 @@ class ModelKey:
 
     @classmethod
     def of(cls, classifier: Classifier) -> ModelKey:
-        """The weights are hashed when this is first asked of a classifier."""
+        """The key of a classifier; its weights are hashed at the first call."""
         return cls(
             id=str(classifier.spec),
             weights_sha256=classifier.weights_sha256,
@@ -54,15 +55,15 @@ class ModelKey:
 
     @cached_property
     def digest(self) -> str:
-        """As of `PanelKey`; it is worked out once for all panels of the model, whose labels may be many."""
+        """As `PanelKey.digest`; computed once for all panels of the model, because its labels may be many."""
         return _sha256_of_fields(self)
 
 
 @dataclass(frozen=True)
 class PanelKey:
-    """What a panel is filed under: the contents that it was computed from, and no name that somebody gave them.
+    """The key of a stored panel: the contents that it was computed from, and no name that somebody gave them.
 
-    photo_sha256: of a `Photo`. method: a row of `methods.METHODS`. layer: as it was asked for, such as `"auto"`.
+    photo_sha256: of a `Photo`. method: a row of `methods.METHODS`. layer: as it was requested, such as `"auto"`.
     precision: a row of `forward.PRECISIONS`.
     parameters: of the method, name by name in alphabetical order; Grad-CAM has none.
     seed: of the random numbers that the method draws; None for a method that draws none.

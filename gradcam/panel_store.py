@@ -14,17 +14,17 @@ from gradcam.types import Failure, Panel, Photo
 
 
 class PanelStore(Protocol):
-    """Where `compare` finds panels that were computed before, and leaves those that it computes.
+    """A store in which `compare` finds panels that were computed before, and leaves new ones.
 
-    What is kept has no photo: `compare` takes it out of a panel and puts the one at hand back in.
+    Stored panels have no photo: `compare` removes a panel's photo, and later puts the current one in its place.
     """
 
     def model(self, id: str) -> ModelKey | None:
-        """What the model of this id was when it was last loaded; None where that is not known."""
+        """The key of this id's model when it was last loaded; None if that is not known."""
         ...
 
     def learn(self, id: str, model: ModelKey) -> None:
-        """Remember what the model of this id is, so that kept panels are found without loading it."""
+        """Remember the key of this id's model, so that kept panels are found without loading it."""
         ...
 
     def get(self, key: PanelKey) -> Panel | None: ...
@@ -35,7 +35,7 @@ class PanelStore(Protocol):
 class PanelMemory:
     """A `PanelStore` in memory, for any number of threads.
 
-    most: how many panels to keep; the one that was asked for longest ago leaves first.
+    most: how many panels to keep; the least recently used one leaves first.
     """
 
     def __init__(self, most: int = 10_000) -> None:
@@ -79,12 +79,12 @@ _NO_PHOTO = Photo(np.zeros((1, 1, 3), np.uint8), "", "")
 
 
 def without_photo(panel: Panel) -> Panel:
-    """The panel as it is kept."""
+    """The panel as the store keeps it."""
     return with_photo(panel, _NO_PHOTO)
 
 
 def with_photo(panel: Panel, photo: Photo) -> Panel:
-    """A kept panel for a photo of the same content, whatever that is called now."""
+    """A kept panel with a photo of the same content, whatever the photo's name is now."""
     if isinstance(panel, Failure):
         return replace(panel, photo=photo)
     return replace(panel, photo=photo, explanation=replace(panel.explanation, photo=photo))

@@ -73,17 +73,18 @@ def open_photo(
     max_bytes: int = MAX_BYTES,
     max_pixels: int = MAX_PIXELS,
 ) -> Photo:
-    """Open a PNG, JPEG, WebP, GIF, TIFF or BMP, of an animation the first frame.
+    """Open a PNG, JPEG, WebP, GIF (its first frame), TIFF or BMP.
 
     The result is RGB uint8 whatever the file holds: EXIF orientation is applied, transparency laid over white,
-    and 16-bit levels divided by 257. Floating-point levels count as 0 black to 1 white. Where the file's tags name
-    another level as white, that counts; where all levels are below half of white, the photo's `note` says so.
+    and 16-bit levels divided by 257. Floating-point levels count as 0 black to 1 white. If the file's tags name
+    another level as white, that level counts; if all levels are below half of white, the photo's `note` says so.
 
     source: a path, the encoded bytes, or a file opened in binary mode (read from where it stands).
     name: what to call the photo; by default the file's name. Folders are cut off.
-    stretch: show the darkest level as black and the brightest as white, as of a camera that fills 12 of 16 bits.
-        Such a photo has another `sha256` than the file opened as it is.
-    max_bytes, max_pixels: what is larger is refused before it is read, and before it is decoded.
+    stretch: show the darkest level as black and the brightest as white, for example for a camera that fills 12 of
+        16 bits. Such a photo has another `sha256` than the same file opened without `stretch`.
+    max_bytes, max_pixels: larger files are refused before they are read, and larger pictures before they are
+        decoded.
     Raises: PhotoError.
     """
     called = photo_name(name or _name_of(source))
@@ -158,12 +159,12 @@ def _name_of(source: object) -> str:
 
 
 def photo_name(name: str) -> str:
-    """What a photo of this path is called, whichever system wrote the path."""
+    """The name of a photo with this path, whichever system wrote the path."""
     return re.split(r"[\\/]", name.rstrip("\\/"))[-1] or "photo"
 
 
 def _read(source: object, name: str, max_bytes: int) -> bytes:
-    """The encoded bytes; of a longer source at most one more than `max_bytes`."""
+    """The first `max_bytes` + 1 encoded bytes."""
     if isinstance(source, str | Path):
         return _read_path(Path(source), name, max_bytes)
     if isinstance(source, bytes | bytearray | memoryview):
@@ -202,7 +203,7 @@ def _read_path(path: Path, name: str, max_bytes: int) -> bytes:
 
 
 def _decode(data: bytes, name: str, max_pixels: int, stretch: bool) -> tuple[NDArray[np.uint8], str]:
-    """The pixels, and what is to be said of their levels."""
+    """The pixels, and a note on their levels."""
     header = read_header(data, name, max_pixels)
     try:
         with _quietly(lambda: Image.open(io.BytesIO(header.data), formats=FORMATS)) as image:
@@ -227,9 +228,9 @@ def _decode(data: bytes, name: str, max_pixels: int, stretch: bool) -> tuple[NDA
 
 
 def _decode_usual_jpeg(image: Image.Image, header: Header) -> NDArray[np.uint8] | None:
-    """The pixels that Pillow would give, from OpenCV, in a third of the time; None where Pillow has to decode.
+    """Decode with OpenCV, in a third of the time, to the pixels that Pillow gives; None if Pillow has to decode.
 
-    Both use libjpeg-turbo, but Pillow's takes it by small pieces.
+    Both use libjpeg-turbo, but Pillow feeds it small pieces.
     """
     if not header.is_usual_jpeg or image.format != "JPEG" or image.mode not in ("RGB", "L"):
         return None
@@ -245,7 +246,7 @@ def _decode_usual_jpeg(image: Image.Image, header: Header) -> NDArray[np.uint8] 
 
 
 def _turn_in_exif(image: Image.Image) -> Turn | None:
-    """What makes the picture upright; nothing where its EXIF data are missing or damaged."""
+    """The turn that makes the picture upright; None if its EXIF data are missing or damaged."""
     try:
         return _TURNS.get(_quietly(image.getexif).get(_ORIENTATION))
     except _DAMAGE:
@@ -253,10 +254,10 @@ def _turn_in_exif(image: Image.Image) -> Turn | None:
 
 
 def _quietly(ask: Callable[[], T]) -> T:
-    """Without Pillow's remarks on size and metadata: what matters becomes a PhotoError.
+    """Call `ask` without Pillow's warnings about size and metadata: what matters becomes a PhotoError.
 
-    Warnings filters belong to the whole process, so they are changed while a header is read, which takes
-    milliseconds, and not while pixels are decoded: one file never holds up another.
+    Warning filters belong to the whole process. They are changed only while a header is read, which takes
+    milliseconds, and not while pixels are decoded, so that one file never holds up another.
     """
     with _one_reader, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -317,7 +318,7 @@ def _from_deep(
 def _black_and_white(
     values: NDArray[Any], mode: str, header: Header, name: str, stretch: bool
 ) -> tuple[float, float, str]:
-    """The levels that are shown as black and as white, and what is to be said about that."""
+    """The levels that are shown as black and as white, and a note on them."""
     low, high = float(values.min()), float(values.max())
     usual = _WHITE[mode]
     if mode == "I" and high > usual:
@@ -341,7 +342,7 @@ def _black_and_white(
 
 
 def _is_scaled(values: NDArray[Any], header: Header) -> bool:
-    """Whether a PNG whose samples have fewer bits holds them at full scale, as its standard wants it."""
+    """Whether a PNG with fewer bits per sample stores its levels at full scale, as the standard demands."""
     if header.rows is None or not header.white or not values.any():
         return False
     return not (values % (65536 // (int(header.white) + 1))).any()
@@ -361,7 +362,7 @@ def _brightest(image: Image.Image) -> int:
 
 
 def _bands(height: int, width: int) -> Iterator[slice]:
-    """Rows, few enough at a time that a large photo takes little memory beside its own."""
+    """Slices of rows, so small that converting a large photo takes little extra memory."""
     step = max(1, _BAND // width)
     return (slice(top, min(top + step, height)) for top in range(0, height, step))
 

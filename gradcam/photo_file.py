@@ -18,7 +18,7 @@ from gradcam.photo import MAX_BYTES, open_photo, photo_name
 from gradcam.types import Photo, UnreadablePhoto
 
 KEPT = 8
-"""Photos of files that stay decoded: the last that were asked for."""
+"""How many photos of files stay decoded: the most recently used."""
 
 _GREY = np.full((300, 400, 3), 208, np.uint8)
 _GREY.flags.writeable = False
@@ -29,10 +29,10 @@ _guard = threading.Lock()
 
 @dataclass(frozen=True, eq=False)
 class PhotoFile(Photo):
-    """A photo whose pixels are decoded when they are asked for, and forgotten when `KEPT` others were.
+    """A photo whose pixels are decoded when they are read, and forgotten after `KEPT` other photos were read.
 
-    path: where it lies. dimensions: height and width in pixels.
-    Asking for the pixels raises PhotoError where the file is no longer the one that was opened first.
+    path: of the file. dimensions: height and width in pixels.
+    Reading the pixels raises PhotoError if the file has changed since it was first opened.
     """
 
     pixels: NDArray[np.uint8] = field(init=False, repr=False)
@@ -58,7 +58,7 @@ class PhotoFile(Photo):
 
 
 def photo_file(path: str | Path, *, stretch: bool = False) -> PhotoFile:
-    """The photo in a file, opened to see that it can be. Raises: PhotoError."""
+    """The photo in a file, which is opened once to check it. Raises: PhotoError."""
     path = Path(path)
     photo = open_photo(path, stretch=stretch)
     _keep(path, photo)
@@ -68,13 +68,13 @@ def photo_file(path: str | Path, *, stretch: bool = False) -> PhotoFile:
 def open_photos(names: Iterable[str | Path], open_one: Callable[[str | Path], Photo] = photo_file) -> list[Photo]:
     """The photos in these files, in order; one that cannot be opened is an `UnreadablePhoto` with its reason.
 
-    Of any number, `KEPT` are in memory. open_one: opens one of them, or raises PhotoError.
+    At most `KEPT` of them are in memory. open_one: opens one file, or raises PhotoError.
     """
     return [_open(name, open_one) for name in names]
 
 
 def refuse_none_readable(photos: Sequence[Photo]) -> None:
-    """Raises: PhotoError, the reason of the first photo, where none could be opened."""
+    """Raises: PhotoError with the first photo's reason, if none could be opened."""
     reasons = [photo.reason for photo in photos if isinstance(photo, UnreadablePhoto)]
     if photos and len(reasons) == len(photos):
         raise PhotoError(reasons[0])
@@ -88,7 +88,7 @@ def _open(name: str | Path, open_one: Callable[[str | Path], Photo]) -> Photo:
 
 
 def _sha256(path: Path) -> str:
-    """Of the bytes of a file; of none where it cannot be read or is too large."""
+    """The SHA-256 of a file's bytes; of no bytes if the file cannot be read or is too large."""
     data = b""
     with suppress(OSError, ValueError):
         if path.is_file() and path.stat().st_size <= MAX_BYTES:

@@ -53,7 +53,7 @@ def preprocessing_of_torchvision(preset: Preset) -> Preprocessing:
 def preprocessing_of_timm(source: nn.Module | Mapping[str, Any]) -> Preprocessing:
     """What timm's evaluation transform does to a photo, from a timm model or its pretrained configuration.
 
-    What the configuration leaves out is timm's default.
+    Missing entries take timm's defaults.
     Raises: ModelError for a model that carries no configuration.
     """
     from timm.data.config import resolve_data_config
@@ -108,8 +108,8 @@ def view_of(photo_size: Size, preprocessing: Preprocessing, fit: Fit = "crop") -
 def input_pixels(photo: Photo, view: View, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     """The model's input before normalisation, RGB uint8 `[h, w, 3]`: bit for bit what the library itself makes.
 
-    The whole photo is scaled and the view cut out, as torchvision and timm do it. Resizing the view's box alone
-    would come out up to 8 levels away, because Pillow then takes rows and columns in another order.
+    The whole photo is scaled and the view cut out, as torchvision and timm do it. Resizing only the view's box
+    would differ by up to 8 levels, because Pillow then takes rows and columns in another order.
     """
     height, width = view.input_size
     left, top, right, bottom = view.box
@@ -145,7 +145,7 @@ def _scaled_size(photo_size: Size, canvas: Size, mode: str) -> Size:
 def _span(photo: int, scaled: int, cut: int, half: Callable[[float], int]) -> tuple[float, float]:
     """Both ends, in photo pixels, of `cut` pixels from the middle of a side scaled from `photo` to `scaled`.
 
-    half: makes a whole number of pixels of half of an odd number.
+    half: rounds half of an odd number to whole pixels.
     """
     spare = scaled - cut
     start = half(spare / 2) if spare >= 0 else -(-spare // 2)

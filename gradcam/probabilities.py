@@ -33,13 +33,13 @@ _STEPS = frozenset(
     | {"log1p", "log2", "logit", "mul", "multiply", "pow", "special_logit", "sqrt", "square", "sub", "subtract"}
     | {"true_divide"}
 )
-"""Functions that may follow a softmax or sigmoid and keep the order of what it gives, such as percentages."""
+"""Functions that may follow a softmax or sigmoid and keep the order of its values, such as percentages."""
 
 _RISE = frozenset(
     {"Add", "Clamp", "ClampMax", "ClampMin", "Exp", "Exp2", "Expm1", "Log", "Log10", "Log1P", "Log2", "Logit"}
     | {"Sqrt"}
 )
-"""Nodes of such functions whose results rise with their first argument, whatever constant the other is."""
+"""Nodes of such functions whose results rise with their first argument, whatever constant the second one is."""
 
 _CHOOSES = frozenset({"Select", "Slice", "Index", "IndexSelect", "Gather", "Unbind", "Split", "SplitWithSizes"})
 """Operations that take some of the values."""
@@ -53,25 +53,26 @@ _MIXES = frozenset(
 """Operations that make probabilities of probabilities."""
 
 _TAIL = 48
-"""Most tensors that may lie between logits and the scores made of them by hand."""
+"""Most tensors that may lie between the logits and scores made of them without `softmax` or `sigmoid`."""
 
 _TRIED = (("softmax", 1), ("sigmoid", 1), ("sigmoid", -1), ("sigmoid", 2))
-"""What scores may be of so many times a tensor: `1 - sigmoid(y)` is that of -y, `(tanh(y) + 1) / 2` that of 2y."""
+"""Scores may be such a function of a multiple of a tensor: `1 - sigmoid(y)` is the sigmoid of -y, and
+`(tanh(y) + 1) / 2` that of 2y."""
 
 
 # By a function -----------------------------------------------------------------------------------------------
 
 
 def probability_node(scores: Tensor) -> Node | None:
-    """The softmax or sigmoid that made the scores, looked for behind what only moves or chooses values; None where
-    they are made otherwise."""
+    """The softmax or sigmoid that made the scores, behind operations that only move or choose values; None if there
+    is none."""
     node, steps = _ending(scores)
     return None if steps else node
 
 
 def ending_nodes(scores: Tensor) -> list[Node]:
-    """The softmax or sigmoid that made the scores, then all steps after it that keep the order of what it gives,
-    such as `* 100`, `sqrt` or `log2`; nothing where the scores are made otherwise."""
+    """The softmax or sigmoid that made the scores, then all later steps that keep the order of its values, such as
+    `* 100`, `sqrt` or `log2`; empty if the scores are made otherwise."""
     node, steps = _ending(scores)
     return [] if node is None else [node, *steps]
 
@@ -88,9 +89,9 @@ def _ending(scores: Tensor) -> tuple[Node | None, list[Node]]:
 
 
 def _rises_with(node: Node) -> Node | None:
-    """Where the values stand that a node's results rise with, one by one; None where that is not known.
+    """The input with whose values a node's results rise, element by element; None if there is none.
 
-    All else that it reads must be constant: a number, a buffer or a parameter. A factor is a single number above 0.
+    Every other input must be a constant (number, buffer or parameter), and a factor a single number above 0.
     """
     saved: Any = node
     read = [
@@ -128,12 +129,12 @@ def gives_some(scores: Tensor, node: Node) -> bool:
 
 
 class LeavingOut(TorchFunctionMode):
-    """Counts the calls that make probabilities or may be steps after them, and leaves some of them out: what they
-    are given is passed on as their result.
+    """Counts the calls that make probabilities or may be steps after them, and skips some of them: a skipped call
+    returns its argument.
 
-    made: what each call made, a kind of probabilities or "", and its node. calls: the ones to leave out. odds: in
-    the place of probabilities, pass on the log-odds of their logits, `y_c - logsumexp(all other y)`, whose sigmoid
-    each probability of a softmax is.
+    made: for each call the kind of probabilities that it made, or "", and its node. calls: the calls to skip. odds:
+        instead of probabilities return the log-odds of their logits, `y_c - logsumexp(all other y)`: the sigmoid of
+        these is the softmax's probability.
     """
 
     def __init__(self, calls: Collection[int] = (), *, odds: bool = False) -> None:
@@ -172,7 +173,7 @@ def log_odds(logits: Tensor, dim: int) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """A tensor that a function of a forward was given; call: which of all calls of functions that was."""
+    """A tensor that a function of a forward was given. call: the number of the call, of all calls of functions."""
 
     call: int
     tensor: Tensor
@@ -214,9 +215,10 @@ def may_be_probabilities(scores: Tensor) -> bool:
 
 
 def logits_read(scores: Tensor, read: Iterable[Reading]) -> tuple[Tensor, str, int] | None:
-    """The first tensor read of which the `scores` are the softmax or sigmoid, or the logarithm of these, `[B, C]`.
+    """The first tensor read, `[B, C]`, whose softmax or sigmoid, or the logarithm of one of these, is `scores`.
 
-    Also which of both, and the call that read it. Nothing else that the scores depend on may go past it.
+    Returns: that tensor, which of the two it was, and the call that read it. All that the scores depend on must
+        pass through the tensor.
     """
     seen, clamp = scores.detach().double(), _clamp(scores)
     seen = seen.exp() if (seen < 0).any() else seen
@@ -236,7 +238,7 @@ def logits_read(scores: Tensor, read: Iterable[Reading]) -> tuple[Tensor, str, i
 
 
 def _clamp(scores: Tensor) -> tuple[float, float]:
-    """The bounds that the scores were held in, as by `sigmoid(y).clamp(1e-4, 1 - 1e-4)`; else 0 and 1."""
+    """The bounds that the scores were clamped to, as by `sigmoid(y).clamp(1e-4, 1 - 1e-4)`; else 0 and 1."""
     node = scores.grad_fn
     while node is not None and operation(node) in MOVES | {"Log"}:
         node = node.next_functions[0][0]
@@ -247,7 +249,7 @@ def _clamp(scores: Tensor) -> tuple[float, float]:
 
 
 def _separates(tensor: Tensor, scores: Tensor) -> bool:
-    """Whether all paths from the scores to what was put in, beside weights, lead through the tensor."""
+    """Whether the scores depend on everything but weights only through the tensor."""
     if tensor.grad_fn is None or scores.grad_fn is None:
         return False
     seen, stack = {scores.grad_fn}, [scores.grad_fn]
@@ -268,10 +270,10 @@ def _separates(tensor: Tensor, scores: Tensor) -> bool:
 
 
 def without_probabilities(scores: Tensor) -> tuple[Tensor, str]:
-    """Scores that are probabilities by their numbers, as logarithms; all others as they are. Also what was found.
+    """The logarithms of scores whose numbers are probabilities; other scores unchanged. Also what was found.
 
     Each row of C ≥ 2 must lie in [0, 1] and add up to one within 1e-5 (1e-2 in half precision), or its exponentials
-    must. What was added up, averaged and multiplied of sigmoids alone gives log-odds.
+    must. Scores that are sums, means and products of sigmoids alone become log-odds.
     """
     if not may_be_probabilities(scores):
         return scores, ""

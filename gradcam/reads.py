@@ -19,7 +19,7 @@ _ASKS = frozenset(
 
 
 class Reads(TorchFunctionMode):
-    """Counts, while it is entered, how often functions are given each tensor; who asks for a shape reads nothing.
+    """Counts, while it is entered, how often functions are given each tensor; asking for a shape does not count.
 
     as_numbers: whether a function made Python numbers of a tensor, on which the way through a model may depend.
     """

@@ -31,8 +31,8 @@ def lock_of(model: nn.Module) -> threading.RLock:
 
 
 def clone_sharing_weights(model: nn.Module) -> nn.Module:
-    """The same modules once more over the same weights, with a lock of their own: for a second thread that computes
-    at the same time. The model itself where its modules cannot be copied, so that its threads take turns.
+    """A copy of the modules over the same weights, with its own lock, for a second thread that computes at the same
+    time. If the modules cannot be copied, the model itself, so that threads take turns.
     """
     weights = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
     try:
@@ -44,9 +44,9 @@ def clone_sharing_weights(model: nn.Module) -> nn.Module:
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """The plain module inside a wrapper, whose own forward can be hooked rightly.
+    """The plain module inside a wrapper, whose own forward can be hooked.
 
-    Taken off: `torch.compile(model)`, DataParallel and DistributedDataParallel, which share the weights inside.
+    Wrappers are `torch.compile(model)`, DataParallel and DistributedDataParallel, which share the weights inside.
     Raises: ModelError for TorchScript and quantised modules, whose insides cannot be hooked or have no gradient.
     """
     return unwrapped(model)[0]
@@ -57,7 +57,7 @@ Modules: TypeAlias = tuple[nn.Module, ...]
 
 
 def unwrapped(model: nn.Module) -> tuple[nn.Module, Modules]:
-    """What `unwrap` gives, and all of its modules: a call walks over them once and hands them on."""
+    """The result of `unwrap` and all of its modules, so that a caller lists them only once."""
     while (inner := getattr(model, _WRAPPERS.get(type(model).__name__, ""), None)) is not None:
         model = inner
     modules = tuple(model.modules())
@@ -90,7 +90,7 @@ def _is_quantised(module: nn.Module) -> bool:
 
 @contextmanager
 def _eager(modules: Sequence[nn.Module]) -> Iterator[None]:
-    """Let what `torch.compile` or `.compile()` made of `modules` run as plain Python, where hooks act."""
+    """Run modules made by `torch.compile` or `.compile()` as plain Python, so that hooks act."""
     compiled = any(module._compiled_call_impl is not None for module in modules)
     if not compiled and not any(kind.__name__ == "OptimizedModule" for kind in set(map(type, modules))):
         yield
@@ -136,10 +136,10 @@ _T = TypeVar("_T")
 
 
 def borrow(model: nn.Module, modules: Sequence[nn.Module], use: Callable[[nn.Module], _T]) -> _T:
-    """What `use` makes of `model`, of these `modules`, in eval mode; afterwards the model is as it was before.
+    """Call `use` with `model`, which has these `modules`, in eval mode, and leave the model as it was.
 
-    A model that is being trained, perhaps by another thread at this time, keeps its mode: a clone with copies of
-    its weights is used. Only where its forward reaches modules that no clone can have, its own mode is switched.
+    A model in training mode, perhaps trained by another thread right now, keeps its mode: `use` gets a clone with
+    copied weights. The model's own mode is switched only if the forward reaches modules that no clone can have.
     """
     with lock_of(model), torch.inference_mode(False):
         trained = [module for module in modules if module.training]
@@ -161,9 +161,9 @@ def borrow(model: nn.Module, modules: Sequence[nn.Module], use: Callable[[nn.Mod
 
 
 def _use_clone(model: nn.Module, modules: Sequence[nn.Module], use: Callable[[nn.Module], _T]) -> _T:
-    """Raises: ReachesOriginal where the clone's forward calls a module of the model itself, as from a closure."""
+    """Raises: ReachesOriginal if the clone's forward calls a module of the model itself, as from a closure."""
     if any(hasattr(type(module), "__del__") for module in modules):
-        raise ReachesOriginal  # a clone's end would be taken for the model's
+        raise ReachesOriginal  # deleting the clone would run `__del__` as if the model itself were deleted
     thread = threading.get_ident()
 
     def refuse(_module: nn.Module, _args: Any) -> None:
@@ -180,4 +180,4 @@ def _use_clone(model: nn.Module, modules: Sequence[nn.Module], use: Callable[[nn
 
 
 class ReachesOriginal(Exception):  # noqa: N818 — no error, a signal
-    """A clone called a module of the model that it was made of."""
+    """A clone called a module of the model that it was copied from."""

@@ -17,7 +17,7 @@ Output: TypeAlias = int | str | Callable[[Any], Any] | None
 returns. None takes the only one that can be, or the one that is named like scores."""
 
 NAMES = frozenset({"scores", "score", "prediction", "predictions", "pred", "preds", "output", "outputs", "out"})
-"""What outputs with class scores are called, beside `logits`, which goes before all of them."""
+"""Names of outputs with class scores; `logits` goes before all of them."""
 
 LISTED = 12
 """Most outputs that a sentence lists."""
@@ -156,7 +156,7 @@ def _listed(output: Any) -> str:
 
 
 def _key(path: str) -> str:
-    """How `output=` takes what lies there: a position as a number."""
+    """The path as `output=` takes it: a position as a number."""
     return path if path.isdecimal() else quoted(path, 40)
 
 

@@ -27,10 +27,10 @@ def _module(name: str) -> Any:
 
 
 class Shown:
-    """What can show itself, because `gradcam.comparison.as_comparison` makes a comparison of it."""
+    """Base of values that show themselves: `gradcam.comparison.as_comparison` makes a comparison of each."""
 
     def _repr_html_(self) -> str:
-        """Pictures with captions for a notebook: static, all inside the text, with nothing to ask a network for."""
+        """Pictures with captions for a notebook: static, in one text that loads nothing from a network."""
         return _module("draw.notebook").notebook_html(self._as_comparison())
 
     def figure(self, style: Style | None = None, *, theme: str = "light") -> go.Figure:

@@ -1,6 +1,6 @@
 """While a command starts, Ctrl-C ends it in silence: PyTorch takes seconds to import, and there is nothing to undo.
 
-Imported before all else, and of effect only where this process is `gradcam` or `python -m gradcam`.
+Imported before everything else; acts only if this process is `gradcam` or `python -m gradcam`.
 """
 
 from __future__ import annotations

@@ -34,11 +34,11 @@ _MOST_SPLITS = 20
 def parse_target(text: str, names: Container[str] = ()) -> Target:
     """Read a target as people type it: `tabby`, `281`, `top`, `top-3` or `tabby rather than tiger cat`.
 
-    Text is a name first: the name of a class of `names` (see `known_names`) is that class, whatever else it could
-    mean. `#281` is always an index and `#top-3` always a rank; a name in quotes, as JSON writes it, is always a
-    name. Digits stay text where a class may be so named: `Labels.index` decides.
+    A text that is in `names` (see `known_names`) is the name of that class, whatever else it could mean. `#281` is
+    always an index and `#top-3` always a rank; a name in quotes, as JSON writes it, is always a name. Digits stay
+    text, because a class may have them as its name: `Labels.index` decides.
     `parse_target(write_target(target)) == target` for every target.
-    Raises: ClassError for nothing, a number of many digits, or what is no Unicode.
+    Raises: ClassError for an empty text, a number of many digits, or invalid Unicode.
     """
     _check_unicode(text)
     _, start = _unquote(text)
@@ -56,7 +56,7 @@ def parse_target(text: str, names: Container[str] = ()) -> Target:
 def write_target(target: Target, names: Container[str] = ()) -> str:
     """A target as text that `parse_target` reads as the same target, for links, commands and people.
 
-    names: those that it will be read with.
+    names: the names that `parse_target` will be given.
     """
     if not isinstance(target, Contrast):
         return _write_choice(target, names)
@@ -80,7 +80,7 @@ def names_in(models: Iterable[str | Classifier]) -> frozenset[str]:
 
 
 def read_targets(texts: Sequence[str] | None, models: Sequence[str | Classifier]) -> list[Target]:
-    """The targets that were typed for these models; their top predictions where none was."""
+    """The targets that were typed for these models; the models' top predictions if none was typed."""
     names = names_in(models) if texts else frozenset()
     return [parse_target(text, names) for text in texts or ()] or [Top(1)]
 
@@ -118,7 +118,7 @@ def _write_choice(choice: Choice, names: Container[str]) -> str:
 
 
 def _unquote(text: str) -> tuple[str | None, int]:
-    """The name in quotes that a text begins with, and where it ends; None and 0 where it begins otherwise."""
+    """The quoted name at a text's start, and where it ends; None and 0 if the text does not start with one."""
     if not text.startswith('"'):
         return None, 0
     try:
@@ -149,7 +149,7 @@ def _check_unicode(text: str) -> None:
 def as_targets(targets: Any) -> list[Target]:
     """One target or several as a list; NumPy's and PyTorch's integers become indices.
 
-    Raises: OptionError where there is none, ClassError for what is no class, such as 0.9, True or −1.
+    Raises: OptionError if there is none, ClassError for a value that is no class, such as 0.9, True or −1.
     """
     if isinstance(targets, (str, bytes, Top, Contrast)) or not _is_iterable(targets):
         targets = (targets,)
@@ -160,7 +160,7 @@ def as_targets(targets: Any) -> list[Target]:
 
 
 def _is_iterable(value: Any) -> bool:
-    """Whether a loop takes it: NumPy's and PyTorch's single numbers claim so, and refuse."""
+    """Whether a loop takes the value: NumPy's and PyTorch's single numbers have `__iter__`, but refuse."""
     try:
         iter(value)
     except TypeError:
@@ -238,12 +238,12 @@ def score_target(
 
 
 def with_negative(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The scores of all classes `[C]` from a head's logits: of a single logit y those of two classes, −y and y."""
+    """The scores of all classes `[C]` from a head's logits; a single logit y gives two classes, −y and y."""
     return np.concatenate([0 - logits, logits]) if len(logits) == 1 else logits
 
 
 def probabilities(logits: NDArray[np.float32], activation: Activation = "softmax") -> NDArray[np.float32]:
-    """Of the classes `[C]`: their softmax, which sums to 1, or each one's own sigmoid."""
+    """The probabilities of the classes `[C]`: their softmax, which sums to 1, or each one's own sigmoid."""
     if activation == "sigmoid":
         small = np.exp(-np.abs(logits))  # never overflows
         return (np.where(logits >= 0, 1, small) / (1 + small)).astype(np.float32)

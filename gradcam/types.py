@@ -37,7 +37,7 @@ Scale = Literal["each", "model", "shared"]
 """What full colour stands for: each map's own maximum, the maximum of one model's maps, or of all maps."""
 
 Blend = Literal["evidence", "even"]
-"""How heat covers a photo: the more of it, the more opaque, or all of it alike."""
+"""How heat covers a photo: `evidence` makes more heat more opaque, `even` makes all of it equally opaque."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +46,9 @@ class Photo:
 
     pixels: RGB uint8 `[H, W, 3]`, EXIF orientation applied, transparency laid over white.
     name: what the user calls it, usually the file name; never a path.
-    sha256: hexadecimal digest of the encoded bytes it was opened from, and of the word `stretched` after them where
-        its levels were stretched.
-    note: what is to be said of its levels, as the second half of a sentence; mostly nothing.
+    sha256: hexadecimal digest of the encoded bytes, with the word `stretched` after them if the levels were
+        stretched.
+    note: a remark on the levels, as the second half of a sentence; mostly empty.
     """
 
     pixels: NDArray[np.uint8]
@@ -93,9 +93,9 @@ class TargetLayer:
     name: the module's dotted name, as in `model.get_submodule(name)`.
     grid: height and width `(h, w)` of the output in cells, for the input size it was resolved with.
     channels: number of feature maps.
-    rule: one plain sentence that says why this place.
+    rule: one plain sentence that says why this layer.
     layout: how the output lies in memory.
-    prefix: number of leading tokens that are no place on the grid (class token, registers).
+    prefix: number of leading tokens that lie outside the grid (class token, registers).
     call: which call of the module in one forward, from 0; only a module used several times needs it.
     """
 
@@ -152,7 +152,7 @@ class ScoredTarget:
     index, label: the class; `against` and `against_label` are set for a contrast only.
     score: the scalar that was differentiated (a logit, or the difference of two).
     probability: of `index`, in [0, 1], by the model's `Activation`.
-    rank: place of `index` among the predictions, from 1.
+    rank: position of `index` among the predictions, from 1.
     """
 
     index: int
@@ -172,8 +172,8 @@ class Preprocessing:
     """How a model wants its photos: what its own metadata says.
 
     size: input height and width in pixels.
-    resize: height and width of the canvas that the evaluation transform scales the photo to and then cuts
-        `size` from the middle of; `resize == size` cuts nothing more than the aspect demands.
+    resize: height and width to which the evaluation transform scales the photo, before it cuts `size` from the
+        middle; `resize == size` cuts nothing more than the aspect demands.
     mode: `center` scales the shorter side, `squash` both sides, `border` the longer one and fills the rest.
         `center-floor` is `center` as transformers cuts: of an odd number of pixels, the smaller half comes first.
     interpolation: `nearest`, `bilinear`, `bicubic`, `lanczos`, …: a Pillow filter's name in lower case.
@@ -228,7 +228,7 @@ class Explanation(Shown):
     maps: float32 `[K, h, w]`, raw: in the units of eq. 2, on the layer's own grid, never rescaled.
     logits, probabilities: float32 `[C]`; labels: the C class names. A head with a single logit y has two classes,
         whose logits are −y and y.
-    seconds: wall time of preprocessing, forward and gradients; NaN where nobody kept it.
+    seconds: wall time of preprocessing, forward and gradients; NaN if it was not kept.
     preprocessing, device, dtype: what the model's input was made with and computed on.
     activation: what made the probabilities of the logits.
     output: which of several outputs of the model the logits are, in words; empty where nobody chose one.
@@ -300,7 +300,7 @@ class PhotoFailure:
 class Heatmap(Shown):
     """One cell of a comparison that has a map.
 
-    model: the id the caller asked for. method: a row of `methods.METHODS`. target: what was asked.
+    model: the id that the caller gave. method: a row of `methods.METHODS`. target: as it was requested.
     position: of the target among those of the explanation.
     """
 
@@ -318,7 +318,7 @@ class Heatmap(Shown):
 
     @property
     def scored(self) -> ScoredTarget:
-        """What the target came to be for this model and photo."""
+        """The target as resolved for this model and photo."""
         return self.explanation.targets[self.position]
 
     def overlay(self, style: Style | None = None) -> NDArray[np.uint8]:
@@ -358,8 +358,8 @@ class Style:
 
     colormap: a row of `render.COLORMAPS`. opacity: of full heat over the photo, in [0, 1].
     threshold: heat below this share of full scale is left transparent, in [0, 1].
-    blend: how opaque less heat is: the clearer, the less heat there is (`evidence`), so that the photo is bare
-        where there is no evidence, or as opaque as full heat (`even`), which veils all that the model saw.
+    blend: `evidence` makes less heat clearer, so that the photo is bare where there is no evidence; `even` makes
+        all heat as opaque as full heat, which veils all that the model saw.
     """
 
     colormap: str = "viridis"
