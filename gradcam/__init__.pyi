@@ -15,6 +15,7 @@ from .errors import (
     ReportError as ReportError,
     RunBusyError as RunBusyError,
     RunError as RunError,
+    SigningError as SigningError,
     WeightsError as WeightsError,
 )
 from .layers import candidate_layers as candidate_layers, resolve_target_layer as resolve_target_layer
@@ -32,6 +33,8 @@ from .report import (
     diff as diff,
     read_report as read_report,
     replay as replay,
+    sign_report as sign_report,
+    verify_report as verify_report,
     write_report as write_report,
 )
 from .targets import parse_target as parse_target

@@ -9,6 +9,7 @@
     ├── MapError            a heatmap that is not finite
     ├── OptionError         a style, fit or other option outside its choices
     ├── ReportError         a report that cannot be written or reopened
+    ├── SigningError        a key or signature that cannot be used
     └── RunError            a data set that cannot be read, or a run that cannot go on
         └── RunBusyError    a run that another process computes
 
@@ -58,6 +59,10 @@ class OptionError(GradcamError):
 
 class ReportError(GradcamError):
     """A report that cannot be written or reopened."""
+
+
+class SigningError(GradcamError):
+    """A key or signature that cannot be used."""
 
 
 class RunError(GradcamError):

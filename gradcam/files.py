@@ -39,11 +39,12 @@ _sweeping = threading.Lock()
 
 @contextmanager
 def write_whole(
-    path: str | Path, *, force: bool = True, error: type[GradcamError] = OptionError
+    path: str | Path, *, force: bool = True, error: type[GradcamError] = OptionError, mode: int = 0o666
 ) -> Iterator[BinaryIO]:
     """Open a file for bytes that appears under `path`, whole, when the block has ended, or not at all.
 
     force: replace an existing file; without it, even a file that appears at the last moment stays as it is.
+    mode: who may read and write the file, less what the process masks.
     error: raised if the file exists or the disk refuses it. Other exceptions of the block pass.
     """
     path = Path(path)
@@ -52,7 +53,7 @@ def write_whole(
     remove_leftovers(target.parent)
     part = target.with_name(f".{target.name[:40]}.{_owner()}-{secrets.token_hex(4)}.part")
     try:
-        with part.open("xb") as file:
+        with open(part, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

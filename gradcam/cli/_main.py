@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Protocol
 
-from gradcam.cli import diff, explain, layers, models, replay, report, run, terminal
+from gradcam.cli import diff, explain, key, layers, models, replay, report, run, sign, terminal, verify
 
 
 class Command(Protocol):
@@ -25,6 +25,9 @@ COMMANDS: dict[str, tuple[Command, str]] = {
     "report": (report, "Compare models on photos and write a report that can be checked."),
     "replay": (replay, "Compute the maps of a report again and say whether they are the same."),
     "diff": (diff, "Say what changed between two reports."),
+    "key": (key, "Make, list and revoke keys that reports are signed with."),
+    "sign": (sign, "Sign a report: its evidence and its verdict."),
+    "verify": (verify, "Say who has signed a report, and whether everything in it fits."),
 }
 """Each command's file, and what it does in a sentence."""
 

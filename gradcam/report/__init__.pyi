@@ -6,6 +6,7 @@ from ._replay import (
     Replay as Replay,
     replay as replay,
 )
+from ._sign import Verification as Verification, sign_report as sign_report, verify_report as verify_report
 from ._write import format_of as format_of, render_report as render_report, write_report as write_report
 from .build import build_report as build_report, revised as revised
 from .checks import Check as Check, Thresholds as Thresholds, check as check, read_thresholds as read_thresholds
@@ -26,4 +27,5 @@ from .model import (
 from .notes import note_html as note_html
 from .read import read_report as read_report
 from .reproduce import command as command, required_files as required_files
+from .signatures import CheckedSignature as CheckedSignature, State as State, Statement as Statement
 from .statements import conclusion as conclusion, extent as extent, target_title as target_title

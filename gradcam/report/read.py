@@ -8,9 +8,9 @@ import re
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gradcam.errors import PhotoError, ReportError, quoted
@@ -21,7 +21,8 @@ from gradcam.report.codec import decode
 from gradcam.report.lazy_sequence import LazySequence
 from gradcam.report.limits import MAX_BYTES, MAX_ENTRIES, MAX_RATIO, check_embedded
 from gradcam.report.model import Embedded, HeatmapEntry, PhotoEntry, Pixels, Report, pixels_sha256
-from gradcam.report.zip_layout import LAYOUT, MANIFEST, manifest, map_file, photo_file
+from gradcam.report.signatures import MAX_BYTES as MAX_SIGNATURE, MAX_SIGNATURES, Signature, read_signature
+from gradcam.report.zip_layout import LAYOUT, MANIFEST, SIGNATURES, manifest, map_file, photo_file
 from gradcam.text import paragraphs
 
 _ARRAY_HEADER = b"{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d), }"
@@ -34,7 +35,26 @@ def read_report(source: str | Path | bytes) -> Report:
     source: a path or the bytes themselves. From a JSON the report comes without the photos' pixels.
     Raises: ReportError, one sentence, for whatever is not as it was written.
     """
-    data = _bytes_of(source)
+    return reopen(source).report
+
+
+@dataclass(frozen=True, eq=False)
+class Reopened:
+    """A report with the file that it came from.
+
+    content: the bytes of its `report.json`. hashes: SHA-256 of each file in the ZIP that the manifest lists.
+    signatures: in the order of their numbers.
+    """
+
+    report: Report
+    content: bytes
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    signatures: tuple[Signature, ...] = ()
+
+
+def reopen(source: str | Path | bytes) -> Reopened:
+    """`read_report` with all that it read. Raises: ReportError."""
+    data = bytes_of(source)
     if data.startswith(b"PK"):
         return _read_zip(data)
     if data.startswith(b"\x80"):
@@ -43,10 +63,11 @@ def read_report(source: str | Path | bytes) -> Report:
         raise ReportError(
             "expected a report as ZIP or JSON, got another kind of file; choose review.zip or report.json"
         )
-    return decode(data)
+    return Reopened(decode(data), data)
 
 
-def _bytes_of(source: str | Path | bytes) -> bytes:
+def bytes_of(source: str | Path | bytes) -> bytes:
+    """The bytes of a report's file. Raises: ReportError where there is none, or it is larger than any report."""
     data = source if isinstance(source, bytes) else read_file(source, MAX_BYTES, "a report", error=ReportError)
     if len(data) > MAX_BYTES:
         raise ReportError(
@@ -55,16 +76,26 @@ def _bytes_of(source: str | Path | bytes) -> bytes:
     return data
 
 
-def _read_zip(data: bytes) -> Report:
+def _read_zip(data: bytes) -> Reopened:
     archive = _Archive(data)
-    _check_hashes(archive)
-    report = decode(archive.read("report.json"))
+    hashes = _checked_hashes(archive)
+    content = archive.read("report.json")
+    report = decode(content)
     for panel in report.heatmaps:
         name = map_file(report, panel)
         _check_map(archive.read(name), name, panel)
     photos = [_packed_photo(archive, index, photo, report.embedded) for index, photo in enumerate(report.photos)]
     check_embedded(read_header(data, "").size or (0, 0) for data in photos if data)
-    return replace(report, pixels=LazySequence(len(photos), lambda index: _pixels(photos[index], index, report)))
+    pixels = LazySequence(len(photos), lambda index: _pixels(photos[index], index, report))
+    return Reopened(replace(report, pixels=pixels), content, hashes, _signatures(archive))
+
+
+def _signatures(archive: _Archive) -> tuple[Signature, ...]:
+    names = [name for name in archive.names if name.startswith(SIGNATURES)]
+    if len(names) > MAX_SIGNATURES:
+        raise ReportError(f"expected at most {MAX_SIGNATURES:,} signatures, got {len(names):,}; it was not opened")
+    names.sort(key=lambda name: (len(name), name))
+    return tuple(read_signature(archive.read(name), name) for name in names)
 
 
 class _Archive:
@@ -142,17 +173,21 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
         )
     if not LAYOUT.fullmatch(name):
         raise ReportError(f"expected the files of a report only, got {quoted(shown)} as well; it was not opened")
+    if name.startswith(SIGNATURES) and entry.file_size > MAX_SIGNATURE:
+        raise ReportError(f"expected signatures of at most {MAX_SIGNATURE:,} bytes, got more; it was not opened")
     if entry.file_size > MAX_RATIO * max(entry.compress_size, 10_000):
         raise ReportError(
             f"expected honest compression, got {quoted(shown)}, which would unpack enormously; it was not opened"
         )
 
 
-def _check_hashes(archive: _Archive) -> None:
+def _checked_hashes(archive: _Archive) -> dict[str, str]:
+    """The SHA-256 of each file that the manifest has to list. Raises: ReportError where it lists others."""
     listed = archive.read(MANIFEST).decode("utf-8", "replace")
-    hashes = {name: hashlib.sha256(archive.read(name)).hexdigest() for name in archive.names if name != MANIFEST}
+    names = [name for name in archive.names if name != MANIFEST and not name.startswith(SIGNATURES)]
+    hashes = {name: hashlib.sha256(archive.read(name)).hexdigest() for name in names}
     if listed == manifest(hashes).decode():
-        return
+        return hashes
     said = {line[66:]: line[:64] for line in listed.splitlines()}
     for name in sorted(said.keys() | hashes.keys()):
         if said.get(name) != hashes.get(name):

@@ -13,8 +13,17 @@ LAYOUT = re.compile(
     r"report\.(html|pdf|json)|schema\.json|metrics\.csv|README\.txt|MANIFEST\.sha256"
     r"|images/photo-\d+\.png|images/p\d+-m\d+(-input|(-method\d+)?-q\d+-(heatmap|overlay))\.png"
     r"|maps/p\d+-m\d+(-method\d+)?-q\d+\.npy"
+    r"|signatures/[1-9]\d{0,3}\.sig"
 )
 """The names that files in a ZIP can have."""
+
+SIGNATURES = "signatures/"
+"""Where signatures lie, which come after the manifest is written and are not listed in it."""
+
+
+def signature_file(number: int) -> str:
+    """number: from 1."""
+    return f"{SIGNATURES}{number}.sig"
 
 
 def photo_file(index: int) -> str:

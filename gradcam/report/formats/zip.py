@@ -42,6 +42,7 @@ images/          photo-P.png: the photos' pixels; pP-mM-input.png: what the mode
                  pP-mM-{by_method}qQ-heatmap.png and -overlay.png: photo P, model M, {method}question Q
 maps/            pP-mM-{by_method}qQ.npy: the raw heatmaps, float32, on the layer's own grid (numpy.load)
 MANIFEST.sha256  check with: sha256sum -c MANIFEST.sha256
+signatures/      who signed, if anybody did; check with: gradcam verify review.zip
 
 Photos
 {photos}
@@ -74,17 +75,28 @@ def write(report: Report, file: BinaryIO) -> None:
     hashes: dict[str, str] = {}
     with ThreadPoolExecutor(1) as typesetter, zipfile.ZipFile(file, "w") as archive:
         for name, write_content in _members(report, typesetter.submit(_pdf, report)):
-            with archive.open(_entry(name, report.created), "w") as member:
+            with archive.open(entry(name, report.created), "w") as member:
                 hashing = _HashingFile(member)
                 write_content(hashing)
             hashes[name] = hashing.sha256.hexdigest()
-        archive.writestr(_entry(MANIFEST, report.created), manifest(hashes))
+        archive.writestr(entry(MANIFEST, report.created), manifest(hashes))
+
+
+def hashes_of(report: Report) -> dict[str, str]:
+    """The SHA-256 of each file that `write` puts into the ZIP, made anew and thrown away; `MANIFEST` is none."""
+    hashes: dict[str, str] = {}
+    with ThreadPoolExecutor(1) as typesetter:
+        for name, write_content in _members(report, typesetter.submit(_pdf, report)):
+            hashing = _HashingFile()
+            write_content(hashing)
+            hashes[name] = hashing.sha256.hexdigest()
+    return hashes
 
 
 class _HashingFile(io.RawIOBase):
-    """A file that hashes what it passes on to another."""
+    """A file that hashes what it passes on to another, if there is one."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes] | None = None) -> None:
         self.sha256 = hashlib.sha256()
         self._file = file
 
@@ -93,7 +105,7 @@ class _HashingFile(io.RawIOBase):
 
     def write(self, data: Any) -> int:
         self.sha256.update(data)
-        return self._file.write(data)
+        return len(data) if self._file is None else self._file.write(data)
 
 
 def _pdf(report: Report) -> bytes:
@@ -130,14 +142,15 @@ def _put(data: bytes) -> WriteContent:
     return lambda file: file.write(data)
 
 
-def _entry(name: str, created: str) -> zipfile.ZipInfo:
+def entry(name: str, created: str) -> zipfile.ZipInfo:
+    """How a file is entered in the ZIP. created: the report's time."""
     made = datetime.fromisoformat(created)
     time = (made.year, made.month, made.day, made.hour, made.minute, made.second)
-    entry = zipfile.ZipInfo(name, time)
-    entry.create_system, entry.external_attr = 3, (stat.S_IFREG | 0o644) << 16
+    made_entry = zipfile.ZipInfo(name, time)
+    made_entry.create_system, made_entry.external_attr = 3, (stat.S_IFREG | 0o644) << 16
     # What is compressed already is stored: that also keeps every honest entry far below MAX_RATIO.
-    entry.compress_type = zipfile.ZIP_STORED if name.endswith((".png", ".pdf")) else zipfile.ZIP_DEFLATED
-    return entry
+    made_entry.compress_type = zipfile.ZIP_STORED if name.endswith((".png", ".pdf")) else zipfile.ZIP_DEFLATED
+    return made_entry
 
 
 def _readme(report: Report) -> bytes:

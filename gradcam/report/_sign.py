@@ -1,0 +1,146 @@
+"""Signing a report's ZIP, and verifying what is signed; neither needs a model or the network."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gradcam import __version__
+from gradcam.errors import ReportError, SigningError
+from gradcam.files import write_whole
+from gradcam.keys import PublicKey, SecretKey, own_keys, secret_key
+from gradcam.report.formats.zip import entry, hashes_of
+from gradcam.report.model import Report
+from gradcam.report.read import Reopened, bytes_of, reopen
+from gradcam.report.signatures import (
+    MAX_SIGNATURES,
+    CheckedSignature,
+    Signature,
+    Signed,
+    State,
+    check_signature,
+    make_signature,
+)
+from gradcam.report.zip_layout import signature_file
+from gradcam.text import count, first_few
+
+UNSIGNED = "the files fit the manifest; nobody has signed it, so anyone could have rewritten both"
+UNTRUSTED = "the files fit the manifest; no signature on it counts, so anyone could have rewritten both"
+
+
+def sign_report(path: str | Path, key: SecretKey | None = None) -> Signature:
+    """Add a signature to a report's ZIP, in one step; every other file in it keeps its bytes.
+
+    key: by default the only one in the owner's folder.
+    Raises: ReportError for a file that is not the ZIP of a report. SigningError where the report has no verdict
+    yet, the key is revoked or has signed it as it is already, or there is no key.
+    """
+    key = key or secret_key()
+    data = bytes_of(path)
+    found = reopen(data)
+    if not data.startswith(b"PK"):
+        raise ReportError(
+            "expected a report's ZIP to sign, got a JSON, which has no room for signatures; export a ZIP"
+        )
+    signed = Signed.of(found.content)
+    _refuse_to_sign(found, signed, key)
+    signature = make_signature(signed, key)
+    with write_whole(path, error=ReportError) as file:
+        file.write(_with_signature(data, signature, found))
+    return signature
+
+
+def _refuse_to_sign(found: Reopened, signed: Signed, key: SecretKey) -> None:
+    if signed.status == "needs review":
+        raise SigningError(
+            "expected a report with a verdict to sign, got one that needs review; give it a status first"
+        )
+    known = own_keys().get(key.public.key)
+    if revoked := (known and known.revoked) or key.public.revoked:
+        raise SigningError(
+            f"expected a key that counts, got {key.public}, revoked on {revoked.at[:10]}; make another"
+        )
+    mine = {key.public.key: key.public}
+    if any(check_signature(one, signed, mine).counts for one in found.signatures):
+        raise SigningError(f"expected a report that {key.public} has not signed, got one signed as it is already")
+    if len(found.signatures) >= MAX_SIGNATURES:
+        raise SigningError(
+            f"expected fewer than {MAX_SIGNATURES:,} signatures, got as many; export the report anew"
+        )
+
+
+def _with_signature(data: bytes, signature: Signature, found: Reopened) -> bytes:
+    file = io.BytesIO(data)
+    with zipfile.ZipFile(file, "a") as archive:
+        names = archive.namelist()
+        name = next(name for number in range(1, 10_000) if (name := signature_file(number)) not in names)
+        archive.writestr(entry(name, found.report.created), signature.encode())
+    return file.getvalue()
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What is known of a report's file that could be reopened.
+
+    changed: files in the ZIP that do not show what `report.json` says, though the same version made them.
+    unknown: files that cannot be compared, because another version of gradcam made them.
+    """
+
+    report: Report
+    signatures: tuple[CheckedSignature, ...]
+    changed: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        """Whether everything fits and somebody trusted has signed it."""
+        broken = any(signature.state is not State.VALID for signature in self.signatures)
+        return not self.changed and not broken and any(signature.counts for signature in self.signatures)
+
+    @property
+    def statement(self) -> str:
+        """What is known of the whole, in a sentence."""
+        if self.changed:
+            return f"{_files(self.changed)} not say what report.json says; do not trust them"
+        counting = sum(signature.counts for signature in self.signatures)
+        if counting:
+            return f"signed by {count(counting, 'trusted key')}; evidence and verdict are as they were signed"
+        return UNTRUSTED if self.signatures else UNSIGNED
+
+
+def _files(names: tuple[str, ...]) -> str:
+    return f"{first_few(list(names))} {'do' if len(names) > 1 else 'does'}"
+
+
+def verify_report(source: str | Path | bytes, trusted: Iterable[PublicKey] = ()) -> Verification:
+    """Whether a report is as it was written and signed.
+
+    Its hashes and maps are checked, every page and picture in its ZIP is rendered again from `report.json` and
+    compared, and each signature is checked against the evidence and the verdict.
+    trusted: keys that are trusted beside one's own.
+    Raises: ReportError for what is not as it was written.
+    """
+    found = reopen(source)
+    keys = {**own_keys()}
+    for key in trusted:
+        if key.key not in keys or key.revoked:
+            keys[key.key] = key
+    signed = Signed.of(found.content)
+    checked = tuple(check_signature(signature, signed, keys) for signature in found.signatures)
+    others = tuple(_others(found))
+    if found.report.environment.gradcam == __version__:
+        return Verification(found.report, checked, changed=others)
+    return Verification(found.report, checked, unknown=others)
+
+
+def _others(found: Reopened) -> Iterable[str]:
+    """The files in the ZIP that are rendered otherwise now, or not at all."""
+    if not found.hashes:
+        return
+    made = hashes_of(found.report)
+    for name, sha256 in found.hashes.items():
+        if made.get(name) != sha256:
+            yield name
