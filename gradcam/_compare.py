@@ -125,11 +125,11 @@ class _Request:
 
     def comparison(self, reason: str = "") -> Comparison:
         """All panels in order; a missing one is a failure with `reason`."""
-        places = product(range(len(self.photos)), range(len(self.models)), self.methods, self.targets)
+        keys = product(range(len(self.photos)), range(len(self.models)), self.methods, self.targets)
         panels = (
             self.panels.get((photo, model, method, target))
             or Failure(self.photos[photo], self.models[model], method, target, reason)
-            for photo, model, method, target in places
+            for photo, model, method, target in keys
         )
         return Comparison(self.photos, self.models, self.methods, self.targets, tuple(panels))
 
@@ -235,8 +235,8 @@ class _Column:
 
     def _start_again(self, known: ModelKey) -> None:
         """Drop the recalled panels if the id now stands for another model."""
-        for place in [place for place in self.request.panels if place[1] == self.position]:
-            del self.request.panels[place]
+        for key in [key for key in self.request.panels if key[1] == self.position]:
+            del self.request.panels[key]
         self.results.learn(self.model, known)
         self.recall(known)
 

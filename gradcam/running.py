@@ -98,14 +98,14 @@ def _eager(modules: Sequence[nn.Module]) -> Iterator[None]:
     with _stance.guard:
         _stance.users += 1
         if _stance.users == 1:  # PyTorch keeps one stance for the whole process
-            _stance.held = torch.compiler.set_stance("force_eager")
+            _stance.context = torch.compiler.set_stance("force_eager")
     try:
         yield
     finally:
         with _stance.guard:
             _stance.users -= 1
             if _stance.users == 0:
-                _stance.held.__exit__(None, None, None)
+                _stance.context.__exit__(None, None, None)
 
 
 class _Stance:
@@ -113,7 +113,7 @@ class _Stance:
 
     def __init__(self) -> None:
         self.guard, self.users = threading.Lock(), 0
-        self.held: Any = None
+        self.context: Any = None
 
 
 _stance = _Stance()

@@ -30,8 +30,8 @@ class LayerRow:
     """One model's line of the table, as text; `refused` is the reason where there is no layer.
 
     classes: 0 where the model is known to give features or an embedding. support: share of the grid that the
-    gradient can reach. measured: what the places rest on; here always shapes only. seconds: of finding the layer,
-    without building the model.
+        gradient can reach. measured: how the layer was checked; here always by shapes only. seconds: to find the
+        layer, without building the model.
     """
 
     model: str
@@ -84,7 +84,7 @@ def _csv(rows: Iterable[LayerRow]) -> str:
 
 
 def layer_row(model: str) -> LayerRow:
-    """The row of one model, built without numbers: weights are never read, and only shapes flow."""
+    """The row of one model, built without numbers: weights are never read, and only shapes are computed."""
     spec = read_spec(model)
     row = SOURCES[spec.source]
     size = row.preprocessing(spec).size

@@ -1,4 +1,4 @@
-"""The table of measurements: whether the target layer's places are where they seem, in one model of each family."""
+"""The table of measurements: whether the target layer's places answer to their own part of the image, by family."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _parameters(row: dict[str, str]) -> int:
 def write_measured_table(
     models: Sequence[str], out: Path, progress: Callable[[int, str], None] = lambda done, model: None
 ) -> Counter[str]:
-    """Measure every model that `out` (CSV) has no row of yet, and write each row when it is known.
+    """Measure every model without a row in `out` (CSV), and write each row as soon as it is known.
 
     progress: called before each model with the number done and its id.
     Returns: how many of all rows are confirmed, inconclusive, contradicted or failed.
@@ -133,7 +133,7 @@ def measured_row(model: str) -> MeasuredRow:
 
 
 def awaken(module: nn.Module, size: tuple[int, int]) -> None:
-    """Give numbers to scales that start at zero and would hide a path, and statistics to batch normalisation."""
+    """Give values to scales that start at zero, which would hide a path, and statistics to batch normalisation."""
     with torch.no_grad():
         for parameter in module.parameters():
             if parameter.numel() > 1 and parameter.std() == 0 and parameter.abs().max() < 0.1:

@@ -29,7 +29,7 @@ from gradcam.types import Layout, TargetLayer
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-"""To be raised when the search may answer otherwise than before."""
+"""Raise it when the search may give other answers than before."""
 
 MAX_BYTES = 1_000_000
 
@@ -37,21 +37,21 @@ PACKAGES = ("gradcam", "torch", "torchvision", "timm", "transformers")
 
 
 def kept_at(model: nn.Module, inputs: Inputs, layer: str) -> Path | None:
-    """The file for what is found in `model` for such inputs; None where nothing is kept.
+    """The file for the layers found in `model` for such inputs; None if they are not kept.
 
-    Nothing is kept of modules that were not loaded by id, of shapes alone, or where other tensors than the images
-    matter or a function reads the scores.
+    Layers are kept only for models that were loaded by id and have weights, if the images are the only input and no
+    function picks the scores.
     """
     images = inputs.images
     alone = len(inputs.args) + len(inputs.kwargs) == 1
     if not alone or callable(inputs.output) or images.is_meta or not is_loaded_by_id(model):
         return None
-    asked = (inputs.at, inputs.output, tuple(images.shape[1:]), images.dtype, images.device.type, layer)
+    request = (inputs.at, inputs.output, tuple(images.shape[1:]), images.dtype, images.device.type, layer)
     versions = [(package, _version(package)) for package in PACKAGES]
-    key = repr((FORMAT, versions, asked, state_sha256(model), _settings(model)))
+    key = repr((FORMAT, versions, request, state_sha256(model), _settings(model)))
     try:
         return weights_folder().with_name("layers") / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
-    except (RuntimeError, ValueError, GradcamError) as error:  # nobody's home
+    except (RuntimeError, ValueError, GradcamError) as error:  # no home folder
         log.info("found layers are not kept: %s", error)
         return None
 
@@ -64,7 +64,7 @@ def _version(package: str) -> str:
 
 
 def read_kept(file: Path, model: nn.Module) -> list[TargetLayer] | None:
-    """What was found; None where the file does not say it, or names what the model does not have."""
+    """The layers in the file; None if it is unreadable or names layers that the model does not have."""
     try:
         with file.open("rb") as opened:
             rows = json.loads(opened.read(MAX_BYTES))
@@ -79,7 +79,7 @@ def read_kept(file: Path, model: nn.Module) -> list[TargetLayer] | None:
 
 
 def write_kept(file: Path, found: Sequence[TargetLayer]) -> None:
-    """Write what was found, if the disk lets us."""
+    """Write the layers that were found, if the disk allows it."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with write_whole(file) as opened:
@@ -112,7 +112,7 @@ def _settings(model: nn.Module) -> str:
 
 
 def _word(value: Any) -> str:
-    """A setting in words; of what is no plain value, its type."""
+    """A setting as text; for a value that is not plain, its type."""
     if isinstance(value, (bool, int, float, str, type(None), torch.Size)):
         return repr(value)
     if isinstance(value, tuple):

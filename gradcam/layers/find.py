@@ -36,7 +36,7 @@ from gradcam.scores import ENDS, Output
 from gradcam.types import TargetLayer
 
 LayerChoice = str | int | TargetLayer | nn.Module
-"""`"auto"`, a module's name or the module itself, a place in `candidate_layers(model)`, or a `TargetLayer`."""
+"""`"auto"`, a module's name or the module itself, an index into `candidate_layers(model)`, or a `TargetLayer`."""
 
 LayerChoices = LayerChoice | Sequence[LayerChoice]
 """One layer, or several as a list or as a text such as `"features.22 + features.29"`."""
@@ -55,7 +55,7 @@ def resolve_target_layer(
     input: int | str | None = None,
     output: Output = None,
 ) -> TargetLayer:
-    """The place in `model` whose output a heatmap is drawn on.
+    """The layer of `model` on whose output a heatmap is drawn.
 
     input_size: height and width in pixels, or a preprocessed example as `heatmaps` takes it; by default the size
         that the model's own configuration names, or else 224×224.
@@ -76,10 +76,10 @@ def candidate_layers(
     input: int | str | None = None,
     output: Output = None,
 ) -> list[TargetLayer]:
-    """The places where a heatmap makes sense, from early to late: one for each stage, or for each block where the
+    """The layers where a heatmap makes sense, from early to late: one for each stage, or one for each block if the
     network keeps one grid. The last one is the target layer.
 
-    input_size, input, output: as of `resolve_target_layer`.
+    input_size, input, output: as in `resolve_target_layer`.
     Raises: as `resolve_target_layer`.
     """
     return _at_size(model, input_size, lambda inputs: list(_remembered(model, inputs, "candidates")), input, output)
@@ -92,7 +92,7 @@ def find_layer(
 
     batch: `[B, C, H, W]`, preprocessed, on the model's device, of which only shape, type and device are used; or
         all `Inputs`, of which the first of each other tensor is used, too.
-    modules: as `unwrapped` gives them with its model, where the caller has both.
+    modules: the modules that `unwrapped` returned with `model`, if the caller has them.
     """
     if isinstance(layer, TargetLayer):
         return layer
@@ -129,7 +129,7 @@ def find_layers(
 
 
 def merge_layers(layers: Sequence[TargetLayer]) -> TargetLayer:
-    """What several layers are called together: their names, the finest of their grids, all their channels."""
+    """Several layers as one: their names, the finest of their grids, all their channels."""
     if len(layers) == 1:
         return layers[0]
     grid = max((layer.grid for layer in layers), key=prod)
@@ -175,7 +175,7 @@ def _at_size(
     input: int | str | None = None,
     output: Output = None,
 ) -> Answer:
-    """What `ask` answers for a batch of this size: for the first likely shape that the model takes."""
+    """The answer of `ask` for a batch of this size, in the first likely shape that the model takes."""
     if size is None or _is_size(size):
         shapes = input_shapes(unwrap(model), size)
     else:
@@ -195,7 +195,7 @@ def _is_size(value: object) -> TypeGuard[tuple[int, int]]:
 
 
 def _name_of(module: nn.Module, model: nn.Module) -> str:
-    """The dotted name of a module of `model`. Raises: LayerError where it is none."""
+    """The dotted name of a module of `model`. Raises: LayerError if `module` is not one of them."""
     wanted = unwrap(module)
     name = next((name for name, found in model.named_modules() if found is wanted), None)
     if not name:
@@ -222,26 +222,26 @@ _memories_guard = threading.Lock()
 def _remembered(
     model: nn.Module, batch: Batch | Inputs, layer: str, modules: Modules | None = None
 ) -> list[TargetLayer]:
-    """What `_search` answers, from memory where the model has not changed its modules, settings or head since."""
+    """The answer of `_search`, from memory if the model's modules, settings and head have not changed since."""
     if modules is None:
         model, modules = unwrapped(model)
     inputs = Inputs.of(batch, model)
     with _memories_guard:
         memory = _memories.setdefault(model, _Memory())
-    asked = (inputs.key, inputs.images.is_meta, layer)
-    key = (*asked, fingerprint(modules, memory.counters))
-    if key not in memory.found:  # else nobody waits for the forward that another thread is making
+    request = (inputs.key, inputs.images.is_meta, layer)
+    key = (*request, fingerprint(modules, memory.counters))
+    if key not in memory.found:  # else no need to wait for another thread's forward
         with lock_of(model):
             if key not in memory.found:
                 found = _kept_or_searched(model, inputs, layer)
                 memory.counters |= changed_by_forward(model)
-                memory.found[*asked, fingerprint(modules, memory.counters)] = found
+                memory.found[*request, fingerprint(modules, memory.counters)] = found
                 return found
     return memory.found[key]
 
 
 def _kept_or_searched(model: nn.Module, inputs: Inputs, layer: str) -> list[TargetLayer]:
-    """What `_search` answers; of a model loaded by id, what an earlier process has kept of it on disk."""
+    """The answer of `_search`; for a model loaded by id, the one that an earlier process kept on disk."""
     file = kept_at(model, inputs, layer)
     found = read_kept(file, model) if file is not None else None
     if found is None:
@@ -271,7 +271,7 @@ def _search(model: nn.Module, inputs: Inputs, layer: str) -> list[TargetLayer]:
 
 @contextmanager
 def _plainly_computing(device: torch.device) -> Iterator[None]:
-    """With autograd and in the model's own precision, whatever the caller is within."""
+    """Compute with autograd and in the model's own precision, whatever the caller has switched on."""
     with ExitStack() as stack:
         if device.type != "meta" and torch.is_autocast_enabled(device.type):
             stack.enter_context(torch.autocast(device.type, enabled=False))
@@ -288,7 +288,7 @@ def _suggestion(layer: str, names: Sequence[str]) -> str:
 
 
 def _flow(model: nn.Module, inputs: Inputs) -> tuple[Flow, Proof]:
-    """The way of noise like the images through a model that has a head, and what can be proved of it."""
+    """The flow of noise, shaped like the images, through a model with a head, and the proof of its layers."""
     if getattr(model, "num_classes", None) == 0:
         raise ModelError(
             f"expected a classifier, got {type(model).__name__} without a head (num_classes=0); "
@@ -300,9 +300,9 @@ def _flow(model: nn.Module, inputs: Inputs) -> tuple[Flow, Proof]:
 
 
 def _traced(model: nn.Module, two: Inputs) -> Trace:
-    """A forward of two images, which tell windows folded into the batch from maps by their first dimension.
+    """Trace two images: the first dimension then tells maps from windows that are folded into the batch.
 
-    Of one image where the model takes no more.
+    Trace one image if the model takes no more.
     """
     try:
         return trace(model, two)

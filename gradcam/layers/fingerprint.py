@@ -1,4 +1,4 @@
-"""What tells a model, as it is set up now, from what it was when its layers were searched."""
+"""A number that tells whether a model has changed since its layers were searched."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PLAIN = frozenset(
 _SETTLED = tuple(
     f"torch.nn.modules.{name}" for name in ("activation", "batchnorm", "dropout", "linear", "normalization")
 )
-"""Where modules are defined that compute the same wherever they stand, place by place."""
+"""Packages of modules that treat each place by itself, whatever their settings."""
 
 _convolution = itemgetter("stride", "padding", "dilation", "groups")
 
@@ -29,8 +29,8 @@ _convolution = itemgetter("stride", "padding", "dilation", "groups")
 def fingerprint(modules: Sequence[nn.Module], counters: frozenset[str]) -> int:
     """A number that changes with the modules of a model, their settings and its head.
 
-    counters: attributes that a forward changes, such as a number of calls; they are no settings. Every call asks
-    for it: it takes about a tenth of a millisecond.
+    counters: attributes that a forward changes, such as a number of calls; they are no settings.
+    This is computed at every call and takes about a tenth of a millisecond.
     """
     weights = (module._parameters for module in reversed(modules) if module._parameters)
     head = tuple(weight.shape for weight in next(weights, {}).values() if weight is not None)
@@ -47,12 +47,12 @@ def fingerprint(modules: Sequence[nn.Module], counters: frozenset[str]) -> int:
 
 
 def _nothing(_attributes: dict[str, Any]) -> None:
-    """Of modules without settings that matter here."""
+    """For modules without settings that matter here."""
 
 
 @lru_cache(4096)
 def _reader(kind: type[nn.Module]) -> Callable[[dict[str, Any]], Any] | None:
-    """What reads the settings of a kind of module from its attributes; None for all that are plain."""
+    """The function that reads a kind of module's settings from its attributes; None if all plain ones count."""
     if kind.__module__.startswith("torch.nn.modules.conv") and issubclass(kind, _ConvNd):
         return _convolution
     settled = kind.__module__ in _SETTLED and kind is not nn.MultiheadAttention

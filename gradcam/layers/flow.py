@@ -40,7 +40,7 @@ PICKING = re.compile("A(max|min)|M(ax|in)(?!imum)|Topk|Kthvalue|Sort|Median")
 class SpatialOutput:
     """A module's output that has a layout in space.
 
-    order: when it came in the forward, among all such outputs. after: as in `Dominator`, or 1 if it is none.
+    order: its position among all such outputs of the forward. after: as in `Dominator`, or 1 if it is none.
     doubtful: whether the grid has another aspect than the input, so that its shape alone says little.
     """
 
@@ -56,7 +56,7 @@ class SpatialOutput:
 
     @property
     def geometry(self) -> tuple[object, ...]:
-        """What outputs have in common whose places lie alike."""
+        """A key that is equal for outputs whose places lie alike."""
         return self.layer.layout, self.layer.grid, self.layer.prefix, self.module_call.shape[:-1]
 
     @property
@@ -95,7 +95,7 @@ class Flow:
             gradient = gradient_at(self.start, self.weights, dominator.edge)
             if gradient is None or gradient.any():
                 break
-            # a head that starts at zero hides what feeds it: ask from below it
+            # a head that starts at zero hides what feeds it
             self.start, self.weights = dominator.edge, positive(gradient)
 
     def support(self, output: SpatialOutput) -> float:
@@ -111,7 +111,7 @@ class Flow:
         return float((to_grid(gradient, output.layer) != 0).any(dim=1).any(dim=0).float().mean())
 
     def is_read(self, output: SpatialOutput) -> bool:
-        """Whether the class scores read the places of the grid, and not a class token beside them only.
+        """Whether the class scores read the places of the grid, not only a class token beside them.
 
         A global maximum reads few places by nature: one for each channel. But where other paths lead past it, such
         as that of a class token, it does not count (VOLO adds the highest of its patches' scores).
@@ -126,7 +126,7 @@ class Flow:
 
     @contextmanager
     def without(self, nodes: Sequence[Node]) -> Iterator[None]:
-        """Ask what the class scores read where no gradient passes these nodes."""
+        """Let no gradient pass these nodes inside the block, to see what the class scores read by other paths."""
         known = self._supports
         if nodes:
             self._supports = {}
@@ -137,13 +137,13 @@ class Flow:
             self._supports = known
 
     def is_picked_from(self, output: SpatialOutput) -> bool:
-        """Whether the class scores read any place of the grid by a maximum, if by nothing else."""
+        """Whether the class scores read any place of the grid, even if only by a maximum."""
         return self.support(output) > 0 and any(map(_picks, nodes_between(self.scores, output.node)))
 
     def at_dominators(self) -> Iterator[SpatialOutput]:
         """From late to early: the outermost module at every dominator whose output can be a feature map.
 
-        A module that passes its input on as it came (Identity, Dropout, Permute) counts where no other module ends.
+        A module that passes its input on unchanged (Identity, Dropout) counts only if no other module ends there.
         """
         at_edge: dict[GradientEdge, list[SpatialOutput]] = {}
         for output in self.outputs:
@@ -161,7 +161,7 @@ class Flow:
                 yield replace(max(outputs, key=lambda output: output.order), after=dominator.after)
 
     def image_as_made(self) -> GradientEdge | None:
-        """Where the image stands that the model makes of its pixels before it computes, if that is known."""
+        """The edge of the image that the model makes of its pixels before it computes, if known."""
         made = None
         for dominator in reversed(self.dominators):
             shape = shape_at(dominator.edge)
@@ -209,14 +209,14 @@ def _picks(node: Node) -> bool:
 
 
 def is_feature_map(output: SpatialOutput) -> bool:
-    """Whether the module computes what may be a feature map, and does not pass it on as it came."""
+    """Whether the module computes a possible feature map itself, and does not pass its input on unchanged."""
     input_edge = output.module_call.input_edge
     passed_on = input_edge is not None and computing(input_edge.node) is computing(output.node)
     return not passed_on and may_hold_features(output)
 
 
 def may_hold_features(output: SpatialOutput) -> bool:
-    """Nothing pooled or resized, and no linear projection of tokens, such as the keys of an attention pool."""
+    """Whether an output is not pooled, resized, or a linear projection of tokens, such as keys of attention."""
     if POOLING.search(operation(computing(output.node))):
         return False
     return not (isinstance(output.module_call.module, nn.Linear) and output.layer.layout != "NCHW")

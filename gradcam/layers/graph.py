@@ -23,7 +23,7 @@ from gradcam.nodes import MOVES, RESHAPES, operation
 class Dominator:
     """A node of the graph that every path from the pixels to the class scores passes through.
 
-    edge: where the tensor that leaves this node stands. after: share of the graph between it and the scores.
+    edge: of the tensor that leaves this node. after: share of the graph between the node and the scores.
     """
 
     edge: GradientEdge
@@ -31,7 +31,7 @@ class Dominator:
 
 
 def find_dominators(logits: Tensor, pixels: Tensor) -> list[Dominator]:
-    """All dominators from the class scores back to the pixels; none where the scores do not depend on the pixels.
+    """All dominators from the class scores back to the pixels; none if the scores do not depend on the pixels.
 
     The graph is walked from the scores in topological order while the edges to nodes not yet walked are counted.
     A node that is reached when no other edge is open is a dominator. Nodes of residual branches, gates and
@@ -60,8 +60,7 @@ def find_dominators(logits: Tensor, pixels: Tensor) -> list[Dominator]:
 
 
 def computing(node: Node) -> Node:
-    """The node that computed the values at `node`: what only moved them since (a view, a permutation, a copy) is
-    looked through."""
+    """The node that computed the values at `node`, behind those that only moved them (a view, a copy)."""
     while operation(node) in MOVES:
         node = next(child for child, _ in node.next_functions if child is not None)
     return node
@@ -89,10 +88,10 @@ def _readers(scores: Node) -> dict[Node, list[Node]]:
 
 
 def edge_after_pooling(leaf: Tensor, dims: tuple[int, ...], logits: Tensor) -> GradientEdge | None:
-    """Where `leaf` stands after all pooling over its `dims`, if the `logits` were computed from nothing else of it.
+    """The edge after all pooling of `leaf` over `dims`, if the `logits` depend on `leaf` only through this edge.
 
-    A pooling shares each of its gradients out among the places that it pooled, so that their sum over `dims` is the
-    same at this edge as at `leaf`.
+    A pooling distributes each gradient over the places that it pooled, so the gradients' sum over `dims` is the
+    same at this edge and at `leaf`.
     """
     readers = _readers(logits.grad_fn) if dims and logits.grad_fn is not None else {}
     node = next((node for node in readers if getattr(node, "variable", None) is leaf), None)
@@ -105,10 +104,10 @@ def edge_after_pooling(leaf: Tensor, dims: tuple[int, ...], logits: Tensor) -> G
 
 
 def before_linear(logits: Tensor, cotangents: Tensor) -> tuple[Tensor | GradientEdge, Tensor]:
-    """Where the logits are what a linear layer gives: the edge of its input, and the cotangents there.
+    """The edge of the input of the linear layer that computes the logits, and the cotangents there.
 
-    logits: `[B, C]`. cotangents: `[K, B, C]`, most of them zero. Only the rows of the weights that they ask for are
-    read, while a backward would read the weights of all classes. Anything else is returned as it is.
+    logits: `[B, C]`. cotangents: `[K, B, C]`, most of them zero. Only the weights of the requested classes are
+        read, while a backward would read those of all classes. Without such a layer the arguments are returned.
     """
     node: Any = logits.grad_fn
     position = None if node is None else {"Addmm": 1, "Mm": 0}.get(operation(node))
@@ -157,10 +156,10 @@ def _averaged(node: Node, dimensions: int) -> tuple[int, ...] | None:
 
 
 def gradient_at(start: GradientEdge, weights: Tensor, edge: GradientEdge) -> Tensor | None:
-    """Gradient of the `weights`ed sum of the tensor at `start` for the tensor at `edge`; None where none flows.
+    """Gradient of the tensor at `start`, summed with `weights`, with respect to that at `edge`; None if none flows.
 
     On the meta device its values mean nothing, but they are zero where the gradient is always zero.
-    Raises: ModelError where autograd cannot differentiate what lies between.
+    Raises: ModelError if autograd cannot differentiate what lies between.
     """
     with _Numbers() if weights.is_meta else nullcontext() as numbers:
         try:
@@ -216,7 +215,7 @@ def _edges_between(
 class _Numbers(TorchDispatchMode):
     """Runs a backward pass over meta tensors with numbers beside them.
 
-    Every tensor that the forward saved, and that has no numbers, is given positive ones when it is first read.
+    When a saved tensor of the forward is first read and has no numbers yet, it is given positive ones.
     So the backward pass shows which places a gradient reaches, at the cost of the layers that it runs through.
     """
 

@@ -17,7 +17,7 @@ DEFAULT_SIZE = (224, 224)
 def noise_like(batch: Tensor, dtype: torch.dtype) -> Tensor:
     """Two seeded images of noise of the batch's shape and on its device: no layer depends on a picture.
 
-    dtype: of the model's weights; taken where the batch holds whole numbers, or is cast by autocast anyway.
+    dtype: of the model's weights; used if the batch holds whole numbers, or is cast by autocast anyway.
     """
     numbers = torch.randn(2, *batch.shape[1:], generator=torch.Generator().manual_seed(0))
     return numbers.to(batch.device, batch.dtype if batch.is_floating_point() else dtype)

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 SEPARATOR = " + "
 
 TypedLayer = str | int
-"""A module's name, `"auto"`, or a place in `candidate_layers(model)`, the last of which is -1."""
+"""A module's name, `"auto"`, or an index into `candidate_layers(model)`, whose last entry is -1."""
 
 
 def read_layer(text: str) -> TypedLayer | tuple[TypedLayer, ...]:
-    """A layer, or several joined by `+`; a number is a place among the candidates, everything else a name."""
+    """A layer, or several joined by `+`; a number is an index into the candidates, everything else a name."""
     layers = tuple(int(part) if re.fullmatch(r"-?[0-9]{1,9}", part) else part for part in text.split(SEPARATOR))
     return layers[0] if len(layers) == 1 else layers
 

@@ -19,7 +19,7 @@ Grid = tuple[int, int]
 def to_grid(tensor: Tensor, layer: TargetLayer) -> Tensor:
     """A layer's output, or its gradient, as `[N, channels, h, w]`.
 
-    Tokens lie row by row after the prefix; those that follow the last place of `layer.grid` are no places either.
+    Tokens lie row by row after the prefix; tokens after the last place of `layer.grid` are left out.
     """
     if layer.layout == "NHWC":
         return tensor.permute(0, 3, 1, 2)
@@ -30,8 +30,8 @@ def to_grid(tensor: Tensor, layer: TargetLayer) -> Tensor:
 
 
 def place_dims(layer: TargetLayer, shape: Sequence[int]) -> tuple[int, ...]:
-    """The dimensions of a layer's output of this shape that are places and nothing else; none where other tokens,
-    before or after the places, are among them."""
+    """The dimensions of a layer's output of this shape that hold places of the grid only; empty if they hold other
+    tokens, too, before or after the places."""
     tokens = (1,) if shape[1] == prod(layer.grid) else ()
     return {"NCHW": (2, 3), "NHWC": (1, 2), "tokens": tokens}[layer.layout]
 
@@ -41,7 +41,7 @@ def read_layout(
 ) -> tuple[Layout, Grid, int] | None:
     """Layout, grid and number of prefix tokens of an output of this shape; None where it has no layout in space.
 
-    batch: images in the input; windows folded into the batch show by having more. size: of the input in pixels.
+    batch: images in the input; an output with more has windows folded into the batch. size: of the input in pixels.
     grids: grids seen upstream. prefix: number of prefix tokens, where the model says it.
     """
     if len(shape) == 4 and shape[0] == batch:
@@ -85,8 +85,8 @@ def other_readings(shape: Sequence[int], layer: TargetLayer, size: Sequence[int]
 
 
 def maps_of(shape: Sequence[int], layer: TargetLayer, size: Sequence[int]) -> list[TargetLayer]:
-    """A 4-D output read as `[B, C, h, w]` and as `[B, h, w, C]`, of whatever aspect, where it is no finer than the
-    pixels and has at least two places."""
+    """A 4-D output read as `[B, C, h, w]` and as `[B, h, w, C]`, with any aspect, if it is no finer than the pixels
+    and has at least two places."""
     first = replace(layer, layout="NCHW", grid=(shape[2], shape[3]), channels=shape[1], prefix=0)
     last = replace(layer, layout="NHWC", grid=(shape[1], shape[2]), channels=shape[3], prefix=0)
     return [

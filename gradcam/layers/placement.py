@@ -1,10 +1,10 @@
-"""A test of places: is each place of a grid felt clearly more by its own part of the image than by others?
+"""Measures whether each place of a grid answers clearly more to its own part of the image than to others.
 
-Whatever moves, turns, mixes up or re-orders places on the way (windows, latents, registers, flips, crops, channels
-taken for places) shows in what the pixels and the places have to do with each other. Nothing is believed of shapes.
+The gradients between places and pixels show whatever moves, turns, mixes or re-orders places on the way (windows,
+latents, registers, flips, crops, channels taken for places). Shapes alone are not believed.
 
-What is not seen: a step in the forward that moves its input by less than three quarters of a cell, such as a narrow
-border that is cut off or added. Maps then lie askew by that much, as they do after any even kernel.
+One fault is not seen: a step in the forward that moves its input by less than three quarters of a cell, such as a
+narrow border that is cut off or added. Maps then lie askew by that much, as they do after any even kernel.
 """
 
 from __future__ import annotations
@@ -28,10 +28,9 @@ LEAST_OWN = 0.2
 a correlation of at least 0.83 or mix nearly everything (`own` below 0.2); even kernels displace some by 0.98."""
 
 SCALED_OWN, LEAST_SLOPE, MOST_SLOPE = 0.7, 0.6, 1.6
-"""A crop or a border between modules, about the middle, displaces nothing there but scales the whole map. It shows
-in the slope, where nearly all that is felt is a place's own. Of 147 networks, one of each family, those with as
-much of their own have slopes of 0.75 to 1.0; a middle half that is cut out gives 0.5, and as much border as
-image 2."""
+"""A crop or border about the middle, between modules, displaces nothing there but scales the whole map. The slope
+shows it, if `own` is at least `SCALED_OWN`. Of 147 networks, one of each family, those with such an `own` have
+slopes of 0.75 to 1.0; cutting out the middle half gives 0.5, and a border as large as the image 2."""
 
 Verdict = Literal["confirmed", "inconclusive", "contradicted"]
 
@@ -43,11 +42,11 @@ Cell = tuple[int, int]
 class Measurement:
     """How well the places of a grid answer to their own part of the image.
 
-    own: share of what a place is felt by that is its own and not common to all places: 0 all mixed, 1 all local.
-    correlation: between where places are felt and where they lie; of rows or columns, the lower one.
-    off: the median distance between the two, signed, in cells; of rows or columns, the larger one.
-    slope: how far places are felt apart, divided by how far they lie apart; of rows or columns, the lower one. It
-        is 0.5 where the forward cuts out the middle half of its input.
+    own: share of a place's gradient that is its own and not common to all places: 0 all mixed, 1 all local.
+    correlation: between the centre of a place's gradient and the place itself; the lower one of rows and columns.
+    off: the median distance between the two, signed, in cells; the larger one of rows and columns.
+    slope: how far apart the centres lie, divided by how far apart the places lie; the lower one of rows and
+        columns. It is 0.5 if the forward cuts out the middle half of its input.
     """
 
     own: float
@@ -69,10 +68,10 @@ class Measurement:
 
 
 NOTHING = Measurement(0.0, 0.0, 0.0)
-"""Where no pixel is felt: inconclusive."""
+"""No pixel has a gradient: inconclusive."""
 
 ELSEWHERE = Measurement(1.0, 0.0, float("inf"))
-"""Where the model moved its input before it computed: contradicted."""
+"""The model moves its input before it computes: contradicted."""
 
 
 def orbit(grid: Grid) -> list[Cell]:
@@ -99,8 +98,8 @@ def measure(pixels: Tensor, edge: GradientEdge, shape: Sequence[int], layer: Tar
     """Whether the places of a module's output answer to the pixels of their own cells, by the pixels' gradients.
 
     pixels: `[B, C, H, W]`, the leaf of the graph. edge, shape: of the output. layer: how its places are believed to
-    lie. Costs a backward from the output for each of eight cells at the border of the grid. Where no pixel is
-    felt at those, a frame may have been put round the map, and four inner cells are taken.
+    lie. Costs a backward from the output for each of eight cells at the border of the grid. If no pixel has a
+    gradient for these, a frame may surround the map, and four inner cells are measured.
     """
     for cells in (orbit(layer.grid), inner(layer.grid)):
         felt = torch.cat([*_felt(pixels, edge, shape, layer, cells)])
@@ -112,7 +111,7 @@ def measure(pixels: Tensor, edge: GradientEdge, shape: Sequence[int], layer: Tar
 def _felt(
     pixels: Tensor, edge: GradientEdge, shape: Sequence[int], layer: TargetLayer, cells: Sequence[Cell]
 ) -> Iterator[Tensor]:
-    """How strongly each cell's pixels are felt at each place, `[B, h, w]` at a time, one place an image."""
+    """How strong the gradient of each cell is at each place, `[B, h, w]` at a time, one cell for each image."""
     generator = torch.Generator().manual_seed(0)
     for start in range(0, len(cells), len(pixels)):
         some = cells[start : start + len(pixels)]
@@ -127,9 +126,9 @@ def _felt(
 
 
 def changes(activation: Callable[[Tensor], Tensor], images: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
-    """How a module's output changes where one part of the image does, for eight parts.
+    """How a module's output changes when one part of the image changes, for eight parts.
 
-    activation: the output for a batch. images: `[B, C, H, W]`, as many as run at a time. grid: of the cells.
+    activation: the output of a batch. images: `[B, C, H, W]`, as many as run at a time. grid: of the cells.
     Returns: the changes `[n, ...]`, not below 0, and the parts' centres `[n, 2]` as shares of height and width.
     Costs nine forwards. It proves less than `measure`, but any reading of the output can be held to it.
     """
@@ -152,7 +151,7 @@ def displacement(pixels: Tensor, edge: GradientEdge, shape: Sequence[int]) -> tu
     """How far the model moves its input before it computes, at most, as shares of height and width.
 
     edge, shape: of the image `[B, C, h, w]` as the model made it (flipped, turned, cropped, padded, resized). Four
-    of its pixels are traced back to the input, and what they say is prolonged to the borders. Nearly free.
+    of its pixels are traced back to the input, and their shifts are extrapolated to the borders. Nearly free.
     """
     height, width = shape[-2:]
     pixel_at = [(int(down * height), int(across * width)) for down in QUARTERS for across in QUARTERS]
@@ -187,10 +186,10 @@ def judge_reading(changed: Tensor, centres: Tensor, layer: TargetLayer) -> Measu
 
 
 def judge(felt: Tensor, cells: Tensor) -> Measurement:
-    """What maps of influence say about the places that they belong to.
+    """Judge places by their maps of influence.
 
     felt: `[n, h, w]`, not below 0, one map a place. cells: `[n, 2]`, the row and column where each place lies.
-    What all places feel alike (another map's share) is taken off, so that wide mixing alone proves nothing.
+    The part that all maps share is subtracted, so that wide mixing alone proves nothing.
     """
     total = felt.sum(dim=(1, 2))
     alive = total.isfinite() & (total > 0)

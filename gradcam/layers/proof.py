@@ -26,7 +26,7 @@ from gradcam.nodes import operation
 from gradcam.types import TargetLayer
 
 MOST_MEASURED = 24
-"""Outputs measured in one search, after which the rest is taken for not proved."""
+"""Most outputs that one search measures; all others count as not proved."""
 
 MIXES = re.compile("Bmm|ScaledDotProduct|Softmax|Einsum|Attention")
 """Operations by which tokens read other tokens."""
@@ -34,7 +34,7 @@ MIXES = re.compile("Bmm|ScaledDotProduct|Softmax|Einsum|Attention")
 
 @dataclass(frozen=True)
 class Finding:
-    """What measuring said of an output.
+    """The result of measuring an output.
 
     output: the proved output, perhaps in another reading; None where nothing is proved.
     measurement: of the output as its shape was read.
@@ -110,11 +110,11 @@ class Proof:
         return self.measured[key]
 
     def _keeps_confirmed_tokens(self, output: SpatialOutput) -> bool:
-        """Whether tokens that mix too much to be measured are those that were measured earlier.
+        """Whether tokens that mix too much to be measured are the same as tokens that were confirmed earlier.
 
-        They are the earliest of the same number, grid and prefix, which still lie in order, and go on from there on
-        a path where tokens are not read by others (the residual one): what attention gathers, such as as many
-        latents as patches, is no place.
+        The earliest tokens of this number, grid and prefix must be confirmed, and lead here by a path on which
+        tokens do not read each other (the residual one). Latents that attention gathers are no places, even if
+        there are as many of them as patches.
         """
         earliest = next(other for other in self.flow.outputs if other.geometry == output.geometry)
         if earliest is output or self.measure(earliest).verdict != "confirmed":
@@ -124,14 +124,14 @@ class Proof:
         )
 
     def _swapped(self, output: SpatialOutput) -> SpatialOutput | None:
-        """The output in its other layout, where that is confirmed."""
+        """The output in its other layout, if that is confirmed."""
         readings = other_readings(output.module_call.shape, output.layer, self.flow.pixels.shape[-2:])
         confirmed = (reading for reading in readings if self.measure(output, reading).verdict == "confirmed")
         return next((replace(output, layer=reading) for reading in confirmed), None)
 
     def _read_otherwise(self, output: SpatialOutput) -> SpatialOutput | None:
-        """The output in its other layout, or after the number of tokens that the changes of an image fit best,
-        where a measurement confirms it."""
+        """The output in its other layout, or after the number of tokens that fits the changes of an image best, if
+        a measurement confirms it."""
         if output.layer.layout != "tokens":
             return self._swapped(output)
         readings = other_readings(output.module_call.shape, output.layer, self.flow.pixels.shape[-2:])

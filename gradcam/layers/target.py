@@ -76,7 +76,7 @@ def _unsure(proof: Proof) -> SpatialOutput:
 
 
 def _refuse_tokens_before_batch(flow: Flow, output: SpatialOutput | None) -> None:
-    """Raise where the network goes on from `output` with tokens `[N, B, C]`, whose maps would be read wrongly."""
+    """Raise if the network goes on from `output` with tokens `[N, B, C]`, whose maps would be read wrongly."""
     start = 0 if output is None else flow.module_calls.index(output.module_call)
     for module_call in flow.module_calls[start:]:
         if len(module_call.shape) == 3 and module_call.shape[0] != len(flow.pixels) == module_call.shape[1]:
@@ -87,7 +87,7 @@ def _refuse_tokens_before_batch(flow: Flow, output: SpatialOutput | None) -> Non
 
 
 def _alone_feeds(flow: Flow, output: SpatialOutput, unread: SpatialOutput) -> SpatialOutput | None:
-    """The last normalisation between the two through which alone the patches of `output` are read, if any."""
+    """The last normalisation between the two, if the patches of `output` are read only through it."""
     for norm in reversed(flow.outputs[output.order + 1 : unread.order]):
         if _is_normalisation(norm) and flow.is_read(norm):
             with flow.without([norm.node]):
@@ -109,8 +109,8 @@ def _in_a_branch(flow: Flow, proof: Proof) -> SpatialOutput | None:
 def _branch_ends(flow: Flow, proof: Proof) -> list[SpatialOutput]:
     """The latest output of each parallel branch, or of each call of one encoder, from late to early.
 
-    A branch whose end answers to other parts of the image, such as one that sees it flipped, is left out where
-    there is another.
+    A branch whose end answers to other parts of the image, such as one that sees it flipped, is left out if there
+    is another.
     """
     ends: list[SpatialOutput] = []
     moved: list[SpatialOutput] = []
@@ -156,7 +156,7 @@ def find_candidates(flow: Flow, proof: Proof) -> list[TargetLayer]:
 
 
 def _like(target: SpatialOutput, block: SpatialOutput, proof: Proof) -> SpatialOutput | None:
-    """A block before the target: proved with it where their places lie alike, else by itself."""
+    """A block before the target: proved with the target if their places lie alike, else by itself."""
     original = proof.flow.outputs[target.order]
     if original.geometry == block.geometry and original.layer.channels == block.layer.channels:
         layout = replace(
@@ -173,7 +173,7 @@ def _outermost_proved(stage: Sequence[SpatialOutput], proof: Proof) -> SpatialOu
 
 
 def _siblings(target: SpatialOutput, flow: Flow, proof: Proof) -> list[TargetLayer]:
-    """The ends of the branches parallel to the target's, from early to late; none where every path passes it."""
+    """The ends of the branches parallel to the target's, from early to late; none if every path passes it."""
     if target.after < 1:
         return []
     rule = "the {grid} layout at the end of one of several parallel branches"
@@ -184,7 +184,7 @@ def _siblings(target: SpatialOutput, flow: Flow, proof: Proof) -> list[TargetLay
 def _without_first_halves(
     blocks: Sequence[SpatialOutput], flow: Flow, target: SpatialOutput
 ) -> list[SpatialOutput]:
-    """The blocks, but for one that is a part of another: a block with a single dominator inside is listed once."""
+    """The blocks without those that are part of another: a block with a single dominator inside is listed once."""
     ends = {
         output.layer.name
         for output in flow.outputs

@@ -1,7 +1,7 @@
 """Which architectures a checkpoint's tensors may belong to, by their names and shapes.
 
 `data/architectures.csv` has a row for each architecture of timm and torchvision: how many tensors its state has
-beside the head's, and the names and shapes of four of them. What has these four in it is worth building.
+beside the head's, and the names and shapes of four of them. An architecture is built only if a file has these four.
 `python -m gradcam.models.architectures FILE.csv` writes the table anew, which takes some minutes.
 """
 
@@ -29,12 +29,12 @@ FEW_AND_MORE = (3, 5)
 
 LIBRARIES = ("torchvision", "timm")
 ANCHORS, UNMISTAKABLE = 4, 99_991
-"""Tensors by which an architecture is told, and a number of classes that is the size of nothing else."""
+"""How many tensors identify an architecture, and a number of classes that no other size equals."""
 
 
 @dataclass(frozen=True)
 class Signature:
-    """What tells an architecture: how many tensors, apart from its head's, and the shapes of some by name."""
+    """What identifies an architecture: its number of tensors without the head's, and the shapes of some by name."""
 
     architecture: str
     tensors: int
@@ -42,12 +42,12 @@ class Signature:
 
 
 def architectures() -> list[ModelSpec]:
-    """What a checkpoint can be for."""
+    """The architectures that a checkpoint may be for."""
     return [ModelSpec(source, name) for source in LIBRARIES for name in SOURCES[source].names()]
 
 
 def architecture_names() -> list[str]:
-    """The same as ids."""
+    """The ids of `architectures()`."""
     return [str(spec) for spec in architectures()]
 
 
@@ -75,7 +75,7 @@ def without_numbers(source: str, name: str, classes: int) -> nn.Module:
 
 @cache
 def signatures() -> tuple[Signature, ...]:
-    """The table, in the order of `architectures()`; without what the installed libraries do not have."""
+    """The table, in the order of `architectures()`; without rows that the installed libraries lack."""
     file, known = resources.files("gradcam").joinpath("data/architectures.csv"), set(architecture_names())
     with file.open(encoding="utf-8") as lines:
         rows = [row for row in csv.DictReader(lines) if row["architecture"] in known]
@@ -99,8 +99,8 @@ def measured(architecture: str) -> Signature:
         for key, shape in shapes.items()
         if UNMISTAKABLE not in shape and not key.endswith("num_batches_tracked")
     ]
-    places = sorted({round(step * (len(body) - 1) / (ANCHORS - 1)) for step in range(ANCHORS)})
-    return Signature(architecture, len(body), tuple(body[place] for place in places))
+    indices = sorted({round(step * (len(body) - 1) / (ANCHORS - 1)) for step in range(ANCHORS)})
+    return Signature(architecture, len(body), tuple(body[index] for index in indices))
 
 
 def write_signatures(path: str, names: Iterable[str]) -> None:

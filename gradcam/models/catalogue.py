@@ -74,7 +74,7 @@ def _specs() -> Iterator[ModelSpec]:
 
 @lru_cache
 def _listed() -> tuple[tuple[CatalogueEntry, Location], ...]:
-    """What cannot change while the program runs: every entry but for its `weights`, and where to look for them."""
+    """Every entry without its `weights`, and where to look for these; fixed while the program runs."""
     return tuple((_entry(spec, SOURCES[spec.source]), SOURCES[spec.source].location(spec)) for spec in _specs())
 
 

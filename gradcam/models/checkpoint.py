@@ -58,7 +58,7 @@ INPUT: dict[str, tuple[Callable[[Any], bool], str]] = {
     "mean": (_are_three(0), "three numbers from 0 to 1 (R, G, B of pixels between 0 and 1)"),
     "std": (_are_three(MIN_STD), f"three numbers from {MIN_STD} to 1 (R, G, B of pixels between 0 and 1)"),
 }
-"""What preprocessing can be asked for: which values fit, and what is said to others."""
+"""Settings of preprocessing: which values fit, and what is said about others."""
 
 
 def load_checkpoint(
@@ -79,15 +79,15 @@ def load_checkpoint(
 
     file: `.safetensors`, or `.pt`, `.pth`, `.pth.tar`, `.ckpt`, `.bin`; a path, or bytes with their `name`.
     architecture: an id such as `timm/resnet18` or `torchvision/vgg16`; None for the only one that the tensors fit.
-    prefix: of the network that is meant where a file holds several, such as `teacher` or `state_dict_ema`; `.` is
-        the one without. None for the only one, trained weights rather than averaged (EMA) ones.
+    prefix: of the network to take if a file holds several, such as `teacher` or `state_dict_ema`; `.` is the one
+        without. None for the only one, trained weights rather than averaged (EMA) ones.
     labels: a file as `read_labels` takes it, or a set such as `imagenet-1k`; without them classes are numbered.
         A head with a single logit has two, the negative class first; one name is the positive one's.
     activation: `"sigmoid"` for a multi-label head.
-    exact: as of `load_classifier`.
-    classes: what the head must have; by default what it has. A single Linear may have replaced the head.
+    exact: as in `load_classifier`.
+    classes: how many the head must have; by default as many as it has. A single Linear may have replaced the head.
     preprocessing: None for the architecture's own, which a model trained otherwise will not like.
-    sha256: hexadecimal, of the file that is meant; another file is refused.
+    sha256: the file's expected hash, hexadecimal; another file is refused.
     The id is made of the file's name and the hash of its weights: `checkpoint/timm/resnet18@mine~0123456789abcdef`.
     `spec.file` says which network was taken, and in its `note` what else was recognised.
     Raises: ModelError for a file that cannot be trusted or does not fit; tensors that do not fit are named.
@@ -95,7 +95,7 @@ def load_checkpoint(
     torch_device = pick_device(device)
     opened = _open(file, name, sha256)
     if architecture is None:
-        architecture = the_architecture(opened.states, opened.held, opened.name, prefix)
+        architecture = the_architecture(opened.states, opened.content, opened.name, prefix)
     spec = _architecture(architecture)
     builder = SOURCES[spec.source]
     with seeded(0), warnings.catch_warnings():
@@ -129,7 +129,7 @@ class _Opened:
 
     name: str
     sha256: str
-    held: Any
+    content: Any
     states: States
 
 
@@ -140,14 +140,14 @@ def _open(file: str | Path | bytes, name: str, sha256: str | None) -> _Opened:
         raise ModelError(f"expected a checkpoint ({', '.join(SUFFIXES)}), got {quoted(name)}; choose another file")
     if not isinstance(file, bytes) and not is_file(file):
         raise ModelError(f"expected a checkpoint, got {quoted(str(file))}, which is no file; name another")
-    held = open_weights(file, name)
-    states, digest = states_in(held, name), sha256_of(file)
+    content = open_weights(file, name)
+    states, digest = states_in(content, name), sha256_of(file)
     if sha256 not in (None, digest):
         raise ModelError(
             f"expected a checkpoint with SHA-256 {quoted(sha256)}, got {quoted(name)} with {digest}; "
             "take the former"
         )
-    return _Opened(name, digest, held, states)
+    return _Opened(name, digest, content, states)
 
 
 def preprocessing_for(
@@ -160,11 +160,11 @@ def preprocessing_for(
     mean: str | Sequence[float] | None = None,
     std: str | Sequence[float] | None = None,
 ) -> Preprocessing:
-    """An architecture's own preprocessing, but for what is given.
+    """An architecture's own preprocessing, changed by the settings that are given.
 
     size: of the square input in pixels. crop: the share of the resized photo's side that is shown, 0.1 to 1.
     mode, interpolation, mean, std: as in `Preprocessing`; numbers may come as text, such as `0.5, 0.5, 0.5`.
-    Raises: ModelError for an unknown architecture, OptionError for what no photo can be prepared with.
+    Raises: ModelError for an unknown architecture, OptionError for settings by which no photo can be prepared.
     """
     spec = _architecture(architecture)
     own = SOURCES[spec.source].preprocessing(spec)
@@ -190,7 +190,7 @@ def preprocessing_for(
 
 
 def _numbers(given: str | Sequence[float] | None) -> tuple[float, ...] | None:
-    """Numbers, as somebody may have typed them; None for none."""
+    """Numbers, which may be typed as text; None if nothing was given."""
     values = given.replace(",", " ").split() if isinstance(given, str) else given or ()
     try:
         return tuple(map(float, values)) or None
@@ -222,16 +222,16 @@ def _labels(labels: Labels | str | Path | None, count: int) -> Labels:
 
 
 def _named(labels: Labels) -> tuple[str, tuple[str, ...]]:
-    """What names the classes, a file or a known set, or else their names, or neither where they are numbered."""
+    """The file or known set that names the classes, else the names themselves; neither if classes are numbered."""
     if named := labels.file or (labels.source if labels.source in LABEL_SETS else ""):
         return named, ()
     return "", () if labels == numbered(len(labels)) else labels.names
 
 
 def input_of(preprocessing: Preprocessing) -> dict[str, Any]:
-    """What `preprocessing_for` has to be given for this preprocessing, by its names.
+    """The arguments by which `preprocessing_for` returns this preprocessing.
 
-    Without `size` and `crop` where these are the architecture's own, for no square and no share gives them.
+    `size` and `crop` are missing if no square and no share gives them: they are then the architecture's own.
     """
     (height, width), canvas = preprocessing.size, preprocessing.resize
     is_square = height == width and canvas[0] == canvas[1]
@@ -241,6 +241,6 @@ def input_of(preprocessing: Preprocessing) -> dict[str, Any]:
 
 
 def _share(size: int, canvas: int) -> float:
-    """The shortest share of which `floor(size / share) == canvas`."""
+    """The shortest share with `floor(size / share) == canvas`."""
     shares = ((floor(size / (canvas + 1) * 10**digits) + 1) / 10**digits for digits in range(1, 16))
     return next((share for share in shares if floor(size / share) == canvas), size / canvas)

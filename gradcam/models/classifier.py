@@ -127,7 +127,7 @@ def load_classifier(
         model = spec_of_folder(model)
     spec = parse_model_id(model) if isinstance(model, str) else checked(model)
     source = SOURCES[spec.source]
-    preprocessing, labels = source.preprocessing(spec), source.labels(spec)  # of a hub small files, asked for first
+    preprocessing, labels = source.preprocessing(spec), source.labels(spec)  # first: a hub's are in small files
     file = None
     if weights == "random":
         spec = checked(replace(spec, weights="random", seed=seed))

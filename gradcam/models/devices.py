@@ -19,7 +19,7 @@ DEVICES: dict[str, Callable[[], bool]] = {
 
 
 def pick_device(device: str | torch.device = "auto") -> torch.device:
-    """A device that is there; `"auto"` is the fastest kind of it.
+    """A device of this machine; `"auto"` is the fastest one.
 
     Raises: ModelError where this machine has no such device.
     """
@@ -51,8 +51,8 @@ def to_device_layout(module: nn.Module, device: torch.device, fast: bool = True)
 def replace_pointwise_convolutions(module: nn.Module) -> nn.Module:
     """Put a `PointwiseConv2d` over the same weights in the place of every 1×1 convolution with very many weights.
 
-    The module is changed, and returned; where it is such a convolution itself, the other one is returned. Names,
-    parameters and `state_dict()` stay the same; a convolution that stands in two places does so afterwards.
+    The module is changed and returned; if it is such a convolution itself, its replacement is returned. Names,
+    parameters and `state_dict()` stay the same, and a convolution used in two places stays shared.
     """
     made = {
         conv: PointwiseConv2d.over(conv)
@@ -94,6 +94,6 @@ def _is_pointwise(conv: nn.Conv2d) -> bool:
 
 
 _MANY = 2**20
-"""So many weights and more: with the product ResNet, Wide ResNet, ResNeXt and RegNet took less time for one photo
-and about the same for eight. With a quarter of them the convolution was faster.
+"""From so many weights on the product is faster: with it ResNet, Wide ResNet, ResNeXt and RegNet took less time for
+one photo and about the same for eight. With a quarter of them the convolution was faster.
 """

@@ -54,8 +54,8 @@ class Fit:
 def fit(states: States, spec: ModelSpec, file: str, prefix: str | None = None, classes: int | None = None) -> Fit:
     """Find the architecture's tensors in a file.
 
-    prefix: of the network that is meant. classes: what the head must have.
-    Raises: ModelError that names the tensors that do not fit, or the networks where several may be meant.
+    prefix: of the network to take. classes: how many the head must have.
+    Raises: ModelError that names the tensors that do not fit, or the networks if several may be meant.
     """
     heads = shapes_with_heads(spec.source, spec.name)
     networks = networks_in(states, trunk_of(heads))

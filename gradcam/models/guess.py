@@ -31,7 +31,7 @@ class Guess:
 
     @property
     def only(self) -> str | None:
-        """The architecture, if there is but one that fits, or the file names one of those that do."""
+        """The architecture, if only one fits or the file names one that fits."""
         return self.fitting[0] if len(self.fitting) == 1 or self.is_named else None
 
 
@@ -41,16 +41,16 @@ def guess_architecture(file: str | Path | bytes, name: str = "", prefix: str | N
     Raises: ModelError for a file that cannot be used.
     """
     name = name or (Path(file).name if isinstance(file, str | Path) else "the file")
-    held = open_weights(file, name)
-    return guess(states_in(held, name), held, name, prefix)
+    content = open_weights(file, name)
+    return guess(states_in(content, name), content, name, prefix)
 
 
-def guess(states: States, held: Any, name: str, prefix: str | None = None) -> Guess:
+def guess(states: States, content: Any, name: str, prefix: str | None = None) -> Guess:
     """`guess_architecture` of what was opened already."""
     ranked = _ranked(states)
     best = ranked[0][0] if ranked else 0
-    said = {text.lower().replace("-", "_").partition(".")[0] for text in _names_in(held)}
-    library = "timm" if "version" in held and "arch" in held else "torchvision"  # what timm's script notes
+    said = {text.lower().replace("-", "_").partition(".")[0] for text in _names_in(content)}
+    library = "timm" if "version" in content and "arch" in content else "torchvision"  # what timm's script notes
 
     def likeliest(architecture: str) -> tuple[bool, bool, int]:
         """First what the file names, then the library whose script wrote it, then what has most weights online."""
@@ -64,12 +64,12 @@ def guess(states: States, held: Any, name: str, prefix: str | None = None) -> Gu
     return Guess(tuple(fitting), near, any(not likeliest(architecture)[0] for architecture in fitting))
 
 
-def the_architecture(states: States, held: Any, name: str, prefix: str | None = None) -> str:
+def the_architecture(states: States, content: Any, name: str, prefix: str | None = None) -> str:
     """The architecture that a checkpoint must be for.
 
     Raises: ModelError naming the architectures that it may be for, where there is more than one or none.
     """
-    found = guess(states, held, name, prefix)
+    found = guess(states, content, name, prefix)
     if found.only:
         return found.only
     listed = [quoted(one, 60) for one in (found.fitting or found.near)[:6]]
@@ -91,21 +91,21 @@ def _fits(states: States, architecture: str, name: str, prefix: str | None) -> b
 
 
 def _ranked(states: States) -> list[tuple[int, str]]:
-    """The architectures with most anchors in the file, by how many tensors more or less than they it has."""
+    """The architectures with most anchors in the file, those with nearly as many tensors as the file first."""
     table = signatures()
     firsts = frozenset(signature.anchors[0][0] for signature in table)
-    places = [(state, prefix) for state in states.values() for prefix in prefixes_of(state, firsts)]
+    prefixed = [(state, prefix) for state in states.values() for prefix in prefixes_of(state, firsts)]
     sizes = [
         sum(key.startswith(prefix) and not key.endswith("num_batches_tracked") for key in state)
-        for state, prefix in places[:100]
+        for state, prefix in prefixed[:100]
     ]
     distances: dict[str, int] = {}
-    for (state, prefix), size in zip(places, sizes, strict=False):
+    for (state, prefix), size in zip(prefixed, sizes, strict=False):
         for signature in table:
             if _has(state, prefix, signature):
                 distance = abs(size - 2 - signature.tensors)
                 distances[signature.architecture] = min(distance, distances.get(signature.architecture, distance))
-    order = {signature.architecture: place for place, signature in enumerate(table)}
+    order = {signature.architecture: position for position, signature in enumerate(table)}
     return sorted(((distance, name) for name, distance in distances.items()), key=lambda it: (it[0], order[it[1]]))
 
 
@@ -121,9 +121,9 @@ _ARCHITECTURE_KEYS = ("arch", "architecture", "model", "model_name", "backbone",
 _CONFIGURATION_KEYS = ("args", "config", "cfg", "hyper_parameters", "hparams", "opt", "meta")
 
 
-def _names_in(held: Any) -> Iterator[str]:
+def _names_in(content: Any) -> Iterator[str]:
     """What a training script may have noted as its architecture."""
-    inside = [held.get(key) for key in _CONFIGURATION_KEYS] if isinstance(held, dict) else []
-    for noted in (held, *inside, *(getattr(value, "attributes", None) for value in inside)):
+    inside = [content.get(key) for key in _CONFIGURATION_KEYS] if isinstance(content, dict) else []
+    for noted in (content, *inside, *(getattr(value, "attributes", None) for value in inside)):
         if isinstance(noted, dict):
             yield from (noted[key] for key in _ARCHITECTURE_KEYS if isinstance(noted.get(key), str))

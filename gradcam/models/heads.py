@@ -20,10 +20,11 @@ MAX_CLASSES = 100_000
 class Head:
     """The last layer that a checkpoint has.
 
-    classes: how many numbers it gives. module: where a single Linear of `features` inputs takes the place of the
-    architecture's own module; empty where the head is the architecture's. norm: the kind of normalisation before
-    the Linear, if any, a row of `_NORMS`. names: the file's name for each of its tensors. outside: its tensors,
-    where they lie beside the network's. note: what was recognised, in words.
+    classes: how many numbers it gives. module: the architecture's module that a single Linear of `features` inputs
+        replaces; empty if the head is the architecture's own. norm: the kind of normalisation before the Linear, if
+        any, a row of `_NORMS`.
+    names: the file's name for each of its tensors. outside: its tensors, if they lie beside the network's.
+    note: what was recognised, in words.
     """
 
     classes: int
@@ -40,7 +41,7 @@ class Head:
 
 
 def trunk_of(heads: Heads) -> dict[str, Shape]:
-    """An architecture's shapes without the head and what surrounds it, for that may have been replaced."""
+    """An architecture's shapes without the head and its surroundings, because these may have been replaced."""
     tops = {name.partition(".")[0] for name in head_modules(heads)}
     body = {
         key: few for key, (few, more) in heads.items() if few == more and not key.endswith("num_batches_tracked")
@@ -56,10 +57,10 @@ def head_modules(heads: Heads) -> list[str]:
 def head_of(network: Network, heads: Heads, requested: int | None, file: str) -> Head:
     """The head in a file: the architecture's own, or one Linear in its place or beside the rest of the network.
 
-    A normalisation may stand right before the Linear. Where there is no head, it has `requested` classes; whoever
-    checks the tensors says what is missing.
-    Raises: ModelError for a head of another number of classes than asked for; for one of several layers, for what
-        lies between them, such as a ReLU, has no tensors and is not in the file; and for a layer beside the network
+    A normalisation may stand right before the Linear. If the file has no head, the result has `requested` classes,
+    and the check of the tensors says what is missing.
+    Raises: ModelError for a head with another number of classes than requested; for one of several layers, because
+        layers without tensors between them, such as a ReLU, are not in the file; and for a layer beside the network
         that may follow its head.
     """
     found = network.tensors
@@ -70,11 +71,11 @@ def head_of(network: Network, heads: Heads, requested: int | None, file: str) ->
         _check_last(network, key.rpartition(".")[0], head, file)
         return head
     for module in head_modules(heads)[:1]:
-        places = [module, *(module[:at] for at in range(len(module) - 1, 0, -1) if module[at] == ".")]
-        for place in places:
-            inside = {key: tensor for key, tensor in found.items() if key.startswith(f"{place}.")}
-            if head := _replaced(inside, place, requested, file):
-                _check_last(network, place, head, file)
+        parents = (module[:at] for at in range(len(module) - 1, 0, -1) if module[at] == ".")
+        for name in (module, *parents):
+            inside = {key: tensor for key, tensor in found.items() if key.startswith(f"{name}.")}
+            if head := _replaced(inside, name, requested, file):
+                _check_last(network, name, head, file)
                 return head
         own_module = {key: tensor for key, tensor in found.items() if key.startswith(f"{module}.")}
         for part in (own_module, *network.beside.values()):
@@ -99,7 +100,7 @@ def _refuse_convolution(tensors: Mapping[str, StoredTensor], file: str) -> None:
 
 
 def _outside(network: Network) -> dict[str, StoredTensor]:
-    """What lies beside a network and may be a head: whatever has a Linear in it, and no convolution."""
+    """The tensors beside a network that may be a head: whatever contains a Linear and no convolution."""
     kept = [
         part
         for part in network.beside.values()
@@ -125,8 +126,8 @@ def _axis_of_classes(shapes: tuple[Shape, Shape]) -> int | None:
     return next((axis for axis, sizes in enumerate(zip(*shapes, strict=True)) if sizes == FEW_AND_MORE), None)
 
 
-def _replaced(inside: Mapping[str, StoredTensor], place: str, requested: int | None, file: str) -> Head | None:
-    """The Linear among these tensors, for a module's place; None where they are of another kind."""
+def _replaced(inside: Mapping[str, StoredTensor], module: str, requested: int | None, file: str) -> Head | None:
+    """The head whose Linear is among these tensors, in place of `module`; None if they are of another kind."""
     kinds = _kinds(inside)
     if "Linear" not in kinds.values() or "" in kinds.values():
         return None
@@ -142,17 +143,17 @@ def _replaced(inside: Mapping[str, StoredTensor], place: str, requested: int | N
         )
     norm = kinds[before[0]] if before else ""
     classes, features = inside[f"{layer}.weight"].shape
-    places = {before[0]: f"{place}.0", layer: f"{place}.1"} if before else {layer: place}
-    names = {f"{places[key.rpartition('.')[0]]}.{key.rpartition('.')[2]}": key for key in inside}
+    new = {before[0]: f"{module}.0", layer: f"{module}.1"} if before else {layer: module}
+    names = {f"{new[key.rpartition('.')[0]]}.{key.rpartition('.')[2]}": key for key in inside}
     first = before[0] if before else layer
     said = f"its head is {layer}, a Linear from {features} to {classes}"
     if f"{layer}.bias" not in inside:
         said += " without bias"
     if before:
         said += f" after {before[0]}, a {norm} with PyTorch's own eps"
-    if _place_in_row(first) not in (None, 0):
+    if _number_in_row(first) not in (None, 0):
         said += "; what stands before it without weights is taken for Dropout"
-    return Head(_checked(classes, requested, file), place, features, norm, names, note=said)
+    return Head(_checked(classes, requested, file), module, features, norm, names, note=said)
 
 
 _NORMS: dict[str, tuple[frozenset[str], Callable[[int], nn.Module]]] = {
@@ -188,11 +189,11 @@ def _is_norm_right_before(kinds: Mapping[str, str], before: list[str], layer: st
         or layer.rpartition(".")[0] != before[0].rpartition(".")[0]
     ):
         return False
-    first, second = map(_place_in_row, (before[0], layer))
+    first, second = map(_number_in_row, (before[0], layer))
     return first is not None and second == first + 1
 
 
-def _place_in_row(layer: str) -> int | None:
+def _number_in_row(layer: str) -> int | None:
     """The number of a layer in a Sequential; None for one with a name."""
     last = layer.rpartition(".")[2]
     return int(last) if last.isdecimal() else None
@@ -212,7 +213,7 @@ def _checked(classes: int, requested: int | None, file: str) -> int:
 
 
 def put_head(module: nn.Module, head: Head) -> bool:
-    """Put the layers of a replaced head into a module; returns whether the module had none of that shape there."""
+    """Put the layers of a replaced head into a module; return whether its own layer was of another form."""
     if not head.module:
         return False
     owner, _, name = head.module.rpartition(".")

@@ -43,7 +43,7 @@ ACTIVATIONS: dict[str | None, Activation] = {
 """What makes probabilities of the scores, by the `problem_type` of a configuration."""
 
 MAX_LETTERS = 1000
-"""Of a class name; ImageNet's are lists of synonyms."""
+"""Letters of a class name; ImageNet's names are lists of synonyms."""
 
 _MAX_NUMBER, _MAX_EDGE, _MAX_ITEMS, _MAX_DEPTH = 10**6, 4096, 1000, 4
 
@@ -67,8 +67,8 @@ def described(config: str, processor: str, where: str) -> HuggingFaceModel:
     """The model that the texts of `CONFIG` and `PROCESSOR` describe.
 
     where: the id, for sentences.
-    Raises: ModelError for what is no classifier of transformers, what is out of bounds and photos that are prepared
-        in a way that `Preprocessing` cannot say.
+    Raises: ModelError if this is no classifier of transformers, a value is out of bounds, or photos are prepared in
+        a way that `Preprocessing` cannot say.
     """
     fields, settings = table_of(config, CONFIG, where), table_of(processor, PROCESSOR, where)
     _check_kind(fields, where)
@@ -188,7 +188,7 @@ def _check_plain(value: Any, most: int, where: str, name: str = "", depth: int =
 
 
 def _without_orders(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings without those that transformers would obey by running or fetching something."""
+    """The settings without those that would make transformers run or fetch something."""
     return {
         key: _without_orders(value) if isinstance(value, dict) and key not in _LABELS else value
         for key, value in config.items()
@@ -197,7 +197,7 @@ def _without_orders(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _names(config: Mapping[str, Any], where: str) -> list[str]:
-    """The class names in order; none where they are not said. Raises: ModelError."""
+    """The class names in order; none if they are not stated. Raises: ModelError."""
     table = config.get("id2label") or {}
     is_table = isinstance(table, dict) and len(table) <= MAX_CLASSES
     names = [printable(str(table.get(str(index), ""))) for index in range(len(table))] if is_table else []
@@ -213,7 +213,7 @@ def _names(config: Mapping[str, Any], where: str) -> list[str]:
 
 
 def _labels(names: list[str]) -> Labels:
-    """The labels of a head with so many names; the known ones of ImageNet where they are its synonyms."""
+    """The labels of a head with so many names; the known ones of ImageNet if the names are its synonyms."""
     known = imagenet()
     words = [tuple(part.strip() for part in name.split(",")) for name in names]
     synonyms = [{alias.lower() for alias in aliases} for aliases in known.aliases]
@@ -331,7 +331,7 @@ def _colours(run: Run, where: str) -> tuple[NDArray[np.float64], NDArray[np.floa
 
 
 def _stated(measured: NDArray[np.float64], stated: Any) -> NDArray[np.float64]:
-    """The numbers of the settings where they are those that were measured, which have six digits only."""
+    """The settings' numbers if they equal the measured ones, which have only six digits; else the measured ones."""
     stated = np.asarray(stated if isinstance(stated, list | tuple) and len(stated) == 3 else measured, np.float64)
     return stated.reshape(3, 1, 1) if np.allclose(stated.flat, measured.flat, rtol=0, atol=1e-5) else measured
 

@@ -16,7 +16,7 @@ from gradcam.models.sources import SOURCES, Source
 from gradcam.types import ModelSpec
 
 MAX_LETTERS = 300
-"""Of an id; the longest in the catalogue has 70."""
+"""Letters of an id; the longest in the catalogue has 70."""
 MAX_SEED = 2**63
 
 
@@ -68,7 +68,7 @@ def source_of(name: str) -> Source:
 
 
 def checked(spec: ModelSpec) -> ModelSpec:
-    """The same spec, if its source knows it and it classifies; of a hub's model that shows when it is loaded.
+    """The same spec, if its source knows it and it classifies; for a hub's model loading tells whether it does.
 
     Raises: ModelError.
     """
@@ -151,8 +151,8 @@ def is_listed(text: str) -> bool:
 
 
 def check_offered(text: str, hubs: bool) -> None:
-    """Raises: ModelError for the id of what a server does not load for its visitors: its own folders, at which it
-    does not even look, what is no repository's name, and models of hubs where these are not allowed.
+    """Raises: ModelError for an id that a server does not load for its visitors: a folder of the server, which is
+    not even looked at, a text that cannot be a repository's name, and a hub's model if hubs are not allowed.
     """
     spec = _spec_of(text)
     if spec.source == "hf" and folder_of(spec.name):
@@ -170,7 +170,7 @@ def check_offered(text: str, hubs: bool) -> None:
 
 
 def class_names(model: str) -> tuple[str, ...]:
-    """The classes of a model by its id, nothing loaded; none where it is no id, or only a network could tell."""
+    """The classes of a model by its id, nothing loaded; empty if it is not an id or only a network could tell."""
     try:
         spec = parse_model_id(model)
     except ModelError:

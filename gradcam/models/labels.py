@@ -1,7 +1,7 @@
 """The classes of a model: their names, their WordNet ids, and finding one by what a person types.
 
 Nothing is typed by hand: the names come from torchvision's and timm's own metadata, which are imported when first
-asked.
+needed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gradcam.errors import ClassError, ModelError, nearest, quoted
 
 IMAGENET_1K = "imagenet-1k"
 ALIGNED = (IMAGENET_1K, "imagenet-12k", "imagenet-21k-goog")
-"""The label sets whose names are understood by every other ImageNet set, first come first served."""
+"""The label sets whose names every other ImageNet set understands, too; an earlier set goes before a later one."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class Labels:
     def index(self, target: int | str) -> int:
         """The index of a class given by index, name, alias, WordNet id or whole words that only one class has.
 
-        Text is a name first, and case does not matter where it leaves one class: `index(names[i]) == i` for every
-        class. Digits that no class has for its name are an index, unless another class has digits for its name;
-        `#10` is one always. A name that means one class in an ImageNet set means that class, by its WordNet id, in
-        all others: `tabby` is one cat in 1k and two words in 21k.
+        A text is a name first, without regard to case if one class is left: `index(names[i]) == i` for every class.
+        Digits that are no class's name are an index, unless another class has digits for its name; `#10` is always
+        an index. A name that means one class in an ImageNet set means that class, by its WordNet id, in all others:
+        `tabby` is one cat in 1k and two words in 21k.
 
         Raises: ClassError naming the classes that match, or the nearest ones.
         """
@@ -79,7 +79,7 @@ class Labels:
         return operator.index(index)
 
     def _by_digits(self, word: str) -> list[int]:
-        """The class that digits stand for, as its name or else as its index; empty for another text."""
+        """The class whose name, or else whose index, these digits are; empty for any other text."""
         digits = word.removeprefix("#")
         if not (digits.isascii() and digits.isdigit()) or word in self._numerals:
             return self._numerals.get(word, [])
@@ -114,13 +114,13 @@ class Labels:
         """Every class that `word` is a part of with how well it fits, best first."""
         found = []
         for index, terms in enumerate(self._terms):
-            ranks = [(_rank(word, term), place > 0) for place, term in enumerate(terms) if word in term]
+            ranks = [(_rank(word, term), position > 0) for position, term in enumerate(terms) if word in term]
             if ranks:
                 found.append((min(ranks), index))
         return sorted(found)
 
     def _by_wnid(self, word: str) -> list[int]:
-        """The class here that the first ImageNet set with a single class of this name means, if it is here."""
+        """The class that this name means in the first set of `ALIGNED` where it is unique, if it exists here."""
         for other in map(imagenet, ALIGNED):
             named = other._exact.get(word, [])
             if len(named) == 1 and other.wnids and (here := self._exact.get(other.wnids[named[0]])):
@@ -139,19 +139,19 @@ class Labels:
 
     @cached_property
     def _given(self) -> tuple[str, ...]:
-        """The names as they were given, before two classes of one name were told apart."""
+        """The names as they were given, before classes of the same name were told apart."""
         aliases = self.aliases or ((),) * len(self)
         return tuple(also[0] if also else name for name, also in zip(self.names, aliases, strict=True))
 
     @cached_property
     def _by_name(self) -> dict[str, list[int]]:
-        """Class indices by name, letter for letter; by the name that was given, where it is no ImageNet set."""
-        return ({} if self.wnids else _places(self._given)) | _places(self.names)
+        """Class indices by exact name; outside of ImageNet's sets by the name as it was given."""
+        return ({} if self.wnids else _indices(self._given)) | _indices(self.names)
 
     @cached_property
     def _numerals(self) -> dict[str, list[int]]:
         """Class indices by names that are digits."""
-        return {name: found for name, found in _places(map(str.strip, self._given)).items() if name.isdigit()}
+        return {name: found for name, found in _indices(map(str.strip, self._given)).items() if name.isdigit()}
 
     @cached_property
     def _exact(self) -> dict[str, list[int]]:
@@ -163,8 +163,8 @@ class Labels:
         return table
 
 
-def _places(names: Iterable[str]) -> dict[str, list[int]]:
-    """Where in the list each name stands."""
+def _indices(names: Iterable[str]) -> dict[str, list[int]]:
+    """The indices of each name in the list."""
     table: dict[str, list[int]] = {}
     for index, name in enumerate(names):
         table.setdefault(name, []).append(index)
@@ -193,7 +193,7 @@ def make_labels(
     aliases = [(name, *also) for name, also in zip(names, aliases or [()] * len(names), strict=True)]
     users = Counter(word for also in aliases for word in {alias.lower() for alias in also})
     unique = [name if users[name.lower()] == 1 else f"{name} ({index})" for index, name in enumerate(names)]
-    while len(taken := Counter(unique)) < len(unique):  # for somebody may have named a class `cat (0)`
+    while len(taken := Counter(unique)) < len(unique):  # a class may already be called `cat (0)`
         unique = [name if taken[name] == 1 else f"{name} ({index})" for index, name in enumerate(unique)]
     return Labels(
         names=tuple(unique),
@@ -204,7 +204,7 @@ def make_labels(
 
 
 def printable(name: str) -> str:
-    """On one line, without the invisible characters that turn a page's text around."""
+    """A name on one line, without the invisible characters that turn a page's text around."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in name).split())
 
 
@@ -244,7 +244,7 @@ def imagenet(subset: str = IMAGENET_1K) -> Labels:
 
 @lru_cache
 def numbered(count: int) -> Labels:
-    """Labels where nobody recorded names: `class 0`, `class 1`, …"""
+    """Labels without recorded names: `class 0`, `class 1`, …"""
     return make_labels([f"class {index}" for index in range(count)], f"{count} unnamed classes")
 
 

@@ -15,14 +15,14 @@ MAX_UNTRAINED = 2**29
 """Numbers that a model from a hub may have without its weights; with them, the weight file sets the limit."""
 
 _MAX_CALLS = 100_000
-"""Operations that building one may take; the deepest models of timm take some 13,000."""
+"""Operations that building a model may take; the deepest models of timm take some 13,000."""
 
 
 def built_on_meta(build: Callable[[], nn.Module], most: int) -> nn.Module:
     """The module that `build` makes, its tensors on the meta device: of the right shapes and without memory.
 
     most: numbers that its parameters and buffers may hold together.
-    Raises: ModelError as soon as building it takes more, or more steps than any model known; what `build` raises.
+    Raises: ModelError once it takes more, or more steps to build than any known model; and what `build` raises.
     """
     with torch.device("meta"), _Ceiling(most):
         module = build()
@@ -46,7 +46,7 @@ class _Ceiling(TorchFunctionMode):
         self.calls += 1
         if isinstance(result, Tensor) and not any(isinstance(argument, Tensor) for argument in args):
             self.numbers += result.numel()
-        # Builders also make tensors that they replace: six times what stays where timm prunes a model.
+        # Builders also make tensors that they replace: up to six times the final numbers, if timm prunes a model.
         if self.numbers > 8 * self.most:
             raise _too_large(self.numbers, self.most)
         if self.calls > _MAX_CALLS:

@@ -15,18 +15,18 @@ from gradcam.text import first_few
 Shape = tuple[int, ...]
 
 _AVERAGED = re.compile(r"(?:^|[._])(?:ema|avg|averaged?|swa|polyak|shadow)(?:[._\d]|$)", re.IGNORECASE)
-"""What the name of weights that were averaged while training has in it: `state_dict_ema`, `averaged_model` …"""
+"""Matches names of weights that were averaged during training: `state_dict_ema`, `averaged_model` …"""
 
 MAX_DEPTH = 6
-"""Dictionaries within dictionaries, and parts of a prefix, that are looked through."""
+"""How deep dictionaries in dictionaries are searched, and how many parts a prefix may have."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """Tensors by the names that the architecture gives them; in the file `prefix` stands before each.
+    """Tensors by the architecture's names; in the file `prefix` stands before each name.
 
-    beside: what else lies around them, such as a head outside of the backbone: by the first part of its name, its
-    tensors by their names in the file.
+    beside: other tensors around the network, such as a head outside of the backbone: by the first part of their
+        name, then by their name in the file.
     """
 
     prefix: str
@@ -47,14 +47,16 @@ States = dict[str, dict[str, StoredTensor]]
 """The dictionaries of a file that hold tensors, by where they lie: `""`, `state_dict.` or `callbacks.ema.`"""
 
 
-def states_in(held: Any, name: str) -> States:
+def states_in(content: Any, name: str) -> States:
     """The tensors of a file, by the dictionary that they lie in; each dictionary is looked into once.
 
     Raises: ModelError for no tensors, too many, or a name that cannot be shown.
     """
     states: States = {}
     seen: set[int] = set()
-    waiting: deque[tuple[str, Any, int]] = deque([("", held, 0)] if isinstance(held, dict | list | tuple) else [])
+    waiting: deque[tuple[str, Any, int]] = deque(
+        [("", content, 0)] if isinstance(content, dict | list | tuple) else []
+    )
     while waiting:
         prefix, value, depth = waiting.popleft()
         if id(value) in seen or depth > MAX_DEPTH:
@@ -67,13 +69,13 @@ def states_in(held: Any, name: str) -> States:
             elif isinstance(part, dict | list | tuple) and len(prefix) < MAX_NAME:
                 waiting.append((f"{prefix}{key}.", part, depth + 1))
     tensors_of(
-        {prefix + key: tensor for prefix, state in states.items() for key, tensor in state.items()} or held, name
+        {prefix + key: tensor for prefix, state in states.items() for key, tensor in state.items()} or content, name
     )
     return states
 
 
 def prefixes_of(names: Iterable[str], own: frozenset[str]) -> Counter[str]:
-    """What stands before an architecture's own names, and how many names it stands before."""
+    """Each prefix of an architecture's own names, and how many names have it."""
     counted: Counter[str] = Counter()
     for name in names:
         start = 0
@@ -87,7 +89,7 @@ def prefixes_of(names: Iterable[str], own: frozenset[str]) -> Counter[str]:
 
 
 def networks_in(states: States, trunk: Mapping[str, Shape]) -> list[Network]:
-    """The networks whose tensors all fit an architecture; where none do, the one whose names fit best, if any.
+    """The networks whose tensors all fit an architecture; if none do, the one whose names fit best, if any.
 
     trunk: the architecture's own shapes without its head, which may have been replaced.
     """
@@ -132,9 +134,9 @@ def _network(state: Mapping[str, StoredTensor], where: str, prefix: str, prefixe
 
 
 def choose_network(networks: list[Network], prefix: str | None, file: str) -> Network:
-    """The network that is meant: the one with this prefix, or the one that was trained; never one by chance.
+    """The network with this prefix, or the trained one if there is none; never one by chance.
 
-    Raises: ModelError that lists the networks where several may be meant, or none has the prefix.
+    Raises: ModelError that lists the networks if several may be meant, or none has the prefix.
     """
     listed = first_few([quoted(network.name or ".", 60) for network in networks], 6)
     if prefix is not None:

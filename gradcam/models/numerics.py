@@ -47,10 +47,10 @@ NORMS: dict[str, Callable[[Any, Tensor], Tensor]] = {
     "torch.nn.modules.batchnorm.BatchNorm2d": lambda norm, normed: normed,
     "timm.layers.norm_act.BatchNormAct2d": lambda norm, normed: norm.act(norm.drop(normed)),
 }
-"""Exact types that begin with a BatchNorm by stored statistics, and what they do with what it gives."""
+"""Exact types that begin with a BatchNorm by stored statistics, and what they do with its result."""
 
 LARGE = 2**15
-"""So many weights and more: arranged in advance a convolution took less time, for one photo and for eight."""
+"""From so many weights on, arranging them in advance made a convolution faster, for one photo and for eight."""
 
 NEAR = 1e-4
 """Most that a copy's scores and activation may differ from the model's for noise, as a share of their peak.
@@ -81,9 +81,9 @@ def runner_for(
     most: Numerics,
     clone: nn.Module | None = None,
 ) -> Runner:
-    """What to run in the place of `model`: the model itself where no copy of it is proved to be safe.
+    """What to run in the place of `model`: the model itself if no copy of it is proved to be safe.
 
-    modules: as `unwrapped` gives them with its model. clone: of it over the same weights, for another thread.
+    modules: those that `unwrapped` returned with `model`. clone: `model` over the same weights, for another thread.
     layers: what is recorded of the forward, the target layer first. most: the furthest from eager that is allowed.
     """
     if clone is None or clone is model:
@@ -92,7 +92,7 @@ def runner_for(
         eager = Runner(clone, tuple(clone.modules()), "eager")
     if most == "eager" or not _is_plain(inputs.images):
         return eager
-    with lock_of(model):  # else the hooks of a forward that another thread is making would be taken for somebody's
+    with lock_of(model):  # else hooks of another thread's forward would be taken for a user's
         state = _state(model, modules)
         if state is None:
             return eager
@@ -134,30 +134,30 @@ class _Pair:
 
 _Pairs = tuple[_Pair, ...]
 
-_Asked = tuple[Any, ...]
+_Request = tuple[Any, ...]
 """The names and calls of the layers that are recorded, and the furthest from eager that is allowed."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Proof:
-    """What one traced forward proved of a model, and what was made of it, for as long as the model is as it was.
+    """What one traced forward proved of a model, and the copies made of it, valid until the model changes.
 
     of: the inputs' key and the model's state. calls: the order in which calls returned, by name and number.
-    checked: for what was asked, the pairs that are folded and how, once that was compared with the model's numbers.
+    checked: for each request the pairs to fold and how they compute, after comparison with the model's own numbers.
     folded: weight and bias of a convolution, shared by all copies. copies: of the model and of its clones.
     """
 
     of: tuple[object, object]
     pairs: _Pairs
     calls: Mapping[tuple[str, int], int]
-    checked: dict[_Asked, tuple[_Pairs, Numerics]] = field(default_factory=dict)
+    checked: dict[_Request, tuple[_Pairs, Numerics]] = field(default_factory=dict)
     folded: dict[tuple[str, Numerics], tuple[Tensor, Tensor]] = field(default_factory=dict)
-    copies: weakref.WeakKeyDictionary[nn.Module, dict[_Asked, Runner]] = field(
+    copies: weakref.WeakKeyDictionary[nn.Module, dict[_Request, Runner]] = field(
         default_factory=weakref.WeakKeyDictionary
     )
 
     def before(self, layers: Sequence[TargetLayer]) -> _Pairs:
-        """The pairs that have run when the target layer, the first of `layers`, returns; none that is recorded."""
+        """The pairs that run before the target layer, the first of `layers`, returns; none that is recorded."""
         target = self.calls.get((layers[0].name, layers[0].call), -1)
         recorded = {(layer.name, layer.call) for layer in layers}
         return tuple(pair for pair in self.pairs if pair.order < target and recorded.isdisjoint(pair.outputs))
@@ -170,7 +170,7 @@ def _prove(model: nn.Module, inputs: Inputs, state: object) -> _Proof:
     reads = Reads()
     try:
         traced = trace(model, _noise(inputs), reads)
-    except GradcamError as error:  # the forward itself will tell it
+    except GradcamError as error:  # the forward itself will raise it
         log.info("%s is not traced: %s", type(model).__name__, error)
         return _Proof((inputs.key, state), (), {})
     calls = {(call.name, call.call): order for order, call in enumerate(traced.module_calls)}
@@ -178,12 +178,12 @@ def _prove(model: nn.Module, inputs: Inputs, state: object) -> _Proof:
 
 
 def _noise(inputs: Inputs) -> Inputs:
-    """One image of noise, and what belongs to it."""
+    """One image of noise, with its other inputs."""
     return inputs.first(1).with_images(noise_like(inputs.images, inputs.images.dtype)[:1])
 
 
 def _safe_pairs(calls: Sequence[ModuleCall], reads: Reads) -> _Pairs:
-    """All pairs that may be folded; none where the way through the model depends on its numbers."""
+    """All pairs that may be folded; none if the way through the model depends on its numbers."""
     convolutions = {call.output_edge: call for call in calls if _kind(call.module) in CONVOLUTIONS}
     found: list[_Pair] = []
     for order, norm in enumerate(calls):
@@ -199,7 +199,7 @@ def _safe_pairs(calls: Sequence[ModuleCall], reads: Reads) -> _Pairs:
 def _is_safe(conv: ModuleCall, norm: ModuleCall, reads: Reads) -> bool:
     """Whether nobody but the norm reads the convolution's output, and nobody but the two reads their weights.
 
-    What is read once belongs to a module that is called once.
+    A tensor that is read once belongs to a module that is called once.
     """
     own = [*_tensors(conv.module), *_tensors(norm.module)]
     return (
@@ -218,15 +218,15 @@ def _kind(module: nn.Module) -> str:
 def _tensors(module: nn.Module) -> list[Tensor]:
     """A module's own parameters and buffers."""
     return [
-        tensor for held in (module._parameters, module._buffers) for tensor in held.values() if tensor is not None
+        tensor for named in (module._parameters, module._buffers) for tensor in named.values() if tensor is not None
     ]
 
 
 def _state(model: nn.Module, modules: Modules) -> tuple[Any, ...] | None:
-    """What tells the model from what it may become; None where it must be run as it is.
+    """A key that changes with the model; None if the model must be run as it is.
 
-    That is while somebody's hooks watch it, while it is trained or compiled, or if PyTorch does not count what is
-    written to its weights.
+    That is while somebody's hooks watch it, while it is trained or compiled, or if PyTorch does not count changes
+    of its weights.
     """
     if any(map(_is_touched, modules)) or any(getattr(global_module, name) for name in _GLOBAL_HOOKS):
         return None
@@ -240,12 +240,12 @@ def _state(model: nn.Module, modules: Modules) -> tuple[Any, ...] | None:
 
 
 def _is_touched(module: nn.Module) -> bool:
-    held = module.__dict__  # every call asks every module
+    attributes = module.__dict__  # every call asks every module
     return (
-        held["training"]
-        or "_compiled_call_impl" in held
-        or bool(held["_forward_hooks"] or held["_forward_pre_hooks"])
-        or bool(held["_backward_hooks"] or held["_backward_pre_hooks"])
+        attributes["training"]
+        or "_compiled_call_impl" in attributes
+        or bool(attributes["_forward_hooks"] or attributes["_forward_pre_hooks"])
+        or bool(attributes["_backward_hooks"] or attributes["_backward_pre_hooks"])
     )
 
 
@@ -267,16 +267,16 @@ class _Copies:
     inputs: Inputs
 
     def runner(self, module: nn.Module, layers: Sequence[TargetLayer], most: Numerics) -> Runner | None:
-        """A copy of `module`, the model or a clone of it; None where it has to be run itself."""
-        asked = (*((layer.name, layer.call) for layer in layers), most)
-        if asked not in self.proof.checked:
-            self.proof.checked[asked] = self._check(layers, most)
-        pairs, numerics = self.proof.checked[asked]
+        """A copy of `module`, the model or a clone of it; None if `module` itself must run."""
+        request = (*((layer.name, layer.call) for layer in layers), most)
+        if request not in self.proof.checked:
+            self.proof.checked[request] = self._check(layers, most)
+        pairs, numerics = self.proof.checked[request]
         copies = self.proof.copies.setdefault(module, {})
-        if asked not in copies and numerics != "eager":
+        if request not in copies and numerics != "eager":
             copy = self._copy(module, pairs, numerics)
-            copies[asked] = Runner(copy, tuple(copy.modules()), numerics)
-        return copies.get(asked)
+            copies[request] = Runner(copy, tuple(copy.modules()), numerics)
+        return copies.get(request)
 
     def _check(self, layers: Sequence[TargetLayer], most: Numerics) -> tuple[_Pairs, Numerics]:
         """What is folded and how: the furthest from eager at which noise gives the model's own numbers."""
@@ -297,7 +297,7 @@ class _Copies:
         return (), "eager"
 
     def _copy(self, module: nn.Module, pairs: _Pairs, numerics: Numerics) -> nn.Module:
-        """A copy of `module` with these pairs folded; itself where its modules cannot be copied."""
+        """A copy of `module` with these pairs folded; `module` itself if its modules cannot be copied."""
         copy = clone_sharing_weights(module)
         for pair in pairs if copy is not module else ():
             self._fold(copy, pair, numerics)
@@ -322,7 +322,7 @@ class _Copies:
 
 
 def _folded(conv: Any, norm: Any) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the convolution that gives what the norm makes of this one's output; made in float64."""
+    """Weight and bias of the one convolution that equals `conv` followed by `norm`; computed in float64."""
     scale = (norm.running_var.double() + norm.eps).rsqrt()
     scale = scale if norm.weight is None else scale * norm.weight.double()
     shift = 0 if norm.bias is None else norm.bias.double()
@@ -333,7 +333,7 @@ def _folded(conv: Any, norm: Any) -> tuple[Tensor, Tensor]:
 
 def _are_near(found: Recording, expected: Recording) -> bool:
     pairs = ((found.logits, expected.logits), (found.activation, expected.activation))
-    return all(bool((a - b).abs().max() <= NEAR * b.abs().max()) for a, b in pairs)  # not where one is NaN
+    return all(bool((a - b).abs().max() <= NEAR * b.abs().max()) for a, b in pairs)  # False if one is NaN
 
 
 # ------------------------------------------------------------------------- weights arranged in advance by oneDNN

@@ -40,7 +40,7 @@ class Global:
 
 
 class Instance(dict[str, Any]):
-    """What stands for an object: the name of its class, the items and the attributes that were put into it."""
+    """A stand-in for an object: the name of its class, and the items and attributes that were put into it."""
 
     __slots__ = ("attributes", "name")
 
@@ -56,13 +56,13 @@ Calls = Mapping[str, Callable[..., Any]]
 def read_pickle(data: bytes, calls: Calls, persistent: Callable[[Any], Any], start: int = 0) -> tuple[Any, int]:
     """What the pickle at `start` describes, and where it ends.
 
-    Lists, tuples, dictionaries (their items under text alone) and plain values are themselves, whatever `calls`
-    or `persistent` give is in its place, everything else is an `Instance`.
-    Raises: PickleError for what is no pickle, too long, or would run code that nobody saves with a model.
+    Lists, tuples, dictionaries (only their items with text as key) and plain values are read as they are. Objects
+    that `calls` or `persistent` know become the results of these; everything else is an `Instance`.
+    Raises: PickleError if this is no pickle, is too long, or would run code that nobody saves with a model.
     """
     machine = _Machine(data, calls, persistent, start)
     collects = gc.isenabled()
-    gc.disable()  # else it walks over a million nested tuples again and again, half of the time
+    gc.disable()  # else the collector walks over a million nested tuples again and again, half of the time
     try:
         return machine.run(), machine.at
     except PickleError:
@@ -149,7 +149,7 @@ class _Machine:
         return struct.unpack(form, self.take(struct.calcsize(form)))[0]
 
     def skipped(self, length: str) -> None:
-        """Bytes that nobody needs."""
+        """Step over bytes that nobody needs."""
         count = self.number(length)
         if not 0 <= count <= len(self.data) - self.at:
             raise PickleError
@@ -237,7 +237,7 @@ class _Machine:
     # Containers ---------------------------------------------------------------------------------------------
 
     def add(self, many: bool) -> None:
-        """Values into a list; another object keeps none."""
+        """Put values into a list; other objects keep none."""
         values = self.since_mark() if many else [self.stack.pop()]
         if type(self.stack[-1]) is list:
             self.stack[-1].extend(values)
@@ -245,7 +245,7 @@ class _Machine:
             raise PickleError
 
     def set_items(self, many: bool) -> None:
-        """Items into a dictionary or object; what is not under a text is left out, for it cannot be a tensor's."""
+        """Put items into a dictionary or object, without those whose key is no text: they cannot be tensors."""
         values = self.since_mark() if many else [self.stack.pop(-2), self.stack.pop()]
         target = self.stack[-1]
         if not isinstance(target, dict):
@@ -266,7 +266,7 @@ class _Machine:
         self.stack.append(Global(f"{module}.{name}"))
 
     def call(self, extra: int = 0) -> None:
-        """The object that a function makes of arguments, or a class with `extra` more of them by name."""
+        """Push the object that a function makes of arguments, or a class, with `extra` more arguments by name."""
         if extra:
             self.stack.pop()
         arguments, function = self.stack.pop(), self.stack.pop()

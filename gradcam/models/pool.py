@@ -56,7 +56,7 @@ class ModelPool:
 
     budget: bytes of weights to keep at most. The least recently used models leave first, but never one in use: the
         pool then holds more than its budget until somebody gives a model back.
-    load: what turns an id into a classifier.
+    load: turns an id into a classifier.
     """
 
     def __init__(self, budget: int | None = None, load: Callable[[str], Classifier] = load_classifier) -> None:
@@ -85,7 +85,7 @@ class ModelPool:
             with self._guard:
                 slot.users -= 1
                 self._shrink()
-            del slot  # else an error that passes by would hold itself, and with it all that its callers hold
+            del slot  # else a raised error would keep itself alive by this frame, and all that its callers hold
 
     @property
     def loaded(self) -> tuple[str, ...]:
@@ -99,7 +99,7 @@ class ModelPool:
         except BaseException as error:
             with self._guard:
                 del self._slots[model_id]
-            # For everyone who waits, and without the frames that this one has on its way.
+            # A new error for the threads that wait, without the traceback of this thread.
             told = type(error)(*error.args) if isinstance(error, GradcamError) else error
             slot.loading.set_exception(told)
             raise

@@ -24,8 +24,8 @@ class Source:
     build_with_classes: the module in its initial state with a head of so many classes.
     classes: how many, 0 without a head.
     configuration: what the library says about the weights, see `configuration_of`.
-    activation: how logits become probabilities, where the source says so; never guessed.
-    listed: whether `names` lists every model; a hub takes any name and tells when it is asked for the weights.
+    activation: how logits become probabilities, if the source says so; never guessed.
+    listed: whether `names` lists every model; a hub takes any name, and refuses it when the weights are loaded.
     """
 
     names: Callable[[], Sequence[str]]

@@ -52,7 +52,7 @@ class StoredTensor:
 
     @property
     def first_byte(self) -> int:
-        """The byte of the file that its numbers begin at."""
+        """The first byte of the file that holds its numbers."""
         return self.storage.start + self.offset * self.dtype.itemsize
 
     def read(self) -> Tensor:

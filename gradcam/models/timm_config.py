@@ -17,7 +17,7 @@ from gradcam.errors import ModelError, quoted
 from gradcam.model_spec import with_source
 
 MAX_CONFIG_BYTES = 16_000_000
-"""Of a configuration; one with the names of 22,000 classes has some 3 MB."""
+"""Bytes of a configuration; one with the names of 22,000 classes has some 3 MB."""
 
 MAX_CLASSES, MAX_LETTERS, MAX_SIZE = 100_000, 200, 1024
 
@@ -75,7 +75,7 @@ def _name(value: Any) -> bool:
 
 
 def printable(name: str) -> str:
-    """On one line, without the invisible characters that turn a page's text around and that no file can hold."""
+    """A name on one line, without invisible characters that turn a page's text around or that no file can hold."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in name[:10_000]).split())
 
 
@@ -95,11 +95,11 @@ PRETRAINED: dict[str, tuple[Check, str]] = {
     "mean": (_list(_number(0, 1), 3, 3), "three numbers from 0 to 1"),
     "std": (_list(_number(0.001, 1), 3, 3), "three numbers from 0.001 to 1"),
 }
-"""What is taken of a pretrained configuration: which values fit, and what is said of others. Nothing else of it
-changes what a model computes."""
+"""Entries of a pretrained configuration that are used: which values fit, and what is said about others. No other
+entry changes what a model computes."""
 
 DESCRIPTIVE = ("tag", "license", "description", "origin_url", "paper_name", "paper_ids")
-"""What is kept of it only to be told."""
+"""Entries that are kept only for information."""
 
 _KINDS: tuple[tuple[Check, str], ...] = (
     (
@@ -150,7 +150,7 @@ def read_text(file: Path, where: str) -> str:
 
 
 def table_of(text: str, file: str, where: str) -> dict[str, Any]:
-    """The table that a text in JSON is. Raises: ModelError for anything else."""
+    """The table in a text in JSON. Raises: ModelError for anything else."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
@@ -183,7 +183,7 @@ def timm_config(stored: Mapping[str, Any], where: str) -> TimmConfig:
 def _pretrained(
     stored: Mapping[str, Any], arguments: Mapping[str, Any], architecture: str, where: str
 ) -> dict[str, Any]:
-    """timm's pretrained configuration; older repositories have it at the top, newer ones a part of it there."""
+    """timm's pretrained configuration; older repositories have it at the top level, newer ones `_ON_TOP` only."""
     part = stored.get("pretrained_cfg", stored)
     if not isinstance(part, dict):
         raise ModelError(f"expected a table as pretrained_cfg of {where}, got {quoted(part)}; name another model")

@@ -155,7 +155,7 @@ def _hub_location(spec: ModelSpec) -> Location:
 
 @lru_cache(maxsize=100)
 def _hub_configuration(name: str) -> TimmConfig:
-    """What a repository says about its model. A name that failed is asked for again, and nothing of it is kept.
+    """What a repository says about its model. A failure is not remembered: the next call asks again.
 
     Raises: WeightsError where the repository cannot be read, ModelError where it holds no classifier of timm.
     """

@@ -59,14 +59,14 @@ def read_zip(source: Source, opened: BinaryIO) -> Any:
 
     storages: dict[str, Storage] = {}
     data = _bytes_of(opened, members[pickled[0]], MAX_PICKLE)
-    held, _ = read_pickle(data, _calls(source), _persistent(storages))
+    content, _ = read_pickle(data, _calls(source), _persistent(storages))
     for key, storage in storages.items():
         member = members.get(f"{folder}data/{key}")
         if member is None or member.file_size < storage.size:
             raise PickleError
         storage.start = _start_of(opened, member)
         check_inside(storage.start + storage.size <= source.size)
-    return held
+    return content
 
 
 class _InPieces:
@@ -116,7 +116,7 @@ def read_pickles(source: Source, opened: BinaryIO) -> Any:
         raise PickleError(describe(first))
     for _ in ("version", "machine"):
         _, at = read_pickle(head, {}, _persistent({}), at)
-    held, at = read_pickle(head, _calls(source), _persistent(storages), at)
+    content, at = read_pickle(head, _calls(source), _persistent(storages), at)
     keys, at = read_pickle(head, {}, _persistent({}), at)
     check_inside(type(keys) is list and len(keys) == len(storages) and set(map(str, keys)) == set(storages))
     for key in map(str, keys):
@@ -126,11 +126,11 @@ def read_pickles(source: Source, opened: BinaryIO) -> Any:
         storage.start = at + 8
         at = storage.start + storage.size
         check_inside(count * storage.dtype.itemsize == storage.size and at <= source.size)
-    return held
+    return content
 
 
 def _persistent(storages: dict[str, Storage]) -> Callable[[Any], Any]:
-    """What gives the storage that a pickle names, the same for the same key; notes it in `storages`."""
+    """A function that gives the storage that a pickle names, one for each key, and notes it in `storages`."""
 
     def storage_of(named: Any) -> Any:
         check_inside(type(named) is tuple and len(named) >= 2)
@@ -184,7 +184,7 @@ def _calls(source: Source) -> Calls:
 def _stored(
     source: Source, storage: Any, offset: Any, shape: Any, stride: Any, dtype: torch.dtype | None
 ) -> StoredTensor | Instance:
-    """The tensor with this place in a storage, if it lies within it; what holds other numbers is no tensor here."""
+    """The tensor at this offset of a storage, if it lies inside; an `Instance` for another kind of storage."""
     if not isinstance(storage, Storage) or dtype is None:
         return Instance("a tensor of another kind")
     check_inside(type(shape) is type(stride) is tuple and len(shape) == len(stride) <= MAX_AXES)
@@ -194,9 +194,9 @@ def _stored(
     return stored
 
 
-def describe(held: Any) -> str:
+def describe(value: Any) -> str:
     """What a pickle holds instead of tensors, for a sentence."""
-    kind = _clean(held.name) if isinstance(held, Instance) else type(held).__name__
+    kind = _clean(value.name) if isinstance(value, Instance) else type(value).__name__
     return f"a pickled {kind} beside or instead of tensors, which could run code when opened"
 
 

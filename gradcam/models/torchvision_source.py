@@ -69,9 +69,9 @@ def _torchvision_location(spec: ModelSpec) -> Location:
 
 def _torchvision_configuration(spec: ModelSpec) -> dict[str, Any]:
     entry = _torchvision_entry(spec)
-    said = {name.lstrip("_"): value for name, value in entry.meta.items()}
-    asked = {name: value for name, value in vars(entry.transforms()).items() if name[0] != "_"}
-    return {"weights": str(entry), "url": entry.url, **said, "transforms": asked}
+    meta = {name.lstrip("_"): value for name, value in entry.meta.items()}
+    transforms = {name: value for name, value in vars(entry.transforms()).items() if name[0] != "_"}
+    return {"weights": str(entry), "url": entry.url, **meta, "transforms": transforms}
 
 
 ROWS: dict[str, Source] = {

@@ -65,32 +65,34 @@ def unfit(name: str, reason: str) -> ModelError:
 
 
 def read_tensors(file: str | Path | bytes, name: str = "", *, mapped: bool = False) -> OrderedDict[str, Tensor]:
-    """The tensors of a weight file by name; those under `model` or `state_dict` where a training script put them.
+    """The tensors of a weight file by name; a training script may have put them under `model` or `state_dict`.
 
     mapped: as pages of the file, see `StoredTensor.mapped`.
-    Keeps what PyTorch notes about versions beside the tensors, for MNASNet refuses a state without it.
+    Keeps what PyTorch notes about versions beside the tensors, because MNASNet refuses a state without it.
     Raises: ModelError.
     """
     name = name or (Path(file).name if isinstance(file, str | Path) else "the file")
-    held = open_weights(file, name)
-    if isinstance(held, dict):
-        held = next((held[key] for key in ("model", "state_dict") if isinstance(held.get(key), dict)), held)
-    stored = tensors_of(held, name)
+    content = open_weights(file, name)
+    if isinstance(content, dict):
+        content = next(
+            (content[key] for key in ("model", "state_dict") if isinstance(content.get(key), dict)), content
+        )
+    stored = tensors_of(content, name)
     check_size(stored.values(), name)
     state = OrderedDict((key, tensor.mapped() if mapped else tensor.read()) for key, tensor in stored.items())
-    cast(Any, state)._metadata = versions_of(held)
+    cast(Any, state)._metadata = versions_of(content)
     return state
 
 
-def tensors_of(held: Any, name: str) -> dict[str, StoredTensor]:
+def tensors_of(content: Any, name: str) -> dict[str, StoredTensor]:
     """The tensors of a dictionary that `open_weights` gave.
 
     Raises: ModelError for none, too many, or a name that cannot be shown.
     """
-    items = held if isinstance(held, dict) else {}
+    items = content if isinstance(content, dict) else {}
     stored = {key: value for key, value in items.items() if isinstance(value, StoredTensor)}
     if not stored:
-        objects = [value for value in (held, *items.values()) if isinstance(value, Instance) and not value]
+        objects = [value for value in (content, *items.values()) if isinstance(value, Instance) and not value]
         unknown = [value for value in objects if value.name not in _CONTAINERS]
         raise unfit(name, describe(unknown[0]) if unknown else "none")
     if len(stored) > MAX_TENSORS:
@@ -110,9 +112,9 @@ def check_size(stored: Collection[StoredTensor], name: str) -> None:
         raise unfit(name, "some numbers repeated over and over")
 
 
-def versions_of(held: Any) -> OrderedDict[str, dict[str, int]]:
+def versions_of(content: Any) -> OrderedDict[str, dict[str, int]]:
     """What PyTorch notes about the versions of a state's modules, by the modules' names."""
-    noted: Any = held.attributes if isinstance(held, Instance) else None
+    noted: Any = content.attributes if isinstance(content, Instance) else None
     noted = noted.get("_metadata") if isinstance(noted, dict) else None
     if not isinstance(noted, dict):
         return OrderedDict()

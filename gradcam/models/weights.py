@@ -34,10 +34,10 @@ HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 class Location:
     """Every place where the weights of one model may lie.
 
-    name: the model's place in the folder for hand-placed files, without a suffix: `timm/resnet50.a1_in1k`.
+    name: the model's path in the folder for hand-placed files, without a suffix: `timm/resnet50.a1_in1k`.
     file: whether `name` is that of a file, suffix and all: `hf/acme/leaves/config.json`.
     bundled: a file of an installed package. hub: a Hugging Face repository. url: a file on the network.
-    size: of the download in bytes, None where unknown. local: the only place, where somebody named a file.
+    size: of the download in bytes, None if unknown. local: a file that somebody named, and then the only place.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Location:
 
     @property
     def remote(self) -> str | None:
-        """The address of the download, None where nobody offers one."""
+        """The address of the download, None if nobody offers one."""
         return huggingface_hub.hf_hub_url(self.hub, self.hub_files[0]) if self.hub else self.url
 
 
@@ -110,7 +110,7 @@ def _check_hash(file: Path, location: Location) -> None:
     if stated is None:
         return
     kind, wanted = stated
-    real = file.resolve()  # the hub's cache has a link to the file: without its goal, only the link would go
+    real = file.resolve()  # the hub's cache links to the file: the file itself has to go
     about = real.stat()
     got = _digest(real, kind, about.st_size, about.st_mtime_ns)
     if got.startswith(wanted):
@@ -149,7 +149,7 @@ def _digest(file: Path, kind: str, size: int, modified: int) -> str:
 
 
 def _places(location: Location) -> Iterator[Path]:
-    """Every file that would do, best first; a file need not exist."""
+    """Every file that would do, best first; some may not exist."""
     yield location.by_hand
     if location.local:
         return
@@ -178,7 +178,7 @@ def _file_name(url: str) -> str:
 def _ask(url: str) -> None:
     """Return once the host has answered, whatever it said.
 
-    A thread of its own holds the deadline, for name resolution and proxies can hang beyond any socket timeout.
+    A thread of its own holds the deadline, because name resolution and proxies can hang beyond any socket timeout.
 
     Raises: OSError or HTTPException where the host cannot be reached, TimeoutError after `DEADLINE` seconds.
     """
