@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from typing import TypeAlias
 
-from gradcam._explain import explain
+from gradcam._explain import explain, explain_many
 from gradcam.comparison import Comparison
 from gradcam.errors import ClassError, GradcamError, OptionError, quoted
 from gradcam.forward import check_precision
@@ -37,6 +37,8 @@ OnProgress: TypeAlias = Callable[[Progress], None]
 Use: TypeAlias = Callable[[str], AbstractContextManager[Classifier]]
 Explainer: TypeAlias = Callable[..., Explanation]
 """Takes what `explain` takes."""
+Say: TypeAlias = Callable[[int, str | None], None]
+"""Takes the step that begins and the name of its photo."""
 
 
 def compare(
@@ -52,6 +54,7 @@ def compare(
     results: PanelStore | None = None,
     use: Use | None = None,
     explainer: Explainer = explain,
+    batch_size: int = 1,
     on_progress: OnProgress = lambda progress: None,
 ) -> Comparison:
     """Explain every photo with every model and method for every target; a failure is a panel with its reason.
@@ -69,6 +72,8 @@ def compare(
     use: opens the classifier of an id for a `with` block; by default from the pool of this process, which keeps
         models in memory.
     explainer: explains one photo with one model; `ForwardCache().explain` reuses forwards.
+    batch_size: photos of one forward, see `explain_many`; more than 1 is faster, and maps differ in their last
+        digits. `explainer` then explains only the photos that failed, to find the reason.
     on_progress: called before each step that takes time; an exception raised in it ends the comparison.
     Raises: OptionError if there is nothing to compare. Never raises for one model's failure.
     """
@@ -82,7 +87,9 @@ def compare(
             on_progress(Progress(position * steps + step, len(models) * steps, name, photo))
 
         by_id = isinstance(model, str)  # the module of a classifier that is passed in may change
-        _Column(request, position, results if by_id and results else NOTHING_KEPT).fill(model, use, explainer, say)
+        _Column(request, position, results if by_id and results else NOTHING_KEPT).fill(
+            model, use, explainer, batch_size, say
+        )
     return request.comparison()
 
 
@@ -207,9 +214,7 @@ class _Column:
                 elif known and (kept := self.results.get(self._key(known, photo, method, target))):
                     self.add(position, with_photo(kept, photo))
 
-    def fill(
-        self, model: str | Classifier, use: Use, explainer: Explainer, say: Callable[[int, str | None], None]
-    ) -> None:
+    def fill(self, model: str | Classifier, use: Use, explainer: Explainer, batch_size: int, say: Say) -> None:
         """Add every panel; `say(step, photo's name)` is called before each step that takes time."""
         photos = self.request.photos
         self.recall(before := self.results.model(self.model))
@@ -223,6 +228,8 @@ class _Column:
                     self._start_again(known)
                 classifier = loaded.with_activation(self.request.activations.get(self.model, loaded.activation))
                 known = ModelKey.of(classifier)
+                if batch_size > 1:
+                    self._explain_together(classifier, known, batch_size, say)
                 for photo, method, targets in self.missing():
                     say(photo + 1, photos[photo].name)
                     self._explain(photo, method, targets, partial(explainer, classifier), known)
@@ -240,6 +247,31 @@ class _Column:
         self.results.learn(self.model, known)
         self.recall(known)
 
+    def _explain_together(self, classifier: Classifier, known: ModelKey, batch_size: int, say: Say) -> None:
+        """Add the panels of photos that share a forward; those that fail stay missing."""
+        photos = self.request.photos
+        alike: dict[tuple[str, tuple[Target, ...]], list[int]] = {}
+        for photo, method, targets in self.missing():
+            alike.setdefault((method, tuple(targets)), []).append(photo)
+        for (method, targets), positions in alike.items():
+            answers = explain_many(
+                classifier,
+                [photos[position] for position in positions],
+                targets,
+                method=method,
+                fit=self.request.fit,
+                layer=self._layer,
+                precision=self.request.precision,
+                batch_size=batch_size,
+            )
+            with suppress(GradcamError), closing(answers):
+                for position, answer in zip(positions, answers, strict=True):
+                    say(position + 1, photos[position].name)
+                    if isinstance(answer, Explanation):
+                        for place, target in enumerate(targets):
+                            panel = Heatmap(photos[position], self.model, method, target, answer, place)
+                            self._keep(position, panel, known)
+
     def _explain(
         self, position: int, method: str, targets: Sequence[Target], explainer: Explainer, known: ModelKey
     ) -> None:
@@ -250,9 +282,13 @@ class _Column:
             partial(Failure, photo, self.model, method),
             targets,
         ):
-            self.add(position, panel)
-            if photo.sha256:  # a photo made by hand may have no hash
-                self.results.put(self._key(known, photo, method, panel.target), without_photo(panel))
+            self._keep(position, panel, known)
+
+    def _keep(self, position: int, panel: Panel, known: ModelKey) -> None:
+        """Add a panel that was computed, and keep it for other comparisons."""
+        self.add(position, panel)
+        if panel.photo.sha256:  # a photo made by hand may have no hash
+            self.results.put(self._key(known, panel.photo, panel.method, panel.target), without_photo(panel))
 
     @property
     def _layer(self) -> LayerChoices:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
@@ -71,7 +71,7 @@ def explain_many(
     layer: LayerChoices = "auto",
     precision: str = "float32",
     batch_size: int = 8,
-) -> Iterator[Explanation | PhotoFailure]:
+) -> Generator[Explanation | PhotoFailure, None, None]:
     """Explain many photos in order; the other arguments and errors are those of `explain`.
 
     A photo that cannot be opened, or whose map is not finite, is a `PhotoFailure` in its place; the others go on.

@@ -23,6 +23,7 @@ from gradcam import (
     recall,
 )
 from gradcam.panel_store import PanelMemory
+from gradcam.types import UnreadablePhoto
 from tests.test_explain import colours, quarters
 
 RED, GREEN = "red", "green"
@@ -166,3 +167,30 @@ def test_the_panel_that_was_asked_for_longest_ago_leaves_first() -> None:
     for target in (RED, GREEN, RED, "blue", RED):
         ask(shop, store, [target])
     assert [targets for *_, targets in shop.explained] == [(RED,), (GREEN,), ("blue",)]
+
+
+def test_photos_that_share_a_forward_have_the_maps_that_each_has_by_itself_and_are_kept() -> None:
+    shop, store = Shop(one=colours()), PanelMemory()
+    photos = [named(replace(A, pixels=A.pixels // shade), f"{shade}.png", f"{shade}" * 64) for shade in range(1, 6)]
+    alone = ask(Shop(one=colours()), PanelMemory(), [RED, GREEN], photos=photos)
+    said: list[str | None] = []
+    together = ask(
+        shop, store, [RED, GREEN], photos=photos, batch_size=2, on_progress=lambda now: said.append(now.photo)
+    )
+    assert shop.explained == []
+    assert said == [None, *(photo.name for photo in photos)]
+    for one, other in zip(alone.panels, together.panels, strict=True):
+        assert isinstance(one, Heatmap)
+        assert isinstance(other, Heatmap)
+        assert (one.photo, one.target) == (other.photo, other.target)
+        assert other.map == pytest.approx(one.map, abs=1e-6)
+    ask(shop, store, [RED, GREEN], photos=photos)
+    assert len(shop.loaded) == 1
+
+
+def test_a_photo_or_class_that_fails_beside_others_fails_by_itself_with_its_reason() -> None:
+    shop, unread = Shop(one=colours()), UnreadablePhoto(A.pixels, "c.png", "", reason="no picture")
+    found = ask(shop, PanelMemory(), [RED, "purple"], photos=[A, unread, B], batch_size=8)
+    assert [type(panel) for panel in found.panels] == [Heatmap, Failure, Failure, Failure, Heatmap, Failure]
+    assert [failure.reason for failure in found.failures[1:3]] == ["no picture"] * 2
+    assert [photo for _, photo, targets in shop.explained if targets == (RED,)] == ["a.png", "b.png"]

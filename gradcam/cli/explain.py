@@ -22,6 +22,8 @@ from gradcam.types import Failure, Heatmap, Panel, Style
 
 WRITERS = 2
 """Pictures that are drawn and packed side by side."""
+TOGETHER = 8
+"""Photos that share a forward."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     """Write maps, pictures and a page, and print a line for each panel; 1 where one failed."""
     refuse_full_folder(options.out, options.force)
     request = read_request(options)
-    comparison = request.compare()
+    comparison = request.compare(TOGETHER)
     for panel in comparison.panels:
         terminal.tell(_sentence(panel))
     _write(options.out, comparison, request.style, force=options.force)
@@ -60,10 +62,11 @@ def _write(folder: Path, comparison: Comparison, style: Style, *, force: bool) -
     jobs = [partial(_write_sheet, folder / "comparison.png", comparison, style, force=force)]
     jobs += [partial(_write_panel, folder / _stem(n, panel), panel, style, force=force) for n, panel in numbered]
     with ThreadPoolExecutor(WRITERS) as pool:
+        page = pool.submit(comparison_html, comparison, style)
         for _ in pool.map(lambda job: job(), jobs):  # asking for each result raises what went wrong
             pass
     with write_whole(folder / "comparison.html", force=force) as file:
-        file.write(comparison_html(comparison, style).encode(errors="backslashreplace"))
+        file.write(page.result().encode(errors="backslashreplace"))
 
 
 def _write_sheet(path: Path, comparison: Comparison, style: Style, *, force: bool) -> None:

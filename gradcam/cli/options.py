@@ -62,8 +62,11 @@ class Request:
     style: Style
     exact: bool = False
 
-    def compare(self) -> Comparison:
-        """Explain every photo with every model, while the terminal shows how far it is."""
+    def compare(self, batch_size: int = 1) -> Comparison:
+        """Explain every photo with every model, while the terminal shows how far it is.
+
+        batch_size: photos of one forward.
+        """
         with terminal.comparing(len(self.models), len(self.photos)) as show:
             return compare(
                 self.models,
@@ -73,6 +76,7 @@ class Request:
                 layer=self.layer,
                 activation=self.activation,
                 use=models_in_memory(exact=self.exact).use,
+                batch_size=batch_size,
                 on_progress=show,
             )
 

@@ -111,10 +111,11 @@ def pixels_uri(pixels: Pixels) -> str:
 
 
 def png(pixels: Pixels) -> bytes:
-    """RGB or RGBA uint8 `[H, W, 3 or 4]` as PNG without metadata, packed fast: it is a seventh larger."""
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG", compress_level=1)
-    return out.getvalue()
+    """RGB or RGBA uint8 `[H, W, 3 or 4]` as PNG without metadata, packed fast: it is a sixth larger."""
+    to_bgr = cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
+    packing = cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP
+    _, packed = cv2.imencode(".png", cv2.cvtColor(np.ascontiguousarray(pixels), to_bgr), packing)
+    return packed.tobytes()
 
 
 # ---------------------------------------------------------------------------------------------- colouring
@@ -130,14 +131,19 @@ def colourise(values: Values, name: str = "viridis", threshold: float = 0.0, ble
     shown = np.isfinite(values) & (values >= threshold) & bool((known > 0).any())
     levels = np.clip(np.rint(known * 255), 0, 255).astype(np.uint8)
     opaque = levels if blend == "evidence" else np.uint8(255)
-    return np.dstack([colormap(name)[levels], np.where(shown, opaque, 0).astype(np.uint8)])
+    colours = cv2.cvtColor(cv2.applyColorMap(levels, colormap(name)[:, None]), cv2.COLOR_RGB2RGBA)
+    colours[..., 3] = np.where(shown, opaque, 0)
+    return colours.astype(np.uint8, copy=False)
 
 
 def blend(photo: Pixels, heat: Pixels, opacity: float) -> Pixels:
     """photo · (1 − α) + heat · α with α = `opacity` where the heat is not transparent; RGB uint8 `[H, W, 3]`."""
-    alpha = heat[..., 3:].astype(np.float32) * np.float32(opacity / 255)
-    mixed = photo.astype(np.float32) * (1 - alpha) + heat[..., :3].astype(np.float32) * alpha
-    return np.rint(mixed).astype(np.uint8)
+    alpha = cv2.extractChannel(heat, 3).astype(np.float32) * np.float32(opacity / 255)
+    alpha = cv2.merge((alpha, alpha, alpha))  # NumPy takes ten times as long to spread it over three channels
+    mixed = cv2.cvtColor(heat, cv2.COLOR_RGBA2RGB).astype(np.float32)
+    mixed *= alpha
+    mixed += photo * (1 - alpha)
+    return np.rint(mixed, out=mixed).astype(np.uint8)
 
 
 def grey(photo: Pixels) -> Pixels:
