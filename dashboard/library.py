@@ -45,6 +45,8 @@ SECONDS_BEFORE_RETRY = 60.0
 MOST_FAILURES = 200
 """Ids of models that could not be loaded, remembered for all visitors; the oldest is forgotten first."""
 SECONDS_BETWEEN_WORDS = 0.25
+FEW_CLASSES = 100
+"""A model with at most so many answers with one of them, whatever the photo shows."""
 
 
 @st.cache_data(ttl=300, show_spinner=False)
@@ -63,6 +65,15 @@ def class_names(model: str) -> tuple[str, ...]:
         with suppress(GradcamError):  # a hub's model that this visitor may not use, or that has just been let go
             return classifier(model).labels.names
     return ()
+
+
+def knows(model: str) -> str:
+    """What a model with few classes knows, such as `19 dog breeds`; empty for one with many."""
+    names = class_names(model)
+    if not 0 < len(names) <= FEW_CLASSES:
+        return ""
+    entry = catalogue().get(model)
+    return entry.label_set if entry else f"{len(names)} classes"
 
 
 _class_names = st.cache_data(max_entries=100, show_spinner=False)(known_class_names)

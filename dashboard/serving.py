@@ -34,6 +34,7 @@ IMPORTED = (
     "cv2",
     "plotly.graph_objects",
     "plotly.io",
+    "gradcam.models.bundled_source",
     "gradcam.models.timm_source",
     "gradcam.models.torchvision_source",
     "gradcam.models.transformers_source",

@@ -113,6 +113,14 @@ def with_source(text: str, source: str) -> str:
     return str(replace(read_spec(text), source=source))
 
 
+def untrained(text: str) -> str:
+    """The id of the same architecture with random weights: `torchvision/vgg16 (untrained, seed 0)`.
+
+    Raises: ModelError for what is no id.
+    """
+    return str(replace(read_spec(text), weights="random"))
+
+
 def short_name(text: str) -> str:
     """The end of an id, without its source and organisation: `vgg16@IMAGENET1K_V1`."""
     return text.rpartition("/")[2]

@@ -24,7 +24,7 @@ from gradcam import Failure, Heatmap
 
 with st.sidebar:
     with section("Photos"):
-        photos = pick_photos(default=("cat and coffee",))
+        photos = pick_photos()
     with section("Models"):
         models = pick_models(default=("bundled/tf_efficientnet_lite0",))
     with section("Question"):

@@ -10,13 +10,13 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard import results, session
+from dashboard import library, results, session
 from dashboard.components.messages import escape_markdown
 from dashboard.components.panels import what_is_shown
 from dashboard.components.single_choice import pick_one
 from dashboard.components.viewer import view_difference
 from dashboard.session import Key
-from gradcam import Comparison, Heatmap, Panel, Style
+from gradcam import Comparison, Heatmap, Panel, Style, Top
 from gradcam.draw import DIFFERS, model_caption, request_caption
 from gradcam.measures import iou_of_hottest, rank_correlation
 from gradcam.text import minus_sign
@@ -36,7 +36,12 @@ def show_agreement(comparison: Comparison, style: Style, key: str = "photo") -> 
     photo = comparison.photos[pick_one("Photo", [photo.name for photo in comparison.photos], Key.SHOWN_PHOTO)]
     requests = [request_caption(target) for target in comparison.targets]
     target = comparison.targets[pick_one("Class", requests, Key.SHOWN_CLASS)]
-    panels = comparison.of(photo=photo, target=target)
+    panels = _answers_to_one_question(comparison.of(photo=photo, target=target))
+    left_out = [model for model in comparison.models if model not in {panel.model for panel in panels}]
+    if left_out:
+        st.info(_why_left_out(left_out, panels), icon=":material/filter_alt:")
+    if len(panels) < 2:
+        return style
     _show_tables(panels)
     mapped = [panel for panel in panels if isinstance(panel, Heatmap)]
     if len(mapped) < 2:
@@ -47,6 +52,26 @@ def show_agreement(comparison: Comparison, style: Style, key: str = "photo") -> 
     chosen = style if seen == base else replace(seen, colormap=style.colormap)
     session.keep_look(chosen)
     return chosen
+
+
+def _answers_to_one_question(panels: Sequence[Panel]) -> list[Panel]:
+    """Without the predictions of models that know few classes, which must name one of them whatever they see."""
+    if not isinstance(panels[0].target, Top):
+        return list(panels)
+    broad = [panel for panel in panels if not library.knows(panel.model)]
+    if broad:
+        return broad
+    classes = library.class_names(panels[0].model)
+    return [panel for panel in panels if library.class_names(panel.model) == classes]
+
+
+def _why_left_out(models: Sequence[str], kept: Sequence[Panel]) -> str:
+    """Why predictions of these models are not compared with the others', and what can be asked of all."""
+    who = "; ".join(f"**{escape_markdown(model)}**, which knows {library.knows(model)} only" for model in models)
+    names = [library.class_names(model) for model in (*models, *(panel.model for panel in kept))]
+    common = [name for name in names[0] if all(name in other for other in names)]
+    advice = f"Ask for a class that all know, such as *{escape_markdown(common[0])}*." if common else ""
+    return f"Left out: {who}. What it predicts is no answer to the same question. {advice}".strip()
 
 
 def _show_tables(panels: Sequence[Panel]) -> None:

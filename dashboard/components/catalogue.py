@@ -10,6 +10,7 @@ from dashboard import library, results, session
 from dashboard.components.messages import escape_markdown, show_errors
 from dashboard.components.models import MOST
 from dashboard.session import Key
+from gradcam.model_spec import untrained
 from gradcam.models import SOURCES, CatalogueEntry, search_models
 from gradcam.text import dimensions
 
@@ -85,7 +86,7 @@ def _row(entry: CatalogueEntry) -> dict[str, object]:
 def offer_models(ticked: Sequence[str], chosen: Sequence[str]) -> None:
     """Buttons that take the ticked models to every page and find the target layers of these, else of the chosen."""
     new = [model for model in ticked if model not in chosen]
-    room = len(chosen) + len(new) <= MOST
+    room = len(chosen) + max(len(new), len(ticked)) <= MOST
     located: set[str] = st.session_state.setdefault(_LOCATED, set())
     models = ticked or chosen
     with st.container(horizontal=True):
@@ -104,6 +105,15 @@ def offer_models(ticked: Sequence[str], chosen: Sequence[str]) -> None:
             icon=":material/center_focus_strong:",
             help="Where the heatmap would lie, and why. Downloads nothing: a model whose weights are not here "
             "is built without them, for its layers do not depend on them.",
+        )
+        st.button(
+            "Use untrained",
+            on_click=_choose,
+            args=([untrained(model) for model in ticked],),
+            disabled=not ticked or not room or any(untrained(model) in chosen for model in ticked),
+            icon=":material/casino:",
+            help="With random weights, to see what of a heatmap comes from the architecture alone. Nothing is "
+            "downloaded, and *untrained* stands wherever such a model is shown.",
         )
     if not room:
         st.caption(f"At most {MOST} at once: take some out in the sidebar.")

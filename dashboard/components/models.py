@@ -8,10 +8,12 @@ import streamlit as st
 
 from dashboard import library, session
 from dashboard.session import Key
-from gradcam.model_spec import checkpoint_name, is_checkpoint
+from gradcam.model_spec import architecture_of, checkpoint_name, is_checkpoint, untrained
+from gradcam.models import has_weights
 
 DEFAULT = ("bundled/tf_efficientnet_lite0", "bundled/tf_efficientnet_lite1", "bundled/tf_efficientnet_lite2")
 MOST = 8
+VGG16 = "torchvision/vgg16@IMAGENET1K_V1"
 
 
 def pick_models(default: Sequence[str] = DEFAULT) -> tuple[str, ...]:
@@ -22,8 +24,12 @@ def pick_models(default: Sequence[str] = DEFAULT) -> tuple[str, ...]:
     def label(model: str) -> str:
         if is_checkpoint(model):
             return f"{checkpoint_name(model)} · yours"
-        weights = known[model].weights if model in known else ""
-        return f"{model} · {weights}" if weights not in ("", "bundled") else model
+        if model not in known:
+            return model
+        entry = known[model]
+        knows = entry.label_set if entry.classes <= library.FEW_CLASSES else ""
+        weights = entry.weights if entry.weights != "bundled" else ""
+        return " · ".join(part for part in (model, knows, weights) if part)
 
     chosen = st.multiselect(
         "Models",
@@ -38,5 +44,30 @@ def pick_models(default: Sequence[str] = DEFAULT) -> tuple[str, ...]:
         label_visibility="collapsed",
     )
     st.caption(f"Type to search {len(known):,} models; *download* is done once.")
+    _offer_vgg16(chosen)
     session.write_link(Key.MODELS, default)
     return tuple(chosen)
+
+
+def _offer_vgg16(chosen: Sequence[str]) -> None:
+    """A button that adds a model unlike the bundled ones, where none of its kind is chosen."""
+    if len(chosen) < MOST and not any(architecture_of(model) == architecture_of(VGG16) for model in chosen):
+        st.button(
+            "Add VGG16",
+            on_click=_add_vgg16,
+            type="tertiary",
+            icon=":material/add:",
+            help="An older network of plain convolutions; untrained where its weights cannot be had.",
+        )
+
+
+def _add_vgg16() -> None:
+    model = VGG16
+    if not has_weights(VGG16):
+        model = untrained(VGG16)
+        st.toast(
+            "The weights of VGG16 are not on this machine and their host does not answer, so it is added "
+            "**untrained**: its heat is that of random weights.",
+            icon=":material/info:",
+        )
+    st.session_state[Key.MODELS] = [*st.session_state[Key.MODELS], model]

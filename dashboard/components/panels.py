@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import session
+from dashboard import library, session
 from dashboard.components.messages import escape_markdown
 from dashboard.components.panel_dialog import offer_large
 from dashboard.components.viewer import view_photo
@@ -60,6 +60,8 @@ def show_facts(panels: Sequence[Panel], key: str, lead: str = "") -> None:
     bars = prediction_bars(explanation, theme=theme())
     alt = f"{model_caption(panels[0])} predicts {_predictions_text(explanation)}."
     st.plotly_chart(bars, key=key, config={**PLOTLY_CONFIG, "displayModeBar": False}, alt=alt)
+    if knows := library.knows(panels[0].model):
+        st.caption(f"Knows {escape_markdown(knows)} and nothing else; this photo may show none.")
     layer = explanation.layer
     why = f"pinned on the page Layers, {layer.rule}" if panels[0].model in session.pinned() else layer.rule
     st.caption(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import streamlit as st
 
 from dashboard import library, session
@@ -14,7 +12,10 @@ from gradcam.config import settings
 from gradcam.errors import quoted
 from gradcam.photo import SAMPLES
 
-DEFAULT = ("chelsea",)
+DEFAULT = ("cat and coffee",)
+"""Of the sample photos and twenty others the one on which the bundled ImageNet models look in places furthest
+apart: two of them at the cat and one at the cup, with rank correlations of 0.89, −0.74 and −0.69. On the cat alone
+they are 0.68 to 0.87, on the cup alone 0.83 to 0.96, with the two changed over −0.72, −0.62 and 0.93."""
 MOST = 6
 
 _UPLOADER = "_uploader"
@@ -22,9 +23,9 @@ _REFUSED = "_refused"
 _TYPES = ["png", "apng", "jpg", "jpeg", "webp", "gif", "tif", "tiff", "bmp"]
 
 
-def pick_photos(default: Sequence[str] = DEFAULT) -> tuple[Photo, ...]:
+def pick_photos() -> tuple[Photo, ...]:
     """The chosen photos, from a list of samples and uploads; uploading one chooses it."""
-    session.open_link(Key.PHOTOS, default, MOST)
+    session.open_link(Key.PHOTOS, DEFAULT, MOST)
     chosen = st.session_state[Key.PHOTOS]
     tokens = st.multiselect(
         "Photos",
@@ -37,7 +38,7 @@ def pick_photos(default: Sequence[str] = DEFAULT) -> tuple[Photo, ...]:
         placeholder="Take a sample or upload one",
         label_visibility="collapsed",
     )
-    session.write_link(Key.PHOTOS, default)
+    session.write_link(Key.PHOTOS, DEFAULT)
     _uploader()
     return tuple(photo for token in tokens if (photo := _opened(token)) is not None)
 

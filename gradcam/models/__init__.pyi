@@ -20,6 +20,7 @@ from .guess import Guess as Guess, guess_architecture as guess_architecture
 from .ids import (
     check_offered as check_offered,
     class_names as class_names,
+    has_weights as has_weights,
     is_listed as is_listed,
     parse_model_id as parse_model_id,
 )

@@ -17,6 +17,7 @@ class CatalogueEntry:
     """One model that can be loaded, as a page lists it.
 
     input_size: height and width in pixels. parameters: None where nobody measured them.
+    label_set: what its classes are, such as `imagenet-1k` or `19 dog breeds`.
     weights: `bundled`, `cached`, `download 553 MB` or `download`.
     """
 
@@ -26,14 +27,8 @@ class CatalogueEntry:
     parameters: int | None
     input_size: tuple[int, int]
     classes: int
+    label_set: str
     weights: str
-
-    @property
-    def label_set(self) -> str:
-        """What its classes are, such as `imagenet-1k`."""
-        from timm.data.imagenet_info import infer_imagenet_subset
-
-        return infer_imagenet_subset({"num_classes": self.classes}) or f"{self.classes} classes"
 
 
 def catalogue_entries() -> list[CatalogueEntry]:
@@ -86,8 +81,15 @@ def _entry(spec: ModelSpec, row: Source) -> CatalogueEntry:
         parameters=row.parameters(spec),
         input_size=row.preprocessing(spec).size,
         classes=row.classes(spec),
+        label_set=row.label_set(spec) or _set_of(row.classes(spec)),
         weights="",
     )
+
+
+def _set_of(classes: int) -> str:
+    from timm.data.imagenet_info import infer_imagenet_subset
+
+    return infer_imagenet_subset({"num_classes": classes}) or f"{classes} classes"
 
 
 def _availability(location: Location) -> str:

@@ -13,6 +13,7 @@ from gradcam.errors import ModelError, nearest, quoted
 from gradcam.model_spec import CHECKPOINT, find_spec, folder_of
 from gradcam.models.huggingface import CONFIG, PROCESSOR, WEIGHTS
 from gradcam.models.sources import SOURCES, Source
+from gradcam.models.weights import is_within_reach
 from gradcam.types import ModelSpec
 
 MAX_LETTERS = 300
@@ -177,6 +178,15 @@ def class_names(model: str) -> tuple[str, ...]:
         return ()
     source = SOURCES[spec.source]
     return source.labels(spec).names if source.listed else ()
+
+
+def has_weights(model: str, seconds: float = 3) -> bool:
+    """Whether a listed model's weights are on this machine, or their host answers within so many seconds.
+
+    Raises: ModelError for what is no such model.
+    """
+    spec = parse_model_id(model)
+    return is_within_reach(SOURCES[spec.source].location(spec), seconds)
 
 
 def with_weights_named(spec: ModelSpec) -> ModelSpec:

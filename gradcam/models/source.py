@@ -24,6 +24,7 @@ class Source:
     build_with_classes: the module in its initial state with a head of so many classes.
     classes: how many, 0 without a head.
     configuration: what the library says about the weights, see `configuration_of`.
+    label_set: what the classes are, such as `19 dog breeds`; empty where their number tells it.
     activation: how logits become probabilities, if the source says so; never guessed.
     listed: whether `names` lists every model; a hub takes any name, and refuses it when the weights are loaded.
     """
@@ -38,5 +39,6 @@ class Source:
     parameters: Callable[[ModelSpec], int | None]
     location: Callable[[ModelSpec], Location]
     configuration: Callable[[ModelSpec], Mapping[str, Any]]
+    label_set: Callable[[ModelSpec], str] = lambda spec: ""
     activation: Callable[[ModelSpec], Activation] = lambda spec: "softmax"
     listed: bool = True

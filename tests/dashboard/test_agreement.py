@@ -31,7 +31,7 @@ def test_models_that_agree_are_named_and_every_number_stands_in_a_table(page: Ap
     page.run()
     assert not page.exception
     correlation, overlap = tables(page)
-    photo, target = sample_photo("chelsea"), parse_target("Egyptian cat")
+    photo, target = sample_photo("cat and coffee"), parse_target("Egyptian cat")
     maps = [results.kept([model], [photo], [target], reason="").panels[0] for model in (LITE0, LITE1)]
     number = f"{agreement(maps)[0, 1]:.2f}"
     assert correlation.count(f">{number}</td>") == 2
@@ -74,3 +74,23 @@ def test_any_two_models_can_be_subtracted_and_one_alone_is_told_to_find_another(
     assert not page.exception
     assert tables(page) == []
     assert "Add a second model" in words(page)
+
+
+DOGS = "bundled/mobilenetv2_dogs"
+
+
+def test_predictions_of_a_model_that_knows_dogs_only_are_not_compared_but_a_breed_that_all_know_is(
+    page: AppTest,
+) -> None:
+    page.session_state["models"] = [LITE0, LITE1, DOGS]
+    page.run()
+    assert not page.exception
+    assert "Knows 19 dog breeds and nothing else; this photo may show none." in words(page)
+    said = page.info[0].value.replace("\\", "")
+    assert f"Left out: **{DOGS}**, which knows 19 dog breeds only" in said
+    assert "Ask for a class that all know, such as *Chihuahua*" in said
+    assert all(DOGS not in table for table in tables(page))
+    assert DOGS not in page.selectbox(key="a").options
+    page.multiselect(key="classes").set_value(["bull mastiff"]).run()
+    assert not page.info
+    assert all(DOGS in table for table in tables(page))

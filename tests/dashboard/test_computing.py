@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import library, results
 from dashboard.components import Request
+from dashboard.components.photos import DEFAULT
 from gradcam import Classifier, Explanation, GradcamError, Progress, Top, parse_target, sample_photo
 from gradcam.forward_cache import ForwardCache
 from tests.dashboard.first_page import (
@@ -81,7 +82,7 @@ def test_a_cancelled_run_shows_what_it_has_and_goes_on_when_asked(page: AppTest)
     page.query_params["classes"] = ["lynx"]
     one_model(page).run()
     request = Request((parse_target("zebra"),), "crop")
-    page.session_state["_cancelled"] = ((LITE0,), (sample_photo("chelsea").sha256,), request)
+    page.session_state["_cancelled"] = ((LITE0,), (sample_photo(*DEFAULT).sha256,), request)
     page.multiselect(key="classes").set_value(["zebra"]).run()
     assert "0 of 1 heatmaps" in page.info[0].value
     assert "press Continue" in reasons(page)[0]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from unittest.mock import ANY
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboard.components import models
 from tests.dashboard.first_page import (
     LITE0,
     LITE1,
@@ -58,6 +61,7 @@ def test_a_link_reopens_the_same_view(page: AppTest) -> None:
 
 
 def test_the_fit_changes_where_the_heat_lies(page: AppTest) -> None:
+    page.session_state["photos"] = ["chelsea"]
     one_model(page).run()
     boxes = {}
     for fit in ("crop", "squash", "pad"):
@@ -108,7 +112,7 @@ def test_classes_are_offered_by_name_and_taken_by_index_or_contrast(page: AppTes
 def test_no_class_means_the_top_prediction(page: AppTest) -> None:
     one_model(page).run()
     page.multiselect(key="classes").set_value([]).run()
-    assert heatmaps(page) == [f"{LITE0}: tiger cat"]
+    assert heatmaps(page) == [f"{LITE0}: Egyptian cat"]
 
 
 def test_a_class_that_no_model_has_is_a_sentence(page: AppTest) -> None:
@@ -140,7 +144,7 @@ def test_a_model_that_fails_says_why_and_the_others_go_on(page: AppTest, model: 
     assert not page.exception
     (reason,) = reasons(page)
     assert sentence in reason
-    assert heatmaps(page) == [f"{LITE0}: tiger cat"]
+    assert heatmaps(page) == [f"{LITE0}: Egyptian cat"]
 
 
 def test_a_link_with_somebody_elses_photo_asks_for_the_file(page: AppTest) -> None:
@@ -171,4 +175,21 @@ def test_every_chart_has_words_for_those_who_do_not_see_it(page: AppTest) -> Non
     alts = [chart.proto.alt for chart in page.get("plotly_chart")]
     alts += [panel["alt"] for scene in scenes(page) for panel in scene["panels"]]
     assert len(alts) == 2
-    assert all(LITE0 in alt and "tiger cat" in alt for alt in alts)
+    assert all(LITE0 in alt and "Egyptian cat" in alt for alt in alts)
+
+
+@pytest.mark.parametrize(
+    ("reachable", "added"),
+    [(True, "torchvision/vgg16@IMAGENET1K_V1"), (False, "torchvision/vgg16 (untrained, seed 0)")],
+)
+def test_vgg16_is_one_click_away_and_untrained_where_its_weights_cannot_be_had(
+    page: AppTest, monkeypatch: pytest.MonkeyPatch, reachable: bool, added: str
+) -> None:
+    monkeypatch.setattr(models, "has_weights", lambda model: reachable)
+    page.session_state["photos"] = []  # nothing is computed
+    page.run()
+    next(button for button in page.button if button.label == "Add VGG16").click().run()
+    assert not page.exception
+    assert page.multiselect(key="models").value == [*THREE_MODELS, added]
+    assert not any(button.label == "Add VGG16" for button in page.button)
+    assert [toast.value for toast in page.toast if "untrained" in toast.value] == ([] if reachable else [ANY])

@@ -119,11 +119,11 @@ def test_a_link_reopens_the_same_view() -> None:
     assert page.radio(key="rivals-scale").value == "each"
 
 
-def test_pages_have_defaults_of_their_own_and_keep_what_was_chosen() -> None:
+def test_pages_share_one_default_photo_and_keep_what_was_chosen() -> None:
     page = AppTest.from_file("../../dashboard/Home.py", default_timeout=120)
     page.session_state["models"] = [LITE0]
     page.run()
-    assert page.multiselect(key="photos").value == ["chelsea"]
+    assert page.multiselect(key="photos").value == ["cat and coffee"]
     page.switch_page("app_pages/compare_classes.py").run()
     assert page.multiselect(key="photos").value == ["cat and coffee"]
     page.multiselect(key="photos").set_value(["coffee"]).run()

@@ -124,6 +124,14 @@ def test_ticked_models_are_taken_to_every_page() -> None:
     assert page.session_state["models"] == chosen
 
 
+def test_ticked_models_can_be_taken_with_random_weights() -> None:
+    page = tick(open_page("models", search="torchvision squeezenet1"), 1)
+    press(page, "Use untrained")
+    assert not page.exception
+    assert page.session_state["models"][3:] == ["torchvision/squeezenet1_1 (untrained, seed 0)"]
+    assert next(button for button in page.button if button.label == "Use untrained").disabled
+
+
 def test_no_more_models_than_a_page_compares_are_taken() -> None:
     page = tick(open_page("models", search="torchvision resnet"), 0, 1, 2, 3, 4, 5)
     assert next(button for button in page.button if "on every page" in button.label).disabled

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import library
 from dashboard.components.messages import escape_markdown
-from dashboard.components.photos import MOST as MOST_PHOTOS
+from dashboard.components.photos import DEFAULT, MOST as MOST_PHOTOS
 from dashboard.session import Upload
 from tests.dashboard.first_page import (
     heatmaps,
@@ -68,7 +68,7 @@ def test_fractions_out_of_range_are_refused_in_a_sentence(page: AppTest) -> None
     upload(page, "heat.tif", levels([-0.5, 1.5], np.float32))
     assert not page.exception
     assert "gray levels from 0 to 1 in 'heat.tif', got -0.5 to 1.5" in page.error[0].value.replace("\\", "")
-    assert page.session_state["photos"] == ["chelsea"]
+    assert page.session_state["photos"] == [*DEFAULT]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_file_that_is_no_photo_is_refused_in_a_sentence(
     assert not page.exception
     (error,) = page.error
     assert sentence in error.value.replace("\\", "").replace("Expected", "expected")
-    assert page.session_state["photos"] == ["chelsea"]
+    assert page.session_state["photos"] == [*DEFAULT]
     assert len(heatmaps(page)) == 1
 
 

@@ -10,11 +10,12 @@ import torch
 import torchvision
 from torch import nn
 
+from gradcam.models.bundled_source import BUNDLED
+from gradcam.models.catalogue import catalogue_entries
 from gradcam.models.classifier import Classifier, load_classifier
 from gradcam.models.ids import parse_model_id
 from gradcam.models.labels import make_labels
 from gradcam.models.sources import SOURCES
-from gradcam.models.timm_source import BUNDLED
 from gradcam.photo import sample_photo
 from gradcam.preprocess import to_input, view_of
 from gradcam.types import ModelSpec, Preprocessing
@@ -61,11 +62,26 @@ def test_timm_says_how_a_model_wants_its_photos_and_what_it_knows(
     assert SOURCES["timm"].labels(spec).names[0] == label
 
 
-@pytest.mark.parametrize("name", BUNDLED)
+@pytest.mark.parametrize("name", [name for name, row in BUNDLED.items() if not row.subject])
 def test_the_bundled_models_know_a_cat_and_an_espresso(name: str) -> None:
     classifier = load_classifier(f"bundled/{name}")
     assert top(classifier, "chelsea") in {"tabby", "tiger cat", "Egyptian cat"}
     assert top(classifier, "coffee") == "espresso"
+
+
+def test_the_bundled_dogs_are_19_breeds_that_line_up_with_imagenet() -> None:
+    dogs, imagenet = (load_classifier(f"bundled/{name}") for name in ("mobilenetv2_dogs", "tf_efficientnet_lite0"))
+    assert (dogs.labels.source, len(dogs.labels)) == ("19 dog breeds", 19)
+    assert dogs.labels.wnids
+    for breed, wnid in zip(dogs.labels.names, dogs.labels.wnids, strict=True):
+        assert imagenet.labels.index(breed) == imagenet.labels.index(wnid)
+    assert imagenet.labels.index("bull mastiff") == 243
+    assert dogs.preprocessing == Preprocessing(
+        (160, 160), (160, 160), "squash", "bilinear", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
+    )
+    entry = next(entry for entry in catalogue_entries() if entry.id == "bundled/mobilenetv2_dogs")
+    assert (entry.label_set, entry.weights) == ("19 dog breeds", "bundled")
+    assert entry.parameters == sum(parameter.numel() for parameter in dogs.module.parameters())
 
 
 def top(classifier: Classifier, sample: str) -> str:
