@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from itertools import product
 
 from gradcam.errors import OptionError, quoted
@@ -85,6 +85,12 @@ class Comparison(Shown):
             for panel, place in zip(self.panels, places, strict=True)
             if all(one is None or one == here for one, here in zip(wanted, place, strict=True))
         )
+
+    def with_models(self, models: Collection[str]) -> Comparison:
+        """The same photos, methods and targets with these models only, in the comparison's order."""
+        places = product(self.photos, self.models, self.methods, self.targets)
+        panels = (panel for panel, place in zip(self.panels, places, strict=True) if place[1] in models)
+        return replace(self, models=tuple(one for one in self.models if one in models), panels=tuple(panels))
 
     def scaled(self, style: Style) -> dict[Heatmap, ScaledMap]:
         """Each map as shares of the full scale that `style.scale` gives it.

@@ -19,6 +19,7 @@ from dashboard.components import (
     section,
     show_competing_classes,
     show_errors,
+    show_failed,
 )
 from dashboard.session import Key
 
@@ -45,6 +46,8 @@ if not photos or not models:
 else:
     with show_errors():
         comparison = run_comparison(models, photos, request)
-        style = show_competing_classes(comparison, style)
+        mapped = show_failed(comparison)
+        if mapped.models:
+            style = show_competing_classes(mapped, style)
         with actions:
             offer_downloads(comparison, style)

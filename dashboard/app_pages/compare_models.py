@@ -16,6 +16,7 @@ from dashboard.components import (
     show_agreement,
     show_comparison,
     show_errors,
+    show_failed,
 )
 
 with st.sidebar:
@@ -39,7 +40,9 @@ if not photos or not models:
 else:
     with show_errors():
         comparison = run_comparison(models, photos, request)
-        style = show_comparison(comparison, style)
+        mapped = show_failed(comparison)
+        if mapped.models:
+            style = show_comparison(mapped, style)
+            show_agreement(mapped, style)
         with actions:
             offer_downloads(comparison, style)
-        show_agreement(comparison, style)

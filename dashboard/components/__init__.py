@@ -26,6 +26,7 @@ from dashboard.components.competing_classes import is_pair, pick_competing_class
 from dashboard.components.custom_model import offer_custom_model, show_custom_models
 from dashboard.components.depths import pick_class, run_depths, show_depths
 from dashboard.components.downloads import offer_downloads
+from dashboard.components.failed import show_failed
 from dashboard.components.layout import headline, section
 from dashboard.components.look import pick_look
 from dashboard.components.messages import escape_markdown, say_error, show_errors
@@ -81,6 +82,7 @@ __all__ = [
     "show_depths",
     "show_errors",
     "show_facts",
+    "show_failed",
     "show_maps",
     "show_photo",
     "show_question",

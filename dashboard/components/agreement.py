@@ -19,9 +19,11 @@ from dashboard.session import Key
 from gradcam import Comparison, Heatmap, Panel, Style, Top
 from gradcam.draw import DIFFERS, model_caption, request_caption
 from gradcam.measures import iou_of_hottest, rank_correlation
+from gradcam.model_spec import short_name
 from gradcam.text import minus_sign
 
-UNSAID = "cannot be said"
+UNSAID = "–"
+"""Stands for a number that two maps do not have: one of them is missing, or has no contrast."""
 
 
 def show_agreement(comparison: Comparison, style: Style, key: str = "photo") -> Style:
@@ -94,7 +96,7 @@ def _show_tables(panels: Sequence[Panel]) -> None:
         "Measured on the photo's own pixels that both models saw. *Rank correlation* (Spearman): 1 where two maps "
         "put all pixels in the same order, 0 where the orders have nothing in common, −1 where they are opposite. "
         "*Overlap*: intersection over union of the hottest fifth of the pixels of each, from 0 to 1. "
-        f"*{UNSAID.capitalize()}*: one of the two has no map, or one without contrast."
+        f"*{UNSAID}*: one of the two has no map, or one without contrast."
     )
 
 
@@ -102,7 +104,7 @@ def _summary(names: Sequence[str], table: NDArray[np.float64]) -> str:
     """Which two agree most and which least, in a sentence."""
     pairs = {(a, b): table[a, b] for b in range(len(names)) for a in range(b) if np.isfinite(table[a, b])}
     if not pairs:
-        return f"How far they agree {UNSAID}: fewer than two of them have a map with contrast."
+        return "How far they agree cannot be said: fewer than two of them have a map with contrast."
     least, most = (choose(pairs, key=pairs.__getitem__) for choose in (min, max))
 
     def sentence(pair: tuple[int, int]) -> str:
@@ -117,22 +119,24 @@ def _summary(names: Sequence[str], table: NDArray[np.float64]) -> str:
 def matrix_html(title: str, names: Sequence[str], table: NDArray[np.float64]) -> str:
     """A symmetric table of numbers with its names, tinted by size: blue above zero, red below."""
     numbers = range(1, len(names) + 1)
-    head = "".join(f'<th scope="col">{number}</th>' for number in numbers)
+    head = "".join(
+        f'<th scope="col" title="{escape(name)}">{number}</th>' for number, name in zip(numbers, names, strict=True)
+    )
     rows = "".join(
-        f'<tr><th scope="row">{number} · {escape(name)}</th>'
+        f'<tr><th scope="row" title="{escape(name)}">{number} {escape(short_name(name))}</th>'
         + "".join(_cell(value, itself=index == number - 1) for index, value in enumerate(row))
         + "</tr>"
         for number, name, row in zip(numbers, names, table, strict=True)
     )
     return (
-        f'<table class="agreement"><caption>{escape(title)}</caption>'
-        f'<thead><tr><th scope="col">Model</th>{head}</tr></thead><tbody>{rows}</tbody></table>'
+        f'<div class="sideways"><table class="agreement"><caption>{escape(title)}</caption>'
+        f'<thead><tr><th scope="col">Model</th>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
     )
 
 
 def _cell(value: float, itself: bool) -> str:
     if itself:
-        return "<td>–</td>"
+        return '<td class="itself"></td>'
     if np.isnan(value):
         return f"<td>{UNSAID}</td>"
     tint = "58, 123, 240" if value >= 0 else "226, 84, 62"

@@ -11,7 +11,7 @@ import streamlit as st
 from dashboard import session
 from dashboard.components.messages import escape_markdown
 from dashboard.components.panel_dialog import offer_large
-from dashboard.components.panels import GAP, PANEL_WIDTH, show_facts
+from dashboard.components.panels import GAP, panel_width, show_facts
 from dashboard.components.request import HELP, class_options, known_classes, read_targets
 from dashboard.components.viewer import view_panels
 from dashboard.session import Key
@@ -121,9 +121,10 @@ def show_competing_classes(comparison: Comparison, style: Style, key: str = "riv
             scaled=scaled,
             columns=len(comparison.models) if several else min(len(panels), 4),
             captions=[_caption(panel, scaled, several) for panel in panels],
+            least=panel_width(len(comparison.models)) / 16,
         )
         chosen = chosen if seen == base else seen
-        with st.grid(len(comparison.models), min_column_width=PANEL_WIDTH, gap=GAP):
+        with st.grid(len(comparison.models), min_column_width=panel_width(len(comparison.models)), gap=GAP):
             for number, model in enumerate(comparison.models):
                 with st.container(gap="xsmall"):
                     classes = comparison.of(photo=photo, model=model)

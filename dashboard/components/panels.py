@@ -14,8 +14,13 @@ from gradcam import Comparison, Explanation, Heatmap, Panel, Style
 from gradcam.draw import PLOTLY_CONFIG, Theme, model_caption, prediction_bars
 from gradcam.text import dimensions
 
-PANEL_WIDTH, GAP = 208, 22
-"""Pixels of the viewer's own grid: facts wrap where heatmaps do, and so stand under them."""
+GAP = 22
+"""Pixels between panels in the viewer's own grid: facts wrap where heatmaps do, and so stand under them."""
+
+
+def panel_width(models: int) -> int:
+    """Pixels below which panels wrap, chosen so that rows come out even: six models as 3 + 3, eight as 4 + 4."""
+    return {6: 320, 7: 272, 8: 272}.get(models, 208)
 
 
 def show_comparison(comparison: Comparison, style: Style, key: str = "photo") -> Style:
@@ -28,9 +33,9 @@ def show_comparison(comparison: Comparison, style: Style, key: str = "photo") ->
     scaled = comparison.scaled(base)
     for index, photo in enumerate(comparison.photos):
         st.header(escape_markdown(photo.name), anchor=False)
-        seen = view_photo(comparison, photo, base, f"{key}-{index}")
+        seen = view_photo(comparison, photo, base, f"{key}-{index}", least=panel_width(len(comparison.models)) / 16)
         chosen = chosen if seen == base else seen
-        with st.grid(len(comparison.models), min_column_width=PANEL_WIDTH, gap=GAP):
+        with st.grid(len(comparison.models), min_column_width=panel_width(len(comparison.models)), gap=GAP):
             for number, model in enumerate(comparison.models):
                 with st.container(gap="xsmall"):
                     panels = comparison.of(photo=photo, model=model)

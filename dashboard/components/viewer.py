@@ -39,9 +39,9 @@ _PLOTLY = f"component/{_plotly.name}/{PLOTLY_SCRIPT.name}"
 _viewer = v2.component("gradcam_viewer", css=STYLES, js=SCRIPT, isolate_styles=False)
 
 
-def view_photo(comparison: Comparison, photo: Photo, style: Style, key: str) -> Style:
+def view_photo(comparison: Comparison, photo: Photo, style: Style, key: str, *, least: float = 13) -> Style:
     """One photo's heatmaps, on the scale of the whole comparison: a row a target, a column a model."""
-    return _view(comparison_scene(comparison, photo, style), style, key)
+    return _view(comparison_scene(comparison, photo, style, least=least), style, key)
 
 
 def view_panels(

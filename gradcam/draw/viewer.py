@@ -100,10 +100,12 @@ def comparison_scene(
     style: Style | None = None,
     *,
     scaled: Mapping[Heatmap, ScaledMap] | None = None,
+    least: float = 13,
 ) -> Scene:
     """One photo of a comparison: a row for each method and target, a column for each model; one model has one row.
 
     The scale is that of the whole comparison. scaled: `comparison.scaled(style)`, if known already.
+    least: width in rem below which panels wrap.
     Raises: OptionError where the style is outside its choices, MapError where a map is not finite.
     """
     style = style or Style()
@@ -111,7 +113,7 @@ def comparison_scene(
     scaled = comparison.scaled(style) if scaled is None else scaled
     panels = [panel for row in comparison.rows(photo) for panel in row.panels]
     columns = len(comparison.models) if len(comparison.models) > 1 else len(panels)
-    return panels_scene(panels, style, scaled=scaled, columns=columns)
+    return panels_scene(panels, style, scaled=scaled, columns=columns, least=least)
 
 
 def difference_scene(a: Heatmap, b: Heatmap, style: Style | None = None, *, fade: bool = False) -> Scene:

@@ -95,7 +95,7 @@ def test_a_visitor_uploads_a_photo_adds_a_model_and_asks_for_a_class(visit: Visi
     expect(pictures(page)).to_have_count(3)
 
     choose(page, "Models", "torchvision/vgg16@", re.compile("vgg16@IMAGENET1K_V1 · download"))
-    expect(page.locator(".viewer .facts").get_by_text("expected weights for torchvision/vgg16")).to_be_visible()
+    expect(page.locator(".failed").get_by_text("expected weights for torchvision/vgg16")).to_be_visible()
 
     choose(page, "Classes", "coffee m", "coffee mug")
     found = titles(page)
@@ -260,7 +260,7 @@ def test_the_table_says_how_far_the_models_agree_and_the_difference_follows_the_
     table = page.get_by_role("table", name="Rank correlation")
     wanted = agreement([answer("cat and coffee", model, "Egyptian cat", "crop") for model in (LITE0, LITE2)])[0, 1]
     shown = table.get_by_role("cell").all_inner_texts()
-    assert shown[0] == shown[3] == "–"
+    assert shown[0] == shown[3] == ""
     assert float(shown[1]) == float(shown[2]) == pytest.approx(wanted, abs=0.011)
 
     difference = page.locator(".viewer .panel", has_text="A − B:")
@@ -325,3 +325,24 @@ def test_another_architecture_is_one_click_away_and_a_model_of_dogs_says_that_it
     expect(pictures(page)).to_have_count(3)
     assert titles(page)[2].startswith("torchvision/vgg16 (untrained, seed 0)")
     expect(page.get_by_role("button", name="Add VGG16")).to_have_count(0)
+
+
+def test_eight_models_stand_in_even_rows_and_one_that_failed_is_a_line_that_can_be_used_untrained(
+    visit: Visit,
+) -> None:
+    untrained = [f"torchvision/squeezenet1_1 (untrained, seed {seed})" for seed in range(4)]
+    models = [LITE0, LITE1, "torchvision/squeezenet1_1@IMAGENET1K_V1", LITE2, *untrained]
+    page = visit("?" + "&".join(f"models={model}" for model in models))
+    expect(pictures(page)).to_have_count(7)
+    across = [round((plot.bounding_box() or {"x": 0})["x"]) for plot in pictures(page).all()]
+    assert across[4:] == across[:3]  # 4 + 3
+    line = page.locator(".failed summary")
+    expect(line).to_contain_text("torchvision/squeezenet1_1@IMAGENET1K_V1 has no map: expected weights")
+    assert (line.bounding_box() or {"height": 99})["height"] < 30
+    table = page.get_by_role("table", name="Rank correlation")
+    expect(table.get_by_role("row")).to_have_count(1 + 7)
+    assert table.evaluate("it => it.scrollWidth <= it.parentElement.clientWidth")
+    page.get_by_role("button", name="Use untrained").click()
+    settle(page)
+    expect(line).to_have_count(0)
+    expect(pictures(page)).to_have_count(7)  # one of them was there already

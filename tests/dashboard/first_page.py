@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from html import unescape
 
 from PIL import Image
 from streamlit.testing.v1 import AppTest
@@ -45,7 +46,9 @@ def heatmaps(page: AppTest) -> list[str]:
 
 def reasons(page: AppTest) -> list[str]:
     """Why panels have no map."""
-    return [panel["reason"] for scene in scenes(page) for panel in scene["panels"] if panel["reason"]]
+    lines = [found.proto.body for found in page.get("html") if 'class="failed"' in found.proto.body]
+    told = [unescape(line.partition(" has no map: ")[2].removesuffix("</summary></details>")) for line in lines]
+    return [*told, *(panel["reason"] for scene in scenes(page) for panel in scene["panels"] if panel["reason"])]
 
 
 def words(page: AppTest) -> str:

@@ -41,10 +41,11 @@ def test_models_that_agree_are_named_and_every_number_stands_in_a_table(page: Ap
     assert tables(page)[0] != correlation
 
 
-def test_what_cannot_be_measured_is_said_in_words() -> None:
+def test_what_cannot_be_measured_is_a_dash() -> None:
     table = matrix_html("Rank correlation", ["a", "<b>"], np.array([[1, np.nan], [np.nan, np.nan]]))
-    assert table.count("<td>cannot be said</td>") == 2
-    assert "2 · &lt;b&gt;" in table
+    assert table.count("<td>–</td>") == 2
+    assert table.count('<td class="itself"></td>') == 2
+    assert "2 &lt;b&gt;" in table
     assert "nan" not in table
 
 

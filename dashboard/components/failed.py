@@ -1,0 +1,48 @@
+"""Models that have no map at all: a line each, so that the grid has no holes."""
+
+from __future__ import annotations
+
+from html import escape
+
+import streamlit as st
+
+from dashboard import library
+from dashboard.session import Key
+from gradcam import Comparison
+from gradcam.model_spec import untrained
+
+
+def show_failed(comparison: Comparison) -> Comparison:
+    """Say of each model without a map why, in a line that opens; returns the comparison of the others."""
+    mapped = {panel.model for panel in comparison.heatmaps}
+    for model in comparison.models:
+        if model not in mapped:
+            reasons = dict.fromkeys(panel.reason for panel in comparison.failures if panel.model == model)
+            _show_line(model, "; ".join(reasons))
+    return comparison.with_models(mapped)
+
+
+def _show_line(model: str, reason: str) -> None:
+    entry = library.catalogue().get(model)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.html(
+            f'<details class="failed"><summary><b>{escape(model)}</b> has no map: {escape(reason)}</summary>'
+            "</details>",
+            width="stretch",
+        )
+        if entry and entry.weights.startswith("download"):
+            st.button(
+                "Use untrained",
+                key=f"_untrained-{model}",
+                type="tertiary",
+                on_click=_replace,
+                args=(model, [untrained(model)]),
+                help="The same architecture with random weights, labelled so wherever it is shown",
+            )
+        st.button("Remove", key=f"_leave-{model}", type="tertiary", on_click=_replace, args=(model, []))
+
+
+def _replace(model: str, others: list[str]) -> None:
+    """Choose others in a model's place."""
+    chosen = [other for one in st.session_state[Key.MODELS] for other in (others if one == model else [one])]
+    st.session_state[Key.MODELS] = list(dict.fromkeys(chosen))
