@@ -24,6 +24,7 @@ class Key(StrEnum):
     """The choices: their keys in the session and their names in the link."""
 
     PHOTOS = "photos"
+    PAGE = "page"
     MODELS = "models"
     CLASSES = "classes"
     FIT = "fit"
@@ -78,6 +79,7 @@ def turn_to(page: str) -> None:
     """
     if st.session_state.get(_PAGE) == page:
         return
+    forget_refused()
     if _PAGE not in st.session_state:
         st.session_state[_ASKED] = {key: st.query_params.get_all(key) for key in Key if key in st.query_params}
         look()
@@ -268,8 +270,9 @@ def drafted(draft: Draft, photo: Photo | None = None) -> Drafted:
 
 # Photos -------------------------------------------------------------------------------------------------------
 
-_UPLOADS = "_uploads"
-MOST_UPLOADS = 24
+_UPLOADS, _REFUSED = "_uploads", "_refused"
+MOST_UPLOADS, MOST_UPLOADED_BYTES = 100, 1_000_000_000
+"""What a session keeps of uploads; the oldest leave first."""
 _MARK = "~"
 _STRETCHED = "-stretched"
 
@@ -298,17 +301,33 @@ def uploads() -> dict[str, Upload]:
 
 
 def remember(upload: Upload) -> str:
-    """Keep a photo for this session, the newest `MOST_UPLOADS` of them; returns its token."""
+    """Keep a photo for this session, and of all the newest that it has room for; returns its token."""
     mine = uploads()
+    mine.pop(upload.token, None)
     mine[upload.token] = upload
-    for token in list(mine)[:-MOST_UPLOADS]:
-        del mine[token]
+    while len(mine) > MOST_UPLOADS or sum(len(one.data) for one in mine.values()) > MOST_UPLOADED_BYTES:
+        del mine[next(iter(mine))]
     return upload.token
+
+
+def refused_uploads() -> list[str]:
+    """Why files of the last upload were not taken: said until that is dismissed, or something else is done."""
+    return st.session_state.setdefault(_REFUSED, [])
+
+
+def forget_refused() -> None:
+    """What was refused is no longer of interest."""
+    refused_uploads().clear()
 
 
 def stretch(token: str, on: bool = True) -> str:
     """The token of the same upload, with its levels stretched from black to white or as they are."""
     return token.removesuffix(_STRETCHED) + _STRETCHED * on
+
+
+def is_here(token: str) -> bool:
+    """Whether this session has the upload that a token stands for."""
+    return stretch(token, on=False) in uploads()
 
 
 def is_stretched(token: str) -> bool:

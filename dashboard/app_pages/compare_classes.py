@@ -9,6 +9,7 @@ from dashboard.components import (
     headline,
     is_pair,
     offer_downloads,
+    offer_next_photos,
     pick_competing_classes,
     pick_fit,
     pick_layers,
@@ -49,5 +50,6 @@ else:
         mapped = show_failed(comparison)
         if mapped.models:
             style = show_competing_classes(mapped, style)
+        offer_next_photos()
         with actions:
             offer_downloads(comparison, style)

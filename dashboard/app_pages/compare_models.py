@@ -7,6 +7,7 @@ import streamlit as st
 from dashboard.components import (
     headline,
     offer_downloads,
+    offer_next_photos,
     pick_look,
     pick_models,
     pick_photos,
@@ -44,5 +45,6 @@ else:
         if mapped.models:
             style = show_comparison(mapped, style)
             show_agreement(mapped, style)
+        offer_next_photos()
         with actions:
             offer_downloads(comparison, style)

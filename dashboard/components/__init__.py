@@ -33,7 +33,7 @@ from dashboard.components.messages import escape_markdown, say_error, show_error
 from dashboard.components.models import pick_models
 from dashboard.components.panel_dialog import offer_large
 from dashboard.components.panels import show_comparison, show_facts, theme
-from dashboard.components.photos import pick_photos
+from dashboard.components.photos import offer_next_photos, pick_photos
 from dashboard.components.pins import pick_layers
 from dashboard.components.progress import run_comparison
 from dashboard.components.report_build import offer_report
@@ -54,6 +54,7 @@ __all__ = [
     "offer_downloads",
     "offer_large",
     "offer_models",
+    "offer_next_photos",
     "offer_report",
     "open_report",
     "pick_class",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from dashboard import library, session
@@ -11,20 +13,21 @@ from gradcam import GradcamError, Photo
 from gradcam.config import settings
 from gradcam.errors import quoted
 from gradcam.photo import SAMPLES
+from gradcam.text import first_few
 
 DEFAULT = ("cat and coffee",)
 """Of the sample photos and twenty others the one on which the bundled ImageNet models look in places furthest
 apart: two of them at the cat and one at the cup, with rank correlations of 0.89, −0.74 and −0.69. On the cat alone
 they are 0.68 to 0.87, on the cup alone 0.83 to 0.96, with the two changed over −0.72, −0.62 and 0.93."""
-MOST = 6
+MOST, AT_ONCE = 100, 6
+"""Photos that are chosen, and those of them that a page shows at once."""
 
 _UPLOADER = "_uploader"
-_REFUSED = "_refused"
 _TYPES = ["png", "apng", "jpg", "jpeg", "webp", "gif", "tif", "tiff", "bmp"]
 
 
 def pick_photos() -> tuple[Photo, ...]:
-    """The chosen photos, from a list of samples and uploads; uploading one chooses it."""
+    """The chosen photos that are shown at once, from a list of samples and uploads; uploading one chooses it."""
     session.open_link(Key.PHOTOS, DEFAULT, MOST)
     chosen = st.session_state[Key.PHOTOS]
     tokens = st.multiselect(
@@ -37,10 +40,66 @@ def pick_photos() -> tuple[Photo, ...]:
         select_all=False,
         placeholder="Take a sample or upload one",
         label_visibility="collapsed",
+        on_change=session.forget_refused,
     )
     session.write_link(Key.PHOTOS, DEFAULT)
+    shown = _turn_pages(tokens)
     _uploader()
-    return tuple(photo for token in tokens if (photo := _opened(token)) is not None)
+    _say_refused()
+    _ask_again([token for token in tokens if session.is_upload(token) and not session.is_here(token)])
+    return tuple(photo for token in shown if (photo := _opened(token)) is not None)
+
+
+def _turn_pages(tokens: Sequence[str]) -> Sequence[str]:
+    """The tokens of the page of photos that is turned to."""
+    pages = -(-len(tokens) // AT_ONCE)
+    if pages < 2:
+        st.session_state.pop(Key.PAGE, None)
+        return tokens
+    if st.session_state.get(Key.PAGE, 1) > pages:
+        st.session_state[Key.PAGE] = pages
+    page = st.pagination(pages, max_visible_pages=5, **session.linked(Key.PAGE))
+    first = AT_ONCE * (page - 1)
+    shown = tokens[first : first + AT_ONCE]
+    st.caption(f"Shown: photos {first + 1} to {first + len(shown)} of {len(tokens)}.")
+    return shown
+
+
+def offer_next_photos() -> None:
+    """A button at the end of a page that turns to the next photos, where there are more."""
+    page, chosen = st.session_state.get(Key.PAGE, 1), len(st.session_state[Key.PHOTOS])
+    left = chosen - AT_ONCE * page
+    if left > 0:
+        st.button(
+            f"Next {min(left, AT_ONCE)} of {chosen} photos",
+            on_click=st.session_state.update,
+            args=({Key.PAGE: page + 1},),
+            icon=":material/arrow_forward:",
+        )
+
+
+def _ask_again(missing: Sequence[str]) -> None:
+    """Say that this session has no such uploads, as after a reload."""
+    if missing:
+        names = first_few([quoted(session.photo_name(token), 40) for token in missing], 3)
+        files = "that file" if len(missing) == 1 else "those files"
+        say_error(
+            f"expected {names}, which this link shows but does not carry, as after a reload; upload {files} again"
+        )
+
+
+def _say_refused() -> None:
+    """One line for all files that were not taken, until it is dismissed."""
+    refused = session.refused_uploads()
+    if not refused:
+        return
+    if len(refused) == 1:
+        say_error(refused[0])
+    else:
+        say_error(f"{len(refused)} files were not taken; the first: {refused[0]}")
+        with st.expander("The others"):
+            st.markdown("\n".join(f"- {escape_markdown(sentence)}" for sentence in refused[1:]))
+    st.button("Dismiss", on_click=session.forget_refused, type="tertiary", icon=":material/close:")
 
 
 def _label(token: str) -> str:
@@ -50,6 +109,8 @@ def _label(token: str) -> str:
 
 
 def _opened(token: str) -> Photo | None:
+    if session.is_upload(token) and not session.is_here(token):
+        return None
     try:
         photo = library.photo(token)
     except GradcamError as error:
@@ -93,8 +154,6 @@ def _uploader() -> None:
         args=(key,),
         label_visibility="collapsed",
     )
-    for sentence in st.session_state.get(_REFUSED, ()):
-        say_error(sentence)
 
 
 def _take(key: str) -> None:
@@ -116,5 +175,6 @@ def _take(key: str) -> None:
         elif token not in chosen:
             chosen.append(token)
     st.session_state[Key.PHOTOS] = chosen or st.session_state[Key.PHOTOS]
-    st.session_state[_REFUSED] = refused
+    session.forget_refused()
+    session.refused_uploads().extend(refused)
     st.session_state[_UPLOADER] += 1

@@ -346,3 +346,26 @@ def test_eight_models_stand_in_even_rows_and_one_that_failed_is_a_line_that_can_
     settle(page)
     expect(line).to_have_count(0)
     expect(pictures(page)).to_have_count(7)  # one of them was there already
+
+
+def test_of_sixty_uploads_six_are_shown_at_a_time_and_what_is_no_photo_is_one_line(
+    visit: Visit, tmp_path: Path
+) -> None:
+    page = visit(f"?models={LITE0}")
+    for number in range(60):
+        io.imsave(tmp_path / f"{number:02}.png", np.full((48, 64, 3), 4 * number, np.uint8), check_contrast=False)
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    page.set_input_files("input[type=file]", sorted(tmp_path.glob("*.png")))
+    expect(page.get_by_role("heading", name="00.png")).to_be_visible()
+    settle(page)
+    expect(page.get_by_role("heading", level=2).filter(has_text=".png")).to_have_count(6)
+    expect(page.get_by_text("Shown: photos 1 to 6 of 60.")).to_be_visible()
+    expect(page.locator("[data-testid=stAlert]")).to_have_count(1)
+    page.get_by_role("button", name="Next 6 of 60 photos").click()
+    expect(page.get_by_role("heading", name="11.png")).to_be_visible()
+    settle(page)
+    page.get_by_role("button", name="Dismiss").click()
+    expect(page.locator("[data-testid=stAlert]")).to_have_count(0)
+    page.reload()
+    arrive(page, "[data-testid=stAlert]")
+    expect(page.get_by_text(re.compile("as after a reload; upload those files again"))).to_be_visible()

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import library
 from dashboard.components.messages import escape_markdown
-from dashboard.components.photos import DEFAULT, MOST as MOST_PHOTOS
+from dashboard.components.photos import AT_ONCE, DEFAULT, MOST as MOST_PHOTOS
 from dashboard.session import Upload
 from tests.dashboard.first_page import (
     heatmaps,
@@ -93,14 +93,46 @@ def test_a_file_that_is_no_photo_is_refused_in_a_sentence(
     assert len(heatmaps(page)) == 1
 
 
-def test_more_photos_than_fit_are_refused_in_a_sentence(page: AppTest) -> None:
-    page.session_state["models"] = ["nonsense"]
-    page.session_state["photos"] = ["coffee", "cat and coffee", "coffee and cat", "chelsea"]
+def many(page: AppTest, count: int) -> AppTest:
+    """Upload so many photos and three other files at once."""
+    photos = [(f"{turn}.png", png(colour=f"rgb({turn},9,9)"), "image/png") for turn in range(count)]
+    others = [(f"{turn}.txt", b"notes", "text/plain") for turn in range(3)]
+    return page.file_uploader(key="_uploader-0").set_value([*photos, *others]).run()
+
+
+def test_of_sixty_photos_six_are_shown_and_one_line_says_what_was_not_taken(page: AppTest) -> None:
+    one_model(page).run()
+    many(page, 60)
+    assert not page.exception
+    assert len(page.session_state["photos"]) == 60
+    assert [scene["photo"]["name"] for scene in scenes(page)] == [f"{turn}.png" for turn in range(AT_ONCE)]
+    (error,) = page.error
+    assert error.value.startswith("3 files were not taken; the first: ")
+    next(button for button in page.button if button.label == "Next 6 of 60 photos").click().run()
+    assert [scene["photo"]["name"] for scene in scenes(page)] == [f"{turn}.png" for turn in range(6, 12)]
+    next(button for button in page.button if button.label == "Dismiss").click().run()
+    assert not page.error
+
+
+def test_what_was_refused_is_said_until_something_else_is_done(page: AppTest) -> None:
+    page.session_state["models"] = []
     page.run()
-    for turn in range(MOST_PHOTOS - 3):
-        upload(page, f"{turn}.png", png(colour=f"rgb({turn},9,9)"), turn)
+    upload(page, "notes.png", b"no picture")
+    assert page.error
+    page.multiselect(key="photos").set_value(["coffee"]).run()
+    assert not page.error
+    upload(page, "notes.png", b"no picture", turn=1)
+    assert page.error
+    page.switch_page("app_pages/layers.py").run()
+    assert not page.error
+
+
+def test_no_more_photos_are_taken_than_fit(page: AppTest) -> None:
+    page.session_state["models"] = []
+    page.run()
+    many(page, MOST_PHOTOS + 1)
     assert len(page.session_state["photos"]) == MOST_PHOTOS
-    assert any("take one out" in error.value for error in page.error)
+    assert "4 files were not taken" in page.error[0].value
 
 
 def test_a_file_name_is_never_markup(page: AppTest) -> None:
