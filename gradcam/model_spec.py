@@ -171,3 +171,8 @@ def checkpoint_name(text: str) -> str:
     """The name of the file in a checkpoint's id; empty where there is none."""
     spec = find_spec(text)
     return (spec.weights or "").rpartition(_HASH)[0] if spec else ""
+
+
+def display_name(text: str) -> str:
+    """What people call a model: the name that its owner gave a checkpoint, `mine`, else the id."""
+    return (checkpoint_name(text) if is_checkpoint(text) else "") or text

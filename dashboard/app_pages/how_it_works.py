@@ -8,6 +8,7 @@ from dashboard import results
 from dashboard.components import (
     escape_markdown,
     headline,
+    name_markdown,
     pick_class,
     pick_fit,
     pick_layers,
@@ -24,6 +25,7 @@ from dashboard.components import (
     show_weights,
 )
 from dashboard.session import Key
+from gradcam.model_spec import display_name
 
 with st.sidebar:
     with section("Photos"):
@@ -41,9 +43,9 @@ if not photos or not models:
     )
 else:
     photo = photos[pick_one("Photo", [photo.name for photo in photos], Key.SHOWN_PHOTO)]
-    model = models[pick_one("Model", models, Key.SHOWN_MODEL)]
+    model = models[pick_one("Model", [display_name(model) for model in models], Key.SHOWN_MODEL)]
     with show_errors():
-        with st.spinner(f"Taking {escape_markdown(photo.name)} through {escape_markdown(model)}"):
+        with st.spinner(f"Taking {escape_markdown(photo.name)} through {name_markdown(model)}"):
             steps = results.steps_of(model, photo, target, fit, pinned.get(model, "auto"))
         for show in (show_question, show_maps, show_weights, show_sum, show_photo, show_code):
             show(steps)

@@ -31,6 +31,7 @@ from dashboard.components.layout import headline, section
 from dashboard.components.look import pick_look
 from dashboard.components.messages import escape_markdown, say_error, show_errors
 from dashboard.components.models import pick_models
+from dashboard.components.names import name_markdown
 from dashboard.components.panel_dialog import offer_large
 from dashboard.components.panels import show_comparison, show_facts, theme
 from dashboard.components.photos import offer_next_photos, pick_photos
@@ -50,6 +51,7 @@ __all__ = [
     "escape_markdown",
     "headline",
     "is_pair",
+    "name_markdown",
     "offer_custom_model",
     "offer_downloads",
     "offer_large",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dashboard import library, results, session
 from dashboard.components.messages import escape_markdown
+from dashboard.components.names import name_html, name_markdown
 from dashboard.components.panels import what_is_shown
 from dashboard.components.single_choice import pick_one
 from dashboard.components.viewer import view_difference
@@ -19,7 +20,7 @@ from dashboard.session import Key
 from gradcam import Comparison, Heatmap, Panel, Style, Top
 from gradcam.draw import DIFFERS, model_caption, request_caption
 from gradcam.measures import iou_of_hottest, rank_correlation
-from gradcam.model_spec import short_name
+from gradcam.model_spec import display_name, short_name
 from gradcam.text import minus_sign
 
 UNSAID = "–"
@@ -69,7 +70,7 @@ def _answers_to_one_question(panels: Sequence[Panel]) -> list[Panel]:
 
 def _why_left_out(models: Sequence[str], kept: Sequence[Panel]) -> str:
     """Why predictions of these models are not compared with the others', and what can be asked of all."""
-    who = "; ".join(f"**{escape_markdown(model)}**, which knows {library.knows(model)} only" for model in models)
+    who = "; ".join(f"**{name_markdown(model)}**, which knows {library.knows(model)} only" for model in models)
     names = [library.class_names(model) for model in (*models, *(panel.model for panel in kept))]
     common = [name for name in names[0] if all(name in other for other in names)]
     advice = f"Ask for a class that all know, such as *{escape_markdown(common[0])}*." if common else ""
@@ -123,7 +124,7 @@ def matrix_html(title: str, names: Sequence[str], table: NDArray[np.float64]) ->
         f'<th scope="col" title="{escape(name)}">{number}</th>' for number, name in zip(numbers, names, strict=True)
     )
     rows = "".join(
-        f'<tr><th scope="row" title="{escape(name)}">{number} {escape(short_name(name))}</th>'
+        f'<tr><th scope="row">{name_html(f"{number} {short_name(name)}", name)}</th>'
         + "".join(_cell(value, itself=index == number - 1) for index, value in enumerate(row))
         + "</tr>"
         for number, name, row in zip(numbers, names, table, strict=True)
@@ -166,4 +167,4 @@ def _show_difference(panels: Sequence[Heatmap], style: Style, key: str) -> Style
 def _pick(label: str, names: Sequence[str], key: Key) -> str:
     if st.session_state.get(key) not in (None, *names):
         del st.session_state[key]
-    return st.selectbox(label, names, **session.linked(key))
+    return st.selectbox(label, names, format_func=display_name, **session.linked(key))

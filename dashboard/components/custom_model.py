@@ -11,9 +11,12 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from dashboard import results, session
 from dashboard.components.messages import escape_markdown, say_error
 from dashboard.components.models import MOST
+from dashboard.components.names import name_markdown
 from dashboard.session import Key
 from gradcam import GradcamError, OptionError, load_checkpoint
 from gradcam.config import settings
+from gradcam.errors import quoted
+from gradcam.model_spec import display_name
 from gradcam.models import (
     CROPS,
     INPUT,
@@ -86,6 +89,13 @@ def offer_custom_model() -> None:
             "in a multi-label head. A head with a single logit always has a sigmoid.",
         )
         st.text_input(
+            "Name",
+            placeholder="The file's name",
+            max_chars=40,
+            key=_key("name"),
+            help="What the model is called in headings, tables and files.",
+        )
+        st.text_input(
             "Network in the file, where it holds several",
             placeholder="The weights that were trained; or such as teacher, state_dict_ema",
             max_chars=200,
@@ -97,7 +107,7 @@ def offer_custom_model() -> None:
     for sentence in st.session_state.pop(_REFUSED, ()):
         say_error(sentence)
     if added := st.session_state.pop(_ADDED, None):
-        st.toast(f"Added **{escape_markdown(added)}**. Every page can use it now.", icon=":material/check:")
+        st.toast(f"Added **{name_markdown(added)}**. Every page can use it now.", icon=":material/check:")
     st.caption(
         "Your model and what is computed with it stay in this session: no other visitor can see or use them, and "
         "they are gone when it ends. A link names the file and the hash of its weights, but carries neither."
@@ -163,7 +173,7 @@ def _add() -> None:
     """Load what the form holds, keep it in the session and choose it; or say why not and keep the form as it is."""
     form = {
         field: st.session_state[_key(field)]
-        for field in ("file", "architecture", "prefix", "names", "set", "activation", *INPUT)
+        for field in ("file", "architecture", "name", "prefix", "names", "set", "activation", *INPUT)
     }
     try:
         model = _load(form["file"], form["architecture"], form["names"], form["set"], form)
@@ -198,13 +208,18 @@ def _load(
     classifier = load_checkpoint(
         data,
         architecture,
-        name=name,
+        name=f"{given}{PurePath(name).suffix}" if (given := (form["name"] or "").strip()) else name,
         prefix=prefix,
         labels=labels,
         preprocessing=preprocessing,
         activation=form["activation"] or "softmax",
     )
     model, own = str(classifier.spec), session.custom_models()
+    if taken := [other for other in own if other != model and display_name(other) == display_name(model)]:
+        raise OptionError(
+            f"expected another name than {quoted(display_name(taken[0]))}, which a model of yours has already; "
+            "give the model a name, or remove the other"
+        )
     if model not in own and len(own) == MAX_CUSTOM_MODELS:
         raise OptionError(f"expected at most {MAX_CUSTOM_MODELS} models of your own at once; remove one first")
     own[model] = classifier
@@ -223,7 +238,8 @@ def show_custom_models() -> None:
         size = "×".join(map(str, classifier.preprocessing.size))
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             st.markdown(
-                f"**{escape_markdown(model)}**  \n{len(names)} classes: {escape_markdown(first_few(names, 5))} "
+                f"**{name_markdown(model)}** · `{classifier.spec.architecture}`  \n"
+                f"{len(names)} classes: {escape_markdown(first_few(names, 5))} "
                 f"· {classifier.activation} · input {size} "
                 f"· weights `{classifier.weights_sha256[:16]}`{note and ' · '}{escape_markdown(note)}"
             )

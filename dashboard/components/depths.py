@@ -10,6 +10,7 @@ import streamlit as st
 from dashboard import results, session
 from dashboard.components.competing_classes import is_pair
 from dashboard.components.messages import escape_markdown
+from dashboard.components.names import name_markdown
 from dashboard.components.request import HELP, class_options, read_targets
 from dashboard.components.viewer import view_panels
 from dashboard.session import Key
@@ -46,10 +47,10 @@ def run_depths(model: str, photo: Photo, target: Target, fit: Fit) -> tuple[Pane
     def show(progress: Progress) -> None:
         slot.progress(
             progress.done / progress.total,
-            f"Explaining with **{escape_markdown(model)}** · depth {progress.done + 1} of {progress.total}",
+            f"Explaining with **{name_markdown(model)}** · depth {progress.done + 1} of {progress.total}",
         )
 
-    with st.spinner(f"Finding the layers of {escape_markdown(model)}"):
+    with st.spinner(f"Finding the layers of {name_markdown(model)}"):
         results.depths(model)
     panels = results.at_every_depth(model, photo, target, fit=fit, on_progress=show)
     slot.empty()

@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard import library
 from dashboard.session import Key
 from gradcam import Comparison
-from gradcam.model_spec import untrained
+from gradcam.model_spec import display_name, untrained
 
 
 def show_failed(comparison: Comparison) -> Comparison:
@@ -25,9 +25,9 @@ def show_failed(comparison: Comparison) -> Comparison:
 def _show_line(model: str, reason: str) -> None:
     entry = library.catalogue().get(model)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        name = f'<b title="{escape(model)}">{escape(display_name(model))}</b>'
         st.html(
-            f'<details class="failed"><summary><b>{escape(model)}</b> has no map: {escape(reason)}</summary>'
-            "</details>",
+            f'<details class="failed"><summary>{name} has no map: {escape(reason)}</summary></details>',
             width="stretch",
         )
         if entry and entry.weights.startswith("download"):

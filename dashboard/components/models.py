@@ -44,9 +44,23 @@ def pick_models(default: Sequence[str] = DEFAULT) -> tuple[str, ...]:
         label_visibility="collapsed",
     )
     st.caption(f"Type to search {len(known):,} models; *download* is done once.")
+    _offer_own(chosen)
     _offer_vgg16(chosen)
     session.write_link(Key.MODELS, default)
     return tuple(chosen)
+
+
+def _offer_own(chosen: Sequence[str]) -> None:
+    """A button that leaves nothing but the visitor's own models, where others are chosen beside them."""
+    own = [model for model in chosen if model in session.custom_models()]
+    if own and len(own) < len(chosen):
+        st.button(
+            "Show only mine",
+            on_click=st.session_state.update,
+            args=({Key.MODELS: own},),
+            type="tertiary",
+            icon=":material/filter_alt:",
+        )
 
 
 def _offer_vgg16(chosen: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard import library, session
 from dashboard.components.messages import escape_markdown
+from dashboard.components.names import name_html
 from dashboard.components.panel_dialog import offer_large
 from dashboard.components.viewer import view_photo
 from gradcam import Comparison, Explanation, Heatmap, Panel, Style
@@ -56,7 +57,7 @@ def show_facts(panels: Sequence[Panel], key: str, lead: str = "") -> None:
     What failed is said in the viewer.
     """
     explanation = next((panel.explanation for panel in panels if isinstance(panel, Heatmap)), None)
-    st.markdown(f"**{escape_markdown(model_caption(panels[0]))}**")
+    st.html(name_html(model_caption(panels[0]), panels[0].model))
     if explanation is None:
         st.caption("No predictions, for the reason given above.")
         return

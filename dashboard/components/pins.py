@@ -6,6 +6,7 @@ import streamlit as st
 
 from dashboard import session
 from dashboard.components.messages import escape_markdown
+from dashboard.components.names import name_markdown
 
 
 def pick_layers() -> dict[str, str]:
@@ -15,7 +16,7 @@ def pick_layers() -> dict[str, str]:
         st.caption("Pinned layers")
     for model, layer in pins.items():
         st.button(
-            f"{escape_markdown(layer)} of {escape_markdown(model)}",
+            f"{escape_markdown(layer)} of {name_markdown(model)}",
             key=f"_unpin-{model}",
             on_click=session.unpin,
             args=(model,),

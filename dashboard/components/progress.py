@@ -10,6 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import results
 from dashboard.components.messages import escape_markdown
+from dashboard.components.names import name_markdown
 from dashboard.components.request import Request
 from gradcam import Comparison, Photo, Progress
 
@@ -76,23 +77,23 @@ class _Bars:
         if not self._bars:
             with self._slot.container(border=True):
                 self._bars = {
-                    model: st.progress(0.0, f"{escape_markdown(model)} · waiting") for model in self._models
+                    model: st.progress(0.0, f"{name_markdown(model)} · waiting") for model in self._models
                 }
                 st.button("Cancel", on_click=_cancel, args=(self._run_key,), icon=":material/close:")
         if progress.model not in self._worked:
             self._worked.append(progress.model)
             for model in self._models[: self._models.index(progress.model)]:
-                self._bars[model].progress(1.0, f"{escape_markdown(model)} · done")
+                self._bars[model].progress(1.0, f"{name_markdown(model)} · done")
         share = (progress.done % self._steps) / self._steps  # the first is loading
         doing = "loading" if progress.photo is None else f"explaining {escape_markdown(progress.photo)}"
-        self._bars[progress.model].progress(share, f"**{escape_markdown(progress.model)}** · {doing}")
+        self._bars[progress.model].progress(share, f"**{name_markdown(progress.model)}** · {doing}")
 
     def say_what_finished(self, comparison: Comparison) -> None:
         if time.monotonic() - self._started < WORTH_A_TOAST:
             return
         failed = {panel.model for panel in comparison.failures}
-        done = [escape_markdown(model) for model in self._worked if model not in failed]
-        left = [escape_markdown(model) for model in self._worked if model in failed]
+        done = [name_markdown(model) for model in self._worked if model not in failed]
+        left = [name_markdown(model) for model in self._worked if model in failed]
         if done:
             st.toast(f"Finished: {', '.join(done)}", icon=":material/check:")
         if left:

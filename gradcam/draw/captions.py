@@ -7,6 +7,7 @@ from collections.abc import Collection
 import numpy as np
 
 from gradcam.geometry import Values, fit_within, project_to_photo
+from gradcam.model_spec import display_name
 from gradcam.scaling import difference, normalize
 from gradcam.targets import write_target
 from gradcam.text import dimensions, duration, percent
@@ -27,9 +28,10 @@ def request_caption(target: Target) -> str:
 
 
 def model_caption(panel: Panel) -> str:
-    """The model's id as it was asked for; says *untrained* wherever it is."""
+    """The name that its owner gave a model, else its id as it was asked for; says *untrained* wherever it is."""
     untrained = isinstance(panel, Heatmap) and panel.explanation.model.untrained
-    return f"{panel.model} (untrained)" if untrained and "untrained" not in panel.model else panel.model
+    name = display_name(panel.model)
+    return f"{name} (untrained)" if untrained and "untrained" not in name else name
 
 
 def target_caption(panel: Panel) -> str:

@@ -1,7 +1,7 @@
 // Linked heatmaps of one photo: a Plotly figure for each panel, with one zoom, one look and one cross for all of them.
 //
 // A scene: { photo: {name, sha256, width, height, uri}, columns, least, words, plotly,
-//   panels: [{title, subtitle, facts, alt, note, reason, plot: {data, layout}}],
+//   panels: [{title, tip, subtitle, facts, alt, note, reason, plot: {data, layout}}],
 //   look: {colormap, opacity, threshold, blend}, colormaps: {name: RGB × 256}, bar: {title, numbers, diverging} }
 // Colours are uint8 in base64, places are photo pixels; `plotly` says where Plotly's script lies if not on the page.
 
@@ -17,6 +17,7 @@ const CONFIG = {
   doubleClick: false,
   showTips: false,
 };
+const TAIL = 10; // letters at the end of a name that are always shown
 const BLENDS = { evidence: "clearer", even: "as opaque" };
 const HINT =
   "Drag a box, Ctrl + wheel or two fingers to zoom, then drag to move, double-click to go back; press and hold to see the photo. " +
@@ -126,13 +127,20 @@ function panelOf(viewer, panel) {
   const notice = said && element("p", { class: "notice" }, [said]);
   const picture = element("div", { class: "picture", style: shape }, [plot, cross, notice]);
   const figure = element("figure", { class: "panel" }, [
-    element("figcaption", {}, [element("b", {}, [panel.title]), panel.subtitle]),
+    element("figcaption", {}, [nameOf(panel), panel.subtitle]),
     picture,
     element("div", { class: "facts" }, [element("p", { class: "quiet" }, [panel.reason || panel.facts])]),
   ]);
   listenToPointers(viewer, picture);
   listenToFingers(viewer, picture);
   return { ...panel, figure, picture, cross, plot: { ...panel.plot, place: plot }, shown: null, moving: false };
+}
+
+/** A panel's title with the model's id as its tooltip; where there is little room, its middle goes. */
+function nameOf({ title, tip }) {
+  const tail = title.length > 2 * TAIL ? title.slice(-TAIL) : "";
+  const parts = [title.slice(0, title.length - tail.length), tail].filter(Boolean);
+  return element("b", { class: "name", title: tip }, parts.map((part) => element("span", {}, [part])));
 }
 
 function clear(viewer) {

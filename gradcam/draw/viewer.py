@@ -135,6 +135,7 @@ def difference_scene(a: Heatmap, b: Heatmap, style: Style | None = None, *, fade
         "panels": [
             {
                 "title": f"A − B: {names[0]} − {names[1]}",
+                "tip": f"A is {a.model}, B is {b.model}",
                 "subtitle": f"A {target_caption(a)}; B {target_caption(b)}",
                 "facts": "",
                 "alt": alt,
@@ -191,6 +192,7 @@ def _panel(
     alt = heat_caption(panel, heat)
     return {
         "title": shown.title,
+        "tip": panel.model,
         "subtitle": shown.subtitle,
         "facts": shown.facts,
         "alt": f"{shown.title}. {alt}" if caption or by_method else alt,

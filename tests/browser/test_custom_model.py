@@ -83,7 +83,9 @@ def test_ones_own_checkpoint_finds_the_shape_on_the_page_that_compares(visit: Vi
     settle(page)
     bundled, own = titles(page)
     assert bundled.startswith("bundled/tf_efficientnet_lite0\n")
-    assert own.startswith(f"checkpoint/{ARCHITECTURE}@shapes~")
+    assert own.startswith("shapes\n")
+    name = panels(page).nth(1).locator(".name")
+    assert (name.get_attribute("title") or "").startswith(f"checkpoint/{ARCHITECTURE}@shapes~")
     assert "cross · 1" in own, "sure of it"
 
     page.get_by_role("button", name="Open large").nth(1).click()
@@ -95,6 +97,12 @@ def test_ones_own_checkpoint_finds_the_shape_on_the_page_that_compares(visit: Vi
     heat = np.load(io.BytesIO(download.value.path().read_bytes()))
     assert heat.shape == (SIDE // 32, SIDE // 32)
     assert np.unravel_index(heat.argmax(), heat.shape) == (row, column)
+
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Show only mine").click()
+    settle(page)
+    assert [title.partition("\n")[0] for title in titles(page)] == ["shapes"]
+    expect(page.get_by_role("button", name="Show only mine")).to_have_count(0)
 
 
 WITH_PANELS = ("compare_classes", "layers")

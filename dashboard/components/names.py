@@ -1,0 +1,24 @@
+"""Names of models on the page: an owner's short name or an id, cut in its middle where there is little room."""
+
+from __future__ import annotations
+
+from html import escape
+
+from dashboard.components.messages import escape_markdown
+from gradcam.model_spec import display_name
+
+TAIL = 10
+"""Letters at the end of a name that are always shown, for they tell models apart."""
+
+
+def name_markdown(model: str) -> str:
+    """What a model is called, in Markdown."""
+    return escape_markdown(display_name(model))
+
+
+def name_html(name: str, tip: str = "") -> str:
+    """A name in one line, and its tooltip, by default the whole name. `style.css` cuts it."""
+    tail = name[-TAIL:] if len(name) > 2 * TAIL else ""
+    parts = [part for part in (name[: len(name) - len(tail)], tail) if part]
+    spans = "".join(f"<span>{escape(part)}</span>" for part in parts)
+    return f'<span class="model-name" title="{escape(tip or name)}">{spans}</span>'
