@@ -66,8 +66,8 @@ def settle(page: Page) -> None:
 
 
 def panels(page: Page) -> Locator:
-    """Every heatmap with its words; not the difference of two."""
-    return page.locator(".viewer .panel", has_not_text="A − B:")
+    """Every heatmap with its words; not the difference of two, nor these two beside it."""
+    return page.locator(".viewer .panel", has_not_text=re.compile(r"^(A|B|A − B): "))
 
 
 def pictures(page: Page) -> Locator:

@@ -9,8 +9,8 @@ To add a page:
 3. A new choice gets a `Key` in `dashboard/session.py`. `**linked(Key.X)` ties a widget to session and link, so that
    every page that draws it finds it as it was left. Where the options read otherwise on the page than in the link,
    use `open_link` and `write_link`, as `pick_models` does.
-   Heatmaps are shown with `view_photo`, `view_panels` or `view_difference`, drawn with `session.settled_look()`;
-   what they return goes to `session.keep_look()`, as `show_comparison` does.
+   Heatmaps are shown with `view_photo`, `view_panels` or `view_difference`, drawn with `session.settled_look()`,
+   under one `view_tools`; what this returns goes to `session.keep_look()`, as `show_comparison` does.
 4. What runs a model goes through `dashboard/results.py`, under a key made of contents: `library.classifier(id)`,
    `results.compared(…)`. Cached values serve every visitor and carry nothing of one.
 5. Words that others wrote (file names, labels, errors) go through `escape_markdown()` before Markdown sees them.
@@ -44,7 +44,7 @@ from dashboard.components.report_write import write_notes, write_verdict
 from dashboard.components.request import Request, pick_classes, pick_fit, pick_request
 from dashboard.components.single_choice import pick_one
 from dashboard.components.steps import show_code, show_maps, show_photo, show_question, show_sum, show_weights
-from dashboard.components.viewer import view_difference, view_panels, view_photo
+from dashboard.components.viewer import view_difference, view_panels, view_photo, view_tools
 
 __all__ = [
     "Request",
@@ -96,6 +96,7 @@ __all__ = [
     "view_difference",
     "view_panels",
     "view_photo",
+    "view_tools",
     "write_notes",
     "write_verdict",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from html import escape
 
 import numpy as np
@@ -27,15 +26,15 @@ UNSAID = "–"
 """Stands for a number that two maps do not have: one of them is missing, or has no contrast."""
 
 
-def show_agreement(comparison: Comparison, style: Style, key: str = "photo") -> Style:
-    """A table of how far every two models agree, and the difference of any two; returns the style as set there.
+def show_agreement(comparison: Comparison, style: Style, key: str = "photo") -> None:
+    """A table of how far every two models agree, and the difference of any two.
 
     key: as given to `show_comparison`, which comes before.
     """
     st.header("How far the models agree", anchor=False)
     if len(comparison.models) < 2:
         st.caption("Add a second model in the sidebar to see where the two agree and where they differ.")
-        return style
+        return
     photo = comparison.photos[pick_one("Photo", [photo.name for photo in comparison.photos], Key.SHOWN_PHOTO)]
     requests = [request_caption(target) for target in comparison.targets]
     target = comparison.targets[pick_one("Class", requests, Key.SHOWN_CLASS)]
@@ -44,17 +43,14 @@ def show_agreement(comparison: Comparison, style: Style, key: str = "photo") -> 
     if left_out:
         st.info(_why_left_out(left_out, panels), icon=":material/filter_alt:")
     if len(panels) < 2:
-        return style
+        return
     _show_tables(panels)
     mapped = [panel for panel in panels if isinstance(panel, Heatmap)]
     if len(mapped) < 2:
         st.caption("A difference needs two models with a map.")
-        return style
+        return
     base = session.settled_look(style, what_is_shown(comparison, key))
-    seen = _show_difference(mapped, base, f"{key}-difference")
-    chosen = style if seen == base else replace(seen, colormap=style.colormap)
-    session.keep_look(chosen)
-    return chosen
+    _show_difference(mapped, base, f"{key}-difference")
 
 
 def _answers_to_one_question(panels: Sequence[Panel]) -> list[Panel]:
@@ -148,8 +144,8 @@ def _number(value: float) -> str:
     return minus_sign(f"{value:.2f}")
 
 
-def _show_difference(panels: Sequence[Heatmap], style: Style, key: str) -> Style:
-    """A − B of two of these panels, chosen by model."""
+def _show_difference(panels: Sequence[Heatmap], style: Style, key: str) -> None:
+    """A − B of two of these panels, chosen by model, between the two."""
     st.subheader("Where two of them differ", anchor=False)
     names = [panel.model for panel in panels]
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -161,7 +157,7 @@ def _show_difference(panels: Sequence[Heatmap], style: Style, key: str) -> Style
             f"{DIFFERS:.0%} of full colour apart, or more.",
             **session.linked(Key.FADE),
         )
-    return view_difference(panels[names.index(a)], panels[names.index(b)], style, key, fade=fade)
+    view_difference(panels[names.index(a)], panels[names.index(b)], style, key, fade=fade)
 
 
 def _pick(label: str, names: Sequence[str], key: Key) -> str:

@@ -13,7 +13,7 @@ from dashboard.components.messages import escape_markdown
 from dashboard.components.panel_dialog import offer_large
 from dashboard.components.panels import GAP, panel_width, show_facts
 from dashboard.components.request import HELP, class_options, known_classes, read_targets
-from dashboard.components.viewer import view_panels
+from dashboard.components.viewer import view_panels, view_tools
 from dashboard.session import Key
 from gradcam import (
     Comparison,
@@ -106,15 +106,15 @@ def _ask_more(text: str) -> None:
 
 
 def show_competing_classes(comparison: Comparison, style: Style, key: str = "rivals") -> Style:
-    """Every photo's classes side by side, each model's facts, and who leads; returns the viewers' style."""
+    """Every photo's classes side by side, each model's facts, and who leads; returns the toolbar's style."""
     base = session.settled_look(style, (key, [photo.sha256 for photo in comparison.photos]))
-    chosen = base
     scaled = comparison.scaled(base)
+    chosen = view_tools(comparison.heatmaps, base, f"{key}-tools", scaled)
     several = len(comparison.models) > 1
     for index, photo in enumerate(comparison.photos):
         st.header(escape_markdown(photo.name), anchor=False)
         panels = [panel for row in comparison.rows() if row.photo is photo for panel in row.panels]
-        seen = view_panels(
+        view_panels(
             panels,
             base,
             f"{key}-{index}",
@@ -123,7 +123,6 @@ def show_competing_classes(comparison: Comparison, style: Style, key: str = "riv
             captions=[_caption(panel, scaled, several) for panel in panels],
             least=panel_width(len(comparison.models)) / 16,
         )
-        chosen = chosen if seen == base else seen
         with st.grid(len(comparison.models), min_column_width=panel_width(len(comparison.models)), gap=GAP):
             for number, model in enumerate(comparison.models):
                 with st.container(gap="xsmall"):

@@ -12,7 +12,7 @@ from dashboard.components.competing_classes import is_pair
 from dashboard.components.messages import escape_markdown
 from dashboard.components.names import name_markdown
 from dashboard.components.request import HELP, class_options, read_targets
-from dashboard.components.viewer import view_panels
+from dashboard.components.viewer import view_panels, view_tools
 from dashboard.session import Key
 from gradcam import Heatmap, Panel, Photo, Progress, Style, Target, Top
 from gradcam.draw import Caption
@@ -61,14 +61,15 @@ def show_depths(panels: Sequence[Heatmap], style: Style, key: str = "depths") ->
     """A slider through the depths of one map, all of them as a strip, and why the last one is usual.
 
     panels: of one photo, model and class, from early to late, each with an explanation.
-    Returns: the style as set in the viewers.
+    Returns: the style as set in the toolbar.
     """
     base = session.settled_look(style, (key, panels[0].photo.sha256, panels[0].model))
+    chosen = view_tools(panels, base, f"{key}-tools")
     captions = _captions(panels)
     depth = _pick_depth([caption.title for caption in captions])
     large, words = st.columns([3, 2], gap="medium")
     with large:
-        seen = view_panels([panels[depth]], base, f"{key}-one", captions=[captions[depth]])
+        view_panels([panels[depth]], base, f"{key}-one", captions=[captions[depth]])
     with words:
         st.markdown(_depth_statement(panels, depth))
         _offer_pin(panels, depth)
@@ -80,10 +81,7 @@ def show_depths(panels: Sequence[Heatmap], style: Style, key: str = "depths") ->
             "the negative part, which Grad-CAM cuts off."
         )
     st.header("From early to last", anchor=False)
-    also = view_panels(
-        panels, base, f"{key}-all", captions=captions, columns=min(len(panels), IN_A_ROW), least=LEAST
-    )
-    chosen = next((look for look in (seen, also) if look != base), base)
+    view_panels(panels, base, f"{key}-all", captions=captions, columns=min(len(panels), IN_A_ROW), least=LEAST)
     session.keep_look(chosen)
     return chosen
 

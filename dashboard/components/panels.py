@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 
 import streamlit as st
 
@@ -10,7 +11,7 @@ from dashboard import library, session
 from dashboard.components.messages import escape_markdown
 from dashboard.components.names import name_html
 from dashboard.components.panel_dialog import offer_large
-from dashboard.components.viewer import view_photo
+from dashboard.components.viewer import view_photo, view_tools
 from gradcam import Comparison, Explanation, Heatmap, Panel, Style
 from gradcam.draw import PLOTLY_CONFIG, Theme, model_caption, prediction_bars
 from gradcam.text import dimensions
@@ -25,17 +26,16 @@ def panel_width(models: int) -> int:
 
 
 def show_comparison(comparison: Comparison, style: Style, key: str = "photo") -> Style:
-    """Every photo with its heatmaps, predictions, layers and failures; returns the style as set in the viewers.
+    """Every photo with its heatmaps, predictions, layers and failures; returns the style as set in the toolbar.
 
     key: differs between the pages that show a comparison.
     """
     base = session.settled_look(style, what_is_shown(comparison, key))
-    chosen = base
     scaled = comparison.scaled(base)
+    chosen = view_tools(comparison.heatmaps, base, f"{key}-tools", scaled)
     for index, photo in enumerate(comparison.photos):
         st.header(escape_markdown(photo.name), anchor=False)
-        seen = view_photo(comparison, photo, base, f"{key}-{index}", least=panel_width(len(comparison.models)) / 16)
-        chosen = chosen if seen == base else seen
+        view_photo(comparison, photo, base, f"{key}-{index}", least=panel_width(len(comparison.models)) / 16)
         with st.grid(len(comparison.models), min_column_width=panel_width(len(comparison.models)), gap=GAP):
             for number, model in enumerate(comparison.models):
                 with st.container(gap="xsmall"):
@@ -70,10 +70,8 @@ def show_facts(panels: Sequence[Panel], key: str, lead: str = "") -> None:
         st.caption(f"Knows {escape_markdown(knows)} and nothing else; this photo may show none.")
     layer = explanation.layer
     why = f"pinned on the page Layers, {layer.rule}" if panels[0].model in session.pinned() else layer.rule
-    st.caption(
-        f"`{layer.name}` · {dimensions(*layer.grid)} grid · {explanation.seconds:.2f} s  \n"
-        f"Why this layer: {escape_markdown(why)}."
-    )
+    facts = f"<code>{escape(layer.name)}</code> · {dimensions(*layer.grid)} grid · {explanation.seconds:.2f} s"
+    st.html(f'<details class="why"><summary>{facts}</summary>Why this layer: {escape(why)}.</details>')
 
 
 def _predictions_text(explanation: Explanation) -> str:

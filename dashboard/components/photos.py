@@ -58,7 +58,7 @@ def _turn_pages(tokens: Sequence[str]) -> Sequence[str]:
         return tokens
     if st.session_state.get(Key.PAGE, 1) > pages:
         st.session_state[Key.PAGE] = pages
-    page = st.pagination(pages, max_visible_pages=5, **session.linked(Key.PAGE))
+    page = st.pagination(pages, **session.linked(Key.PAGE))
     first = AT_ONCE * (page - 1)
     shown = tokens[first : first + AT_ONCE]
     st.caption(f"Shown: photos {first + 1} to {first + len(shown)} of {len(tokens)}.")

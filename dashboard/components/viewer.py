@@ -1,16 +1,18 @@
 """Linked heatmaps on the page: the package's viewer as a component, whose look changes without running a model.
 
-    style = view_photo(comparison, 0, style, key="photo-0")
+    style = view_tools(comparison.heatmaps, style, key="tools")
+    view_photo(comparison, photo, style, key="photo-0")
 
-Zoom, crosshair and look live in the browser. What comes back is the style as the visitor has set it there, so that
-downloads and links can follow. A style that Python changes is taken over; a new scene of the same photo keeps the
-zoom.
+Zoom, crosshair and look live in the browser, and one toolbar serves all viewers of a page. It gives back the style
+as the visitor has set it there, so that downloads and links can follow. A style that Python changes is taken over;
+a new scene of the same photo keeps the zoom.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from streamlit.components import v2
 from streamlit.components.v1 import declare_component
@@ -26,7 +28,9 @@ from gradcam.draw import (
     comparison_scene,
     difference_scene,
     panels_scene,
+    tools_scene,
 )
+from gradcam.scaling import scale_panels
 from gradcam.types import ScaledMap
 
 # Plotly's 4.8 MB travel on their own, at a visitor's first heatmap and with no rerun. Only a component of the first
@@ -39,9 +43,23 @@ _PLOTLY = f"component/{_plotly.name}/{PLOTLY_SCRIPT.name}"
 _viewer = v2.component("gradcam_viewer", css=STYLES, js=SCRIPT, isolate_styles=False)
 
 
-def view_photo(comparison: Comparison, photo: Photo, style: Style, key: str, *, least: float = 13) -> Style:
+def view_tools(
+    panels: Sequence[Heatmap], style: Style, key: str, scaled: Mapping[Heatmap, ScaledMap] | None = None
+) -> Style:
+    """Tools and legend of all viewers on the page; returns the style as set there."""
+    scene = tools_scene(panels, style, scale_panels(panels, style.scale) if scaled is None else scaled)
+    answer = _component(scene, key)
+    if not answer or answer["base"] != scene["look"]:
+        return style
+    look = answer["look"]
+    chosen = replace(style, **{name: look[name] for name in scene["look"]})
+    check_style(chosen)  # a browser can send anything
+    return chosen
+
+
+def view_photo(comparison: Comparison, photo: Photo, style: Style, key: str, *, least: float = 13) -> None:
     """One photo's heatmaps, on the scale of the whole comparison: a row a target, a column a model."""
-    return _view(comparison_scene(comparison, photo, style, least=least), style, key)
+    _view(comparison_scene(comparison, photo, style, least=least), key)
 
 
 def view_panels(
@@ -53,25 +71,24 @@ def view_panels(
     columns: int | None = None,
     captions: Sequence[Caption] | None = None,
     least: float = 13,
-) -> Style:
+) -> None:
     """Any panels of one photo, such as one class at several layers; see `gradcam.draw.viewer.panels_scene`."""
     scene = panels_scene(panels, style, scaled=scaled, columns=columns, captions=captions, least=least)
-    return _view(scene, style, key)
+    _view(scene, key)
 
 
-def view_difference(a: Heatmap, b: Heatmap, style: Style, key: str, *, fade: bool = False) -> Style:
-    """A − B of two maps of one photo: red where A has more heat, blue where B has. `style` keeps its colours.
+def view_difference(a: Heatmap, b: Heatmap, style: Style, key: str, *, fade: bool = False) -> None:
+    """A − B of two maps of one photo, between A and B: red where A has more heat, blue where B has.
 
     fade: whether to fade the photo where the two agree.
     """
-    return replace(_view(difference_scene(a, b, style, fade=fade), style, key), colormap=style.colormap)
+    _view(difference_scene(a, b, style, fade=fade), key)
 
 
-def _view(scene: Scene, style: Style, key: str) -> Style:
-    answer = _viewer(key=key, data=scene | {"plotly": _PLOTLY}, on_look_change=lambda: None).look
-    if not answer or answer["base"] != scene["look"]:
-        return style
-    look = answer["look"]
-    chosen = replace(style, **{name: look[name] for name in scene["look"]})
-    check_style(chosen)  # a browser can send anything
-    return chosen
+def _view(scene: Scene, key: str) -> None:
+    """A viewer without tools; a legend stands under one that has colours of its own."""
+    _component(scene | {"tools": False, "legend": scene["bar"]["diverging"]}, key)
+
+
+def _component(scene: Scene, key: str) -> Any:
+    return _viewer(key=key, data=scene | {"plotly": _PLOTLY}, on_look_change=lambda: None).look

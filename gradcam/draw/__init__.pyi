@@ -32,4 +32,5 @@ from .viewer import (
     comparison_scene as comparison_scene,
     difference_scene as difference_scene,
     panels_scene as panels_scene,
+    tools_scene as tools_scene,
 )

@@ -1,8 +1,11 @@
 // Linked heatmaps of one photo: a Plotly figure for each panel, with one zoom, one look and one cross for all of them.
 //
-// A scene: { photo: {name, sha256, width, height, uri}, columns, least, words, plotly,
-//   panels: [{title, tip, subtitle, facts, alt, note, reason, plot: {data, layout}}],
-//   look: {colormap, opacity, threshold, blend}, colormaps: {name: RGB × 256}, bar: {title, numbers, diverging} }
+// A scene: { photo: {name, sha256, width, height, uri}, columns, least, words, plotly, tools, legend,
+//   panels: [{title, subtitle, tip, facts, alt, note, reason, plot: {data, layout}, diverging, uri}],
+//   look: {colormap, opacity, threshold, blend}, colormaps: {name: RGB × 256}, diverging: RGB × 256,
+//   bar: {title, numbers, diverging} }
+// A scene without a photo has tools and a legend alone, which act on all viewers of the page; these have `tools: false`.
+// Viewers of one photo share their zoom and their cross.
 // Colours are uint8 in base64, places are photo pixels; `plotly` says where Plotly's script lies if not on the page.
 
 const CLOSEST = 24; // the narrowest view, in photo pixels
@@ -20,16 +23,18 @@ const CONFIG = {
 const TAIL = 10; // letters at the end of a name that are always shown
 const BLENDS = { evidence: "clearer", even: "as opaque" };
 const HINT =
-  "Drag a box, Ctrl + wheel or two fingers to zoom, then drag to move, double-click to go back; press and hold to see the photo. " +
+  "Drag a box or Ctrl + wheel to zoom, then drag to move, double-click to go back; press and hold to see the photo. " +
   "Keys: arrows move the cross, Shift + arrows the view, + − 0 zoom, space shows the photo.";
+const TOUCH_HINT = "Two fingers zoom and move the photo, one scrolls the page. Tap for a value; press and hold to see the photo.";
+const isTouched = () => matchMedia("(pointer: coarse)").matches;
 
 const mounted = new Set();
 
 /** Show a scene in `parent`. `report(look)` hears of every look that a person has chosen. Returns `{update, remove}`. */
 export function mount(parent, scene, report = () => {}) {
-  const root = element("div", { class: "viewer" });
+  const root = element("div", { class: scene.photo ? "viewer" : "viewer alone" });
   parent.append(root);
-  const viewer = { root, report, look: { ...scene.look }, view: whole(scene.photo), cross: null, bare: false, panels: [] };
+  const viewer = { root, report, look: { ...scene.look }, view: null, cross: null, bare: false, panels: [] };
   viewer.redraw = onceAFrame(() => window.Plotly && draw(viewer));
   const sizes = new ResizeObserver(viewer.redraw);
   sizes.observe(root);
@@ -49,7 +54,7 @@ export function mount(parent, scene, report = () => {}) {
 const parents = new WeakMap();
 export default function ({ data, parentElement, setStateValue }) {
   const there = parents.get(parentElement);
-  const report = (look) => setStateValue("look", { look, base: data.look });
+  const report = (look) => data.tools !== false && setStateValue("look", { look, base: data.look });
   load(data.plotly);
   setTimeout(() => matchTheme(parents.get(parentElement).root));
   if (there) {
@@ -92,8 +97,9 @@ function matchTheme(root) {
 function show(viewer, scene) {
   const before = viewer.scene;
   if (before && JSON.stringify(before) === JSON.stringify(scene)) return;
-  if (before?.photo.sha256 !== scene.photo.sha256) {
-    viewer.view = whole(scene.photo);
+  const { photo } = scene;
+  if (photo && before?.photo.sha256 !== photo.sha256) {
+    viewer.view = [...mounted].find((other) => other.view && isOf(other, photo))?.view ?? whole(photo);
     viewer.cross = null;
   }
   if (before && JSON.stringify(before.look) !== JSON.stringify(scene.look)) viewer.look = { ...scene.look };
@@ -101,21 +107,48 @@ function show(viewer, scene) {
   viewer.scene = scene;
   viewer.bare = false;
   viewer.colours = Object.fromEntries(Object.entries(scene.colormaps).map(([name, text]) => [name, bytes(text)]));
-  viewer.panels = scene.panels.map((panel) => panelOf(viewer, panel));
-  viewer.stage = element("div", {
+  viewer.diverging = scene.diverging && bytes(scene.diverging);
+  viewer.panels = photo ? scene.panels.map((panel) => panelOf(viewer, panel)) : [];
+  viewer.stage = photo && stageOf(viewer);
+  viewer.spoken = element("p", { class: "spoken", "aria-live": "polite" });
+  viewer.tools = viewer.hold = null;
+  const tools = scene.tools !== false && toolsOf(viewer);
+  viewer.legend = scene.legend === false ? null : legendOf(scene);
+  viewer.root.replaceChildren(
+    ...[tools, viewer.stage, viewer.legend?.box, tools && hintOf(), viewer.spoken].filter((part) => part),
+  );
+  viewer.redraw();
+}
+
+function stageOf(viewer) {
+  const { photo, columns, least } = viewer.scene;
+  const stage = element("div", {
     class: "panels",
     tabindex: "0",
     role: "group",
-    "aria-label": `Heatmaps over ${scene.photo.name}. ${HINT}`,
-    style: `--columns: ${scene.columns}; --room: ${scene.least}rem`,
+    "aria-label": `Heatmaps over ${photo.name}. ${HINT}`,
+    style: `--columns: ${columns}; --room: ${least}rem`,
   }, viewer.panels.map((panel) => panel.figure));
-  viewer.spoken = element("p", { class: "spoken", "aria-live": "polite" });
-  viewer.legend = legendOf(scene);
-  viewer.root.replaceChildren(
-    toolsOf(viewer), viewer.stage, viewer.legend.box, element("p", { class: "quiet hint" }, [HINT]), viewer.spoken,
-  );
-  listenToKeys(viewer);
-  viewer.redraw();
+  listenToKeys(viewer, stage);
+  return stage;
+}
+
+/** How to zoom and move, by the means that there are, for those who open it. */
+function hintOf() {
+  const [title, text] = isTouched() ? ["Touch", TOUCH_HINT] : ["Mouse and keys", HINT];
+  return element("details", { class: "quiet hint" }, [element("summary", {}, [title]), text]);
+}
+
+const isOf = (viewer, { name, sha256 }) => viewer.scene?.photo?.sha256 === sha256 && viewer.scene.photo.name === name;
+
+/** All viewers of the same photo, this one among them. */
+const alike = (viewer) => [...mounted].filter((other) => other === viewer || isOf(other, viewer.scene.photo));
+
+/** The viewers that tools act on: their own, or one of each photo where they stand alone. */
+function servedBy(viewer) {
+  if (viewer.scene.photo) return [viewer];
+  const shown = [...mounted].filter((other) => other.scene.photo);
+  return shown.filter((one) => shown.find((other) => isOf(other, one.scene.photo)) === one);
 }
 
 function panelOf(viewer, panel) {
@@ -178,9 +211,9 @@ function toolsOf(viewer) {
     names.length > 1 && pick("colormap", "Colour map", Object.fromEntries(names.map((name) => [name, name]))),
     holdOf(viewer),
     element("div", { class: "zoom" }, [
-      button("−", "Zoom out", () => zoom(viewer, 1 / 1.5)),
-      button("+", "Zoom in", () => zoom(viewer, 1.5)),
-      button("Reset", "Reset zoom", () => move(viewer, whole(scene.photo))),
+      button("−", "Zoom out", () => servedBy(viewer).forEach((one) => zoom(one, 1 / 1.5))),
+      button("+", "Zoom in", () => servedBy(viewer).forEach((one) => zoom(one, 1.5))),
+      button("Reset", "Reset zoom", () => servedBy(viewer).forEach((one) => move(one, whole(one.scene.photo)))),
     ]),
   ]);
   viewer.tools = tools;
@@ -223,7 +256,7 @@ function choose(viewer, change) {
   for (const other of mounted) {
     if (change.colormap && !(change.colormap in other.colours)) continue;
     other.look = { ...other.look, ...change };
-    reflect(other, other.look);
+    if (other.tools) reflect(other, other.look);
     other.redraw();
   }
 }
@@ -245,9 +278,11 @@ function reflect(viewer, look) {
 
 function bare(viewer, on) {
   if (viewer.bare === on) return;
-  viewer.bare = on;
-  viewer.hold.setAttribute("aria-pressed", String(on));
-  viewer.redraw();
+  for (const other of viewer.scene.photo ? alike(viewer) : mounted) {
+    other.bare = on;
+    other.hold?.setAttribute("aria-pressed", String(on));
+    other.redraw();
+  }
 }
 
 const whole = ({ width, height }) => ({ x: 0, y: 0, width, height });
@@ -257,8 +292,11 @@ function move(viewer, { x, y, width }) {
   const { photo } = viewer.scene;
   width = clamp(width, Math.min(CLOSEST, photo.width), photo.width);
   const height = (width * photo.height) / photo.width;
-  viewer.view = { x: clamp(x, 0, photo.width - width), y: clamp(y, 0, photo.height - height), width, height };
-  viewer.redraw();
+  const view = { x: clamp(x, 0, photo.width - width), y: clamp(y, 0, photo.height - height), width, height };
+  for (const other of alike(viewer)) {
+    other.view = view;
+    other.redraw();
+  }
 }
 
 /** Zoom by a factor; the place `at` (the cross, or the middle) stays where it is. */
@@ -271,8 +309,10 @@ function zoom(viewer, factor, at = viewer.cross) {
 }
 
 function point(viewer, at) {
-  viewer.cross = at;
-  viewer.redraw();
+  for (const other of alike(viewer)) {
+    other.cross = at;
+    other.redraw();
+  }
 }
 
 // ------------------------------------------------------------------------------------------ mouse and touch
@@ -361,18 +401,18 @@ function listenToPlot(viewer, panel) {
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-function listenToKeys(viewer) {
-  viewer.stage.onkeydown = (event) => {
+function listenToKeys(viewer, stage) {
+  stage.onkeydown = (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
     const act = ARROWS[event.key] ? () => step(viewer, ARROWS[event.key], event.shiftKey) : KEYS[event.key];
     if (!act) return;
     event.preventDefault();
     act(viewer);
   };
-  viewer.stage.onkeyup = (event) => {
+  stage.onkeyup = (event) => {
     if (event.key === " ") bare(viewer, false);
   };
-  viewer.stage.onblur = () => bare(viewer, false);
+  stage.onblur = () => bare(viewer, false);
 }
 
 const KEYS = {
@@ -401,9 +441,11 @@ function step(viewer, [across, down], view) {
 
 function draw(viewer) {
   const { scene, look, view, stage, panels } = viewer;
-  stage.classList.toggle("zoomed", view.width < scene.photo.width);
-  stage.classList.toggle("bare", viewer.bare);
-  viewer.legend.ramp.style.background = gradient(viewer.colours[look.colormap], look.threshold, scene.bar.diverging);
+  stage?.classList.toggle("zoomed", view.width < scene.photo.width);
+  stage?.classList.toggle("bare", viewer.bare);
+  const { diverging } = scene.bar;
+  const colours = diverging ? viewer.diverging : viewer.colours[look.colormap];
+  if (viewer.legend) viewer.legend.ramp.style.background = gradient(colours, look.threshold, diverging);
   for (const panel of panels) {
     drawPanel(viewer, panel);
     pointIn(viewer, panel);
@@ -421,12 +463,13 @@ function drawPanel(viewer, panel) {
     height,
     "xaxis.range": [view.x, view.x + view.width],
     "yaxis.range": [view.y + view.height, view.y],
-    dragmode: view.width < scene.photo.width ? "pan" : matchMedia("(pointer: coarse)").matches ? false : "zoom",
+    dragmode: view.width < scene.photo.width ? "pan" : isTouched() ? false : "zoom",
   };
   const style = { opacity: viewer.bare ? 0 : look.opacity, colours: `${look.colormap} ${look.threshold} ${look.blend}` };
   const before = panel.shown;
   panel.shown = { ...now, ...style };
-  const colours = () => plotlyScale(viewer.colours[look.colormap], look, scene.bar.diverging);
+  const table = panel.diverging ? viewer.diverging : viewer.colours[look.colormap];
+  const colours = () => plotlyScale(table, look, panel.diverging);
   if (!before) {
     const { "xaxis.range": x, "yaxis.range": y, ...rest } = now;
     const traces = data.map((trace) => ({ ...trace, opacity: style.opacity, colorscale: colours() }));
@@ -449,8 +492,8 @@ function drawPanel(viewer, panel) {
   if (style.opacity !== before.opacity) Plotly.restyle(place, { opacity: style.opacity });
 }
 
-const photoIn = ({ uri, width, height }, { reason }) => ({
-  source: uri, xref: "x", yref: "y", x: 0, y: 0, sizex: width, sizey: height,
+const photoIn = ({ uri, width, height }, { reason, uri: own }) => ({
+  source: own ?? uri, xref: "x", yref: "y", x: 0, y: 0, sizex: width, sizey: height,
   sizing: "stretch", layer: "below", opacity: reason ? 0.35 : 1,
 });
 

@@ -72,12 +72,10 @@ def panels_scene(
     render.check_style(style)
     scaled = scale_panels(panels, style.scale) if scaled is None else scaled
     shown = [panel for panel in panels if isinstance(panel, Heatmap)]
-    title, numbers = bar_numbers(style, [scaled[panel] for panel in shown])
     nothing: list[Caption | None] = [None] * len(panels)
     by_method = len({panel.method for panel in panels}) > 1
-    views = [panel.explanation.view for panel in shown]
-    framed = [FRAME_LABEL] if any(map(hides_part_of_photo, views)) else []
     return {
+        **tools_scene(shown, style, scaled),
         "photo": _photo(panels[0].photo),
         "columns": columns or len(panels),
         "least": least,
@@ -87,6 +85,15 @@ def panels_scene(
                 for panel, caption in zip(panels, captions or nothing, strict=True)
             ]
         ),
+    }
+
+
+def tools_scene(panels: Sequence[Heatmap], style: Style, scaled: Mapping[Heatmap, ScaledMap]) -> Scene:
+    """Tools and legend of these panels without the panels: one toolbar for all viewers of a page."""
+    title, numbers = bar_numbers(style, [scaled[panel] for panel in panels])
+    views = [panel.explanation.view for panel in panels]
+    framed = [FRAME_LABEL] if any(map(hides_part_of_photo, views)) else []
+    return {
         "look": _look(style),
         "colormaps": _colormaps(render.SEQUENTIAL),
         "bar": {"title": title, "numbers": numbers, "diverging": False},
@@ -117,7 +124,7 @@ def comparison_scene(
 
 
 def difference_scene(a: Heatmap, b: Heatmap, style: Style | None = None, *, fade: bool = False) -> Scene:
-    """A − B of two maps of one photo, which is grey: red where A has more heat, blue where B has.
+    """A − B of two maps of one photo, between A and B: red where A has more heat, blue where B has.
 
     fade: whether to fade the photo where the two agree, see `render.fade_alike`.
     Raises: OptionError where the photos differ.
@@ -128,24 +135,24 @@ def difference_scene(a: Heatmap, b: Heatmap, style: Style | None = None, *, fade
     names = model_caption(a), model_caption(b)
     small = fit_within(a.photo.size, _LONG_SIDE, _LONG_SIDE)
     pixels = render.grey(render.fade_alike(a, b, style.scale, small) if fade else a.photo.pixels)
-    return {
-        "photo": _photo(a.photo) | {"uri": render.jpeg_uri(replace(a.photo, pixels=pixels), _LONG_SIDE)},
-        "columns": 1,
-        "least": 13,
-        "panels": [
-            {
-                "title": f"A − B: {names[0]} − {names[1]}",
-                "tip": f"A is {a.model}, B is {b.model}",
-                "subtitle": f"A {target_caption(a)}; B {target_caption(b)}",
-                "facts": "",
-                "alt": alt,
-                "note": "",
-                "reason": "",
-                "plot": figures.difference_plot(a, b, style),
-            }
-        ],
-        "look": _look(style) | {"colormap": "red-blue"},
-        "colormaps": _colormaps(render.DIVERGING),
+    middle = {
+        "title": f"A − B: {names[0]} − {names[1]}",
+        "subtitle": "where A has more, and where B",
+        "tip": f"A is {a.model}, B is {b.model}",
+        "facts": "",
+        "alt": alt,
+        "note": "",
+        "reason": "",
+        "plot": figures.difference_plot(a, b, style),
+        "diverging": True,
+        "uri": render.jpeg_uri(replace(a.photo, pixels=pixels), _LONG_SIDE),
+    }
+    sides = [Caption(f"A: {names[0]}", target_caption(a), ""), Caption(f"B: {names[1]}", target_caption(b), "")]
+    scene = panels_scene([a, b], style, captions=sides, columns=3)
+    left, right = scene["panels"]
+    return scene | {
+        "panels": [left, middle, right],
+        "diverging": _colormaps(render.DIVERGING)["red-blue"],
         "bar": {
             "title": "A − B, in shares of full colour",
             "numbers": ["−1, B more", "−0.5", "0", "0.5", "A more, 1"],
@@ -192,8 +199,8 @@ def _panel(
     alt = heat_caption(panel, heat)
     return {
         "title": shown.title,
-        "tip": panel.model,
         "subtitle": shown.subtitle,
+        "tip": panel.model,
         "facts": shown.facts,
         "alt": f"{shown.title}. {alt}" if caption or by_method else alt,
         "note": heat.note if heat else "",

@@ -60,25 +60,31 @@ def test_the_first_sight_is_three_real_heatmaps_of_a_sample(visit: Visit) -> Non
         "bundled/tf_efficientnet_lite2: espresso",
     ]
     assert all(difference > 50 for difference in heat(page))
-    for words in ("7×7 grid", "8×8 grid", "9×9 grid", "Why this layer"):
+    for words in ("7×7 grid", "8×8 grid", "9×9 grid"):
         expect(page.get_by_text(words).first).to_be_visible()
+    why = page.get_by_text("Why this layer: ").first
+    expect(why).to_be_hidden()
+    page.get_by_text("7×7 grid").click()
+    expect(why).to_be_visible()
     expect(page.locator(".barlayer .trace.bars")).to_have_count(3)
 
 
 def test_the_look_changes_without_losing_the_zoom_and_goes_into_the_link(visit: Visit) -> None:
     page = visit()
     page.get_by_role("button", name="Zoom in").first.click()
-    expect(page.locator(".viewer .zoomed")).to_have_count(1)
+    expect(page.locator(".viewer .zoomed")).to_have_count(2)  # its heatmaps, and their difference
     page.get_by_role("slider", name="Opacity").first.fill("80")
     page.get_by_role("combobox", name="Colour map").first.select_option("inferno")
     expect(page).to_have_url(re.compile("colormap=inferno"))
     expect(page).to_have_url(re.compile("opacity=80"))
     settle(page)
-    expect(page.locator(".viewer .zoomed")).to_have_count(1)
+    expect(page.locator(".viewer .zoomed")).to_have_count(2)  # its heatmaps, and their difference
     choose(page, "Photos", "coffee", "coffee · sample")
-    sliders = page.get_by_role("slider", name="Opacity")
-    expect(sliders).to_have_count(3)  # two photos, and the difference of two models
-    assert [slider.input_value() for slider in sliders.all()] == ["80", "80", "80"]
+    expect(page.get_by_role("slider", name="Opacity")).to_have_count(1)  # for two photos and a difference
+    assert page.get_by_role("slider", name="Opacity").input_value() == "80"
+    expect(page.locator(".ramp")).to_have_count(2)  # heat, and its difference
+    page.locator("h2").last.scroll_into_view_if_needed()
+    expect(page.get_by_role("slider", name="Opacity")).to_be_in_viewport()
 
 
 def test_a_visitor_uploads_a_photo_adds_a_model_and_asks_for_a_class(visit: Visit, tmp_path: Path) -> None:
@@ -264,6 +270,8 @@ def test_the_table_says_how_far_the_models_agree_and_the_difference_follows_the_
     assert float(shown[1]) == float(shown[2]) == pytest.approx(wanted, abs=0.011)
 
     difference = page.locator(".viewer .panel", has_text="A − B:")
+    beside = page.locator(".viewer:has-text('A − B:') figcaption .name").all_inner_texts()
+    assert beside == [f"A: {LITE0}", f"A − B: {LITE0} − {LITE2}", f"B: {LITE2}"]
     expect(difference).to_contain_text(f"A − B: {LITE0} − {LITE2}")
     plot = difference.locator(".js-plotly-plot")
     plain = plot.screenshot()

@@ -23,7 +23,14 @@ def one_model(page: AppTest) -> AppTest:
 def scenes(page: AppTest) -> list[dict]:
     """What every viewer on the page was given, see `gradcam.draw.viewer`."""
     viewers = [found for found in page.get("bidi_component") if found.proto.component_name == "gradcam_viewer"]
-    return [json.loads(viewer.proto.json) for viewer in viewers]
+    return [scene for viewer in viewers if "photo" in (scene := json.loads(viewer.proto.json))]
+
+
+def toolbar(page: AppTest) -> dict:
+    """What the page's one toolbar was given."""
+    viewers = [found for found in page.get("bidi_component") if found.proto.component_name == "gradcam_viewer"]
+    (scene,) = [scene for viewer in viewers if "photo" not in (scene := json.loads(viewer.proto.json))]
+    return scene
 
 
 def box(trace: dict) -> tuple[float, ...]:
@@ -39,7 +46,7 @@ def heatmaps(page: AppTest) -> list[str]:
         panel
         for scene in scenes(page)
         for panel in scene["panels"]
-        if any("name" in trace for trace in panel["plot"]["data"])
+        if any("name" in trace for trace in panel["plot"]["data"]) and "diverging" not in scene
     ]
     return [f"{panel['title']}: {panel['subtitle'].rpartition(' · ')[0]}" for panel in panels]
 
@@ -52,7 +59,8 @@ def reasons(page: AppTest) -> list[str]:
 
 
 def words(page: AppTest) -> str:
-    return "\n".join(element.value for kind in ("markdown", "caption", "error") for element in page.get(kind))
+    said = [element.value for kind in ("markdown", "caption", "error") for element in page.get(kind)]
+    return "\n".join([*said, *(element.proto.body for element in page.get("html"))])
 
 
 def png(width: int = 64, height: int = 48, colour: str = "teal") -> bytes:

@@ -65,12 +65,12 @@ def test_any_two_models_can_be_subtracted_and_one_alone_is_told_to_find_another(
     page.run()
     page.selectbox(key="a").set_value(LITE2).run()
     assert page.selectbox(key="b").options == [LITE0, LITE1]
-    assert scenes(page)[-1]["panels"][0]["title"] == f"A − B: {LITE2} − {LITE1}"
-    photo = scenes(page)[-1]["photo"]
+    assert scenes(page)[-1]["panels"][1]["title"] == f"A − B: {LITE2} − {LITE1}"
+    between = scenes(page)[-1]["panels"][1]
     page.toggle(key="differing").set_value(True).run()
-    faded = scenes(page)[-1]["photo"]
-    assert faded["uri"] != photo["uri"]
-    assert faded["sha256"] == photo["sha256"]
+    faded = scenes(page)[-1]["panels"][1]
+    assert faded["uri"] != between["uri"]
+    assert [panel["title"] for panel in scenes(page)[-1]["panels"][::2]] == [f"A: {LITE2}", f"B: {LITE1}"]
     one_model(page).run()
     assert not page.exception
     assert tables(page) == []

@@ -17,6 +17,7 @@ from tests.dashboard.first_page import (
     one_model,
     reasons,
     scenes,
+    toolbar,
     words,
 )
 
@@ -55,7 +56,7 @@ def test_a_link_reopens_the_same_view(page: AppTest) -> None:
     page.run()
     assert not page.error
     assert heatmaps(page) == [f"{LITE1}: espresso"]
-    assert scenes(page)[0]["look"] == {"colormap": "cividis", "opacity": 0.3, "threshold": 0.1, "blend": "even"}
+    assert toolbar(page)["look"] == {"colormap": "cividis", "opacity": 0.3, "threshold": 0.1, "blend": "even"}
     assert page.radio(key="fit").value == "squash"
     assert page.radio(key="scale").value == "shared"
 
@@ -83,7 +84,7 @@ def test_a_link_that_makes_no_sense_shows_the_default(page: AppTest, query: dict
         page.query_params[key] = value
     one_model(page).run()
     assert not page.exception
-    assert scenes(page)[0]["look"] == {"colormap": "viridis", "opacity": 0.6, "threshold": 0.0, "blend": "evidence"}
+    assert toolbar(page)["look"] == {"colormap": "viridis", "opacity": 0.6, "threshold": 0.0, "blend": "evidence"}
 
 
 def test_one_scale_serves_all_photos_where_it_is_shared(page: AppTest) -> None:

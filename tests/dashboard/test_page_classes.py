@@ -18,7 +18,7 @@ opened = partial(open_page, "compare_classes")
 
 def panels(page: AppTest) -> list[dict]:
     viewers = [found for found in page.get("bidi_component") if found.proto.component_name == "gradcam_viewer"]
-    return [panel for viewer in viewers for panel in json.loads(viewer.proto.json)["panels"]]
+    return [panel for viewer in viewers for panel in json.loads(viewer.proto.json).get("panels", ())]
 
 
 def titles(page: AppTest) -> list[str]:

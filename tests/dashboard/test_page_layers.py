@@ -24,7 +24,7 @@ opened = partial(open_page, "layers")
 def scenes(page: AppTest) -> list[dict]:
     """The large picture and the strip."""
     viewers = [found for found in page.get("bidi_component") if found.proto.component_name == "gradcam_viewer"]
-    return [json.loads(viewer.proto.json) for viewer in viewers]
+    return [scene for viewer in viewers if "photo" in (scene := json.loads(viewer.proto.json))]
 
 
 def large(page: AppTest) -> dict:

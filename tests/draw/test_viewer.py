@@ -131,7 +131,8 @@ def test_a_difference_is_drawn_around_zero_where_both_models_saw_the_photo():
     a = fakes.panel(photo, [[2, 0]], view=fakes.middle(photo))
     b = fakes.panel(photo, [[0, 3]], model="timm/b")
     scene = difference_scene(a, b)
-    (panel,) = scene["panels"]
+    left, panel, right = scene["panels"]
+    assert (left["title"], right["title"]) == ("A: bundled/a", "B: timm/b")
     (trace,) = traces(panel)
     assert (trace["zmin"], trace["zmax"], trace["z"]["shape"]) == (-1, 1, "30, 30")
     assert (trace["x0"], trace["dx"], trace["y0"], trace["dy"]) == (15.5, 1, 0.5, 1)
@@ -139,7 +140,7 @@ def test_a_difference_is_drawn_around_zero_where_both_models_saw_the_photo():
     assert (across[0], across[-1]) == pytest.approx((1 - 1 / 60, -29.5 / 30), abs=0.02)
     assert numbers(trace["customdata"])[:2] == [100, 2]
     assert set(corners(panel)) == {(15, 0, 45, 30)}
-    assert (scene["look"]["colormap"], list(scene["colormaps"])) == ("red-blue", ["red-blue"])
+    assert len(base64.b64decode(scene["diverging"])) == 3 * 256
     assert panel["alt"].startswith("bundled/a has most more at ")
     assert "timm/b has most more at " in panel["alt"]
     assert scene["words"] == (
