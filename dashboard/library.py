@@ -33,11 +33,12 @@ from gradcam.errors import quoted
 from gradcam.model_spec import is_checkpoint
 from gradcam.models import (
     CatalogueEntry,
+    Labels,
     ModelPool,
     catalogue_entries,
     check_offered,
-    class_names as known_class_names,
     is_listed,
+    labels_of,
 )
 
 SECONDS_BEFORE_RETRY = 60.0
@@ -57,14 +58,20 @@ def catalogue() -> dict[str, CatalogueEntry]:
 
 def class_names(model: str) -> tuple[str, ...]:
     """The classes of a model, without loading it; none where it is no id, or a hub has not told yet."""
+    found = labels(model)
+    return found.names if found else ()
+
+
+def labels(model: str) -> Labels | None:
+    """The labels of a model, without loading it; None where it is no id, or a hub has not told yet."""
     if own := session.custom_models().get(model):
-        return own.labels.names
+        return own.labels
     if is_listed(model):
-        return _class_names(model)
+        return labels_of(model)
     if model in pool().loaded:
         with suppress(GradcamError):  # a hub's model that this visitor may not use, or that has just been let go
-            return classifier(model).labels.names
-    return ()
+            return classifier(model).labels
+    return None
 
 
 def knows(model: str) -> str:
@@ -74,9 +81,6 @@ def knows(model: str) -> str:
         return ""
     entry = catalogue().get(model)
     return entry.label_set if entry else f"{len(names)} classes"
-
-
-_class_names = st.cache_data(max_entries=100, show_spinner=False)(known_class_names)
 
 
 def photo(token: str) -> Photo:

@@ -9,6 +9,7 @@ import numpy as np
 import streamlit as st
 
 from dashboard import session
+from dashboard.components.class_box import say_taken, settle_typed
 from dashboard.components.messages import escape_markdown
 from dashboard.components.panel_dialog import offer_large
 from dashboard.components.panels import GAP, panel_width, show_facts
@@ -70,7 +71,10 @@ def pick_competing_classes(models: Sequence[str], photos: Sequence[Photo]) -> tu
         accept_new_options=True,
         placeholder="Type a part of a name",
         help=HELP,
+        on_change=settle_typed,
+        args=(Key.COMPETING, models),
     )
+    say_taken(Key.COMPETING)
     with st.container(horizontal=True, gap="xsmall"):
         for count in (3, PREDICTIONS):
             top = [write_target(Top(rank + 1), known) for rank in range(count)]

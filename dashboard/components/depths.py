@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 
 from dashboard import results, session
+from dashboard.components.class_box import say_taken, settle_typed
 from dashboard.components.competing_classes import is_pair
 from dashboard.components.messages import escape_markdown
 from dashboard.components.names import name_markdown
@@ -35,8 +36,11 @@ def pick_class(models: Sequence[str]) -> Target:
         class_options(models),
         accept_new_options=True,
         help=HELP,
+        on_change=settle_typed,
+        args=(Key.CLASS, models),
         **session.linked(Key.CLASS),
     )
+    say_taken(Key.CLASS)
     return next(iter(read_targets([text] if text else [], models)), Top(1))
 
 

@@ -9,6 +9,7 @@ from typing import get_args
 import streamlit as st
 
 from dashboard import library, session
+from dashboard.components.class_box import say_taken, settle_typed
 from dashboard.components.messages import say_error
 from dashboard.components.pins import pick_layers
 from dashboard.session import Key
@@ -56,8 +57,11 @@ def pick_classes(models: Sequence[str]) -> tuple[Target, ...]:
         accept_new_options=True,
         placeholder="Type a part of a name",
         help=HELP,
+        on_change=settle_typed,
+        args=(Key.CLASSES, models),
         **session.linked(Key.CLASSES),
     )
+    say_taken(Key.CLASSES)
     return read_targets(typed, models) or DEFAULT
 
 

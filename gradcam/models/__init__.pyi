@@ -22,8 +22,10 @@ from .ids import (
     class_names as class_names,
     has_weights as has_weights,
     is_listed as is_listed,
+    labels_of as labels_of,
     parse_model_id as parse_model_id,
 )
 from .label_files import read_labels as read_labels
+from .labels import Labels as Labels
 from .pool import ModelPool as ModelPool, shared_pool as shared_pool
 from .sources import SOURCES as SOURCES

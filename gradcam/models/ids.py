@@ -12,6 +12,7 @@ from huggingface_hub.utils import validate_repo_id
 from gradcam.errors import ModelError, nearest, quoted
 from gradcam.model_spec import CHECKPOINT, find_spec, folder_of
 from gradcam.models.huggingface import CONFIG, PROCESSOR, WEIGHTS
+from gradcam.models.labels import Labels
 from gradcam.models.sources import SOURCES, Source
 from gradcam.models.weights import is_within_reach
 from gradcam.types import ModelSpec
@@ -170,14 +171,20 @@ def check_offered(text: str, hubs: bool) -> None:
         _check_repository(spec)
 
 
-def class_names(model: str) -> tuple[str, ...]:
-    """The classes of a model by its id, nothing loaded; empty if it is not an id or only a network could tell."""
+def labels_of(model: str) -> Labels | None:
+    """The labels of a model by its id, nothing loaded; None if it is not an id or only a network could tell."""
     try:
         spec = parse_model_id(model)
     except ModelError:
-        return ()
+        return None
     source = SOURCES[spec.source]
-    return source.labels(spec).names if source.listed else ()
+    return source.labels(spec) if source.listed else None
+
+
+def class_names(model: str) -> tuple[str, ...]:
+    """The classes of a model by its id, nothing loaded; empty if it is not an id or only a network could tell."""
+    labels = labels_of(model)
+    return labels.names if labels else ()
 
 
 def has_weights(model: str, seconds: float = 3) -> bool:

@@ -6,6 +6,7 @@ needed.
 
 from __future__ import annotations
 
+import difflib
 import operator
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -109,6 +110,13 @@ class Labels:
         if not word:
             return list(enumerate(self.names))
         return [(index, self.names[index]) for _, index in self._ranked(word)]
+
+    def nearest(self, text: str) -> str | None:
+        """The name of the class that somebody may have meant: one that has the text in it, else one spelt alike."""
+        if found := self.search(text):
+            return found[0][1]
+        close = difflib.get_close_matches(text.strip().lower(), self._exact, n=1, cutoff=0.7)
+        return self.names[self._exact[close[0]][0]] if close else None
 
     def _ranked(self, word: str) -> list[tuple[tuple[int, bool], int]]:
         """Every class that `word` is a part of with how well it fits, best first."""

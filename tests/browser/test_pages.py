@@ -377,3 +377,15 @@ def test_of_sixty_uploads_six_are_shown_at_a_time_and_what_is_no_photo_is_one_li
     page.reload()
     arrive(page, "[data-testid=stAlert]")
     expect(page.get_by_text(re.compile("as after a reload; upload those files again"))).to_be_visible()
+
+
+def test_a_class_misspelt_and_entered_becomes_the_nearest_real_one_and_says_so(visit: Visit) -> None:
+    page = visit(f"?models={LITE0}")
+    for typed, told in (("bull mastif", 1), ("#243", 0)):
+        page.get_by_role("combobox", name="Classes").fill(typed)
+        page.get_by_role("combobox", name="Classes").press("Enter")
+        settle(page)
+        page.locator("h1").click(force=True)
+        assert page.get_by_text(re.compile("is no class; the nearest, .*, was taken")).count() <= told
+        expect(pictures(page)).to_have_count(2)  # the top prediction and this class, once
+        assert titles(page)[1].startswith(f"{LITE0}\nbull mastiff")

@@ -78,7 +78,7 @@ def test_typed_text_is_a_name_first_and_a_hash_makes_an_index() -> None:
     app = opened("compare_classes")
     app.multiselect(key="rivals").set_value(typed[:6]).run()
     assert shown(app) == ["10", "٣", "top", "A rather than B", ODD[-1], "A rather than 10"]
-    assert app.query_params["rivals"] == typed[:6]
+    assert app.query_params["rivals"] == [typed[0], ODD[10], *typed[2:6]]
     app.multiselect(key="rivals").set_value(["7"]).run()
     (panel,) = shown(app)
     assert "write '#7' for the index" in panel
@@ -119,3 +119,33 @@ def test_a_number_that_is_no_class_is_a_sentence(page: str, text: str) -> None:
     ]
     assert any("expected" in sentence.lower() for sentence in sentences)
     assert all(len(sentence) < 700 for sentence in sentences)
+
+
+LITES = [f"bundled/tf_efficientnet_lite{number}" for number in range(2)]
+
+
+@pytest.mark.parametrize(
+    ("typed", "taken"),
+    [
+        ("bull mastif", "bull mastiff"),
+        ("243", "bull mastiff"),
+        ("#243", "bull mastiff"),
+        ("n02108422", "bull mastiff"),
+        ("qqqqqq", "qqqqqq"),
+        ("tabby rather than pug", "tabby rather than pug"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("page", "key"), [("compare_models", "classes"), ("compare_classes", "rivals"), ("layers", "class")]
+)
+def test_what_is_typed_becomes_the_nearest_real_class_in_every_box(
+    page: str, key: str, typed: str, taken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dashboard.session.custom_models", dict)
+    app = opened(page, photos=["none"], models=LITES)  # so that nothing is computed
+    box = app.selectbox(key=key) if key == "class" else app.multiselect(key=key)
+    box.set_value(typed if key == "class" else [typed]).run()
+    assert not app.exception
+    assert app.session_state[key] == (taken if key == "class" else [taken])
+    said = [caption.value for caption in app.caption if "was taken" in caption.value]
+    assert len(said) == (typed == "bull mastif")
