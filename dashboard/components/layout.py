@@ -8,9 +8,12 @@ from contextlib import contextmanager
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+PRODUCT, WHAT_IT_IS = "Grad-CAM", "what image classifiers look at, and whether they agree"
+
 
 def headline(title: str, lead: str) -> DeltaGenerator:
-    """The page's title and the question that it answers; returns the place beside it for the page's actions."""
+    """The product, the page's title and its question; returns the place beside it for the page's actions."""
+    st.caption(f"**{PRODUCT}** · {WHAT_IT_IS}")
     st.title(title, anchor=False)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.markdown(lead, width="content")

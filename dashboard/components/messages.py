@@ -19,8 +19,9 @@ def escape_markdown(text: str) -> str:
 
 
 def say_error(sentence: str) -> None:
-    """An error as a sentence on the page."""
-    st.error(escape_markdown(sentence[:1].upper() + sentence[1:]) + ".", icon=":material/error:")
+    """An error as a sentence on the page; the name of a file or a model at its beginning stays as it is."""
+    shown = f"E{sentence[1:]}" if sentence.startswith("expected ") else sentence
+    st.error(f"{escape_markdown(shown)}.", icon=":material/error:")
 
 
 @contextmanager

@@ -42,7 +42,6 @@ EMBEDDED_LABELS: dict[Embedded, str] = {
 FORMAT_LABELS = {
     "zip": "ZIP",
     "html": "HTML",
-    "interactive": "Interactive, 5 MB",
     "pdf": "PDF",
     "csv": "CSV",
     "json": "JSON",
@@ -109,6 +108,7 @@ def _pick_export() -> tuple[str, Embedded, tuple[str, ...]]:
         EMBEDDED,
         default="full",
         required=True,
+        wrap=True,
         help="; ".join(f"*{name}*: {words}" for name, words in EMBEDDED_LABELS.items())
         + ". Never with EXIF or a place.",
         **drafted(Draft.EMBEDDED),

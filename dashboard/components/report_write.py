@@ -75,7 +75,7 @@ def write_verdict() -> Verdict:
     """The verdict on the whole; its date is free text."""
     with st.container(border=True):
         status = st.segmented_control(
-            "Status", STATUSES, default=Verdict.status, required=True, **drafted(Draft.STATUS)
+            "Status", STATUSES, default=Verdict.status, required=True, wrap=True, **drafted(Draft.STATUS)
         )
         with st.container(horizontal=True):
             reviewer = st.text_input("Reviewer", max_chars=200, placeholder="Your name", **drafted(Draft.REVIEWER))

@@ -17,5 +17,5 @@ def pick_one(label: str, names: Sequence[str], key: Key) -> int:
         return 0
     if st.session_state.get(key) not in (None, *unique):
         del st.session_state[key]
-    name = st.segmented_control(label, unique, default=unique[0], required=True, **session.linked(key))
+    name = st.segmented_control(label, unique, default=unique[0], required=True, wrap=True, **session.linked(key))
     return unique.index(name or unique[0])
