@@ -166,14 +166,14 @@ def imports(rounds: int = 7) -> dict[str, float]:
     """How long each of `IMPORTS` takes as a ratio to the first, median over rounds in which all take turns."""
     ratios: dict[str, list[float]] = {code: [] for code in IMPORTS}
     for round_number in range(rounds + 1):  # the first one reads the files into memory
-        seconds = {code: _seconds_of(code) for code in IMPORTS}
+        seconds = {code: seconds_of(code) for code in IMPORTS}
         for code, value in seconds.items():
             if round_number:
                 ratios[code].append(value / seconds["import torch"])
     return {code: statistics.median(values) for code, values in ratios.items()}
 
 
-def _seconds_of(code: str) -> float:
+def seconds_of(code: str) -> float:
     timed = f"import time; started = time.perf_counter(); {code}; print(time.perf_counter() - started)"
     return float(subprocess.run([sys.executable, "-c", timed], capture_output=True, text=True, check=True).stdout)
 

@@ -10,7 +10,7 @@ from starlette.middleware import Middleware
 from streamlit import runtime
 from streamlit.starlette import App
 
-from dashboard import serving, session
+from dashboard import serving
 
 ICON = Path(__file__).with_name("icon.svg")  # a named icon would be fetched from another host
 STYLE = Path(__file__).with_name("style.css")
@@ -68,8 +68,23 @@ def route() -> None:
     # Streamlit takes away at every rerun what is style alone; with an empty word beside it, it stays.
     st.html(f"<style>{STYLE.read_text('utf-8')}</style><i></i>")
     page = st.navigation([page() for page in PAGES], position="top")
+    if not serving.is_prepared():
+        _wait_with_skeleton(page.title)
+    from dashboard import session  # which imports PyTorch
+
     session.turn_to(page.url_path)
     page.run()
+
+
+def _wait_with_skeleton(title: str) -> None:
+    """Show what the page will look like until everything is imported."""
+    outline = st.empty()
+    with outline.container():
+        st.caption("**Grad-CAM** · starting")
+        st.title(title, anchor=False)
+        st.skeleton(height=420)
+    serving.wait_until_prepared()
+    outline.empty()
 
 
 if runtime.exists():

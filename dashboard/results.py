@@ -138,8 +138,8 @@ def compared(
         latest[:] = [progress]
         on_progress(progress)
 
-    there = kept(models, photos, targets, fit=fit, layers=layers, reason=_NOT_YET)
-    missing = dict.fromkeys(panel.model for panel in there.failures if panel.reason == _NOT_YET)
+    there = kept(models, photos, targets, fit=fit, layers=layers, reason=WAITING)
+    missing = dict.fromkeys(panel.model for panel in there.failures if panel.reason == WAITING)
     loading = library.load_ahead(list(missing))
 
     @contextmanager
@@ -162,7 +162,8 @@ def compared(
     )
 
 
-_NOT_YET = "nobody has asked for this panel yet"
+WAITING = "waits for its turn"
+"""The reason of a panel that nobody has computed yet."""
 
 
 def kept(

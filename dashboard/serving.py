@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import ipaddress
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -44,8 +45,8 @@ IMPORTED = (
     "dashboard.results",
 )
 """What every session reads. Libraries look for each other in `sys.modules`, where a package that another thread is
-still importing stands half made; so all of it is there before there is a second thread. `dashboard.components` is
-not: Streamlit takes a component only from a visit."""
+still importing stands half made; so one thread imports all of it, and a visit waits for that before it imports
+anything but Streamlit. `dashboard.components` is not there: Streamlit takes a component only from a visit."""
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -88,12 +89,32 @@ def check_settings() -> None:
     print(f"  {_where(found)}\n", flush=True)
 
 
+_preparing: threading.Thread | None = None
+
+
 @asynccontextmanager
 async def prepared(app: object) -> AsyncIterator[None]:
-    """The life of the server: everything is imported before it answers the first request."""
+    """The life of the server: it answers at once, and everything is imported meanwhile, by one thread."""
+    global _preparing
+    _preparing = threading.Thread(target=_prepare, name="prepare", daemon=True)
+    _preparing.start()
+    yield
+
+
+def _prepare() -> None:
     for module in IMPORTED:
         importlib.import_module(module)
-    yield
+
+
+def is_prepared() -> bool:
+    """Whether everything is imported; no visit may import any of it before."""
+    return _preparing is None or not _preparing.is_alive()
+
+
+def wait_until_prepared() -> None:
+    """Wait for the thread that imports everything."""
+    if _preparing:
+        _preparing.join()
 
 
 def _where(found: Settings) -> str:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.components import (
+    begin_comparison,
     headline,
+    is_waiting,
     offer_downloads,
     offer_next_photos,
     pick_look,
     pick_models,
     pick_photos,
     pick_request,
-    run_comparison,
     section,
     show_agreement,
     show_comparison,
@@ -40,11 +41,14 @@ if not photos or not models:
     st.info("Choose a photo and a model in the sidebar to see what the model looks at.", icon=":material/west:")
 else:
     with show_errors():
-        comparison = run_comparison(models, photos, request)
+        comparison, go_on = begin_comparison(models, photos, request)
         mapped = show_failed(comparison)
-        if mapped.models:
+        if mapped.heatmaps:
             style = show_comparison(mapped, style)
-            show_agreement(mapped, style)
-        offer_next_photos()
-        with actions:
-            offer_downloads(comparison, style)
+        if not is_waiting(mapped):
+            if mapped.heatmaps:
+                show_agreement(mapped, style)
+            offer_next_photos()
+            with actions:
+                offer_downloads(comparison, style)
+        go_on()

@@ -36,7 +36,7 @@ from dashboard.components.panel_dialog import offer_large
 from dashboard.components.panels import show_comparison, show_facts, theme
 from dashboard.components.photos import offer_next_photos, pick_photos
 from dashboard.components.pins import pick_layers
-from dashboard.components.progress import run_comparison
+from dashboard.components.progress import begin_comparison, is_waiting, run_comparison
 from dashboard.components.report_build import offer_report
 from dashboard.components.report_check import replay_report, show_changes
 from dashboard.components.report_read import open_report, show_report
@@ -48,9 +48,11 @@ from dashboard.components.viewer import view_difference, view_panels, view_photo
 
 __all__ = [
     "Request",
+    "begin_comparison",
     "escape_markdown",
     "headline",
     "is_pair",
+    "is_waiting",
     "name_markdown",
     "offer_custom_model",
     "offer_downloads",

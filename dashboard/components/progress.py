@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import results
+from dashboard import library, results
 from dashboard.components.messages import escape_markdown
 from dashboard.components.names import name_markdown
 from dashboard.components.request import Request
-from gradcam import Comparison, Photo, Progress
+from gradcam import Comparison, Failure, Photo, Progress, Target
 
 WORTH_A_TOAST = 2.0
 """Seconds: what takes longer may have been left alone, and says when it is there."""
 
-_SHOWN, _CANCELLED = "_shown", "_cancelled"
+_SHOWN, _CANCELLED, _STARTED, _FAILED = "_shown", "_cancelled", "_started", "_failed"
 
 
 def run_comparison(models: Sequence[str], photos: Sequence[Photo], request: Request) -> Comparison:
@@ -42,6 +43,88 @@ def run_comparison(models: Sequence[str], photos: Sequence[Photo], request: Requ
     st.session_state[_SHOWN] = True
     bars.say_what_finished(comparison)
     return comparison
+
+
+def begin_comparison(
+    models: Sequence[str], photos: Sequence[Photo], request: Request
+) -> tuple[Comparison, Callable[[], None]]:
+    """What there is now of a comparison, and a function that computes the next model and shows the page anew.
+
+    Call the function at the end of the page: so each model appears as soon as it is ready, while the others load.
+    """
+    run_key = (tuple(models), tuple(photo.sha256 for photo in photos), request)
+    if st.session_state.get(_CANCELLED) == run_key:
+        return _what_finished(models, photos, request), lambda: None
+    slot = st.empty()
+    here = results.kept(
+        models, photos, request.targets, fit=request.fit, layers=request.layers, reason=results.WAITING
+    )
+    comparison = _with_failures(here, run_key)
+    waiting = is_waiting(comparison)
+    if not waiting:
+        _say_what_finished(comparison, run_key)
+        return comparison, lambda: None
+    if not comparison.heatmaps:
+        st.skeleton(height=420)
+
+    def go_on() -> None:
+        if st.session_state.get(_STARTED, (None, 0.0))[0] != run_key:
+            st.session_state[_STARTED] = run_key, time.monotonic()
+        library.load_ahead(waiting)
+        found = results.compared(
+            waiting[:1],
+            photos,
+            request.targets,
+            fit=request.fit,
+            layers=request.layers,
+            on_progress=_Bars(slot, models, len(photos), run_key).show,
+        )
+        known = st.session_state.get(_FAILED, (None, 0.0, {}))
+        failed = known[2] if known[0] == run_key else {}
+        failed |= {_place(panel): panel.reason for panel in found.failures}
+        st.session_state[_FAILED] = run_key, time.monotonic(), failed
+        st.rerun()
+
+    return comparison, go_on
+
+
+def is_waiting(comparison: Comparison) -> list[str]:
+    """The models of which something has not been computed yet."""
+    return list(dict.fromkeys(panel.model for panel in comparison.failures if panel.reason == results.WAITING))
+
+
+def _place(panel: Failure) -> tuple[str, str, Target]:
+    return panel.photo.sha256, panel.model, panel.target
+
+
+def _with_failures(comparison: Comparison, run_key: object) -> Comparison:
+    """With the reasons of what could not be computed in this run, which nothing else keeps."""
+    known, at, failed = st.session_state.get(_FAILED, (None, 0.0, {}))
+    is_old = time.monotonic() - at > library.SECONDS_BEFORE_RETRY and _STARTED not in st.session_state
+    if known != run_key or is_old:
+        return comparison
+    panels = (
+        replace(panel, reason=failed.get(_place(panel), panel.reason)) if isinstance(panel, Failure) else panel
+        for panel in comparison.panels
+    )
+    return replace(comparison, panels=tuple(panels))
+
+
+def _say_what_finished(comparison: Comparison, run_key: object) -> None:
+    """A word at the end of a run that took a while."""
+    known, started = st.session_state.pop(_STARTED, (None, 0.0))
+    if known == run_key and time.monotonic() - started >= WORTH_A_TOAST:
+        _toast(comparison.models, comparison)
+
+
+def _toast(models: Sequence[str], comparison: Comparison) -> None:
+    failed = {panel.model for panel in comparison.failures}
+    done = [name_markdown(model) for model in models if model not in failed]
+    left = [name_markdown(model) for model in models if model in failed]
+    if done:
+        st.toast(f"Finished: {', '.join(done)}", icon=":material/check:")
+    if left:
+        st.toast(f"Without a map: {', '.join(left)}; the page says why", icon=":material/error:")
 
 
 def _what_finished(models: Sequence[str], photos: Sequence[Photo], request: Request) -> Comparison:
@@ -91,10 +174,4 @@ class _Bars:
     def say_what_finished(self, comparison: Comparison) -> None:
         if time.monotonic() - self._started < WORTH_A_TOAST:
             return
-        failed = {panel.model for panel in comparison.failures}
-        done = [name_markdown(model) for model in self._worked if model not in failed]
-        left = [name_markdown(model) for model in self._worked if model in failed]
-        if done:
-            st.toast(f"Finished: {', '.join(done)}", icon=":material/check:")
-        if left:
-            st.toast(f"Without a map: {', '.join(left)}; the panel says why", icon=":material/error:")
+        _toast(self._worked, comparison)

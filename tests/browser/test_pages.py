@@ -311,6 +311,8 @@ def test_a_comparison_can_be_cancelled_while_a_model_loads_and_keeps_what_has_fi
         cancel = page.get_by_role("button", name="Cancel")
         cancel.wait_for(timeout=FIRST_VISIT)
         expect(page.get_by_text(f"{LITE0} · done")).to_be_visible(timeout=FIRST_VISIT)
+        expect(page.locator(".viewer .hm image")).to_have_count(1)  # ready, and so in sight
+        expect(page.get_by_text("waits for its turn").first).to_be_visible()
         cancel.click()
         expect(page.get_by_text("1 of 2 heatmaps had finished and are kept")).to_be_visible(timeout=FIRST_VISIT)
         settle(page)
