@@ -24,7 +24,6 @@ class Key(StrEnum):
     """The choices: their keys in the session and their names in the link."""
 
     PHOTOS = "photos"
-    PAGE = "page"
     MODELS = "models"
     CLASSES = "classes"
     FIT = "fit"
@@ -271,6 +270,8 @@ def drafted(draft: Draft, photo: Photo | None = None) -> Drafted:
 # Photos -------------------------------------------------------------------------------------------------------
 
 _UPLOADS, _REFUSED = "_uploads", "_refused"
+PHOTO_PAGE = "_photo_page"
+"""Which photos are shown, where more are chosen than fit: in no link, for only uploads are so many."""
 MOST_UPLOADS, MOST_UPLOADED_BYTES = 100, 1_000_000_000
 """What a session keeps of uploads; the oldest leave first."""
 _MARK = "~"

@@ -23,7 +23,6 @@ MOST, AT_ONCE = 100, 6
 """Photos that are chosen, and those of them that a page shows at once."""
 
 _UPLOADER = "_uploader"
-_TYPES = ["png", "apng", "jpg", "jpeg", "webp", "gif", "tif", "tiff", "bmp"]
 
 
 def pick_photos() -> tuple[Photo, ...]:
@@ -54,11 +53,11 @@ def _turn_pages(tokens: Sequence[str]) -> Sequence[str]:
     """The tokens of the page of photos that is turned to."""
     pages = -(-len(tokens) // AT_ONCE)
     if pages < 2:
-        st.session_state.pop(Key.PAGE, None)
+        st.session_state.pop(session.PHOTO_PAGE, None)
         return tokens
-    if st.session_state.get(Key.PAGE, 1) > pages:
-        st.session_state[Key.PAGE] = pages
-    page = st.pagination(pages, **session.linked(Key.PAGE))
+    if st.session_state.get(session.PHOTO_PAGE, 1) > pages:
+        st.session_state[session.PHOTO_PAGE] = pages
+    page = st.pagination(pages, key=session.PHOTO_PAGE, persist_state="session")
     first = AT_ONCE * (page - 1)
     shown = tokens[first : first + AT_ONCE]
     st.caption(f"Shown: photos {first + 1} to {first + len(shown)} of {len(tokens)}.")
@@ -67,13 +66,13 @@ def _turn_pages(tokens: Sequence[str]) -> Sequence[str]:
 
 def offer_next_photos() -> None:
     """A button at the end of a page that turns to the next photos, where there are more."""
-    page, chosen = st.session_state.get(Key.PAGE, 1), len(st.session_state[Key.PHOTOS])
+    page, chosen = st.session_state.get(session.PHOTO_PAGE, 1), len(st.session_state[Key.PHOTOS])
     left = chosen - AT_ONCE * page
     if left > 0:
         st.button(
             f"Next {min(left, AT_ONCE)} of {chosen} photos",
             on_click=st.session_state.update,
-            args=({Key.PAGE: page + 1},),
+            args=({session.PHOTO_PAGE: page + 1},),
             icon=":material/arrow_forward:",
         )
 
@@ -141,12 +140,14 @@ def _turn_stretch(token: str) -> None:
 
 
 def _uploader() -> None:
-    """The uploader; it is emptied after each upload, for the list of photos then holds what it took."""
+    """The uploader; it is emptied after each upload, for the list of photos then holds what it took.
+
+    It takes every kind of file: one that a list of kinds keeps out is dropped without a word.
+    """
     turn = st.session_state.setdefault(_UPLOADER, 0)
     key = f"{_UPLOADER}-{turn}"
     st.file_uploader(
         "Upload photos",
-        type=_TYPES,
         accept_multiple_files=True,
         max_upload_size=max(1, round(settings().limits.photo_megabytes)),
         key=key,
