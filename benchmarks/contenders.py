@@ -67,11 +67,11 @@ AFTER: dict[str, Callable[[nn.Module], tuple[nn.Module, int]]] = {
     "ConvNeXt": lambda model: (model.head.fc, 1),
     "VisionTransformer": lambda model: (model.blocks[-1], 197),
 }
-"""What has weights after the target layer, and the rows that an image gives to each of its matrices."""
+"""The part with weights after the target layer, and how many rows an image gives to each of its matrices."""
 
 
 def floor(model: nn.Module, batch: Tensor, classes: Sequence[int], layer: TargetLayer) -> Work:
-    """A bare forward, and every matrix after the target layer once more for each class of each image.
+    """A bare forward, then one product with every matrix after the target layer for each class of each image.
 
     The gradient of a class is multiplied by those matrices, transposed, whoever computes it.
     """

@@ -77,7 +77,7 @@ def peak_memory(case: Case, contender: str, layer: TargetLayer) -> int | None:
 
 
 def peak_here(request: str) -> int:
-    """The other end of `peak_memory`."""
+    """Measure in the fresh process of `peak_memory`."""
     case, contender, layer = json.loads(request)
     layer["grid"] = tuple(layer["grid"])
     Case(**case).work(contender, TargetLayer(**layer))()
@@ -101,8 +101,8 @@ def throughput(model_id: str, allocator: str) -> dict[str, float]:
     """Median photos a second in a fresh process: the bare forward on inputs ready in memory, and the whole way from
     files to maps.
 
-    On a processor the preparation takes its time from the forward, so that what they reach by turns, each on every
-    core, is about what can be asked of both.
+    On a processor, preparation and forward share the cores: the rate of both by turns, each on every core, is about
+    the most that a pipeline can reach.
     """
     command = [sys.executable, "-m", "benchmarks", "--throughput", model_id]
     environment = os.environ | ALLOCATORS[allocator]
@@ -110,7 +110,7 @@ def throughput(model_id: str, allocator: str) -> dict[str, float]:
 
 
 def throughput_here(model_id: str, photos: int = 128, rounds: int = 9) -> dict[str, float]:
-    """The other end of `throughput`."""
+    """Measure in the fresh process of `throughput`."""
     encoded = io.BytesIO()
     Image.fromarray(sample_photo("chelsea").pixels).save(encoded, "JPEG", quality=90)
     files = [encoded.getvalue()] * photos
@@ -159,7 +159,7 @@ def throughput_here(model_id: str, photos: int = 128, rounds: int = 9) -> dict[s
 
 
 IMPORTS = ("import torch", "import gradcam", "from gradcam import compare, explain, heatmaps, load_classifier")
-"""What is imported, each time in a fresh process."""
+"""What is timed, each time in a fresh process."""
 
 
 def imports(rounds: int = 7) -> dict[str, float]:

@@ -25,8 +25,8 @@ from gradcam.runs.manifest import PhotoRow
 
 MODELS = ["bundled/tf_efficientnet_lite0", "torchvision/resnet50 (untrained, seed 0)"]
 THREADS = 2
-"""Of the bare loop, each with one of PyTorch's, as the run's two workers have."""
-ASKED: dict[str, dict[str, Any]] = {
+"""Threads of the bare loop, each with one of PyTorch's, like the two workers of a run."""
+QUERIES: dict[str, dict[str, Any]] = {
     "first page by disagreement": {"by": "disagreement"},
     "page 1,000 by disagreement": {"by": "disagreement", "first": 48_000},
     "one label, by disagreement": {"by": "disagreement", "where": {"label": "label 3"}},
@@ -134,8 +134,8 @@ def index_times(folder: Path, photos: int) -> dict[str, float]:
             values = {"agreement": draw.random(), "on_border": draw.random()}
             connection.execute(PHOTOS.update().where(PHOTOS.c.photo.between(number, number + 999)).values(values))
     taken = {
-        name: [seconds(lambda asked=asked: index.ranked(most=48, **asked)) for _ in range(9)]
-        for name, asked in ASKED.items()
+        name: [seconds(lambda query=query: index.ranked(most=48, **query)) for _ in range(9)]
+        for name, query in QUERIES.items()
     }
     return {name: 1000 * statistics.median(times) for name, times in taken.items()}
 
@@ -159,7 +159,7 @@ def markdown(result: dict[str, Any]) -> str:
         "",
         f"Questions to the index of {result['rows']:,} generated photos with two models, 48 photos a page.",
         "",
-        "| asked | ms |",
+        "| query | ms |",
         "|---|--:|",
         *(f"| {name} | {found:.0f} |" for name, found in result["milliseconds"].items()),
         "",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, replace
 from functools import wraps
-from typing import Any, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import numpy as np
 import streamlit as st
@@ -34,7 +34,6 @@ from gradcam import (
     TargetLayer,
     candidate_layers,
     compare,
-    recall,
 )
 from gradcam.config import settings
 from gradcam.forward_cache import ForwardCache
@@ -175,8 +174,12 @@ def kept(
     layers: Mapping[str, str] | None = None,
     reason: str,
 ) -> Comparison:
-    """What is there already of what `compared` would answer; the other panels say `reason`."""
-    return recall(models, photos, targets, fit=fit, layer=layers or {}, results=_Panels(), reason=reason)
+    """The panels of `compared` that are kept; every other panel is a failure with `reason`."""
+
+    def load_nothing(model: str) -> NoReturn:
+        raise ModelError(reason)
+
+    return compare(models, photos, targets, fit=fit, layer=layers or {}, results=_Panels(), use=load_nothing)
 
 
 def agreements(panels: Sequence[Panel], measure: Measure) -> NDArray[np.float64]:

@@ -245,7 +245,7 @@ class Draft(StrEnum):
     BOXES = "_boxes"
 
 
-class ReportSlot(StrEnum):
+class ReportKey(StrEnum):
     """The reports that a visitor has at hand, each under its key in the session."""
 
     BUILT = "_built"

@@ -1,6 +1,6 @@
 __version__: str
 
-from ._compare import Progress as Progress, compare as compare, recall as recall
+from ._compare import Progress as Progress, compare as compare
 from ._explain import explain as explain, explain_many as explain_many
 from ._heatmaps import heatmaps as heatmaps
 from .comparison import Comparison as Comparison, Row as Row

@@ -70,7 +70,7 @@ def compare(
         not loaded if all its panels are there, and panels finished before an interruption stay. A model that could
         not be loaded is tried again.
     use: opens the classifier of an id for a `with` block; by default from the pool of this process, which keeps
-        models in memory.
+        models in memory. If it raises a GradcamError, the model's missing panels are failures with that sentence.
     explainer: explains one photo with one model; `ForwardCache().explain` reuses forwards.
     batch_size: photos of one forward, see `explain_many`; more than 1 is faster, and maps differ in their last
         digits. `explainer` then explains only the photos that failed, to find the reason.
@@ -93,26 +93,6 @@ def compare(
     return request.comparison()
 
 
-def recall(
-    models: Sequence[str],
-    photos: Sequence[Photo],
-    targets: Target | Sequence[Target] = (Top(1),),
-    *,
-    methods: Sequence[str] = (GRADCAM.name,),
-    fit: Fit = "crop",
-    layer: LayerChoices | Mapping[str, LayerChoices] = "auto",
-    activation: Activation | Mapping[str, Activation] | None = None,
-    precision: str = "float32",
-    results: PanelStore,
-    reason: str,
-) -> Comparison:
-    """The comparison that `compare` would return, from panels in `results` only; a missing panel says `reason`."""
-    request = _request(models, photos, targets, methods, fit, layer, activation, precision)
-    for position in range(len(models)):
-        _Column(request, position, results).recall(results.model(request.models[position]))
-    return request.comparison(reason)
-
-
 @dataclass(frozen=True, eq=False)
 class _Request:
     """The arguments that all models share, and the panels found so far.
@@ -130,15 +110,11 @@ class _Request:
     precision: str
     panels: dict[tuple[int, int, str, Target], Panel]
 
-    def comparison(self, reason: str = "") -> Comparison:
-        """All panels in order; a missing one is a failure with `reason`."""
+    def comparison(self) -> Comparison:
+        """All panels in order."""
         keys = product(range(len(self.photos)), range(len(self.models)), self.methods, self.targets)
-        panels = (
-            self.panels.get((photo, model, method, target))
-            or Failure(self.photos[photo], self.models[model], method, target, reason)
-            for photo, model, method, target in keys
-        )
-        return Comparison(self.photos, self.models, self.methods, self.targets, tuple(panels))
+        panels = tuple(self.panels[key] for key in keys)
+        return Comparison(self.photos, self.models, self.methods, self.targets, panels)
 
 
 def _request(
@@ -192,8 +168,8 @@ class _Column:
     def missing(self) -> list[tuple[int, str, list[Target]]]:
         """Each photo's index and method with missing panels, and the targets that lack one."""
         there, targets = self.request.panels, self.request.targets
-        places = product(range(len(self.request.photos)), self.request.methods)
-        found = [(p, how, [t for t in targets if (p, self.position, how, t) not in there]) for p, how in places]
+        pairs = product(range(len(self.request.photos)), self.request.methods)
+        found = [(p, how, [t for t in targets if (p, self.position, how, t) not in there]) for p, how in pairs]
         return [(photo, method, targets) for photo, method, targets in found if targets]
 
     def add(self, photo: int, panel: Panel) -> None:

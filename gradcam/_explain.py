@@ -111,7 +111,7 @@ def explain_many(
 def _opened(photos: Iterable[Photo | str | Path]) -> Iterator[Photo | PhotoFailure]:
     """The photos in order, with a `PhotoFailure` in place of each that cannot be opened."""
     given = iter(photos)
-    for place in count(1):
+    for number in count(1):
         try:
             photo = next(given)
         except StopIteration:
@@ -119,7 +119,7 @@ def _opened(photos: Iterable[Photo | str | Path]) -> Iterator[Photo | PhotoFailu
         except PhotoError as error:
             if not isinstance(given, map):
                 raise
-            yield PhotoFailure(f"photo {place}", str(error))
+            yield PhotoFailure(f"photo {number}", str(error))
         else:
             yield _open(photo)
 

@@ -40,8 +40,8 @@ class Comparison(Shown):
     def __repr__(self) -> str:
         axes = {"photo": self.photos, "model": self.models, "method": self.methods, "target": self.targets}
         sizes = " × ".join(count(len(axis), noun) for noun, axis in axes.items())
-        held = f"{count(len(self.heatmaps), 'heatmap')}, {count(len(self.failures), 'failure')}"
-        return f"Comparison({sizes}: {held})"
+        panels = f"{count(len(self.heatmaps), 'heatmap')}, {count(len(self.failures), 'failure')}"
+        return f"Comparison({sizes}: {panels})"
 
     @property
     def heatmaps(self) -> tuple[Heatmap, ...]:
@@ -59,10 +59,10 @@ class Comparison(Shown):
         several = len(self.methods) * len(self.targets)
         step = len(self.models) * several
         requested = list(product(self.methods, self.targets))
-        for place, compared in enumerate(self.photos):
+        for index, compared in enumerate(self.photos):
             if photo is not None and compared is not photo:
                 continue
-            panels = self.panels[place * step : (place + 1) * step]
+            panels = self.panels[index * step : (index + 1) * step]
             for offset, (method, target) in enumerate(requested):
                 yield Row(compared, method, target, panels[offset::several])
 
@@ -79,11 +79,11 @@ class Comparison(Shown):
         A photo is the object that was compared, not another with the same pixels.
         """
         wanted = photo, model, method, target
-        places = product(self.photos, self.models, self.methods, self.targets)
+        keys = product(self.photos, self.models, self.methods, self.targets)
         return tuple(
             panel
-            for panel, place in zip(self.panels, places, strict=True)
-            if all(one is None or one == here for one, here in zip(wanted, place, strict=True))
+            for panel, key in zip(self.panels, keys, strict=True)
+            if all(one is None or one == part for one, part in zip(wanted, key, strict=True))
         )
 
     def with_models(self, models: Collection[str]) -> Comparison:

@@ -138,7 +138,7 @@ def weights_folder() -> Path:
 
 def _usual_file() -> Path | None:
     """The first of `PLACES` where there is something."""
-    return next((Path(place) for place in map(os.path.expanduser, PLACES) if os.path.exists(place)), None)
+    return next((Path(file) for file in map(os.path.expanduser, PLACES) if os.path.exists(file)), None)
 
 
 def _reason(error: Exception) -> str:

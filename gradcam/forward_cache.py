@@ -46,15 +46,14 @@ class ForwardCache:
     ) -> Explanation:
         """Explain as `explain` does, with the same arguments and errors; `seconds` counts new work only."""
         check_precision(precision)
-        if layer != "auto" or not photo.sha256:  # a photo made by hand may have no hash
-            return explain(classifier, photo, targets, method=method, fit=fit, layer=layer, precision=precision)
-        try:
-            forward = replace(self._forward(classifier, photo, fit, precision), photos=(photo,))
-            return explanations(classifier, forward, [as_targets(targets)], find_method(method))[0]
-        except torch.OutOfMemoryError:
-            with self._guard:
-                self._kept.clear()
-        return explain(classifier, photo, targets, method=method, fit=fit, precision=precision)
+        if layer == "auto" and photo.sha256:  # a photo made by hand may have no hash
+            try:
+                forward = replace(self._forward(classifier, photo, fit, precision), photos=(photo,))
+                return explanations(classifier, forward, [as_targets(targets)], find_method(method))[0]
+            except torch.OutOfMemoryError:
+                with self._guard:
+                    self._kept.clear()
+        return explain(classifier, photo, targets, method=method, fit=fit, layer=layer, precision=precision)
 
     def _forward(self, classifier: Classifier, photo: Photo, fit: Fit, precision: str) -> Forward:
         key = photo.sha256, fit, precision

@@ -36,9 +36,9 @@ def project_to_photo(
     return laid
 
 
-def _shares(cells: int, places: NDArray[np.floating], interpolation: Interpolation) -> Values:
-    """Weights of a row of `cells` at each of `places`, which run from 0 to 1 along the row: `[places, cells]`."""
-    at = places * cells - 0.5
+def _shares(cells: int, positions: NDArray[np.floating], interpolation: Interpolation) -> Values:
+    """Weights of a row of `cells` at positions from 0 to 1 along the row: `[positions, cells]`."""
+    at = positions * cells - 0.5
     if interpolation == "nearest":
         at = np.floor(at + 0.5)
     return np.stack([np.interp(at, np.arange(cells), row) for row in np.eye(cells)], 1).astype(np.float32)

@@ -23,10 +23,10 @@ from gradcam.files import make_folder, read_file, write_whole
 from gradcam.text import clean, count
 
 MAX_BYTES = 10_000
-"""Of a key's file."""
+"""Bytes of a key's file."""
 
 MAX_KEYS = 10_000
-"""Of a folder of keys."""
+"""Keys in a folder."""
 
 Key = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
@@ -34,14 +34,14 @@ Time = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
 
 
 class Revocation(Struct, frozen=True, forbid_unknown_fields=True):
-    """Since when a key counts no more, and why."""
+    """Since when a key no longer counts, and why."""
 
     at: Time
     reason: Annotated[str, Meta(max_length=1000)]
 
 
 class PublicKey(Struct, frozen=True, forbid_unknown_fields=True):
-    """What others need of a key. name: of its owner, as the owner wrote it. created: UTC. key: 32 bytes."""
+    """The public half of a key. name: of its owner, as the owner wrote it. created: UTC. key: 32 bytes."""
 
     name: Name
     created: Time
@@ -58,7 +58,7 @@ class PublicKey(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SecretKey(Struct, frozen=True, forbid_unknown_fields=True):
-    """What its owner alone has. Never printed."""
+    """The secret half of a key, which only its owner has. Never printed."""
 
     public: PublicKey
     secret: Key
@@ -141,7 +141,7 @@ def public_key(file: Path) -> PublicKey:
 
 
 def keys_in(folder: Path) -> dict[bytes, PublicKey]:
-    """The public keys of a folder, by their 32 bytes; where one is there twice, the revoked one counts.
+    """The public keys of a folder, by their 32 bytes; if a key is there twice, the revoked one counts.
 
     Raises: SigningError for a folder that is not there, and for a file in it that is no key.
     """
@@ -158,12 +158,12 @@ def keys_in(folder: Path) -> dict[bytes, PublicKey]:
 
 
 def own_keys() -> dict[bytes, PublicKey]:
-    """The public keys in the owner's folder, which are trusted; none where there is no such folder."""
+    """The public keys in the owner's folder, which are trusted; none if there is no such folder."""
     return keys_in(own_folder()) if own_folder().is_dir() else {}
 
 
 def revoke(file: Path, reason: str) -> PublicKey:
-    """Write into a `.pub` file that its key counts no more: signatures by it say so wherever this file is trusted.
+    """Write into a `.pub` file that its key no longer counts: its signatures say so wherever this file is trusted.
 
     Raises: SigningError for a file that is no public key, or a key that is revoked already.
     """
@@ -199,7 +199,7 @@ def _write_public(key: PublicKey, file: Path) -> None:
 
 
 def secret_file(name: str, folder: Path | None = None) -> Path:
-    """Where the key of this owner is kept: of `Anna Müller` in `anna-muller.key`; the public one in `….pub`."""
+    """Where this owner's key is kept: that of `Anna Müller` in `anna-muller.key`; the public one in `….pub`."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     return (folder or own_folder()) / f"{re.sub(r'[^a-z0-9]+', '-', plain).strip('-') or 'key'}.key"
 

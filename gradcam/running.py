@@ -84,8 +84,8 @@ def _needs_a_look(kind: type) -> bool:
 
 def _is_quantised(module: nn.Module) -> bool:
     """Whether a module computes in integers. A network that is only ready for it (`FloatFunctional`) does not."""
-    held = vars(module).values()
-    return hasattr(module, "zero_point") or any(isinstance(value, torch.ScriptObject) for value in held)
+    values = vars(module).values()
+    return hasattr(module, "zero_point") or any(isinstance(value, torch.ScriptObject) for value in values)
 
 
 @contextmanager

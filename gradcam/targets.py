@@ -153,10 +153,10 @@ def as_targets(targets: Any) -> list[Target]:
     """
     if isinstance(targets, (str, bytes, Top, Contrast)) or not _is_iterable(targets):
         targets = (targets,)
-    asked = [_as_target(target) for target in targets]
-    if not asked:
+    found = [_as_target(target) for target in targets]
+    if not found:
         raise OptionError("expected at least one target to explain, got none; name a class or use Top(1)")
-    return asked
+    return found
 
 
 def _is_iterable(value: Any) -> bool:

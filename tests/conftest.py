@@ -52,6 +52,17 @@ def _components_are_looked_for_once() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Small nets on a shared machine: threads that wait for one another cost more than they save."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium; a machine that has none skips the browser tests, unless it is the one that must run them."""
     if not Path(CHROMIUM).exists():

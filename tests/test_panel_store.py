@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import NoReturn
 
 import pytest
 import torch
@@ -20,7 +21,6 @@ from gradcam import (
     Top,
     compare,
     explain,
-    recall,
 )
 from gradcam.panel_store import PanelMemory
 from gradcam.types import UnreadablePhoto
@@ -147,7 +147,11 @@ def test_what_was_finished_before_an_interruption_is_kept() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         ask(shop, store, [RED], photos=[A, B], on_progress=stop)
-    found = recall(["one"], [A, B], [RED], layer="maps", results=store, reason="not yet")
+
+    def not_yet(model: str) -> NoReturn:
+        raise ModelError("not yet")
+
+    found = compare(["one"], [A, B], [RED], layer="maps", results=store, use=not_yet)
     assert [type(panel) for panel in found.panels] == [Heatmap, Failure]
     assert found.failures[0].reason == "not yet"
 

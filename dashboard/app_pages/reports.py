@@ -22,7 +22,7 @@ from dashboard.components import (
     write_notes,
     write_verdict,
 )
-from dashboard.session import Key, ReportSlot
+from dashboard.session import Key, ReportKey
 
 headline("Reports", "What did the models look at, what do you conclude, and can anybody check it?")
 task = pick_one("Task", ["Write", "Reopen", "Compare"], Key.TASK)
@@ -52,7 +52,7 @@ elif task == 1:
     with st.sidebar, section("Photos"):
         pick_photos()  # a replay finds them, where a report carries none
     with show_errors():
-        if opened := open_report(ReportSlot.REOPENED, "Report to reopen"):
+        if opened := open_report(ReportKey.REOPENED, "Report to reopen"):
             show_report(opened)
             replay_report(opened.report)
         else:
@@ -60,8 +60,8 @@ elif task == 1:
 else:
     with show_errors():
         with st.container(horizontal=True):
-            before = open_report(ReportSlot.BEFORE, "Earlier report")
-            after = open_report(ReportSlot.AFTER, "Later report")
+            before = open_report(ReportKey.BEFORE, "Earlier report")
+            after = open_report(ReportKey.AFTER, "Later report")
         if before and after:
             show_changes(before, after)
         else:

@@ -14,7 +14,7 @@ from dashboard.components.messages import escape_markdown
 from dashboard.components.report_limits import pick_thresholds, show_failing
 from dashboard.components.report_read import preview
 from dashboard.components.request import Request
-from dashboard.session import Draft, ReportSlot, drafted
+from dashboard.session import Draft, ReportKey, drafted
 from gradcam import Comparison, Heatmap, Style, compare
 from gradcam.report import (
     EMBEDDED,
@@ -82,7 +82,7 @@ def offer_report(
     layers = tuple((model, request.layers[model]) for model in comparison.models if model in request.layers)
     what = (hashes, comparison.models, tuple(map(write_target, comparison.targets)), request.fit, layers)
     choices = Choices(what, style, verdict, tuple(notes), title, embedded, formats, thresholds)
-    built: Built | None = st.session_state.get(ReportSlot.BUILT)
+    built: Built | None = st.session_state.get(ReportKey.BUILT)
     if st.button("Build the report", icon=":material/draft:", disabled=not formats):
         report = build_report(
             _in_one_forward(comparison, request),
@@ -96,7 +96,7 @@ def offer_report(
             now=datetime.now(UTC),
         )
         built = Built(choices, report, _made(report, formats, thresholds))
-        st.session_state[ReportSlot.BUILT] = built
+        st.session_state[ReportKey.BUILT] = built
     if built:
         _show_built(built, is_current=built.choices == choices)
 

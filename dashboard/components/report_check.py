@@ -11,7 +11,7 @@ import streamlit as st
 from dashboard import library, session
 from dashboard.components.messages import escape_markdown, show_errors
 from dashboard.components.report_read import Opened
-from dashboard.session import ReportSlot
+from dashboard.session import ReportKey
 from gradcam import GradcamError, Photo, Progress
 from gradcam.photo import SAMPLES
 from gradcam.report import OUTCOMES, Replay, Report, diff, replay
@@ -24,7 +24,7 @@ def replay_report(report: Report) -> None:
         "Computes every map again with the models at hand and compares it, cell by cell, with the one in the "
         "report. Where the photos do not go along, samples and photos that you have uploaded are recognised."
     )
-    shown, done = st.session_state.get(ReportSlot.REPLAYED, (None, None))
+    shown, done = st.session_state.get(ReportKey.REPLAYED, (None, None))
     if st.button("Replay", icon=":material/replay:"):
         slot = st.empty()
         with slot.container(border=True):
@@ -35,10 +35,10 @@ def replay_report(report: Report) -> None:
             doing = "loading" if progress.photo is None else f"explaining {escape_markdown(progress.photo)}"
             bar.progress(progress.done / progress.total, f"**{escape_markdown(progress.model)}** · {doing}")
 
-        shown, done = st.session_state[ReportSlot.REPLAYED] = None, None
+        shown, done = st.session_state[ReportKey.REPLAYED] = None, None
         with show_errors():  # a photo in the report may be another than it says
             shown, done = report, replay(report, photos=_at_hand(report), use=library.use, on_progress=show)
-            st.session_state[ReportSlot.REPLAYED] = shown, done
+            st.session_state[ReportKey.REPLAYED] = shown, done
         slot.empty()
     if done is not None and shown is report:
         _show_replay(done)

@@ -9,7 +9,7 @@ from typing import Protocol
 import streamlit as st
 
 from dashboard.components.messages import escape_markdown, say_error
-from dashboard.session import ReportSlot
+from dashboard.session import ReportKey
 from gradcam import GradcamError
 from gradcam.report import Report, conclusion, extent, note_html, read_report, render_report, target_title
 
@@ -38,40 +38,40 @@ class Opened:
     sealed: bool
 
 
-def open_report(slot: ReportSlot, label: str) -> Opened | None:
+def open_report(key: ReportKey, label: str) -> Opened | None:
     """A report from a file of the visitor's, kept until another is opened; what is wrong is one sentence."""
-    key = f"{slot}-{st.session_state.setdefault(slot + _TURN, 0)}"
-    opened: Opened | None = st.session_state.get(slot)
+    widget_key = f"{key}-{st.session_state.setdefault(key + _TURN, 0)}"
+    opened: Opened | None = st.session_state.get(key)
     with st.container():
         st.file_uploader(
             label,
             type=["zip", "json"],
-            key=key,
+            key=widget_key,
             on_change=_take,
-            args=(slot, key),
+            args=(key, widget_key),
             help="A ZIP or JSON that was written here or by `python -m gradcam report`. Nothing in it is run or "
             "unpacked; its schema and hashes are checked.",
         )
         if opened:
             st.caption(f"Open: {escape_markdown(opened.name)}")
-        if sentence := st.session_state.get(slot + _REFUSED):
+        if sentence := st.session_state.get(key + _REFUSED):
             say_error(sentence)
     return opened
 
 
-def _take(slot: ReportSlot, key: str) -> None:
+def _take(key: ReportKey, widget_key: str) -> None:
     """Open the file and keep it; the uploader is emptied, for the page then shows what it took."""
-    file = st.session_state[key]
+    file = st.session_state[widget_key]
     if file is None:
         return
-    st.session_state[slot + _TURN] += 1
-    st.session_state[slot + _REFUSED] = None
+    st.session_state[key + _TURN] += 1
+    st.session_state[key + _REFUSED] = None
     try:
         data = file.getvalue()
-        st.session_state[slot] = Opened(file.name, read_report(data), sealed=data.startswith(b"PK"))
+        st.session_state[key] = Opened(file.name, read_report(data), sealed=data.startswith(b"PK"))
     except GradcamError as error:
-        st.session_state.pop(slot, None)
-        st.session_state[slot + _REFUSED] = f"{file.name}: {error}"
+        st.session_state.pop(key, None)
+        st.session_state[key + _REFUSED] = f"{file.name}: {error}"
 
 
 def show_report(opened: Opened) -> None:

@@ -10,7 +10,7 @@ from gradcam.cli import diff, explain, key, layers, models, replay, report, run,
 
 
 class Command(Protocol):
-    """What a command's file holds: what adds its options, and what runs it to an exit code."""
+    """The functions of a command's file: one adds its options, one runs it and returns the exit code."""
 
     def add_options(self, parser: argparse.ArgumentParser, /) -> None: ...
 
@@ -35,8 +35,8 @@ COMMANDS: dict[str, tuple[Command, str]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code.
 
-    0; 1 where a panel failed, a check did not hold or something differs; 2 for bad input or a machine that does not
-    do its part; 130 for Ctrl-C, 143 for SIGTERM, and 141 where nobody reads what is written any more.
+    0; 1 if a panel failed, a check did not hold or something differs; 2 for bad input or a machine that does not do
+    its part; 130 for Ctrl-C, 143 for SIGTERM, and 141 if nobody reads the output any more.
     """
 
     def command() -> int:

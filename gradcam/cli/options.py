@@ -1,7 +1,7 @@
 """The options that `explain` and `report` share, described once, and read into one value.
 
-Whatever makes no sense is refused before a photo is explained; a checkpoint is loaded last, for only it knows its
-classes.
+Options that make no sense are refused before a photo is explained. A checkpoint is loaded last, because only it
+knows its classes.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ Value = TypeVar("Value")
 class Request:
     """What is computed and how it is shown, as the shared options say it.
 
-    layer, activation: by the ids of the models; the others have their own.
+    layer, activation: by model id; the other models use their own.
     """
 
     models: tuple[str | Classifier, ...]
@@ -151,7 +151,7 @@ def _add_style_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_checkpoint_options(parser: argparse.ArgumentParser) -> None:
-    """Add what names a checkpoint and says how its photos are prepared; all of it again for another checkpoint."""
+    """Add the options that name a checkpoint and prepare its photos; repeat them for another checkpoint."""
 
     def add(group: argparse._ArgumentGroup, name: str, metavar: str, text: str, kind: type = str) -> None:
         group.add_argument(name, dest="checkpoints", action=_OfCheckpoint, type=kind, metavar=metavar, help=text)
@@ -217,13 +217,13 @@ def read_request(options: argparse.Namespace) -> Request:
 def load_checkpoints(options: argparse.Namespace) -> list[Classifier]:
     """The checkpoints that the caller brings, if any.
 
-    Raises: OptionError for options that lack one another, ModelError for a file that cannot be used.
+    Raises: OptionError for an option without another that it needs, ModelError for a file that cannot be used.
     """
     return [_load_checkpoint(given, exact=options.exact) for given in options.checkpoints or ()]
 
 
 def models_in_memory(*, exact: bool) -> ModelPool:
-    """Where models are loaded by id, computing as `--exact` says."""
+    """A pool that loads models by id, and lets them compute as `--exact` says."""
     return ModelPool(load=partial(load_classifier, exact=True)) if exact else shared_pool()
 
 
@@ -241,7 +241,7 @@ def _photo(name: str | Path, *, stretch: bool) -> Photo:
 
 
 def _model_ids(options: argparse.Namespace) -> list[str]:
-    """The ids of `--model`; with `--random` those of untrained models, so that whatever shows an id says so."""
+    """The ids of `--model`; with `--random` those of untrained models, so that an id always says so."""
     check_seed(options.seed)
     if not (options.model or options.checkpoints):
         raise OptionError("expected a model, got none; add --model ID or --checkpoint FILE")
@@ -276,9 +276,9 @@ def of_model(text: str, read: Callable[[str], Value]) -> tuple[str | None, Value
 
 
 def by_model(values: Sequence[tuple[str | None, Value]], ids: Mapping[str, str]) -> dict[str, Value]:
-    """The value of each model, by id; what is said of one model goes before what is said of all.
+    """The value of each model, by id; a value for one model goes before a value for all models.
 
-    ids: of the models, by what somebody may type for them. Raises: OptionError for a model that is not among them.
+    ids: of the models, by the texts that may be typed for them. Raises: OptionError for any other model.
     """
     for model, _ in values:
         if model is not None and model not in ids:

@@ -26,9 +26,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print what each map came to; 1 where one differs or cannot be checked."""
+    """Print the outcome of each map; 1 if one differs or cannot be checked."""
     report = read_report(Path(options.report))
-    # A file does not say whether the report stretched its photo: each is opened in every way that the report did.
+    # A file does not say whether the report stretched its photo: each is opened in every way that the report used.
     ways = sorted({photo.stretched for photo in report.photos})
     photos = [photo for way in ways for photo in open_photos(options.photos, partial(photo_file, stretch=way))]
     for photo in photos:

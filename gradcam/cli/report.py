@@ -139,8 +139,8 @@ def _notes(options: argparse.Namespace, photos: int) -> list[Note]:
         if status not in STATUSES:
             raise OptionError(f"expected a status, got {quoted(status)}; use {nearest(status, STATUSES)}")
     return [
-        Note(statuses.get(place, Note.status), texts.get(place, ""))  # pyright: ignore[reportArgumentType]
-        for place in range(1, photos + 1)
+        Note(statuses.get(number, Note.status), texts.get(number, ""))  # pyright: ignore[reportArgumentType]
+        for number in range(1, photos + 1)
     ]
 
 
@@ -148,12 +148,12 @@ def _numbered(values: list[str], photos: int) -> dict[int, str]:
     """`N=TEXT` options by N."""
     found: dict[int, str] = {}
     for value in values:
-        place, equals, text = value.partition("=")
-        if not equals or not re.fullmatch("[0-9]{1,9}", place) or not 1 <= int(place) <= photos:
+        number, equals, text = value.partition("=")
+        if not equals or not re.fullmatch("[0-9]{1,9}", number) or not 1 <= int(number) <= photos:
             raise OptionError(
                 f"expected a photo's number from 1 to {photos} and a text, such as 1=good, got {quoted(value)}"
             )
-        found[int(place)] = text
+        found[int(number)] = text
     return found
 
 

@@ -119,7 +119,7 @@ def _resume(options: argparse.Namespace) -> int:
 
 
 def _settings(options: argparse.Namespace) -> Settings | None:
-    """What was said, beside what the run has already; None where nothing was said."""
+    """The settings that were given, beside those that the run has already; None if none were given."""
     names = [field.name for field in fields(runs.Settings)]
     said = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     if not said:
@@ -179,7 +179,7 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _tell(run: Run, as_json: bool = False) -> int:
-    """Say how far a run is; 1 where a unit failed, or where it is neither finished nor computed."""
+    """Say how far a run is; 1 if a unit failed, or if the run is neither finished nor being computed."""
     status = run.status()
     if as_json:
         print(json.dumps(asdict(status) | {"seconds_left": status.seconds_left}))

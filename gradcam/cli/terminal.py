@@ -31,7 +31,7 @@ DIFFERENT = 1
 REFUSED = 2
 """Exit code for bad input and for a machine that does not do its part."""
 STOPPED, UNREAD, TERMINATED = 130, 141, 143
-"""Exit codes as a shell has them: 128 + the number of the signal that means Ctrl-C, a closed pipe, or the end."""
+"""Exit codes as a shell has them: 128 + the number of the signal for Ctrl-C, a closed pipe, or termination."""
 
 NO_MEMORY = (
     "expected enough memory, but the machine has none left; use fewer or smaller photos and models, "
@@ -100,9 +100,9 @@ def say(sentence: str) -> None:
 
 @contextmanager
 def progress(total: int, unit: str = "step", done: int = 0) -> Iterator[Callable[[int, str], None]]:
-    """A bar while stderr is a terminal: call what is given with the steps done and what is done next.
+    """A bar while stderr is a terminal; its function takes the number of steps done and the name of the next one.
 
-    done: steps that were done before, and say nothing of the rate.
+    done: steps that were done before; the bar's rate does not count them.
     """
     silent = True if sys.stderr is None else None
     with closing(tqdm(total=total, unit=unit, initial=done, leave=False, disable=silent)) as bar:
@@ -127,7 +127,7 @@ class _Terminated(KeyboardInterrupt):
 
 @contextmanager
 def _terminating() -> Iterator[None]:
-    """SIGTERM as an exception while the block runs, where this thread may ask for that."""
+    """Raise an exception for SIGTERM while the block runs, if this thread may set signal handlers."""
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
         raise _Terminated
@@ -155,7 +155,7 @@ def _write_every_letter() -> None:
 
 
 def _forget(*streams: TextIO | None) -> None:
-    """Send what is still to be written nowhere, for Python tries again as it ends, and complains."""
+    """Discard what is still to be written, because Python would try again as it ends, and complain."""
     for stream in filter(None, streams):
         with suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), stream.fileno())

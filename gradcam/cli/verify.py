@@ -21,7 +21,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print each signature and what is known; 1 where anything does not fit or nobody trusted has signed."""
+    """Print each signature and what is known; 1 if anything does not fit or nobody trusted has signed."""
     trusted = keys_in(options.trust).values() if options.trust else ()
     found = verify_report(options.report, trusted)
     for signature in found.signatures:

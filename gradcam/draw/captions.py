@@ -28,7 +28,7 @@ def request_caption(target: Target) -> str:
 
 
 def model_caption(panel: Panel) -> str:
-    """The name that its owner gave a model, else its id as it was asked for; says *untrained* wherever it is."""
+    """The name that a model's owner gave it, else its id as requested; says *untrained* wherever the model is."""
     untrained = isinstance(panel, Heatmap) and panel.explanation.model.untrained
     name = display_name(panel.model)
     return f"{name} (untrained)" if untrained and "untrained" not in name else name

@@ -48,7 +48,7 @@ _CAPTION = 8 + _HEAD.line + _BODY.line + 2 * _SMALL.line
 
 
 def grid_png(comparison: Comparison, style: Style | None = None, cell: int = 340) -> bytes:
-    """The whole comparison as one PNG: a row for each photo and question, a column for each model.
+    """The whole comparison as one PNG: a row for each photo and target, a column for each model.
 
     cell: width of a picture in pixels. The first column is the bare photo.
     Raises: OptionError where the style is outside its choices, MapError where a map is not finite.

@@ -18,10 +18,10 @@ from gradcam.text import clean, count, dimensions
 from gradcam.types import Failure, Heatmap, Panel, ScaledMap, Style
 
 MAX_PANELS = 60
-"""So many pictures are shown; a notebook keeps every one of them in its file."""
+"""Most pictures that are shown; a notebook keeps every one of them in its file."""
 
 _LONG_SIDE = 360
-"""Of a picture in pixels; it is shown at up to two thirds of that, which is sharp on a dense screen."""
+"""Longer side of a picture in pixels; it is shown at up to two thirds of that, which is sharp on a dense screen."""
 
 
 def notebook_html(comparison: Comparison, style: Style | None = None) -> str:
@@ -43,7 +43,7 @@ def notebook_html(comparison: Comparison, style: Style | None = None) -> str:
 
 
 def _finite_or_failure(panel: Panel) -> Panel:
-    """A map with NaN or infinity, which no colour stands for, as the failure that it is."""
+    """The panel, or a failure instead of a map with NaN or infinity, which no colour can show."""
     if isinstance(panel, Failure) or np.isfinite(panel.map).all():
         return panel
     reason = "expected a finite map, got NaN or infinity; check the weights and the input"

@@ -1,6 +1,6 @@
 """A comparison as one HTML file that opens offline: figures, predictions, layers and failures.
 
-Plotly's script is inside, once, and asks nothing of anybody: the page's policy allows only what it carries itself.
+Plotly's script is inside, once. The page's policy allows only what the page itself carries.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A scene is the panels of one photo, each a Plotly figure of `figures`. Raw maps travel on their own grid and Plotly
 lays and colours them in the browser, so colour map, opacity, threshold and zoom change there without asking Python.
-`viewer.js` links the figures and adds what Plotly has not: a keyboard, a bare photo while held, panels that stack.
+`viewer.js` links the figures and adds what Plotly lacks: keys, a bare photo while one is held, panels that stack.
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ def panels_scene(
 ) -> Scene:
     """Heatmaps of one photo side by side.
 
-    scaled: of each panel with a map, where they share their scale with others. columns: at most so many in a row.
-    captions: one for each panel, in place of model, class, and layer; with panels of several methods the model's
-        caption names the method too. least: width in rem below which they wrap.
+    scaled: the map of each panel on a scale that it shares with other panels. columns: most panels in a row.
+    captions: one for each panel, instead of model, class and layer; for panels of several methods the model's
+        caption names the method, too. least: width of a panel in rem below which panels wrap.
     Raises: OptionError where the style is outside its choices, MapError where a map is not finite.
     """
     style = style or Style()
@@ -210,7 +210,7 @@ def _panel(
 
 
 def _each_reason_once(panels: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A model that fails for every question gives its reason once."""
+    """Keep only the first reason of a model that fails for every target."""
     reasons: set[str] = set()
     for panel in panels:
         if panel["reason"] in reasons:

@@ -132,7 +132,7 @@ def measured_row(model: str) -> MeasuredRow:
     )
 
 
-def awaken(module: nn.Module, size: tuple[int, int]) -> None:
+def awaken(module: nn.Module, size: Sequence[int]) -> None:
     """Give values to scales that start at zero, which would hide a path, and statistics to batch normalisation."""
     with torch.no_grad():
         for parameter in module.parameters():

@@ -236,7 +236,7 @@ def _answer_key(report: Content, answer: Answer) -> tuple[str, str]:
 
 
 def _finding_keys(report: Content) -> list[tuple[str, str, str, str]]:
-    """What says of each panel which one it is, in any report."""
+    """A key for each panel that is the same in every report."""
     targets = _targets(report)
     return [
         (
@@ -250,5 +250,5 @@ def _finding_keys(report: Content) -> list[tuple[str, str, str, str]]:
 
 
 def _targets(report: Content) -> list[str]:
-    """What is asked, as text that is the same for the same target."""
+    """The targets as texts, which are equal for equal targets."""
     return [write_target(entry.target) for entry in report.targets]

@@ -28,7 +28,7 @@ OUTCOMES: tuple[Outcome, ...] = ("same", "same within tolerance", "differs", "ca
 class MapCheck:
     """One panel computed again.
 
-    target: what was asked, as people read it; with the method where the report has several.
+    target: in words, with the method if the report has several.
     difference: the largest over all cells, in raw units; None without two maps.
     """
 
@@ -45,7 +45,7 @@ class MapCheck:
 
 @dataclass(frozen=True)
 class Replay:
-    """A report computed again: a check a panel, in the report's order, and what is different about this machine."""
+    """A report computed again: a check for each panel, in the report's order, and how this machine differs."""
 
     checks: tuple[MapCheck, ...]
     environment: tuple[str, ...]
@@ -83,7 +83,7 @@ def replay(
 def _panels(
     report: Report, photos: Sequence[Photo], use: Use | None, on_progress: OnProgress
 ) -> dict[tuple[int, int, int, Target], Panel]:
-    """The panels computed again, by indices of the report's and by target; none without a photo at hand."""
+    """The panels computed again, by their indices in the report and their target; none without a photo at hand."""
     found = _photos(report, photos)
     methods = {index: method.name for index, method in enumerate(report.methods) if method.name in METHODS}
     if not (found and methods):
@@ -106,7 +106,7 @@ def _panels(
 
 
 def _target(report: Report, finding: Finding) -> Target:
-    """What to ask for a panel: its target, or the only class that gradcam 0.1.0 knew of a single logit."""
+    """The target to compute for a panel: its own, or the only class of a single logit that gradcam 0.1.0 knew."""
     target = report.targets[finding.target].target
     if report.models[finding.model].classes != 1:
         return target

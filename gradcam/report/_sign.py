@@ -83,7 +83,7 @@ def _with_signature(data: bytes, signature: Signature, found: Reopened) -> bytes
 
 @dataclass(frozen=True)
 class Verification:
-    """What is known of a report's file that could be reopened.
+    """What is known of a report's file after it was reopened.
 
     changed: files in the ZIP that do not show what `report.json` says, though the same version made them.
     unknown: files that cannot be compared, because another version of gradcam made them.
@@ -116,12 +116,12 @@ def _files(names: tuple[str, ...]) -> str:
 
 
 def verify_report(source: str | Path | bytes, trusted: Iterable[PublicKey] = ()) -> Verification:
-    """Whether a report is as it was written and signed.
+    """Check that a report is as it was written, and who signed it.
 
     Its hashes and maps are checked, every page and picture in its ZIP is rendered again from `report.json` and
     compared, and each signature is checked against the evidence and the verdict.
     trusted: keys that are trusted beside one's own.
-    Raises: ReportError for what is not as it was written.
+    Raises: ReportError for a report that is not as it was written.
     """
     found = reopen(source)
     keys = {**own_keys()}

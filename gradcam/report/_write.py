@@ -38,7 +38,7 @@ def write_report(
 
     format: a row of `FORMATS`; by default the one whose suffix `path` has. thresholds: as for `render_report`.
     force: replace a file that is there already.
-    Raises: OptionError for a format that there is not, ReportError where the file exists or cannot be written.
+    Raises: OptionError for an unknown format, ReportError if the file exists or cannot be written.
     """
     path = Path(path)
     write = _writer(format_of(path) if format is None else format, thresholds)

@@ -94,10 +94,10 @@ def build_report(
     The content depends on the arguments and the machine only, so the same comparison gives the same report
     wherever it is made.
 
-    notes: one a photo, in order. layer, fit: what the comparison was asked with.
+    notes: one for each photo, in order. layer, fit: the comparison's own arguments.
     embedded: whether the photos' pixels travel along in full, with their longest side at most `SMALL_SIDE`, or not.
     now: the report's time, in UTC to the second; the present if None.
-    Raises: OptionError or ReportError for a choice that there is not, MapError where a map is not finite.
+    Raises: OptionError or ReportError for an unknown choice, MapError if a map is not finite.
     """
     style = style or Style()
     render.check_style(style)
@@ -138,7 +138,7 @@ def build_report(
 
 
 def _in_utc(time: datetime) -> str:
-    """`2026-09-30T12:00:00Z`; a time that has none in UTC, at either end of the calendar, as it is."""
+    """`2026-09-30T12:00:00Z`; a time that UTC cannot express, at either end of the calendar, as it is."""
     with suppress(OverflowError, ValueError):
         time = time.astimezone(UTC)
     return time.strftime("%Y-%m-%dT%H:%M:%SZ").zfill(20)
@@ -181,7 +181,7 @@ def _indexed(comparison: Comparison) -> Iterator[tuple[tuple[int, int, int, int]
 
 
 def _targets(comparison: Comparison) -> list[Target]:
-    """What was asked; digits that every model took for an index are one."""
+    """The comparison's targets; digits that every model took for an index become one."""
     scored: dict[int, list[ScoredTarget]] = {}
     for (*_, target), panel in _indexed(comparison):
         if isinstance(panel, Heatmap):
@@ -353,7 +353,7 @@ def _scored(target: ScoredTarget) -> ScoredTarget:
 
 def _numbers(panel: Heatmap, vmax: float) -> MapNumbers:
     raw, peak = panel.map, float(panel.map.max())
-    row, column = (int(place) for place in np.unravel_index(raw.argmax(), raw.shape))
+    row, column = (int(index) for index in np.unravel_index(raw.argmax(), raw.shape))
     left, top, right, bottom = panel.explanation.view.box
     x = left + (column + 0.5) / raw.shape[1] * (right - left)
     y = top + (row + 0.5) / raw.shape[0] * (bottom - top)

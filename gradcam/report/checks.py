@@ -38,7 +38,7 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at: the photo it is about, what it is, and a sentence if it did not hold."""
+    """One check: the photo that it is about, what it is, and a sentence if it did not hold."""
 
     photo: str
     name: str
@@ -133,7 +133,7 @@ def read_thresholds(
 ) -> Thresholds:
     """Thresholds as somebody writes them: `CLASS` or `PHOTO=CLASS`, and `PHOTO=LEFT,TOP,RIGHT,BOTTOM` in pixels.
 
-    Raises: OptionError for what cannot be read or makes no sense for these photos.
+    Raises: OptionError for a text that cannot be read or makes no sense for these photos.
     """
     expected = tuple(_of_photo(text, photos) for text in expect_classes)
     read = Thresholds(min_agreement, expected, max_outside_box, tuple(_box(text, photos) for text in boxes))

@@ -82,7 +82,7 @@ def _broken(where: str, what: str) -> ReportError:
 
 
 def _check_nothing_is_lost(found: Any, read: Any, where: str = "$") -> None:
-    """Whatever was found in a JSON must have been read: its canonical form says the same, and defaults beside it.
+    """Refuse a JSON with content that was not read: its canonical form says the same, and adds only defaults.
 
     Bytes are not compared, because the published schema allows more than what `encode` writes: fields in another
     order, `1` for `1.0`, and no field where there is a default.
@@ -175,7 +175,7 @@ def _check(content: Content) -> None:
 
 
 def _check_targets(content: Content) -> None:
-    """Every target is one."""
+    """Every target entry must give a target."""
     try:
         _ = [entry.target for entry in content.targets]
     except ValueError as error:

@@ -1,8 +1,8 @@
-"""Reports of the format `gradcam-report-1`, which gradcam 0.1.0 wrote: read as it was, and told as today's.
+"""Reports of the format `gradcam-report-1`, which gradcam 0.1.0 wrote: read as they were, and upgraded to today's.
 
-Format 1 knew one method, named with every model, and kept the targets as text, beside which later ones were data.
-gradcam 0.1.0 took digits in such a text for an index always, and knew one class of a head with a single logit: the
-positive one, as index 0, whatever was asked. Today this class has index 1.
+Format 1 knew one method, named with every model, and kept targets as text; later reports of it kept them as data,
+too. gradcam 0.1.0 always took digits in such a text for an index, and knew only one class of a head with a single
+logit: the positive one, as index 0, whatever the target was. Today this class has index 1.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def is_format_1(found: Any) -> bool:
 def upgraded(found: Any) -> Any:
     """The plain data of a report of format 1 as that of format 2, which is still to be checked.
 
-    Raises: ReportError where it contradicts itself, msgspec's ValidationError where it is none.
+    Raises: ReportError if it contradicts itself, msgspec's ValidationError if it is no such report.
     """
     old = msgspec.convert(found, Content)
     single = {answer.model for answer in old.answers if len(answer.predictions) == 1}
@@ -160,7 +160,7 @@ def upgraded(found: Any) -> Any:
         single.clear()
     else:
         targets = _read_targets(old)
-        if len(single) == len(old.models):  # beside another model index 0 is that one's, and `replay` minds it
+        if len(single) == len(old.models):  # else index 0 may mean another model's class; `replay` minds it
             targets = [_of_two_classes(target) for target in targets]
     return msgspec.to_builtins(
         {
@@ -195,7 +195,7 @@ def _photo(photo: PhotoEntry) -> dict[str, Any]:
 
 
 def _model(model: ModelEntry, single: bool) -> dict[str, Any]:
-    """single: whether it is one of 0.1.0 with a single logit, of which one class was known."""
+    """single: whether the model is one of 0.1.0 with a single logit, of which only one class was known."""
     entry = _renamed(model, {"asked_layer": "requested_layer"}) | {"output": ""}
     del entry["method"]
     return entry | {"classes": 1, "activation": "sigmoid"} if single else entry
@@ -239,7 +239,7 @@ _INDEX = re.compile(r"\d{1,9}", re.ASCII)
 
 
 def _checked_targets(old: Content) -> list[Target]:
-    """The targets that are data, once their questions are known to say the same."""
+    """The targets that were kept as data, if their questions say the same."""
     try:
         targets = [msgspec.convert(entry, TargetEntry, from_attributes=True).target for entry in old.targets]
         parsed = [parse_target(question) for question in old.questions]
@@ -261,7 +261,7 @@ def _read_targets(old: Content) -> list[Target]:
 
 
 def _read_target(text: str, labels: Set[str]) -> Target:
-    """What 0.1.0 printed as `text`. labels: of the classes it explained, for a name may read as another target."""
+    """The target that 0.1.0 printed as `text`. labels: of explained classes; one may read as another target."""
     if labels == {text} and not _INDEX.fullmatch(text):
         return text
     of, contrast, rather_than = text.partition(" rather than ")
@@ -279,14 +279,14 @@ def _choice(text: str) -> int | str | Top:
 
 
 def _of_two_classes(target: Target) -> Target:
-    """The same target, for models that have a single logit all."""
+    """The target in terms of two classes, for a report whose models all have a single logit."""
     if isinstance(target, Contrast):
-        return target  # there was none of a single class
+        return target  # a single class had no contrasts
     return {0: 1, "class 0": "class 1"}.get(target, target) if isinstance(target, int | str) else target
 
 
 def _positive(label: str) -> str:
-    """The positive class's name today: a class without a name was number 0 of one and is number 1 of two."""
+    """The positive class's name today: an unnamed class was `class 0` of one and is `class 1` of two."""
     return "class 1" if label == "class 0" else label
 
 

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar, overload
 T = TypeVar("T")
 
 KEPT = 4
-"""Photos that stay decoded: the last that were asked for."""
+"""How many photos stay decoded: the most recently used."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,10 +17,10 @@ MAX_BYTES = 1_000_000_000
 MAX_JSON = 100_000_000
 MAX_ENTRIES = 60_000
 MAX_RATIO = 100
-"""Of a ZIP: its bytes, those of its `report.json`, its files, and how many bytes one packed byte may stand for."""
+"""Limits of a ZIP: its bytes, those of its `report.json`, its files, and bytes that one packed byte may give."""
 
 MAX_EMBEDDED_PIXELS = 1_000_000_000
-"""Of all photos that travel along, together: more take the memory of a server."""
+"""Pixels of all photos that travel along; more would take the memory of a server."""
 
 MAX_LENGTHS = {
     "photos": 10_000,
@@ -46,10 +46,10 @@ MAX_DEPTH = 16
 MAX_ITEMS, MAX_LISTS = 10_000_000, 2_000_000
 MAX_INTEGER = 2**53
 MAX_NUMBER = 3.5e38
-"""Of the JSON: letters of a text, depth, commas, brackets, and the size of numbers."""
+"""Limits of the JSON: letters of a text, depth, commas, brackets, and the size of numbers."""
 
 YEARS = range(1980, 2108)
-"""Those that a ZIP can write."""
+"""Years that a ZIP can write."""
 
 
 def read_json(data: bytes) -> Any:
@@ -123,7 +123,7 @@ def _check_value(value: Any) -> None:
 
 
 def check_time(created: str) -> None:
-    """Raises: ReportError for a time that is none, or that no ZIP can write."""
+    """Raises: ReportError for a time that cannot be read, or that no ZIP can write."""
     try:
         made = datetime.fromisoformat(created)
     except ValueError as error:

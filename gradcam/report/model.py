@@ -84,8 +84,8 @@ UNREADABLE = (0, 0)
 class PhotoEntry:
     """One photo: `sha256` of the file, `size` (height, width) and `pixels_sha256` of the decoded pixels.
 
-    size: `UNREADABLE` for a photo that could not be opened, of which there are no pixels.
-    embedded_sha256: of the pixels that travel with the report; None where none do.
+    size: `UNREADABLE` for a photo that could not be opened and has no pixels.
+    embedded_sha256: of the pixels that travel with the report; None if none do.
     stretched: whether its levels were, see `open_photo`; `sha256` then is of the file and the word `stretched`.
     """
 
@@ -108,7 +108,7 @@ class ModelEntry:
 
     id: as `load_classifier` takes it. origin: where its weights come from. classes: how many it knows; 1 only
     where gradcam 0.1.0 explained a head with a single logit, always for its positive class, which has index 1 now.
-    output: which of the model's outputs the class scores are, in words; empty where nobody chose one.
+    output: which of the model's outputs are the class scores, in words; empty if nobody chose one.
     activation: how its logits become probabilities. numerics: how its modules computed.
     requested_layer: `auto`, a module's name, or an index among `candidate_layers`.
     configuration: what its library says about the weights, see `sources.configuration_of`.
@@ -151,14 +151,14 @@ class MethodEntry:
 
     @classmethod
     def of(cls, name: str) -> MethodEntry:
-        """The entry of a row of `METHODS`, or of a name that is none."""
+        """The entry of a row of `METHODS`, or of a name that is not among them."""
         row = METHODS.get(name)
         return cls(name, row.citation, row.title, row.formula) if row else cls(name, "", "", "")
 
 
 @dataclass(frozen=True)
 class ChoiceEntry:
-    """One class that is asked for, as data: exactly one of its index, its name and its rank is given."""
+    """One requested class as data: exactly one of its index, its name and its rank is given."""
 
     index: Index | None = None
     name: str | None = None
@@ -182,7 +182,7 @@ class ChoiceEntry:
 
 @dataclass(frozen=True)
 class TargetEntry(ChoiceEntry):
-    """What is asked, as data: one class, by index, name or rank, and of a contrast the class that it is against.
+    """A target as data: one class, by index, name or rank, and for a contrast the class that it is against.
 
     `TargetEntry.of(target).target == target`.
     """
@@ -198,7 +198,7 @@ class TargetEntry(ChoiceEntry):
 
     @property
     def target(self) -> Target:
-        """Raises: ValueError where it is no target."""
+        """Raises: ValueError if the entry is no target."""
         return self.choice if self.rather_than is None else Contrast(self.choice, self.rather_than.choice)
 
 
@@ -211,7 +211,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Answer:
-    """What one model said of one photo, whatever was asked.
+    """What one model said of one photo, whatever the target.
 
     predictions: the most probable classes, the most probable first.
     """
@@ -241,7 +241,7 @@ class MapNumbers:
 class HeatmapEntry(Struct, frozen=True, forbid_unknown_fields=True, tag_field="panel", tag="heatmap"):
     """A panel with its raw map `[h, w]`.
 
-    target: what was asked. scored: what that came to be for this model and photo.
+    target: as it was requested. scored: the target as resolved for this model and photo.
     warnings: computed sentences that belong beside this panel and nowhere else.
     """
 
@@ -419,8 +419,8 @@ class Content:
 class Report(Content):
     """A finished review: its content, and the pixels that travel along.
 
-    pixels: RGB uint8 `[H, W, 3]` of each photo, or None; they are in no `report.json`, only in a ZIP. Of a report
-        that was reopened they are decoded when they are asked for, which raises ReportError where they are others.
+    pixels: RGB uint8 `[H, W, 3]` of each photo, or None; they are in no `report.json`, only in a ZIP. A reopened
+        report decodes them when they are read, which raises ReportError if they are not the original ones.
     """
 
     pixels: Sequence[Pixels | None] = field(default=(), compare=False, repr=False)

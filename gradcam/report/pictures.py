@@ -20,7 +20,7 @@ from gradcam.scaling import normalize
 from gradcam.types import Blend, Explanation, Failure, Heatmap, ModelSpec, Panel, Photo, Target, View
 
 GREY = 214
-"""Stands where a photo does not travel along."""
+"""The grey in place of a photo that does not travel along."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Pictures:
 
 
 def comparison_of(report: Report) -> Comparison:
-    """The comparison a report was made of, as far as it keeps it: predictions and logits of the first five only."""
+    """The comparison of a report, as far as the report keeps it: only five predictions and their logits."""
     photos = tuple(photo_of(report, index) for index in range(len(report.photos)))
     targets = tuple(entry.target for entry in report.targets)
     panels = tuple(
@@ -129,7 +129,7 @@ def photo_of(report: Report, index: int) -> Photo:
 
 
 def _drawn(size: tuple[int, int]) -> tuple[int, int]:
-    """The size a photo is drawn at; of one that could not be opened a grey card's."""
+    """The size a photo is drawn at; for a photo that could not be opened, the size of a grey card."""
     return (300, 400) if size == UNREADABLE else size
 
 

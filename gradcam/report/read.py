@@ -33,7 +33,7 @@ def read_report(source: str | Path | bytes) -> Report:
     """Reopen a report from its ZIP or its `report.json`, checked; nothing is unpacked and no code in it is run.
 
     source: a path or the bytes themselves. From a JSON the report comes without the photos' pixels.
-    Raises: ReportError, one sentence, for whatever is not as it was written.
+    Raises: ReportError, one sentence, for anything that is not as it was written.
     """
     return reopen(source).report
 

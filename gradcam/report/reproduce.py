@@ -24,8 +24,8 @@ Layers = TypedLayer | tuple[TypedLayer, ...]
 def command(report: Content, thresholds: Thresholds | None = None) -> str:
     """One shell command, to be run in a folder that holds what `required_files` says.
 
-    A comment says so where a model came to be in a way that only Python has.
-    thresholds: those that its exit code shall tell of.
+    A comment names each model that only Python can make.
+    thresholds: those that the command checks.
     """
     if pythonic := [clean(model.id) for model in report.models if _is_from_python(model)]:
         return f"# No command loads {listed(pythonic)} the way Python did: run the lines of Python."
@@ -41,7 +41,7 @@ def command(report: Content, thresholds: Thresholds | None = None) -> str:
 
 
 def required_files(report: Content) -> str:
-    """What a folder must hold where the command or the lines are run: `the photos, mine.pt and labels.txt`."""
+    """What the folder of the command or the lines must hold: `the photos, mine.pt and labels.txt`."""
     files = [name for model in report.models if model.file for name in (model.file.name, _labels_file(model.file))]
     return listed(["the photos", *dict.fromkeys(name for name in files if name)])
 
@@ -87,7 +87,7 @@ def _methods(report: Content) -> list[str]:
 
 
 def _options(report: Content) -> Iterator[tuple[str, str]]:
-    """Name and value of every option; those at their default are left out, but for what decides the maps."""
+    """Name and value of every option; those at their default are left out, except those that decide the maps."""
     for model in report.models:
         yield "--model", model.id
     for model in report.models:
@@ -141,7 +141,7 @@ def _class_names(report: Content) -> frozenset[str]:
 
 
 def activations_of(report: Content) -> dict[str, Activation]:
-    """The activation by model, where it is not what a model without a word of its own has."""
+    """The activation by model; none if all are softmax and no model's source says its own."""
     told: dict[str, Activation] = {model.id: model.activation for model in report.models if model.answered}
     is_plain = all(one == "softmax" for one in told.values()) and not any(map(_may_say_its_own, told))
     return {} if is_plain else told
@@ -153,7 +153,7 @@ def _may_say_its_own(model: str) -> bool:
 
 
 def layers_of(report: Content) -> Layers | dict[str, Layers]:
-    """The layer as it was asked for, one for every model or by model."""
+    """The layer as it was requested, one for every model or by model."""
     layers = {model.id: read_layer(model.requested_layer) for model in report.models}
     if len(set(layers.values())) == 1:
         return next(iter(layers.values()))
@@ -194,7 +194,7 @@ def _loaded(model: ModelEntry, number: int) -> str:
 
 
 def _custom_options(model: ModelEntry) -> Iterator[tuple[str, str]]:
-    """The options that bring a checkpoint; its id among the models says at which place."""
+    """The options that bring a checkpoint; its id in the list of models gives its position."""
     if model.file is None:
         return
     yield "--checkpoint", model.file.name

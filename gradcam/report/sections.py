@@ -26,7 +26,7 @@ from gradcam.text import dimensions, listed, minus_sign, percent
 UNKNOWN = "–"
 
 Property: TypeAlias = Callable[[Content, int], str]
-"""A cell of the table of models: of a report and the index of a model."""
+"""Gives a cell of the table of models, from a report and the index of a model."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Table:
 
 
 def models_table(report: Content) -> Table:
-    """A column a model, a row a property; rows in which the models differ are marked, rows of a choice or a file
-    that no model has are left out.
+    """A column for each model, a row for each property. Rows in which the models differ are marked; rows of a
+    choice or a file that no model has are left out.
     """
     rows = [(label, *(said(report, index) for index in range(len(report.models)))) for label, said in _PROPERTIES]
     rows = [row for row in rows if row[0] not in _RARE or {*row[1:]} != {UNKNOWN}]
@@ -75,7 +75,7 @@ def _pixels(photo: PhotoEntry) -> str:
 
 
 def predictions_table(report: Content, photo: int) -> Table:
-    """A column a model, its five most probable classes below one another."""
+    """A column for each model, its five most probable classes below one another."""
     columns = [_predictions(report.answer_of(photo, model)) for model in range(len(report.models))]
     marked = (0,) if len({column[0].rpartition(" · ")[0] for column in columns} - {""}) > 1 else ()
     rows = tuple((str(rank + 1), *(column[rank] for column in columns)) for rank in range(5))
@@ -83,8 +83,8 @@ def predictions_table(report: Content, photo: int) -> Table:
 
 
 def agreement_table(report: Content) -> Table:
-    """A row a pair of models, and a method where there are several: means over every photo and question that both
-    answered.
+    """A row for each pair of models, and for each method if there are several: means over every photo and target
+    that both answered.
     """
     pairs: dict[tuple[int, tuple[int, int]], list[Agreement]] = {}
     for agreement in report.agreements:
@@ -112,14 +112,14 @@ def _agreement_row(
 
 
 def numbers_table(report: Content) -> Table:
-    """A row a panel: every number of it."""
+    """A row for each panel: every number of it."""
     head = ("Photo", "Model", "Question", "Class", "Probability", "Rank", "Score", "Peak", "Mean", "Cells > 0")
     rows = tuple(_number_row(report, finding) for finding in report.findings)
     return Table((*head, "Hottest at"), rows, numbers=tuple(range(4, 11)))
 
 
 def disagreements_table(report: Content) -> Table:
-    """Pairs of models on one photo, method and question, the least agreeing first."""
+    """Pairs of models on one photo, method and target, the least agreeing first."""
     rows = [
         (
             str(number),
@@ -158,7 +158,7 @@ def hashes_table(report: Content) -> Table:
 
 
 def configurations_table(report: Content) -> Table:
-    """A column a model, a row a name in any model's pretrained configuration; no rows where none has one."""
+    """A column for each model, a row for each name in their pretrained configurations; no rows if none has one."""
     told = [model.configuration for model in report.models]
     names = list(dict.fromkeys(name for one in told for name in one))
     rows = [(name, *(_told(one[name]) if name in one else UNKNOWN for one in told)) for name in names]
@@ -187,8 +187,8 @@ def environment_table(report: Content) -> Table:
 
 
 def panel_key(report: Content, finding: Finding) -> str:
-    """What tells a panel from the others in names of files and links: `0-1-0`, its photo, model and target; where
-    there are several methods, its method between the last two."""
+    """The key of a panel in names of files and links: `0-1-0`, its photo, model and target; if there are several
+    methods, the method comes before the target."""
     method = (finding.method,) if len(report.methods) > 1 else ()
     return "-".join(map(str, (finding.photo, finding.model, *method, finding.target)))
 

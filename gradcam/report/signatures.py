@@ -1,7 +1,7 @@
 """Signatures of a report: what is signed, by whom, and whether it still fits.
 
-A signature lies in the ZIP as `signatures/N.sig`, beside the manifest and not listed in it: another one adds a file
-and changes none. It binds two hashes: of the evidence and of the verdict.
+A signature lies in the ZIP as `signatures/N.sig`, beside the manifest and not listed in it: another signature adds
+a file and changes none. It binds two hashes: of the evidence and of the verdict.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Signature(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_signature(data: bytes, file: str) -> Signature:
-    """Raises: ReportError for what is no signature."""
+    """Raises: ReportError if `data` is no signature."""
     try:
         return msgspec.json.decode(data, type=Signature)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -85,7 +85,7 @@ class Signed:
 
     @classmethod
     def of(cls, report_json: bytes) -> Signed:
-        """Of the bytes of a `report.json` that has been read as a report before.
+        """From the bytes of a `report.json` that has been read as a report before.
 
         The hashes are over the file's own fields, so that a later version reads the same ones.
         """
@@ -101,7 +101,7 @@ class Signed:
 
 
 def _sha256(value: Any) -> str:
-    """Of plain data, whatever the order of its fields and its white space."""
+    """The SHA-256 of plain data, whatever the order of its fields and its white space."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -123,10 +123,10 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class CheckedSignature:
-    """A signature beside the report as it is now.
+    """A signature, compared with the report as it is now.
 
-    trusted_name: of its key among those that are trusted; None where it is not there.
-    revoked: since when that key counts no more.
+    trusted_name: of its key among the trusted ones; None if the key is not trusted.
+    revoked: since when that key no longer counts.
     """
 
     statement: Statement

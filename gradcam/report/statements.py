@@ -135,7 +135,7 @@ def warnings_of(panel: HeatmapEntry, answer: Answer, model: ModelEntry) -> tuple
 def procedure(
     methods: Sequence[MethodEntry], models: Sequence[ModelEntry], style: Style, fit: Fit
 ) -> tuple[Paragraph, ...]:
-    """How the maps were made, a paragraph a step."""
+    """How the maps were made, a paragraph for each step."""
     cited = [f"{method.name} ({method.citation})" if method.citation else method.name for method in methods]
     smooth = {
         "bilinear": "Bilinear (as align_corners=False means it), from the layer's grid straight to the photo.",

@@ -59,7 +59,7 @@ smooth = torch.nn.functional.interpolate(heat[None, None], pixels.shape[2:], mod
 def loading(model: str, file: WeightsFile, preprocessing: Preprocessing | None) -> tuple[str, list[str]]:
     """The function that loads somebody's own weights as they were loaded, and its arguments, in Python.
 
-    model: the id. preprocessing: as it was found; None where it was not.
+    model: the id. preprocessing: as it was found; None if it was not.
     """
     if file.given_for:
         return "load_classifier", [repr(file.given_for), f"weights={file.name!r}"]

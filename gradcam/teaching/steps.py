@@ -73,7 +73,7 @@ def gradcam_steps(
     inputs = Inputs.of(pixels, classifier.module, output=classifier.output)
     recording = record(classifier.module, inputs, found)
     logits = recording.logits[0]
-    logits = torch.cat([-logits, logits]) if len(logits) == 1 else logits  # of the negative class and the positive
+    logits = torch.cat([-logits, logits]) if len(logits) == 1 else logits  # first of the negative class
     score = logits[scored.index] - (0 if scored.against is None else logits[scored.against])
     (gradients,) = torch.autograd.grad(score, recording.gradient_edge)
     on_grid = to_grid(gradients, found)[0].float()

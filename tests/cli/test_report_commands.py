@@ -8,7 +8,6 @@ import shlex
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -28,18 +27,11 @@ from gradcam.report import Note, Verdict, build_report, read_report, render_repo
 from gradcam.report.reproduce import command, python_lines, required_files
 from gradcam.types import ModelSpec, Style, Top, WeightsFile
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 LITE = "bundled/tf_efficientnet_lite0"
 OTHER = "timm/test_vit (untrained, seed 3)"
 NOW = "2026-11-22T12:00:00Z"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _on_one_thread() -> Iterator[None]:
-    """Small nets on a shared machine: threads that wait for one another cost more than they save."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,7 @@ from playwright.sync_api import Page, expect
 from streamlit.testing.v1 import AppTest
 
 from dashboard.components.report_build import Built, size_label
-from dashboard.session import ReportSlot
+from dashboard.session import ReportKey
 from gradcam import load_checkpoint
 from gradcam.models.label_files import read_labels
 from gradcam.report import Report, Verdict, read_report, render_report, replay, revised
@@ -48,7 +48,7 @@ def press(page: AppTest, label: str) -> AppTest:
 
 
 def built(page: AppTest) -> Built:
-    return page.session_state[ReportSlot.BUILT]
+    return page.session_state[ReportKey.BUILT]
 
 
 def build(page: AppTest, *formats: str) -> Built:
@@ -60,7 +60,7 @@ def note(page: AppTest, place: int = 0):
     return [area for area in page.text_area if area.label == "Note"][place]
 
 
-def upload(page: AppTest, slot: ReportSlot, name: str, data: bytes) -> AppTest:
+def upload(page: AppTest, slot: ReportKey, name: str, data: bytes) -> AppTest:
     uploader = next(one for one in page.get("file_uploader") if str(one.key).startswith(f"{slot}-"))
     uploader.upload(name, data, "application/zip").run()
     assert not page.exception
@@ -119,7 +119,7 @@ def test_drafts_outlive_another_page_and_no_other_visitor_sees_them() -> None:
     other = opened()
     assert note(other).value == ""
     assert other.text_area(key="_summary").value == ""
-    assert ReportSlot.BUILT not in other.session_state
+    assert ReportKey.BUILT not in other.session_state
 
 
 def test_without_a_photo_or_a_format_the_page_says_what_is_missing() -> None:
@@ -211,7 +211,7 @@ def test_a_reopened_report_shows_what_was_reviewed_and_replays_as_same() -> None
     reviewed = revised(cat(), Verdict("rejected", "Ada", "today", "Too **blurred**", ("Why?",)))
     page = opened(task="Reopen")
     assert "whether its heatmaps can be had again" in page.info[0].value
-    upload(page, ReportSlot.REOPENED, "review.zip", render_report(reviewed, "zip"))
+    upload(page, ReportKey.REOPENED, "review.zip", render_report(reviewed, "zip"))
     said = words(page)
     for told in ("**Rejected · by Ada · today**", "- Why?", "chelsea", "every hash"):
         assert told in said
@@ -225,12 +225,12 @@ def test_a_changed_map_differs_in_words_and_an_unknown_photo_cannot_be_checked()
     page = opened(task="Reopen")
     text = render_report(cat(), "json").decode()
     peak = str(max(max(row) for row in cat().heatmaps[0].map))
-    upload(page, ReportSlot.REOPENED, "report.json", text.replace(peak, "9.5", 1).encode())
+    upload(page, ReportKey.REOPENED, "report.json", text.replace(peak, "9.5", 1).encode())
     press(page, "Replay")
     assert "1 panel: 1 differs." in words(page)
     assert "largest difference" in page.table[0].value["Result"][0]
     assert "no hashes to check" in words(page)
-    upload(page, ReportSlot.REOPENED, "other.json", render_report(report(fakes.photo()), "json"))
+    upload(page, ReportKey.REOPENED, "other.json", render_report(report(fakes.photo()), "json"))
     press(page, "Replay")
     assert "cannot be checked because the report does not carry" in page.table[0].value["Result"][0]
 
@@ -246,10 +246,10 @@ def test_a_changed_map_differs_in_words_and_an_unknown_photo_cannot_be_checked()
 )
 def test_a_bad_file_is_refused_in_one_sentence_and_the_next_good_one_opens(data: bytes, told: str) -> None:
     page = opened(task="Reopen")
-    upload(page, ReportSlot.REOPENED, "review.zip", data)
+    upload(page, ReportKey.REOPENED, "review.zip", data)
     assert len(page.error) == 1
     assert told in page.error[0].value
-    upload(page, ReportSlot.REOPENED, "good.json", render_report(report(), "json"))
+    upload(page, ReportKey.REOPENED, "good.json", render_report(report(), "json"))
     assert not page.error
     assert "What the models look at" in words(page)
 
@@ -258,19 +258,19 @@ def test_known_bombs_are_a_sentence_each_in_little_memory_and_the_page_goes_on()
     page = opened(task="Reopen")
     for name in ("photobomb40.zip", "size_bigint.json", "surrogate.json", "int_1e308.json"):
         with measured() as growth:
-            upload(page, ReportSlot.REOPENED, name, (DATA / name).read_bytes())
+            upload(page, ReportKey.REOPENED, name, (DATA / name).read_bytes())
             assert growth() < 300
         (error,) = page.error
         assert wrong_sentence(error.value) is None
         assert "xpected" in error.value
-    upload(page, ReportSlot.REOPENED, "good.json", render_report(report(), "json"))
+    upload(page, ReportKey.REOPENED, "good.json", render_report(report(), "json"))
     assert not page.error
     assert "What the models look at" in words(page)
 
 
 def test_a_report_with_another_photo_opens_and_its_replay_is_a_sentence() -> None:
     page = opened(task="Reopen")
-    upload(page, ReportSlot.REOPENED, "review.zip", with_another_photo(report()))
+    upload(page, ReportKey.REOPENED, "review.zip", with_another_photo(report()))
     assert not page.error
     press(page, "Replay")
     (error,) = page.error
@@ -300,10 +300,10 @@ def test_two_reports_are_compared_in_words() -> None:
     made = report()
     page = opened(task="Compare")
     assert "Two reports side by side" in page.info[0].value
-    upload(page, ReportSlot.BEFORE, "a.json", render_report(made, "json"))
-    upload(page, ReportSlot.AFTER, "b.json", render_report(revised(made, Verdict("approved", "Ada")), "json"))
+    upload(page, ReportKey.BEFORE, "a.json", render_report(made, "json"))
+    upload(page, ReportKey.AFTER, "b.json", render_report(revised(made, Verdict("approved", "Ada")), "json"))
     assert "- status was needs review and is approved" in words(page)
-    upload(page, ReportSlot.AFTER, "c.json", render_report(made, "json"))
+    upload(page, ReportKey.AFTER, "c.json", render_report(made, "json"))
     assert [element.value for element in page.success] == ["Both reports say the same."]
 
 

@@ -8,7 +8,6 @@ the image.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
 from importlib import resources
 
 import pytest
@@ -20,9 +19,12 @@ from torch import Tensor, nn
 
 from gradcam._heatmaps import heatmaps
 from gradcam.capture import Recording, record
+from gradcam.layer_tables.measured import awaken
 from gradcam.layers import find_layer, resolve_target_layer
 from gradcam.layers.layouts import to_grid
 from gradcam.types import TargetLayer
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SMALLER = {
     "timm/convmixer_768_32": 112,
@@ -78,36 +80,11 @@ def smallest_of_each_family() -> dict[str, dict[str, str]]:
 SMALLEST = smallest_of_each_family()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Small layers gain nothing from more, and several workers share the processor."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def build(model: str, **options: object) -> nn.Module:
     source, _, name = model.partition("/")
     if source == "timm":
         return timm.create_model(name, num_classes=10, **options).eval()
     return torchvision.models.get_model(name, weights=None, num_classes=10, **ARGUMENTS.get(name, {})).eval()
-
-
-def awaken(model: nn.Module, size: torch.Size) -> None:
-    """Give numbers to what starts at zero and would hide a path, and statistics to batch normalisation."""
-    for parameter in model.parameters():
-        if parameter.numel() > 1 and parameter.std() == 0 and parameter.abs().max() < 0.1:
-            nn.init.normal_(parameter, std=0.1)
-    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
-        norm.train()
-    if norms:
-        with torch.no_grad():
-            model(torch.randn(2, 3, *size))
-    model.eval()
 
 
 def with_changed_corners(image: Tensor, layer: TargetLayer) -> Tensor:

@@ -15,7 +15,6 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-import torch
 from msgspec import structs
 
 from gradcam._compare import Use, compare
@@ -30,16 +29,9 @@ from gradcam.types import Style, Top
 from tests import fakes
 from tests.report_fakes import HEAT, NOON, report
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 Files = dict[str, bytes]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _on_one_thread() -> Iterator[None]:
-    """Small nets on a shared machine: threads that wait for one another cost more than they save."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ def prediction_bars(explanation: Explanation, count: int = 5, *, theme: Theme = 
     """The most probable classes of one explanation as small bars with their probabilities as text."""
     top = explanation.top(count)
     strong, _ = TEXT[theme]
-    asked = {target.label for target in explanation.targets}
+    targets = {target.label for target in explanation.targets}
     figure = go.Figure(
         go.Bar(
             x=[share for _, share in top],
@@ -26,7 +26,7 @@ def prediction_bars(explanation: Explanation, count: int = 5, *, theme: Theme = 
             textposition="outside",
             cliponaxis=False,
             textfont={"size": 12, "color": strong},
-            marker={"color": ["#2563eb" if label in asked else "#94a3b8" for label, _ in top]},
+            marker={"color": ["#2563eb" if label in targets else "#94a3b8" for label, _ in top]},
             hovertemplate="%{customdata}: %{x:.1%}<extra></extra>",
         )
     )

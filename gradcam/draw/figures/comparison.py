@@ -20,7 +20,7 @@ _WIDTH, _GAP, _TITLE = 1200, 24, 58
 
 
 def comparison_figure(comparison: Comparison, style: Style | None = None, *, theme: Theme = "light") -> go.Figure:
-    """The comparison as one Plotly figure: a row for each photo and question, a column for each model.
+    """The comparison as one Plotly figure: a row for each photo and target, a column for each model.
 
     Axes are photo pixels, y downwards; the panels of one photo zoom and pan together. A slider in the figure sets
     the opacity and keeps the zoom. Show it with `PLOTLY_CONFIG`.
@@ -247,16 +247,16 @@ def plotly_scale(name: str, threshold: float = 0.0, blend: Blend = "even") -> li
     """One of `render.COLORMAPS` as a Plotly colour scale, transparent below `threshold`; see `render.colourise`."""
     table = render.colormap(name).tolist()
 
-    def colour(place: float, alpha: float | None = None) -> str:
-        red, green, blue = table[round(255 * place)]
-        alpha = (place if blend == "evidence" else 1) if alpha is None else alpha
+    def colour(value: float, alpha: float | None = None) -> str:
+        red, green, blue = table[round(255 * value)]
+        alpha = (value if blend == "evidence" else 1) if alpha is None else alpha
         return f"rgb({red},{green},{blue})" if alpha == 1 else f"rgba({red},{green},{blue},{alpha:.4g})"
 
-    places = [level / 255 for level in range(256)]
+    values = [level / 255 for level in range(256)]
     if not threshold:
-        return [(place, colour(place)) for place in places]
+        return [(value, colour(value)) for value in values]
     first, clear = colour(threshold), colour(threshold, 0)
-    seen = [(place, colour(place)) for place in places if place > threshold]
+    seen = [(value, colour(value)) for value in values if value > threshold]
     return [(0.0, clear), (threshold, clear), (threshold, first), *(seen or [(1.0, first)])]
 
 

@@ -1,6 +1,6 @@
 """One panel, or the difference of two, as plain `data` and `layout` of Plotly, for the viewer to complete.
 
-They are written out here: Plotly's own objects check each property, which takes longer than all else for a panel.
+They are written out here: Plotly's own objects check each property, which takes longer than the rest of a panel.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gradcam.types import Heatmap, Panel, ScaledMap, Style
 def panel_plot(panel: Panel, heat: ScaledMap | None, style: Style) -> dict[str, Any]:
     """One panel as `data` and `layout` of Plotly, without the photo and the colours, which the viewer puts in.
 
-    No trace where there is no map, or no positive evidence in it.
+    There is no trace without a map, or without positive evidence in it.
     """
     trace = None
     if isinstance(panel, Heatmap) and heat is not None and not heat.note:
@@ -34,7 +34,7 @@ def panel_plot(panel: Panel, heat: ScaledMap | None, style: Style) -> dict[str, 
 
 
 def difference_plot(a: Heatmap, b: Heatmap, style: Style) -> dict[str, Any]:
-    """A − B of two maps of one photo as `data` and `layout` of Plotly, as `panel_plot` does one.
+    """A − B of two maps of one photo as `data` and `layout` of Plotly, like `panel_plot`.
 
     Raises: OptionError where the photos differ.
     """
@@ -65,7 +65,7 @@ def difference_plot(a: Heatmap, b: Heatmap, style: Style) -> dict[str, Any]:
 
 
 def _percents(*shares: Values) -> render.Pixels:
-    """Shares of full colour as `[h, w, len(shares)]`, what a cell's hover text takes its numbers from."""
+    """Shares of full colour as `[h, w, len(shares)]`, from which a cell's hover text takes its numbers."""
     return (100 * np.stack(shares, 2)).round().astype(np.uint8)
 
 

@@ -39,7 +39,7 @@ COLUMNS = (
 
 
 def write(report: Report, file: BinaryIO) -> None:
-    """Write a row a photo × model × class, in UTF-8 with `\\r\\n` as RFC 4180 asks; unknown values are empty.
+    """Write a row for each photo × model × class; unknown values are empty. UTF-8 with `\\r\\n`, as RFC 4180 asks.
 
     With several methods their names are a column beside the question.
     A text that a spreadsheet would take for a formula has an apostrophe put before it.

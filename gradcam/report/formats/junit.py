@@ -11,7 +11,7 @@ from gradcam.text import clean, paragraphs
 
 
 def write(report: Report, file: BinaryIO, thresholds: Thresholds | None = None) -> None:
-    """Write the checks as JUnit XML: a test suite a photo, a test case a check."""
+    """Write the checks as JUnit XML: a test suite for each photo, a test case for each check."""
     checks = check(report, thresholds)
     root = ElementTree.Element("testsuites", _counts(checks, clean(report.title)))
     cases_of: dict[str, list[Check]] = {photo.name: [] for photo in report.photos}

@@ -1,4 +1,4 @@
-"""The report as Markdown for a pull request: all but the pictures, and nothing live in it but a note's links.
+"""The report as Markdown for a pull request: all but the pictures, and no links but those of a note.
 
 Names and labels are escaped; a reviewer's notes are put in as the HTML that `notes` made safe, on one line, so that
 no line of theirs is read as Markdown again.

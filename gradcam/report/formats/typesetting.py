@@ -1,7 +1,7 @@
 """Typst: a source and its data in, a PDF out.
 
 Typst works with threads, which a forked process does not inherit: a process forked from one that has typeset would
-wait for them for ever. It runs this file as a program instead, and reads the PDF from that.
+wait for them for ever. Such a process runs this file as a program instead, and reads the PDF from its output.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from typing import Any
 import typst
 
 FONTS = ("manimgx_fonts", "manimgx_fonts_cjk", "fontpkg_ibm_plex_sans_arabic")
-"""The installed packages that carry the fonts: Noto, and one for Arabic whose letters are whole, dots included: of
-those that Noto composes, PDF readers copy the dots as letters."""
+"""The installed packages that carry the fonts: Noto, and an Arabic font whose letters include their dots. Noto
+composes letters and dots, and PDF readers copy such dots as letters."""
 
 STANDARD = "ua-1"
 """PDF/UA-1: Typst refuses to write a document that a screen reader could not follow."""
@@ -49,7 +49,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Typeset:
-    """The PDF and how many of what was to be counted are in it, or what Typst has against the source."""
+    """The PDF and how many of the counted elements are in it, or Typst's complaint about the source."""
 
     pdf: bytes = b""
     count: int = 0
@@ -57,7 +57,7 @@ class Typeset:
 
 
 _first: int | None = None
-"""The process that typeset first: in those that are forked from it, its threads are missing."""
+"""The process that typeset first: processes that are forked from it lack its threads."""
 
 
 def typeset(job: Job) -> Typeset:

@@ -65,12 +65,12 @@ Or in Python:
 
 
 WriteContent: TypeAlias = Callable[[Any], object]
-"""Puts the content of one file of the ZIP into it."""
+"""Writes the content of one file into the ZIP."""
 
 
 def write(report: Report, file: BinaryIO) -> None:
-    """Write the ZIP, one file in it after the other, so that only one is in memory beside the PDF, which is typeset
-    meanwhile: it takes as long as all others. Their checksums come last.
+    """Write the ZIP file by file, so that only one is in memory beside the PDF. The PDF takes as long as all
+    others, so it is typeset in the meantime. The checksums come last.
     """
     hashes: dict[str, str] = {}
     with ThreadPoolExecutor(1) as typesetter, zipfile.ZipFile(file, "w") as archive:
@@ -83,7 +83,7 @@ def write(report: Report, file: BinaryIO) -> None:
 
 
 def hashes_of(report: Report) -> dict[str, str]:
-    """The SHA-256 of each file that `write` puts into the ZIP, made anew and thrown away; `MANIFEST` is none."""
+    """The SHA-256 of each file but `MANIFEST` that `write` puts into the ZIP; the files are made anew for it."""
     hashes: dict[str, str] = {}
     with ThreadPoolExecutor(1) as typesetter:
         for name, write_content in _members(report, typesetter.submit(_pdf, report)):
@@ -143,7 +143,7 @@ def _put(data: bytes) -> WriteContent:
 
 
 def entry(name: str, created: str) -> zipfile.ZipInfo:
-    """How a file is entered in the ZIP. created: the report's time."""
+    """The entry of a file in the ZIP. created: the report's time."""
     made = datetime.fromisoformat(created)
     time = (made.year, made.month, made.day, made.hour, made.minute, made.second)
     made_entry = zipfile.ZipInfo(name, time)
