@@ -13,6 +13,7 @@ from .errors import (
     OptionError as OptionError,
     PhotoError as PhotoError,
     ReportError as ReportError,
+    ReviewError as ReviewError,
     RunBusyError as RunBusyError,
     RunError as RunError,
     SigningError as SigningError,

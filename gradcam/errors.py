@@ -10,6 +10,7 @@
     ├── OptionError         a style, fit or other option outside its choices
     ├── ReportError         a report that cannot be written or reopened
     ├── SigningError        a key or signature that cannot be used
+    ├── ReviewError         what people say of a review, where it cannot be kept or read
     └── RunError            a data set that cannot be read, or a run that cannot go on
         └── RunBusyError    a run that another process computes
 
@@ -63,6 +64,10 @@ class ReportError(GradcamError):
 
 class SigningError(GradcamError):
     """A key or signature that cannot be used."""
+
+
+class ReviewError(GradcamError):
+    """What people say of a review, where it cannot be kept or read."""
 
 
 class RunError(GradcamError):

@@ -1,0 +1,15 @@
+"""What people say about a review, kept for a team: nothing is ever changed or deleted, only superseded."""
+
+from typing import Any
+
+import lazy_loader
+
+from gradcam.extras import packages_of
+
+_public, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, imported when somebody first asks for it. Raises: OptionError where the extra is missing."""
+    with packages_of("reviews"):
+        return _public(name)

@@ -1,0 +1,143 @@
+"""The nouns of a review by a team. All are records of something said once; a correction is another record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from gradcam.errors import ReviewError, nearest, quoted
+
+Kind = Literal["report", "run"]
+SubjectKind = Literal["whole", "photo", "cluster", "class"]
+
+STATUSES: Mapping[SubjectKind, tuple[str, ...]] = {
+    "whole": ("draft", "in review", "approved", "rejected"),
+    "photo": ("draft", "approved", "rejected", "unsure"),
+    "class": ("draft", "approved", "rejected", "unsure"),
+    "cluster": ("draft", "shortcut", "fine", "unsure"),
+}
+"""What can be said of each kind of subject. `draft` takes back what was said; a report's `needs review` is one."""
+
+DONE = frozenset({"approved", "rejected"})
+"""Verdicts on the whole that end a reviewer's work."""
+
+MAX_TEXT = 20_000
+"""Letters of a note or comment."""
+MAX_NAME = 500
+"""Letters of the name of anything: a project, a person, a photo."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What something is said about: the whole review, or a photo, cluster or class of it by name."""
+
+    kind: SubjectKind
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in STATUSES:
+            use = nearest(self.kind, STATUSES)
+            raise ReviewError(f"expected a kind of subject, got {quoted(self.kind)}; use {use}")
+        if (self.kind == "whole") != (self.name == ""):
+            raise ReviewError(
+                f"expected the whole review, or the name of a {self.kind}, got {self.kind} {quoted(self.name)}"
+            )
+
+    def __str__(self) -> str:
+        return "the whole" if self.kind == "whole" else f"{self.kind} {self.name}"
+
+
+WHOLE = Subject("whole")
+
+
+@dataclass(frozen=True)
+class Project:
+    """Reviews that belong together. signatures: how many a review needs before it counts as approved."""
+
+    id: str
+    name: str
+    signatures: int
+    by: str
+    at: str
+
+
+@dataclass(frozen=True)
+class Review:
+    """A comparison or run under review, bound to the SHA-256 of its evidence.
+
+    blind: whether reviewers see each other's verdicts only when all who were asked are done.
+    """
+
+    id: str
+    project: str
+    kind: Kind
+    evidence: str
+    title: str
+    blind: bool
+    by: str
+    at: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one person said of one subject. note: Markdown. at: UTC.
+
+    number: grows with each verdict of a store. supersedes: the id of an earlier verdict that counts no more.
+    adjudicates: whether it decides between the verdicts of others.
+    """
+
+    id: str
+    number: int
+    review: str
+    subject: Subject
+    status: str
+    reviewer: str
+    note: str
+    at: str
+    supersedes: str | None = None
+    adjudicates: bool = False
+
+
+@dataclass(frozen=True)
+class Comment:
+    """A remark on a subject that changes no verdict. replies_to: the id of another comment of the same review."""
+
+    id: str
+    number: int
+    review: str
+    subject: Subject
+    author: str
+    text: str
+    at: str
+    replies_to: str | None = None
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Somebody is asked to review, or no more. asked: whether they still are."""
+
+    id: str
+    number: int
+    review: str
+    reviewer: str
+    asked: bool
+    by: str
+    at: str
+
+
+State = Literal["draft", "in review", "disputed", "approved", "rejected"]
+STATES: tuple[State, ...] = get_args(State)
+
+
+def agreed_status(verdicts: Iterable[Verdict]) -> str:
+    """What the verdicts on one subject come to: the latest adjudication, else what all say, else `disputed`.
+
+    verdicts: those that nobody superseded. A subject without any is a `draft`.
+    """
+    said = [verdict for verdict in verdicts if verdict.status != "draft"]
+    decided = [verdict for verdict in said if verdict.adjudicates]
+    if decided:
+        return max(decided, key=lambda verdict: verdict.number).status
+    statuses = {verdict.status for verdict in said}
+    return "draft" if not statuses else statuses.pop() if len(statuses) == 1 else "disputed"
