@@ -68,6 +68,9 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
     settings("--batch", type=int, metavar="N", help="photos of a shard, which a killed worker loses at most [64]")
     settings("--at-once", type=int, metavar="N", help="photos of one forward [8]")
     settings("--threads", type=int, metavar="N", help="of one worker's forward [1]")
+    settings(
+        "--previews", action="store_true", default=None, help="store a small picture of each map over its photo"
+    )
     _add_engine(parser)
     add_checkpoint_options(parser)
 

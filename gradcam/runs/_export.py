@@ -12,20 +12,18 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pyarrow as pa
-from PIL import Image
 from pyarrow import parquet
 
 from gradcam.draw import render
 from gradcam.errors import OptionError, PhotoError, RunError, quoted
 from gradcam.files import write_whole
-from gradcam.geometry import fit_within, project_to_photo
+from gradcam.runs import pictures
 from gradcam.runs.run import Run, Unit
-from gradcam.scaling import normalize
 from gradcam.text import shorten, spreadsheet_cell
 from gradcam.types import Style
 
-LONG_SIDE = 512
-"""Of a picture with its map over it, in pixels."""
+LONG_SIDE, QUALITY = 512, 88
+"""Of a picture with its map over it: pixels of its longer side, and quality of the JPEG."""
 
 _COLUMNS: dict[str, pa.DataType] = {
     **dict.fromkeys(("path", "label", "model", "method", "target", "predicted"), pa.string()),
@@ -110,13 +108,11 @@ def _write_overlays(run: Run, photos: Sequence[int] | None, style: Style, out: B
                 continue
             if pixels is None:
                 continue
-            size = fit_within((pixels.shape[0], pixels.shape[1]), LONG_SIDE, LONG_SIDE)
-            small = render.resize(pixels, size)
+            small = pictures.shrink(pixels, LONG_SIDE)
             for unit, raw, view in zip(units, run.arrays(units), run.views(units), strict=True):
                 if raw is not None and view is not None:
-                    heat = project_to_photo(normalize(raw).values, view, size, style.interpolation)
-                    picture = render.outline(render.overlay(small, heat, style), view)
-                    archive.writestr(zipfile.ZipInfo(_name(unit)), _jpeg(picture))
+                    picture = pictures.overlay_jpeg(small, raw, view, style, QUALITY)
+                    archive.writestr(zipfile.ZipInfo(_name(unit)), picture)
 
 
 def _name(unit: Unit) -> str:
@@ -124,12 +120,6 @@ def _name(unit: Unit) -> str:
     words = f"{unit.photo:07}-{Path(unit.path).stem}-{unit.method}-{unit.target}"
     model, name = (shorten(re.sub(r"[^\w.-]+", "-", text), 150) for text in (unit.model, words))
     return f"{model}/{name}.jpg"
-
-
-def _jpeg(pixels: render.Pixels) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=88)
-    return file.getvalue()
 
 
 def _units(run: Run, photos: Sequence[int] | None) -> Iterator[Unit]:

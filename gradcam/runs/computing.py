@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import Any
 
@@ -18,15 +19,18 @@ from gradcam.layers import read_layer
 from gradcam.methods import find_method
 from gradcam.models.classifier import Classifier
 from gradcam.panel_key import ModelKey
-from gradcam.runs import measuring, shards
+from gradcam.runs import measuring, pictures, shards
 from gradcam.runs.data_set import Files, open_one
 from gradcam.runs.manifest import PhotoRow
 from gradcam.runs.plan import LABEL, Column, Plan
-from gradcam.runs.shards import Result
+from gradcam.runs.shards import Encoded, Result
 from gradcam.targets import parse_target
-from gradcam.types import Explanation, Photo, Target, Top
+from gradcam.types import Explanation, Photo, Style, Target, Top, View
 
 log = logging.getLogger(__name__)
+
+STYLE, QUALITY = Style(), 80
+"""Of previews."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +45,11 @@ class Opened:
     photo: Photo | None
     reason: str = ""
     mask: NDArray[np.uint8] | None = None
+
+    @cached_property
+    def small(self) -> NDArray[np.uint8] | None:
+        """The photo as previews have it."""
+        return None if self.photo is None else pictures.shrink(self.photo.pixels, pictures.PREVIEW_SIDE)
 
 
 def open_row(files: Files, number: int, row: PhotoRow, known_sha256: str | None = None) -> Opened:
@@ -90,7 +99,7 @@ class Work:
             for result in (self._failed(one, one.reason) if one.photo is None else answers[id(one)])
         ]
 
-    def shard(self, results: Sequence[Result]) -> bytes:
+    def encoded(self, results: Sequence[Result]) -> Encoded:
         """The results of a whole batch as they are written."""
         model = self.plan.models[self.column.model]
         about = {
@@ -100,7 +109,7 @@ class Work:
             "layers": " + ".join(layer.name for layer in model.layers),
             "earlier_layer": model.earlier.name,
         }
-        return shards.encode(results, self.plan.settings.maps, about)
+        return shards.encode(results, self.plan.settings.maps, about, self.plan.settings.previews)
 
     # ------------------------------------------------------------------------------- from photos to units
 
@@ -175,7 +184,13 @@ class Work:
             raw = explanation.maps[position]
             arrays = {"map": raw, "contributions": channels.contributions[position], **shared}
             shared = {}
-            yield Result(self._numbers(one, explanation, position, name, text, target), arrays)
+            numbers = self._numbers(one, explanation, position, name, text, target)
+            yield Result(numbers, arrays, self._preview(one, raw, explanation.view))
+
+    def _preview(self, one: Opened, raw: NDArray[np.float32], view: View) -> bytes | None:
+        if not self.plan.settings.previews or one.small is None:
+            return None
+        return pictures.overlay_jpeg(one.small, raw, view, STYLE, QUALITY)
 
     def _numbers(
         self, one: Opened, explanation: Explanation, position: int, method: str, text: str, target: Target

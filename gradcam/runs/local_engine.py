@@ -20,6 +20,7 @@ from gradcam.runs.computing import Work, open_row
 from gradcam.runs.data_set import Files
 from gradcam.runs.manifest import PhotoRow
 from gradcam.runs.plan import Batch, Plan
+from gradcam.runs.shards import Encoded
 from gradcam.runs.store import Shard
 
 WORKERS = 2
@@ -43,8 +44,8 @@ class Stopped(Exception):  # noqa: N818 — no error, a signal
     """Somebody asked for the end."""
 
 
-Add = Callable[[int, int, int, bytes], Shard]
-"""Writes and lists a shard, given its column, batch, number of rows and bytes."""
+Add = Callable[[int, int, Encoded], Shard]
+"""Writes and lists a shard, given its column, its batch and what it holds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +92,7 @@ def run_locally(computing: Computing, tasks: Iterator[Task], address: str | None
             works = [bench[column] for column in task.columns]
             found = compute_task(task, works, computing.files, lambda: stop.is_set() or ended.is_set())
             pairs = zip(task.columns, found, strict=True)
-            return [computing.add(column, task.batch.number, *shard) for column, shard in pairs]
+            return [computing.add(column, task.batch.number, encoded) for column, encoded in pairs]
         finally:
             benches.put(bench)
 
@@ -112,8 +113,8 @@ def run_locally(computing: Computing, tasks: Iterator[Task], address: str | None
 
 def compute_task(
     task: Task, works: Sequence[Work], files: Files, stopped: Callable[[], bool] = lambda: False
-) -> list[tuple[int, bytes]]:
-    """The number of units and the bytes of the shard of each column that lacks a batch.
+) -> list[Encoded]:
+    """The units of each column that lacks a batch, as they are written.
 
     Photos are opened a few at a time, so that memory does not grow with the batch.
     Raises: Stopped.
@@ -127,7 +128,7 @@ def compute_task(
         opened = [open_row(files, *one) for one in numbered[first : first + at_once]]
         for found, work in zip(units, works, strict=True):
             found += work.results(opened)
-    return [(len(found), work.shard(found)) for found, work in zip(units, works, strict=True)]
+    return [work.encoded(found) for found, work in zip(units, works, strict=True)]
 
 
 def _listed(future: Future[list[Shard]]) -> list[Shard]:

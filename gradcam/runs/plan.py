@@ -43,7 +43,8 @@ class Settings:
 
     maps: the type that maps are kept in; what else is kept of the channels is float16.
     batch: photos of a shard, which is what a killed worker loses at most. at_once: photos of one forward.
-    threads: of each worker's forward. The last three change results by rounding, so a run keeps to them.
+    threads: of each worker's forward. These three change results by rounding, so a run keeps to them.
+    previews: whether a small picture of each map over its photo is stored beside its shard.
     """
 
     fit: Fit = "crop"
@@ -52,6 +53,7 @@ class Settings:
     batch: int = 64
     at_once: int = 8
     threads: int = 1
+    previews: bool = False
 
     def check(self) -> None:
         """Raises: RunError or OptionError for a value outside its choices."""

@@ -22,6 +22,7 @@ from gradcam.runs import plan as plans
 from gradcam.runs.computing import Work
 from gradcam.runs.data_set import Files
 from gradcam.runs.local_engine import Computing, Task, compute_task
+from gradcam.runs.shards import Encoded
 from gradcam.runs.store import Shard
 
 WAIT = 1.0
@@ -51,7 +52,7 @@ class Worker:
             column: Work(decoded, decoded.columns[column], classifier, key, classifier.module) for column in columns
         }
 
-    def compute(self, task: Task) -> list[tuple[int, bytes]]:
+    def compute(self, task: Task) -> list[Encoded]:
         """As `compute_task`, for the columns of this model."""
         return compute_task(task, [self._works[column] for column in task.columns], self._files)
 
@@ -140,11 +141,11 @@ def _feed(computing: Computing, lines: list[_Line], ray: Any) -> Iterator[Shard]
             line, actor, task = busy.pop(answer)
             found = _got(answer, ray)
             line.idle.append(actor)
-            for column, shard in zip(task.columns, found, strict=True):
-                yield computing.add(column, task.batch.number, *shard)
+            for column, encoded in zip(task.columns, found, strict=True):
+                yield computing.add(column, task.batch.number, encoded)
 
 
-def _got(answer: Any, ray: Any) -> list[tuple[int, bytes]]:
+def _got(answer: Any, ray: Any) -> list[Encoded]:
     """What a task came to. Raises: the worker's own error, RunError for one of the cluster."""
     try:
         return ray.get(answer)

@@ -159,6 +159,18 @@ class Run:
         read = lru_cache(64)(lambda column, batch: shards.read_numbers(self._path(finished[column, batch])))
         return [self._view(read(*unit.place[:2])[unit.place[2]], unit) for unit in units]
 
+    def previews(self, units: Sequence[Unit]) -> list[bytes | None]:
+        """A small picture of each unit's map over its photo, as JPEG; None where the run stored none."""
+        finished = self._store.finished()
+
+        @lru_cache(64)
+        def read(column: int, batch: int) -> list[bytes | None] | None:
+            path = self._store.previews(finished[column, batch])
+            return shards.read_previews(str(path)) if path.exists() else None
+
+        stored = [(read(*unit.place[:2]), unit.place[2]) for unit in units]
+        return [None if batch is None else batch[row] for batch, row in stored]
+
     def slices(self) -> list[str]:
         """The further columns of the manifest, sorted."""
         return self._index.slices()

@@ -63,14 +63,24 @@ ARRAYS = ("map", "contributions", "means", "earlier")
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """One unit as it is written: numbers by the names of columns, and arrays by their names."""
+    """One unit as it is written: numbers by the names of columns, arrays by their names, and a JPEG of its map."""
 
     numbers: Mapping[str, Any]
     arrays: Mapping[str, Values] = field(default_factory=dict)
+    preview: bytes | None = None
 
 
-def encode(results: Sequence[Result], maps: MapType, about: Mapping[str, str]) -> bytes:
-    """A shard. about: what its metadata say, by name."""
+@dataclass(frozen=True)
+class Encoded:
+    """A batch of one column as it is written. rows: its units. previews: a file beside the shard, if wanted."""
+
+    rows: int
+    shard: bytes
+    previews: bytes | None = None
+
+
+def encode(results: Sequence[Result], maps: MapType, about: Mapping[str, str], previews: bool = False) -> Encoded:
+    """A batch of a column. about: what the shard's metadata say, by name. previews: whether there are any."""
     names = _NUMBERS.names
     columns: dict[str, Any] = {
         name: pa.array([result.numbers.get(name) for result in results], _NUMBERS.field(name).type)
@@ -80,9 +90,19 @@ def encode(results: Sequence[Result], maps: MapType, about: Mapping[str, str]) -
         dtype = np.dtype(maps if name == "map" else "float16")
         columns[name], columns[f"{name}_scale"] = _tensors([r.arrays.get(name) for r in results], dtype)
     table = pa.table(columns).replace_schema_metadata(dict(sorted(about.items())))
+    kept = pa.table({"jpeg": pa.array([result.preview for result in results], pa.binary())}) if previews else None
+    return Encoded(len(table), _parquet(table, "zstd"), None if kept is None else _parquet(kept, "none"))
+
+
+def _parquet(table: pa.Table, compression: str) -> bytes:
     file = io.BytesIO()
-    parquet.write_table(table, file, compression="zstd", row_group_size=max(len(table), 1))
+    parquet.write_table(table, file, compression=compression, row_group_size=max(len(table), 1))
     return file.getvalue()
+
+
+def read_previews(path: str) -> list[bytes | None]:
+    """The JPEG of each unit's map over its photo; None where the unit has none."""
+    return parquet.read_table(path)["jpeg"].to_pylist()
 
 
 def read_numbers(data: bytes | str) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ plan.json               what is computed
 photos-0.parquet …      the photos of each part
 data.json               where the photos lie
 shards/COLUMN/BATCH     results, written whole
+previews/COLUMN/BATCH   small pictures of their maps, where the plan wants them; they may be deleted
 shards.jsonl            the manifest of finished shards, a line each, written after the shard is on the disk
 index.sqlite            made from the shards, to filter and sort without them; it may be deleted
 lock                    held by the process that computes, and free as soon as that is gone
@@ -31,6 +32,7 @@ from gradcam.runs import plan as plans
 from gradcam.runs.data_set import DataSet
 from gradcam.runs.manifest import PhotoRow, to_rows
 from gradcam.runs.plan import Batch, Part, Plan
+from gradcam.runs.shards import Encoded
 
 PLAN, DATA, LISTED, LOCK = "plan.json", "data.json", "shards.jsonl", "lock"
 
@@ -122,14 +124,22 @@ class Store:
     def path(self, shard: Shard) -> Path:
         return self.folder / "shards" / shard.name
 
-    def add(self, column: int, batch: int, rows: int, data: bytes) -> Shard:
-        """Write a shard whole, and list it once it is on the disk. Raises: RunError for a disk that is full."""
-        shard = Shard(column, batch, rows, len(data), hashlib.sha256(data).hexdigest())
-        path = self.path(shard)
-        make_folder(path.parent)
-        with write_whole(path, error=RunError) as file:
-            file.write(data)
-        _sync_folder(path.parent)
+    def previews(self, shard: Shard) -> Path:
+        return self.folder / "previews" / shard.name
+
+    def add(self, column: int, batch: int, encoded: Encoded) -> Shard:
+        """Write a shard and its previews whole, and list it once both are on the disk.
+
+        Raises: RunError for a disk that is full.
+        """
+        digest = hashlib.sha256(encoded.shard).hexdigest()
+        shard = Shard(column, batch, encoded.rows, len(encoded.shard), digest)
+        for path, data in ((self.previews(shard), encoded.previews), (self.path(shard), encoded.shard)):
+            if data is not None:
+                make_folder(path.parent)
+                with write_whole(path, error=RunError) as file:
+                    file.write(data)
+                _sync_folder(path.parent)
         line = msgspec.json.encode(shard, order="deterministic") + b"\n"
         try:
             with self._adding, (self.folder / LISTED).open("a+b") as file:

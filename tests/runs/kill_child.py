@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gradcam.runs import Engine, Run, local_engine
+from gradcam.runs.shards import Encoded
 from gradcam.runs.store import Store
 from tests.runs.small_set import rows_of, run_over, shards_of, write_set
 
@@ -20,7 +21,7 @@ def compute(data: Path, out: Path, log: Path) -> None:
     """Compute what the run lacks, with a line for each task in `log`."""
     compute_task = local_engine.compute_task
 
-    def noted(task: local_engine.Task, *rest: object) -> list[tuple[int, bytes]]:
+    def noted(task: local_engine.Task, *rest: object) -> list[Encoded]:
         found = compute_task(task, *rest)  # pyright: ignore[reportArgumentType]
         with log.open("a") as file:
             file.write(f"{task.batch.number} {task.columns}\n")

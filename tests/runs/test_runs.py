@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -20,7 +21,7 @@ from gradcam.forward import Forward
 from gradcam.runs import Engine, Run, Settings, Status, data_set, resume, start, watch
 from gradcam.runs.index import AGREEMENTS
 from gradcam.runs.store import Store
-from tests.runs.small_set import classifiers, rows_of, run_over, shards_of, write_photo, write_set
+from tests.runs.small_set import SETTINGS, classifiers, rows_of, run_over, shards_of, write_photo, write_set
 
 NET = "timm/test_resnet (untrained, seed 1)"
 
@@ -119,6 +120,25 @@ def test_boxes_masks_and_further_columns_come_with_the_manifest(tmp_path: Path) 
     assert "expected a mask of 8×8 pixels, got 8×4 in 'small.png'" in (failed.reason or "")
     assert boxed.columns == {"site": "Bonn"}
     assert run.ranked("outside-box", where={"site": "Ulm"}) == [1, 2]
+
+
+def test_a_preview_of_every_map_lies_beside_shards_which_are_the_same_with_it(tmp_path: Path, whole: Run) -> None:
+    here, _ = tmp_path / "set", write_set(tmp_path / "set", 30)
+    Image.fromarray(sample_photo("coffee").pixels).save(here / "red" / "00001.png")
+    (here / "red" / "00003.png").write_bytes(b"no picture")
+    run = run_over(here, tmp_path / "run", settings=replace(SETTINGS, previews=True))
+    units = list(run.units([0, 15, 16]))
+    pictures = {unit.path: found for unit, found in zip(units, run.previews(units), strict=True)}
+    assert pictures["red/00003.png"] is None
+    assert open_photo(pictures["red/00001.png"] or b"").size == (171, 256)
+    small = open_photo(pictures["blue/00000.png"] or b"")
+    assert small.size == (8, 8)
+    assert small.pixels[..., 0].mean() > 2 * open_photo(here / "blue" / "00000.png").pixels[..., 0].mean()
+    untouched = [name for name in shards_of(run) if name.endswith("0.parquet")]
+    assert [shards_of(run)[name] for name in untouched] == [shards_of(whole)[name] for name in untouched]
+    shutil.rmtree(run.folder / "previews")
+    assert run.previews(units) == [None] * len(units)
+    assert whole.previews(list(whole.units([0]))) == [None] * 4
 
 
 # ------------------------------------------------------------------------------- nothing twice

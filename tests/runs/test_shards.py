@@ -89,7 +89,7 @@ def test_a_unit_is_filed_under_its_panel_key() -> None:
 def test_a_shard_keeps_faint_and_strong_arrays_alike(maps: plans.MapType, error: float, peak: float) -> None:
     raw = np.random.default_rng(0).random((3, 4), np.float32) * np.float32(peak)
     results = [Result(NUMBERS, {"map": raw, "means": raw[0]}), Result(NUMBERS | {"reason": "broken"})]
-    data = shards.encode(results, maps, {"model": "a"})
+    data = shards.encode(results, maps, {"model": "a"}).shard
     found, nothing = shards.read_arrays(data, "map")
     assert nothing is None
     assert found == pytest.approx(raw, abs=error * peak)
@@ -97,4 +97,4 @@ def test_a_shard_keeps_faint_and_strong_arrays_alike(maps: plans.MapType, error:
     assert shards.read_arrays(data, "earlier") == [None, None]
     assert [row["reason"] for row in shards.read_numbers(data)] == [None, "broken"]
     assert shards.read_about(data)["model"] == "a"
-    assert shards.encode(results, maps, {"model": "a"}) == data
+    assert shards.encode(results, maps, {"model": "a"}, previews=True).shard == data

@@ -1,0 +1,32 @@
+"""Maps over their photos, small: previews that are stored beside shards, and pictures that are exported."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from gradcam.draw import render
+from gradcam.geometry import fit_within, project_to_photo
+from gradcam.scaling import normalize
+from gradcam.types import Style, View
+
+Pixels = NDArray[np.uint8]
+
+PREVIEW_SIDE = 256
+"""Of a preview's longer side, in pixels."""
+
+
+def shrink(pixels: Pixels, long_side: int) -> Pixels:
+    """A photo, RGB uint8 `[H, W, 3]`, whose longer side has at most this many pixels."""
+    return render.resize(pixels, fit_within((pixels.shape[0], pixels.shape[1]), long_side, long_side))
+
+
+def overlay_jpeg(photo: Pixels, raw: NDArray[np.float32], view: View, style: Style, quality: int) -> bytes:
+    """A raw map `[h, w]` over its photo, which may be shrunk, as JPEG. quality: from 0 to 95."""
+    heat = project_to_photo(normalize(raw).values, view, photo.shape[:2], style.interpolation)
+    file = io.BytesIO()
+    Image.fromarray(render.outline(render.overlay(photo, heat, style), view)).save(file, "JPEG", quality=quality)
+    return file.getvalue()
