@@ -124,6 +124,20 @@ def channel_contributions(
     return torch.cat(contributions, dim=2), torch.cat(means, dim=1)
 
 
+def scores_are_linear(recordings: Sequence[Recording], layers: Sequence[TargetLayer]) -> bool:
+    """Whether the logits are one linear layer of the layers' spatial means, so that its weights tell the
+    contributions to any class without another pass."""
+    for recording, layer in zip(recordings, layers, strict=True):
+        own_edge, logits = recording.gradient_edge, recording.logits
+        if not isinstance(own_edge, Tensor):
+            return False
+        edge = edge_after_pooling(own_edge, place_dims(layer, recording.activation.shape), logits)
+        start, _ = before_linear(logits, one_hot(logits.new_zeros(len(logits), 1, dtype=torch.int64), logits))
+        if edge is None or not holds_the_same(start, edge):
+            return False
+    return True
+
+
 def mean_over_places(output: Tensor, layer: TargetLayer) -> Tensor:
     """The mean of a layer's output over its grid, `[B, channels]`; float32, or float64 for a float64 model."""
     precision = torch.promote_types(output.dtype, torch.float32)

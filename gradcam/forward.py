@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gradcam._heatmaps import averaged_maps, channel_contributions, mean_over_places
+from gradcam._heatmaps import averaged_maps, channel_contributions, mean_over_places, scores_are_linear
 from gradcam.capture import Recording, record
 from gradcam.errors import QUOTED, MapError, OptionError, PhotoError, nearest, quoted
 from gradcam.inputs import Inputs
@@ -211,6 +211,14 @@ def channels_of(
     contributions, means = channel_contributions(forward.recordings, _cotangents(scored, logits), forward.layers)
     pooled = means[:, :0] if early is None or earlier is None else mean_over_places(early, earlier)
     return [Channels(*row) for row in zip(*map(_to_numpy, (contributions, means, pooled)), strict=True)]
+
+
+def is_linear_in_means(classifier: Classifier, layer: LayerChoices) -> bool:
+    """Whether a model's logits are one linear layer of the spatial means of its target layer's channels."""
+    pixels = np.zeros((*classifier.preprocessing.size, 3), np.uint8)
+    batch = Batch.of((Photo(pixels, "black", ""),), classifier.preprocessing, "squash")
+    forward = Forward.of(batch, classifier, layer)
+    return scores_are_linear(forward.recordings, forward.layers)
 
 
 def _to_numpy(values: Tensor) -> NDArray[np.float32]:

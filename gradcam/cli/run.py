@@ -1,4 +1,4 @@
-"""The command `run`: a data set, in four words – start, status, resume, export."""
+"""The command `run`: a data set, in five words – start, status, resume, prepare, export."""
 
 from __future__ import annotations
 
@@ -47,7 +47,11 @@ def run(options: argparse.Namespace) -> int:
 
 def _add_start(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("data", metavar="DATA", help="a folder, a manifest (.csv, .parquet, .jsonl), a .zip, or `sample`")
+    add(
+        "data",
+        metavar="DATA",
+        help="a folder, a manifest (.csv, .parquet, .jsonl), a .zip, a saved Hugging Face dataset, or `sample`",
+    )
     add("--model", action="append", default=[], metavar="ID", help="see `gradcam models`; repeatable")
     add("--out", required=True, type=terminal.path, metavar="DIR", help="folder of the run, new or gone on with")
     add(
@@ -119,6 +123,11 @@ def _start(options: argparse.Namespace) -> int:
 def _resume(options: argparse.Namespace) -> int:
     use = _user(_checkpoints(options))
     return _computed(options.folder, lambda engine: runs.resume(options.folder, engine=engine, use=use), options)
+
+
+def _prepare(options: argparse.Namespace) -> int:
+    use = _user(_checkpoints(options))
+    return _computed(options.folder, lambda engine: runs.prepare(options.folder, engine=engine, use=use), options)
 
 
 def _settings(options: argparse.Namespace) -> Settings | None:
@@ -264,6 +273,7 @@ VERBS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Callable[[argp
     "start": (_add_start, _start, "Run models over a data set; what the folder has is not computed again."),
     "status": (_add_status, _status, "Say how far a run is, whoever computes it."),
     "resume": (_add_resume, _resume, "Compute what a run lacks."),
+    "prepare": (_add_resume, _prepare, "Compute what each channel contributes to the class of every label."),
     "export": (_add_export, _export, "Write a table, pictures or a report of a run as it is now."),
 }
 """What adds each verb's options, what runs it to an exit code, and what it does in a sentence."""

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from gradcam._compare import Use
 from gradcam.errors import OptionError, RunBusyError, RunError, nearest, quoted
+from gradcam.forward import is_linear_in_means
+from gradcam.layers import read_layer
 from gradcam.models.classifier import Classifier
 from gradcam.models.pool import shared_pool
 from gradcam.runs import plan as plans
@@ -25,7 +27,7 @@ from gradcam.runs.plan import Plan, PlannedModel, Settings
 from gradcam.runs.ray_engine import run_on_ray
 from gradcam.runs.run import Run, Status
 from gradcam.runs.store import Shard, Store, new_rows, rows_of
-from gradcam.targets import names_in
+from gradcam.targets import names_in, write_target
 from gradcam.text import count, first_few
 
 OnProgress = Callable[[Status], None]
@@ -110,6 +112,37 @@ def resume(folder: str | Path, *, engine: Engine | None = None, use: Use | None 
     with _computing(store):
         files = read_data(store.data()).files
         return _go_on(store, store.plan(), files, _lender((), use)[1], engine or Engine())
+
+
+MOST_LABELS = 50
+"""Classes that a run is prepared for."""
+
+
+def prepare(folder: str | Path, *, engine: Engine | None = None, use: Use | None = None) -> Run:
+    """Compute what each channel contributes to the class of every label, for `Run.contributions`.
+
+    A model whose scores are a linear layer of the channels' means needs no such pass, and is left out.
+    Raises: what `resume` raises, and RunError for more than `MOST_LABELS` classes.
+    """
+    engine, store = engine or Engine(), Store(Path(folder))
+    plan = store.plan()
+    use_model = _lender((), use)[1]
+    with _computing(store), ExitStack() as stack:
+        for position, model in enumerate(plan.models):
+            classes = sorted({index for index in model.label_classes.values() if index is not None})
+            if len(classes) > MOST_LABELS:
+                raise RunError(
+                    f"expected labels of at most {MOST_LABELS} classes, for each is asked of every photo, got "
+                    f"{len(classes)} for {model.id}; start a run over fewer labels"
+                )
+            if not classes:
+                engine.say(f"{model.id} has no class for any label: there is nothing to prepare")
+            elif is_linear_in_means(stack.enter_context(use_model(model.asked)), read_layer(model.layer)):
+                engine.say(f"{model.id} needs no preparing: its scores are linear in the channels' means")
+            else:
+                plan = plan.prepared(position, [write_target(index) for index in classes])
+        plan = store.write_plan(plan, store.data(), None)
+        return _go_on(store, plan, read_data(store.data()).files, use_model, engine)
 
 
 def watch(folder: str | Path, on_progress: OnProgress, seconds: float = 1.0) -> Status:

@@ -109,7 +109,9 @@ class Work:
             "layers": " + ".join(layer.name for layer in model.layers),
             "earlier_layer": model.earlier.name,
         }
-        return shards.encode(results, self.plan.settings.maps, about, self.plan.settings.previews)
+        return shards.encode(
+            results, self.plan.settings.maps, about, self.plan.settings.previews and not self.column.prepared
+        )
 
     # ------------------------------------------------------------------------------- from photos to units
 
@@ -145,9 +147,10 @@ class Work:
         batch = Batch.of(photos, self.classifier.preprocessing, settings.fit)
         layer = read_layer(model.layer)  # as it was asked for: a model computes faster up to its own target layer
         forward = Forward.of(batch, self.classifier, layer, settings.precision, self.module, model.earlier)
-        asked = [[self._target(one, text) or Top(1) for text in wanted] for one in opened]
+        targets_of = [[self._target_to_explain(one, text) for text in wanted] for one in opened]
         found = {
-            name: explanations(self.classifier, forward, asked, find_method(name)) for name in self.column.methods
+            name: explanations(self.classifier, forward, targets_of, find_method(name))
+            for name in self.column.methods
         }
         scored = [explanation.targets for explanation in next(iter(found.values()))]
         channels = channels_of(forward, scored, model.earlier)
@@ -188,7 +191,7 @@ class Work:
             yield Result(numbers, arrays, self._preview(one, raw, explanation.view))
 
     def _preview(self, one: Opened, raw: NDArray[np.float32], view: View) -> bytes | None:
-        if not self.plan.settings.previews or one.small is None:
+        if not self.plan.settings.previews or self.column.prepared or one.small is None:
             return None
         return pictures.overlay_jpeg(one.small, raw, view, STYLE, QUALITY)
 
@@ -240,6 +243,11 @@ class Work:
     def _label_class(self, one: Opened) -> int | None:
         model = self.plan.models[self.column.model]
         return None if one.row.label is None else model.label_classes.get(one.row.label)
+
+    def _target_to_explain(self, one: Opened, text: str) -> Target:
+        """The target, or the top class in place of a label that is not there, whose map nobody keeps."""
+        target = self._target(one, text)
+        return Top(1) if target is None else target
 
     def _target(self, one: Opened, text: str) -> Target | None:
         """What a text of the plan asks of a photo; None where it asks for its label and there is none."""

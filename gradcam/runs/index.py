@@ -227,18 +227,10 @@ class Index:
 
         Returns: how many of them failed.
         """
-        path = str(store.path(shard))
-        numbers = shards.read_numbers(path)
-        model = plan.columns[shard.column].model
-        units = [_unit(row, place, shard, model, plan) for place, row in enumerate(numbers)]
+        numbers = shards.read_numbers(str(store.path(shard)))
         with self.writing() as connection:
-            others = _other_shards(connection, shard, plan, finished)
-            connection.execute(UNITS.insert().prefix_with("OR REPLACE"), units)
-            _describe_photos(connection, numbers)
-            agreements = _agreements(store, shard, numbers, others, plan)
-            if agreements:
-                connection.execute(AGREEMENTS.insert().prefix_with("OR REPLACE"), agreements)
-            _summarize(connection, numbers[0]["photo"], numbers[-1]["photo"])
+            if not plan.columns[shard.column].prepared:
+                _add_units(connection, store, plan, shard, numbers, finished)
             failed = sum(row["reason"] is not None for row in numbers)
             values = {"column": shard.column, "batch": shard.batch, "rows": len(numbers), "failed": failed}
             connection.execute(SHARDS.insert().prefix_with("OR REPLACE"), [values | {"at": time.time()}])
@@ -286,17 +278,20 @@ class Index:
         must fit. first, most: where the page begins, and how many photos it has.
         Raises: OptionError for another ranking or column.
         """
+        wanted = self._ranking(by, where or {}).limit(most).offset(first)
+        with self.reading() as connection:
+            return list(connection.execute(wanted).scalars())
+
+    def _ranking(self, by: str | None, where: Mapping[str, str]) -> sa.Select[tuple[int]]:
         wanted = sa.select(PHOTOS.c.photo)
-        for name, value in (where or {}).items():
+        for name, value in where.items():
             wanted = wanted.where(self._condition(name, value))
         if by is not None:
             if by not in RANKINGS:
                 raise OptionError(f"expected a ranking, got {quoted(by)}; use {nearest(by, RANKINGS)}")
             column = PHOTOS.c[RANKINGS[by].column]
             wanted = wanted.order_by((column.desc() if RANKINGS[by].high_first else column.asc()).nulls_last())
-        wanted = wanted.order_by(PHOTOS.c.photo).limit(most).offset(first)
-        with self.reading() as connection:
-            return list(connection.execute(wanted).scalars())
+        return wanted.order_by(PHOTOS.c.photo)
 
     def _condition(self, name: str, value: str) -> sa.ColumnElement[bool]:
         if name == "label":
@@ -335,6 +330,24 @@ class Index:
 
 
 # ------------------------------------------------------------------------------- what a shard comes to
+
+
+def _add_units(
+    connection: sa.Connection,
+    store: Store,
+    plan: Plan,
+    shard: Shard,
+    numbers: Sequence[Mapping[str, Any]],
+    finished: Mapping[tuple[int, int], Shard],
+) -> None:
+    others = _other_shards(connection, shard, plan, finished)
+    model = plan.columns[shard.column].model
+    units = [_unit(numbered, row, shard, model, plan) for row, numbered in enumerate(numbers)]
+    connection.execute(UNITS.insert().prefix_with("OR REPLACE"), units)
+    _describe_photos(connection, numbers)
+    if agreements := _agreements(store, shard, numbers, others, plan):
+        connection.execute(AGREEMENTS.insert().prefix_with("OR REPLACE"), agreements)
+    _summarize(connection, numbers[0]["photo"], numbers[-1]["photo"])
 
 
 def _unit(row: Mapping[str, Any], place: int, shard: Shard, model: int, plan: Plan) -> dict[str, Any]:
@@ -390,6 +403,7 @@ def _other_shards(
         finished[number, shard.batch]
         for number in sorted(there)
         if (other := plan.columns[number]).model != mine.model
+        and not other.prepared
         and set(other.methods) & set(mine.methods)
         and set(other.targets) & set(mine.targets)
         and (number, shard.batch) in finished

@@ -19,7 +19,7 @@ from gradcam import __version__
 from gradcam.errors import LayerError, RunError, quoted
 from gradcam.forward import check_precision
 from gradcam.layers import TypedLayer, candidate_layers, read_layer, resolve_target_layer
-from gradcam.methods import find_method
+from gradcam.methods import GRADCAM, find_method
 from gradcam.models.classifier import Classifier
 from gradcam.panel_key import ModelKey, PanelKey
 from gradcam.preprocess import FITS
@@ -148,11 +148,14 @@ class Column:
     """A model with methods and targets that one forward answers: what one shard of each batch holds.
 
     model: its place among the plan's. targets: as `write_target` writes them, or `LABEL`.
+    prepared: whether it holds the contributions of channels to each label's class, see `prepare`; its units are in
+        no index, ranking or export.
     """
 
     model: int
     methods: tuple[str, ...]
     targets: tuple[str, ...]
+    prepared: bool = False
 
 
 @dataclass(frozen=True)
@@ -197,11 +200,17 @@ class Plan:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(method for column in self.columns for method in column.methods))
+        """Of the maps that somebody asked for."""
+        return tuple(dict.fromkeys(method for column in self._asked_for for method in column.methods))
 
     @property
     def targets(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(target for column in self.columns for target in column.targets))
+        """Of the maps that somebody asked for."""
+        return tuple(dict.fromkeys(target for column in self._asked_for for target in column.targets))
+
+    @property
+    def _asked_for(self) -> Iterator[Column]:
+        return (column for column in self.columns if not column.prepared)
 
     def batches(self) -> Iterator[Batch]:
         """All batches, in order."""
@@ -256,6 +265,16 @@ class Plan:
             columns += missing_columns(columns, place, methods, targets)
         return replace(self, models=tuple(listed), columns=tuple(columns))
 
+    def prepared(self, model: int, targets: Sequence[str]) -> Plan:
+        """The same plan with a prepared column for those targets of a model that it does not have prepared yet.
+
+        model: its place among the plan's.
+        """
+        known = {target for one in self.columns if one.prepared and one.model == model for target in one.targets}
+        missing = tuple(target for target in targets if target not in known)
+        new = [Column(model, (GRADCAM.name,), missing, prepared=True)] if missing else []
+        return replace(self, columns=(*self.columns, *new))
+
 
 def missing_columns(
     columns: Sequence[Column], model: int, methods: Sequence[str], targets: Sequence[str]
@@ -264,7 +283,7 @@ def missing_columns(
     there = {
         (method, target)
         for column in columns
-        if column.model == model
+        if column.model == model and not column.prepared
         for method in column.methods
         for target in column.targets
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
@@ -24,7 +25,7 @@ from gradcam.runs.index import Index, class_name
 from gradcam.runs.plan import LABEL, Plan
 from gradcam.runs.shards import ARRAYS
 from gradcam.runs.store import Shard, Store
-from gradcam.targets import parse_target
+from gradcam.targets import parse_target, write_target
 from gradcam.text import count
 from gradcam.types import Photo, Target, Top, View
 
@@ -152,6 +153,41 @@ class Run:
         finished = self._store.finished()
         read = lru_cache(64)(lambda column, batch: shards.read_arrays(self._path(finished[column, batch]), name))
         return [read(*unit.place[:2])[unit.place[2]] for unit in units]
+
+    def contributions(self, model: str, label: str, photos: Sequence[int]) -> NDArray[np.float32]:
+        """What each channel contributes to the class of a label, `[photos, channels]`.
+
+        NaN for a photo that failed or is not computed yet. model: its id.
+        Raises: RunError if the run is not prepared for it, see `prepare`.
+        """
+        for number, column in enumerate((plan := self.plan).columns):
+            planned = plan.models[column.model]
+            index = planned.label_classes.get(label)
+            target = None if index is None else write_target(index)
+            if column.prepared and planned.id == model and target in column.targets:
+                return self._prepared(plan, number, column.targets.index(target), photos)
+        raise RunError(
+            f"expected a run that is prepared for {quoted(label)} and {quoted(model)}, got another; run `gradcam "
+            "run prepare`, which says what needs no preparing"
+        )
+
+    def _prepared(self, plan: Plan, column: int, target: int, photos: Sequence[int]) -> NDArray[np.float32]:
+        """Contributions in the shards of a prepared column, which hold the targets of each photo in order."""
+        finished, batches = self._store.finished(), list(plan.batches())
+        starts, targets = [batch.start for batch in batches], len(plan.columns[column].targets)
+
+        @lru_cache(4)
+        def read(batch: int) -> list[NDArray[np.float32] | None] | None:
+            shard = finished.get((column, batch))
+            return shards.read_arrays(self._path(shard), "contributions") if shard else None
+
+        rows: list[NDArray[np.float32] | None] = []
+        for photo in photos:
+            batch = batches[bisect_right(starts, photo) - 1]
+            found = read(batch.number)
+            rows.append(found[(photo - batch.start) * targets + target] if found else None)
+        width = next((len(row) for row in rows if row is not None), 0)
+        return np.stack([np.full(width, np.nan, np.float32) if row is None else row for row in rows])
 
     def views(self, units: Sequence[Unit]) -> list[View | None]:
         """How each unit's model saw its photo; None where there is no map."""

@@ -141,6 +141,14 @@ def test_a_preview_of_every_map_lies_beside_shards_which_are_the_same_with_it(tm
     assert whole.previews(list(whole.units([0]))) == [None] * 4
 
 
+def test_a_label_that_is_the_first_class_is_asked_though_another_is_predicted(tmp_path: Path) -> None:
+    write_photo(tmp_path / "set" / "blue" / "0.png", 0)
+    (tmp_path / "set" / "blue").rename(tmp_path / "set" / "red")
+    label, top = run_over(tmp_path / "set", tmp_path / "run", classifiers()[:1]).units()
+    assert (label.target, label.class_name, label.right) == ("label", "red", False)
+    assert (top.class_name, top.predicted) == ("blue", "blue")
+
+
 # ------------------------------------------------------------------------------- nothing twice
 
 

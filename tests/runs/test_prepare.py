@@ -1,0 +1,96 @@
+"""A run is prepared: channels' contributions to every label, where the head does not give them without a pass."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from gradcam import Classifier
+from gradcam.errors import RunError
+from gradcam.forward import is_linear_in_means
+from gradcam.runs import Engine, Run, _run, prepare
+from tests import plain
+from tests.runs.small_set import rows_of, run_over, shards_of, write_set
+
+
+def bent() -> Classifier:
+    """Of red and blue, with a head that is not linear: twice the colour, ReLU, then 8 · the class's own colour."""
+    made = plain.classifier(["red", "blue"], [[8, 0, 0], [0, 0, 8]], name="bent")
+    first = nn.Linear(3, 3)
+    with torch.no_grad():
+        first.weight.copy_(2 * torch.eye(3))
+        first.bias.zero_()
+    made.module.head = nn.Sequential(first, nn.ReLU(), made.module.head)
+    return made
+
+
+def straight() -> Classifier:
+    return plain.classifier(["red", "blue"], [[8, 0, 0], [0, 0, 8]], name="straight")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, dict[str, bytes], dict[str, list], list[str]]:
+    """A run that was prepared, its shards and rows before, and what was said."""
+    folder, said = tmp_path_factory.mktemp("prepared"), list[str]()
+    data = write_set(folder / "set", 10)
+    (data / "red" / "00003.png").write_bytes(b"no picture")
+    run = run_over(data, folder / "run", [bent(), straight()], targets=["top"])
+    before = shards_of(run), rows_of(run)
+    models = {str(one.spec): one for one in (bent(), straight())}
+    prepare(run.folder, engine=Engine(workers=1, say=said.append), use=plain.lender(models))
+    return run, *before, said
+
+
+def test_every_label_is_asked_of_a_head_that_is_not_linear(prepared: tuple) -> None:
+    run, *_ = prepared
+    numbers = [unit.photo for unit in run.units() if unit.model == "plain/bent"]
+    found = run.contributions("plain/bent", "red", numbers)
+    for number, row in zip(numbers, found, strict=True):
+        unit = next(unit for unit in run.units([number]) if unit.model == "plain/bent")
+        if unit.reason:
+            assert unit.path == "red/00003.png"
+            assert np.isnan(row).all()
+        else:
+            mean_red = run.photo(unit.path).pixels[..., 0].mean() / 255
+            assert row == pytest.approx([16 * mean_red, 0, 0], rel=2e-3, abs=1e-3)
+    assert found.shape == (10, 3)
+
+
+def test_a_linear_head_needs_none_and_that_is_said(prepared: tuple) -> None:
+    run, _, _, said = prepared
+    assert said == ["plain/straight needs no preparing: its scores are linear in the channels' means"]
+    assert [column.model for column in run.plan.columns if column.prepared] == [0]
+    with pytest.raises(
+        RunError, match="expected a run that is prepared for 'red' and 'plain/straight', got another"
+    ):
+        run.contributions("plain/straight", "red", [0])
+
+
+def test_what_was_asked_for_stays_as_it_was(prepared: tuple) -> None:
+    run, shards, rows, _ = prepared
+    assert {name: data for name, data in shards_of(run).items() if name in shards} == shards
+    assert rows_of(run)["units"] == rows["units"]
+    assert rows_of(run)["photos"] == rows["photos"]
+    assert run.plan.targets == ("top prediction",)
+    assert run.status().state == "finished"
+
+
+def test_preparing_again_computes_nothing(prepared: tuple) -> None:
+    run, *_ = prepared
+    before, models = shards_of(run), {str(one.spec): one for one in (bent(), straight())}
+    prepare(run.folder, use=plain.lender(models))
+    assert shards_of(run) == before
+
+
+def test_more_labels_than_can_be_asked_are_one_sentence(prepared: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, *_ = prepared
+    monkeypatch.setattr(_run, "MOST_LABELS", 1)
+    with pytest.raises(RunError, match="expected labels of at most 1 classes"):
+        prepare(run.folder, use=plain.lender({}))
+
+
+@pytest.mark.parametrize(("model", "linear"), [(straight, True), (bent, False)])
+def test_a_head_tells_whether_it_is_linear_in_the_means(model, linear: bool) -> None:
+    assert is_linear_in_means(model(), "grid") is linear
