@@ -1,7 +1,8 @@
 """A data set: where its photos lie, and what is known of each.
 
-It is a folder, whose folders are labels; a manifest, that is a table with a row a photo; a ZIP of either; or the
-sample set that comes along. Nothing is decoded here, so that a million photos are listed in seconds.
+It is a folder, whose folders are labels; a manifest, that is a table with a row a photo; a ZIP of either; a dataset
+of Hugging Face on the disk; or the sample set that comes along. Nothing is decoded here, so that a million photos
+are listed in seconds.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from gradcam.errors import PhotoError, RunError, machine_trouble, quoted
 from gradcam.photo import MAX_BYTES, open_photo
 from gradcam.runs import manifest
 from gradcam.runs.manifest import MANIFESTS, PhotoRow
+from gradcam.runs.stored_dataset import StoredPictures, is_stored_dataset, read_rows
 from gradcam.text import count
 from gradcam.types import Photo
 
@@ -175,12 +177,13 @@ class DataSet:
 
 
 def read_data(data: str | Path) -> DataSet:
-    """The data set in a folder, a manifest or a ZIP, or the one called `sample`.
+    """The data set in a folder, a manifest or a ZIP, a stored dataset of Hugging Face, or the one called `sample`.
 
     A folder: its pictures; those in a folder of it carry that folder's name as their label, as torchvision's
     ImageFolder has it. A manifest is a CSV, Parquet or JSONL file with a column `path`, relative to its own
     folder, and perhaps `label`, `box` and `mask`; further columns are kept to slice by. A ZIP holds a folder, or
-    one manifest and what it names. Hidden files are left out.
+    one manifest and what it names. Hidden files are left out. A folder that `save_to_disk` of `datasets` wrote is
+    read by that package, from `gradcam[datasets]`: its column of images, of class labels, and further columns.
     Raises: RunError, one sentence.
     """
     path = sample_set() if data == SAMPLE and not os.path.lexists(SAMPLE) else Path(data).expanduser()
@@ -222,7 +225,7 @@ def _is_hidden_path(path: str) -> bool:
 
 def _reader(path: Path) -> Callable[[str, Path], DataSet]:
     if path.is_dir():
-        return _read_folder
+        return _read_stored if is_stored_dataset(path) else _read_folder
     kinds = {**dict.fromkeys(MANIFESTS, _read_manifest), ".zip": _read_archive}
     if path.suffix.lower() in kinds:
         return kinds[path.suffix.lower()]
@@ -238,6 +241,10 @@ def _reader(path: Path) -> Callable[[str, Path], DataSet]:
 
 def _read_folder(source: str, path: Path) -> DataSet:
     return _from_paths(source, Folder(path))
+
+
+def _read_stored(source: str, path: Path) -> DataSet:
+    return DataSet(source, read_rows(path), StoredPictures(path))
 
 
 def _read_manifest(source: str, path: Path) -> DataSet:
