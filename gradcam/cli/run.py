@@ -19,7 +19,7 @@ from gradcam.forward import PRECISIONS
 from gradcam.layers import read_layer, write_layer
 from gradcam.models import Classifier, parse_model_id, shared_pool
 from gradcam.preprocess import FITS
-from gradcam.report import build_report, format_of, write_report
+from gradcam.report import FORMATS, build_report, write_report
 from gradcam.text import count
 
 if TYPE_CHECKING:
@@ -166,13 +166,13 @@ def _computed(folder: Path, compute: Callable[[Engine], Run], options: argparse.
 @contextmanager
 def _bar() -> Iterator[Callable[[Status], None]]:
     """A bar that begins with the first status."""
-    with ExitStack() as held:
+    with ExitStack() as stack:
         show: Callable[[int, str], None] | None = None
 
         def on_progress(status: Status) -> None:
             nonlocal show
             if show is None:
-                show = held.enter_context(terminal.progress(status.units, "map", status.done))
+                show = stack.enter_context(terminal.progress(status.units, "map", status.done))
             show(status.done, f"{status.failed} failed" if status.failed else "")
 
         yield on_progress
@@ -239,7 +239,7 @@ def _export(options: argparse.Namespace) -> int:
         raise OptionError(f"expected at least 1 photo for --top, got {top}; leave it out for all")
     as_report = out.suffix.lower() not in runs.EXPORTS or (top is not None and out.suffix.lower() == ".zip")
     if as_report:
-        format_of(out)
+        _check_suffix(out)
     if as_report and top is None:
         raise OptionError("expected the number of photos of a report, got none; add --top N")
     run = runs.Run(options.folder)
@@ -253,6 +253,15 @@ def _export(options: argparse.Namespace) -> int:
     return 0
 
 
+def _check_suffix(out: Path) -> None:
+    reports = [row.suffix for row in FORMATS.values() if row.suffix not in runs.EXPORTS]
+    if not out.name.lower().endswith((*runs.EXPORTS, *reports)):
+        raise OptionError(
+            f"expected a file name that ends in one of {', '.join(runs.EXPORTS)} or, with --top, in one of "
+            f"{', '.join(reports)}, got {quoted(out.name)}; name the format"
+        )
+
+
 def _condition(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
@@ -264,7 +273,7 @@ def _write_report(run: Run, photos: Sequence[int], options: argparse.Namespace) 
     plan = run.plan
     with terminal.comparing(len(plan.models), len(photos)) as show:
         compared = run.compare(photos, use=_user(_checkpoints(options)), on_progress=show)
-    layers = {model.asked: read_layer(model.layer) for model in plan.models}
+    layers = {model.requested_id: read_layer(model.layer) for model in plan.models}
     report = build_report(compared, layer=layers, fit=plan.settings.fit)
     write_report(report, options.out, force=options.force)
 

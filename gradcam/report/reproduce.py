@@ -20,6 +20,9 @@ from gradcam.types import Activation, Style, WeightsFile
 
 Layers = TypedLayer | tuple[TypedLayer, ...]
 
+_FLAGS = ("--stretch", "--exact")
+"""Options without a value."""
+
 
 def command(report: Content, thresholds: Thresholds | None = None) -> str:
     """One shell command, to be run in a folder that holds what `required_files` says.
@@ -36,7 +39,7 @@ def command(report: Content, thresholds: Thresholds | None = None) -> str:
         return "# No command stretches some photos and not others: run the lines of Python."
     words = ["python", "-m", "gradcam", "report", *(_file(photo.name) for photo in report.photos)]
     for name, value in (*_options(report), *as_options(thresholds or Thresholds())):
-        words += [f"{name}={value}"] if value.startswith("-") else [name, value] if name != "--stretch" else [name]
+        words += [f"{name}={value}"] if value.startswith("-") else [name, value] if name not in _FLAGS else [name]
     return shlex.join(words)
 
 
@@ -57,6 +60,7 @@ def python_lines(report: Content) -> str:
     notes = [photo.note for photo in report.photos]
     if any(note != Note() for note in notes):
         arguments.append(f"notes={notes!r}")
+    models = [_loaded(model, number, _is_exact(report)) for number, model in enumerate(report.models, 1)]
     requested = ["models", "photos", "targets"]
     if _methods(report) != [GRADCAM.name]:
         requested.append(f"methods={_methods(report)!r}")
@@ -71,7 +75,7 @@ def python_lines(report: Content) -> str:
             "",
             *_made_by_hand(report),
             f"photos = [{', '.join(_opened(photo) for photo in report.photos)}]",
-            f"models = [{', '.join(_loaded(model, number) for number, model in enumerate(report.models, 1))}]",
+            f"models = [{', '.join(models)}]",
             f"targets = {[entry.target for entry in report.targets]!r}",
             f"comparison = compare({', '.join(requested)})",
             "report = build_report(",
@@ -98,6 +102,8 @@ def _options(report: Content) -> Iterator[tuple[str, str]]:
     yield "--fit", report.fit
     if any(photo.stretched for photo in report.photos):
         yield "--stretch", ""
+    if _is_exact(report):
+        yield "--exact", ""
     layers = layers_of(report)
     if isinstance(layers, dict):
         for model, layer in layers.items():
@@ -133,6 +139,13 @@ def _review(report: Content) -> Iterator[tuple[str, str]]:
             yield "--note", f"{number}={photo.note.text}"
 
 
+def _is_exact(report: Content) -> bool:
+    """Whether models whose own target layer was asked for computed by their own modules alone."""
+    answered = [model for model in report.models if model.answered]
+    eager = all(model.numerics == "eager" for model in answered)
+    return eager and any(model.requested_layer == "auto" for model in answered)
+
+
 def _class_names(report: Content) -> frozenset[str]:
     """The names of classes that the command could mistake a target for, as far as the report tells them."""
     labels = [one.label for answer in report.answers for one in answer.predictions]
@@ -166,6 +179,8 @@ def _imports(report: Content) -> Iterator[str]:
         yield "from gradcam import open_photos"
     if any(model.file for model in report.models):
         yield "from gradcam import Labels, Preprocessing, load_checkpoint, load_classifier"
+    elif _is_exact(report):
+        yield "from gradcam import load_classifier"
 
 
 def _is_from_python(model: ModelEntry) -> bool:
@@ -182,15 +197,15 @@ def _made_by_hand(report: Content) -> Iterator[str]:
             yield f"# its weights had the SHA-256 {model.weights_sha256}"
 
 
-def _loaded(model: ModelEntry, number: int) -> str:
+def _loaded(model: ModelEntry, number: int, exact: bool) -> str:
     """A model as `compare` takes it: its id, or a classifier loaded from its file or made by hand."""
     if model.origin == MADE_BY_HAND:
         return f"model_{number}"
     if model.file is None:
-        return repr(model.id)
+        return f"load_classifier({model.id!r}, exact=True)" if exact else repr(model.id)
     verb, arguments = loading(model.id, model.file, model.preprocessing)
     checked = [] if model.file.given_for else [f"sha256={model.file.sha256!r}"]
-    return f"{verb}({', '.join(arguments + checked)})"
+    return f"{verb}({', '.join(arguments + checked + ['exact=True'] * exact)})"
 
 
 def _custom_options(model: ModelEntry) -> Iterator[tuple[str, str]]:

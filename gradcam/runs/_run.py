@@ -87,22 +87,22 @@ def start(
     """
     engine = engine or Engine()
     data = data if isinstance(data, DataSet) else read_data(data)
-    names, lend = _lender(models, use)
+    names, use_model = _names_and_use(models, use)
     mapping = None if labels_are is None else read_mapping(Path(labels_are))
     wanted = plans.read_targets(targets, names_in(models)), plans.method_names(methods)
     store = Store(_beside(Path(out)) if new else Path(out))
-    with _computing(store), ExitStack() as held:
+    with _computing(store), ExitStack() as stack:
         plan = store.plan() if store.exists() else plans.new_plan(settings or Settings())
         plan.check_continues(settings or plan.settings)
         rows, gone = new_rows(data, store.photos(plan))
         _say_left_out(data, gone, engine.say)
         layers = {name: layer.get(name) if isinstance(layer, Mapping) else layer for name in names}
         if len(rows) or mapping or not _is_planned(plan, layers, *wanted):
-            asked = _Asked(*wanted, layers, data.labels, mapping, engine.say)
+            request = _Request(*wanted, layers, data.labels, mapping, engine.say)
             plan = store.write_plan(
-                asked.extend(plan, lambda name: held.enter_context(lend(name))), _where(data), rows
+                request.extend(plan, lambda name: stack.enter_context(use_model(name))), _where(data), rows
             )
-        return _go_on(store, plan, data.files, lend, engine)
+        return _go_on(store, plan, data.files, use_model, engine)
 
 
 def resume(folder: str | Path, *, engine: Engine | None = None, use: Use | None = None) -> Run:
@@ -111,7 +111,7 @@ def resume(folder: str | Path, *, engine: Engine | None = None, use: Use | None 
     store.plan()  # else a folder without a run would get a lock
     with _computing(store):
         files = read_data(store.data()).files
-        return _go_on(store, store.plan(), files, _lender((), use)[1], engine or Engine())
+        return _go_on(store, store.plan(), files, _names_and_use((), use)[1], engine or Engine())
 
 
 MOST_LABELS = 50
@@ -126,7 +126,7 @@ def prepare(folder: str | Path, *, engine: Engine | None = None, use: Use | None
     """
     engine, store = engine or Engine(), Store(Path(folder))
     plan = store.plan()
-    use_model = _lender((), use)[1]
+    use_model = _names_and_use((), use)[1]
     with _computing(store), ExitStack() as stack:
         for position, model in enumerate(plan.models):
             classes = sorted({index for index in model.label_classes.values() if index is not None})
@@ -137,7 +137,7 @@ def prepare(folder: str | Path, *, engine: Engine | None = None, use: Use | None
                 )
             if not classes:
                 engine.say(f"{model.id} has no class for any label: there is nothing to prepare")
-            elif is_linear_in_means(stack.enter_context(use_model(model.asked)), read_layer(model.layer)):
+            elif is_linear_in_means(stack.enter_context(use_model(model.requested_id)), read_layer(model.layer)):
                 engine.say(f"{model.id} needs no preparing: its scores are linear in the channels' means")
             else:
                 plan = plan.prepared(position, [write_target(index) for index in classes])
@@ -158,7 +158,7 @@ def watch(folder: str | Path, on_progress: OnProgress, seconds: float = 1.0) -> 
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Request:
     """What a start asks of the models that it names, with the labels of its photos.
 
     layers: by the ids of the models; None where nothing is said.
@@ -173,7 +173,7 @@ class _Asked:
 
     def extend(self, plan: Plan, load: Callable[[str], Classifier]) -> Plan:
         """The plan with all of it. Every model of the plan is loaded, for each has to know new labels."""
-        there = {model.asked: model for model in plan.models}
+        there = {model.requested_id: model for model in plan.models}
         others = [
             self._planned(model, load(name), name) for name, model in there.items() if name not in self.layers
         ]
@@ -205,26 +205,26 @@ def _is_planned(
     plan: Plan, layers: Mapping[str, str | None], targets: Sequence[str], methods: Sequence[str]
 ) -> bool:
     """Whether the plan has all that is asked, as is known without loading a model."""
-    places = {model.asked: place for place, model in enumerate(plan.models)}
+    positions = {model.requested_id: position for position, model in enumerate(plan.models)}
     return all(
-        name in places
-        and layer in (None, plan.models[places[name]].layer)
-        and not plans.missing_columns(plan.columns, places[name], methods, targets)
+        name in positions
+        and layer in (None, plan.models[positions[name]].layer)
+        and not plans.missing_columns(plan.columns, positions[name], methods, targets)
         for name, layer in layers.items()
     )
 
 
-def _lender(models: Sequence[str | Classifier], use: Use | None) -> tuple[list[str], Use]:
+def _names_and_use(models: Sequence[str | Classifier], use: Use | None) -> tuple[list[str], Use]:
     """The names of models, each once, and what turns a name into a classifier."""
     if isinstance(models, str):
         raise OptionError(f"expected a list of models, got {quoted(models)} alone; put it in a list")
     given = {str(model.spec): model for model in models if not isinstance(model, str)}
     by_id = use or shared_pool().use
 
-    def lend(name: str) -> AbstractContextManager[Classifier]:
+    def use_model(name: str) -> AbstractContextManager[Classifier]:
         return nullcontext(given[name]) if name in given else by_id(name)
 
-    return list(dict.fromkeys(model if isinstance(model, str) else str(model.spec) for model in models)), lend
+    return list(dict.fromkeys(model if isinstance(model, str) else str(model.spec) for model in models)), use_model
 
 
 def _where(data: DataSet) -> str:
@@ -253,7 +253,7 @@ def _say_left_out(data: DataSet, gone: Sequence[str], say: Say) -> None:
 # ------------------------------------------------------------------------------- what is missing
 
 
-def _go_on(store: Store, plan: Plan, files: Files, lend: Use, engine: Engine) -> Run:
+def _go_on(store: Store, plan: Plan, files: Files, use_model: Use, engine: Engine) -> Run:
     """Compute every shard that is missing."""
     index, run = Index(store.folder), Run(store.folder)
     photos = store.photos(plan)
@@ -275,8 +275,8 @@ def _go_on(store: Store, plan: Plan, files: Files, lend: Use, engine: Engine) ->
     begun, done, now = time.monotonic(), 0, run.status()
     engine.on_progress(now)
     if missing:
-        with ExitStack() as held:
-            classifiers = {column: _load(plan, column, lend, held) for column in sorted(missing)}
+        with ExitStack() as stack:
+            classifiers = {column: _load(plan, column, use_model, stack) for column in sorted(missing)}
             computing = Computing(plan, files, classifiers, store.add, engine.stop, engine.workers)
             for shard in ENGINES[engine.name](computing, tasks(), engine.address):
                 finished[shard.column, shard.batch] = shard
@@ -288,11 +288,11 @@ def _go_on(store: Store, plan: Plan, files: Files, lend: Use, engine: Engine) ->
     return run
 
 
-def _load(plan: Plan, column: int, lend: Use, held: ExitStack) -> Classifier:
+def _load(plan: Plan, column: int, use_model: Use, stack: ExitStack) -> Classifier:
     """The classifier of a column, which must be what it was. Raises: RunError."""
     planned = plan.models[plan.columns[column].model]
-    classifier = held.enter_context(lend(planned.asked)).with_activation(planned.activation)
-    planned.check_same(PlannedModel.of(classifier, planned.asked, planned.layer, planned.label_classes))
+    classifier = stack.enter_context(use_model(planned.requested_id)).with_activation(planned.activation)
+    planned.check_same(PlannedModel.of(classifier, planned.requested_id, planned.layer, planned.label_classes))
     return classifier
 
 
@@ -321,11 +321,11 @@ def _sha256(files: Files, path: str) -> str:
 @contextmanager
 def _computing(store: Store) -> Iterator[None]:
     """This process computes the run while the block runs. Raises: RunBusyError where another one does."""
-    with ExitStack() as held:
+    with ExitStack() as stack:
         for _ in range(5):  # somebody who only asks whether it is free holds it for an instant
-            if held.enter_context(store.locked()):
+            if stack.enter_context(store.locked()):
                 break
-            held.close()
+            stack.close()
             time.sleep(0.1)
         else:
             raise RunBusyError(

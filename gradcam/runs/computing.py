@@ -155,10 +155,8 @@ class Work:
         scored = [explanation.targets for explanation in next(iter(found.values()))]
         channels = channels_of(forward, scored, model.earlier)
         return [
-            list(
-                self._units(one, {name: answers[place] for name, answers in found.items()}, channels[place], wanted)
-            )
-            for place, one in enumerate(opened)
+            list(self._units(one, {name: answers[row] for name, answers in found.items()}, channels[row], wanted))
+            for row, one in enumerate(opened)
         ]
 
     def _target_by_target(self, one: Opened, error: GradcamError) -> list[Result]:
@@ -171,7 +169,7 @@ class Work:
                 units += self._together([one], [text])[0]
             except (ClassError, MapError) as reason:
                 units += self._failed(one, str(reason), [text])
-        order = {pair: place for place, pair in enumerate(product(self.column.methods, self.column.targets))}
+        order = {pair: number for number, pair in enumerate(product(self.column.methods, self.column.targets))}
         return sorted(units, key=lambda unit: order[unit.numbers["method"], unit.numbers["target"]])
 
     def _units(

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import sqlalchemy as sa
@@ -102,8 +102,8 @@ UNITS = sa.Table(
     sa.Index("units_by_prediction", "predicted", "photo"),
     sqlite_with_rowid=False,
 )
-"""A unit; `model` is its place in the plan, and the last three columns say where its arrays lie. right: whether the
-first prediction is the photo's label, null where that is no class of the model."""
+"""A unit; `model` is its position in the plan, and the last three columns say where its arrays lie. right: whether
+the first prediction is the photo's label, null where that is no class of the model."""
 
 AGREEMENTS = sa.Table(
     "agreements",
@@ -151,6 +151,18 @@ RANKINGS: dict[str, Ranking] = {
     "border": Ranking("on_border", True, "most heat lies at the border of the photo"),
 }
 """What photos can be ranked by; those of which it cannot be said come last."""
+
+
+class Page(TypedDict, total=False):
+    """Which photos of a ranking are wanted.
+
+    where: a value for `label`, `predicted` or a column of the manifest, all of which must fit.
+    first, most: where the page begins, and how many photos it has; by default all.
+    """
+
+    where: Mapping[str, str] | None
+    first: int
+    most: int | None
 
 
 class Index:
@@ -217,9 +229,9 @@ class Index:
     def catch_up(self, store: Store, plan: Plan, finished: Mapping[tuple[int, int], Shard]) -> None:
         """Read every finished shard that the index lacks."""
         with self.reading() as connection:
-            there = {tuple(row) for row in connection.execute(sa.select(SHARDS.c.column, SHARDS.c.batch))}
-        for place, shard in sorted(finished.items()):
-            if place not in there:
+            indexed = {tuple(row) for row in connection.execute(sa.select(SHARDS.c.column, SHARDS.c.batch))}
+        for position, shard in sorted(finished.items()):
+            if position not in indexed:
                 self.add_shard(store, plan, shard, finished)
 
     def add_shard(self, store: Store, plan: Plan, shard: Shard, finished: Mapping[tuple[int, int], Shard]) -> int:
@@ -264,25 +276,16 @@ class Index:
         seconds = found[-1][0] - found[0][0] if found else 0.0
         return sum(rows for _, rows in found[1:]) / seconds if seconds > 0 else None
 
-    def ranked(
-        self,
-        by: str | None = None,
-        *,
-        where: Mapping[str, str] | None = None,
-        first: int = 0,
-        most: int | None = None,
-    ) -> list[int]:
-        """The numbers of photos, in the order of a ranking or of the run.
+    def ranked(self, by: str | None = None, **page: Unpack[Page]) -> list[int]:
+        """The numbers of photos, in the order of a ranking or of the run. by: a row of `RANKINGS`.
 
-        by: a row of `RANKINGS`. where: a value for `label`, `predicted` or a column of the manifest, all of which
-        must fit. first, most: where the page begins, and how many photos it has.
         Raises: OptionError for another ranking or column.
         """
-        wanted = self._ranking(by, where or {}).limit(most).offset(first)
+        wanted = self._ranking(by, page.get("where") or {}).limit(page.get("most")).offset(page.get("first", 0))
         with self.reading() as connection:
             return list(connection.execute(wanted).scalars())
 
-    def _ranking(self, by: str | None, where: Mapping[str, str]) -> sa.Select[tuple[int]]:
+    def _ranking(self, by: str | None, where: Mapping[str, str]) -> sa.Select[Any]:
         wanted = sa.select(PHOTOS.c.photo)
         for name, value in where.items():
             wanted = wanted.where(self._condition(name, value))
@@ -350,7 +353,7 @@ def _add_units(
     _summarize(connection, numbers[0]["photo"], numbers[-1]["photo"])
 
 
-def _unit(row: Mapping[str, Any], place: int, shard: Shard, model: int, plan: Plan) -> dict[str, Any]:
+def _unit(row: Mapping[str, Any], number: int, shard: Shard, model: int, plan: Plan) -> dict[str, Any]:
     """A row of a shard as a row of `UNITS`."""
     names, top = plan.models[model].classes, row["top"]
     same = ("photo", "method", "target", "key", "reason", "class_name", "score", "probability", "rank")
@@ -362,7 +365,7 @@ def _unit(row: Mapping[str, Any], place: int, shard: Shard, model: int, plan: Pl
         "right": top[0] == row["label_class"] if known else None,
         "shard_column": shard.column,
         "shard_batch": shard.batch,
-        "row": place,
+        "row": number,
     }
 
 

@@ -70,14 +70,14 @@ class Settings:
 class PlannedModel:
     """A model as it was when its part of the run was planned; on another one the run does not go on.
 
-    asked: the id that it was loaded by. digest: of its `ModelKey`; the fields after it say what changed where the
-    digest did. input_size: height and width in pixels. layer: as it was asked for. layers: what it came to.
+    requested_id: the id that it was loaded by. digest: of its `ModelKey`; the fields after it say what changed if
+    the digest did. input_size: height and width in pixels. layer: as it was requested. layers: what it came to.
     earlier: the layer whose pooled output is kept as well.
     label_classes: the index of the class that each label means; None where it means none.
     """
 
     id: str
-    asked: str
+    requested_id: str
     digest: str
     weights_sha256: str
     device: str
@@ -93,7 +93,7 @@ class PlannedModel:
 
     @classmethod
     def of(
-        cls, classifier: Classifier, asked: str, layer: str, label_classes: Mapping[str, int | None]
+        cls, classifier: Classifier, requested_id: str, layer: str, label_classes: Mapping[str, int | None]
     ) -> PlannedModel:
         """Raises: LayerError, ModelError."""
         key, size = ModelKey.of(classifier), classifier.preprocessing.size
@@ -103,7 +103,7 @@ class PlannedModel:
         ]
         return cls(
             id=key.id,
-            asked=asked,
+            requested_id=requested_id,
             digest=key.digest,
             weights_sha256=key.weights_sha256,
             device=key.device,
@@ -147,7 +147,7 @@ _COMPARED = {
 class Column:
     """A model with methods and targets that one forward answers: what one shard of each batch holds.
 
-    model: its place among the plan's. targets: as `write_target` writes them, or `LABEL`.
+    model: its position among the plan's. targets: as `write_target` writes them, or `LABEL`.
     prepared: whether it holds the contributions of channels to each label's class, see `prepare`; its units are in
         no index, ranking or export.
     """
@@ -250,25 +250,25 @@ class Plan:
 
         Raises: RunError for a model that is in it and has changed.
         """
-        known = {model.id: place for place, model in enumerate(self.models)}
+        known = {model.id: position for position, model in enumerate(self.models)}
         listed = list(self.models)
         columns = list(self.columns)
         for model in models:
-            place = known.setdefault(model.id, len(listed))
-            if place == len(listed):
+            position = known.setdefault(model.id, len(listed))
+            if position == len(listed):
                 listed.append(model)
             else:
-                listed[place].check_same(model)
-                listed[place] = replace(
-                    listed[place], label_classes=listed[place].label_classes | model.label_classes
+                listed[position].check_same(model)
+                listed[position] = replace(
+                    listed[position], label_classes=listed[position].label_classes | model.label_classes
                 )
-            columns += missing_columns(columns, place, methods, targets)
+            columns += missing_columns(columns, position, methods, targets)
         return replace(self, models=tuple(listed), columns=tuple(columns))
 
     def prepared(self, model: int, targets: Sequence[str]) -> Plan:
         """The same plan with a prepared column for those targets of a model that it does not have prepared yet.
 
-        model: its place among the plan's.
+        model: its position among the plan's.
         """
         known = {target for one in self.columns if one.prepared and one.model == model for target in one.targets}
         missing = tuple(target for target in targets if target not in known)

@@ -113,7 +113,7 @@ def _sent(computing: Computing, column: int) -> str | Classifier:
     spec = computing.classifiers[column].spec
     by_id = spec.source in SOURCES and spec.file is None
     return (
-        computing.plan.models[computing.plan.columns[column].model].asked
+        computing.plan.models[computing.plan.columns[column].model].requested_id
         if by_id
         else computing.classifiers[column]
     )

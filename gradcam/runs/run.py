@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from gradcam.layers import read_layer
 from gradcam.photo_file import open_photos
 from gradcam.runs import shards
 from gradcam.runs.data_set import Files, open_one, read_data
-from gradcam.runs.index import Index, class_name
+from gradcam.runs.index import Index, Page, class_name
 from gradcam.runs.plan import LABEL, Plan
 from gradcam.runs.shards import ARRAYS
 from gradcam.runs.store import Shard, Store
@@ -53,6 +53,14 @@ class Status:
         return (self.units - self.done) / self.rate if self.rate and self.state == "running" else None
 
 
+class Location(NamedTuple):
+    """Where a unit's arrays lie: column and batch of the plan, which name a shard, and row of that shard."""
+
+    column: int
+    batch: int
+    row: int
+
+
 @dataclass(frozen=True)
 class Unit:
     """One piece of a run's work and what came of it: photo × model × method × target.
@@ -63,7 +71,7 @@ class Unit:
     peak, mean, positive: of the raw map: its maximum, its mean, and the share of its cells above 0.
     outside_box, on_border: shares of the heat. reason: why there is no map; the numbers are None then.
     columns: further columns of the manifest. agreement, same_class: of the photo, see `index.PHOTOS`.
-    place: of its arrays: column and batch of the plan, and row of the shard.
+    location: where its arrays lie.
     """
 
     photo: int
@@ -90,7 +98,7 @@ class Unit:
     sha256: str | None
     key: str | None
     columns: Mapping[str, str]
-    place: tuple[int, int, int]
+    location: Location
 
     def __repr__(self) -> str:
         what = f"FAILED: {self.reason}" if self.reason else f"{self.class_name}, peak {self.peak:.3g}"
@@ -123,24 +131,17 @@ class Run:
             state = "stopped" if free else "running"
         return replace(found, state=state, rate=None if free else index.rate(time.time() - RECENT))
 
-    def ranked(
-        self,
-        by: str | None = None,
-        *,
-        where: Mapping[str, str] | None = None,
-        first: int = 0,
-        most: int | None = None,
-    ) -> list[int]:
+    def ranked(self, by: str | None = None, **page: Unpack[Page]) -> list[int]:
         """The numbers of its photos in an order, and only those that fit: see `Index.ranked`."""
-        return self._index.ranked(by, where=where, first=first, most=most)
+        return self._index.ranked(by, **page)
 
     def units(self, photos: Sequence[int] | None = None) -> Iterator[Unit]:
         """What came of each unit that is done: of these photos, or of all, ordered by photo, model and method."""
         models = [model.id for model in self.plan.models]
         for row in self._index.units(photos):
             kept = {name: row[name] for name in _SAME}
-            place = row["shard_column"], row["shard_batch"], row["row"]
-            yield Unit(model=models[row["model"]], columns=json.loads(row["columns"]), place=place, **kept)
+            location = Location(row["shard_column"], row["shard_batch"], row["row"])
+            yield Unit(model=models[row["model"]], columns=json.loads(row["columns"]), location=location, **kept)
 
     def arrays(self, units: Sequence[Unit], name: str = "map") -> list[NDArray[np.float32] | None]:
         """An array of each unit, in its own units; None where there is none.
@@ -152,7 +153,7 @@ class Run:
             raise OptionError(f"expected an array of a unit, got {quoted(name)}; use {nearest(name, ARRAYS)}")
         finished = self._store.finished()
         read = lru_cache(64)(lambda column, batch: shards.read_arrays(self._path(finished[column, batch]), name))
-        return [read(*unit.place[:2])[unit.place[2]] for unit in units]
+        return [read(unit.location.column, unit.location.batch)[unit.location.row] for unit in units]
 
     def contributions(self, model: str, label: str, photos: Sequence[int]) -> NDArray[np.float32]:
         """What each channel contributes to the class of a label, `[photos, channels]`.
@@ -193,7 +194,9 @@ class Run:
         """How each unit's model saw its photo; None where there is no map."""
         finished = self._store.finished()
         read = lru_cache(64)(lambda column, batch: shards.read_numbers(self._path(finished[column, batch])))
-        return [self._view(read(*unit.place[:2])[unit.place[2]], unit) for unit in units]
+        return [
+            self._view(read(unit.location.column, unit.location.batch)[unit.location.row], unit) for unit in units
+        ]
 
     def previews(self, units: Sequence[Unit]) -> list[bytes | None]:
         """A small picture of each unit's map over its photo, as JPEG; None where the run stored none."""
@@ -204,7 +207,7 @@ class Run:
             path = self._store.previews(finished[column, batch])
             return shards.read_previews(str(path)) if path.exists() else None
 
-        stored = [(read(*unit.place[:2]), unit.place[2]) for unit in units]
+        stored = [(read(unit.location.column, unit.location.batch), unit.location.row) for unit in units]
         return [None if batch is None else batch[row] for batch, row in stored]
 
     def slices(self) -> list[str]:
@@ -225,13 +228,13 @@ class Run:
             raise RunError("expected photos that the run has computed, got none; wait, or choose others")
         paths = [rows[number].path for number in photos if number in rows]
         return compare(
-            [model.asked for model in plan.models],
+            [model.requested_id for model in plan.models],
             open_photos(paths, self._open),
             _targets(plan, [rows[number].label for number in photos if number in rows]),
             methods=plan.methods,
             fit=plan.settings.fit,
-            layer={model.asked: read_layer(model.layer) for model in plan.models},
-            activation={model.asked: model.activation for model in plan.models},
+            layer={model.requested_id: read_layer(model.layer) for model in plan.models},
+            activation={model.requested_id: model.activation for model in plan.models},
             precision=plan.settings.precision,
             use=use,
             on_progress=on_progress,
@@ -247,7 +250,7 @@ class Run:
     def _view(self, row: Mapping[str, Any], unit: Unit) -> View | None:
         if row["view"] is None:
             return None
-        model = self.plan.models[self.plan.columns[unit.place[0]].model]
+        model = self.plan.models[self.plan.columns[unit.location.column].model]
         left, top, right, bottom = row["view"]
         size = row["height"], row["width"]
         return View((left, top, right, bottom), size, model.input_size, self.plan.settings.fit)
@@ -294,4 +297,4 @@ def _targets(plan: Plan, labels: Sequence[str | None]) -> list[Target]:
     return list(dict.fromkeys(found)) or [Top(1)]
 
 
-_SAME = tuple(field.name for field in fields(Unit) if field.name not in ("model", "columns", "place"))
+_SAME = tuple(field.name for field in fields(Unit) if field.name not in ("model", "columns", "location"))

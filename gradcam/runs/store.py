@@ -39,7 +39,7 @@ PLAN, DATA, LISTED, LOCK = "plan.json", "data.json", "shards.jsonl", "lock"
 
 @dataclass(frozen=True)
 class Shard:
-    """A finished shard, as the manifest lists it. column, batch: their places in the plan. rows: units in it."""
+    """A finished shard, as the manifest lists it. column, batch: their positions in the plan. rows: units in it."""
 
     column: int
     batch: int
@@ -104,11 +104,11 @@ class Store:
 
     def photos(self, plan: Plan) -> pa.Table:
         """All photos of a plan in the order of their numbers. Raises: RunError where a list was changed."""
-        tables = [self._part(place, part) for place, part in enumerate(plan.parts)]
+        tables = [self._part(number, part) for number, part in enumerate(plan.parts)]
         return pa.concat_tables(tables).combine_chunks() if tables else pa.table({})
 
-    def _part(self, place: int, part: Part) -> pa.Table:
-        name = self._photos(place)
+    def _part(self, number: int, part: Part) -> pa.Table:
+        name = self._photos(number)
         try:
             if _sha256(name) != part.sha256:
                 raise RunError(f"expected {quoted(name)} as the run wrote it, got another file; restore it")
@@ -202,11 +202,11 @@ def new_rows(data: DataSet, photos: pa.Table) -> tuple[pa.Table, list[str]]:
 
     Raises: RunError where a photo has another label, box, mask or column than the run has.
     """
-    known = {path: place for place, path in enumerate(photos["path"].to_pylist())} if len(photos) else {}
-    places = [known.pop(path, None) for path in data.rows["path"].to_pylist()]
-    is_new = pa.array([place is None for place in places])
-    old = data.rows.filter(pa.array([place is not None for place in places]))
-    kept = photos.take(pa.array([place for place in places if place is not None], pa.int64())) if len(old) else old
+    known = {path: row for row, path in enumerate(photos["path"].to_pylist())} if len(photos) else {}
+    rows = [known.pop(path, None) for path in data.rows["path"].to_pylist()]
+    is_new = pa.array([row is None for row in rows])
+    old = data.rows.filter(pa.array([row is not None for row in rows]))
+    kept = photos.take(pa.array([row for row in rows if row is not None], pa.int64())) if len(old) else old
     if not old.equals(kept):
         changed = next(a for a, b in zip(to_rows(old), to_rows(kept), strict=True) if a != b)
         raise RunError(

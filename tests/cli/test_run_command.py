@@ -74,6 +74,10 @@ def test_where_another_process_computes_the_run_is_watched(capsys: pytest.Captur
             "'blue' is none",
         ),
         (["start", "set", "--model", MODEL, "--layer", "timm/vgg=x", "--out", "r"], "expected one of the models"),
+        (
+            ["export", "set", "--out", "x.png"],
+            "ends in one of .csv, .parquet, .zip or, with --top, in one of .html",
+        ),
         (["status", "set"], "start one with `gradcam run start`"),
         (["resume", "set"], "start one with `gradcam run start`"),
     ],

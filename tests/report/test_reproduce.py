@@ -63,6 +63,19 @@ def test_a_layer_named_for_one_model_is_said_asked_again_and_told_apart():
     ]
 
 
+def test_the_command_and_the_lines_compute_exactly_where_the_report_did():
+    exact = _of_known_models()
+    assert " --exact " in command(exact)
+    assert "models = [load_classifier('x/a', exact=True), load_classifier('x/b', exact=True)]" in python_lines(
+        exact
+    )
+    first, *others = exact.models
+    mixed = replace(exact, models=(replace(first, numerics="folded"), *others))
+    for made in (mixed, _of_known_models(layer="features.29")):
+        assert "--exact" not in command(made)
+        assert "models = ['x/a', 'x/b']" in python_lines(made)
+
+
 def test_the_python_lines_are_python():
     lines = python_lines(report(fakes.photo(name="a'b\"\n.jpg"), verdict=Verdict(summary="'''")))
     compile(lines, "<report>", "exec")
