@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import random
+import resource
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +32,17 @@ QUERIES: dict[str, dict[str, Any]] = {
     "first page by disagreement": {"by": "disagreement"},
     "page 1,000 by disagreement": {"by": "disagreement", "first": 48_000},
     "one label, by disagreement": {"by": "disagreement", "where": {"label": "label 3"}},
-    "one prediction and one slice, by border": {
+    "one prediction, by disagreement": {"by": "disagreement", "where": {"predicted": "class 7"}},
+    "one slice, by disagreement": {"by": "disagreement", "where": {"site": "site 2"}},
+    "one slice, page 500": {"by": "disagreement", "where": {"site": "site 2"}, "first": 24_000},
+    "one label, prediction and slice, by border": {
         "by": "border",
-        "where": {"predicted": "class 7", "site": "site 2"},
+        "where": {"label": "label 2", "predicted": "class 7", "site": "site 2"},
     },
 }
+SMALL_MODEL = "timm/test_resnet (untrained, seed 0)"
+FEW = 100
+"""Photos of the run that the memory of the long one is compared with."""
 
 
 def main(arguments: list[str], machine: dict[str, str]) -> None:
@@ -42,6 +50,7 @@ def main(arguments: list[str], machine: dict[str, str]) -> None:
     parser.add_argument("--photos", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--many", type=int, default=10_000, help="photos of the run that is started twice")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
@@ -53,6 +62,8 @@ def main(arguments: list[str], machine: dict[str, str]) -> None:
             "ratios": {model: ratios(model, data, Path(folder), options.rounds) for model in MODELS},
             "rows": options.rows,
             "milliseconds": index_times(Path(folder) / "index", options.rows),
+            "many": options.many,
+            **growth(Path(folder), options.many),
         }
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "runs.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
@@ -60,10 +71,10 @@ def main(arguments: list[str], machine: dict[str, str]) -> None:
     print(markdown(result))
 
 
-def write_photos(folder: Path, count: int) -> Path:
-    """JPEGs of 1200×800 pixels, all of them different."""
+def write_photos(folder: Path, count: int, size: tuple[int, int] = (1200, 800)) -> Path:
+    """JPEGs of this width and height in pixels, rolled differently."""
     folder.mkdir()
-    pixels = np.asarray(Image.fromarray(sample_photo("coffee").pixels).resize((1200, 800)))
+    pixels = np.asarray(Image.fromarray(sample_photo("coffee").pixels).resize(size))
     for number in range(count):
         Image.fromarray(np.roll(pixels, 9 * number, axis=1)).save(folder / f"{number:05}.jpg", quality=90)
     return folder
@@ -108,6 +119,25 @@ def seconds(work: Callable[[], object]) -> float:
     begun = time.perf_counter()
     work()
     return time.perf_counter() - begun
+
+
+def growth(folder: Path, many: int) -> dict[str, dict[str, float]]:
+    """Seconds and peak memory, in MB, of a run of few and of many small photos, and of a second start over each."""
+    context = multiprocessing.get_context("spawn")
+    found: dict[str, dict[str, float]] = {}
+    for count in (FEW, many):
+        data = write_photos(folder / f"small-{count}", count, (96, 64))
+        for what in ("first", "second"):
+            with ProcessPoolExecutor(1, context) as fresh:  # whose peak is of this start alone
+                took, peak = fresh.submit(_start, data, folder / f"run-{count}").result()
+            found[f"{what} start, {count:,} photos"] = {"seconds": took, "megabytes": peak}
+    return {"growth": found}
+
+
+def _start(data: Path, out: Path) -> tuple[float, float]:
+    torch.set_num_threads(1)
+    took = seconds(lambda: start(data, [SMALL_MODEL], out=out))
+    return took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
 def index_times(folder: Path, photos: int) -> dict[str, float]:
@@ -165,6 +195,15 @@ def markdown(result: dict[str, Any]) -> str:
         "| query | ms |",
         "|---|--:|",
         *(f"| {name} | {found:.0f} |" for name, found in result["milliseconds"].items()),
+        "",
+        f"Small photos and a small model ({SMALL_MODEL}), each start in a fresh process.",
+        "",
+        "| | s | peak memory, MB |",
+        "|---|--:|--:|",
+        *(
+            f"| {name} | {found['seconds']:.1f} | {found['megabytes']:.0f} |"
+            for name, found in result["growth"].items()
+        ),
         "",
     ]
     return "\n".join(lines)
