@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import pyarrow as pa
 
@@ -45,13 +46,16 @@ class StoredPictures:
         dataset, column = _load(self.root)
         if not path.isdigit() or int(path) >= len(dataset):
             raise FileNotFoundError(path)
-        data = (dataset.select_columns([column])[int(path)][column] or {}).get("bytes")
+        row = cast("dict[str, Any]", dataset.select_columns([column])[int(path)])
+        data = (row[column] or {}).get("bytes")
         if data is None:
             raise ValueError("the dataset holds a path in place of the picture")
         return io.BytesIO(data)
 
     def state(self, path: str) -> tuple[int, int] | None:
-        return _state(self.root)
+        with suppress(OSError):
+            return _state(self.root)
+        return None
 
 
 def read_rows(folder: Path) -> pa.Table:
@@ -71,10 +75,10 @@ def read_rows(folder: Path) -> pa.Table:
     kept = _kept_columns(dataset, picture)
     label = next((name for name in LABELS if name in kept), None)
     label = label or next((name for name, names in kept.items() if names is not None), None)
-    columns = dataset.select_columns(list(kept))
+    records: Any = dataset.select_columns(list(kept)) if kept else [{}] * len(dataset)
 
     def rows() -> Iterator[PhotoRow]:
-        for number, record in enumerate(columns if kept else [{}] * len(dataset)):
+        for number, record in enumerate(records):
             texts = {name: _text(record[name], names) for name, names in kept.items()}
             own = texts.pop(label, "") if label else ""
             said = {name: text for name, text in texts.items() if text}
@@ -109,18 +113,31 @@ def _text(value: Any, names: list[str] | None) -> str:
     return shorten(str(value).strip(), MAX_CELL)
 
 
-@lru_cache(2)
+def _state(folder: Path) -> tuple[int, int]:
+    """Bytes and last change of the file that every `save_to_disk` writes anew."""
+    found = (folder / STATE).stat()
+    return found.st_size, found.st_mtime_ns
+
+
 def _load(folder: Path) -> tuple[Dataset, str]:
     """A dataset that is read from the disk piece by piece, its pictures encoded, and the name of their column."""
+    return _load_as_it_is(folder, _state(folder))
+
+
+@lru_cache(2)
+def _load_as_it_is(folder: Path, _now: tuple[int, int]) -> tuple[Dataset, str]:
     with packages_of("datasets"):
-        from datasets import Image, load_from_disk
+        from datasets import Dataset, Image, load_from_disk
     for name in (INFO, STATE):
         if (size := (folder / name).stat().st_size) > MAX_JSON:
             raise RunError(
                 f"expected at most {MAX_JSON:,} bytes in {quoted(folder / name)}, got {size:,}; save it anew"
             )
     try:
-        dataset = load_from_disk(str(folder), keep_in_memory=False).with_format(None)
+        dataset = load_from_disk(str(folder), keep_in_memory=False)
+        if not isinstance(dataset, Dataset):
+            raise ValueError("splits where a dataset should be")
+        dataset = dataset.with_format(None)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, pa.ArrowException) as error:
         raise RunError(
             f"expected a dataset as `save_to_disk` writes it in {quoted(folder)}, got a damaged one "
@@ -135,10 +152,3 @@ def _load(folder: Path) -> tuple[Dataset, str]:
         )
     column = "image" if "image" in pictures else pictures[0]
     return dataset.cast_column(column, Image(decode=False)), column
-
-
-@lru_cache(2)
-def _state(folder: Path) -> tuple[int, int]:
-    """Bytes and last change of all its files."""
-    found = [path.stat() for path in folder.glob("*.arrow")]
-    return sum(one.st_size for one in found), max((one.st_mtime_ns for one in found), default=0)

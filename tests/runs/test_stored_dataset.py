@@ -114,6 +114,6 @@ def test_one_without_a_column_of_images_is_one_sentence(tmp_path: Path) -> None:
 def test_without_the_package_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = saved(tmp_path / "saved")
     monkeypatch.setitem(sys.modules, "datasets", None)
-    stored_dataset._load.cache_clear()
+    stored_dataset._load_as_it_is.cache_clear()
     with pytest.raises(OptionError, match=r'expected the package datasets, got none; .*"gradcam\[datasets\]"'):
         read_data(folder)
