@@ -45,7 +45,7 @@ def _class_of(text: str, labels: Sequence[Labels], known: frozenset[str]) -> str
         target = parse_target(text, known)
     except GradcamError:
         return text
-    if not isinstance(target, int | str) or target in known:
+    if not isinstance(target, int | str) or any(target in one.names for one in labels):
         return text
     found = {name for one in labels if (name := _name_of(target, one))}
     if len(found) == 1:

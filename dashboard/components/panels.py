@@ -22,7 +22,7 @@ GAP = 22
 
 def panel_width(models: int) -> int:
     """Pixels below which panels wrap, chosen so that rows come out even: six models as 3 + 3, eight as 4 + 4."""
-    return {6: 320, 7: 272, 8: 272}.get(models, 208)
+    return {6: 320, 7: 240, 8: 240}.get(models, 208)
 
 
 def show_comparison(comparison: Comparison, style: Style, key: str = "photo") -> Style:

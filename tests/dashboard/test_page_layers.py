@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 from streamlit.testing.v1 import AppTest
 
 from dashboard import library
+from tests.dashboard import first_page
 from tests.opening import open_page
 from tests.visiting import Visit, panels
 
@@ -140,7 +141,7 @@ def test_a_pinned_layer_is_used_and_told_on_the_other_pages_and_can_be_let_go() 
     assert all(panel["facts"].startswith("pinned layer blocks.4 · 14×14") for panel in scene["panels"])
     page.switch_page("app_pages/compare_models.py").run()
     assert "blocks.4 · 14×14" in scenes(page)[0]["panels"][0]["facts"]
-    assert "pinned on the page Layers" in words(page)
+    assert "pinned on the page Layers" in first_page.words(page)
     press(page, f"blocks.4 of {LITE0}")
     assert "bn2 · 7×7" in scenes(page)[0]["panels"][0]["facts"]
     assert "layers" not in page.query_params
@@ -159,7 +160,7 @@ def test_a_pin_that_the_model_does_not_have_is_a_reason_in_its_panels() -> None:
     page = opened(layers=[f"{LITE0}~blocks.99"])
     page.switch_page("app_pages/compare_classes.py").run()
     assert not page.exception
-    assert "blocks.99" in scenes(page)[0]["panels"][0]["reason"]
+    assert "blocks.99" in first_page.reasons(page)[0]
 
 
 @pytest.mark.browser

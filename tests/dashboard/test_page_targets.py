@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import nullcontext
+from html import unescape
 
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dashboard import library
+from dashboard.components.class_box import settle_typed
 from dashboard.components.competing_classes import write_contrast
 from dashboard.components.request import class_options, known_classes
+from dashboard.session import Key
 from gradcam import Contrast, Top, parse_target
 from gradcam.models.classifier import Classifier
 from gradcam.models.labels import make_labels
@@ -51,7 +54,9 @@ def shown(app: AppTest) -> list[str]:
     """The titles of the heatmaps, or the reasons why there are none."""
     viewers = [found for found in app.get("bidi_component") if found.proto.component_name == "gradcam_viewer"]
     panels = [panel for viewer in viewers for panel in json.loads(viewer.proto.json).get("panels", ())]
-    return [f"no map: {panel['reason']}" if panel["reason"] else panel["title"] for panel in panels]
+    lines = [found.proto.body for found in app.get("html") if 'class="failed"' in found.proto.body]
+    told = [f"no map: {unescape(line.partition(' has no map: ')[2])}" for line in lines]
+    return [*told, *(f"no map: {panel['reason']}" if panel["reason"] else panel["title"] for panel in panels)]
 
 
 def test_every_class_can_be_chosen_from_the_list() -> None:
@@ -135,17 +140,22 @@ LITES = [f"bundled/tf_efficientnet_lite{number}" for number in range(2)]
         ("tabby rather than pug", "tabby rather than pug"),
     ],
 )
-@pytest.mark.parametrize(
-    ("page", "key"), [("compare_models", "classes"), ("compare_classes", "rivals"), ("layers", "class")]
-)
-def test_what_is_typed_becomes_the_nearest_real_class_in_every_box(
-    page: str, key: str, typed: str, taken: str, monkeypatch: pytest.MonkeyPatch
+def test_what_is_typed_becomes_the_nearest_real_class_in_boxes_of_one_and_of_several(
+    typed: str, taken: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dashboard.session.custom_models", dict)
-    app = opened(page, photos=["none"], models=LITES)  # so that nothing is computed
-    box = app.selectbox(key=key) if key == "class" else app.multiselect(key=key)
-    box.set_value(typed if key == "class" else [typed]).run()
+    monkeypatch.setattr(st, "session_state", {Key.CLASS: typed, Key.CLASSES: [typed, "tabby"]})
+    for key in (Key.CLASS, Key.CLASSES):
+        settle_typed(key, LITES)
+    assert st.session_state[Key.CLASS] == taken
+    assert st.session_state[Key.CLASSES] == [taken, "tabby"]
+
+
+def test_a_page_says_which_class_it_took_for_one_that_is_misspelt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dashboard.session.custom_models", dict)
+    app = opened("compare_models", photos=["none"], models=LITES)  # so that nothing is computed
+    app.multiselect(key="classes").set_value(["bull mastif", "#243"]).run()
     assert not app.exception
-    assert app.session_state[key] == (taken if key == "class" else [taken])
-    said = [caption.value for caption in app.caption if "was taken" in caption.value]
-    assert len(said) == (typed == "bull mastif")
+    assert app.session_state["classes"] == ["bull mastiff"]
+    (said,) = [caption.value for caption in app.caption if "was taken" in caption.value]
+    assert "*bull mastif* is no class; the nearest, **bull mastiff**, was taken" in said
