@@ -13,9 +13,8 @@ from dashboard.components.messages import escape_markdown, say_error
 from dashboard.components.models import MOST
 from dashboard.components.names import name_markdown
 from dashboard.session import Key
-from gradcam import GradcamError, OptionError, load_checkpoint
+from gradcam import Classifier, GradcamError, OptionError, load_checkpoint
 from gradcam.config import settings
-from gradcam.errors import quoted
 from gradcam.model_spec import display_name
 from gradcam.models import (
     CROPS,
@@ -205,26 +204,34 @@ def _load(
         architecture = guess_architecture(data, name, prefix).only
     told = {field: form[field] for field in INPUT}
     preprocessing = None if architecture is None else preprocessing_for(architecture, **told)
-    classifier = load_checkpoint(
-        data,
-        architecture,
-        name=f"{given}{PurePath(name).suffix}" if (given := (form["name"] or "").strip()) else name,
-        prefix=prefix,
-        labels=labels,
-        preprocessing=preprocessing,
-        activation=form["activation"] or "softmax",
-    )
-    model, own = str(classifier.spec), session.custom_models()
-    if taken := [other for other in own if other != model and display_name(other) == display_name(model)]:
-        raise OptionError(
-            f"expected another name than {quoted(display_name(taken[0]))}, which a model of yours has already; "
-            "give the model a name, or remove the other"
+    own, suffix = session.custom_models(), PurePath(name).suffix
+    stem = (form["name"] or "").strip() or name.removesuffix(suffix)
+
+    def load(called: str) -> Classifier:
+        return load_checkpoint(
+            data,
+            architecture,
+            name=called + suffix,
+            prefix=prefix,
+            labels=labels,
+            preprocessing=preprocessing,
+            activation=form["activation"] or "softmax",
         )
+
+    classifier, number = load(stem), 1
+    while _is_name_taken(model := str(classifier.spec)):
+        number += 1
+        classifier = load(f"{stem}-{number}")
     if model not in own and len(own) == MAX_CUSTOM_MODELS:
         raise OptionError(f"expected at most {MAX_CUSTOM_MODELS} models of your own at once; remove one first")
     own[model] = classifier
     results.forget_custom()
     return model
+
+
+def _is_name_taken(model: str) -> bool:
+    """Whether another model of the visitor's own is called the same."""
+    return display_name(model) in {display_name(other) for other in session.custom_models() if other != model}
 
 
 def show_custom_models() -> None:

@@ -71,7 +71,7 @@ def show_facts(panels: Sequence[Panel], key: str, lead: str = "") -> None:
     layer = explanation.layer
     why = f"pinned on the page Layers, {layer.rule}" if panels[0].model in session.pinned() else layer.rule
     facts = f"<code>{escape(layer.name)}</code> · {dimensions(*layer.grid)} grid · {explanation.seconds:.2f} s"
-    st.html(f'<details class="why"><summary>{facts}</summary>Why this layer: {escape(why)}.</details>')
+    st.html(f'<details class="why"><summary>{facts}</summary><p>Why this layer: {escape(why)}.</p></details>')
 
 
 def _predictions_text(explanation: Explanation) -> str:

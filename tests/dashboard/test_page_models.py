@@ -12,7 +12,9 @@ import torchvision
 from streamlit.testing.v1 import AppTest
 
 from dashboard import library, serving
+from gradcam.model_spec import display_name
 from gradcam.models.guess import Guess
+from tests.dashboard import first_page
 from tests.opening import open_page
 from tests.shapes import ARCHITECTURE, KINDS, trained
 
@@ -201,7 +203,7 @@ def test_ones_own_model_is_chosen_on_every_page_and_explains() -> None:
     assert not page.error
     assert page.multiselect(key="models").value == [LITE0, own]
     assert {"disc", "cross", "tabby"} <= set(page.multiselect(key="classes").options)
-    assert "4×4 grid" in words(page)
+    assert "4×4 grid" in first_page.words(page)
     page.switch_page("app_pages/layers.py").run()
     assert not page.exception
 
@@ -231,10 +233,9 @@ def test_a_class_that_only_ones_own_model_has_is_said_in_the_other_panel() -> No
     page = bring(open_page("models", models=[LITE0]))
     page.query_params["classes"] = ["cross"]
     page.switch_page("app_pages/compare_models.py").run()
-    scenes = [found.proto.json for found in page.get("bidi_component") if "panels" in found.proto.json]
-    first, second = json.loads(scenes[0])["panels"][:2]
-    assert "expected a class of imagenet-1k, got 'cross'" in first["reason"]
-    assert not second.get("reason")
+    (reason,) = first_page.reasons(page)
+    assert "expected a class of imagenet-1k, got 'cross'" in reason
+    assert first_page.heatmaps(page) == ["shapes: cross"]
 
 
 def test_two_visitors_never_see_each_others_models() -> None:
@@ -242,8 +243,7 @@ def test_two_visitors_never_see_each_others_models() -> None:
     own = first.session_state["models"][1]
     assert own not in str(second.multiselect(key="models").options)
     stranger = open_page("compare_models", models=[own])
-    said = json.dumps([found.proto.json for found in stranger.get("bidi_component")])
-    assert "got its id alone" in said
+    assert "got its id alone" in first_page.reasons(stranger)[0]
     assert "cross" not in str(stranger.multiselect(key="classes").options)
 
 
@@ -382,3 +382,5 @@ def test_no_more_than_four_models_of_ones_own_are_kept() -> None:
         press(page, "Add the model")
     assert len(page.session_state["_own_models"]) == 4
     assert "remove one first" in errors(page)
+    called = [display_name(model) for model in page.session_state["_own_models"]]
+    assert called == ["shapes", "shapes-2", "shapes-3", "shapes-4"]
