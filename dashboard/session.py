@@ -114,6 +114,17 @@ def is_untouched(key: Key) -> bool:
     return st.session_state.get(key) == st.session_state.get(_FILLED, {}).get(key)
 
 
+_KNOWN = "_known_names"
+
+
+def just_added(key: Key, names: Sequence[str]) -> str | None:
+    """The last of the names that were not there when this choice was last shown; None at the first time."""
+    known: dict[Key, Sequence[str]] = st.session_state.setdefault(_KNOWN, {})
+    before = known.get(key, names)
+    known[key] = list(names)
+    return next((name for name in reversed(names) if name not in before), None)
+
+
 def write_link(key: Key, default: Sequence[str]) -> None:
     """Put a list into the link, unless it is the default."""
     values = list(st.session_state[key])

@@ -10,12 +10,14 @@ from dashboard.components import (
     headline,
     name_markdown,
     pick_class,
+    pick_colours,
     pick_fit,
     pick_layers,
     pick_models,
     pick_one,
     pick_photos,
     section,
+    show_classic,
     show_code,
     show_errors,
     show_maps,
@@ -34,6 +36,8 @@ with st.sidebar:
         models = pick_models(default=("bundled/tf_efficientnet_lite0",))
     with section("Question"):
         target, fit, pinned = pick_class(models), pick_fit(), pick_layers()
+    with section("Look"):
+        pick_colours()
 
 headline("How it works", "How does Grad-CAM turn a prediction into a heatmap? Four steps, with your own numbers.")
 
@@ -47,5 +51,5 @@ else:
     with show_errors():
         with st.spinner(f"Taking {escape_markdown(photo.name)} through {name_markdown(model)}"):
             steps = results.steps_of(model, photo, target, fit, pinned.get(model, "auto"))
-        for show in (show_question, show_maps, show_weights, show_sum, show_photo, show_code):
+        for show in (show_question, show_maps, show_weights, show_sum, show_photo, show_classic, show_code):
             show(steps)

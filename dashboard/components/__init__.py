@@ -28,7 +28,7 @@ from dashboard.components.depths import pick_class, run_depths, show_depths
 from dashboard.components.downloads import offer_downloads
 from dashboard.components.failed import show_failed
 from dashboard.components.layout import headline, section
-from dashboard.components.look import pick_look
+from dashboard.components.look import pick_colours, pick_look
 from dashboard.components.messages import escape_markdown, say_error, show_errors
 from dashboard.components.models import pick_models
 from dashboard.components.names import name_markdown
@@ -43,7 +43,15 @@ from dashboard.components.report_read import open_report, show_report
 from dashboard.components.report_write import write_notes, write_verdict
 from dashboard.components.request import Request, pick_classes, pick_fit, pick_request
 from dashboard.components.single_choice import pick_one
-from dashboard.components.steps import show_code, show_maps, show_photo, show_question, show_sum, show_weights
+from dashboard.components.steps import (
+    show_classic,
+    show_code,
+    show_maps,
+    show_photo,
+    show_question,
+    show_sum,
+    show_weights,
+)
 from dashboard.components.viewer import view_difference, view_panels, view_photo, view_tools
 
 __all__ = [
@@ -63,6 +71,7 @@ __all__ = [
     "open_report",
     "pick_class",
     "pick_classes",
+    "pick_colours",
     "pick_competing_classes",
     "pick_entries",
     "pick_fit",
@@ -80,6 +89,7 @@ __all__ = [
     "section",
     "show_agreement",
     "show_changes",
+    "show_classic",
     "show_code",
     "show_comparison",
     "show_competing_classes",

@@ -10,6 +10,7 @@ import streamlit as st
 from dashboard import session
 from dashboard.session import Key
 from gradcam import Style
+from gradcam.draw import SEQUENTIAL
 from gradcam.types import Scale
 
 
@@ -29,3 +30,18 @@ def pick_look(key: Key = Key.SCALE, default: Scale = "each") -> Style:
         **session.linked(key),
     )
     return replace(session.look(), scale=scale)
+
+
+_COLORMAP, _OPACITY = "_look_colormap", "_look_opacity"
+
+
+def pick_colours() -> Style:
+    """Colour map and opacity, for a page without a viewer to set them in; kept for every other page."""
+    look = session.look()
+    for key, value in ((_COLORMAP, look.colormap), (_OPACITY, round(100 * look.opacity))):
+        st.session_state.setdefault(key, value)
+    colormap = st.selectbox("Colour map", list(SEQUENTIAL), key=_COLORMAP)
+    opacity = st.slider("Opacity of the heat", 0, 100, format="%d %%", key=_OPACITY)
+    chosen = replace(look, colormap=colormap, opacity=opacity / 100)
+    session.keep_look(chosen)
+    return chosen

@@ -11,11 +11,17 @@ from dashboard.session import Key
 
 
 def pick_one(label: str, names: Sequence[str], key: Key) -> int:
-    """The index of the picked name, the first by default; nothing is shown if there is only one name."""
+    """The index of the picked name, the first by default; nothing is shown if there is only one name.
+
+    A name that has just been added is picked by itself.
+    """
     unique = [name if name not in names[:index] else f"{name} ({index + 1})" for index, name in enumerate(names)]
+    added = session.just_added(key, unique)
     if len(unique) == 1:
         return 0
-    if st.session_state.get(key) not in (None, *unique):
+    if added:
+        st.session_state[key] = added
+    elif st.session_state.get(key) not in (None, *unique):
         del st.session_state[key]
     name = st.segmented_control(label, unique, default=unique[0], required=True, wrap=True, **session.linked(key))
     return unique.index(name or unique[0])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import streamlit as st
@@ -11,22 +13,38 @@ from numpy.typing import NDArray
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import session
+from dashboard.components.downloads import offer_panels, offer_slide
 from dashboard.components.messages import escape_markdown
 from dashboard.components.panels import theme
 from dashboard.session import Key
 from gradcam import Heatmap, Style
-from gradcam.draw import PLOTLY_CONFIG, draw_grid, draw_panel, location_caption, weight_bars
+from gradcam.draw import (
+    CLASSIC,
+    COLORMAP_ENDS,
+    PLOTLY_CONFIG,
+    PictureRow,
+    draw_grid,
+    draw_panel,
+    location_caption,
+    picture_slide,
+    three_panels,
+    weight_bars,
+    weights_slide,
+)
 from gradcam.geometry import fit_within, project_to_photo
 from gradcam.photo import SAMPLES
 from gradcam.teaching import GradcamSteps, to_script
 from gradcam.text import percent
+from gradcam.types import ScoredTarget
 
 SHOWN = 5
 """Feature maps shown of those with the largest and of those with the smallest weights."""
-SMALL, LARGE = 168, 420
-"""Pixels of a feature map and of a sum; a page shows them smaller."""
+SMALL, LARGE, SLIDE = 168, 420, 900
+"""Pixels of a feature map, of a sum and of a photo for a slide; a page shows them smaller."""
 NARROWEST = {SMALL: 84, LARGE: 200}
 """Pixels below which pictures of a strip wrap."""
+HOPELESS = 0.1
+"""A class is hopeless where the model gives it less than this share of what guessing would."""
 
 
 @contextmanager
@@ -56,9 +74,27 @@ def show_question(of: GradcamSteps) -> None:
         "class, before all scores are turned into percentages:"
     )
     name = "y_a - y_b" if target.against is not None else "y"
-    with _step("The question", words, f"{name} = {target.score:.2f}"):
-        picture = draw_panel(_panel(of), Style(opacity=0.0), size=fit_within(photo.size, 460, LARGE))
+    with _step("The question", words, f"{name} = {target.score:.2f}") as left:
+        with left:
+            _show_chance(target, len(explanation.labels))
+        bare = Style(opacity=0.0)
+        picture = draw_panel(_panel(of), bare, size=fit_within(photo.size, 460, LARGE))
         st.image(picture, alt=f"{photo.name}, with a frame around what the model saw.")
+        large = draw_panel(_panel(of), bare)
+        offer_slide("The question", partial(picture_slide, [PictureRow([large])]))
+
+
+def _show_chance(target: ScoredTarget, classes: int) -> None:
+    """Rank and probability of the class, and a warning where a heatmap of it says next to nothing."""
+    rank = "Rank" if target.against is None else f"**{escape_markdown(target.label)}**: rank"
+    share = percent(target.probability)
+    st.markdown(f"{rank} **{target.rank:,}** of {classes:,} classes, probability **{share}**")
+    if target.probability < HOPELESS / classes:
+        st.warning(
+            f"The model all but rules this class out: guessing would give it {percent(1 / classes)}. The heatmap "
+            "still shows a hottest place, but it is the least unlikely one, not evidence.",
+            icon=":material/do_not_disturb_on:",
+        )
 
 
 def show_maps(of: GradcamSteps) -> None:
@@ -72,16 +108,19 @@ def show_maps(of: GradcamSteps) -> None:
     )
     formula = rf"A^k \in \mathbb{{R}}^{{{height} \times {width}}}, \quad k = 1 \dots {of.channels}"
     with _step("1 · Feature maps", words, formula):
-        for kind, channels in _extremes(of):
-            st.markdown(f"The {len(channels)} with the {kind} weights (step 2)")
-            _strip(
-                [draw_grid(of.activation[k], SMALL) for k in channels],
+        rows = [
+            PictureRow(
+                [draw_grid(of.activation[k], SMALL, style=_cells()) for k in channels],
                 [f"map {k}\nup to {of.activation[k].max():.2g}" for k in channels],
-                "Feature map",
+                f"The {len(channels)} with the {kind} weights (step 2)",
             )
+            for kind, channels in _extremes(of)
+        ]
+        _show_rows(rows, "Feature map")
         silent = of.channels - len(_awake(of))
+        none, full = COLORMAP_ENDS[session.look().colormap]
         st.caption(
-            "Each in its own brightness: yellow is its strongest cell, dark is none; where a map goes below 0, red "
+            f"Each on its own scale: {full} is its strongest cell, {none} is none; where a map goes below 0, red "
             f"is above and blue below. {silent:,} of {of.channels:,} maps are silent here: they find nothing in "
             "this photo."
         )
@@ -102,13 +141,15 @@ def show_weights(of: GradcamSteps) -> None:
     formula = r"\alpha_k = \frac{1}{Z} \sum_{i,j} \frac{\partial y}{\partial A^k_{ij}}"
     with _step("2 · Gradients and weights", words, formula):
         largest = float(np.abs(of.gradients).max())
-        for kind, channels in _extremes(of):
-            st.markdown(f"Gradients of the maps with the {kind} weights")
-            _strip(
+        rows = [
+            PictureRow(
                 [draw_grid(of.gradients[k], SMALL, largest, signed=True) for k in channels],
                 [f"map {k}\nα = {of.alpha[k]:+.2g}" for k in channels],
-                "Gradients of feature map",
+                f"Gradients of the maps with the {kind} weights",
             )
+            for kind, channels in _extremes(of)
+        ]
+        _show_rows(rows, "Gradients of feature map")
         st.markdown(f"The weights of all {of.channels:,} maps, sorted")
         st.plotly_chart(
             weight_bars(of.alpha, theme=theme()),
@@ -117,6 +158,7 @@ def show_weights(of: GradcamSteps) -> None:
             alt=f"Of {of.channels:,} weights {int((of.alpha > 0).sum()):,} are above 0; they go from "
             f"{of.alpha.max():+.2g} to {of.alpha.min():+.2g}.",
         )
+        offer_slide("Weights", partial(weights_slide, of.alpha))
 
 
 def show_sum(of: GradcamSteps) -> None:
@@ -131,17 +173,18 @@ def show_sum(of: GradcamSteps) -> None:
             count = _pick_count(of)
         grown, whole = of.weighted_sum(count), of.weighted_sum()
         full = float(np.abs(whole).max()) or 1.0
-        _strip(
+        row = PictureRow(
             [
                 draw_grid(grown, LARGE, full, signed=True),
-                draw_grid(np.maximum(grown, 0), LARGE, full, signed=False),
+                draw_grid(np.maximum(grown, 0), LARGE, full, _cells(), signed=False),
             ],
             [f"{count:,} of {of.channels:,} maps, before ReLU", "After ReLU"],
-            "The weighted sum",
         )
+        _show_rows([row], "The weighted sum")
+        none, most = COLORMAP_ENDS[session.look().colormap]
         st.caption(
             f"{_likeness(grown, whole)} Cells go from {grown.min():.2g} to {grown.max():.2g}; before ReLU red is "
-            f"above and blue below 0, after it yellow is {full:.2g} and dark is 0."
+            f"above and blue below 0, after it {most} is {full:.2g} and {none} is 0."
         )
 
 
@@ -160,12 +203,25 @@ def show_photo(of: GradcamSteps) -> None:
             st.info(
                 "Nothing in this photo speaks for the class: the heatmap is empty.", icon=":material/hide_image:"
             )
-        size = fit_within(photo.size, LARGE, LARGE)
-        _strip(
-            [draw_panel(_panel(of), Style(interpolation=way), size=size) for way in ("nearest", "bilinear")],
-            ["The grid itself", "Smooth"],
-            f"The heatmap over {photo.name}, hottest at {_hottest(of)}",
-        )
+        size = fit_within(photo.size, SLIDE, SLIDE)
+        looks = [replace(session.look(), interpolation=way) for way in ("nearest", "bilinear")]
+        row = PictureRow([draw_panel(_panel(of), look, size=size) for look in looks], ["The grid itself", "Smooth"])
+        _show_rows([row], f"The heatmap over {photo.name}, hottest at {_hottest(of)}")
+
+
+def show_classic(of: GradcamSteps) -> None:
+    """Photo, heatmap and overlay as one picture, the way that most papers show them."""
+    photo = of.explanation.photo
+    words = (
+        "**Photo, heatmap, overlay** beside each other, in JET at half opacity: the picture of most papers and "
+        "tutorials, to recognise what you have seen there. JET draws bright edges where the heat has none, and "
+        "veils the photo where there is no heat; the pictures above do neither."
+    )
+    with _step("The classic picture", words) as left:
+        with left:
+            offer_panels([_panel(of)])
+        picture = three_panels(_panel(of), CLASSIC, size=fit_within(photo.size, LARGE, LARGE))
+        st.image(picture, width="stretch", alt=f"{photo.name}, its heatmap in JET, and the one over the other.")
 
 
 def show_code(of: GradcamSteps) -> None:
@@ -192,14 +248,23 @@ def _extremes(of: GradcamSteps) -> list[tuple[str, Sequence[int]]]:
     return [("largest", awake[:few]), ("smallest", awake[::-1][:few])]
 
 
-def _strip(pictures: Sequence[NDArray[np.uint8]], captions: Sequence[str], alt: str) -> None:
-    """Pictures side by side as far as there is room."""
-    size = LARGE if len(pictures) == 2 else SMALL
-    with st.grid(max(len(pictures), 1), min_column_width=NARROWEST[size], gap="small"):
-        for picture, caption in zip(pictures, captions, strict=True):
-            with st.container(gap="xsmall"):
-                st.image(picture, width="stretch", alt=f"{alt}: {caption}.".replace("\n", ", "))
-                st.caption(caption.replace("\n", "  \n"))
+def _cells() -> Style:
+    """Cells with hard edges, in the colours that the visitor has chosen."""
+    return Style(colormap=session.look().colormap, interpolation="nearest")
+
+
+def _show_rows(rows: Sequence[PictureRow], alt: str) -> None:
+    """Rows of pictures as far as there is room, and all of them to take away as one."""
+    for row in rows:
+        if row.title:
+            st.markdown(row.title)
+        size = LARGE if len(row.pictures) == 2 else SMALL
+        with st.grid(max(len(row.pictures), 1), min_column_width=NARROWEST[size], gap="small"):
+            for picture, caption in zip(row.pictures, row.captions, strict=True):
+                with st.container(gap="xsmall"):
+                    st.image(picture, width="stretch", alt=f"{alt}: {caption}.".replace("\n", ", "))
+                    st.caption(caption.replace("\n", "  \n"))
+    offer_slide(alt.partition(" over ")[0], partial(picture_slide, rows))
 
 
 def _is_flat(of: GradcamSteps) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from gradcam.cli import terminal
 from gradcam.cli.options import add_comparison_options, read_request
 from gradcam.comparison import Comparison
-from gradcam.draw import comparison_html, grid_png, png, three_panels
+from gradcam.draw import WIDTH, check_width, comparison_html, grid_png, panels_slide, png, three_panels
 from gradcam.files import make_folder, refuse_full_folder, write_whole
 from gradcam.text import shorten
 from gradcam.types import Failure, Heatmap, Panel, Style
@@ -32,16 +32,29 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", required=True, type=terminal.path, metavar="DIR", help="folder for pictures, maps and page"
     )
+    parser.add_argument(
+        "--panels",
+        action="store_true",
+        help="also panels.png: photo, heatmap and overlay of every panel in JET at half opacity, for a slide",
+    )
+    parser.add_argument(
+        "--panels-width", default=WIDTH, type=int, metavar="PIXELS", help=f"of panels.png [{WIDTH}]"
+    )
     add_comparison_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Write maps, pictures and a page, and print a line for each panel; 1 where one failed."""
     refuse_full_folder(options.out, options.force)
+    check_width(options.panels_width)
     request = read_request(options)
     comparison = request.compare(TOGETHER)
     for panel in comparison.panels:
         terminal.tell(_sentence(panel))
+    if options.panels and comparison.heatmaps:
+        make_folder(options.out)
+        with write_whole(options.out / "panels.png", force=options.force) as file:
+            file.write(panels_slide(comparison.heatmaps, width=options.panels_width).png())
     _write(options.out, comparison, request.style, force=options.force)
     terminal.tell(f"Wrote {options.out / 'comparison.html'}, comparison.png and {len(comparison.heatmaps)} map(s)")
     return terminal.DIFFERENT if comparison.failures else 0

@@ -1,4 +1,5 @@
 from .captions import (
+    COLORMAP_ENDS as COLORMAP_ENDS,
     heat_caption as heat_caption,
     layer_caption as layer_caption,
     location_caption as location_caption,
@@ -23,6 +24,17 @@ from .render import (
     draw_panel as draw_panel,
     png as png,
     three_panels as three_panels,
+)
+from .slide import (
+    CLASSIC as CLASSIC,
+    WIDTH as WIDTH,
+    WIDTHS as WIDTHS,
+    PictureRow as PictureRow,
+    Slide as Slide,
+    check_width as check_width,
+    panels_slide as panels_slide,
+    picture_slide as picture_slide,
+    weights_slide as weights_slide,
 )
 from .viewer import (
     SCRIPT as SCRIPT,

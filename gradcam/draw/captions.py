@@ -19,6 +19,15 @@ SCALE_LABELS: dict[Scale, str] = {
     "shared": "Full colour is the maximum of all maps: amounts compare between panels.",
 }
 
+COLORMAP_ENDS: dict[str, tuple[str, str]] = {
+    "viridis": ("dark violet", "yellow"),
+    "cividis": ("dark blue", "yellow"),
+    "inferno": ("black", "pale yellow"),
+    "turbo": ("dark violet", "dark red"),
+    "jet": ("dark blue", "dark red"),
+}
+"""What no heat and full heat look like, by the name of a colour map for heat."""
+
 FRAME_LABEL = "A frame marks the part of the photo that the model saw, where that is not all of it."
 
 

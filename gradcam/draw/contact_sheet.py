@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -20,29 +19,16 @@ from gradcam.draw.captions import (
     scale_caption,
     target_caption,
 )
+from gradcam.draw.lettering import Ink, fit, text_width, wrap, write
 from gradcam.draw.render import Pixels, blend, check_style, colourise, draw_panel, png, resize
-from gradcam.text import count, dimensions, shorten
+from gradcam.text import count, dimensions
 from gradcam.types import Failure, Heatmap, ScaledMap, Style
 
-
-@dataclass(frozen=True)
-class _Ink:
-    """A size in pixels, a weight from 100 to 900, and an RGB colour to write in."""
-
-    size: int
-    weight: int
-    colour: tuple[int, int, int]
-
-    @property
-    def line(self) -> int:
-        return round(self.size * 1.45)
-
-
-_TITLE = _Ink(28, 700, (22, 27, 34))
-_HEAD = _Ink(17, 650, (22, 27, 34))
-_BODY = _Ink(16, 450, (36, 41, 47))
-_SMALL = _Ink(14, 400, (89, 96, 106))
-_WARN = _Ink(14, 600, (154, 52, 18))
+_TITLE = Ink(28, 700, (22, 27, 34))
+_HEAD = Ink(17, 650, (22, 27, 34))
+_BODY = Ink(16, 450, (36, 41, 47))
+_SMALL = Ink(14, 400, (89, 96, 106))
+_WARN = Ink(14, 600, (154, 52, 18))
 _MARGIN, _GAP = 36, 20
 _CAPTION = 8 + _HEAD.line + _BODY.line + 2 * _SMALL.line
 
@@ -70,11 +56,11 @@ def _header(comparison: Comparison, style: Style, width: int) -> Pixels:
         f"{counts}. {SCALE_LABELS[style.scale]}",
         FRAME_LABEL,
     ]
-    lines = [line for sentence in words for line in _wrap(sentence, width - 2 * _MARGIN, _SMALL, 3)]
+    lines = [line for sentence in words for line in wrap(sentence, width - 2 * _MARGIN, _SMALL, 3)]
     strip = _paper(_MARGIN + _TITLE.line + len(lines) * _SMALL.line + _GAP, width)
     title = f"What the models look at: {', '.join(comparison.methods)}"
-    _write(strip, [(_fit(title, width - 2 * _MARGIN, _TITLE), _TITLE)], _MARGIN, _MARGIN - 8)
-    _write(strip, [(line, _SMALL) for line in lines], _MARGIN, _MARGIN + _TITLE.line - 4)
+    write(strip, [(fit(title, width - 2 * _MARGIN, _TITLE), _TITLE)], _MARGIN, _MARGIN - 8)
+    write(strip, [(line, _SMALL) for line in lines], _MARGIN, _MARGIN + _TITLE.line - 4)
     return strip
 
 
@@ -109,12 +95,10 @@ def _row(row: Row, scaled: Mapping[Heatmap, ScaledMap], style: Style, cell: int,
     return strip
 
 
-def _cell(
-    strip: Pixels, x: int, cell: int, height: int, picture: Pixels, about: Sequence[tuple[str, _Ink]]
-) -> None:
+def _cell(strip: Pixels, x: int, cell: int, height: int, picture: Pixels, about: Sequence[tuple[str, Ink]]) -> None:
     """A picture with its caption under it; the captions of a row begin at one height."""
     strip[_GAP : _GAP + picture.shape[0], x : x + picture.shape[1]] = picture
-    _write(strip, [(_fit(text, cell, ink), ink) for text, ink in about], x, _GAP + height + 8)
+    write(strip, [(fit(text, cell, ink), ink) for text, ink in about], x, _GAP + height + 8)
 
 
 def _failure(reason: str, cell: int, height: int) -> Pixels:
@@ -122,8 +106,8 @@ def _failure(reason: str, cell: int, height: int) -> Pixels:
     card = np.full((height, cell, 3), (253, 244, 237), np.uint8)
     cv2.rectangle(card, (0, 0), (cell - 1, height - 1), (214, 158, 120), 1)
     room = max(1, (height - 2 * 14 - _WARN.line) // _SMALL.line)
-    lines = _wrap(reason, cell - 2 * 16, _SMALL, room)
-    _write(card, [("No map", _WARN), *((line, _SMALL) for line in lines)], 16, 14)
+    lines = wrap(reason, cell - 2 * 16, _SMALL, room)
+    write(card, [("No map", _WARN), *((line, _SMALL) for line in lines)], 16, 14)
     return card
 
 
@@ -133,20 +117,20 @@ def _footer(style: Style, scaled: Collection[ScaledMap], width: int) -> Pixels:
     if style.threshold:
         notes.append(f"heat below {100 * style.threshold:.0f} % of full colour is left out")
     strip = _paper(_GAP + 2 * _SMALL.line + 18 + _SMALL.line + _MARGIN, width)
-    _write(strip, [(title[0].upper() + title[1:], _Ink(14, 600, _BODY.colour))], _MARGIN, _GAP // 2)
+    write(strip, [(title[0].upper() + title[1:], Ink(14, 600, _BODY.colour))], _MARGIN, _GAP // 2)
     length, top = min(420, width - 2 * _MARGIN), _GAP // 2 + _SMALL.line + 6
     ramp = np.broadcast_to(np.linspace(0, 1, length, dtype=np.float32), (18, length))
     bar = strip[top : top + 18, _MARGIN : _MARGIN + length]
     bar[:] = blend(bar.copy(), colourise(ramp, style.colormap, style.threshold), 1.0)
     cv2.rectangle(strip, (_MARGIN, top), (_MARGIN + length - 1, top + 17), (140, 149, 159), 1)
     for place, number in enumerate(numbers):
-        wide = _width(number, _SMALL)
+        wide = text_width(number, _SMALL)
         x = round(place / (len(numbers) - 1) * (length - 1))
         strip[top + 18 : top + 22, _MARGIN + x] = _SMALL.colour
-        _write(strip, [(number, _SMALL)], _MARGIN + min(max(0, x - wide // 2), length - wide), top + 22)
-    _write(
+        write(strip, [(number, _SMALL)], _MARGIN + min(max(0, x - wide // 2), length - wide), top + 22)
+    write(
         strip,
-        [(_fit("; ".join(notes) + ".", width - 2 * _MARGIN, _SMALL), _SMALL)],
+        [(fit("; ".join(notes) + ".", width - 2 * _MARGIN, _SMALL), _SMALL)],
         _MARGIN,
         top + 26 + _SMALL.line,
     )
@@ -155,49 +139,3 @@ def _footer(style: Style, scaled: Collection[ScaledMap], width: int) -> Pixels:
 
 def _paper(height: int, width: int) -> Pixels:
     return np.full((height, width, 3), 255, np.uint8)
-
-
-def _write(canvas: Pixels, lines: Sequence[tuple[str, _Ink]], x: int, top: int) -> None:
-    """Lines of text below each other; OpenCV's own face `sans` covers Latin, Greek, Cyrillic and Chinese."""
-    for text, ink in lines:
-        face = cv2.FontFace("sans")
-        cv2.putText(canvas, _plain(text), (x, top + round(ink.size * 1.05)), ink.colour, face, ink.size, ink.weight)
-        top += ink.line
-
-
-def _plain(text: str) -> str:
-    """One line of printable characters."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
-
-
-def _width(text: str, ink: _Ink) -> int:
-    x, _, width, _ = cv2.getTextSize((0, 0), _plain(text), (0, 0), cv2.FontFace("sans"), ink.size, ink.weight)
-    return x + width
-
-
-def _fit(text: str, width: int, ink: _Ink) -> str:
-    """`text`, or as much of its beginning and end as fits into `width` pixels."""
-    text = _plain(text)
-    short, keep = text, len(text)
-    while keep > 1 and _width(short, ink) > width:
-        keep = min(keep - 1, max(1, keep * width // _width(short, ink)))
-        short = shorten(text, keep)
-    return short
-
-
-def _wrap(text: str, width: int, ink: _Ink, most: int) -> list[str]:
-    """`text` in lines no wider than `width`; what does not fit into `most` lines ends in an ellipsis."""
-    lines: list[str] = [""]
-    for word in _plain(text).split():
-        longer = f"{lines[-1]} {word}".strip()
-        if _width(longer, ink) <= width:
-            lines[-1] = longer
-        else:
-            lines.append(_fit(word, width, ink))
-    lines = [line for line in lines if line]
-    if len(lines) > most:
-        last = f"{lines[most - 1]} …"
-        while _width(last, ink) > width and " " in last[:-2]:
-            last = f"{last[:-2].rsplit(' ', 1)[0]} …"
-        lines = [*lines[: most - 1], last]
-    return lines

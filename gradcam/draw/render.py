@@ -223,11 +223,19 @@ def three_panels(
 
     Takes and raises what `draw_panel` does.
     """
-    photo, values, view = _layers(panel, style, vmax, size)
+    photo, alone, over = three_pictures(panel, style, vmax, size)
     height, width = photo.shape[:2]
     gap = np.full((height, max(2, width // 40), 3), 255, np.uint8)
+    return np.hstack([photo, gap, alone, gap, over])
+
+
+def three_pictures(
+    panel: Heatmap, style: Style, vmax: float | None = None, size: tuple[int, int] | None = None
+) -> tuple[Pixels, Pixels, Pixels]:
+    """The photo, the heat alone and both, each RGB uint8 `[H, W, 3]`. Takes and raises what `draw_panel` does."""
+    photo, values, view = _layers(panel, style, vmax, size)
     alone = overlay(np.full_like(photo, 232), values, replace(style, blend="even", opacity=1))
-    return np.hstack([photo, gap, outline(alone, view), gap, outline(overlay(photo, values, style), view)])
+    return photo, outline(alone, view), outline(overlay(photo, values, style), view)
 
 
 def _layers(

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gradcam import explain, load_classifier, sample_photo
+from gradcam import Heatmap, Top, explain, load_classifier, sample_photo
 from gradcam.cli._main import main
+from gradcam.draw import panels_slide
 
 MODEL = "bundled/tf_efficientnet_lite0"
 
@@ -38,6 +39,24 @@ def test_explain_writes_the_page_the_picture_and_the_raw_maps(
         Image.open(path).verify()
 
 
+def test_panels_is_the_classic_picture_as_wide_as_was_asked_for(chelsea: Path, tmp_path: Path) -> None:
+    arguments = [
+        str(chelsea),
+        "--model",
+        MODEL,
+        "--panels",
+        "--panels-width",
+        "948",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    assert main(["explain", *arguments]) == 0
+    panels = np.array(Image.open(tmp_path / "out" / "panels.png"))
+    assert panels.shape == (round(300 * 300 / 451), 948, 3)
+    panel = Heatmap(sample_photo("chelsea"), MODEL, "Grad-CAM", Top(), explain(load_classifier(MODEL), chelsea))
+    assert np.array_equal(panels, panels_slide([panel], width=948).pixels)
+
+
 def test_a_model_whose_weights_cannot_be_had_fails_alone_with_exit_code_1(
     chelsea: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -56,6 +75,7 @@ def test_a_model_whose_weights_cannot_be_had_fails_alone_with_exit_code_1(
     ("arguments", "sentence"),
     [
         (["explain", "nowhere.jpg", "--model", MODEL, "--out", "{out}"], "there is no file 'nowhere.jpg'"),
+        (["explain", "{photo}", "--model", MODEL, "--panels-width", "10", "--out", "{out}"], "from 200 to 8,000"),
         (["explain", "{photo}", "--model", "bundled/lite", "--out", "{out}"], "tf_efficientnet_lite0"),
         (["explain", "{photo}", "--model", MODEL, "--colormap", "virdis", "--out", "{out}"], "'viridis'"),
         (["explain", "{photo}", "--model", MODEL, "--opacity", "7", "--out", "{out}"], "7"),

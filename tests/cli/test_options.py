@@ -50,7 +50,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, object]]:
 
 
 def _described(add_options: Callable[[argparse.ArgumentParser], None]) -> dict[str, tuple[object, ...]]:
-    """Every option but --out and --help, with the words of its help."""
+    """Every option that both commands have, with the words of its help."""
     parser = argparse.ArgumentParser()
     add_options(parser)
     return {
@@ -61,7 +61,7 @@ def _described(add_options: Callable[[argparse.ArgumentParser], None]) -> dict[s
             action.default,
         )
         for action in parser._actions
-        if action.dest not in ("help", "out")
+        if action.dest not in ("help", "out", "panels", "panels_width")
     }
 
 

@@ -16,7 +16,7 @@ from gradcam.preprocess import to_input, view_of
 from tests.dashboard.test_page_models import bring
 from tests.opening import open_page
 
-LITE0, LITE1 = "bundled/tf_efficientnet_lite0", "bundled/tf_efficientnet_lite1"
+LITE0, LITE1, LITE2 = (f"bundled/tf_efficientnet_lite{size}" for size in range(3))
 
 
 opened = partial(open_page, "how_it_works")
@@ -48,6 +48,7 @@ def test_first_sight_takes_a_photo_through_the_four_steps() -> None:
         "2 · Gradients and weights",
         "3 · Weighted sum and ReLU",
         "4 · Back on the photo",
+        "The classic picture",
         "The same in Python",
     ]
     explanation = explain(load_classifier(LITE0), sample_photo("cat and coffee"))
@@ -61,7 +62,7 @@ def test_first_sight_takes_a_photo_through_the_four_steps() -> None:
 def test_every_picture_has_words_for_those_who_do_not_see_it() -> None:
     page = opened()
     said = alts(page)
-    assert len(said) == 1 + 10 + 10 + 2 + 2
+    assert len(said) == 1 + 10 + 10 + 2 + 2 + 1
     assert all(said)
     assert sum(alt.startswith("Feature map: map ") for alt in said) == 10
     assert any("hottest at" in alt for alt in said)
@@ -144,6 +145,47 @@ def test_one_of_several_photos_and_models_is_shown_at_a_time() -> None:
     page.segmented_control(key="model").set_value(LITE1).run()
     assert "**espresso**" in words(page)
     assert "8×8 cells" in words(page)
+
+
+def test_a_model_or_photo_just_added_is_what_is_shown() -> None:
+    page = opened(models=[LITE0, LITE1], model=LITE1)
+    assert page.segmented_control(key="model").value == LITE1, "a link is believed"
+    page.multiselect(key="models").select(LITE2).run()
+    assert page.segmented_control(key="model").value == LITE2
+    assert "9×9 cells" in words(page)
+    page.segmented_control(key="model").set_value(LITE0).run()
+    page.multiselect(key="photos").select("coffee").run()
+    assert page.segmented_control(key="photo").value == "coffee"
+    assert page.segmented_control(key="model").value == LITE0, "and no other choice moves"
+    assert "**espresso**" in words(page)
+
+
+def test_a_class_that_the_model_rules_out_is_said_to_be_hopeless() -> None:
+    page = opened()
+    explanation = explain(load_classifier(LITE0), sample_photo("cat and coffee"), "tarantula")
+    assert "Rank **1** of 1,000 classes, probability **" in words(page)
+    assert not page.main.get("alert")
+    page.selectbox(key="class").set_value("tarantula").run()
+    (scored,) = explanation.targets
+    assert scored.probability < 1e-4
+    assert f"Rank **{scored.rank:,}** of 1,000 classes" in words(page)
+    assert "rules this class out" in page.warning[0].value
+
+
+def test_the_colour_map_and_the_opacity_are_those_of_every_page() -> None:
+    page = opened(colormap="jet", opacity="30")
+    assert page.selectbox(key="_look_colormap").value == "jet"
+    assert page.slider(key="_look_opacity").value == 30
+    assert "dark red is its strongest cell, dark blue is none" in words(page)
+    page.selectbox(key="_look_colormap").set_value("inferno").run()
+    assert "pale yellow is its strongest cell, black is none" in words(page)
+    assert page.query_params["colormap"] == "inferno"
+    assert page.query_params["opacity"] == "30"
+
+
+def test_every_figure_can_be_taken_away_as_png_and_svg() -> None:
+    labels = [button.proto.label for button in opened().get("download_button")]
+    assert labels == ["PNG", "SVG"] * 7
 
 
 def test_ones_own_model_is_laid_open_too() -> None:

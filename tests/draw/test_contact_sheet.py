@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 
-import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -65,12 +64,3 @@ def test_a_tall_and_a_wide_photo_keep_their_aspect():
         drawn = grid(fakes.panel(photo, ONE_HOT * 0))
         ys, xs = np.nonzero((drawn[:, :236] == 77).all(2))
         assert np.ptp(ys) / np.ptp(xs) == pytest.approx(height / width, rel=0.05)
-
-
-def test_opencv_writes_letters_beyond_ascii():
-    ink = contact_sheet._BODY
-    assert contact_sheet._width("中文", ink) > contact_sheet._width("x", ink)
-    canvas = np.full((40, 60, 3), 255, np.uint8)
-    contact_sheet._write(canvas, [("中文", ink)], 2, 2)
-    assert (canvas < 128).any()
-    assert cv2.__version__ >= "5"
