@@ -19,8 +19,9 @@ from gradcam.report.model import (
     HeatmapEntry,
     ModelEntry,
     PhotoEntry,
+    Row,
 )
-from gradcam.report.statements import FIT_LABELS, layer_statement, methods_line, request_text
+from gradcam.report.statements import FIT_LABELS, layer_statement, methods_line, request_text, request_title
 from gradcam.text import dimensions, listed, minus_sign, percent
 
 UNKNOWN = "–"
@@ -184,6 +185,22 @@ def environment_table(report: Content) -> Table:
         ("Seed", listed(sorted({model.origin for model in report.models if model.untrained})) or UNKNOWN),
     )
     return Table(("", ""), rows[:-1] + ((rows[-1],) if any(model.untrained for model in report.models) else ()))
+
+
+def opening_row(report: Content) -> Row | None:
+    """The panels to begin with: those that agree least, else the first that hold a map; None where none does."""
+    rows = [row for photo in range(len(report.photos)) for row in report.rows_of(photo)]
+    rows = [row for row in rows if any(isinstance(finding, HeatmapEntry) for finding in row.findings)]
+    for worst in report.disagreements[:1]:
+        rows.sort(key=lambda row: (row.photo, row.method, row.target) != (worst.photo, worst.method, worst.target))
+    return rows[0] if rows else None
+
+
+def opening_title(report: Content, row: Row) -> str:
+    """What the panels to begin with are: photo and question, and that they agree least where there are others."""
+    several = len(report.photos) * len(report.methods) * len(report.targets) > 1
+    lead = "Where the models agree least: " if several and report.disagreements else ""
+    return f"{lead}{report.photos[row.photo].name} · {request_title(report, row)}"
 
 
 def panel_key(report: Content, finding: Finding) -> str:

@@ -20,13 +20,17 @@ from gradcam.errors import ReportError, quoted
 from gradcam.files import temporary_folder
 from gradcam.report import reproduce, sections, statements
 from gradcam.report.formats.typesetting import Job, Typeset, font_folders, typeset
-from gradcam.report.model import TITLE, FailureEntry, Finding, Report
+from gradcam.report.model import TITLE, FailureEntry, Finding, HeatmapEntry, Report
 from gradcam.report.notes import note_tree
 from gradcam.report.pictures import Pictures, jpeg
 from gradcam.text import clean, paragraphs
 
 SIDE = 560
 """The longest side of a photo in the PDF, in pixels: about 250 dots an inch where three panels share a row."""
+MOST_OPENING = 4
+"""Pictures on the first page."""
+TALL = 0.59
+"""Height to width of an overlay above which it is set less wide than its panel: three rows of panels fit a page."""
 
 
 def write(report: Report, file: BinaryIO) -> None:
@@ -79,6 +83,8 @@ def _content(report: Report, pictures: Pictures, folder: Path) -> dict[str, Any]
             "date": verdict.date,
             "summary": note_tree(verdict.summary),
             "open_questions": verdict.questions,
+            "opening": _opening(report, pictures, folder),
+            "scale": sections.scale_line(report),
             "questions": [statements.target_text(entry.target) for entry in report.targets],
             "models": _table(sections.models_table(report)),
             "photo_list": _table(sections.photos_table(report)),
@@ -104,6 +110,14 @@ def _content(report: Report, pictures: Pictures, folder: Path) -> dict[str, Any]
 
 def _table(table: sections.Table) -> dict[str, Any]:
     return {"head": table.head, "rows": table.rows, "marked": table.marked, "numbers": table.numbers}
+
+
+def _opening(report: Report, pictures: Pictures, folder: Path) -> dict[str, Any]:
+    """The first page's pictures: a row of panels without those that failed."""
+    row = sections.opening_row(report)
+    found = [finding for finding in row.findings if isinstance(finding, HeatmapEntry)] if row else []
+    panels = [_panel(report, pictures, finding, folder) for finding in found[:MOST_OPENING]]
+    return {"title": sections.opening_title(report, row) if row else "", "panels": panels}
 
 
 def _photo(report: Report, pictures: Pictures, index: int, folder: Path) -> dict[str, Any]:
@@ -139,8 +153,8 @@ def _panel(report: Report, pictures: Pictures, finding: Finding, folder: Path) -
             name = f"{sections.panel_key(report, finding)}-{kind}.jpg"
             (folder / name).write_bytes(jpeg(pixels))
             panel[kind] = {"file": name, "alt": alt}
+    panel["tall"] = overlay.shape[0] > TALL * overlay.shape[1]
     panel["ticks"] = sections.bar_numbers(finding)
-    panel["scale"] = sections.scale_line(report)
     panel["warnings"] = finding.warnings
     panel["facts"] = sections.panel_facts(report, finding)
     return panel

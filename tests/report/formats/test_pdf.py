@@ -6,20 +6,23 @@ import io
 import multiprocessing
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pypdf
 import pytest
 
+from gradcam import sample_photo
 from gradcam.errors import ReportError
 from gradcam.report import (
     Note,
+    Verdict,
+    build_report,
     render_report,
 )
 from gradcam.report.formats import pdf, typesetting
 from tests import fakes
-from tests.report_fakes import pdf_text, report
+from tests.report_fakes import NOON, comparison, pdf_text, report
 
 
 def test_every_panel_is_in_the_pdf_and_it_is_tagged_and_numbered():
@@ -34,6 +37,31 @@ def test_every_panel_is_in_the_pdf_and_it_is_tagged_and_numbered():
     chapters = [item.title for item in document.outline if not isinstance(item, list)]
     assert chapters[:3] == ["Verdict", "What was compared", "Findings"]
     assert chapters[-1] == "Provenance"
+
+
+def test_three_photos_and_three_models_take_five_pages_with_a_picture_on_the_first_and_none_half_empty():
+    photos = [sample_photo(name) for name in ("chelsea", "coffee", "cat and coffee")]
+    models = [f"bundled/tf_efficientnet_lite{size}" for size in range(3)]
+    verdict = Verdict(
+        "approved", "Ada", "2026-11-22", "All look at **the animal**.\n\n- fine for triage", ("Why?",)
+    )
+    made = build_report(comparison(photos, models), now=NOON, verdict=verdict, notes=[Note(text="The face")] * 3)
+    pages = pypdf.PdfReader(io.BytesIO(render_report(made, "pdf"))).pages
+    assert len(pages) <= 5
+    assert len(pages[0].images) >= 2, "maps that are the same are one image in the file"
+    assert all(lowest_line(page) < 0.4 for page in pages[:-1])
+
+
+def lowest_line(page: pypdf.PageObject) -> float:
+    """How far the last line above the footer is from the page's foot, as a share of its height."""
+    lines: list[float] = []
+
+    def hear(text: str, on_page: Sequence[float], at: Sequence[float], *_: object) -> None:
+        if text.strip():
+            lines.append(at[4] * on_page[1] + at[5] * on_page[3] + on_page[5])
+
+    page.extract_text(visitor_text=hear)
+    return min(line for line in lines if line > 60) / float(page.mediabox.height)
 
 
 SCRIPTS = (
