@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -98,13 +97,53 @@ def test_dragging_moves_a_zoomed_photo(page):
     assert len(set(_boxes(page, 0))) == 1
 
 
-def test_blink_hides_and_shows_the_heat_and_stops(page):
-    page.locator("#blink").click()
-    deadline = time.monotonic() + 20  # it is gone and there by turns
-    while _heat(page) != 0:
-        assert time.monotonic() < deadline
-    page.locator("#blink").click()
+def test_the_photo_is_seen_bare_for_as_long_as_something_is_held(page):
+    hold = page.get_by_role("button", name="Hold to see the photo")
+    hold.hover()
+    page.mouse.down()
+    assert _heat(page) == 0
+    page.mouse.up()
     assert _heat(page) == 0.6
+    page.locator(".overlay").first.focus()
+    page.keyboard.down(" ")
+    assert _heat(page) == 0
+    page.keyboard.up(" ")
+    assert _heat(page) == 0.6
+    page.locator(".overlay").first.hover()
+    page.mouse.down()
+    page.wait_for_selector("html.bare")
+    page.mouse.up()
+    assert _heat(page) == 0.6
+
+
+def test_a_box_zooms_all_panels_of_a_photo_and_a_double_click_goes_back(page):
+    page.locator(".overlay").first.hover()
+    box = page.locator(".overlay").first.bounding_box()
+    corners = [(box["x"] + share * box["width"], box["y"] + share * box["height"]) for share in (0.25, 0.75)]
+    page.mouse.move(*corners[0])
+    page.mouse.down()
+    page.mouse.move(*corners[1], steps=5)
+    assert page.locator(".stage .box").count() == 1
+    page.mouse.up()
+    assert [float(part) for part in _boxes(page, 0)[0].split()] == pytest.approx([15, 10, 30, 20], abs=0.3)
+    assert len(set(_boxes(page, 0))) == 1
+    assert page.locator(".stage .box").count() == 0
+    page.locator(".overlay").first.dblclick()
+    assert set(_boxes(page, 0)) == {"0 0 60 40"}
+
+
+def test_what_belongs_together_stands_at_one_height_in_all_cards_of_a_row(page):
+    for part in ("figcaption", ".stage", ".pair", ".bar", ".facts"):
+        tops = page.locator(f"#photo-panels-0 .card {part}").evaluate_all(
+            "parts => parts.map(part => Math.round(part.getBoundingClientRect().top))"
+        )
+        assert len(tops) == 2
+        assert len(set(tops)) == 1, part
+
+
+def test_every_sign_on_the_page_is_in_the_fonts_of_any_machine(file):
+    signs = {sign for sign in file.read_text("utf-8") if ord(sign) > 0x17F}
+    assert signs <= set("–—−×·≠…’“”∂Σαₖ√≥≤²₁₂ᵢⱼ→"), signs
 
 
 def test_a_panel_can_fill_the_screen(page):
