@@ -6,6 +6,7 @@ Plotly's script is inside, once. The page's policy allows only what the page its
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from html import escape
 from string import Template
 
@@ -27,12 +28,26 @@ def comparison_html(comparison: Comparison, style: Style | None = None) -> str:
     return "".join(html_in_pieces(comparison, style))
 
 
-def html_in_pieces(comparison: Comparison, style: Style | None = None) -> Iterator[str]:
-    """The page of `comparison_html`, a photo at a time.
+@dataclass(frozen=True)
+class Remarks:
+    """What somebody says of a comparison; all but the title is HTML that needs no further escaping.
+
+    verdict: of the whole. notes: of each photo, in the comparison's order.
+    """
+
+    title: str = "What the models look at"
+    verdict: str = ""
+    notes: Sequence[str] = field(default=())
+
+
+def html_in_pieces(
+    comparison: Comparison, style: Style | None = None, remarks: Remarks | None = None
+) -> Iterator[str]:
+    """The page of `comparison_html`, a photo at a time, with what somebody says of it.
 
     Raises: what `comparison_html` raises, before the first piece.
     """
-    style = style or Style()
+    style, remarks = style or Style(), remarks or Remarks()
     render.check_style(style)
     scaled = comparison.scaled(style)
     counts = f"{count(len(comparison.photos), 'photo')}, {count(len(comparison.models), 'model')}"
@@ -42,22 +57,31 @@ def html_in_pieces(comparison: Comparison, style: Style | None = None) -> Iterat
         cited=escape(_cited(comparison.methods)),
         lead=escape(f"{counts}. Asked: {_request_text(comparison)}."),
         scale=escape(captions.SCALE_LABELS[style.scale]),
+        title=escape(remarks.title),
+        verdict=f"<section class='remarks'>\n{remarks.verdict}\n</section>" if remarks.verdict else "",
     )
+    notes = remarks.notes or [""] * len(comparison.photos)
     for number, photo in enumerate(comparison.photos, start=1):
-        yield _section(comparison, photo, number, scaled, style)
+        yield _section(comparison, photo, number, scaled, style, notes[number - 1])
     yield _END.substitute(plotly=plotly_script(), script=SCRIPT)
 
 
 def _section(
-    comparison: Comparison, photo: Photo, number: int, scaled: Mapping[Heatmap, ScaledMap], style: Style
+    comparison: Comparison,
+    photo: Photo,
+    number: int,
+    scaled: Mapping[Heatmap, ScaledMap],
+    style: Style,
+    note: str,
 ) -> str:
-    """One photo: its heatmaps and the table of what each model said."""
+    """One photo: what somebody says of it, its heatmaps, and the table of what each model said."""
     models = zip(*(row.panels for row in comparison.rows(photo)), strict=True)
     return _SECTION.substitute(
         name=escape(photo.name),
         label=escape(f"photo {number}, {photo.name}"),
         size=f"{dimensions(*reversed(photo.size))} pixels",
         digest=escape(photo.sha256[:12]),
+        note=f"<div class='remarks'>\n{note}\n</div>" if note else "",
         scene=scene_json(comparison_scene(comparison, photo, style, scaled=scaled)),
         rows="\n".join(_model_row(panels) for panels in models),
     )
@@ -107,6 +131,7 @@ _SECTION = Template("""
 <section>
 <h2>$name</h2>
 <p class="quiet">$size · SHA-256 $digest…</p>
+$note
 <div class="heatmaps"><script type="application/json">$scene</script>
 <noscript>The heatmaps need JavaScript. The table below holds their numbers.</noscript></div>
 <div class="scroll" tabindex="0" role="region" aria-label="What the models say of $label"><table>
@@ -124,7 +149,7 @@ _START = Template("""<!doctype html>
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline'; \
 style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$methods comparison</title>
+<title>$title</title>
 <style>
 :root { color-scheme: light dark;
   --ink: #1f2328; --quiet: #59606a; --paper: #fff; --line: #d5dae0; --bad: #9a3412; }
@@ -139,6 +164,10 @@ section { border-top: 1px solid var(--line); margin-top: 2rem; padding-top: 1.5r
 .heatmaps { margin: 1.25rem 0 1.75rem; }
 .quiet, small { color: var(--quiet); } .quiet { margin: 0; }
 .scroll { overflow-x: auto; }
+.remarks .note { margin: .5rem 0; padding: .1rem 1rem; border-left: 3px solid var(--line); max-width: 46rem; }
+.remarks ul { list-style: disc; padding-left: 1.3rem; }
+.badge { display: inline-block; padding: .05rem .6rem; border: 1px solid currentColor; border-radius: 99px;
+  font-size: .85rem; font-weight: 600; }
 .failed { color: var(--bad); margin: .25rem 0; }
 table { border-collapse: collapse; width: 100%; min-width: 54rem; font-size: .9rem; overflow-wrap: normal; }
 th, td { border-top: 1px solid var(--line); padding: .6rem .9rem .6rem 0; text-align: left; vertical-align: top; }
@@ -155,7 +184,7 @@ $styles
 </head>
 <body>
 <header>
-<h1>What the models look at</h1>
+<h1>$title</h1>
 <p class="quiet">$methods. $lead</p>
 <dl>
 <dt>Heat</dt><dd>Where a layer's features raise the score of the named class$cited.
@@ -165,6 +194,7 @@ It shows what the score rests on, not whether the answer is right.</dd>
 </dl>
 </header>
 <main>
+$verdict
 """)
 
 _END = Template("""

@@ -10,7 +10,7 @@ from gradcam.report.model import Content, HeatmapEntry
 MANIFEST = "MANIFEST.sha256"
 
 LAYOUT = re.compile(
-    r"report\.(html|pdf|json)|schema\.json|metrics\.csv|README\.txt|MANIFEST\.sha256"
+    r"report\.(html|pdf|json|md)|schema\.json|metrics\.csv|README\.txt|MANIFEST\.sha256"
     r"|images/photo-\d+\.png|images/p\d+-m\d+(-input|(-method\d+)?-q\d+-(heatmap|overlay))\.png"
     r"|maps/p\d+-m\d+(-method\d+)?-q\d+\.npy"
     r"|signatures/[1-9]\d{0,3}\.sig"

@@ -46,7 +46,7 @@ FORMATS: dict[str, Format] = {
     "pdf": Format(
         ".pdf", "application/pdf", "for paper: contents, page numbers, selectable text", _with_extra("pdf")
     ),
-    "markdown": Format(".md", "text/markdown", "for a pull request, without pictures", markdown.write),
+    "markdown": Format(".md", "text/markdown", "one text file, its pictures at the end", markdown.write),
     "csv": Format(".csv", "text/csv", "the numbers, a row a photo × model × class", csv.write),
     "json": Format(".json", "application/json", "the canonical content, without pictures", json.write),
     "junit": Format(".xml", "application/xml", "for a build server, a test a check", junit.write),

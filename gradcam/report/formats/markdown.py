@@ -1,24 +1,44 @@
-"""The report as Markdown for a pull request: all but the pictures, and no links but those of a note.
+"""The report as Markdown, for a notebook, a wiki or a repository; it links its own pictures and what a note links.
 
 Names and labels are escaped; a reviewer's notes are put in as the HTML that `notes` made safe, on one line, so that
-no line of theirs is read as Markdown again.
+no line of theirs is read as Markdown again. The pictures of the file that stands alone come last, so that its text
+can be read, or taken alone, in any editor; the one in a ZIP links those beside it.
 """
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
 from gradcam.report import reproduce, sections, statements
-from gradcam.report.model import FailureEntry, Finding, Paragraph, Report
+from gradcam.report.model import FailureEntry, Finding, HeatmapEntry, Paragraph, Report, Row
 from gradcam.report.notes import note_html
+from gradcam.report.pictures import Pictures, jpeg
+from gradcam.report.zip_layout import panel_stem
 from gradcam.text import clean, paragraphs
+
+SIDE = 360
+"""The longest side of a picture, in pixels: three fit beside each other."""
 
 
 def write(report: Report, file: BinaryIO) -> None:
-    """Write GitHub-flavoured Markdown in UTF-8, an empty line between two blocks."""
-    for number, block in enumerate(_blocks(report)):
+    """Write GitHub-flavoured Markdown in UTF-8, an empty line between two blocks, with its pictures at the end."""
+    _write(_blocks(report, linked=False), file)
+    pictures = Pictures(report, SIDE)
+    for panel in report.heatmaps:
+        data = base64.b64encode(jpeg(pictures.heatmap_and_overlay(panel)[1])).decode()
+        file.write(f"\n[{panel_stem(report, panel)}]: data:image/jpeg;base64,{data}\n".encode())
+
+
+def write_linked(report: Report, file: BinaryIO) -> None:
+    """The same with links to the overlays in the folder `images` beside it, where a ZIP has them."""
+    _write(_blocks(report, linked=True), file)
+
+
+def _write(blocks: Iterator[str], file: BinaryIO) -> None:
+    for number, block in enumerate(blocks):
         file.write(f"{chr(10) if number else ''}{block}\n".encode())
 
 
@@ -29,7 +49,7 @@ def escape(text: str) -> str:
     return re.sub(r"(@|#|:(?=//)|www(?=\.))", r"\1<!-- -->", escaped)
 
 
-def _blocks(report: Report) -> Iterator[str]:
+def _blocks(report: Report, *, linked: bool) -> Iterator[str]:
     verdict = report.verdict
     yield f"# {escape(report.title)}"
     yield f"**{verdict.status}** · {statements.extent(report)} · {report.created}"
@@ -52,7 +72,8 @@ def _blocks(report: Report) -> Iterator[str]:
         yield _table(sections.agreement_table(report))
     yield from _folded("Numbers of every panel", _table(sections.numbers_table(report)))
     yield "## Panels"
-    yield "The pictures are in the HTML, PDF and ZIP of this report. What was noticed about a panel:"
+    yield from _panels(report, linked)
+    yield "What was noticed about a panel:"
     yield _warnings(report)
     yield "## Disagreements, ranked"
     yield from _folded("The least agreeing first", _table(sections.disagreements_table(report)))
@@ -78,13 +99,39 @@ def _blocks(report: Report) -> Iterator[str]:
     )
 
 
+def _panels(report: Report, linked: bool) -> Iterator[str]:
+    """The overlays of each photo, a column a model."""
+    for index, photo in enumerate(report.photos):
+        yield f"### {escape(photo.name)}"
+        head = [escape(model.id) for model in report.models]
+        for row in report.rows_of(index):
+            yield f"**{escape(statements.request_title(report, row))}**"
+            yield _grid([head, ["---"] * len(head), *_overlays(report, row, linked)])
+
+
+def _overlays(report: Report, row: Row, linked: bool) -> tuple[list[str], list[str]]:
+    """The pictures of a row, and what each shows."""
+    found = [finding if isinstance(finding, HeatmapEntry) else None for finding in row.findings]
+    pictures = [_picture(report, panel, linked) if panel else "–" for panel in found]
+    return pictures, [escape(sections.panel_title(finding)) for finding in row.findings]
+
+
+def _picture(report: Report, panel: HeatmapEntry, linked: bool) -> str:
+    stem, alt = panel_stem(report, panel), escape(sections.picture_caption(report, panel, "Overlay"))
+    return f"![{alt}](images/{stem}-overlay.png)" if linked else f"![{alt}][{stem}]"
+
+
 def _table(table: sections.Table) -> str:
     head = [escape(cell) or " " for cell in table.head]
     rule = ["---:" if index in table.numbers else "---" for index in range(len(head))]
     rows = [[escape(cell) for cell in row] for row in table.rows]
     for index in table.marked:
         rows[index][0] += " **≠**"
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))
+    return _grid([head, rule, *rows])
+
+
+def _grid(rows: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
 
 def _warnings(report: Report) -> str:

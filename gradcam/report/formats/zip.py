@@ -16,7 +16,7 @@ import numpy as np
 
 from gradcam.draw.render import png
 from gradcam.report.codec import published_schema
-from gradcam.report.formats import csv, html, json, pdf
+from gradcam.report.formats import csv, html, json, markdown, pdf
 from gradcam.report.model import Report
 from gradcam.report.pictures import Pictures
 from gradcam.report.reproduce import command, python_lines, required_files
@@ -35,6 +35,7 @@ Made {created} with gradcam {version}.
 
 report.html      the review as a page; opens offline in any browser
 report.pdf       the same for paper
+report.md        the same for a repository or a wiki, with the pictures of the folder images
 report.json      the same for programs: canonical, every other file is made from it
 schema.json      the JSON Schema (2020-12) of report.json
 metrics.csv      a row a photo × model × class
@@ -120,6 +121,7 @@ def _members(report: Report, typeset: Future[bytes]) -> Iterator[tuple[str, Writ
     yield "report.json", partial(json.write, report)
     yield "schema.json", _put(published_schema())
     yield "metrics.csv", partial(csv.write, report)
+    yield "report.md", partial(markdown.write_linked, report)
     for index, pixels in enumerate(report.pixels):
         if pixels is not None:
             yield photo_file(index), _put(png(pixels))

@@ -14,12 +14,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from markdown_it import MarkdownIt
 from PIL import Image
 
 from gradcam.comparison import Comparison
 from gradcam.photo import open_photo
 from gradcam.report import (
     FORMATS,
+    Note,
+    Verdict,
     build_report,
     render_report,
 )
@@ -56,7 +59,7 @@ def test_the_csv_has_a_row_a_panel_with_its_numbers():
 def test_the_zip_holds_what_its_manifest_says_in_fixed_order_and_time():
     with zipfile.ZipFile(io.BytesIO(render_report(report(), "zip"))) as archive:
         names = archive.namelist()
-        assert names[:4] == ["report.html", "report.json", "schema.json", "metrics.csv"]
+        assert names[:5] == ["report.html", "report.json", "schema.json", "metrics.csv", "report.md"]
         assert {"images/photo-1.png", "images/p1-m2-q1-overlay.png", "maps/p1-m1-q1.npy"} <= set(names)
         assert names[-3:] == ["README.txt", "report.pdf", "MANIFEST.sha256"]
         assert {entry.date_time for entry in archive.infolist()} == {(2026, 11, 22, 12, 0, 0)}
@@ -123,3 +126,48 @@ def test_a_comparison_without_pairs_says_so():
 def _one():
     one = fakes.comparison(fakes.panel(fakes.photo(), HEAT))
     return one.photos, one.models, one.methods, one.targets, one.panels
+
+
+def tables_and_pictures(markdown: str) -> tuple[list[int], list[str]]:
+    """How many columns the rows of each table have, and where each picture comes from, as GFM has it."""
+    page = MarkdownIt("commonmark", {"html": True}).enable("table").render(markdown)
+    assert "| ---" not in page, "a table that fell apart"
+    tables = [
+        re.findall(r"<tr>(.*?)</tr>", table, re.S) for table in re.findall(r"<table>(.*?)</table>", page, re.S)
+    ]
+    counts = [{len(re.findall("<t[hd]", row)) for row in rows} for rows in tables]
+    assert all(len(count) == 1 for count in counts)
+    return [count.pop() for count in counts], re.findall(r'<img src="([^"]*)"', page)
+
+
+def test_markdown_has_its_pictures_and_its_tables_whole():
+    made = report(fakes.photo(), fakes.photo(50, 50, "two | three.jpg"))
+    tables, pictures = tables_and_pictures(render_report(made, "markdown").decode())
+    assert len(tables) >= 10
+    assert len(pictures) == 4
+    sizes = [Image.open(io.BytesIO(base64.b64decode(one.partition(",")[2]))).size for one in pictures]
+    assert sizes == [(60, 40)] * 2 + [(50, 50)] * 2
+
+
+def test_the_markdown_in_a_zip_links_the_pictures_beside_it():
+    with zipfile.ZipFile(io.BytesIO(render_report(report(), "zip"))) as archive:
+        _, pictures = tables_and_pictures(archive.read("report.md").decode())
+        assert pictures == [f"images/p1-m{model}-q1-overlay.png" for model in (1, 2)]
+        assert set(pictures) <= set(archive.namelist())
+
+
+def test_the_interactive_page_says_the_verdict_before_the_heatmaps_and_each_note_above_its_photo():
+    verdict = Verdict("rejected", "Ada <b>", "2026-11-22", "Too **blurred**", ("Why?",))
+    made = report(verdict=verdict, notes=[Note("in review", "Look *again*")], title="Cats & dogs")
+    page = render_report(made, "interactive").decode()
+    said = [
+        "<h1>Cats &amp; dogs</h1>",
+        "rejected</span>",
+        "Ada &lt;b&gt;",
+        "2026-11-22",
+        "<strong>blurred</strong>",
+        "Why?",
+    ]
+    said += ["<h2>cat.jpg</h2>", "in review</span>", "<em>again</em>", 'class="heatmaps"']
+    places = [page.index(words) for words in said]
+    assert places == sorted(places)
