@@ -1,15 +1,17 @@
-"""Every page of the dashboard under axe, in both themes."""
+"""Every page of the dashboard and every page that leaves it as a file under axe, in both themes."""
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
+from tests.browser.exports import EXPORTS, write_export
 from tests.screenshots import PAGES
-from tests.visiting import Visit, settle
+from tests.visiting import DESKTOP, Visit, settle
 
 pytestmark = pytest.mark.browser
 
@@ -29,6 +31,19 @@ def test_a_page_keeps_nobody_out_in_either_theme(visit: Visit, name: str) -> Non
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)  # the page follows at once
         assert what_stays(page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", EXPORTS)
+def test_an_exported_page_keeps_nobody_out_in_either_theme(
+    browser: Browser, tmp_path: Path, name: str, scheme: Literal["light", "dark"]
+) -> None:
+    context = browser.new_context(viewport=DESKTOP, color_scheme=scheme, bypass_csp=True)  # for axe itself
+    page = context.new_page()
+    page.goto(write_export(name, tmp_path).as_uri())
+    page.wait_for_timeout(1_000)
+    assert grave(Axe().run(page).response["violations"]) == []
+    context.close()
 
 
 def what_stays(page: Page) -> list[str]:
