@@ -261,6 +261,7 @@ class ReportKey(StrEnum):
 
     BUILT = "_built"
     REOPENED = "_reopened"
+    CONTINUED = "_continued"
     BEFORE = "_before"
     AFTER = "_after"
     REPLAYED = "_replayed"
@@ -273,9 +274,13 @@ class Drafted(TypedDict):
     persist_state: Literal["session"]
 
 
-def drafted(draft: Draft, photo: Photo | None = None) -> Drafted:
-    """Arguments for a widget that a visitor writes a draft in: of the whole report, or of one photo."""
-    return {"key": draft.value + (f"-{photo.sha256[:16]}" if photo else ""), "persist_state": "session"}
+def drafted(draft: Draft, photo: Photo | None = None, *, of: str = "") -> Drafted:
+    """Arguments for a widget that a visitor writes a draft in: of the whole report, or of one photo.
+
+    of: which report is continued; empty for the one that is written of what is compared now.
+    """
+    whose = f"-{photo.sha256[:16]}" if photo else ""
+    return {"key": f"{draft.value}{whose}{of and f'~{of}'}", "persist_state": "session"}
 
 
 # Photos -------------------------------------------------------------------------------------------------------

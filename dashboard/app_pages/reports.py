@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.components import (
+    continue_report,
     headline,
     offer_report,
     open_report,
@@ -55,6 +56,7 @@ elif task == 1:
         if opened := open_report(ReportKey.REOPENED, "Report to reopen"):
             show_report(opened)
             replay_report(opened.report)
+            continue_report(opened)
         else:
             st.info("A reopened report shows what was reviewed, and whether its heatmaps can be had again today.")
 else:

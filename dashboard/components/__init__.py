@@ -38,7 +38,9 @@ from dashboard.components.photos import offer_next_photos, pick_photos
 from dashboard.components.pins import pick_layers
 from dashboard.components.progress import begin_comparison, is_waiting, run_comparison
 from dashboard.components.report_build import offer_report
-from dashboard.components.report_check import replay_report, show_changes
+from dashboard.components.report_changes import show_changes
+from dashboard.components.report_check import replay_report
+from dashboard.components.report_continue import continue_report
 from dashboard.components.report_read import open_report, show_report
 from dashboard.components.report_write import write_notes, write_verdict
 from dashboard.components.request import Request, pick_classes, pick_fit, pick_request
@@ -57,6 +59,7 @@ from dashboard.components.viewer import view_difference, view_panels, view_photo
 __all__ = [
     "Request",
     "begin_comparison",
+    "continue_report",
     "escape_markdown",
     "headline",
     "is_pair",

@@ -30,6 +30,7 @@ from gradcam.report import (
     extent,
     render_report,
     required_files,
+    revised,
 )
 from gradcam.targets import write_target
 
@@ -101,6 +102,22 @@ def offer_report(
         _show_built(built, is_current=built.choices == choices)
 
 
+def offer_continued(report: Report, verdict: Verdict, notes: Sequence[Note], id: str) -> None:
+    """The same report with another verdict and other notes; its maps, photos and time stay as they are.
+
+    id: what tells the report from others in a session.
+    """
+    formats = _pick_formats(of=id)
+    choices = Choices((id,), report.style, verdict, tuple(notes), report.title, report.embedded, formats, None)
+    built: Built | None = st.session_state.get(ReportKey.CONTINUED)
+    if st.button("Write it with these words", icon=":material/draft:", disabled=not formats):
+        again = revised(report, verdict, notes)
+        built = Built(choices, again, _made(again, formats, None))
+        st.session_state[ReportKey.CONTINUED] = built
+    if built and built.choices.comparison == (id,):
+        _show_built(built, is_current=built.choices == choices)
+
+
 def _pick_export() -> tuple[str, Embedded, tuple[str, ...]]:
     title = st.text_input("Title", TITLE, max_chars=200, **drafted(Draft.TITLE))
     embedded = st.segmented_control(
@@ -113,17 +130,22 @@ def _pick_export() -> tuple[str, Embedded, tuple[str, ...]]:
         + ". Never with EXIF or a place.",
         **drafted(Draft.EMBEDDED),
     )
-    formats = st.pills(
+    formats = _pick_formats()
+    kept = cast(Embedded, embedded or "full")
+    return (title or "").strip() or TITLE, kept, formats
+
+
+def _pick_formats(*, of: str = "") -> tuple[str, ...]:
+    picked = st.pills(
         "Formats",
         list(FORMATS),
         selection_mode="multi",
         default=["zip", "html", "pdf"],
         format_func=_name,
         help="; ".join(f"*{_name(name)}*: {row.description}" for name, row in FORMATS.items()) + ".",
-        **drafted(Draft.FORMATS),
+        **drafted(Draft.FORMATS, of=of),
     )
-    kept = cast(Embedded, embedded or "full")
-    return (title or "").strip() or TITLE, kept, tuple(name for name in FORMATS if name in formats)
+    return tuple(name for name in FORMATS if name in picked)
 
 
 def _name(format: str) -> str:

@@ -1,20 +1,18 @@
-"""Whether a report still holds: its maps computed again, and what changed between two reports."""
+"""Whether a report still holds: its maps computed again."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from itertools import groupby
 
 import streamlit as st
 
 from dashboard import library, session
 from dashboard.components.messages import escape_markdown, show_errors
-from dashboard.components.report_read import Opened
 from dashboard.session import ReportKey
 from gradcam import GradcamError, Photo, Progress
 from gradcam.photo import SAMPLES
-from gradcam.report import OUTCOMES, Replay, Report, diff, replay
+from gradcam.report import OUTCOMES, Replay, Report, replay
 
 
 def replay_report(report: Report) -> None:
@@ -76,14 +74,3 @@ def _show_replay(done: Replay) -> None:
     )
     if done.environment:
         st.caption("This machine differs from the report's: " + escape_markdown("; ".join(done.environment)) + ".")
-
-
-def show_changes(before: Opened, after: Opened) -> None:
-    """What changed between two reports, in words, section by section."""
-    changes = diff(before.report, after.report)
-    if not changes:
-        st.success("Both reports say the same.", icon=":material/check:")
-        return
-    st.markdown(f"From **{escape_markdown(before.name)}** to **{escape_markdown(after.name)}**")
-    for section, found in groupby(changes, key=lambda change: change.section):
-        st.markdown(f"**{section}**\n\n" + "\n".join(f"- {escape_markdown(change.statement)}" for change in found))

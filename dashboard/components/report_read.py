@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import streamlit as st
 
-from dashboard.components.messages import escape_markdown, say_error
+from dashboard.components.messages import escape_markdown, say_error, show_errors
 from dashboard.session import ReportKey
 from gradcam import GradcamError
-from gradcam.report import Report, conclusion, extent, note_html, read_report, render_report, target_title
+from gradcam.report import (
+    Report,
+    State,
+    Verification,
+    conclusion,
+    extent,
+    note_html,
+    render_report,
+    target_title,
+    verify_report,
+)
+from gradcam.text import first_few
 
 HEIGHT = 680
 """Pixels of the preview."""
 
-_PAGE, _REFUSED, _TURN = "_page", "_refused", "_turn"
+_PAGE, _REFUSED, _TURN, _CHECKED = "_page", "_refused", "_turn", "_checked"
 
 
 class HasReport(Protocol):
@@ -30,12 +43,18 @@ class HasReport(Protocol):
 class Opened:
     """A report that this visitor opened, and the name of its file.
 
-    sealed: whether the file carried hashes, which were right.
+    verified: what its hashes and signatures say; None for a JSON, which carries none.
     """
 
     name: str
+    data: bytes
     report: Report
-    sealed: bool
+    verified: Verification | None
+
+    @property
+    def id(self) -> str:
+        """What tells it from other reports in a session."""
+        return hashlib.sha256(self.data).hexdigest()[:16]
 
 
 def open_report(key: ReportKey, label: str) -> Opened | None:
@@ -68,14 +87,16 @@ def _take(key: ReportKey, widget_key: str) -> None:
     st.session_state[key + _REFUSED] = None
     try:
         data = file.getvalue()
-        st.session_state[key] = Opened(file.name, read_report(data), sealed=data.startswith(b"PK"))
+        found = verify_report(data, render=False)
+        st.session_state[key] = Opened(file.name, data, found.report, found if data.startswith(b"PK") else None)
     except GradcamError as error:
         st.session_state.pop(key, None)
         st.session_state[key + _REFUSED] = f"{file.name}: {error}"
 
 
 def show_report(opened: Opened) -> None:
-    """What was reviewed: verdict, notes, models, questions, and the whole as it reads."""
+    """What its hashes say, then what was reviewed: verdict, notes, models, questions, and the whole as it reads."""
+    _show_seal(opened)
     report = opened.report
     made = report.created.replace("T", " ").replace("Z", " UTC")
     with st.container(border=True):
@@ -94,9 +115,50 @@ def show_report(opened: Opened) -> None:
         models = ", ".join(escape_markdown(model.id) for model in report.models)
         questions = ", ".join(escape_markdown(target_title(entry.target)) for entry in report.targets)
         st.caption(f"Models: {models}  \nQuestions: {questions}")
-        checked = "is as it was written: every hash is right" if opened.sealed else "carries no hashes to check"
-        st.caption(f":material/verified: {escape_markdown(opened.name)} keeps to the schema and {checked}.")
     preview(opened, "The whole report, as it reads")
+
+
+NO_HASHES = "it keeps to the schema; a JSON carries no hashes and no signatures, so anyone could have rewritten it"
+
+
+def _show_seal(opened: Opened) -> None:
+    """What is known of the file, and nothing more; on demand every page and picture in it is checked too."""
+    slot = st.empty()
+    if opened.verified is None:
+        slot.info(f"**{escape_markdown(opened.name)}**: {NO_HASHES}.", icon=":material/lock_open:")
+        return
+    if st.button(
+        "Check every file in it",
+        icon=":material/plagiarism:",
+        help="Renders each page and picture in the ZIP again from `report.json` and compares them byte by byte; "
+        "this takes as long as building the report",
+    ):
+        with show_errors(), st.spinner("Rendering every file again"):
+            st.session_state[_CHECKED] = opened.id, verify_report(opened.data)
+    checked, found = st.session_state.get(_CHECKED, (None, None))
+    is_checked = checked == opened.id
+    verified = found if is_checked else opened.verified
+    said = [f"**{escape_markdown(opened.name)}**: {escape_markdown(verified.statement)}."]
+    if is_checked and not verified.changed:
+        said.append(_rendered(verified))
+    signatures = "".join(f"\n- {escape_markdown(str(one))}" for one in verified.signatures)
+    say, icon = _tone(verified)
+    with slot.container():
+        say(" ".join(said) + signatures, icon=icon)
+
+
+def _tone(verified: Verification) -> tuple[Callable[..., object], str]:
+    if verified.changed or any(one.state is not State.VALID for one in verified.signatures):
+        return st.warning, ":material/gpp_maybe:"
+    return (st.success, ":material/verified:") if verified.holds else (st.info, ":material/lock_open:")
+
+
+def _rendered(verified: Verification) -> str:
+    """What came of rendering every file again, where none was found to be changed."""
+    if verified.unknown:
+        files = escape_markdown(first_few(list(verified.unknown)))
+        return f"Another version of gradcam made {files}; whether they show what report.json says is not known."
+    return "Every page and picture in it shows what report.json says."
 
 
 def preview(holder: HasReport, label: str) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import date
+from itertools import repeat
 from typing import cast
 
 import streamlit as st
@@ -22,11 +25,16 @@ MOST_TEXT = 20_000
 MARKDOWN = "Markdown: \\*\\*bold\\*\\*, \\*italic\\*, lists with -, links to a site."
 
 
-def write_notes(comparison: Comparison, style: Style) -> tuple[Note, ...]:
-    """A note on each photo, beside its heatmaps for the first question."""
+def write_notes(
+    comparison: Comparison, style: Style, before: Sequence[Note] | None = None, *, of: str = ""
+) -> tuple[Note, ...]:
+    """A note on each photo, beside its heatmaps for the first question.
+
+    before: the notes to begin with, those of the report that is continued. of: as in `session.drafted`.
+    """
     full_of = full_scales(comparison.panels, style.scale)
     notes: list[Note] = []
-    for photo in comparison.photos:
+    for photo, note in zip(comparison.photos, before or repeat(Note()), strict=False):
         panels = comparison.of(photo=photo, target=comparison.targets[0])
         with st.container(border=True):
             st.markdown(f"**{escape_markdown(photo.name)}**")
@@ -35,7 +43,7 @@ def write_notes(comparison: Comparison, style: Style) -> tuple[Note, ...]:
                 for panel in panels:
                     _show_small(panel, style, full_of)
             with words:
-                notes.append(_write_note(photo))
+                notes.append(_write_note(photo, note, of))
     return tuple(notes)
 
 
@@ -51,46 +59,79 @@ def _show_small(panel: Panel, style: Style, full_of: Mapping[Heatmap, float]) ->
         st.caption(f"{escape_markdown(name)}  \n{escape_markdown(str(panel.scored))}")
 
 
-def _write_note(photo: Photo) -> Note:
+def _write_note(photo: Photo, before: Note, of: str) -> Note:
     status = st.segmented_control(
         "Status of this photo",
         STATUSES,
-        default=Note.status,
+        default=before.status,
         required=True,
         wrap=True,
-        **drafted(Draft.NOTE_STATUS, photo),
+        **drafted(Draft.NOTE_STATUS, photo, of=of),
     )
     text = st.text_area(
         "Note",
+        before.text,
         height=84,
         max_chars=MOST_TEXT,
         placeholder="What is right or odd in these heatmaps?",
         help=MARKDOWN,
-        **drafted(Draft.NOTE, photo),
+        **drafted(Draft.NOTE, photo, of=of),
     )
     return Note(cast(Status, status or Note.status), (text or "").strip())
 
 
-def write_verdict() -> Verdict:
-    """The verdict on the whole; its date is free text."""
+def write_verdict(before: Verdict | None = None, *, of: str = "") -> Verdict:
+    """The verdict on the whole.
+
+    before: the verdict to begin with, that of the report that is continued. of: as in `session.drafted`.
+    """
+    before = before or Verdict()
     with st.container(border=True):
         status = st.segmented_control(
-            "Status", STATUSES, default=Verdict.status, required=True, wrap=True, **drafted(Draft.STATUS)
+            "Status", STATUSES, default=before.status, required=True, wrap=True, **drafted(Draft.STATUS, of=of)
         )
         with st.container(horizontal=True):
-            reviewer = st.text_input("Reviewer", max_chars=200, placeholder="Your name", **drafted(Draft.REVIEWER))
-            date = st.text_input("Date", max_chars=40, placeholder="YYYY-MM-DD", **drafted(Draft.DATE))
+            reviewer = st.text_input(
+                "Reviewer",
+                before.reviewer,
+                max_chars=200,
+                placeholder="Your name",
+                **drafted(Draft.REVIEWER, of=of),
+            )
+            when = _pick_date(before.date, of)
         summary = st.text_area(
             "Summary",
+            before.summary,
             height=120,
             max_chars=MOST_TEXT,
             placeholder="What did the models look at, and may they be used?",
             help=MARKDOWN,
-            **drafted(Draft.SUMMARY),
+            **drafted(Draft.SUMMARY, of=of),
         )
         questions = st.text_area(
-            "Open questions, one a line", height=84, max_chars=MOST_TEXT, **drafted(Draft.QUESTIONS)
+            "Open questions, one a line",
+            "\n".join(before.questions),
+            height=84,
+            max_chars=MOST_TEXT,
+            **drafted(Draft.QUESTIONS, of=of),
         )
     lines = tuple(line.strip() for line in (questions or "").splitlines() if line.strip())
-    who, when, what = ((text or "").strip() for text in (reviewer, date, summary))
+    who, what = ((text or "").strip() for text in (reviewer, summary))
     return Verdict(cast(Status, status or Verdict.status), who, when, what, lines)
+
+
+def _pick_date(before: str, of: str) -> str:
+    """A day as `2026-11-22`; other words of a report that is continued stay until a day is picked."""
+    day = None
+    with suppress(ValueError):
+        day = date.fromisoformat(before)
+    picked = st.date_input(
+        "Date",
+        day,
+        min_value=date(2000, 1, 1),
+        max_value=date(2100, 1, 1),
+        format="YYYY-MM-DD",
+        help=f"The report says: {escape_markdown(before)}" if before and day is None else None,
+        **drafted(Draft.DATE, of=of),
+    )
+    return picked.isoformat() if isinstance(picked, date) else before if day is None else ""

@@ -1,4 +1,9 @@
-from ._diff import Change as Change, diff as diff
+from ._diff import (
+    Change as Change,
+    ChangedPanel as ChangedPanel,
+    changed_panels as changed_panels,
+    diff as diff,
+)
 from ._replay import (
     OUTCOMES as OUTCOMES,
     TOLERANCE as TOLERANCE,
@@ -25,6 +30,7 @@ from .model import (
     Verdict as Verdict,
 )
 from .notes import note_html as note_html
+from .pictures import comparison_of as comparison_of, draw_finding as draw_finding
 from .read import read_report as read_report
 from .reproduce import command as command, required_files as required_files
 from .signatures import CheckedSignature as CheckedSignature, State as State, Statement as Statement

@@ -150,19 +150,37 @@ def _predictions(a: Content, b: Content) -> Iterator[str]:
             yield f"{where}: was {was.label} {percent(was.probability)}, is {now.label} {percent(now.probability)}"
 
 
-def _maps(a: Content, b: Content) -> Iterator[str]:
+@dataclass(frozen=True)
+class ChangedPanel:
+    """A panel that is in both reports and not the same: what it shows, what changed, and it in either report."""
+
+    title: str
+    statement: str
+    before: Finding
+    after: Finding
+
+
+def changed_panels(a: Content, b: Content) -> tuple[ChangedPanel, ...]:
+    """The panels of `b` whose map or class is another than in `a`, beyond what arithmetic makes of the same."""
+    return tuple(panel for panel in _compared_panels(a, b) if panel.statement not in ("", WITHIN))
+
+
+def _compared_panels(a: Content, b: Content) -> Iterator[ChangedPanel]:
+    """Every panel that is in both reports, changed or not."""
     then = dict(zip(_finding_keys(a), a.findings, strict=True))
+    for key, after in zip(_finding_keys(b), b.findings, strict=True):
+        if before := then.get(key):
+            title = (b.photos[after.photo].name, b.models[after.model].id, request_text(b, after))
+            yield ChangedPanel(" · ".join(title), _map_caption(before, after), before, after)
+
+
+def _maps(a: Content, b: Content) -> Iterator[str]:
     alike: Counter[str] = Counter()
-    for key, finding in zip(_finding_keys(b), b.findings, strict=True):
-        before = then.get(key)
-        if before is None:
-            continue
-        words = _map_caption(before, finding)
-        if words in ("", WITHIN):
-            alike[words] += 1
+    for panel in _compared_panels(a, b):
+        if panel.statement in ("", WITHIN):
+            alike[panel.statement] += 1
         else:
-            photo, model = b.photos[finding.photo].name, b.models[finding.model].id
-            yield f"{photo} · {model} · {request_text(b, finding)}: {words}"
+            yield f"{panel.title}: {panel.statement}"
     if alike[WITHIN]:
         yield f"{count(alike[WITHIN], 'panel')} {WITHIN}"
     if alike[""] and alike[""] < len(b.findings):

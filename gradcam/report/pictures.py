@@ -74,6 +74,11 @@ class Pictures:
         return render.colormap(self.report.style.colormap)[None]
 
 
+def draw_finding(report: Report, finding: Finding, side: int) -> Pixels | None:
+    """The overlay of a panel, its longer side at most `side` pixels, RGB uint8 `[H, W, 3]`; None for a failure."""
+    return Pictures(report, side).heatmap_and_overlay(finding)[1] if isinstance(finding, HeatmapEntry) else None
+
+
 def comparison_of(report: Report) -> Comparison:
     """The comparison of a report, as far as the report keeps it: only five predictions and their logits."""
     photos = tuple(photo_of(report, index) for index in range(len(report.photos)))

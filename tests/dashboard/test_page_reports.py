@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 import zipfile
+from datetime import date
 from hashlib import sha256
 from pathlib import Path
 from xml.etree import ElementTree
@@ -22,14 +23,14 @@ from dashboard.components.report_build import Built, size_label
 from dashboard.session import ReportKey
 from gradcam import load_checkpoint
 from gradcam.models.label_files import read_labels
-from gradcam.report import Report, Verdict, read_report, render_report, replay, revised
+from gradcam.report import Report, Verdict, build_report, read_report, render_report, replay, revised
 from gradcam.report.reproduce import command
 from gradcam.report.zip_layout import MANIFEST
 from tests import fakes
 from tests.fuzz.kind import wrong_sentence
 from tests.fuzz.memory import measured
 from tests.opening import open_page
-from tests.report_fakes import report
+from tests.report_fakes import HEAT, NOON, comparison, report
 from tests.visiting import PHONE, Visit, settle
 
 DATA = Path(__file__).parents[1] / "data" / "reports"
@@ -88,7 +89,7 @@ def test_what_is_written_is_in_the_report_and_a_later_word_asks_to_build_again()
     note(page).set_value("The *eyes*").run()
     page.segmented_control(key="_status").set_value("approved").run()
     page.text_input(key="_reviewer").set_value("Ada").run()
-    page.text_input(key="_date").set_value("2026-11-22").run()
+    page.date_input(key="_date").set_value(date(2026, 11, 22)).run()
     page.text_input(key="_title").set_value("Cats").run()
     page.text_area(key="_summary").set_value("Good").run()
     page.text_area(key="_open_questions").set_value("Why?\n\n And dogs? ").run()
@@ -213,12 +214,58 @@ def test_a_reopened_report_shows_what_was_reviewed_and_replays_as_same() -> None
     assert "whether its heatmaps can be had again" in page.info[0].value
     upload(page, ReportKey.REOPENED, "review.zip", render_report(reviewed, "zip"))
     said = words(page)
-    for told in ("**Rejected · by Ada · today**", "- Why?", "chelsea", "every hash"):
+    assert said_first(page).startswith(
+        "**review.zip**: the files fit the manifest; nobody has signed it, so anyone could"
+    )
+    for told in ("**Rejected · by Ada · today**", "- Why?", reviewed.photos[0].name):
         assert told in said
     assert "<strong>blurred</strong>" in "".join(one.value for one in page.get("html"))
     press(page, "Replay")
     assert [element.value for element in page.success] == ["1 panel: 1 same."]
     assert page.table[0].value["Result"].tolist() == ["same"]
+
+
+def said_first(page: AppTest) -> str:
+    """The first sentence under the uploader."""
+    return next(one.value for one in page.main if one.type in ("info", "success", "warning", "header")).replace(
+        "\\", ""
+    )
+
+
+def test_every_file_of_a_reopened_report_is_rendered_again_when_that_is_asked_for() -> None:
+    page = opened(task="Reopen")
+    upload(page, ReportKey.REOPENED, "review.zip", render_report(report(), "zip"))
+    assert "shows what report.json says" not in said_first(page)
+    press(page, "Check every file in it")
+    assert said_first(page).endswith("Every page and picture in it shows what report.json says.")
+    with zipfile.ZipFile(io.BytesIO(render_report(report(), "zip"))) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    upload(page, ReportKey.REOPENED, "review.zip", resealed(members | {"report.html": b"<p>All is well"}))
+    assert "anyone could have rewritten both" in said_first(page)
+    press(page, "Check every file in it")
+    assert said_first(page).endswith("report.html does not say what report.json says; do not trust them.")
+
+
+def test_a_report_is_continued_with_other_words_on_the_same_evidence() -> None:
+    before = revised(report(), Verdict("in review", "Ada", "22 November", "So far **good**", ("Why?",)))
+    page = opened(task="Reopen")
+    upload(page, ReportKey.REOPENED, "review.zip", render_report(before, "zip"))
+    id = page.session_state[ReportKey.REOPENED].id
+    page.session_state[f"_continue-{id}"] = True
+    page.run()
+    assert page.text_area(key=f"_summary~{id}").value == "So far **good**"
+    page.segmented_control(key=f"_status~{id}").set_value("approved").run()
+    note(page).set_value("The eyes").run()
+    page.pills(key=f"_formats~{id}").set_value(["json"]).run()
+    press(page, "Write it with these words")
+    after = page.session_state[ReportKey.CONTINUED].report
+    assert after.verdict == Verdict("approved", "Ada", "22 November", "So far **good**", ("Why?",))
+    assert after.photos[0].note.text == "The eyes"
+    assert (after.created, after.findings, after.answers) == (before.created, before.findings, before.answers)
+    page.date_input(key=f"_date~{id}").set_value(date(2026, 11, 23)).run()
+    assert "build again" in page.warning[0].value
+    press(page, "Write it with these words")
+    assert page.session_state[ReportKey.CONTINUED].report.verdict.date == "2026-11-23"
 
 
 def test_a_changed_map_differs_in_words_and_an_unknown_photo_cannot_be_checked() -> None:
@@ -229,7 +276,7 @@ def test_a_changed_map_differs_in_words_and_an_unknown_photo_cannot_be_checked()
     press(page, "Replay")
     assert "1 panel: 1 differs." in words(page)
     assert "largest difference" in page.table[0].value["Result"][0]
-    assert "no hashes to check" in words(page)
+    assert "a JSON carries no hashes and no signatures, so anyone could have rewritten it" in said_first(page)
     upload(page, ReportKey.REOPENED, "other.json", render_report(report(fakes.photo()), "json"))
     press(page, "Replay")
     assert "cannot be checked because the report does not carry" in page.table[0].value["Result"][0]
@@ -285,7 +332,11 @@ def with_another_photo(made: Report) -> bytes:
         members = {name: archive.read(name) for name in archive.namelist()}
     black = io.BytesIO()
     Image.new("RGB", made.photos[0].size[::-1]).save(black, "PNG")
-    members["images/photo-1.png"] = black.getvalue()
+    return resealed(members | {"images/photo-1.png": black.getvalue()})
+
+
+def resealed(members: dict[str, bytes]) -> bytes:
+    """A ZIP of these files under right hashes, which anybody can make."""
     members[MANIFEST] = b"".join(
         f"{sha256(data).hexdigest()}  {name}\n".encode() for name, data in members.items() if name != MANIFEST
     )
@@ -294,6 +345,19 @@ def with_another_photo(made: Report) -> bytes:
         for name, data in members.items():
             archive.writestr(name, data)
     return out.getvalue()
+
+
+def test_a_map_that_changed_is_shown_as_either_report_has_it() -> None:
+    before, after = (build_report(comparison([fakes.photo()], heat=heat), now=NOON) for heat in (HEAT, HEAT[::-1]))
+    page = opened(task="Compare")
+    upload(page, ReportKey.BEFORE, "a.zip", render_report(before, "zip"))
+    upload(page, ReportKey.AFTER, "b.zip", render_report(after, "zip"))
+    assert [one.value for one in page.main.header] == ["What changed", "Maps that changed"]
+    alts = [picture.alt for images in page.get("image") for picture in images.proto.imgs]
+    assert alts == [
+        f"cat.jpg · {model} · top prediction, {when}" for model in ("x/a", "x/b") for when in ("earlier", "later")
+    ]
+    assert "Earlier: **a.zip**" in words(page).replace("\\", "")
 
 
 def test_two_reports_are_compared_in_words() -> None:
@@ -338,11 +402,23 @@ def test_a_verdict_is_written_taken_away_reopened_and_replayed_as_same(visit: Vi
     page.get_by_role("radio", name="Reopen").click()
     settle(page)
     page.locator("[data-testid=stMain] input[type=file]").set_input_files(tmp_path / "review.zip")
-    expect(page.get_by_text("every hash")).to_be_visible()
+    seal = page.get_by_text("nobody has signed it, so anyone could have rewritten both")
+    expect(seal).to_be_visible()
     expect(page.get_by_text("The eyes")).to_be_visible()
     settle(page)
+    words = page.get_by_test_id("stMain").inner_text()
+    assert words.index("the files fit the manifest") < words.index("What the models look at")
     page.get_by_role("button", name="Replay").click()
     expect(page.get_by_text("1 panel: 1 same.")).to_be_visible(timeout=60_000)
+
+    page.get_by_text("Notes and verdict", exact=True).click()
+    settle(page)
+    expect(page.get_by_role("textbox", name="Summary")).to_have_value("Good **enough**")
+    write_note(page, "Summary", "Better")
+    page.get_by_role("button", name="Write it with these words").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="ZIP ·").click(timeout=60_000)
+    assert read_report(download.value.path().read_bytes()).verdict.summary == "Better"
 
 
 def test_the_sidebar_shows_what_acts_on_the_task_and_forgets_nothing() -> None:

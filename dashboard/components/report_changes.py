@@ -1,0 +1,62 @@
+"""Two reports side by side: what either concludes, what changed in words, and each map that changed."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+import streamlit as st
+
+from dashboard.components.messages import escape_markdown
+from dashboard.components.report_read import Opened
+from gradcam.report import ChangedPanel, Report, changed_panels, conclusion, diff, draw_finding, extent
+
+MOST_MAPS = 12
+"""Changed maps shown at first; a switch shows the rest."""
+SIDE = 560
+"""Pixels of the longer side of a map's picture."""
+
+_ALL = "_all_changed_maps"
+
+
+def show_changes(before: Opened, after: Opened) -> None:
+    """The earlier report on the left and the later one on the right, section by section."""
+    changes = diff(before.report, after.report)
+    for column, opened, label in zip(st.columns(2), (before, after), ("Earlier", "Later"), strict=True):
+        with column, st.container(border=True):
+            _show_head(opened, label)
+    if not changes:
+        st.success("Both reports say the same.", icon=":material/check:")
+        return
+    st.header("What changed", anchor=False)
+    for section, found in groupby(changes, key=lambda change: change.section):
+        st.markdown(f"**{section}**\n\n" + "\n".join(f"- {escape_markdown(change.statement)}" for change in found))
+    if panels := changed_panels(before.report, after.report):
+        st.header("Maps that changed", anchor=False)
+        shown = (
+            panels if len(panels) <= MOST_MAPS or st.toggle(f"All {len(panels)}", key=_ALL) else panels[:MOST_MAPS]
+        )
+        for panel in shown:
+            _show_pair(before.report, after.report, panel)
+
+
+def _show_head(opened: Opened, label: str) -> None:
+    report = opened.report
+    made = report.created.replace("T", " ").replace("Z", " UTC")
+    st.markdown(
+        f"{label}: **{escape_markdown(opened.name)}**  \n{escape_markdown(report.title)}  \n"
+        f"**{escape_markdown(conclusion(report.verdict))}**"
+    )
+    st.caption(f"{extent(report)} · built {made}")
+
+
+def _show_pair(before: Report, after: Report, panel: ChangedPanel) -> None:
+    """One panel as either report has it."""
+    st.markdown(f"**{escape_markdown(panel.title)}**: {escape_markdown(panel.statement)}")
+    sides = ((before, panel.before, "earlier"), (after, panel.after, "later"))
+    for column, (report, finding, when) in zip(st.columns(2), sides, strict=True):
+        with column:
+            picture = draw_finding(report, finding, SIDE)
+            if picture is None:
+                st.info("No map.", icon=":material/hide_image:")
+            else:
+                st.image(picture, width="stretch", alt=f"{panel.title}, {when}")
