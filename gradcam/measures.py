@@ -1,4 +1,4 @@
-"""How far finished heatmaps agree. All of it happens on the pixels of the photo that both models saw.
+"""How far finished heatmaps agree, on the pixels of the photo that both models saw, and where their heat lies.
 
 A map without contrast (constant, or empty as `scaling.normalize` has it) ranks nothing and has no hottest part:
 its agreement with any map is NaN, which means *cannot be said*, not *none*.
@@ -15,7 +15,13 @@ from gradcam.comparison import Comparison, Row
 from gradcam.errors import OptionError, nearest, quoted
 from gradcam.geometry import fit_within, project_to_photo
 from gradcam.scaling import normalize
-from gradcam.types import Heatmap, Panel
+from gradcam.types import Heatmap, Panel, View
+
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom on a photo, in its pixels."""
+
+LONG_SIDE = 400
+"""Photos larger than this many pixels are measured at this size; maps are far coarser."""
 
 Measure = Callable[[NDArray[np.float32], NDArray[np.float32]], float]
 """Compares two maps on the photo `[H, W]`, NaN where nothing was seen, and returns one number."""
@@ -65,7 +71,7 @@ MEASURES: dict[str, Measure] = {
 
 
 def measure(
-    comparison: Comparison, by: str | Measure = "rank correlation", long_side: int = 400
+    comparison: Comparison, by: str | Measure = "rank correlation", long_side: int = LONG_SIDE
 ) -> dict[Row, NDArray[np.float64]]:
     """How far the models agree on each photo, method and target: the `agreement` of every row's panels.
 
@@ -77,7 +83,7 @@ def measure(
 
 
 def agreement(
-    panels: Sequence[Panel], measure: str | Measure = "rank correlation", long_side: int = 400
+    panels: Sequence[Panel], measure: str | Measure = "rank correlation", long_side: int = LONG_SIDE
 ) -> NDArray[np.float64]:
     """`measure` between every two panels of one photo, `[N, N]`, symmetric; NaN where a panel has no map.
 
@@ -99,6 +105,26 @@ def agreement(
             if a is not None and b is not None:
                 table[row, column] = table[column, row] = measure(a, b)
     return table
+
+
+def heat_inside(raw: NDArray[np.float32], view: View, box: Box, long_side: int = LONG_SIDE) -> float:
+    """The share of a map's heat that lies inside a box on the photo, in [0, 1].
+
+    raw: a raw map `[h, w]`, as `Heatmap.map` has it; what is below 0 is no heat. view: how it lies on the photo.
+    box: in photo pixels; a pixel belongs to it by its centre. long_side: as in `agreement`.
+    Returns: NaN where there is no heat.
+    Raises: OptionError where the box holds nothing.
+    Source: Wang et al. 2020, *Score-CAM*, the energy-based pointing game.
+    """
+    left, top, right, bottom = box
+    if not (left < right and top < bottom):
+        raise OptionError(f"expected a box with left < right and top < bottom, got {quoted(box)}; swap its sides")
+    size = fit_within(view.photo_size, long_side, long_side)
+    heat = np.nan_to_num(project_to_photo(np.maximum(raw, 0), view, size), nan=0.0).astype(np.float64)
+    y, x = ((np.arange(count) + 0.5) * whole / count for count, whole in zip(size, view.photo_size, strict=True))
+    inside = np.outer((y >= top) & (y < bottom), (x >= left) & (x < right))
+    total = float(heat.sum())
+    return float(heat[inside].sum()) / total if total > 0 else float("nan")
 
 
 def _on_photo(panel: Panel, long_side: int) -> NDArray[np.float32] | None:

@@ -5,19 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from gradcam.errors import OptionError, nearest, quoted
-from gradcam.geometry import fit_within, project_to_photo
+from gradcam.measures import Box, heat_inside
 from gradcam.report.model import FailureEntry, Finding, HeatmapEntry, Report
 from gradcam.report.sections import figure, panel_title
 from gradcam.report.statements import request_text
 from gradcam.text import percent
-
-Box = tuple[float, float, float, float]
-
-LONG_SIDE = 400
-"""Photos larger than this many pixels are measured at this size; maps are far coarser."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +55,7 @@ def check(report: Report, thresholds: Thresholds | None = None) -> tuple[Check, 
 
 def outside_box(report: Report, panel: HeatmapEntry, box: Box) -> float:
     """The share of a map's heat that lies outside a box on the photo, in [0, 1]; NaN where there is no heat."""
-    view = report.answer(panel).view
-    size = fit_within(view.photo_size, LONG_SIDE, LONG_SIDE)
-    heat = np.nan_to_num(project_to_photo(np.maximum(panel.values, 0), view, size), nan=0.0)
-    y, x = ((np.arange(count) + 0.5) * whole / count for count, whole in zip(size, view.photo_size, strict=True))
-    left, top, right, bottom = box
-    inside = np.outer((y >= top) & (y < bottom), (x >= left) & (x < right))
-    total = float(heat.sum(dtype=np.float64))
-    return 1 - float(heat[inside].sum(dtype=np.float64)) / total if total > 0 else float("nan")
+    return 1 - heat_inside(panel.values, report.answer(panel).view, box)
 
 
 def _computed(report: Report) -> Iterator[Check]:
