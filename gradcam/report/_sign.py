@@ -6,13 +6,15 @@ import io
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from gradcam import __version__
 from gradcam.errors import ReportError, SigningError
+from gradcam.extras import packages_of
 from gradcam.files import write_whole
 from gradcam.keys import PublicKey, SecretKey, own_keys, secret_key
-from gradcam.report.formats.zip import entry, hashes_of
 from gradcam.report.model import Report
 from gradcam.report.read import Reopened, bytes_of, reopen
 from gradcam.report.signatures import (
@@ -77,7 +79,7 @@ def _with_signature(data: bytes, signature: Signature, found: Reopened) -> bytes
     with zipfile.ZipFile(file, "a") as archive:
         names = archive.namelist()
         name = next(name for number in range(1, 10_000) if (name := signature_file(number)) not in names)
-        archive.writestr(entry(name, found.report.created), signature.encode())
+        archive.writestr(_zip_format().entry(name, found.report.created), signature.encode())
     return file.getvalue()
 
 
@@ -142,7 +144,13 @@ def _others(found: Reopened) -> Iterable[str]:
     """The files in the ZIP that are rendered otherwise now, or not at all."""
     if not found.hashes:
         return
-    made = hashes_of(found.report)
+    made = _zip_format().hashes_of(found.report)
     for name, sha256 in found.hashes.items():
         if made.get(name) != sha256:
             yield name
+
+
+def _zip_format() -> ModuleType:
+    """The writer of ZIPs, whose packages come with `gradcam[report]`."""
+    with packages_of("report"):
+        return import_module("gradcam.report.formats.zip")
