@@ -59,7 +59,10 @@ _NOTHING_FADES = """() => document.getAnimations().every(
 def settle(page: Page) -> None:
     """Wait until the server has nothing more to say, and what it said last is drawn and no longer fades in."""
     page.wait_for_timeout(300)
+    bars = page.locator("[data-testid=stProgress]")  # stay from one model's run of the page to the next one's
+    expect(bars).to_have_count(0, timeout=FIRST_VISIT)
     expect(page.locator("[data-test-script-state='running']")).to_have_count(0, timeout=FIRST_VISIT)
+    expect(bars).to_have_count(0, timeout=FIRST_VISIT)
     expect(page.locator("[data-stale='true']")).to_have_count(0)
     page.wait_for_timeout(300)
     page.wait_for_function(_NOTHING_FADES)

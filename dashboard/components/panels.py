@@ -7,12 +7,12 @@ from html import escape
 
 import streamlit as st
 
-from dashboard import library, session
+from dashboard import library, results, session
 from dashboard.components.messages import escape_markdown
 from dashboard.components.names import name_html
 from dashboard.components.panel_dialog import offer_large
 from dashboard.components.viewer import view_photo, view_tools
-from gradcam import Comparison, Explanation, Heatmap, Panel, Style
+from gradcam import Comparison, Explanation, Failure, Heatmap, Panel, Style
 from gradcam.draw import PLOTLY_CONFIG, Theme, model_caption, prediction_bars
 from gradcam.text import dimensions
 
@@ -59,7 +59,8 @@ def show_facts(panels: Sequence[Panel], key: str, lead: str = "") -> None:
     explanation = next((panel.explanation for panel in panels if isinstance(panel, Heatmap)), None)
     st.html(name_html(model_caption(panels[0]), panels[0].model))
     if explanation is None:
-        st.caption("No predictions, for the reason given above.")
+        waits = all(isinstance(panel, Failure) and panel.reason == results.WAITING for panel in panels)
+        st.caption("Not computed yet." if waits else "No predictions, for the reason given above.")
         return
     if lead:
         st.markdown(lead)
