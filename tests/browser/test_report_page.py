@@ -191,7 +191,7 @@ def test_it_prints_with_its_words_and_without_its_controls(page):
     printed = pypdf.PdfReader(io.BytesIO(page.pdf(prefer_css_page_size=True)))
     text = " ".join(sheet.extract_text() for sheet in printed.pages)
     assert "Provenance" in text
-    assert "Blink" not in text
+    assert "Hold to see" not in text
     assert len(printed.pages) < 12
 
 
