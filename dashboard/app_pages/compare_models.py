@@ -7,7 +7,6 @@ import streamlit as st
 from dashboard.components import (
     begin_comparison,
     headline,
-    is_waiting,
     offer_downloads,
     offer_next_photos,
     pick_look,
@@ -19,6 +18,7 @@ from dashboard.components import (
     show_comparison,
     show_errors,
     show_failed,
+    waiting_models,
 )
 
 with st.sidebar:
@@ -45,7 +45,7 @@ else:
         mapped = show_failed(comparison)
         if mapped.heatmaps:
             style = show_comparison(mapped, style)
-        if not is_waiting(mapped):
+        if not waiting_models(mapped):
             if mapped.heatmaps:
                 show_agreement(mapped, style)
             offer_next_photos()

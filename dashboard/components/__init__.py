@@ -36,7 +36,7 @@ from dashboard.components.panel_dialog import offer_large
 from dashboard.components.panels import show_comparison, show_facts, theme
 from dashboard.components.photos import offer_next_photos, pick_photos
 from dashboard.components.pins import pick_layers
-from dashboard.components.progress import begin_comparison, is_waiting, run_comparison
+from dashboard.components.progress import begin_comparison, run_comparison, waiting_models
 from dashboard.components.report_build import offer_report
 from dashboard.components.report_changes import show_changes
 from dashboard.components.report_check import replay_report
@@ -63,7 +63,6 @@ __all__ = [
     "escape_markdown",
     "headline",
     "is_pair",
-    "is_waiting",
     "name_markdown",
     "offer_custom_model",
     "offer_downloads",
@@ -112,6 +111,7 @@ __all__ = [
     "view_panels",
     "view_photo",
     "view_tools",
+    "waiting_models",
     "write_notes",
     "write_verdict",
 ]

@@ -7,7 +7,7 @@ from html import escape
 import streamlit as st
 
 from dashboard import library
-from dashboard.components.progress import is_waiting
+from dashboard.components.progress import waiting_models
 from dashboard.session import Key
 from gradcam import Comparison
 from gradcam.model_spec import display_name, untrained
@@ -15,7 +15,7 @@ from gradcam.model_spec import display_name, untrained
 
 def show_failed(comparison: Comparison) -> Comparison:
     """Say of each model without a map why, in a line that opens; returns the comparison of the others."""
-    mapped = {panel.model for panel in comparison.heatmaps} | set(is_waiting(comparison))
+    mapped = {panel.model for panel in comparison.heatmaps} | set(waiting_models(comparison))
     for model in comparison.models:
         if model not in mapped:
             reasons = dict.fromkeys(panel.reason for panel in comparison.failures if panel.model == model)

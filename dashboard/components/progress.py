@@ -60,7 +60,7 @@ def begin_comparison(
         models, photos, request.targets, fit=request.fit, layers=request.layers, reason=results.WAITING
     )
     comparison = _with_failures(here, run_key)
-    waiting = is_waiting(comparison)
+    waiting = waiting_models(comparison)
     if not waiting:
         _say_what_finished(comparison, run_key)
         return comparison, lambda: None
@@ -88,7 +88,7 @@ def begin_comparison(
     return comparison, go_on
 
 
-def is_waiting(comparison: Comparison) -> list[str]:
+def waiting_models(comparison: Comparison) -> list[str]:
     """The models of which something has not been computed yet."""
     return list(dict.fromkeys(panel.model for panel in comparison.failures if panel.reason == results.WAITING))
 
