@@ -61,7 +61,7 @@ def panel(
 ) -> Heatmap:
     """A panel whose raw map is `heat` `[h, w]`; class 1 of 3 with probability 0.7."""
     raw: NDArray[np.float32] = np.asarray(heat, np.float32)
-    source, name = model.split("/")
+    source, _, name = model.partition("/")
     explanation = Explanation(
         photo=of,
         model=ModelSpec(source, name, "random" if untrained else None),

@@ -100,7 +100,7 @@ def _downloaded(location: Location) -> Path:
             f"put a weight file at {location.by_hand} or ask for random weights"
         )
     try:
-        _ask(location.remote)
+        _ask(location.remote, DEADLINE)
         return _download_from_hub(location) if location.hub else _download(location.remote)
     except Exception as error:
         host = urlparse(location.remote).netloc
@@ -186,7 +186,7 @@ def _file_name(url: str) -> str:
     return Path(urlparse(url).path).name
 
 
-def _ask(url: str, seconds: float = DEADLINE) -> None:
+def _ask(url: str, seconds: float) -> None:
     """Return once the host has answered, whatever it said.
 
     A thread of its own holds the deadline, because name resolution and proxies can hang beyond any socket timeout.

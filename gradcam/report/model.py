@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from gradcam.errors import ReportError, quoted
 from gradcam.methods import METHODS
+from gradcam.model_spec import display_name
 from gradcam.text import count
 from gradcam.types import (
     Activation,
@@ -350,6 +351,16 @@ class Content:
     procedure: tuple[Paragraph, ...]
     limits: tuple[Paragraph, ...]
     environment: Environment
+
+    @cached_property
+    def model_names(self) -> tuple[str, ...]:
+        """How people call each model: by the name that its owner gave a checkpoint, else by its id. Models of one
+        name are called by their ids.
+        """
+        names = [display_name(model.id) for model in self.models]
+        return tuple(
+            name if names.count(name) == 1 else model.id for name, model in zip(names, self.models, strict=True)
+        )
 
     def answer(self, panel: HeatmapEntry) -> Answer:
         """What the panel's model said of its photo. Raises: ReportError where the report does not tell."""

@@ -47,7 +47,7 @@ def models_table(report: Content) -> Table:
     rows = [(label, *(said(report, index) for index in range(len(report.models)))) for label, said in _PROPERTIES]
     rows = [row for row in rows if row[0] not in _RARE or {*row[1:]} != {UNKNOWN}]
     marked = tuple(index for index, row in enumerate(rows) if len({*row[1:]} - {UNKNOWN}) > 1)
-    return Table(("", *(model.id for model in report.models)), tuple(rows), marked)
+    return Table(("", *report.model_names), tuple(rows), marked)
 
 
 def settings_table(report: Content) -> Table:
@@ -80,7 +80,7 @@ def predictions_table(report: Content, photo: int) -> Table:
     columns = [_predictions(report.answer_of(photo, model)) for model in range(len(report.models))]
     marked = (0,) if len({column[0].rpartition(" · ")[0] for column in columns} - {""}) > 1 else ()
     rows = tuple((str(rank + 1), *(column[rank] for column in columns)) for rank in range(5))
-    return Table(("", *(model.id for model in report.models)), rows, marked)
+    return Table(("", *report.model_names), rows, marked)
 
 
 def agreement_table(report: Content) -> Table:
@@ -101,7 +101,7 @@ def agreement_table(report: Content) -> Table:
 def _agreement_row(
     report: Content, method: int, models: tuple[int, int], found: Sequence[Agreement]
 ) -> tuple[str, ...]:
-    one, other = (report.models[model].id for model in models)
+    one, other = (report.model_names[model] for model in models)
     by_method = f" · {report.methods[method].name}" if len(report.methods) > 1 else ""
     same = sum(agreement.same_class for agreement in found)
     return (
@@ -126,7 +126,7 @@ def disagreements_table(report: Content) -> Table:
             str(number),
             report.photos[agreement.photo].name,
             request_text(report, agreement),
-            f"{report.models[agreement.models[0]].id} and {report.models[agreement.models[1]].id}",
+            " and ".join(report.model_names[model] for model in agreement.models),
             figure(agreement.rank_correlation),
             figure(agreement.iou),
             "yes" if agreement.same_class else "no",
@@ -141,7 +141,7 @@ def failures_table(report: Content) -> Table:
     rows = [
         (
             report.photos[finding.photo].name,
-            report.models[finding.model].id,
+            report.model_names[finding.model],
             request_text(report, finding),
             finding.reason,
         )
@@ -153,7 +153,10 @@ def failures_table(report: Content) -> Table:
 def hashes_table(report: Content) -> Table:
     """SHA-256 of every photo's file, of every model's weights and of every file that somebody brought."""
     photos = tuple(("Photo", photo.name, photo.sha256) for photo in report.photos)
-    models = tuple(("Weights", model.id, model.weights_sha256 or UNKNOWN) for model in report.models)
+    models = tuple(
+        ("Weights", name, model.weights_sha256 or UNKNOWN)
+        for name, model in zip(report.model_names, report.models, strict=True)
+    )
     files = tuple(("Weight file", model.file.name, model.file.sha256) for model in report.models if model.file)
     return Table(("", "", "SHA-256"), photos + models + files)
 
@@ -164,7 +167,7 @@ def configurations_table(report: Content) -> Table:
     names = list(dict.fromkeys(name for one in told for name in one))
     rows = [(name, *(_told(one[name]) if name in one else UNKNOWN for one in told)) for name in names]
     marked = tuple(index for index, row in enumerate(rows) if len({*row[1:]} - {UNKNOWN}) > 1)
-    return Table(("", *(model.id for model in report.models)), tuple(rows), marked)
+    return Table(("", *report.model_names), tuple(rows), marked)
 
 
 def environment_table(report: Content) -> Table:
@@ -244,7 +247,7 @@ def scale_line(report: Content) -> str:
 
 def picture_caption(report: Content, panel: HeatmapEntry, kind: str) -> str:
     """Alternative text for one picture of a panel."""
-    photo, model = report.photos[panel.photo].name, report.models[panel.model].id
+    photo, model = report.photos[panel.photo].name, report.model_names[panel.model]
     by_method = f" by {report.methods[panel.method].name}" if len(report.methods) > 1 else ""
     location = where(report, panel)
     hottest = f"hottest {location}" if location else "no positive evidence"
@@ -295,7 +298,7 @@ def _predictions(answer: Answer | None) -> list[str]:
 def _number_row(report: Content, finding: Finding) -> tuple[str, ...]:
     start = (
         report.photos[finding.photo].name,
-        report.models[finding.model].id,
+        report.model_names[finding.model],
         request_text(report, finding),
     )
     if isinstance(finding, FailureEntry):
@@ -350,10 +353,18 @@ def _of_file(name: str) -> Property:
 _OF_FILES = {"Network in the file": "prefix", "Found in the file": "note"}
 """What is said of a file that somebody brought, by the field of `WeightsFile`."""
 
-_RARE = ("Class scores", *_OF_FILES)
+
+def _id(report: Content, index: int) -> str:
+    """The id of a model that is called by another name."""
+    id = report.models[index].id
+    return UNKNOWN if report.model_names[index] == id else id
+
+
+_RARE = ("Id", "Class scores", *_OF_FILES)
 """Rows of the table of models that are left out where no model has anything to say."""
 
 _PROPERTIES = (
+    ("Id", _id),
     ("Weights", _field("origin")),
     *((label, _of_file(name)) for label, name in _OF_FILES.items()),
     ("Trained", lambda report, index: _trained(report.models[index])),

@@ -98,7 +98,8 @@ def test_ones_own_checkpoint_finds_the_shape_on_the_page_that_compares(visit: Vi
     assert heat.shape == (SIDE // 32, SIDE // 32)
     assert np.unravel_index(heat.argmax(), heat.shape) == (row, column)
 
-    page.keyboard.press("Escape")
+    dialog.get_by_role("button", name="Close").click()
+    expect(dialog).to_have_count(0)
     page.get_by_role("button", name="Show only mine").click()
     settle(page)
     assert [title.partition("\n")[0] for title in titles(page)] == ["shapes"]

@@ -194,9 +194,8 @@ def test_ones_own_model_is_laid_open_too() -> None:
     page.query_params["models"] = [LITE0]
     page.run()
     page = bring(page)
-    own = page.session_state["models"][1]
     page.switch_page("app_pages/how_it_works.py").run()
-    page.segmented_control(key="model").set_value(own).run()
+    page.segmented_control(key="model").set_value("shapes").run()
     assert not page.exception
     assert "96 small pictures of 4×4 cells" in words(page)
     assert "load_checkpoint(\n    'shapes.pt',\n    'timm/test_resnet',\n    labels=" in code(page)

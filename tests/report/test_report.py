@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gradcam.errors import OptionError, ReportError
+from gradcam.model_spec import checkpoint_spec
 from gradcam.models.sources import configuration_of
 from gradcam.report import (
     FORMATS,
@@ -173,3 +174,23 @@ def test_an_unknown_status_and_a_missing_note_are_refused_in_a_sentence():
 def test_the_time_is_told_in_utc():
     eastern = datetime.fromisoformat("2026-11-22T07:00:00-05:00")
     assert report(now=eastern).created == report(now=datetime(2026, 11, 22, 12, tzinfo=UTC)).created
+
+
+def checkpoint(letters: str) -> str:
+    file = WeightsFile("skin.pth", letters * 32)
+    return str(checkpoint_spec("timm/resnet18", file, letters * 32))
+
+
+def test_a_checkpoint_is_called_by_its_owners_name_and_a_table_tells_its_id():
+    made = build_report(comparison((fakes.photo(),), (checkpoint("ab"), "x/b")), now=NOON)
+    assert made.model_names == ("skin", "x/b")
+    assert sections.models_table(made).head == ("", "skin", "x/b")
+    assert sections.models_table(made).rows[0] == ("Id", checkpoint("ab"), sections.UNKNOWN)
+    assert ">skin</bdi>" in render_report(made, "html").decode()
+    assert "| skin | x/b |" in render_report(made, "markdown").decode()
+    assert "skin" in pdf_text(made)
+
+
+def test_two_checkpoints_of_one_name_are_told_apart_by_their_ids():
+    both = (checkpoint("ab"), checkpoint("cd"))
+    assert build_report(comparison((fakes.photo(),), both), now=NOON).model_names == both

@@ -103,7 +103,7 @@ def _panels(report: Report, linked: bool) -> Iterator[str]:
     """The overlays of each photo, a column a model."""
     for index, photo in enumerate(report.photos):
         yield f"### {escape(photo.name)}"
-        head = [escape(model.id) for model in report.models]
+        head = [escape(name) for name in report.model_names]
         for row in report.rows_of(index):
             yield f"**{escape(statements.request_title(report, row))}**"
             yield _grid([head, ["---"] * len(head), *_overlays(report, row, linked)])
@@ -144,7 +144,7 @@ def _noticed(finding: Finding) -> str:
 
 
 def _warning(report: Report, finding: Finding, noticed: str) -> str:
-    panel = [report.photos[finding.photo].name, report.models[finding.model].id, sections.panel_title(finding)]
+    panel = [report.photos[finding.photo].name, report.model_names[finding.model], sections.panel_title(finding)]
     panel += [report.methods[finding.method].name] if len(report.methods) > 1 else []
     return f"{' · '.join(panel)}: {noticed}"
 

@@ -134,7 +134,7 @@ def _photo(report: Report, pictures: Pictures, index: int, folder: Path) -> dict
 
 
 def _panel(report: Report, pictures: Pictures, finding: Finding, folder: Path) -> dict[str, Any]:
-    model, photo = report.models[finding.model].id, report.photos[finding.photo].name
+    model, photo = report.model_names[finding.model], report.photos[finding.photo].name
     panel: dict[str, Any] = {
         "model": model,
         "title": sections.panel_title(finding),
