@@ -34,6 +34,7 @@ def shoot(browser: Browser, address: str, name: str) -> Path:
     page = browser.new_page(viewport={"width": WIDE, "height": HEIGHTS.get(name, HIGH)}, color_scheme="light")
     page.goto(f"{address}/{PAGES[name]}")
     arrive(page, None)
+    page.wait_for_function("!document.body.innerText.includes('waits for its turn')", timeout=120_000)
     page.wait_for_selector("[data-testid=stToast]", state="detached")
     page.wait_for_timeout(2_000)  # pictures are drawn after the script has ended
     path = FOLDER / f"{name}.png"
