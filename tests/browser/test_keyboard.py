@@ -1,4 +1,4 @@
-"""Every exported page, walked by Tab from the first control to the last and back by Shift+Tab."""
+"""Every page and every exported page, walked by Tab from the first control to the last and back by Shift+Tab."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.browser.exports import EXPORTS, write_export
-from tests.visiting import DESKTOP
+from tests.screenshots import PAGES
+from tests.visiting import DESKTOP, PLOT, Visit, settle
 
 pytestmark = pytest.mark.browser
 
@@ -24,13 +25,17 @@ FOCUSED = """() => {
 }"""
 """Which control has the focus: a number that stays the same for it, and its markup; null where none has."""
 
-MISSED = """() => [...document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex]")]
+MISSED = """() => {
+    const GROUP = "[role=radiogroup], [role=toolbar]";  // one stop of Tab, with arrow keys within
+    return [...document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex]")]
     .filter(it => it.tabIndex >= 0 && !it.disabled)
     .filter(it => it.checkVisibility({visibilityProperty: true, contentVisibilityAuto: true}))
     .filter(it => it.getBoundingClientRect().width && !it.closest("[inert]"))
     .filter(it => it.type !== "radio" || it.checked)
+    .filter(it => !window.walked.some(at => at.closest(GROUP) && at.closest(GROUP) === it.closest(GROUP)))
     .filter(it => !window.walked.includes(it))
-    .map(it => it.outerHTML.slice(0, 160))"""
+    .map(it => it.outerHTML.slice(0, 160));
+}"""
 """Controls that can be seen, and had no focus yet."""
 
 
@@ -54,6 +59,16 @@ def assert_walked(page: Page, least: int) -> None:
     page.evaluate("document.activeElement.blur()")
     back = walk(page, "Shift+Tab")
     assert [number for number, _ in back] == [number for number, _ in reversed(forth)]
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name != "models"])
+def test_a_page_is_walked_by_tab_from_first_to_last_and_back(visit: Visit, name: str) -> None:
+    """All but *Models*, whose table is Streamlit's grid: Tab goes from cell to cell in it."""
+    page = visit(PAGES[name], wait_for=PLOT if name in ("compare_models", "compare_classes", "layers") else None)
+    page.wait_for_function("!document.body.innerText.includes('waits for its turn')", timeout=120_000)
+    page.wait_for_selector("[data-testid=stToast]", state="detached")
+    settle(page)
+    assert_walked(page, least=12)
 
 
 @pytest.mark.parametrize("name", EXPORTS)
