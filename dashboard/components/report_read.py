@@ -43,13 +43,13 @@ class HasReport(Protocol):
 class Opened:
     """A report that this visitor opened, and the name of its file.
 
-    verified: what its hashes and signatures say; None for a JSON, which carries none.
+    verified: what its hashes and signatures say.
     """
 
     name: str
     data: bytes
     report: Report
-    verified: Verification | None
+    verified: Verification
 
     @property
     def id(self) -> str:
@@ -88,7 +88,7 @@ def _take(key: ReportKey, widget_key: str) -> None:
     try:
         data = file.getvalue()
         found = verify_report(data, render=False)
-        st.session_state[key] = Opened(file.name, data, found.report, found if data.startswith(b"PK") else None)
+        st.session_state[key] = Opened(file.name, data, found.report, found)
     except GradcamError as error:
         st.session_state.pop(key, None)
         st.session_state[key + _REFUSED] = f"{file.name}: {error}"
@@ -118,16 +118,10 @@ def show_report(opened: Opened) -> None:
     preview(opened, "The whole report, as it reads")
 
 
-NO_HASHES = "it keeps to the schema; a JSON carries no hashes and no signatures, so anyone could have rewritten it"
-
-
 def _show_seal(opened: Opened) -> None:
     """What is known of the file, and nothing more; on demand every page and picture in it is checked too."""
     slot = st.empty()
-    if opened.verified is None:
-        slot.info(f"**{escape_markdown(opened.name)}**: {NO_HASHES}.", icon=":material/lock_open:")
-        return
-    if st.button(
+    if opened.verified.has_manifest and st.button(
         "Check every file in it",
         icon=":material/plagiarism:",
         help="Renders each page and picture in the ZIP again from `report.json` and compares them byte by byte; "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -30,6 +30,9 @@ from gradcam.report.zip_layout import signature_file
 from gradcam.text import count, first_few
 
 UNSIGNED = "the files fit the manifest; nobody has signed it, so anyone could have rewritten both"
+NO_MANIFEST = (
+    "it keeps to the schema; a JSON carries no hashes and no signatures, so anyone could have rewritten it"
+)
 UNTRUSTED = "the files fit the manifest; no signature on it counts, so anyone could have rewritten both"
 
 
@@ -87,12 +90,14 @@ def _with_signature(data: bytes, signature: Signature, found: Reopened) -> bytes
 class Verification:
     """What is known of a report's file after it was reopened.
 
+    has_manifest: whether the file carries hashes of what is in it, as a ZIP does and a JSON does not.
     changed: files in the ZIP that do not show what `report.json` says, though the same version made them.
     unknown: files that cannot be compared, because another version of gradcam made them.
     """
 
     report: Report
     signatures: tuple[CheckedSignature, ...]
+    has_manifest: bool = True
     changed: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 
@@ -107,9 +112,11 @@ class Verification:
         """What is known of the whole, in a sentence."""
         if self.changed:
             return f"{_files(self.changed)} not say what report.json says; do not trust them"
-        counting = sum(signature.counts for signature in self.signatures)
+        counting = len({signature.statement.key for signature in self.signatures if signature.counts})
         if counting:
             return f"signed by {count(counting, 'trusted key')}; evidence and verdict are as they were signed"
+        if not self.has_manifest:
+            return NO_MANIFEST
         return UNTRUSTED if self.signatures else UNSIGNED
 
 
@@ -135,9 +142,9 @@ def verify_report(
     signed = Signed.of(found.content)
     checked = tuple(check_signature(signature, signed, keys) for signature in found.signatures)
     others = tuple(_others(found)) if render else ()
-    if found.report.environment.gradcam == __version__:
-        return Verification(found.report, checked, changed=others)
-    return Verification(found.report, checked, unknown=others)
+    verified = Verification(found.report, checked, has_manifest=bool(found.hashes))
+    same_version = found.report.environment.gradcam == __version__
+    return replace(verified, changed=others) if same_version else replace(verified, unknown=others)
 
 
 def _others(found: Reopened) -> Iterable[str]:

@@ -26,8 +26,9 @@ MAX_SIGNATURES = 1_000
 MAX_BYTES = 10_000
 """How many signatures a report can have, and the bytes of one."""
 
-NO_EVIDENCE = frozenset({"format", "title", "created", "verdict", "embedded", "procedure", "limits", "environment"})
-"""What a report says beside its evidence: words, times, the machine, and how its photos travel."""
+NO_EVIDENCE = frozenset({"format", "title", "created", "verdict", "embedded", "procedure", "limits"})
+"""What a report says beside its evidence: words, times, and how its photos travel. The environment is evidence: its
+version of gradcam tells whether the pages in the ZIP can be rendered again and compared."""
 
 NO_EVIDENCE_OF_PHOTOS = frozenset({"note", "embedded_sha256"})
 
@@ -75,7 +76,7 @@ def read_signature(data: bytes, file: str) -> Signature:
 class Signed:
     """What can be signed of a report: the hashes of its evidence and of its verdict, and the verdict's status.
 
-    evidence: over photos, models, methods, targets, settings, answers, maps and numbers. verdict: over what the
+    evidence: over photos, models, methods, targets, settings, answers, maps, numbers and environment. verdict: over what the
     reviewer says of the whole, and the status of each photo; a note on a photo is a comment and changes neither.
     """
 

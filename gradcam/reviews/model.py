@@ -28,6 +28,14 @@ MAX_NAME = 500
 """Letters of the name of anything: a project, a person, a photo."""
 
 
+def refuse_unstorable(text: str) -> None:
+    """Raises: ReviewError for a letter that no database holds: a NUL, or half of a pair (a lone surrogate)."""
+    if any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in text):
+        raise ReviewError(
+            f"expected text that a database can hold, got {quoted(text, 80)}; leave the odd letters out"
+        )
+
+
 @dataclass(frozen=True)
 class Subject:
     """What something is said about: the whole review, or a photo, cluster or class of it by name."""
@@ -39,6 +47,7 @@ class Subject:
         if self.kind not in STATUSES:
             use = nearest(self.kind, STATUSES)
             raise ReviewError(f"expected a kind of subject, got {quoted(self.kind)}; use {use}")
+        refuse_unstorable(self.name)
         if (self.kind == "whole") != (self.name == ""):
             raise ReviewError(
                 f"expected the whole review, or the name of a {self.kind}, got {self.kind} {quoted(self.name)}"

@@ -30,6 +30,7 @@ from gradcam.reviews.model import (
     Subject,
     Verdict,
     agreed_status,
+    refuse_unstorable,
 )
 from gradcam.reviews.tables import ASSIGNMENTS, COMMENTS, PROJECTS, REVIEWS, SIGNATURES, TABLES, VERDICTS
 
@@ -168,11 +169,11 @@ class ReviewStore:
         return [one.reviewer for one in self.assignments(review) if one.reviewer not in done]
 
     def state(self, review: Review) -> State:
-        """What the verdicts on the whole come to. A review without enough signatures is not approved yet."""
+        """What the verdicts on the whole come to. A review that too few people signed is not approved yet."""
         status = agreed_status(self._verdicts(_current(), review, WHOLE))
         if status == "draft":
             return "in review" if self.assignments(review) else "draft"
-        if status == "approved" and len(self.signatures(review)) < self._project_of(review).signatures:
+        if status == "approved" and len(self.signers(review)) < self._project_of(review).signatures:
             return "in review"
         return next(state for state in STATES if state == status)
 
@@ -223,6 +224,13 @@ class ReviewStore:
         wanted = sa.select(SIGNATURES.c.signature).where(SIGNATURES.c.review == review.id)
         with self._database.reading() as connection:
             return list(connection.execute(wanted.order_by(SIGNATURES.c.number)).scalars())
+
+    def signers(self, review: Review) -> set[str]:
+        """Everybody who signed it, however often."""
+        with self._database.reading() as connection:
+            return set(
+                connection.execute(sa.select(SIGNATURES.c.by).where(SIGNATURES.c.review == review.id)).scalars()
+            )
 
     def last_number(self, review: Review) -> int:
         """The number of a review's latest verdict: another one means that somebody said something."""
@@ -338,6 +346,7 @@ def _imported(line: bytes, number: int, tables: dict[str, sa.Table]) -> tuple[st
 
 
 def _name(text: str, what: str) -> str:
+    refuse_unstorable(text)
     text = " ".join(text.split())
     if not 1 <= len(text) <= MAX_NAME:
         raise ReviewError(f"expected {what} of 1 to {MAX_NAME} letters, got {quoted(text, 80)}")
@@ -345,6 +354,7 @@ def _name(text: str, what: str) -> str:
 
 
 def _text(text: str) -> str:
+    refuse_unstorable(text)
     if len(text) > MAX_TEXT:
         raise ReviewError(f"expected a text of at most {MAX_TEXT:,} letters, got {len(text):,}; shorten it")
     return text

@@ -126,6 +126,7 @@ def test_a_trusted_keys_owner_is_named_as_the_trust_says_not_as_the_signer_wrote
         (lambda r: replace(r, fit="letterbox" if r.fit != "letterbox" else "model"), State.OTHER_EVIDENCE),
         (lambda r: replace(r, models=(replace(r.models[0], weights_sha256="0" * 64),)), State.OTHER_EVIDENCE),
         (lambda r: replace(r, photos=(replace(r.photos[0], sha256="0" * 64),)), State.OTHER_EVIDENCE),
+        (lambda r: replace(r, environment=replace(r.environment, gradcam="0.0.1")), State.OTHER_EVIDENCE),
     ],
 )
 def test_a_sign_off_is_void_as_soon_as_what_was_signed_differs(review, made, anna, change, state):
@@ -199,7 +200,18 @@ def test_a_json_has_no_room_for_signatures(made, anna, tmp_path):
     path = write_report(made, tmp_path / "report.json")
     with pytest.raises(ReportError, match="has no room for signatures"):
         sign_report(path)
+    assert verify_report(path).statement.startswith("it keeps to the schema; a JSON carries no hashes")
     assert not verify_report(path).holds
+
+
+def test_a_signature_that_is_there_twice_counts_once(review, anna):
+    sign_report(review)
+    out = io.BytesIO(review.read_bytes())
+    with zipfile.ZipFile(out, "a") as archive:
+        archive.writestr("signatures/2.sig", files(review)["signatures/1.sig"])
+    found = verify_report(out.getvalue())
+    assert len(found.signatures) == 2
+    assert found.statement.startswith("signed by 1 trusted key;")
 
 
 def test_a_page_that_says_something_else_than_the_json_is_found(review, anna):

@@ -114,10 +114,11 @@ def test_a_review_is_approved_once_it_has_the_signatures_its_project_asks_for(st
     store.say(review, "approved", "Anna")
     store.add_signature(review, "first", "Anna")
     store.add_signature(review, "first", "Anna")
+    store.add_signature(review, "again", "Anna")  # nobody is two people
     assert store.state(review) == "in review"
     store.add_signature(review, "second", "Ben")
     assert store.state(review) == "approved"
-    assert store.signatures(review) == ["first", "second"]
+    assert store.signatures(review) == ["first", "again", "second"]
 
 
 def test_in_a_blind_review_each_sees_their_own_until_all_are_done(store):
@@ -308,6 +309,10 @@ def test_what_makes_no_sense_is_refused(store, review):
         (lambda: store.add_project("Skin", "Anna"), "which exists"),
         (lambda: store.add_project("New", "Anna", signatures=-1), "expected 0 to 100 signatures"),
         (lambda: store.add_review(project, "abc", "x", "Anna"), "expected the SHA-256 of the evidence"),
+        (lambda: store.say(review, "approved", "Anna", note="a\0b"), "text that a database can hold"),
+        (lambda: store.comment(review, "\udce9", "Anna"), "text that a database can hold"),
+        (lambda: store.add_project("\ud800", "Anna"), "text that a database can hold"),
+        (lambda: Subject("photo", "caf\udce9.jpg"), "text that a database can hold"),
         (lambda: Subject("photo"), "expected the whole review, or the name of a photo"),
         (lambda: Subject("leaf", "x"), "expected a kind of subject"),  # type: ignore[arg-type]
     ]:
