@@ -76,8 +76,9 @@ def read_signature(data: bytes, file: str) -> Signature:
 class Signed:
     """What can be signed of a report: the hashes of its evidence and of its verdict, and the verdict's status.
 
-    evidence: over photos, models, methods, targets, settings, answers, maps, numbers and environment. verdict: over what the
-    reviewer says of the whole, and the status of each photo; a note on a photo is a comment and changes neither.
+    evidence: over photos, models, methods, targets, settings, answers, maps, numbers and environment.
+    verdict: over what the reviewer says of the whole, and the status of each photo; a note on a photo is a comment
+        and changes neither.
     """
 
     evidence: str
