@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from tests.conftest import ARGUMENTS, CHROMIUM
 from tests.server import dashboard
-from tests.visiting import arrive
+from tests.visiting import arrive, finish
 
 DASHBOARD = Path(__file__).parents[1] / "dashboard"
 FOLDER = DASHBOARD / "screenshots"
@@ -34,8 +34,7 @@ def shoot(browser: Browser, address: str, name: str) -> Path:
     page = browser.new_page(viewport={"width": WIDE, "height": HEIGHTS.get(name, HIGH)}, color_scheme="light")
     page.goto(f"{address}/{PAGES[name]}")
     arrive(page, None)
-    page.wait_for_function("!document.body.innerText.includes('waits for its turn')", timeout=120_000)
-    page.wait_for_selector("[data-testid=stToast]", state="detached")
+    finish(page, name)
     page.wait_for_timeout(2_000)  # pictures are drawn after the script has ended
     path = FOLDER / f"{name}.png"
     path.write_bytes(_small(page.screenshot()))

@@ -13,6 +13,16 @@ PLOT = ".viewer .js-plotly-plot"
 FIRST_VISIT = 120_000
 """Milliseconds: the first visitor waits for PyTorch."""
 
+LAST = {
+    "compare_models": "button:has-text('Panels')",
+    "compare_classes": "button:has-text('Panels')",
+    "layers": ".viewer >> nth=2",
+    "how_it_works": "[data-testid=stCode]",
+    "reports": "button:has-text('Build the report')",
+    "models": "button:has-text('Add the model')",
+}
+"""By page, what comes last and is there only when everything else is."""
+
 _OWN = ("http://127.0.0.1:", "file:", "data:", "blob:")
 _SEARCHED = ("/_stcore/health", "/_stcore/host-config")
 """Opened at a page's own address, Streamlit looks for its server there first, and then at the root."""
@@ -49,6 +59,13 @@ def arrive(page: Page, wait_for: str | None) -> None:
     page.get_by_role("heading", level=1).wait_for(timeout=FIRST_VISIT)
     if wait_for:
         page.locator(wait_for).first.wait_for(timeout=FIRST_VISIT)
+    settle(page)
+
+
+def finish(page: Page, name: str) -> None:
+    """Wait until a page is whole: its last part is there, and what it told in passing is gone."""
+    page.locator(LAST[name]).first.wait_for(timeout=FIRST_VISIT)
+    page.wait_for_selector("[data-testid=stToast]", state="detached")
     settle(page)
 
 

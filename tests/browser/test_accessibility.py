@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page
 
 from tests.browser.exports import EXPORTS, write_export
 from tests.screenshots import PAGES
-from tests.visiting import DESKTOP, Visit, settle
+from tests.visiting import DESKTOP, Visit, finish, settle
 
 pytestmark = pytest.mark.browser
 
@@ -28,6 +28,7 @@ STREAMLITS_OWN = {
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_keeps_nobody_out_in_either_theme(visit: Visit, name: str) -> None:
     page = visit(PAGES[name], wait_for=None)
+    finish(page, name)
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)  # the page follows at once
         assert what_stays(page) == []

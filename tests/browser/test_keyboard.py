@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page
 
 from tests.browser.exports import EXPORTS, write_export
 from tests.screenshots import PAGES
-from tests.visiting import DESKTOP, PLOT, Visit, settle
+from tests.visiting import DESKTOP, Visit, finish
 
 pytestmark = pytest.mark.browser
 
@@ -64,10 +64,8 @@ def assert_walked(page: Page, least: int) -> None:
 @pytest.mark.parametrize("name", [name for name in PAGES if name != "models"])
 def test_a_page_is_walked_by_tab_from_first_to_last_and_back(visit: Visit, name: str) -> None:
     """All but *Models*, whose table is Streamlit's grid: Tab goes from cell to cell in it."""
-    page = visit(PAGES[name], wait_for=PLOT if name in ("compare_models", "compare_classes", "layers") else None)
-    page.wait_for_function("!document.body.innerText.includes('waits for its turn')", timeout=120_000)
-    page.wait_for_selector("[data-testid=stToast]", state="detached")
-    settle(page)
+    page = visit(PAGES[name], wait_for=None)
+    finish(page, name)
     assert_walked(page, least=12)
 
 
