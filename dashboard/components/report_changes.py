@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from html import escape
 from itertools import groupby
 
 import streamlit as st
 
 from dashboard.components.messages import escape_markdown
 from dashboard.components.report_read import Opened
-from gradcam.report import ChangedPanel, Report, changed_panels, conclusion, diff, draw_finding, extent
+from gradcam.report import Change, ChangedPanel, Report, changed_panels, conclusion, diff, draw_finding, extent
 
 MOST_MAPS = 12
 """Changed maps shown at first; a switch shows the rest."""
@@ -29,7 +31,8 @@ def show_changes(before: Opened, after: Opened) -> None:
         return
     st.header("What changed", anchor=False)
     for section, found in groupby(changes, key=lambda change: change.section):
-        st.markdown(f"**{section}**\n\n" + "\n".join(f"- {escape_markdown(change.statement)}" for change in found))
+        st.subheader(section, anchor=False)
+        _show_words(section, list(found))
     if panels := changed_panels(before.report, after.report):
         st.header("Maps that changed", anchor=False)
         shown = (
@@ -47,6 +50,28 @@ def _show_head(opened: Opened, label: str) -> None:
         f"**{escape_markdown(conclusion(report.verdict))}**"
     )
     st.caption(f"{extent(report)} · built {made}")
+
+
+def _show_words(section: str, changes: Sequence[Change]) -> None:
+    """Values side by side, in full; what came or went, and maps, as sentences."""
+    if values := [change for change in changes if change.what]:
+        st.html(values_html(section, values))
+    if sentences := [change.statement for change in changes if not change.what]:
+        st.markdown("\n".join(f"- {escape_markdown(sentence)}" for sentence in sentences))
+
+
+def values_html(section: str, changes: Sequence[Change]) -> str:
+    """A row for each value that is another now: what it is, and the value in the earlier and the later report."""
+    rows = "".join(
+        f'<tr><th scope="row">{escape(change.what)}</th>'
+        + "".join(f"<td>{escape(value.strip()) or '–'}</td>" for value in (change.before, change.after))
+        + "</tr>"
+        for change in changes
+    )
+    return (
+        f'<table class="changes" aria-label="{escape(section)}"><thead><tr><td></td>'
+        f'<th scope="col">Earlier</th><th scope="col">Later</th></tr></thead><tbody>{rows}</tbody></table>'
+    )
 
 
 def _show_pair(before: Report, after: Report, panel: ChangedPanel) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -33,10 +33,16 @@ WITHIN = "the same within tolerance"
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that is not the same: the section it belongs to, and a sentence."""
+    """One thing that is not the same: the section it belongs to, and a sentence.
+
+    what, before, after: what has another value, and both values in full; empty where something came or went.
+    """
 
     section: str
     statement: str
+    what: str = ""
+    before: str = ""
+    after: str = ""
 
     def __str__(self) -> str:
         return f"{self.section}: {self.statement}"
@@ -59,58 +65,66 @@ def diff(a: Content, b: Content) -> tuple[Change, ...]:
         ("Maps", _maps),
         ("Environment", lambda a, b: _fields(a.environment, b.environment)),
     )
-    return tuple(Change(name, words) for name, compare in sections for words in compare(a, b))
+    return tuple(_in(name, found) for name, compare in sections for found in compare(a, b))
+
+
+Found = str | Change
+"""A sentence, or a change of a value whose section is not filled in yet."""
+
+
+def _in(section: str, found: Found) -> Change:
+    return Change(section, found) if isinstance(found, str) else replace(found, section=section)
 
 
 def environment_changes(then: Environment) -> tuple[str, ...]:
     """What is different about the machine and the packages of now, a phrase each."""
-    return tuple(_fields(then, environment()))
+    return tuple(change.statement for change in _fields(then, environment()))
 
 
-def _verdict(a: Content, b: Content) -> Iterator[str]:
+def _verdict(a: Content, b: Content) -> Iterator[Found]:
     if a.title != b.title:
-        yield f"the title was {quoted(a.title)} and is {quoted(b.title)}"
+        yield _was("the title", a.title, b.title, quoted)
     yield from _fields(a.verdict, b.verdict)
 
 
-def _notes(a: Content, b: Content) -> Iterator[str]:
+def _notes(a: Content, b: Content) -> Iterator[Found]:
     for one, other in _shared(_by_hash(a), _by_hash(b)):
-        for words in _fields(one.note, other.note):
-            yield f"{other.name}: {words}"
+        yield from _about(other.name, _fields(one.note, other.note))
 
 
-def _photos(a: Content, b: Content) -> Iterator[str]:
+def _photos(a: Content, b: Content) -> Iterator[Found]:
     yield from _members([photo.sha256 for photo in a.photos], [photo.sha256 for photo in b.photos], _names(a, b))
     for one, other in _shared(_by_hash(a), _by_hash(b)):
         if one.name != other.name:
             yield f"{one.name} is now called {other.name}"
 
 
-def _models(a: Content, b: Content) -> Iterator[str]:
+def _models(a: Content, b: Content) -> Iterator[Found]:
     yield from _members([model.id for model in a.models], [model.id for model in b.models])
     models = {model.id: index for index, model in enumerate(a.models)}
     for index, model in enumerate(b.models):
         if model.id in models:
             before = models[model.id]
-            yield from (f"{model.id}: {words}" for words in _model(a.models[before], model))
+            yield from _about(model.id, _model(a.models[before], model))
             answers = a.answers_by(before), b.answers_by(index)
             layers = [sorted({str(answer.layer) for answer in side}) for side in answers]
             if all(layers) and layers[0] != layers[1]:
-                yield f"{model.id}: the layer was {', '.join(layers[0])} and is {', '.join(layers[1])}"
+                was, now = map(", ".join, layers)
+                yield _was(f"{model.id}: the layer", was, now, str)
 
 
-def _model(one: ModelEntry, other: ModelEntry) -> Iterator[str]:
+def _model(one: ModelEntry, other: ModelEntry) -> Iterator[Found]:
     if one.weights_sha256 != other.weights_sha256:
         yield "the weights are others"
     if one.classes != other.classes and {one.classes, other.classes} != {1, 2}:  # 1 is that of gradcam 0.1.0
-        yield f"classes was {one.classes} and is {other.classes}"
+        yield _was("classes", one.classes, other.classes, str)
     for name in _COMPARED_AS_TEXT:
         if getattr(one, name) != getattr(other, name):
-            yield f"{name} was {getattr(one, name)} and is {getattr(other, name)}"
+            yield _was(name, getattr(one, name), getattr(other, name), str)
     then, now = one.configuration, other.configuration
     for name in dict.fromkeys((*then, *now)):
         if then.get(name) != now.get(name):
-            yield f"{name} in its configuration was {_value(then.get(name))} and is {_value(now.get(name))}"
+            yield _was(f"{name} in its configuration", then.get(name), now.get(name))
 
 
 _COMPARED_AS_TEXT = (
@@ -120,25 +134,25 @@ _COMPARED_AS_TEXT = (
 """Fields of a model of which `diff` shows both values."""
 
 
-def _methods(a: Content, b: Content) -> Iterator[str]:
+def _methods(a: Content, b: Content) -> Iterator[Found]:
     yield from _members([method.name for method in a.methods], [method.name for method in b.methods])
     methods = {method.name: method for method in a.methods}
     for method in b.methods:
-        yield from (f"{method.name}: {words}" for words in _fields(methods.get(method.name, method), method))
+        yield from _about(method.name, _fields(methods.get(method.name, method), method))
 
 
-def _questions(a: Content, b: Content) -> Iterator[str]:
+def _questions(a: Content, b: Content) -> Iterator[Found]:
     yield from _members(_targets(a), _targets(b))
 
 
-def _settings(a: Content, b: Content) -> Iterator[str]:
+def _settings(a: Content, b: Content) -> Iterator[Found]:
     yield from _fields(a.style, b.style)
     for name in ("fit", "embedded"):
         if getattr(a, name) != getattr(b, name):
-            yield f"{name} was {getattr(a, name)} and is {getattr(b, name)}"
+            yield _was(name, getattr(a, name), getattr(b, name), str)
 
 
-def _predictions(a: Content, b: Content) -> Iterator[str]:
+def _predictions(a: Content, b: Content) -> Iterator[Found]:
     then = {_answer_key(a, answer): answer for answer in a.answers}
     for answer in b.answers:
         before = then.get(_answer_key(b, answer))
@@ -147,7 +161,8 @@ def _predictions(a: Content, b: Content) -> Iterator[str]:
         was, now = before.predictions[0], answer.predictions[0]
         if was.label != now.label or abs(was.probability - now.probability) >= 0.0005:
             where = f"{b.photos[answer.photo].name} · {b.models[answer.model].id}"
-            yield f"{where}: was {was.label} {percent(was.probability)}, is {now.label} {percent(now.probability)}"
+            then_said, now_said = (f"{one.label} {percent(one.probability)}" for one in (was, now))
+            yield Change("", f"{where}: was {then_said}, is {now_said}", where, then_said, now_said)
 
 
 @dataclass(frozen=True)
@@ -174,7 +189,7 @@ def _compared_panels(a: Content, b: Content) -> Iterator[ChangedPanel]:
             yield ChangedPanel(" · ".join(title), _map_caption(before, after), before, after)
 
 
-def _maps(a: Content, b: Content) -> Iterator[str]:
+def _maps(a: Content, b: Content) -> Iterator[Found]:
     alike: Counter[str] = Counter()
     for panel in _compared_panels(a, b):
         if panel.statement in ("", WITHIN):
@@ -215,12 +230,33 @@ def difference_caption(largest: float, share: float) -> str:
     return f"largest difference {largest:.3g}, {100 * share:.3g} % of the peak"
 
 
-def _fields(one: Any, other: Any) -> Iterator[str]:
+def _fields(one: Any, other: Any) -> Iterator[Change]:
     """Every field of two values of one dataclass that is not the same."""
     for field in fields(one):
         was, now = getattr(one, field.name), getattr(other, field.name)
         if was != now:
-            yield f"{field.name} was {_value(was)} and is {_value(now)}"
+            yield _was(field.name, was, now)
+
+
+def _about(name: str, changes: Iterable[Found]) -> Iterator[Found]:
+    """The same, said of something by its name."""
+    for change in changes:
+        if isinstance(change, str):
+            yield f"{name}: {change}"
+        else:
+            yield replace(change, statement=f"{name}: {change.statement}", what=f"{name}: {change.what}")
+
+
+def _was(what: str, was: Any, now: Any, tell: Callable[[Any], str] | None = None) -> Change:
+    """A value that is another now. tell: how the sentence tells either; by default long texts are cut there."""
+    tell = tell or _value
+    return Change("", f"{what} was {tell(was)} and is {tell(now)}", what, _whole(was), _whole(now))
+
+
+def _whole(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "\n".join(str(item) for item in value)
+    return str(value)
 
 
 def _value(value: Any) -> str:

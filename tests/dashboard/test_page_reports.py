@@ -365,8 +365,11 @@ def test_two_reports_are_compared_in_words() -> None:
     page = opened(task="Compare")
     assert "Two reports side by side" in page.info[0].value
     upload(page, ReportKey.BEFORE, "a.json", render_report(made, "json"))
-    upload(page, ReportKey.AFTER, "b.json", render_report(revised(made, Verdict("approved", "Ada")), "json"))
-    assert "- status was needs review and is approved" in words(page)
+    later = Verdict("approved", "Ada", summary="First line\n" + "and many words more " * 10 + "to the end")
+    upload(page, ReportKey.AFTER, "b.json", render_report(revised(made, later), "json"))
+    (table,) = [html.proto.body for html in page.get("html") if 'class="changes"' in html.proto.body]
+    assert '<th scope="row">status</th><td>needs review</td><td>approved</td>' in table
+    assert f"<td>–</td><td>{later.summary}</td>" in table
     upload(page, ReportKey.AFTER, "c.json", render_report(made, "json"))
     assert [element.value for element in page.success] == ["Both reports say the same."]
 
