@@ -30,6 +30,7 @@ from gradcam import (
 )
 from gradcam.config import settings
 from gradcam.errors import quoted
+from gradcam.measures import FEW_CLASSES
 from gradcam.model_spec import is_checkpoint
 from gradcam.models import (
     CatalogueEntry,
@@ -46,8 +47,6 @@ SECONDS_BEFORE_RETRY = 60.0
 MOST_FAILURES = 200
 """Ids of models that could not be loaded, remembered for all visitors; the oldest is forgotten first."""
 SECONDS_BETWEEN_WORDS = 0.25
-FEW_CLASSES = 100
-"""A model with at most so many answers with one of them, whatever the photo shows."""
 
 
 @st.cache_data(ttl=300, show_spinner=False)

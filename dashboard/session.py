@@ -9,15 +9,17 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Literal, TypedDict, get_args
 
 import streamlit as st
 
-from gradcam import Classifier, Photo, Style
+from gradcam import Classifier, OptionError, Photo, Style
 from gradcam.draw import SEQUENTIAL
-from gradcam.types import Blend
+from gradcam.regions import read_region, write_region
+from gradcam.types import Blend, Region
 
 
 class Key(StrEnum):
@@ -44,6 +46,7 @@ class Key(StrEnum):
     DIFFERENCE_B = "b"
     FADE = "differing"
     LAYERS = "layers"
+    REGIONS = "regions"
     TASK = "task"
     SEARCH = "search"
     SOURCES = "sources"
@@ -53,8 +56,8 @@ class Key(StrEnum):
 
 _FILLED = "_filled"
 _PAGE, _ASKED = "_page_shown", "_asked"
-_WORN = {Key.COLORMAP, Key.OPACITY, Key.BLEND, Key.THRESHOLD, Key.LAYERS}
-"""What no widget carries: kept by `look` and `pinned`."""
+_WORN = {Key.COLORMAP, Key.OPACITY, Key.BLEND, Key.THRESHOLD, Key.LAYERS, Key.REGIONS}
+"""What no widget carries: kept by `look`, `pinned` and `regions`."""
 
 
 class Linked(TypedDict):
@@ -83,6 +86,7 @@ def turn_to(page: str) -> None:
         st.session_state[_ASKED] = {key: st.query_params.get_all(key) for key in Key if key in st.query_params}
         look()
         pinned()
+        _regions()
     from_link: dict[str, list[str]] = st.session_state[_ASKED]
     rest = {
         key: values for key, values in from_link.items() if key not in {*st.session_state, *st.query_params, *_WORN}
@@ -222,6 +226,48 @@ def write_pins() -> None:
         st.query_params[Key.LAYERS] = pins
     elif not pins:
         st.query_params.pop(Key.LAYERS, None)
+
+
+# Where the object is ------------------------------------------------------------------------------------------
+
+_REGIONS = "_regions"
+MOST_REGIONS = 20
+_DIGITS = 16
+"""Of a photo's SHA-256, which tell it from others in a link."""
+
+
+def _regions() -> dict[str, Region]:
+    """What the visitor has marked, by photo; at first what the link says, `photo~10,20,200,180` each."""
+    if _REGIONS not in st.session_state:
+        marks: dict[str, Region] = {}
+        for text in st.query_params.get_all(Key.REGIONS)[:MOST_REGIONS]:
+            photo, _, corners = text.partition(_AT)
+            with suppress(OptionError):  # somebody may have typed it
+                marks[photo] = read_region(corners)
+        st.session_state[_REGIONS] = marks
+    return st.session_state[_REGIONS]
+
+
+def region(sha256: str) -> Region | None:
+    """Where the visitor has marked the object on a photo."""
+    return _regions().get(sha256[:_DIGITS])
+
+
+def mark(sha256: str, region: Region | None) -> None:
+    """Mark a part of a photo, on every page, or nothing; the oldest of too many marks makes way."""
+    marks = {photo: other for photo, other in _regions().items() if photo != sha256[:_DIGITS]}
+    if region is not None:
+        marks[sha256[:_DIGITS]] = region
+    st.session_state[_REGIONS] = dict([*marks.items()][-MOST_REGIONS:])
+
+
+def write_regions() -> None:
+    """Put the marks into the link."""
+    marks = [f"{photo}{_AT}{write_region(region)}" for photo, region in _regions().items()]
+    if marks and st.query_params.get_all(Key.REGIONS) != marks:
+        st.query_params[Key.REGIONS] = marks
+    elif not marks:
+        st.query_params.pop(Key.REGIONS, None)
 
 
 # Models of one's own --------------------------------------------------------------------------------------------

@@ -36,6 +36,17 @@ def project_to_photo(
     return laid
 
 
+def pixel_centres(
+    size: tuple[int, int], photo_size: tuple[int, int]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where on a photo the centres of the pixels lie when it is drawn at `size`: y of each row, x of each column.
+
+    size, photo_size: height and width.
+    """
+    y, x = ((np.arange(count) + 0.5) * whole / count for count, whole in zip(size, photo_size, strict=True))
+    return y, x
+
+
 def _shares(cells: int, positions: NDArray[np.floating], interpolation: Interpolation) -> Values:
     """Weights of a row of `cells` at positions from 0 to 1 along the row: `[positions, cells]`."""
     at = positions * cells - 0.5

@@ -14,14 +14,9 @@ from numpy.typing import NDArray
 from gradcam.comparison import Comparison, Row
 from gradcam.errors import OptionError, nearest, quoted
 from gradcam.geometry import fit_within, project_to_photo
+from gradcam.regions import LONG_SIDE, check_region, region_mask
 from gradcam.scaling import normalize
-from gradcam.types import Heatmap, Panel, View
-
-Box = tuple[float, float, float, float]
-"""Left, top, right and bottom on a photo, in its pixels."""
-
-LONG_SIDE = 400
-"""Photos larger than this many pixels are measured at this size; maps are far coarser."""
+from gradcam.types import Heatmap, Panel, Region, Top, View
 
 Measure = Callable[[NDArray[np.float32], NDArray[np.float32]], float]
 """Compares two maps on the photo `[H, W]`, NaN where nothing was seen, and returns one number."""
@@ -107,24 +102,51 @@ def agreement(
     return table
 
 
-def heat_inside(raw: NDArray[np.float32], view: View, box: Box, long_side: int = LONG_SIDE) -> float:
-    """The share of a map's heat that lies inside a box on the photo, in [0, 1].
+FEW_CLASSES = 100
+"""A model with at most so many answers with one of them, whatever the photo shows."""
+
+
+def comparable(panels: Sequence[Panel]) -> list[Panel]:
+    """The panels of one photo and target whose agreement means something.
+
+    Left out are predictions of models that know few classes, which must name one of them; where all models know
+    few, the predictions of those that know other classes than the first. A panel without a map stays.
+    """
+    known = [panel.explanation.labels if isinstance(panel, Heatmap) else None for panel in panels]
+    told = [labels for labels in known if labels is not None]
+    if not told or not isinstance(panels[0].target, Top):
+        return list(panels)
+    broad = [labels for labels in told if len(labels) > FEW_CLASSES]
+    return [
+        panel
+        for panel, labels in zip(panels, known, strict=True)
+        if labels is None or (len(labels) > FEW_CLASSES if broad else labels == told[0])
+    ]
+
+
+def heat_inside(raw: NDArray[np.float32], view: View, region: Region, long_side: int = LONG_SIDE) -> float:
+    """The share of a map's heat that lies inside a region of the photo, in [0, 1]; NaN where there is no heat.
 
     raw: a raw map `[h, w]`, as `Heatmap.map` has it; what is below 0 is no heat. view: how it lies on the photo.
-    box: in photo pixels; a pixel belongs to it by its centre. long_side: as in `agreement`.
-    Returns: NaN where there is no heat.
-    Raises: OptionError where the box holds nothing.
+    long_side: as in `agreement`.
+    Raises: OptionError for a region that encloses nothing.
     Source: Wang et al. 2020, *Score-CAM*, the energy-based pointing game.
     """
-    left, top, right, bottom = box
-    if not (left < right and top < bottom):
-        raise OptionError(f"expected a box with left < right and top < bottom, got {quoted(box)}; swap its sides")
     size = fit_within(view.photo_size, long_side, long_side)
-    heat = np.nan_to_num(project_to_photo(np.maximum(raw, 0), view, size), nan=0.0).astype(np.float64)
-    y, x = ((np.arange(count) + 0.5) * whole / count for count, whole in zip(size, view.photo_size, strict=True))
-    inside = np.outer((y >= top) & (y < bottom), (x >= left) & (x < right))
-    total = float(heat.sum())
-    return float(heat[inside].sum()) / total if total > 0 else float("nan")
+    return share_inside(project_to_photo(np.maximum(raw, 0), view, size), view.photo_size, region)
+
+
+def share_inside(heat: NDArray[np.float32], photo_size: tuple[int, int], region: Region) -> float:
+    """The same of heat `[H, W]` that already lies on the photo: at least 0, NaN where nothing was seen.
+
+    photo_size: height and width of the photo whose pixels the region is in.
+    Raises: OptionError for a region that encloses nothing.
+    """
+    check_region(region)
+    known = np.nan_to_num(heat, nan=0.0).astype(np.float64)
+    total = float(known.sum())
+    inside = known[region_mask(region, photo_size, heat.shape)]
+    return float(inside.sum()) / total if total > 0 else float("nan")
 
 
 def _on_photo(panel: Panel, long_side: int) -> NDArray[np.float32] | None:

@@ -40,6 +40,10 @@ Blend = Literal["evidence", "even"]
 """How heat covers a photo: `evidence` makes more heat more opaque, `even` makes all of it equally opaque."""
 
 
+Region: TypeAlias = tuple[tuple[float, float], ...]
+"""A part of a photo: two opposite corners of a box, or three and more of an outline; x and y in its pixels."""
+
+
 @dataclass(frozen=True, eq=False)
 class Photo:
     """An upright photograph.
@@ -49,6 +53,7 @@ class Photo:
     sha256: hexadecimal digest of the encoded bytes, with the word `stretched` after them if the levels were
         stretched.
     note: a remark on the levels, as the second half of a sentence; mostly empty.
+    region: where somebody says the object is; no map depends on it, only the share of heat that is told of it.
     """
 
     pixels: NDArray[np.uint8]
@@ -56,6 +61,7 @@ class Photo:
     sha256: str
     stretched: bool = field(default=False, kw_only=True)
     note: str = field(default="", kw_only=True)
+    region: Region | None = field(default=None, kw_only=True)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from gradcam.errors import OptionError
-from gradcam.measures import MEASURES, agreement, heat_inside, iou_of_hottest, measure, rank_correlation
+from gradcam.measures import MEASURES, agreement, comparable, heat_inside, iou_of_hottest, measure, rank_correlation
 from gradcam.types import View
 from tests import fakes
 
@@ -112,25 +113,37 @@ def test_a_measure_that_there_is_not_is_answered_with_the_nearest():
         agreement([], "rank")
 
 
-def test_the_heat_inside_a_box_is_a_share_of_all_heat_on_the_photo():
+def test_the_heat_inside_a_box_or_an_outline_is_a_share_of_all_heat_on_the_photo():
     photo = fakes.photo(40, 60)
     even = fakes.panel(photo, np.ones((4, 6), np.float32))
-    assert heat_inside(even.map, even.explanation.view, (0, 0, 60, 40)) == pytest.approx(1)
-    assert heat_inside(even.map, even.explanation.view, (15, 10, 45, 30)) == pytest.approx(0.25)
-    assert heat_inside(even.map, even.explanation.view, (-100, -100, 30, 100)) == pytest.approx(0.5)
+    assert heat_inside(even.map, even.explanation.view, ((0, 0), (60, 40))) == pytest.approx(1)
+    assert heat_inside(even.map, even.explanation.view, ((15, 10), (45, 30))) == pytest.approx(0.25)
+    assert heat_inside(even.map, even.explanation.view, ((-100, -100), (30, 100))) == pytest.approx(0.5)
+    triangle = ((0, 0), (60, 0), (0, 40))
+    assert heat_inside(even.map, even.explanation.view, triangle) == pytest.approx(0.5, abs=0.02)
 
 
 def test_heat_inside_a_box_is_not_sought_where_the_model_saw_nothing_or_below_zero():
     photo = fakes.photo(40, 60)
     raw = np.array([[-9, 1], [-9, 1]], np.float32)
     seen = fakes.panel(photo, raw, view=fakes.middle(photo))  # from 10 to 50 of 60 pixels across
-    assert heat_inside(seen.map, seen.explanation.view, (0, 0, 10, 40)) == 0
+    assert heat_inside(seen.map, seen.explanation.view, ((0, 0), (10, 40))) == 0
     # none up to the middle of the left cell at 20, then rising to the middle of the right one at 40
-    assert heat_inside(seen.map, seen.explanation.view, (30, 0, 60, 40)) == pytest.approx(0.875, abs=0.01)
-    assert math.isnan(heat_inside(np.zeros((2, 2), np.float32), seen.explanation.view, (0, 0, 60, 40)))
+    assert heat_inside(seen.map, seen.explanation.view, ((30, 0), (60, 40))) == pytest.approx(0.875, abs=0.01)
+    assert math.isnan(heat_inside(np.zeros((2, 2), np.float32), seen.explanation.view, ((0, 0), (60, 40))))
 
 
-def test_a_box_that_holds_nothing_is_refused():
+def test_predictions_of_models_that_know_few_classes_are_compared_with_none_that_know_many():
+    photo = fakes.photo()
+    few, many = (fakes.panel(photo, RISING, model=model) for model in ("x/few", "x/many"))
+    many = replace(many, explanation=replace(many.explanation, labels=tuple(map(str, range(1000)))))
+    assert comparable([few, many]) == [many]
+    assert comparable([few, few]) == [few, few]
+    named = [replace(panel, target="tabby") for panel in (few, many)]
+    assert comparable(named) == named
+
+
+def test_a_region_that_holds_nothing_is_refused():
     panel = fakes.panel(fakes.photo(), RISING)
-    with pytest.raises(OptionError, match="left < right and top < bottom"):
-        heat_inside(panel.map, panel.explanation.view, (30, 0, 10, 40))
+    with pytest.raises(OptionError, match="with width and height"):
+        heat_inside(panel.map, panel.explanation.view, ((30, 0), (30, 40)))

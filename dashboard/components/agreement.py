@@ -16,9 +16,9 @@ from dashboard.components.panels import what_is_shown
 from dashboard.components.single_choice import pick_one
 from dashboard.components.viewer import view_difference
 from dashboard.session import Key
-from gradcam import Comparison, Heatmap, Panel, Style, Top
+from gradcam import Comparison, Heatmap, Panel, Style
 from gradcam.draw import DIFFERS, model_caption, request_caption
-from gradcam.measures import iou_of_hottest, rank_correlation
+from gradcam.measures import comparable, iou_of_hottest, rank_correlation
 from gradcam.model_spec import display_name, short_name
 from gradcam.text import minus_sign
 
@@ -38,7 +38,7 @@ def show_agreement(comparison: Comparison, style: Style, key: str = "photo") -> 
     photo = comparison.photos[pick_one("Photo", [photo.name for photo in comparison.photos], Key.SHOWN_PHOTO)]
     requests = [request_caption(target) for target in comparison.targets]
     target = comparison.targets[pick_one("Class", requests, Key.SHOWN_CLASS)]
-    panels = _answers_to_one_question(comparison.of(photo=photo, target=target))
+    panels = comparable(comparison.of(photo=photo, target=target))
     left_out = [model for model in comparison.models if model not in {panel.model for panel in panels}]
     if left_out:
         st.info(_why_left_out(left_out, panels), icon=":material/filter_alt:")
@@ -51,17 +51,6 @@ def show_agreement(comparison: Comparison, style: Style, key: str = "photo") -> 
         return
     base = session.settled_look(style, what_is_shown(comparison, key))
     _show_difference(mapped, base, f"{key}-difference")
-
-
-def _answers_to_one_question(panels: Sequence[Panel]) -> list[Panel]:
-    """Without the predictions of models that know few classes, which must name one of them whatever they see."""
-    if not isinstance(panels[0].target, Top):
-        return list(panels)
-    broad = [panel for panel in panels if not library.knows(panel.model)]
-    if broad:
-        return broad
-    classes = library.class_names(panels[0].model)
-    return [panel for panel in panels if library.class_names(panel.model) == classes]
 
 
 def _why_left_out(models: Sequence[str], kept: Sequence[Panel]) -> str:

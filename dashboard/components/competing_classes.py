@@ -113,7 +113,7 @@ def show_competing_classes(comparison: Comparison, style: Style, key: str = "riv
     """Every photo's classes side by side, each model's facts, and who leads; returns the toolbar's style."""
     base = session.settled_look(style, (key, [photo.sha256 for photo in comparison.photos]))
     scaled = comparison.scaled(base)
-    chosen = view_tools(comparison.heatmaps, base, f"{key}-tools", scaled)
+    chosen = view_tools(comparison.heatmaps, base, f"{key}-tools", scaled, markable=True)
     several = len(comparison.models) > 1
     for index, photo in enumerate(comparison.photos):
         st.header(escape_markdown(photo.name), anchor=False)
@@ -126,6 +126,7 @@ def show_competing_classes(comparison: Comparison, style: Style, key: str = "riv
             columns=len(comparison.models) if several else min(len(panels), 4),
             captions=[_caption(panel, scaled, several) for panel in panels],
             least=panel_width(len(comparison.models)) / 16,
+            markable=True,
         )
         with st.grid(len(comparison.models), min_column_width=panel_width(len(comparison.models)), gap=GAP):
             for number, model in enumerate(comparison.models):

@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard import library, session
 from dashboard.session import Key
+from gradcam.measures import FEW_CLASSES
 from gradcam.model_spec import architecture_of, checkpoint_name, is_checkpoint, untrained
 from gradcam.models import has_weights
 
@@ -27,7 +28,7 @@ def pick_models(default: Sequence[str] = DEFAULT) -> tuple[str, ...]:
         if model not in known:
             return model
         entry = known[model]
-        knows = entry.label_set if entry.classes <= library.FEW_CLASSES else ""
+        knows = entry.label_set if entry.classes <= FEW_CLASSES else ""
         weights = entry.weights if entry.weights != "bundled" else ""
         return " · ".join(part for part in (model, knows, weights) if part)
 

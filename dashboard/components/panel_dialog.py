@@ -16,7 +16,7 @@ from PIL import Image
 
 from dashboard.components.messages import escape_markdown
 from gradcam import Heatmap, Panel, Style
-from gradcam.draw import draw_panel, heat_caption, model_caption, request_caption, scale_caption
+from gradcam.draw import draw_panel, heat_caption, model_caption, region_caption, request_caption, scale_caption
 from gradcam.text import dimensions, percent
 from gradcam.types import ScaledMap
 
@@ -87,6 +87,7 @@ def panel_facts_table(panel: Heatmap, heat: ScaledMap) -> dict[str, str]:
         "Layer": f"{layer.name}, {dimensions(*layer.grid)} grid, {layer.channels} feature maps",
         "Why this layer": layer.rule,
         "Heat": f"{scale_caption(heat)}; raw from {raw.min():.3g} to {raw.max():.3g}, in all {raw.sum():.3g}",
+        "Heat inside": region_caption(panel),
         "Seen by the model": f"{percent(view.coverage)} of the photo, fit {view.fit}, "
         f"input {dimensions(*reversed(view.input_size))} px",
         "Photo": f"{panel.photo.name}, {dimensions(*reversed(panel.photo.size))} px, SHA-256 {panel.photo.sha256}",

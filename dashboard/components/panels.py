@@ -32,7 +32,7 @@ def show_comparison(comparison: Comparison, style: Style, key: str = "photo") ->
     """
     base = session.settled_look(style, what_is_shown(comparison, key))
     scaled = comparison.scaled(base)
-    chosen = view_tools(comparison.heatmaps, base, f"{key}-tools", scaled)
+    chosen = view_tools(comparison.heatmaps, base, f"{key}-tools", scaled, markable=True)
     for index, photo in enumerate(comparison.photos):
         st.header(escape_markdown(photo.name), anchor=False)
         view_photo(comparison, photo, base, f"{key}-{index}", least=panel_width(len(comparison.models)) / 16)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import streamlit as st
 
@@ -26,7 +27,10 @@ _UPLOADER = "_uploader"
 
 
 def pick_photos() -> tuple[Photo, ...]:
-    """The chosen photos that are shown at once, from a list of samples and uploads; uploading one chooses it."""
+    """The chosen photos that are shown at once, from a list of samples and uploads; uploading one chooses it.
+
+    Each has the region that the visitor has marked on it.
+    """
     session.open_link(Key.PHOTOS, DEFAULT, MOST)
     chosen = st.session_state[Key.PHOTOS]
     tokens = st.multiselect(
@@ -42,6 +46,7 @@ def pick_photos() -> tuple[Photo, ...]:
         on_change=session.forget_refused,
     )
     session.write_link(Key.PHOTOS, DEFAULT)
+    session.write_regions()
     shown = _turn_pages(tokens)
     _uploader()
     _say_refused()
@@ -118,7 +123,7 @@ def _opened(token: str) -> Photo | None:
     if photo.note:
         st.caption(escape_markdown(f"{photo.name}: {photo.note}"))
         _offer_stretch(token, photo)
-    return photo
+    return replace(photo, region=session.region(photo.sha256))
 
 
 def _offer_stretch(token: str, photo: Photo) -> None:

@@ -79,9 +79,9 @@ def offer_report(
     """Choose what goes along, build the report, and take it away."""
     title, embedded, formats = _pick_export()
     thresholds = pick_thresholds([photo.name for photo in comparison.photos]) if "junit" in formats else None
-    hashes = tuple((photo.name, photo.sha256) for photo in comparison.photos)
+    photos = tuple((photo.name, photo.sha256, photo.region) for photo in comparison.photos)
     layers = tuple((model, request.layers[model]) for model in comparison.models if model in request.layers)
-    what = (hashes, comparison.models, tuple(map(write_target, comparison.targets)), request.fit, layers)
+    what = (photos, comparison.models, tuple(map(write_target, comparison.targets)), request.fit, layers)
     choices = Choices(what, style, verdict, tuple(notes), title, embedded, formats, thresholds)
     built: Built | None = st.session_state.get(ReportKey.BUILT)
     if st.button("Build the report", icon=":material/draft:", disabled=not formats):

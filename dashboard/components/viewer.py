@@ -11,13 +11,16 @@ a new scene of the same photo keeps the zoom.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+import streamlit as st
 from streamlit.components import v2
 from streamlit.components.v1 import declare_component
 
-from gradcam import Comparison, Heatmap, Panel, Photo, Style
+from dashboard import session
+from gradcam import Comparison, GradcamError, Heatmap, Panel, Photo, Style
 from gradcam.draw import (
     PLOTLY_SCRIPT,
     SCRIPT,
@@ -30,6 +33,7 @@ from gradcam.draw import (
     panels_scene,
     tools_scene,
 )
+from gradcam.regions import check_region
 from gradcam.scaling import scale_panels
 from gradcam.types import ScaledMap
 
@@ -44,11 +48,19 @@ _viewer = v2.component("gradcam_viewer", css=STYLES, js=SCRIPT, isolate_styles=F
 
 
 def view_tools(
-    panels: Sequence[Heatmap], style: Style, key: str, scaled: Mapping[Heatmap, ScaledMap] | None = None
+    panels: Sequence[Heatmap],
+    style: Style,
+    key: str,
+    scaled: Mapping[Heatmap, ScaledMap] | None = None,
+    *,
+    markable: bool = False,
 ) -> Style:
-    """Tools and legend of all viewers on the page; returns the style as set there."""
+    """Tools and legend of all viewers on the page; returns the style as set there.
+
+    markable: whether to offer marking the object in the viewers that are markable, too.
+    """
     scene = tools_scene(panels, style, scale_panels(panels, style.scale) if scaled is None else scaled)
-    answer = _component(scene, key)
+    answer = _component(scene | {"markable": markable}, key)
     if not answer or answer["base"] != scene["look"]:
         return style
     look = answer["look"]
@@ -58,8 +70,12 @@ def view_tools(
 
 
 def view_photo(comparison: Comparison, photo: Photo, style: Style, key: str, *, least: float = 13) -> None:
-    """One photo's heatmaps, on the scale of the whole comparison: a row a target, a column a model."""
-    _view(comparison_scene(comparison, photo, style, least=least), key)
+    """One photo's heatmaps, on the scale of the whole comparison: a row a target, a column a model.
+
+    The object can be marked on the photo.
+    """
+    _view(comparison_scene(comparison, photo, style, least=least) | {"markable": True}, key)
+    _offer_clearing(photo, key)
 
 
 def view_panels(
@@ -71,10 +87,16 @@ def view_panels(
     columns: int | None = None,
     captions: Sequence[Caption] | None = None,
     least: float = 13,
+    markable: bool = False,
 ) -> None:
-    """Any panels of one photo, such as one class at several layers; see `gradcam.draw.viewer.panels_scene`."""
+    """Any panels of one photo, such as one class at several layers; see `gradcam.draw.viewer.panels_scene`.
+
+    markable: whether the object can be marked on the photo.
+    """
     scene = panels_scene(panels, style, scaled=scaled, columns=columns, captions=captions, least=least)
-    _view(scene, key)
+    _view(scene | {"markable": markable}, key)
+    if markable:
+        _offer_clearing(panels[0].photo, key)
 
 
 def view_difference(a: Heatmap, b: Heatmap, style: Style, key: str, *, fade: bool = False) -> None:
@@ -91,4 +113,29 @@ def _view(scene: Scene, key: str) -> None:
 
 
 def _component(scene: Scene, key: str) -> Any:
-    return _viewer(key=key, data=scene | {"plotly": _PLOTLY}, on_look_change=lambda: None).look
+    return _viewer(
+        key=key,
+        data=scene | {"plotly": _PLOTLY},
+        on_look_change=lambda: None,
+        on_region_change=lambda: _keep_mark(key, scene["photo"]["sha256"]),
+    ).look
+
+
+def _keep_mark(key: str, sha256: str) -> None:
+    """Keep what the visitor has marked on a photo; a browser can send anything."""
+    with suppress(GradcamError, TypeError, ValueError):
+        region = tuple((float(x), float(y)) for x, y in st.session_state[key]["region"])
+        check_region(region)
+        session.mark(sha256, region)
+
+
+def _offer_clearing(photo: Photo, key: str) -> None:
+    if photo.region:
+        st.button(
+            "Clear the mark",
+            key=f"{key}-unmark",
+            type="tertiary",
+            icon=":material/ink_eraser:",
+            on_click=session.mark,
+            args=(photo.sha256, None),
+        )

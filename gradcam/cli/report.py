@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from gradcam.cli.options import add_comparison_options, read_request
 from gradcam.errors import OptionError, nearest, quoted
 from gradcam.files import refuse_existing
 from gradcam.photo import photo_name
+from gradcam.regions import read_region
 from gradcam.report import (
     EMBEDDED,
     FORMATS,
@@ -53,6 +55,13 @@ def _add_review_options(parser: argparse.ArgumentParser) -> None:
     add("--summary", default="", metavar="MARKDOWN")
     add("--open-question", action="append", default=[], metavar="TEXT", help="repeatable")
     add("--note", action="append", default=[], metavar="N=MARKDOWN", help="on the N-th photo")
+    add(
+        "--region",
+        action="append",
+        default=[],
+        metavar="N=X,Y,X,Y[,…]",
+        help="where the object is on the N-th photo, in its pixels: two corners of a box, or more of an outline",
+    )
     add("--photo-status", action="append", default=[], metavar="N=STATUS", help="of the N-th photo")
     add(
         "--photos",
@@ -84,7 +93,12 @@ def run(options: argparse.Namespace) -> int:
     for path in files.values():
         refuse_existing(path, options.force)
     notes, now, thresholds = _notes(options, len(options.photos)), _time(options.now), _thresholds(options)
+    regions = {number: read_region(text) for number, text in _numbered(options.region, len(options.photos)).items()}
     request = read_request(options)
+    photos = tuple(
+        replace(photo, region=regions.get(number)) for number, photo in enumerate(request.photos, start=1)
+    )
+    request = replace(request, photos=photos)
     report = build_report(
         request.compare(),
         style=request.style,

@@ -4,6 +4,7 @@ from .captions import (
     layer_caption as layer_caption,
     location_caption as location_caption,
     model_caption as model_caption,
+    region_caption as region_caption,
     request_caption as request_caption,
     scale_caption as scale_caption,
 )

@@ -7,7 +7,9 @@ from collections.abc import Collection
 import numpy as np
 
 from gradcam.geometry import Values, fit_within, project_to_photo
+from gradcam.measures import heat_inside
 from gradcam.model_spec import display_name
+from gradcam.regions import region_share
 from gradcam.scaling import difference, normalize
 from gradcam.targets import write_target
 from gradcam.text import dimensions, duration, percent
@@ -91,6 +93,20 @@ def difference_caption(a: Heatmap, b: Heatmap, scale: Scale = "each") -> str:
         if np.nanmax(v) > 0.01
     ]
     return "; ".join(said) + "." if said else f"{model_caption(a)} and {model_caption(b)} do not differ."
+
+
+def inside_caption(inside: float, area: float) -> str:
+    """How much of a map's heat lies where the object was marked, beside the share of the photo that this is."""
+    return f"{100 * inside:.0f} % of the heat inside the mark, which is {100 * area:.0f} % of the photo"
+
+
+def region_caption(panel: Heatmap) -> str:
+    """The same of a heatmap; empty where its photo has no region, or the map no heat."""
+    region, view = panel.photo.region, panel.explanation.view
+    inside = float("nan") if region is None else heat_inside(panel.map, view, region)
+    return (
+        "" if region is None or np.isnan(inside) else inside_caption(inside, region_share(region, view.photo_size))
+    )
 
 
 def scale_caption(scaled: ScaledMap) -> str:

@@ -14,8 +14,9 @@ from PIL import Image
 
 from gradcam.errors import MapError, OptionError, nearest, quoted
 from gradcam.geometry import Interpolation, Values, fit_within, hides_part_of_photo, project_to_photo
+from gradcam.regions import outline_of
 from gradcam.scaling import difference, normalize
-from gradcam.types import Blend, Heatmap, Photo, Scale, Style, View
+from gradcam.types import Blend, Heatmap, Photo, Region, Scale, Style, View
 
 Pixels = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
@@ -161,10 +162,15 @@ def overlay(photo: Pixels, values: Values, style: Style) -> Pixels:
     return blend(photo, colourise(values, style.colormap, style.threshold, style.blend), style.opacity)
 
 
-def outline(pixels: Pixels, view: View) -> Pixels:
-    """A photo at any size with a thin dark and light frame around what the model saw, unless that is all of it."""
-    if not hides_part_of_photo(view):
-        return pixels
+def outline(pixels: Pixels, view: View, region: Region | None = None) -> Pixels:
+    """A photo at any size with a thin dark and light frame around what the model saw, unless that is all of it, and
+    with a dashed one around a region of the photo.
+    """
+    framed = _frame(pixels, view) if hides_part_of_photo(view) else pixels
+    return _dashed(framed, region, view.photo_size) if region else framed
+
+
+def _frame(pixels: Pixels, view: View) -> Pixels:
     height, width = pixels.shape[:2]
     across, down = width / view.photo_size[1], height / view.photo_size[0]
     left, top, right, bottom = view.seen
@@ -176,6 +182,21 @@ def outline(pixels: Pixels, view: View) -> Pixels:
             x0, y0, x1, y1 = corners[0] + step, corners[1] + step, corners[2] - step, corners[3] - step
             cv2.rectangle(framed, (x0, y0), (x1, y1), (grey, grey, grey), 1)
     return framed
+
+
+def _dashed(pixels: Pixels, region: Region, photo_size: tuple[int, int]) -> Pixels:
+    """Light dashes on a dark line, which can be seen on any photo and told from a frame."""
+    scale = np.divide(pixels.shape[1::-1], photo_size[::-1])
+    corners = np.array(outline_of(region), np.float64) * scale - 0.5
+    thick = max(1, round(max(pixels.shape) / 400))
+    marked = np.ascontiguousarray(pixels).copy()
+    cv2.polylines(marked, [np.rint(corners).astype(np.int32)], True, (20, 20, 20), 3 * thick)
+    for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        dashes = max(1, round(float(np.hypot(*(end - start))) / (10 * thick)))
+        for dash in range(dashes):
+            a, b = (np.rint(start + (end - start) * share / dashes) for share in (dash, dash + 0.6))
+            cv2.line(marked, [int(a[0]), int(a[1])], [int(b[0]), int(b[1])], (245, 245, 245), thick)
+    return marked
 
 
 # --------------------------------------------------------------------------------------------- whole panels
@@ -190,7 +211,7 @@ def draw_panel(
     Raises: MapError where the map is not finite, OptionError where the style is outside its choices.
     """
     photo, values, view = _layers(panel, style, vmax, size)
-    return outline(overlay(photo, values, style), view)
+    return outline(overlay(photo, values, style), view, panel.photo.region)
 
 
 def draw_grid(
@@ -235,7 +256,9 @@ def three_pictures(
     """The photo, the heat alone and both, each RGB uint8 `[H, W, 3]`. Takes and raises what `draw_panel` does."""
     photo, values, view = _layers(panel, style, vmax, size)
     alone = overlay(np.full_like(photo, 232), values, replace(style, blend="even", opacity=1))
-    return photo, outline(alone, view), outline(overlay(photo, values, style), view)
+    drawn = alone, overlay(photo, values, style)
+    alone, over = (outline(picture, view, panel.photo.region) for picture in drawn)
+    return photo, alone, over
 
 
 def _layers(

@@ -4,6 +4,7 @@
 //   panels: [{title, subtitle, tip, facts, alt, note, reason, plot: {data, layout}, diverging, uri}],
 //   look: {colormap, opacity, threshold, blend}, colormaps: {name: RGB × 256}, diverging: RGB × 256,
 //   bar: {title, numbers, diverging} }
+// With `markable`, a drag over a picture can mark where the object is: two corners of a box, or more of an outline.
 // A scene without a photo has tools and a legend alone, which act on all viewers of the page; these have `tools: false`.
 // Viewers of one photo share their zoom and their cross.
 // Colours are uint8 in base64, places are photo pixels; `plotly` says where Plotly's script lies if not on the page.
@@ -28,13 +29,19 @@ const HINT =
 const TOUCH_HINT = "Two fingers zoom and move the photo, one scrolls the page. Tap for a value; press and hold to see the photo.";
 const isTouched = () => matchMedia("(pointer: coarse)").matches;
 
-const mounted = new Set();
+const MARKS = { zoom: "zoom", box: "draw a box", outline: "draw an outline" };
+const MOST_CORNERS = 64;
+const MARK_HINT = " Where a drag marks the object, Enter puts one corner of a box, and then the other, at the cross.";
 
-/** Show a scene in `parent`. `report(look)` hears of every look that a person has chosen. Returns `{update, remove}`. */
-export function mount(parent, scene, report = () => {}) {
+const mounted = new Set();
+let marking = "zoom"; // what a drag does on this page, one of MARKS
+
+/** Show a scene in `parent`. `report(look)` hears of every look that a person has chosen, `mark(corners)` of every part
+ *  of the photo that is marked, as `[[x, y], …]`. Returns `{update, remove}`. */
+export function mount(parent, scene, report = () => {}, mark = () => {}) {
   const root = element("div", { class: scene.photo ? "viewer" : "viewer alone" });
   parent.append(root);
-  const viewer = { root, report, look: { ...scene.look }, view: null, cross: null, bare: false, panels: [] };
+  const viewer = { root, report, mark, look: { ...scene.look }, view: null, cross: null, bare: false, panels: [] };
   viewer.redraw = onceAFrame(() => window.Plotly && draw(viewer));
   const sizes = new ResizeObserver(viewer.redraw);
   sizes.observe(root);
@@ -52,16 +59,17 @@ export function mount(parent, scene, report = () => {}) {
 
 /** Streamlit calls this for each new scene, with the same parent while the component stays on the page. */
 const parents = new WeakMap();
-export default function ({ data, parentElement, setStateValue }) {
+export default function ({ data, parentElement, setStateValue, setTriggerValue }) {
   const there = parents.get(parentElement);
   const report = (look) => data.tools !== false && setStateValue("look", { look, base: data.look });
+  const mark = (corners) => setTriggerValue("region", corners);
   load(data.plotly);
   setTimeout(() => matchTheme(parents.get(parentElement).root));
   if (there) {
-    there.report = report;
+    Object.assign(there, { report, mark });
     there.update(data);
   } else {
-    parents.set(parentElement, mount(parentElement, data, report));
+    parents.set(parentElement, mount(parentElement, data, report, mark));
   }
   return () => {
     parents.get(parentElement)?.remove();
@@ -115,7 +123,7 @@ function show(viewer, scene) {
   const tools = scene.tools !== false && toolsOf(viewer);
   viewer.legend = scene.legend === false ? null : legendOf(scene);
   viewer.root.replaceChildren(
-    ...[tools, viewer.stage, viewer.legend?.box, tools && hintOf(), viewer.spoken].filter((part) => part),
+    ...[tools, viewer.stage, viewer.legend?.box, tools && hintOf(scene), viewer.spoken].filter((part) => part),
   );
   viewer.redraw();
 }
@@ -134,8 +142,8 @@ function stageOf(viewer) {
 }
 
 /** How to zoom and move, by the means that there are, for those who open it. */
-function hintOf() {
-  const [title, text] = isTouched() ? ["Touch", TOUCH_HINT] : ["Mouse and keys", HINT];
+function hintOf({ markable }) {
+  const [title, text] = isTouched() ? ["Touch", TOUCH_HINT] : ["Mouse and keys", HINT + (markable ? MARK_HINT : "")];
   return element("details", { class: "quiet hint" }, [element("summary", {}, [title]), text]);
 }
 
@@ -158,7 +166,8 @@ function panelOf(viewer, panel) {
   const { width, height } = viewer.scene.photo;
   const shape = `aspect-ratio: ${width} / ${height}; max-width: ${(TALLEST * width) / height}px`;
   const notice = said && element("p", { class: "notice" }, [said]);
-  const picture = element("div", { class: "picture", style: shape }, [plot, cross, notice]);
+  const sketch = element("div", { class: "sketch", "aria-hidden": "true" });
+  const picture = element("div", { class: "picture", style: shape }, [plot, cross, sketch, notice]);
   const figure = element("figure", { class: "panel" }, [
     element("figcaption", {}, [nameOf(panel), panel.subtitle]),
     picture,
@@ -166,6 +175,7 @@ function panelOf(viewer, panel) {
   ]);
   listenToPointers(viewer, picture);
   listenToFingers(viewer, picture);
+  listenToMarks(viewer, picture, sketch);
   return { ...panel, figure, picture, cross, plot: { ...panel.plot, place: plot }, shown: null, moving: false };
 }
 
@@ -209,6 +219,7 @@ function toolsOf(viewer) {
     pick("blend", "Less heat is", BLENDS),
     slider("threshold", "Hide below"),
     names.length > 1 && pick("colormap", "Colour map", Object.fromEntries(names.map((name) => [name, name]))),
+    scene.markable && dragOf(),
     holdOf(viewer),
     element("div", { class: "zoom" }, [
       button("−", "Zoom out", () => servedBy(viewer).forEach((one) => zoom(one, 1 / 1.5))),
@@ -219,6 +230,19 @@ function toolsOf(viewer) {
   viewer.tools = tools;
   reflect(viewer, look);
   return tools;
+}
+
+/** What a drag over a picture does: zoom, or mark where the object is. */
+function dragOf() {
+  const options = Object.entries(MARKS).map(([value, text]) => element("option", { value }, [text]));
+  const select = element("select", {}, options);
+  select.value = marking;
+  select.onchange = () => {
+    marking = select.value;
+    mounted.forEach((viewer) => viewer.redraw());
+  };
+  const why = "Draw where the object is: each panel then says what share of its heat is inside";
+  return element("label", { class: "tool", title: why }, [element("span", {}, ["Drag to"]), select]);
 }
 
 /** The button that shows the bare photo for as long as it is held, by mouse, finger or key. */
@@ -336,7 +360,7 @@ function listenToPointers(viewer, picture) {
   picture.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && point(viewer, null));
   picture.addEventListener("pointerdown", (event) => {
     clearTimeout(timer);
-    if (event.button || !event.isPrimary) return;
+    if (event.button || !event.isPrimary || isMarked(viewer)) return;
     follow(event);
     start = event;
     timer = setTimeout(() => bare(viewer, true), HOLD_MS);
@@ -375,6 +399,85 @@ function listenToFingers(viewer, picture) {
   };
   const act = { capture: true, passive: false };
   for (const name of ["touchstart", "touchmove", "touchend", "touchcancel"]) picture.addEventListener(name, pinch, act);
+}
+
+// ------------------------------------------------------------------------------------------------- marking
+
+/** Whether a drag over this viewer's pictures marks the object. */
+const isMarked = (viewer) => Boolean(viewer.scene.markable) && marking !== "zoom";
+
+/** A drag draws a box or an outline; what it encloses is marked when it ends. */
+function listenToMarks(viewer, picture, sketch) {
+  let points = null;
+  const at = (event) => onPhoto(viewer, placeOf(viewer, picture, event));
+  picture.addEventListener("pointerdown", (event) => {
+    if (event.button || !event.isPrimary || !isMarked(viewer)) return;
+    picture.setPointerCapture(event.pointerId);
+    points = [at(event)];
+  });
+  picture.addEventListener("pointermove", (event) => {
+    if (!points) return;
+    points = marking === "box" ? [points[0], at(event)] : [...points, at(event)];
+    draft(viewer, sketch, marking === "box" ? boxOf(points) : points);
+  });
+  picture.addEventListener("pointerup", () => {
+    if (points) finish(viewer, marking === "box" ? points : outlineOf(viewer, points), sketch);
+    points = null;
+  });
+  picture.addEventListener("pointercancel", () => {
+    points = null;
+    sketch.replaceChildren();
+  });
+}
+
+/** Tell what was marked; what encloses nothing is forgotten. */
+function finish(viewer, points, sketch) {
+  const corners = points.map(({ x, y }) => [Math.round(x), Math.round(y)]);
+  const [xs, ys] = [0, 1].map((axis) => new Set(corners.map((corner) => corner[axis])));
+  const enough = marking === "box" ? 2 : 3;
+  if (corners.length >= enough && xs.size > 1 && ys.size > 1) viewer.mark(corners);
+  else sketch?.replaceChildren();
+}
+
+/** Put a corner of a box at the cross; the second one finishes it. */
+function putCorner(viewer) {
+  if (!isMarked(viewer) || !viewer.cross) return;
+  const { x, y } = viewer.cross;
+  if (viewer.corner) finish(viewer, [viewer.corner, { x, y }]);
+  viewer.spoken.textContent = viewer.corner ? "Marked" : `First corner at ${Math.round(x)}, ${Math.round(y)}`;
+  viewer.corner = viewer.corner ? null : { x, y };
+}
+
+/** Show what is being drawn, until the scene that has it comes. */
+function draft({ view: { x, y, width, height } }, sketch, points) {
+  const line = `points="${points.map((point) => `${point.x},${point.y}`).join(" ")}" fill="none" vector-effect="non-scaling-stroke"`;
+  sketch.innerHTML =
+    `<svg viewBox="${x} ${y} ${width} ${height}" preserveAspectRatio="none">` +
+    `<polygon ${line} stroke="#141414" stroke-width="4"/><polygon ${line} stroke="#f5f5f5" stroke-width="2" stroke-dasharray="6 4"/></svg>`;
+}
+
+const boxOf = ([a, b]) => [a, { x: b.x, y: a.y }, b, { x: a.x, y: b.y }];
+
+function onPhoto({ scene: { photo } }, { x, y }) {
+  return { x: clamp(x, 0, photo.width), y: clamp(y, 0, photo.height) };
+}
+
+/** A drawn line with as few corners as show it. */
+function outlineOf({ view }, points) {
+  let tolerance = view.width / 200;
+  let corners = points;
+  while (corners === points || corners.length > MOST_CORNERS) corners = simplified(points, (tolerance *= 1.5));
+  return corners;
+}
+
+/** The points of a line without those that lie within `tolerance` of the line through the others. */
+function simplified(points, tolerance) {
+  const [a, b] = [points[0], points.at(-1)];
+  const span = between(a, b);
+  const off = ({ x, y }) => (span ? Math.abs((b.x - a.x) * (a.y - y) - (a.x - x) * (b.y - a.y)) / span : between(a, { x, y }));
+  const far = points.reduce((best, point, index) => (off(point) > off(points[best]) ? index : best), 0);
+  if (off(points[far]) <= tolerance) return [a, b];
+  return [...simplified(points.slice(0, far + 1), tolerance).slice(0, -1), ...simplified(points.slice(far), tolerance)];
 }
 
 /** Zooming or moving one figure by Plotly's own means is zooming or moving all. */
@@ -421,6 +524,7 @@ const KEYS = {
   "-": (viewer) => zoom(viewer, 1 / 1.5),
   0: (viewer) => move(viewer, whole(viewer.scene.photo)),
   " ": (viewer) => bare(viewer, true),
+  Enter: putCorner,
   Escape: (viewer) => point(viewer, null),
 };
 
@@ -443,6 +547,7 @@ function draw(viewer) {
   const { scene, look, view, stage, panels } = viewer;
   stage?.classList.toggle("zoomed", view.width < scene.photo.width);
   stage?.classList.toggle("bare", viewer.bare);
+  stage?.classList.toggle("marking", isMarked(viewer));
   const { diverging } = scene.bar;
   const colours = diverging ? viewer.diverging : viewer.colours[look.colormap];
   if (viewer.legend) viewer.legend.ramp.style.background = gradient(colours, look.threshold, diverging);
@@ -463,7 +568,7 @@ function drawPanel(viewer, panel) {
     height,
     "xaxis.range": [view.x, view.x + view.width],
     "yaxis.range": [view.y + view.height, view.y],
-    dragmode: view.width < scene.photo.width ? "pan" : isTouched() ? false : "zoom",
+    dragmode: isMarked(viewer) ? false : view.width < scene.photo.width ? "pan" : isTouched() ? false : "zoom",
   };
   const style = { opacity: viewer.bare ? 0 : look.opacity, colours: `${look.colormap} ${look.threshold} ${look.blend}` };
   const before = panel.shown;
@@ -564,5 +669,6 @@ function onceAFrame(act) {
 
 const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+const between = (a, b) => Math.hypot(a.x - b.x, a.y - b.y);
 const apart = (a, b) => Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY);
 const inside = (view, { x, y }) => x >= view.x && y >= view.y && x <= view.x + view.width && y <= view.y + view.height;

@@ -24,6 +24,7 @@ from gradcam.draw.captions import (
     heat_caption,
     layer_caption,
     model_caption,
+    region_caption,
     request_caption,
     scale_caption,
     target_caption,
@@ -191,6 +192,7 @@ def _panel(
 ) -> dict[str, Any]:
     heat = scaled[panel] if isinstance(panel, Heatmap) else None
     facts = [layer_caption(panel), scale_caption(heat)] if heat else []
+    inside = region_caption(panel) if isinstance(panel, Heatmap) else ""
     shown = caption or Caption(
         title=f"{model_caption(panel)} · {panel.method}" if by_method else model_caption(panel),
         subtitle=target_caption(panel) if heat else request_caption(panel.target),
@@ -201,7 +203,7 @@ def _panel(
         "title": shown.title,
         "subtitle": shown.subtitle,
         "tip": panel.model,
-        "facts": shown.facts,
+        "facts": " · ".join(part for part in (shown.facts, inside) if part),
         "alt": f"{shown.title}. {alt}" if caption or by_method else alt,
         "note": heat.note if heat else "",
         "reason": panel.reason if isinstance(panel, Failure) else "",

@@ -21,6 +21,7 @@ from gradcam.report.model import (
     ModelEntry,
     PhotoEntry,
 )
+from gradcam.report.sections import region_text
 from gradcam.report.statements import request_text
 from gradcam.targets import write_target
 from gradcam.text import count, dimensions, percent
@@ -97,6 +98,9 @@ def _photos(a: Content, b: Content) -> Iterator[Found]:
     for one, other in _shared(_by_hash(a), _by_hash(b)):
         if one.name != other.name:
             yield f"{one.name} is now called {other.name}"
+        if one.region != other.region:
+            was, now = (region_text(side) or "not marked" for side in (one, other))
+            yield _was(f"{other.name}: the object", was, now, str)
 
 
 def _models(a: Content, b: Content) -> Iterator[Found]:

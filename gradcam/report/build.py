@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from itertools import combinations, product
 
 import numpy as np
-from msgspec import structs
+from msgspec import UNSET, structs
 from torch import nn
 
 from gradcam import measures
@@ -19,8 +19,9 @@ from gradcam.draw import render
 from gradcam.errors import LayerError, OptionError, ReportError, nearest, quoted
 from gradcam.geometry import fit_within
 from gradcam.layers import LayerChoices
-from gradcam.model_spec import CHECKPOINT
+from gradcam.model_spec import CHECKPOINT, display_name
 from gradcam.models.sources import SOURCES, configuration_of
+from gradcam.regions import check_region
 from gradcam.report.codec import canonical
 from gradcam.report.environment import environment
 from gradcam.report.lazy_sequence import LazySequence
@@ -101,6 +102,9 @@ def build_report(
     """
     style = style or Style()
     render.check_style(style)
+    for photo in comparison.photos:
+        if photo.region is not None:
+            check_region(photo.region)
     if embedded not in EMBEDDED:
         raise OptionError(f"expected how photos travel, got {quoted(embedded)}; use {nearest(embedded, EMBEDDED)}")
     explained = _explanations(comparison)
@@ -129,7 +133,14 @@ def build_report(
         answers=tuple(answers.values()),
         findings=_findings(comparison, style, answers, models),
         agreements=_agreements(comparison),
-        procedure=procedure(methods, models, style, found),
+        procedure=procedure(
+            methods,
+            models,
+            style,
+            found,
+            marked=any(photo.region for photo in comparison.photos),
+            not_compared=_not_compared(comparison),
+        ),
         limits=(*limits(layers, methods, style, found), *([_SMALLER] if side else [])),
         environment=environment(),
         pixels=pixels,
@@ -209,6 +220,7 @@ def _photo(photo: Photo, kept: Pixels | None) -> PhotoEntry:
         pixels_sha256=pixels_sha256(pixels),
         embedded_sha256=None if kept is None else pixels_sha256(kept),
         stretched=photo.stretched,
+        region=photo.region or UNSET,
     )
 
 
@@ -357,28 +369,42 @@ def _numbers(panel: Heatmap, vmax: float) -> MapNumbers:
     left, top, right, bottom = panel.explanation.view.box
     x = left + (column + 0.5) / raw.shape[1] * (right - left)
     y = top + (row + 0.5) / raw.shape[0] * (bottom - top)
+    region = panel.photo.region
+    inside = float("nan") if region is None else measures.heat_inside(raw, panel.explanation.view, region)
     return MapNumbers(
         peak=number(peak),
         mean=number(float(raw.mean(dtype=np.float64))),
         positive=number(float((raw > 0).mean())),
         vmax=number(vmax),
         hottest=(number(x), number(y)) if peak >= FLOOR else None,
+        inside=number(inside) if np.isfinite(inside) else UNSET,
     )
 
 
 def _agreements(comparison: Comparison) -> tuple[Agreement, ...]:
-    """Every pair of models on every photo, method and target where both have a map."""
+    """Every two models on every photo, method and target where both have a map and answer the same question."""
     agreements: list[Agreement] = []
     indices = product(*(range(len(axis)) for axis in (comparison.photos, comparison.methods, comparison.targets)))
     for (photo, method, target), row in zip(indices, comparison.rows(), strict=True):
         correlations = measures.agreement(row.panels, measures.rank_correlation)
         overlaps = measures.agreement(row.panels, measures.iou_of_hottest)
+        compared = measures.comparable(row.panels)
         for (a, one), (b, other) in combinations(enumerate(row.panels), 2):
-            if isinstance(one, Heatmap) and isinstance(other, Heatmap):
+            if isinstance(one, Heatmap) and isinstance(other, Heatmap) and one in compared and other in compared:
                 same = str(one.scored) == str(other.scored)
                 pair = _finite(correlations[a, b]), _finite(overlaps[a, b])
                 agreements.append(Agreement(photo, method, target, (a, b), same, *pair))
     return tuple(agreements)
+
+
+def _not_compared(comparison: Comparison) -> list[str]:
+    """The models whose own predictions are compared with no other's."""
+    rows = list(comparison.rows())
+    return [
+        display_name(model)
+        for index, model in enumerate(comparison.models)
+        if any(row.panels[index] not in measures.comparable(row.panels) for row in rows)
+    ]
 
 
 def _finite(value: float) -> float | None:

@@ -6,11 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gradcam.errors import OptionError, nearest, quoted
-from gradcam.measures import Box, heat_inside
+from gradcam.measures import heat_inside
+from gradcam.regions import region_of_box
 from gradcam.report.model import FailureEntry, Finding, HeatmapEntry, Report
 from gradcam.report.sections import figure, panel_title
 from gradcam.report.statements import request_text
 from gradcam.text import percent
+
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom on a photo, in its pixels."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ def check(report: Report, thresholds: Thresholds | None = None) -> tuple[Check, 
 
 def outside_box(report: Report, panel: HeatmapEntry, box: Box) -> float:
     """The share of a map's heat that lies outside a box on the photo, in [0, 1]; NaN where there is no heat."""
-    return 1 - heat_inside(panel.values, report.answer(panel).view, box)
+    return 1 - heat_inside(panel.values, report.answer(panel).view, region_of_box(box))
 
 
 def _computed(report: Report) -> Iterator[Check]:

@@ -12,11 +12,13 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from msgspec import UNSET
 
-from gradcam.errors import ReportError, quoted
+from gradcam.errors import OptionError, ReportError, quoted
+from gradcam.regions import check_region
 from gradcam.report import format_1
 from gradcam.report.limits import check_extent, read_json
-from gradcam.report.model import Content, HeatmapEntry, Pixels, Report
+from gradcam.report.model import Content, HeatmapEntry, Pixels, Region, Report
 from gradcam.text import clean, dimensions
 
 SCHEMA_ID = "https://json-schema.org/draft/2020-12/schema"
@@ -170,6 +172,9 @@ def _check(content: Content) -> None:
         sane = right > left and bottom > top and answer.view.photo_size == content.photos[answer.photo].size
         if not sane or min(answer.view.photo_size + answer.view.input_size) < 1:
             raise ReportError("expected views that lie on their photos, got others; export the report again")
+    for photo in content.photos:
+        if photo.region is not UNSET:
+            _check_region(photo.region)
     for panel in content.heatmaps:
         _check_map(content, panel)
 
@@ -180,6 +185,14 @@ def _check_targets(content: Content) -> None:
         _ = [entry.target for entry in content.targets]
     except ValueError as error:
         raise ReportError(f"expected targets in a report, got: {error}; export it again") from error
+
+
+def _check_region(region: Region) -> None:
+    """A region must enclose something."""
+    try:
+        check_region(region)
+    except OptionError as error:
+        raise ReportError(f"{error}; export the report again") from error
 
 
 def _check_agreements(content: Content, axes: dict[str, int]) -> None:

@@ -10,12 +10,13 @@ from itertools import product
 from typing import Annotated, Literal, TypeAlias, get_args
 
 import numpy as np
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 from numpy.typing import NDArray
 
 from gradcam.errors import ReportError, quoted
 from gradcam.methods import METHODS
 from gradcam.model_spec import display_name
+from gradcam.regions import MAX_CORNERS, region_share
 from gradcam.text import count
 from gradcam.types import (
     Activation,
@@ -54,6 +55,7 @@ Index = Annotated[int, Meta(ge=0)]
 Plain: TypeAlias = str | int | float | bool | None
 Configuration: TypeAlias = dict[str, Plain | list[Plain]]
 """Names with plain values or lists of them, in the order they were given."""
+Region: TypeAlias = Annotated[tuple[tuple[float, float], ...], Meta(min_length=2, max_length=MAX_CORNERS)]
 Map: TypeAlias = tuple[tuple[float, ...], ...]
 Pixels: TypeAlias = NDArray[np.uint8]
 
@@ -88,6 +90,7 @@ class PhotoEntry:
     size: `UNREADABLE` for a photo that could not be opened and has no pixels.
     embedded_sha256: of the pixels that travel with the report; None if none do.
     stretched: whether its levels were, see `open_photo`; `sha256` then is of the file and the word `stretched`.
+    region: where somebody says the object is, two corners of a box or more of an outline; unset if nobody did.
     """
 
     name: str
@@ -97,6 +100,12 @@ class PhotoEntry:
     embedded_sha256: Sha256 | None
     note: Note = Note()
     stretched: bool = False
+    region: Region | UnsetType = UNSET
+
+    @property
+    def region_share(self) -> float:
+        """The share of the photo's area that its region covers, in [0, 1]; 0 without one."""
+        return region_share(self.region, self.size) if self.region and min(self.size) else 0.0
 
 
 MADE_BY_HAND = "made by hand"
@@ -230,6 +239,7 @@ class MapNumbers:
 
     peak, mean: raw units. positive: share of cells above 0. vmax: what full colour stands for in this report.
     hottest: centre of the hottest cell, x and y in photo pixels; None for a map without positive evidence.
+    inside: share of the heat that lies inside the photo's region; unset without a region, or without heat.
     """
 
     peak: float
@@ -237,6 +247,7 @@ class MapNumbers:
     positive: Share
     vmax: float
     hottest: tuple[float, float] | None
+    inside: Share | UnsetType = UNSET
 
 
 class HeatmapEntry(Struct, frozen=True, forbid_unknown_fields=True, tag_field="panel", tag="heatmap"):

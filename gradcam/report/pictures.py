@@ -57,7 +57,8 @@ class Pictures:
         photo, view = self.photos[panel.photo], self.report.answer(panel).view
         heatmap = render.blend(np.full_like(photo, GREY), self.heat(panel, "even"), 1.0)
         overlay = render.blend(photo, self.heat(panel), self.report.style.opacity)
-        return render.outline(heatmap, view), render.outline(overlay, view)
+        region = self.report.photos[panel.photo].region or None
+        return render.outline(heatmap, view, region), render.outline(overlay, view, region)
 
     def seen(self, panel: HeatmapEntry) -> Pixels | None:
         """The model's input before normalisation, RGB `[h, w, 3]`; None where no photo travels along."""
@@ -130,7 +131,8 @@ class ReportPhoto(Photo):
 def photo_of(report: Report, index: int) -> Photo:
     """A photo of a report, whose pixels are made when they are asked for."""
     entry = report.photos[index]
-    return ReportPhoto(entry.name, entry.sha256, report, index, stretched=entry.stretched)
+    region = entry.region or None
+    return ReportPhoto(entry.name, entry.sha256, report, index, stretched=entry.stretched, region=region)
 
 
 def _drawn(size: tuple[int, int]) -> tuple[int, int]:

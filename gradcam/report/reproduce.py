@@ -11,8 +11,10 @@ from gradcam.methods import GRADCAM
 from gradcam.model_spec import HUBS, architecture_of, find_spec
 from gradcam.models.checkpoint import LABEL_SETS, input_of
 from gradcam.photo import SAMPLES, sample_photo
+from gradcam.regions import write_region
 from gradcam.report.checks import Thresholds, as_options
 from gradcam.report.model import MADE_BY_HAND, UNREADABLE, Content, ModelEntry, Note, PhotoEntry, Verdict
+from gradcam.report.sections import is_marked
 from gradcam.targets import known_names, write_target
 from gradcam.teaching.script import loading
 from gradcam.text import clean, listed
@@ -69,6 +71,7 @@ def python_lines(report: Content) -> str:
         requested.append(f"activation={activations_of(report)!r}")
     return "\n".join(
         (
+            *(["from dataclasses import replace"] if is_marked(report) else []),
             "from datetime import datetime",
             *_imports(report),
             "from gradcam.report import Note, Verdict, build_report, write_report",
@@ -137,6 +140,8 @@ def _review(report: Content) -> Iterator[tuple[str, str]]:
             yield "--photo-status", f"{number}={photo.note.status}"
         if photo.note.text:
             yield "--note", f"{number}={photo.note.text}"
+        if photo.region:
+            yield "--region", f"{number}={write_region(photo.region)}"
 
 
 def _is_exact(report: Content) -> bool:
@@ -231,8 +236,10 @@ def _opened(photo: PhotoEntry) -> str:
     if photo.size == UNREADABLE:
         return f"*open_photos([{_file(photo.name)!r}])"
     if _is_sample(photo):
-        return f"sample_photo({photo.name!r})"
-    return f"open_photo({_file(photo.name)!r}{', stretch=True' * photo.stretched})"
+        opened = f"sample_photo({photo.name!r})"
+    else:
+        opened = f"open_photo({_file(photo.name)!r}{', stretch=True' * photo.stretched})"
+    return f"replace({opened}, region={photo.region!r})" if photo.region else opened
 
 
 def _is_sample(photo: PhotoEntry) -> bool:

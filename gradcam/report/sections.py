@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
+from msgspec import UNSET
 
-from gradcam.draw.captions import SCALE_LABELS, opacity_caption
+from gradcam.draw.captions import SCALE_LABELS, inside_caption, opacity_caption
 from gradcam.report.model import (
     UNREADABLE,
     Agreement,
@@ -64,11 +65,23 @@ def settings_table(report: Content) -> Table:
 
 
 def photos_table(report: Content) -> Table:
+    """A row for each photo; where the object was marked, a column says so."""
+    marks = [region_text(photo) for photo in report.photos]
     rows = [
-        (str(number), photo.name, _pixels(photo), photo.note.status)
-        for number, photo in enumerate(report.photos, start=1)
+        (str(number), photo.name, _pixels(photo), photo.note.status, *([mark or UNKNOWN] if any(marks) else []))
+        for number, (photo, mark) in enumerate(zip(report.photos, marks, strict=True), start=1)
     ]
-    return Table(("No.", "Photo", "Pixels", "Status"), tuple(rows), numbers=(0, 2))
+    head = ("No.", "Photo", "Pixels", "Status", *(["Object marked"] if any(marks) else []))
+    return Table(head, tuple(rows), numbers=(0, 2))
+
+
+def region_text(photo: PhotoEntry) -> str:
+    """Where the object was marked: `box from 10, 20 to 200, 180, 14 % of the photo`; empty where it was not."""
+    if photo.region is UNSET:
+        return ""
+    corners = [f"{x:.0f}, {y:.0f}" for x, y in photo.region]
+    shape = f"box from {corners[0]} to {corners[1]}" if len(corners) == 2 else f"outline of {len(corners)} corners"
+    return f"{shape}, {100 * photo.region_share:.0f} % of the photo"
 
 
 def _pixels(photo: PhotoEntry) -> str:
@@ -115,8 +128,14 @@ def _agreement_row(
 def numbers_table(report: Content) -> Table:
     """A row for each panel: every number of it."""
     head = ("Photo", "Model", "Question", "Class", "Probability", "Rank", "Score", "Peak", "Mean", "Cells > 0")
+    head += ("Hottest at", *(["Heat inside"] if is_marked(report) else []))
     rows = tuple(_number_row(report, finding) for finding in report.findings)
-    return Table((*head, "Hottest at"), rows, numbers=tuple(range(4, 11)))
+    return Table(head, rows, numbers=tuple(range(4, len(head))))
+
+
+def is_marked(report: Content) -> bool:
+    """Whether the object was marked on any photo."""
+    return any(photo.region is not UNSET for photo in report.photos)
 
 
 def disagreements_table(report: Content) -> Table:
@@ -223,11 +242,15 @@ def panel_title(finding: Finding) -> str:
 def panel_facts(report: Content, panel: HeatmapEntry) -> tuple[str, ...]:
     """The numbers and the layer of a panel, a phrase each."""
     layer, numbers = report.answer(panel).layer, panel.numbers
-    return (
+    facts = (
         f"Prediction {panel.scored.rank}, score {panel.scored.score:.3g}",
         f"Layer {layer.name}, {dimensions(*layer.grid)} cells",
         f"Peak {numbers.peak:.3g}, mean {numbers.mean:.3g} (raw); {numbers.positive:.0%} of cells above 0",
     )
+    if numbers.inside is UNSET:
+        return facts
+    inside = inside_caption(numbers.inside, report.photos[panel.photo].region_share)
+    return (*facts, inside[:1].upper() + inside[1:])
 
 
 def bar_numbers(panel: HeatmapEntry) -> tuple[str, ...]:
@@ -302,11 +325,13 @@ def _number_row(report: Content, finding: Finding) -> tuple[str, ...]:
         request_text(report, finding),
     )
     if isinstance(finding, FailureEntry):
-        return (*start, "no map", *[UNKNOWN] * 7)
+        return (*start, "no map", *[UNKNOWN] * (7 + is_marked(report)))
     scored, numbers = finding.scored, finding.numbers
     hottest = UNKNOWN if numbers.hottest is None else f"{numbers.hottest[0]:.0f}, {numbers.hottest[1]:.0f}"
     measured = (f"{scored.score:.3g}", f"{numbers.peak:.3g}", f"{numbers.mean:.3g}", f"{numbers.positive:.0%}")
-    return (*start, str(scored), percent(scored.probability), str(scored.rank), *measured, hottest)
+    inside = UNKNOWN if numbers.inside is UNSET else f"{numbers.inside:.0%}"
+    last = (hottest, inside) if is_marked(report) else (hottest,)
+    return (*start, str(scored), percent(scored.probability), str(scored.rank), *measured, *last)
 
 
 def _layers(report: Content, index: int) -> str:

@@ -133,14 +133,30 @@ def warnings_of(panel: HeatmapEntry, answer: Answer, model: ModelEntry) -> tuple
 
 
 def procedure(
-    methods: Sequence[MethodEntry], models: Sequence[ModelEntry], style: Style, fit: Fit
+    methods: Sequence[MethodEntry],
+    models: Sequence[ModelEntry],
+    style: Style,
+    fit: Fit,
+    *,
+    marked: bool = False,
+    not_compared: list[str] | None = None,
 ) -> tuple[Paragraph, ...]:
-    """How the maps were made, a paragraph for each step."""
+    """How the maps were made, a paragraph for each step.
+
+    marked: whether somebody marked where the object is on any photo. not_compared: the models, by name, whose own
+    predictions are compared with no other's.
+    """
     cited = [f"{method.name} ({method.citation})" if method.citation else method.name for method in methods]
     smooth = {
         "bilinear": "Bilinear (as align_corners=False means it), from the layer's grid straight to the photo.",
         "nearest": "None: each cell of the layer's grid is shown as a block.",
     }
+    few = (
+        f" The predictions of {listed(not_compared)} are left out: a model that knows few classes names one of "
+        "them, whatever the photo shows."
+        if not_compared
+        else ""
+    )
     threshold = f" Heat below {percent(style.threshold)} of full colour is left out." if style.threshold else ""
     return (
         Paragraph("Method", f"{listed(cited)}."),
@@ -171,9 +187,18 @@ def procedure(
             "Agreement",
             "Measured between the maps of two models on the photo's own pixels that both saw: Spearman's rank "
             "correlation (1 same order, 0 none, −1 opposite) and the overlap (IoU) of the hottest fifths (1 same, "
-            "0 none in common).",
+            f"0 none in common).{few}",
         ),
+        *([_MARKED] if marked else []),
     )
+
+
+_MARKED = Paragraph(
+    "Heat inside",
+    "The share of a map's heat (what is above 0, on the photo's own pixels) that lies where the reviewer marked "
+    "the object, beside the share of the photo's area that the mark covers: heat spread evenly over the photo has "
+    "as much inside as the mark has area (the energy-based pointing game of Wang et al. 2020).",
+)
 
 
 def layer_statement(models: Sequence[ModelEntry]) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam.geometry import fit_within, project_to_photo
-from gradcam.measures import iou_of_hottest, rank_correlation
+from gradcam.geometry import fit_within, pixel_centres, project_to_photo
+from gradcam.measures import iou_of_hottest, rank_correlation, share_inside
+from gradcam.regions import region_of_box
 from gradcam.runs.manifest import Box
 from gradcam.scaling import normalize
 from gradcam.types import View
@@ -31,20 +32,18 @@ def outside_box(heat: Values, photo_size: tuple[int, int], box: Box) -> float | 
 
     photo_size: height and width in pixels, which the box is in.
     """
-    y, x = _centres(heat.shape, photo_size)
-    left, top, right, bottom = box
-    return _share(heat, ~np.outer((y >= top) & (y < bottom), (x >= left) & (x < right)))
+    return _said(1 - share_inside(heat, photo_size, region_of_box(box)))
 
 
 def outside_mask(heat: Values, mask: NDArray[np.uint8]) -> float | None:
     """The share of laid heat where a mask `[H, W]` is black, in [0, 1]; None where there is no heat."""
-    y, x = (np.intp(side) for side in map(np.floor, _centres(heat.shape, mask.shape)))
+    y, x = (np.intp(side) for side in map(np.floor, pixel_centres(heat.shape, mask.shape)))
     return _share(heat, mask[np.ix_(y, x)] == 0)
 
 
 def on_border(heat: Values) -> float | None:
     """The share of laid heat within `BORDER` of the photo's edges, in [0, 1]; None where there is no heat."""
-    y, x = _centres(heat.shape, (1, 1))
+    y, x = pixel_centres(heat.shape, (1, 1))
     inner = np.outer(abs(y - 0.5) < 0.5 - BORDER, abs(x - 0.5) < 0.5 - BORDER)
     return _share(heat, ~inner)
 
@@ -52,12 +51,6 @@ def on_border(heat: Values) -> float | None:
 def agreement(one: Values, other: Values) -> tuple[float | None, float | None]:
     """Rank correlation and overlap of the hottest fifth of two laid maps; None where it cannot be said."""
     return _said(rank_correlation(one, other)), _said(iou_of_hottest(one, other))
-
-
-def _centres(cells: tuple[int, ...], size: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where the centres of cells lie along each side of a photo of this size."""
-    y, x = ((np.arange(count) + 0.5) * whole / count for count, whole in zip(cells, size, strict=True))
-    return y, x
 
 
 def _share(heat: Values, where: NDArray[np.bool_]) -> float | None:

@@ -8,6 +8,7 @@ import socket
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -390,3 +391,44 @@ def test_a_class_misspelt_and_entered_becomes_the_nearest_real_one_and_says_so(v
         assert page.get_by_text(re.compile("is no class; the nearest, .*, was taken")).count() <= told
         expect(pictures(page)).to_have_count(2)  # the top prediction and this class, once
         assert titles(page)[1].startswith(f"{LITE0}\nbull mastiff")
+
+
+def test_a_box_or_an_outline_drawn_on_a_photo_says_the_share_of_heat_inside_and_stays_in_the_link(
+    visit: Visit,
+) -> None:
+    page = visit(f"?models={LITE0}&models={LITE1}")
+    page.get_by_role("combobox", name="Drag to").select_option("draw a box")
+    first = pictures(page).first.bounding_box()
+    assert first is not None
+
+    def drag(*corners: tuple[float, float]) -> None:
+        """Press at a share of the first picture's width and height, pass others and let go at the last."""
+        places = [(first["x"] + x * first["width"], first["y"] + y * first["height"]) for x, y in corners]
+        page.mouse.move(*places[0])
+        page.mouse.down()
+        for place in places[1:]:
+            page.mouse.move(*place, steps=4)
+        page.mouse.up()
+        settle(page)
+
+    drag((0.05, 0.1), (0.5, 0.9))
+    facts = panels(page).locator(".facts")
+    expect(facts.first).to_contain_text(
+        re.compile(r"\d+ % of the heat inside the mark, which is 36 % of the photo")
+    )
+    expect(facts).to_contain_text(["inside the mark, which is 36 % of the photo"] * 2)
+    corners = re.search(r"regions=[0-9a-f]{16}~([\d,%C]+)", unquote(page.url))
+    assert corners is not None
+    left, top, right, bottom = map(int, corners[1].split(","))
+    height, width = sample_photo("cat and coffee").size
+    assert (left / width, top / height, right / width, bottom / height) == pytest.approx(
+        (0.05, 0.1, 0.5, 0.9), abs=0.01
+    )
+    expect(pictures(page).first.locator(".shapelayer path")).not_to_have_count(0)
+
+    page.get_by_role("combobox", name="Drag to").select_option("draw an outline")
+    drag((0.1, 0.1), (0.6, 0.1), (0.1, 0.6))
+    expect(facts.first).to_contain_text(re.compile("which is 1[123] % of the photo"))
+    page.get_by_role("button", name="Clear the mark").click()
+    expect(facts.first).not_to_contain_text("inside the mark")
+    expect(page).not_to_have_url(re.compile("regions"))

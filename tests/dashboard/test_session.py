@@ -31,6 +31,7 @@ LINK: dict[Key, str | list[str]] = {
     Key.DIFFERENCE_B: LITE2,
     Key.FADE: "true",
     Key.LAYERS: f"{LITE0}~blocks.4",
+    Key.REGIONS: "596aa1964cb83f79~10,20,200,180",
     Key.TASK: "Reopen",
     Key.SEARCH: "resnet",
     Key.SOURCES: ["timm", "torchvision"],
@@ -40,12 +41,12 @@ LINK: dict[Key, str | list[str]] = {
 """A choice of everything that is nowhere the default."""
 
 LOOK = {Key.COLORMAP, Key.OPACITY, Key.BLEND, Key.THRESHOLD}
-WORN = {*LOOK, Key.LAYERS}
+WORN = {*LOOK, Key.LAYERS, Key.REGIONS}
 """What no widget carries."""
 
 DRAWN_ON: dict[str, set[Key]] = {
     "compare_models": {Key.PHOTOS, Key.MODELS, Key.CLASSES, Key.FIT, Key.SCALE, *LOOK, Key.SHOWN_PHOTO}
-    | {Key.SHOWN_CLASS, Key.DIFFERENCE_A, Key.DIFFERENCE_B, Key.FADE, Key.LAYERS},
+    | {Key.SHOWN_CLASS, Key.DIFFERENCE_A, Key.DIFFERENCE_B, Key.FADE, Key.LAYERS, Key.REGIONS},
     "compare_classes": {Key.PHOTOS, Key.MODELS, Key.COMPETING, Key.RIVALS_SCALE, Key.FIT, *LOOK, Key.LAYERS},
     "layers": {Key.PHOTOS, Key.MODELS, Key.CLASS, Key.FIT, Key.DEPTH, Key.DEPTH_SCALE, *LOOK, Key.LAYERS}
     | {Key.SHOWN_PHOTO, Key.SHOWN_MODEL},

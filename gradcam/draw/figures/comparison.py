@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 
 from gradcam.comparison import Comparison
 from gradcam.draw import captions, render
-from gradcam.draw.figures.parts import TEXT, Theme, escape, heat_trace, outline_shapes
+from gradcam.draw.figures.parts import TEXT, Theme, escape, heat_trace, mark_shapes, outline_shapes
 from gradcam.text import shorten
 from gradcam.types import Blend, Failure, Heatmap, Panel, Photo, ScaledMap, Style
 
@@ -118,7 +118,7 @@ def _place_heat(figure: go.Figure, axis: str, panel: Heatmap, heat: ScaledMap, s
     figure.add_trace(heat_trace(panel, heat, style) | look)
     if heat.note:
         _notice(figure, axis, heat.note)
-    for shape in outline_shapes(panel, axis):
+    for shape in outline_shapes(panel, axis) + mark_shapes(panel.photo, axis):
         figure.add_shape(shape)
 
 

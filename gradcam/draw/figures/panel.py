@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam.draw import render
-from gradcam.draw.figures.parts import heat_trace, outline_shapes
+from gradcam.draw.figures.parts import heat_trace, mark_shapes, outline_shapes
 from gradcam.geometry import Values, fit_within, project_to_photo
 from gradcam.scaling import difference, scale_panels
-from gradcam.types import Heatmap, Panel, ScaledMap, Style
+from gradcam.types import Heatmap, Panel, Photo, ScaledMap, Style
 
 
 def panel_plot(panel: Panel, heat: ScaledMap | None, style: Style) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def panel_plot(panel: Panel, heat: ScaledMap | None, style: Style) -> dict[str, 
             "customdata": _percents(heat.values),
             "hovertemplate": "heat %{z:.3g}<br>%{customdata[0]} % of full colour<extra></extra>",
         }
-    return _plot(panel.photo.size, trace, [panel])
+    return _plot(panel.photo, trace, [panel])
 
 
 def difference_plot(a: Heatmap, b: Heatmap, style: Style) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def difference_plot(a: Heatmap, b: Heatmap, style: Style) -> dict[str, Any]:
     shares = [project_to_photo(scaled[panel].values, panel.explanation.view, grid) for panel in (a, b)]
     rows, columns = (np.flatnonzero(np.isfinite(apart).any(axis)) for axis in (1, 0))  # what both saw: a rectangle
     if not rows.size:
-        return _plot(a.photo.size, None, [a, b])
+        return _plot(a.photo, None, [a, b])
     both = np.ix_(rows, columns)
     dx, dy = a.photo.size[1] / grid[1], a.photo.size[0] / grid[0]
     trace = {
@@ -61,7 +61,7 @@ def difference_plot(a: Heatmap, b: Heatmap, style: Style) -> dict[str, Any]:
         "customdata": _percents(*(share[both] for share in shares)),
         "hovertemplate": "A − B %{z:.2f}<br>A %{customdata[0]} %, B %{customdata[1]} %<extra></extra>",
     }
-    return _plot(a.photo.size, trace, [a, b])
+    return _plot(a.photo, trace, [a, b])
 
 
 def _percents(*shares: Values) -> render.Pixels:
@@ -69,9 +69,10 @@ def _percents(*shares: Values) -> render.Pixels:
     return (100 * np.stack(shares, 2)).round().astype(np.uint8)
 
 
-def _plot(size: tuple[int, int], trace: dict[str, Any] | None, panels: Sequence[Panel]) -> dict[str, Any]:
+def _plot(photo: Photo, trace: dict[str, Any] | None, panels: Sequence[Panel]) -> dict[str, Any]:
     """A figure that fills its place to the edge: axes are photo pixels, square, y downwards."""
-    height, width = size
+    height, width = photo.size
+    framed = [shape for panel in panels if isinstance(panel, Heatmap) for shape in outline_shapes(panel)]
     axis = {"visible": False, "constrain": "domain"}
     layout = {
         "margin": {"l": 0, "r": 0, "t": 0, "b": 0},
@@ -81,7 +82,7 @@ def _plot(size: tuple[int, int], trace: dict[str, Any] | None, panels: Sequence[
         "hoverlabel": {"bgcolor": "#141414", "bordercolor": "#f5f5f5", "font": {"size": 12, "color": "#ffffff"}},
         "xaxis": {**axis, "range": [0, width]},
         "yaxis": {**axis, "range": [height, 0], "scaleanchor": "x"},
-        "shapes": [shape for panel in panels if isinstance(panel, Heatmap) for shape in outline_shapes(panel)],
+        "shapes": framed + mark_shapes(photo),
     }
     return {"data": [_packed(trace)] if trace else [], "layout": layout}
 

@@ -17,7 +17,8 @@ from plotly.offline import get_plotlyjs
 
 from gradcam.draw import captions
 from gradcam.geometry import hides_part_of_photo
-from gradcam.types import Heatmap, ScaledMap, Style
+from gradcam.regions import outline_of
+from gradcam.types import Heatmap, Photo, ScaledMap, Style
 
 Theme = Literal["light", "dark"]
 
@@ -79,6 +80,17 @@ def outline_shapes(panel: Heatmap, axis: str = "") -> list[dict[str, Any]]:
     return [
         {"type": "rect", **corners, "line": {"color": colour, "width": width}}
         for colour, width in (("#141414", 3), ("#f5f5f5", 1))
+    ]
+
+
+def mark_shapes(photo: Photo, axis: str = "") -> list[dict[str, Any]]:
+    """Light dashes on a dark line around where somebody says the object is; none where nobody did."""
+    if not photo.region:
+        return []
+    path = "L".join(f"{x:g},{y:g}" for x, y in outline_of(photo.region))
+    return [
+        {"type": "path", "path": f"M{path}Z", "xref": f"x{axis}", "yref": f"y{axis}", "line": line}
+        for line in ({"color": "#141414", "width": 4}, {"color": "#f5f5f5", "width": 2, "dash": "6px,4px"})
     ]
 
 

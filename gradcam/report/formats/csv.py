@@ -6,7 +6,11 @@ import codecs
 import csv
 from typing import BinaryIO
 
-from gradcam.report.model import FailureEntry, Finding, Report
+from msgspec import UNSET
+
+from gradcam.regions import write_region
+from gradcam.report import sections
+from gradcam.report.model import FailureEntry, Finding, MapNumbers, PhotoEntry, Report
 from gradcam.targets import write_target
 from gradcam.text import spreadsheet_cell
 
@@ -41,7 +45,8 @@ COLUMNS = (
 def write(report: Report, file: BinaryIO) -> None:
     """Write a row for each photo × model × class; unknown values are empty. UTF-8 with `\\r\\n`, as RFC 4180 asks.
 
-    With several methods their names are a column beside the question.
+    With several methods their names are a column beside the question; where the object was marked on a photo, three
+    columns say where and how much heat is inside.
     A text that a spreadsheet would take for a formula has an apostrophe put before it.
     """
     writer = csv.writer(codecs.getwriter("utf-8")(file))
@@ -51,8 +56,12 @@ def write(report: Report, file: BinaryIO) -> None:
 
 
 def _columns(report: Report) -> tuple[str, ...]:
-    column = COLUMNS.index("question")
-    return (*COLUMNS[:column], "method", *COLUMNS[column:]) if len(report.methods) > 1 else COLUMNS
+    columns: list[str] = list(COLUMNS)
+    if len(report.methods) > 1:
+        columns.insert(columns.index("question"), "method")
+    if sections.is_marked(report):
+        columns[columns.index("warnings") : columns.index("warnings")] = ["region", "region_share", "heat_inside"]
+    return tuple(columns)
 
 
 def _row(report: Report, finding: Finding) -> list[str | int | float | None]:
@@ -70,7 +79,17 @@ def _row(report: Report, finding: Finding) -> list[str | int | float | None]:
     with_others = report.agreements_of(finding)
     row.append(_mean([agreement.rank_correlation for agreement in with_others]))
     row.append(_mean([agreement.iou for agreement in with_others]))
+    if sections.is_marked(report):
+        row += _of_region(photo, numbers)
     return [*row, " ".join(finding.warnings), None]
+
+
+def _of_region(photo: PhotoEntry, numbers: MapNumbers) -> list[str | float | None]:
+    """Where the object was marked, the share of the photo that this is, and that of the heat inside."""
+    if photo.region is UNSET:
+        return [None] * 3
+    inside = None if numbers.inside is UNSET else numbers.inside
+    return [write_region(photo.region), round(photo.region_share, 6), inside]
 
 
 def _mean(values: list[float | None]) -> float | None:

@@ -13,8 +13,9 @@ from markupsafe import Markup
 
 from gradcam.draw.render import png
 from gradcam.geometry import hides_part_of_photo
+from gradcam.regions import outline_of
 from gradcam.report import reproduce, sections, statements
-from gradcam.report.model import HeatmapEntry, Report
+from gradcam.report.model import HeatmapEntry, PhotoEntry, Report
 from gradcam.report.notes import note_html
 from gradcam.report.pictures import Pictures, jpeg, webp
 from gradcam.text import clean, paragraphs
@@ -79,7 +80,7 @@ def _environment() -> jinja2.Environment:
         heat_uri=lambda pixels: _uri("image/webp", webp(pixels)),
         bar_uri=lambda pixels: _uri("image/png", png(pixels)),
     )
-    environment.globals.update(frame=_frame)
+    environment.globals.update(frame=_frame, outline=_outline, mark_lines=_MARK_LINES)
     environment.tests.update(heatmap=lambda finding: isinstance(finding, HeatmapEntry))
     return environment
 
@@ -91,6 +92,19 @@ def _finalize(value: object) -> object:
 
 def _uri(kind: str, data: bytes) -> Markup:
     return Markup(f"data:{kind};base64,{base64.b64encode(data).decode()}")
+
+
+_MARK_LINES = (
+    Markup('stroke="#141414" stroke-width="4"'),
+    Markup('stroke="#f5f5f5" stroke-width="2" stroke-dasharray="6 4"'),
+)
+"""Light dashes on a dark line, as attributes of SVG."""
+
+
+def _outline(photo: PhotoEntry) -> list[tuple[float, float]]:
+    """The corners of what was marked on a photo, as shares of its width and height; none without a mark."""
+    height, width = photo.size
+    return [(x / width, y / height) for x, y in outline_of(photo.region or ())]
 
 
 def _frame(report: Report, panel: HeatmapEntry) -> tuple[float, float, float, float] | None:
