@@ -14,6 +14,7 @@ from dashboard import serving
 
 ICON = Path(__file__).with_name("icon.svg")  # a named icon would be fetched from another host
 STYLE = Path(__file__).with_name("style.css")
+SCRIPT = Path(__file__).with_name("page.js")
 
 PAGES = (
     partial(
@@ -67,6 +68,7 @@ def route() -> None:
     st.set_page_config(page_title="Grad-CAM", page_icon=ICON.as_posix(), layout="wide", initial_sidebar_state=330)
     # Streamlit takes away at every rerun what is style alone; with an empty word beside it, it stays.
     st.html(f"<style>{STYLE.read_text('utf-8')}</style><i></i>")
+    st.html(f"<script>{SCRIPT.read_text('utf-8')}</script>", unsafe_allow_javascript=True)
     page = st.navigation([page() for page in PAGES], position="top")
     if not serving.is_prepared():
         _wait_with_skeleton(page.title)

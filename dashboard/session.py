@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any, Literal, TypedDict, get_args
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from gradcam import Classifier, OptionError, Photo, Style
 from gradcam.draw import SEQUENTIAL
@@ -79,6 +80,8 @@ def turn_to(page: str) -> None:
     into the link of every page until it is drawn. And where two pages draw one choice, the second would begin anew,
     so its value is set again.
     """
+    if went_back():
+        _take_from_link()
     if st.session_state.get(_PAGE) == page:
         return
     forget_refused()
@@ -97,7 +100,31 @@ def turn_to(page: str) -> None:
     for key in Key:
         if key in st.session_state:
             st.session_state[key] = st.session_state[key]
+    keep_look(look())
+    write_pins()
+    write_regions()
     st.session_state[_PAGE] = page
+
+
+_TURNS = "_turns"
+
+
+def went_back() -> bool:
+    """Whether this run shows a link that the visitor went back to in the browser's history, or forward."""
+    context = get_script_run_ctx()
+    return context is not None and context.is_history_navigation
+
+
+def turns() -> int:
+    """How often the visitor has gone back or forward: what a viewer was told before is no choice any more."""
+    return st.session_state.get(_TURNS, 0)
+
+
+def _take_from_link() -> None:
+    """Forget what no widget carries, so that the link says it again, as it stood there."""
+    st.session_state[_TURNS] = turns() + 1
+    for key in (_LOOK, _SETTLED, *PICKED_LOOK, _PINS, _REGIONS):
+        st.session_state.pop(key, None)
 
 
 def open_link(key: Key, default: Sequence[str], most: int) -> None:
@@ -106,6 +133,9 @@ def open_link(key: Key, default: Sequence[str], most: int) -> None:
     For a widget whose options read otherwise on the page than in the link: call it before the widget, which gets
     `key=` alone, and `write_link` after.
     """
+    if went_back():
+        for state in (st.session_state, st.session_state.get(_FILLED, {})):
+            state.pop(key, None)
     if key not in st.session_state and key in st.query_params:
         st.session_state[key] = list(dict.fromkeys(st.query_params.get_all(key)))[:most]
     elif is_untouched(key):
@@ -141,6 +171,8 @@ def write_link(key: Key, default: Sequence[str]) -> None:
 # Look: set in the viewer, so no widget carries it ----------------------------------------------------------------
 
 _LOOK, _SETTLED = "_look", "_settled_look"
+PICKED_LOOK = "_look_colormap", "_look_opacity"
+"""The keys of widgets that set the look where there is no viewer to set it in."""
 
 
 def look() -> Style:

@@ -32,16 +32,14 @@ def pick_look(key: Key = Key.SCALE, default: Scale = "each") -> Style:
     return replace(session.look(), scale=scale)
 
 
-_COLORMAP, _OPACITY = "_look_colormap", "_look_opacity"
-
-
 def pick_colours() -> Style:
     """Colour map and opacity, for a page without a viewer to set them in; kept for every other page."""
     look = session.look()
-    for key, value in ((_COLORMAP, look.colormap), (_OPACITY, round(100 * look.opacity))):
+    by_colormap, by_opacity = session.PICKED_LOOK
+    for key, value in ((by_colormap, look.colormap), (by_opacity, round(100 * look.opacity))):
         st.session_state.setdefault(key, value)
-    colormap = st.selectbox("Colour map", list(SEQUENTIAL), key=_COLORMAP)
-    opacity = st.slider("Opacity of the heat", 0, 100, format="%d %%", key=_OPACITY)
+    colormap = st.selectbox("Colour map", list(SEQUENTIAL), key=by_colormap)
+    opacity = st.slider("Opacity of the heat", 0, 100, format="%d %%", key=by_opacity)
     chosen = replace(look, colormap=colormap, opacity=opacity / 100)
     session.keep_look(chosen)
     return chosen

@@ -61,7 +61,7 @@ def view_tools(
     """
     scene = tools_scene(panels, style, scale_panels(panels, style.scale) if scaled is None else scaled)
     answer = _component(scene | {"markable": markable}, key)
-    if not answer or answer["base"] != scene["look"]:
+    if not answer or answer["base"] != scene["look"] or answer["turn"] != session.turns():
         return style
     look = answer["look"]
     chosen = replace(style, **{name: look[name] for name in scene["look"]})
@@ -115,7 +115,7 @@ def _view(scene: Scene, key: str) -> None:
 def _component(scene: Scene, key: str) -> Any:
     return _viewer(
         key=key,
-        data=scene | {"plotly": _PLOTLY},
+        data=scene | {"plotly": _PLOTLY, "turn": session.turns()},
         on_look_change=lambda: None,
         on_region_change=lambda: _keep_mark(key, scene["photo"]["sha256"]),
     ).look

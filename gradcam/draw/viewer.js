@@ -4,6 +4,7 @@
 //   panels: [{title, subtitle, tip, facts, alt, note, reason, plot: {data, layout}, diverging, uri}],
 //   look: {colormap, opacity, threshold, blend}, colormaps: {name: RGB × 256}, diverging: RGB × 256,
 //   bar: {title, numbers, diverging} }
+// Another `turn` sets the look anew, even if Python gives the same as before.
 // With `markable`, a drag over a picture can mark where the object is: two corners of a box, or more of an outline.
 // A scene without a photo has tools and a legend alone, which act on all viewers of the page; these have `tools: false`.
 // Viewers of one photo share their zoom and their cross.
@@ -61,7 +62,7 @@ export function mount(parent, scene, report = () => {}, mark = () => {}) {
 const parents = new WeakMap();
 export default function ({ data, parentElement, setStateValue, setTriggerValue }) {
   const there = parents.get(parentElement);
-  const report = (look) => data.tools !== false && setStateValue("look", { look, base: data.look });
+  const report = (look) => data.tools !== false && setStateValue("look", { look, base: data.look, turn: data.turn });
   const mark = (corners) => setTriggerValue("region", corners);
   load(data.plotly);
   setTimeout(() => matchTheme(parents.get(parentElement).root));
@@ -110,7 +111,8 @@ function show(viewer, scene) {
     viewer.view = [...mounted].find((other) => other.view && isOf(other, photo))?.view ?? whole(photo);
     viewer.cross = null;
   }
-  if (before && JSON.stringify(before.look) !== JSON.stringify(scene.look)) viewer.look = { ...scene.look };
+  const set = ({ look, turn }) => JSON.stringify([look, turn]);
+  if (before && set(before) !== set(scene)) viewer.look = { ...scene.look };
   clear(viewer);
   viewer.scene = scene;
   viewer.bare = false;

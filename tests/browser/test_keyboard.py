@@ -61,9 +61,8 @@ def assert_walked(page: Page, least: int) -> None:
     assert [number for number, _ in back] == [number for number, _ in reversed(forth)]
 
 
-@pytest.mark.parametrize("name", [name for name in PAGES if name != "models"])
+@pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_walked_by_tab_from_first_to_last_and_back(visit: Visit, name: str) -> None:
-    """All but *Models*, whose table is Streamlit's grid: Tab goes from cell to cell in it."""
     page = visit(PAGES[name], wait_for=None)
     finish(page, name)
     assert_walked(page, least=12)

@@ -432,3 +432,39 @@ def test_a_box_or_an_outline_drawn_on_a_photo_says_the_share_of_heat_inside_and_
     page.get_by_role("button", name="Clear the mark").click()
     expect(facts.first).not_to_contain_text("inside the mark")
     expect(page).not_to_have_url(re.compile("regions"))
+
+
+def test_back_undoes_a_choice_and_forward_does_it_again(visit: Visit, tmp_path: Path) -> None:
+    page = visit(f"?models={LITE0}")
+    io.imsave(tmp_path / "my cup.jpg", data.coffee(), check_contrast=False)
+    page.set_input_files("input[type=file]", tmp_path / "my cup.jpg")
+    expect(page.get_by_role("heading", name="my cup.jpg")).to_be_visible()
+    settle(page)
+    choose(page, "Classes", "tabb", "tabby")
+    page.get_by_role("combobox", name="Colour map").select_option("inferno")
+    expect(page).to_have_url(re.compile("colormap=inferno"))
+    page.get_by_role("link", name="Compare classes").first.click()
+    expect(page.get_by_role("heading", name="Compare classes", level=1)).to_be_visible()
+    settle(page)
+
+    def seen() -> tuple[str, int, str]:
+        settle(page)
+        colours = page.get_by_role("combobox", name="Colour map").first.input_value()
+        return (
+            page.locator("h2", has_text=re.compile("my cup|cat and")).first.inner_text(),
+            pictures(page).count(),
+            colours,
+        )
+
+    steps = [
+        ("my cup.jpg", 2, "inferno"),  # this page again
+        ("my cup.jpg", 2, "viridis"),
+        ("my cup.jpg", 1, "viridis"),
+        ("cat and coffee", 1, "viridis"),
+    ]
+    for wanted in steps:
+        page.go_back()
+        assert seen() == wanted
+    for wanted in steps[2::-1]:
+        page.go_forward()
+        assert seen() == wanted

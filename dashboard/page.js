@@ -1,0 +1,20 @@
+// What Streamlit leaves out in the browser. Home.py runs this on every page; it acts once a visit.
+
+if (!window.gradcam) {
+  window.gradcam = { begins: false };
+
+  // A step of the browser's history is one thing that a visitor does. Streamlit puts what a widget says into the link
+  // in place of the last, and adds a step for each other word that the server writes there.
+  for (const gesture of ["pointerdown", "keydown"]) addEventListener(gesture, () => (gradcam.begins = true), true);
+  addEventListener("popstate", () => (gradcam.begins = false), true);
+  const { pushState, replaceState } = history;
+  history.pushState = history.replaceState = (state, title, link) => {
+    const changes = link != null && new URL(link, location).href !== location.href;
+    (changes && gradcam.begins ? pushState : replaceState).call(history, state, title, link);
+    if (changes) gradcam.begins = false;
+  };
+
+  // A table is one stop of Tab, with arrow keys within; Streamlit's takes Tab from cell to cell.
+  const leaves = (event) => event.key === "Tab" && event.target.closest?.("[data-testid=stDataFrame]");
+  addEventListener("keydown", (event) => leaves(event) && event.stopImmediatePropagation(), true);
+}
