@@ -9,6 +9,8 @@ from dashboard.components import (
     escape_markdown,
     headline,
     name_markdown,
+    offer_figures,
+    panel_of,
     pick_class,
     pick_colours,
     pick_fit,
@@ -39,7 +41,9 @@ with st.sidebar:
     with section("Look"):
         pick_colours()
 
-headline("How it works", "How does Grad-CAM turn a prediction into a heatmap? Four steps, with your own numbers.")
+actions = headline(
+    "How it works", "How does Grad-CAM turn a prediction into a heatmap? Four steps, with your own numbers."
+)
 
 if not photos or not models:
     st.info(
@@ -51,5 +55,7 @@ else:
     with show_errors():
         with st.spinner(f"Taking {escape_markdown(photo.name)} through {name_markdown(model)}"):
             steps = results.steps_of(model, photo, target, fit, pinned.get(model, "auto"))
-        for show in (show_question, show_maps, show_weights, show_sum, show_photo, show_classic, show_code):
-            show(steps)
+        parts = (show_question, show_maps, show_weights, show_sum, show_photo, show_classic, show_code)
+        figures = [figure for show in parts for figure in show(steps)]
+        with actions:
+            offer_figures(figures, panel_of(steps))

@@ -6,6 +6,7 @@ import streamlit as st
 
 from dashboard.components import (
     headline,
+    offer_panels,
     pick_class,
     pick_fit,
     pick_layers,
@@ -34,7 +35,7 @@ with st.sidebar:
     with section("Look"):
         style = pick_look(Key.DEPTH_SCALE)
 
-headline("Layers", "At which depth does the model see the class, and how finely?")
+actions = headline("Layers", "At which depth does the model see the class, and how finely?")
 
 if not photos or not models:
     st.info("Choose a photo and a model in the sidebar to see it layer by layer.", icon=":material/west:")
@@ -48,3 +49,5 @@ else:
         heatmaps = [panel for panel in panels if isinstance(panel, Heatmap)]
         if len(heatmaps) == len(panels):
             show_depths(heatmaps, style)
+            with actions:
+                offer_panels(heatmaps)

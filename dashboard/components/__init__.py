@@ -25,7 +25,7 @@ from dashboard.components.catalogue import offer_models, pick_entries, search_ca
 from dashboard.components.competing_classes import is_pair, pick_competing_classes, show_competing_classes
 from dashboard.components.custom_model import offer_custom_model, show_custom_models
 from dashboard.components.depths import pick_class, run_depths, show_depths
-from dashboard.components.downloads import offer_downloads
+from dashboard.components.downloads import offer_downloads, offer_figures, offer_panels
 from dashboard.components.failed import show_failed
 from dashboard.components.layout import headline, section
 from dashboard.components.look import pick_colours, pick_look
@@ -46,6 +46,7 @@ from dashboard.components.report_write import write_notes, write_verdict
 from dashboard.components.request import Request, pick_classes, pick_fit, pick_request
 from dashboard.components.single_choice import pick_one
 from dashboard.components.steps import (
+    panel_of,
     show_classic,
     show_code,
     show_maps,
@@ -66,11 +67,14 @@ __all__ = [
     "name_markdown",
     "offer_custom_model",
     "offer_downloads",
+    "offer_figures",
     "offer_large",
     "offer_models",
     "offer_next_photos",
+    "offer_panels",
     "offer_report",
     "open_report",
+    "panel_of",
     "pick_class",
     "pick_classes",
     "pick_colours",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal
 
 import streamlit as st
 
@@ -38,25 +37,39 @@ def offer_downloads(comparison: Comparison, style: Style) -> None:
         help="The interactive comparison as one file that opens offline",
     )
     if comparison.heatmaps:
-        with st.popover("Panels", icon=":material/view_column:"):
-            st.markdown("**Photo, heatmap, overlay** of every panel in one picture, in JET at half opacity")
-            offer_panels(comparison.heatmaps)
+        offer_panels(comparison.heatmaps)
 
 
 def offer_panels(panels: Sequence[Heatmap]) -> None:
-    """The classic picture of every panel, as wide as the visitor says: photo, heatmap, overlay, as PNG or SVG."""
+    """The classic picture of every panel, to take away."""
+    with st.popover("Panels", icon=":material/view_column:"):
+        _offer_classic(panels)
+
+
+Figure = tuple[str, Callable[[], Slide]]
+"""What a figure is called, and what makes it."""
+
+
+def offer_figures(figures: Sequence[Figure], panel: Heatmap) -> None:
+    """Every figure of a page at one place, each made on the click, and the classic picture of a panel."""
+    with st.popover("Figures", icon=":material/download:", help="Each figure of this page as PNG or SVG"):
+        for name, make in figures:
+            with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+                st.markdown(name, width="content")
+                with st.container(horizontal=True, width="content"):
+                    _offer_kinds(name, make)
+        _offer_classic([panel])
+
+
+def _offer_classic(panels: Sequence[Heatmap]) -> None:
+    """Photo, heatmap and overlay beside each other, as wide as the visitor says, as PNG or SVG."""
+    st.markdown("**Photo, heatmap, overlay** of every panel in one picture, in JET at half opacity")
     width = st.number_input("Width in pixels", *WIDTHS, WIDTH, step=100, key=_PANELS_WIDTH)
     with st.container(horizontal=True):
-        _offer_kinds("Panels", lambda: panels_slide(panels, width=width), "secondary")
+        _offer_kinds("Panels", lambda: panels_slide(panels, width=width))
 
 
-def offer_slide(name: str, make: Callable[[], Slide]) -> None:
-    """Two small buttons that give a figure away, made on the click, as PNG or SVG."""
-    with st.container(horizontal=True, horizontal_alignment="right", gap="xsmall"):
-        _offer_kinds(name, make, "tertiary")
-
-
-def _offer_kinds(name: str, make: Callable[[], Slide], look: Literal["secondary", "tertiary"]) -> None:
+def _offer_kinds(name: str, make: Callable[[], Slide]) -> None:
     stem = "gradcam-" + re.sub(r"\W+", "-", name.lower())
     for label, suffix, media_type, write in (
         ("PNG", "png", "image/png", lambda: make().png()),
@@ -68,7 +81,6 @@ def _offer_kinds(name: str, make: Callable[[], Slide], look: Literal["secondary"
             f"{stem}.{suffix}",
             media_type,
             key=f"_{stem}-{suffix}",
-            type=look,
             on_click="ignore",
             icon=":material/download:",
             help=f"{name} as {label}",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import session
-from dashboard.components.downloads import offer_panels, offer_slide
+from dashboard.components.downloads import Figure
 from dashboard.components.messages import escape_markdown
 from dashboard.components.panels import theme
 from dashboard.session import Key
@@ -60,7 +60,7 @@ def _step(title: str, words: str, *formulas: str) -> Iterator[DeltaGenerator]:
         yield left
 
 
-def show_question(of: GradcamSteps) -> None:
+def show_question(of: GradcamSteps) -> list[Figure]:
     """What the model says of the photo, and the number that is to be explained."""
     explanation = of.explanation
     (target,) = explanation.targets
@@ -78,10 +78,10 @@ def show_question(of: GradcamSteps) -> None:
         with left:
             _show_chance(target, len(explanation.labels))
         bare = Style(opacity=0.0)
-        picture = draw_panel(_panel(of), bare, size=fit_within(photo.size, 460, LARGE))
+        picture = draw_panel(panel_of(of), bare, size=fit_within(photo.size, 460, LARGE))
         st.image(picture, alt=f"{photo.name}, with a frame around what the model saw.")
-        large = draw_panel(_panel(of), bare)
-        offer_slide("The question", partial(picture_slide, [PictureRow([large])]))
+        large = draw_panel(panel_of(of), bare)
+    return [("The question", partial(picture_slide, [PictureRow([large])]))]
 
 
 def _show_chance(target: ScoredTarget, classes: int) -> None:
@@ -97,7 +97,7 @@ def _show_chance(target: ScoredTarget, classes: int) -> None:
         )
 
 
-def show_maps(of: GradcamSteps) -> None:
+def show_maps(of: GradcamSteps) -> list[Figure]:
     """Step 1: the feature maps with the largest and the smallest weights."""
     layer = of.explanation.layer
     height, width = layer.grid
@@ -116,7 +116,7 @@ def show_maps(of: GradcamSteps) -> None:
             )
             for kind, channels in _extremes(of)
         ]
-        _show_rows(rows, "Feature map")
+        figure = _show_rows(rows, "Feature map")
         silent = of.channels - len(_awake(of))
         none, full = COLORMAP_ENDS[session.look().colormap]
         st.caption(
@@ -124,9 +124,10 @@ def show_maps(of: GradcamSteps) -> None:
             f"is above and blue below. {silent:,} of {of.channels:,} maps are silent here: they find nothing in "
             "this photo."
         )
+    return [figure]
 
 
-def show_weights(of: GradcamSteps) -> None:
+def show_weights(of: GradcamSteps) -> list[Figure]:
     """Step 2: the gradients of the same maps, and every channel's weight."""
     words = (
         "How much would the score rise if one cell of one map became a little brighter? That is the **gradient**, "
@@ -149,7 +150,7 @@ def show_weights(of: GradcamSteps) -> None:
             )
             for kind, channels in _extremes(of)
         ]
-        _show_rows(rows, "Gradients of feature map")
+        figure = _show_rows(rows, "Gradients of feature map")
         st.markdown(f"The weights of all {of.channels:,} maps, sorted")
         st.plotly_chart(
             weight_bars(of.alpha, theme=theme()),
@@ -158,10 +159,10 @@ def show_weights(of: GradcamSteps) -> None:
             alt=f"Of {of.channels:,} weights {int((of.alpha > 0).sum()):,} are above 0; they go from "
             f"{of.alpha.max():+.2g} to {of.alpha.min():+.2g}.",
         )
-        offer_slide("Weights", partial(weights_slide, of.alpha))
+    return [figure, ("Weights", partial(weights_slide, of.alpha))]
 
 
-def show_sum(of: GradcamSteps) -> None:
+def show_sum(of: GradcamSteps) -> list[Figure]:
     """Step 3: the weighted sum growing map by map, before and after ReLU."""
     words = (
         "Every map times its weight, all added up. A cell ends above 0 where more speaks for the class than "
@@ -180,15 +181,16 @@ def show_sum(of: GradcamSteps) -> None:
             ],
             [f"{count:,} of {of.channels:,} maps, before ReLU", "After ReLU"],
         )
-        _show_rows([row], "The weighted sum")
+        figure = _show_rows([row], "The weighted sum")
         none, most = COLORMAP_ENDS[session.look().colormap]
         st.caption(
             f"{_likeness(grown, whole)} Cells go from {grown.min():.2g} to {grown.max():.2g}; before ReLU red is "
             f"above and blue below 0, after it {most} is {full:.2g} and {none} is 0."
         )
+    return [figure]
 
 
-def show_photo(of: GradcamSteps) -> None:
+def show_photo(of: GradcamSteps) -> list[Figure]:
     """Step 4: the grid back on the photo, as it is and smooth."""
     explanation = of.explanation
     photo = explanation.photo
@@ -205,11 +207,14 @@ def show_photo(of: GradcamSteps) -> None:
             )
         size = fit_within(photo.size, SLIDE, SLIDE)
         looks = [replace(session.look(), interpolation=way) for way in ("nearest", "bilinear")]
-        row = PictureRow([draw_panel(_panel(of), look, size=size) for look in looks], ["The grid itself", "Smooth"])
-        _show_rows([row], f"The heatmap over {photo.name}, hottest at {_hottest(of)}")
+        row = PictureRow(
+            [draw_panel(panel_of(of), look, size=size) for look in looks], ["The grid itself", "Smooth"]
+        )
+        figure = _show_rows([row], f"The heatmap over {photo.name}, hottest at {_hottest(of)}")
+    return [figure]
 
 
-def show_classic(of: GradcamSteps) -> None:
+def show_classic(of: GradcamSteps) -> list[Figure]:
     """Photo, heatmap and overlay as one picture, the way that most papers show them."""
     photo = of.explanation.photo
     words = (
@@ -217,22 +222,23 @@ def show_classic(of: GradcamSteps) -> None:
         "tutorials, to recognise what you have seen there. JET draws bright edges where the heat has none, and "
         "veils the photo where there is no heat; the pictures above do neither."
     )
-    with _step("The classic picture", words) as left:
-        with left:
-            offer_panels([_panel(of)])
-        picture = three_panels(_panel(of), CLASSIC, size=fit_within(photo.size, LARGE, LARGE))
+    with _step("The classic picture", words):
+        picture = three_panels(panel_of(of), CLASSIC, size=fit_within(photo.size, LARGE, LARGE))
         st.image(picture, width="stretch", alt=f"{photo.name}, its heatmap in JET, and the one over the other.")
+    return []  # `offer_figures` has it, as wide as one likes
 
 
-def show_code(of: GradcamSteps) -> None:
+def show_code(of: GradcamSteps) -> list[Figure]:
     """The same computation as a script."""
     st.header("The same in Python", anchor=False)
     st.markdown("Four steps of plain PyTorch. Copy it and run it: `heat` then holds the numbers above.")
     name = of.explanation.photo.name
     st.code(to_script(of.explanation, f"{'sample_photo' if name in SAMPLES else 'open_photo'}({name!r})"))
+    return []
 
 
-def _panel(of: GradcamSteps) -> Heatmap:
+def panel_of(of: GradcamSteps) -> Heatmap:
+    """The heatmap that the steps lead to."""
     return Heatmap(of.explanation.photo, str(of.explanation.model), of.explanation.method, 0, of.explanation)
 
 
@@ -253,8 +259,8 @@ def _cells() -> Style:
     return Style(colormap=session.look().colormap, interpolation="nearest")
 
 
-def _show_rows(rows: Sequence[PictureRow], alt: str) -> None:
-    """Rows of pictures as far as there is room, and all of them to take away as one."""
+def _show_rows(rows: Sequence[PictureRow], alt: str) -> Figure:
+    """Rows of pictures as far as there is room; returns all of them as one figure."""
     for row in rows:
         if row.title:
             st.markdown(row.title)
@@ -264,7 +270,7 @@ def _show_rows(rows: Sequence[PictureRow], alt: str) -> None:
                 with st.container(gap="xsmall"):
                     st.image(picture, width="stretch", alt=f"{alt}: {caption}.".replace("\n", ", "))
                     st.caption(caption.replace("\n", "  \n"))
-    offer_slide(alt.partition(" over ")[0], partial(picture_slide, rows))
+    return alt.partition(" over ")[0], partial(picture_slide, rows)
 
 
 def _is_flat(of: GradcamSteps) -> bool:

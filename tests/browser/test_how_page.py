@@ -39,6 +39,7 @@ def test_a_lecturer_adds_a_model_takes_another_colour_map_and_carries_figures_aw
     expect(page.get_by_text("dark red is its strongest cell", exact=False)).to_be_visible()
     expect(page).to_have_url(re.compile("colormap=jet"))
 
+    page.get_by_role("button", name="Figures").click()
     bars = ElementTree.fromstring(taken(page, "Weights as SVG").path().read_bytes())
     assert len(bars.findall("{http://www.w3.org/2000/svg}rect")) > 1000
     assert opened(taken(page, "Feature map as PNG")).shape[1] == 1800
