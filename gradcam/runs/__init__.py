@@ -1,4 +1,4 @@
-"""A data set under review: planned, computed batch by batch, kept in a folder, and gone on with after any end."""
+"""Runs over a data set: planned, computed batch by batch, stored in a folder, and resumable at any time."""
 
 from typing import Any
 

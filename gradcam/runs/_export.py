@@ -1,4 +1,4 @@
-"""What a run came to, for other programs: a table of its units, or its maps over their photos."""
+"""Write a run for other programs: a table of its units, or its maps over their photos."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gradcam.text import shorten, spreadsheet_cell
 from gradcam.types import Style
 
 LONG_SIDE, QUALITY = 512, 88
-"""Of a picture with its map over it: pixels of its longer side, and quality of the JPEG."""
+"""Of an overlay: pixels of its longer side, and the quality of its JPEG."""
 
 _COLUMNS: dict[str, pa.DataType] = {
     **dict.fromkeys(("path", "label", "model", "method", "target", "predicted"), pa.string()),
@@ -32,10 +32,10 @@ _COLUMNS: dict[str, pa.DataType] = {
     **dict.fromkeys(("peak", "mean", "positive", "outside_box", "on_border", "agreement"), pa.float64()),
     **{"same_class": pa.bool_(), "reason": pa.string(), "sha256": pa.string(), "key": pa.string()},
 }
-"""Columns of a table, as fields of a `Unit`; after them come the further columns of the manifest."""
+"""Columns of a table, named like the fields of `Unit`. The manifest's other columns follow them."""
 
 _ROWS = 5_000
-"""Rows of a table that are in memory at once."""
+"""How many rows of a table are in memory together."""
 
 
 def export(
@@ -46,7 +46,7 @@ def export(
     style: Style | None = None,
     force: bool = False,
 ) -> Path:
-    """Write what a run came to so far, whole or not at all; the same results give the same bytes.
+    """Write the finished units of a run, whole or not at all; the same results give the same bytes.
 
     file: `.csv` or `.parquet` for a row a unit, `.zip` for each map over its photo as JPEG.
     photos: the numbers of those that are wanted, in their order; by default all. style: of the maps.
@@ -116,14 +116,14 @@ def _write_overlays(run: Run, photos: Sequence[int] | None, style: Style, out: B
 
 
 def _name(unit: Unit) -> str:
-    """A file's name in a ZIP, one a unit: MODEL/PHOTO-METHOD-TARGET.jpg."""
+    """The name of a unit's file in a ZIP: MODEL/PHOTO-METHOD-TARGET.jpg."""
     words = f"{unit.photo:07}-{Path(unit.path).stem}-{unit.method}-{unit.target}"
     model, name = (shorten(re.sub(r"[^\w.-]+", "-", text), 150) for text in (unit.model, words))
     return f"{model}/{name}.jpg"
 
 
 def _units(run: Run, photos: Sequence[int] | None) -> Iterator[Unit]:
-    """All units, or those of some photos in the order of these."""
+    """All units, or those of some photos in the given order."""
     if photos is None:
         yield from run.units()
     else:
@@ -136,4 +136,4 @@ EXPORTS: dict[str, Callable[[Run, Sequence[int] | None, Style, BinaryIO], None]]
     ".parquet": _write_parquet,
     ".zip": _write_overlays,
 }
-"""What writes a run, by the ending of the file's name."""
+"""The writers of a run, by suffix."""

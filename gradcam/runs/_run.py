@@ -36,12 +36,12 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Engine:
-    """What computes a run, and how the caller hears of it.
+    """How a run is computed, and how the caller is told about it.
 
-    name: a row of `ENGINES`. workers: batches that are computed side by side; by default what fits the machine.
-    address: of a Ray cluster; by default one is started on this machine.
-    stop: set by another thread, it ends the run within a few forwards.
-    on_progress: called after each shard. say: is told what somebody should know, in sentences.
+    name: a row of `ENGINES`. workers: how many batches are computed in parallel; by default as fits the machine.
+    address: of a Ray cluster; by default a cluster is started on this machine.
+    stop: another thread sets it to end the run within a few forwards.
+    on_progress: is called after each shard. say: is called with each sentence that the user should read.
     """
 
     name: str = "local"
@@ -74,16 +74,16 @@ def start(
     engine: Engine | None = None,
     use: Use | None = None,
 ) -> Run:
-    """Run models over a data set, into a folder; what the folder has already is not computed again.
+    """Run models over a data set into a folder. Results that the folder already has are not computed again.
 
-    data: as `read_data` takes it. models: ids, or classifiers.
-    targets: as they are typed; `label` is each photo's own label.
-    layer: of every model, or by id; by default what the run has, or each model's own target layer.
-    labels_are: a file that says which class each label means, see `read_mapping`.
-    settings: of a new run; by default those that the run has.
-    new: where the folder holds a run, make one beside it.
-    use: turns an id into a classifier for as long as it is used; by default the pool of this process.
-    Raises: RunError and its like, one sentence; RunBusyError where another process computes the run.
+    data: as `read_data` takes it. models: ids or classifiers.
+    targets: as a user types them; `label` stands for each photo's own label.
+    layer: for every model, or by id; by default the run's layers, or each model's own target layer.
+    labels_are: a mapping file of labels to classes, see `read_mapping`.
+    settings: of a new run; by default those of the existing run.
+    new: if the folder holds a run, make a new folder beside it.
+    use: turns an id into a classifier while a block runs; by default the pool of this process.
+    Raises: RunError or another GradcamError, one sentence; RunBusyError if another process computes the run.
     """
     engine = engine or Engine()
     data = data if isinstance(data, DataSet) else read_data(data)
@@ -106,7 +106,7 @@ def start(
 
 
 def resume(folder: str | Path, *, engine: Engine | None = None, use: Use | None = None) -> Run:
-    """Compute what a run lacks; the arguments and errors are those of `start`."""
+    """Compute the missing shards of a run. Arguments and errors are those of `start`."""
     store = Store(Path(folder))
     store.plan()  # else a folder without a run would get a lock
     with _computing(store):
@@ -115,14 +115,14 @@ def resume(folder: str | Path, *, engine: Engine | None = None, use: Use | None 
 
 
 MOST_LABELS = 50
-"""Classes that a run is prepared for."""
+"""The most classes that a run can be prepared for."""
 
 
 def prepare(folder: str | Path, *, engine: Engine | None = None, use: Use | None = None) -> Run:
-    """Compute what each channel contributes to the class of every label, for `Run.contributions`.
+    """Compute each channel's contribution to the class of every label, for `Run.contributions`.
 
-    A model whose scores are a linear layer of the channels' means needs no such pass, and is left out.
-    Raises: what `resume` raises, and RunError for more than `MOST_LABELS` classes.
+    A model with a linear head on the channels' means needs no such pass and is skipped.
+    Raises: the errors of `resume`, and RunError for more than `MOST_LABELS` classes.
     """
     engine, store = engine or Engine(), Store(Path(folder))
     plan = store.plan()
@@ -146,7 +146,7 @@ def prepare(folder: str | Path, *, engine: Engine | None = None, use: Use | None
 
 
 def watch(folder: str | Path, on_progress: OnProgress, seconds: float = 1.0) -> Status:
-    """Follow a run that another process computes until that ends."""
+    """Follow a run that another process computes, until that process ends."""
     run = Run(Path(folder))
     while (found := run.status()).state == "running":
         on_progress(found)
@@ -159,9 +159,9 @@ def watch(folder: str | Path, on_progress: OnProgress, seconds: float = 1.0) -> 
 
 @dataclass(frozen=True)
 class _Request:
-    """What a start asks of the models that it names, with the labels of its photos.
+    """What `start` was asked: targets, methods, a layer for each model, and the labels of the photos.
 
-    layers: by the ids of the models; None where nothing is said.
+    layers: by model id; None if no layer was named.
     """
 
     targets: tuple[str, ...]
@@ -172,7 +172,7 @@ class _Request:
     say: Say
 
     def extend(self, plan: Plan, load: Callable[[str], Classifier]) -> Plan:
-        """The plan with all of it. Every model of the plan is loaded, for each has to know new labels."""
+        """The plan extended by this request. Every model is loaded, because each must match the new labels."""
         there = {model.requested_id: model for model in plan.models}
         others = [
             self._planned(model, load(name), name) for name, model in there.items() if name not in self.layers
@@ -204,7 +204,7 @@ class _Request:
 def _is_planned(
     plan: Plan, layers: Mapping[str, str | None], targets: Sequence[str], methods: Sequence[str]
 ) -> bool:
-    """Whether the plan has all that is asked, as is known without loading a model."""
+    """Whether the plan already covers the request, as far as is known without loading a model."""
     positions = {model.requested_id: position for position, model in enumerate(plan.models)}
     return all(
         name in positions
@@ -215,7 +215,7 @@ def _is_planned(
 
 
 def _names_and_use(models: Sequence[str | Classifier], use: Use | None) -> tuple[list[str], Use]:
-    """The names of models, each once, and what turns a name into a classifier."""
+    """The distinct names of models, and a function that turns a name into a classifier."""
     if isinstance(models, str):
         raise OptionError(f"expected a list of models, got {quoted(models)} alone; put it in a list")
     given = {str(model.spec): model for model in models if not isinstance(model, str)}
@@ -228,13 +228,13 @@ def _names_and_use(models: Sequence[str | Classifier], use: Use | None) -> tuple
 
 
 def _where(data: DataSet) -> str:
-    """Where a data set lies, as `resume` finds it from any folder."""
+    """Where a data set is, in a form that `resume` understands from any working folder."""
     is_sample = data.files == Folder(sample_set().parent)
     return str(sample_set() if is_sample else Path(data.source).expanduser().absolute())
 
 
 def _beside(folder: Path) -> Path:
-    """The folder itself where it holds no run; else the first of `NAME-2`, `NAME-3`, … that holds none."""
+    """The folder itself if it holds no run; else the first of `NAME-2`, `NAME-3`, … that holds none."""
     number = 1
     found = folder
     while Store(found).exists():
@@ -254,7 +254,7 @@ def _say_left_out(data: DataSet, gone: Sequence[str], say: Say) -> None:
 
 
 def _go_on(store: Store, plan: Plan, files: Files, use_model: Use, engine: Engine) -> Run:
-    """Compute every shard that is missing."""
+    """Compute every missing shard."""
     index, run = Index(store.folder), Run(store.folder)
     photos = store.photos(plan)
     index.prepare()
@@ -289,7 +289,7 @@ def _go_on(store: Store, plan: Plan, files: Files, use_model: Use, engine: Engin
 
 
 def _load(plan: Plan, column: int, use_model: Use, stack: ExitStack) -> Classifier:
-    """The classifier of a column, which must be what it was. Raises: RunError."""
+    """Load the classifier of a column. Raises: RunError if it has changed."""
     planned = plan.models[plan.columns[column].model]
     classifier = stack.enter_context(use_model(planned.requested_id)).with_activation(planned.activation)
     planned.check_same(PlannedModel.of(classifier, planned.requested_id, planned.layer, planned.label_classes))
@@ -297,7 +297,7 @@ def _load(plan: Plan, column: int, use_model: Use, stack: ExitStack) -> Classifi
 
 
 def _say_changed(index: Index, files: Files, say: Say) -> None:
-    """Say which photos are gone or changed since a model saw them."""
+    """Tell the caller which photos are gone or have changed since a model saw them."""
     gone, changed = [], []
     for path, before, sha256 in index.states():
         now = files.state(path)
@@ -320,7 +320,7 @@ def _sha256(files: Files, path: str) -> str:
 
 @contextmanager
 def _computing(store: Store) -> Iterator[None]:
-    """This process computes the run while the block runs. Raises: RunBusyError where another one does."""
+    """Reserve the run for this process while the block runs. Raises: RunBusyError if another one computes it."""
     with ExitStack() as stack:
         for _ in range(5):  # somebody who only asks whether it is free holds it for an instant
             if stack.enter_context(store.locked()):
@@ -339,4 +339,4 @@ ENGINES: dict[str, Callable[[Computing, Iterator[Task], str | None], Iterator[Sh
     "local": run_locally,
     "ray": run_on_ray,
 }
-"""What computes tasks, by name."""
+"""The engines, by name."""

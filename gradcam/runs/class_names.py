@@ -1,4 +1,4 @@
-"""The labels of a data set as classes of a model: by name, or by a file that says which label is which class."""
+"""Match the labels of a data set to the classes of a model, by name or by a mapping file."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ MAX_BYTES = 5_000_000
 
 
 def read_mapping(file: Path) -> dict[str, str]:
-    """A file that says which class each label means, as class name or index, by label.
+    """Read a mapping file: the class name or index of each label.
 
-    CSV with two columns, label and class, or a JSON object. Raises: RunError.
+    The file is a CSV with two columns, label and class, or a JSON object. Raises: RunError.
     """
     data = read_file(file, MAX_BYTES, "a file of labels and classes", error=RunError)
     if len(data) > MAX_BYTES:
@@ -58,11 +58,11 @@ def _from_csv(text: str) -> list[tuple[str, str]]:
 def classes_of(
     labels: Iterable[str], known: Labels, model: str, mapping: Mapping[str, str] | None = None, *, need_all: bool
 ) -> dict[str, int | None]:
-    """The index of the class that each label means to a model; None where it means none.
+    """The class index of each label; None for a label that is no class of the model.
 
-    mapping: as `read_mapping` gives it; a label that is not in it stands for itself.
-    need_all: refuse a label that is no class, for the run asks for it.
-    Raises: RunError for such a label, and for a class of the mapping that the model lacks.
+    mapping: as `read_mapping` returns it; a label that is not in it is looked up by its own name.
+    need_all: refuse labels that are no class, because the run's target is the label.
+    Raises: RunError for such a label, or if the model lacks a class of the mapping.
     """
     mapping, found, lacking = mapping or {}, {}, []
     for label in labels:

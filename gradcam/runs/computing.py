@@ -1,4 +1,4 @@
-"""A batch of photos as results: each photo is opened once, and each column asks one forward of a few of them."""
+"""Compute the results of a batch: each photo is opened once, and each column needs one forward for a few photos."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from gradcam.types import Explanation, Photo, Style, Target, Top, View
 log = logging.getLogger(__name__)
 
 STYLE, QUALITY = Style(), 80
-"""Of previews."""
+"""The look of previews, and the quality of their JPEG."""
 
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """A photo of a data set as it was found: with its pixels, or with the reason why there are none.
+    """An opened photo of a data set, or the reason why it could not be opened.
 
-    number: in the run. mask: uint8 `[H, W]` of the photo's size, black where the object is not.
+    number: in the run. mask: uint8 `[H, W]` of the photo's size, black outside the object.
     """
 
     number: int
@@ -48,12 +48,12 @@ class Opened:
 
     @cached_property
     def small(self) -> NDArray[np.uint8] | None:
-        """The photo as previews have it."""
+        """The photo at the size of previews."""
         return None if self.photo is None else pictures.shrink(self.photo.pixels, pictures.PREVIEW_SIDE)
 
 
 def open_row(files: Files, number: int, row: PhotoRow, known_sha256: str | None = None) -> Opened:
-    """Open a photo and its mask. known_sha256: of the file when another model saw it; another one is a reason."""
+    """Open a photo and its mask. known_sha256: the file's hash when another model saw it; a changed file fails."""
     try:
         photo = open_one(files, row.path)
         if known_sha256 not in (None, photo.sha256):
@@ -78,9 +78,9 @@ def _mask(files: Files, path: str, photo: Photo) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """One column, ready to answer: its classifier, and the module that this worker runs.
+    """One column, ready to compute: its classifier, and the module that this worker runs.
 
-    module: the classifier's own, or a clone over the same weights.
+    module: the classifier's own, or a clone that shares its weights.
     """
 
     plan: Plan
@@ -90,7 +90,7 @@ class Work:
     module: nn.Module
 
     def results(self, opened: Sequence[Opened]) -> list[Result]:
-        """The units of a few photos, which share a forward."""
+        """The units of a few photos that share a forward."""
         readable = [one for one in opened if one.photo is not None]
         answers = dict(zip(map(id, readable), self._answers(readable), strict=True))
         return [
@@ -100,7 +100,7 @@ class Work:
         ]
 
     def encoded(self, results: Sequence[Result]) -> Encoded:
-        """The results of a whole batch as they are written."""
+        """Encode the results of a whole batch."""
         model = self.plan.models[self.column.model]
         about = {
             "format": str(self.plan.format),
@@ -116,7 +116,7 @@ class Work:
     # ------------------------------------------------------------------------------- from photos to units
 
     def _answers(self, opened: Sequence[Opened]) -> list[list[Result]]:
-        """The units of readable photos; where one cannot be answered with the others, each is asked by itself."""
+        """The units of readable photos. If they fail together, each is computed by itself."""
         if not opened:
             return []
         try:
@@ -160,7 +160,7 @@ class Work:
         ]
 
     def _target_by_target(self, one: Opened, error: GradcamError) -> list[Result]:
-        """The units of one photo, of which some targets cannot be answered."""
+        """The units of one photo, target by target, because some targets fail."""
         if len(self.column.targets) == 1:
             return self._failed(one, str(error))
         units: list[Result] = []
@@ -175,7 +175,7 @@ class Work:
     def _units(
         self, one: Opened, found: dict[str, Explanation], channels: Channels, targets: Sequence[str]
     ) -> Iterator[Result]:
-        """The units of one photo, the first of which carries what all of them share."""
+        """The units of one photo. The first unit carries the arrays that all of them share."""
         shared = {"means": channels.means, "earlier": channels.earlier}
         for (name, explanation), (position, text) in product(found.items(), enumerate(targets)):
             target = self._target(one, text)
@@ -225,7 +225,7 @@ class Work:
         return [Result(self._known(one, method, text) | {"reason": reason}) for method, text in pairs]
 
     def _known(self, one: Opened, method: str, text: str) -> dict[str, Any]:
-        """What is known of a unit before anything is computed."""
+        """The numbers of a unit that are known before anything is computed."""
         height, width = (0, 0) if one.photo is None else one.photo.size
         return {
             "photo": one.number,
@@ -243,17 +243,17 @@ class Work:
         return None if one.row.label is None else model.label_classes.get(one.row.label)
 
     def _target_to_explain(self, one: Opened, text: str) -> Target:
-        """The target, or the top class in place of a label that is not there, whose map nobody keeps."""
+        """The target; for a photo without a label the top class, whose map is not kept."""
         target = self._target(one, text)
         return Top(1) if target is None else target
 
     def _target(self, one: Opened, text: str) -> Target | None:
-        """What a text of the plan asks of a photo; None where it asks for its label and there is none."""
+        """A target of the plan for one photo; None if it is the label and the photo has none."""
         return self._label_class(one) if text == LABEL else parse_target(text)
 
 
 def _outside(heat: NDArray[np.float32], one: Opened) -> float | None:
-    """The share of heat outside the photo's mask, or else its box; None where it has neither."""
+    """The share of heat outside the photo's mask or box; None if it has neither."""
     if one.mask is not None:
         return measuring.outside_mask(heat, one.mask)
     if one.row.box is not None and one.photo is not None:

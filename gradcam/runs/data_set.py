@@ -1,8 +1,8 @@
-"""A data set: where its photos lie, and what is known of each.
+"""A data set: its photos, and what is known about each.
 
-It is a folder, whose folders are labels; a manifest, that is a table with a row a photo; a ZIP of either; a dataset
-of Hugging Face on the disk; or the sample set that comes along. Nothing is decoded here, so that a million photos
-are listed in seconds.
+A data set is a folder whose inner folders are labels, a manifest with a row for each photo, a ZIP of either, a
+Hugging Face dataset on disk, or the bundled sample set. No photo is decoded here, so a million photos are listed in
+seconds.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from gradcam.text import count
 from gradcam.types import Photo
 
 SAMPLE = "sample"
-"""What the sample set is called where a data set is named."""
+"""The name of the bundled sample set."""
 
 PICTURES = frozenset(
     [
@@ -58,26 +58,26 @@ PICTURES = frozenset(
         ".arw",
     ]
 )
-"""Endings of files in a folder that are photos by their name; those that cannot be opened get their reason."""
+"""Suffixes of the files that count as photos. A photo that cannot be opened becomes a failed unit with a reason."""
 
 MAX_ENTRIES = 100_000
 MAX_RATIO = 200
-"""Of a ZIP: its files, and how many bytes one packed byte may stand for."""
+"""Limits of a ZIP: its files, and how far each may be compressed."""
 
 
 class Files(Protocol):
-    """Where the files of a data set lie. A path is relative, with `/` between its parts."""
+    """Opens the files of a data set. A path is relative, with `/` between its parts."""
 
     def paths(self) -> Iterable[str]:
         """All files that are not hidden, in order."""
         ...
 
     def open(self, path: str) -> BinaryIO:
-        """Raises: OSError, ValueError, KeyError or zipfile.BadZipFile where there is no such file to read."""
+        """Raises: OSError, ValueError, KeyError or zipfile.BadZipFile if the file cannot be read."""
         ...
 
     def state(self, path: str) -> tuple[int, int] | None:
-        """Bytes and time of the last change in nanoseconds, by which a changed file is told; None for no file."""
+        """Size in bytes and time of the last change in nanoseconds; None if there is no such file."""
         ...
 
 
@@ -104,7 +104,7 @@ class Folder:
 
 @dataclass(frozen=True)
 class Archive:
-    """The files in a ZIP, none of which is ever unpacked to a disk."""
+    """The files in a ZIP, which are read without unpacking them to disk."""
 
     file: Path
 
@@ -154,9 +154,10 @@ class Archive:
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """Photos with what is known of each, and where they lie.
+    """Photos, what is known about each, and the files that hold them.
 
-    source: as `read_data` took it. rows: of `manifest.SCHEMA`, a row a photo. left_out: files that are no photos.
+    source: as it was given to `read_data`. rows: a row for each photo, with the columns of `manifest.SCHEMA`.
+    left_out: how many files are no photos.
     """
 
     source: str
@@ -177,13 +178,13 @@ class DataSet:
 
 
 def read_data(data: str | Path) -> DataSet:
-    """The data set in a folder, a manifest or a ZIP, a stored dataset of Hugging Face, or the one called `sample`.
+    """Read a data set: a folder, a manifest, a ZIP, a Hugging Face dataset on disk, or `sample`.
 
-    A folder: its pictures; those in a folder of it carry that folder's name as their label, as torchvision's
-    ImageFolder has it. A manifest is a CSV, Parquet or JSONL file with a column `path`, relative to its own
-    folder, and perhaps `label`, `box` and `mask`; further columns are kept to slice by. A ZIP holds a folder, or
-    one manifest and what it names. Hidden files are left out. A folder that `save_to_disk` of `datasets` wrote is
-    read by that package, from `gradcam[datasets]`: its column of images, of class labels, and further columns.
+    In a folder, the names of inner folders are the labels of their pictures, as for torchvision's ImageFolder.
+    A manifest is a CSV, Parquet or JSONL file with a column `path`, relative to the manifest's folder. Columns
+    `label`, `box` and `mask` are optional; all other columns are kept for slicing. A ZIP holds a folder, or one
+    manifest and its photos. Hidden files are left out. A folder written by `save_to_disk` of Hugging Face
+    `datasets` needs `gradcam[datasets]`; its images, class labels and other columns are read.
     Raises: RunError, one sentence.
     """
     path = sample_set() if data == SAMPLE and not os.path.lexists(SAMPLE) else Path(data).expanduser()
@@ -204,7 +205,7 @@ def sample_set() -> Path:
 
 
 def open_one(files: Files, path: str) -> Photo:
-    """The photo at a path of a data set. Raises: PhotoError."""
+    """Open the photo at a path of a data set. Raises: PhotoError."""
     try:
         with files.open(path) as file:
             return open_photo(file.read(MAX_BYTES + 1), name=path)
@@ -273,6 +274,6 @@ def _from_paths(source: str, files: Folder | Archive) -> DataSet:
 
 
 def _label(path: str) -> str | None:
-    """The folder that a photo lies in, the outermost of several."""
+    """The outermost folder of a photo, which is its label."""
     folder, slash, _ = path.partition("/")
     return folder if slash else None

@@ -1,4 +1,4 @@
-"""The engine of one machine: a few workers side by side, each of which opens its photos and asks all models."""
+"""The engine for one machine: a few parallel workers, each of which opens its photos and runs all models."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from gradcam.runs.shards import Encoded
 from gradcam.runs.store import Shard
 
 WORKERS = 2
-"""Batches that are computed side by side: what one leaves idle while it opens photos, the other uses."""
+"""How many batches are computed in parallel: while one opens photos, the other uses the processor."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A batch of photos and the columns of the plan that lack it.
+    """A batch of photos, and the columns of the plan that lack it.
 
-    known: the hash of each photo that a model has seen already, else None.
+    known: the hash of each photo that a model has already seen, else None.
     """
 
     batch: Batch
@@ -41,19 +41,19 @@ class Task:
 
 
 class Stopped(Exception):  # noqa: N818 — no error, a signal
-    """Somebody asked for the end."""
+    """The stop event was set."""
 
 
 Add = Callable[[int, int, Encoded], Shard]
-"""Writes and lists a shard, given its column, its batch and what it holds."""
+"""Writes and lists a shard, given its column, its batch and its bytes."""
 
 
 @dataclass(frozen=True, eq=False)
 class Computing:
-    """What any engine is given.
+    """What every engine needs.
 
-    classifiers: by the columns of the plan that any task lacks, as the plan has them.
-    stop: ends the run within a few forwards. workers: batches that are computed side by side; None for the default.
+    classifiers: by column, for the columns with missing batches.
+    stop: ends the run within a few forwards. workers: batches that are computed in parallel; None for the default.
     """
 
     plan: Plan
@@ -64,7 +64,7 @@ class Computing:
     workers: int | None = None
 
     def works(self, clone: bool = False) -> dict[int, Work]:
-        """By column, what answers it; with a clone of each module over the same weights, for another thread."""
+        """The `Work` of each column; `clone` gives another thread its own modules over the same weights."""
         kept: dict[int, tuple[ModelKey, nn.Module]] = {}
         for one in self.classifiers.values():
             if id(one) not in kept:
@@ -76,9 +76,9 @@ class Computing:
 
 
 def run_locally(computing: Computing, tasks: Iterator[Task], address: str | None = None) -> Iterator[Shard]:
-    """Compute tasks and yield each shard once it is listed; a worker lists its own before it takes the next task.
+    """Compute tasks and yield each shard once it is listed. A worker lists its shards before its next task.
 
-    address: of no machine but this one.
+    address: not used; the engine computes on this machine.
     """
     workers, threads, stop = computing.workers or WORKERS, computing.plan.settings.threads, computing.stop
     ended = threading.Event()  # by an error, here or in a worker: the others need not go on
@@ -114,9 +114,9 @@ def run_locally(computing: Computing, tasks: Iterator[Task], address: str | None
 def compute_task(
     task: Task, works: Sequence[Work], files: Files, stopped: Callable[[], bool] = lambda: False
 ) -> list[Encoded]:
-    """The units of each column that lacks a batch, as they are written.
+    """Compute and encode a task's batch for each of its columns.
 
-    Photos are opened a few at a time, so that memory does not grow with the batch.
+    A few photos are opened at a time, so that memory does not grow with the batch.
     Raises: Stopped.
     """
     units = [[] for _ in works]
@@ -140,7 +140,7 @@ def _listed(future: Future[list[Shard]]) -> list[Shard]:
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """PyTorch's threads of one forward while the block runs; the number belongs to the whole process."""
+    """Set PyTorch's number of threads, which holds for the whole process, while the block runs."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

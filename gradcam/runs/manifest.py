@@ -1,4 +1,4 @@
-"""A manifest: a table of photos that somebody wrote, read row by row or refused with one sentence."""
+"""A manifest: somebody's table of photos, read row by row or refused with one sentence."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SCHEMA = pa.schema(
         pa.field("mask", pa.string()),
     ]
 )
-"""How the rows of a data set are kept; `columns` is a JSON object of texts by name."""
+"""The columns of a data set's rows. `columns` is a JSON object of texts by name."""
 
 _TITLES = {
     "path": ("path", "file", "filename", "file_name", "image", "photo"),
@@ -46,15 +46,15 @@ _TITLES = {
     "box": ("box", "bbox"),
     "mask": ("mask",),
 }
-"""What the columns may be called, the first that is there."""
+"""The accepted titles of each column; the first one present is used."""
 
 
 @dataclass(frozen=True)
 class PhotoRow:
-    """One photo of a data set, as its manifest or its place says.
+    """One photo of a data set, as its manifest or its folder describes it.
 
-    path: relative to the data set, with `/`. label: of its class. columns: further columns, to slice by.
-    box: where the object is. mask: the path of a picture that is black where the object is not.
+    path: relative to the data set, with `/`. label: the name of its class. columns: all other columns, for slicing.
+    box: where the object is. mask: the path of a picture that is black outside the object.
     """
 
     path: str
@@ -65,7 +65,7 @@ class PhotoRow:
 
 
 def to_table(rows: Iterable[PhotoRow]) -> pa.Table:
-    """Rows as they are kept, of `SCHEMA`."""
+    """Rows as a table with the columns of `SCHEMA`."""
     kept: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
     for row in rows:
         kept["path"].append(row.path)
@@ -77,7 +77,7 @@ def to_table(rows: Iterable[PhotoRow]) -> pa.Table:
 
 
 def to_rows(table: pa.Table) -> list[PhotoRow]:
-    """The rows of a table of `SCHEMA`."""
+    """The rows of a table with the columns of `SCHEMA`."""
     return [
         PhotoRow(
             row["path"],
@@ -91,10 +91,10 @@ def to_rows(table: pa.Table) -> list[PhotoRow]:
 
 
 def read(name: str, open_file: Callable[[str], BinaryIO]) -> pa.Table:
-    """The rows of a manifest, of `SCHEMA`.
+    """Read the rows of a manifest into a table with the columns of `SCHEMA`.
 
-    name: of the manifest within its data set, with an ending of `MANIFESTS`. Paths in it start in its folder.
-    Raises: RunError where it cannot be read, lacks a column, or has a row that makes no sense.
+    name: the manifest's path within its data set, with a suffix of `MANIFESTS`. Its paths start in its folder.
+    Raises: RunError if it cannot be read, lacks a column, or has a row that makes no sense.
     """
     with open_file(name) as file:
         titles, records = MANIFESTS[PurePosixPath(name).suffix.lower()](name, file)
@@ -103,7 +103,7 @@ def read(name: str, open_file: Callable[[str], BinaryIO]) -> pa.Table:
 
 
 class _Reader:
-    """Reads records of one manifest, which it numbers from 1, into rows."""
+    """Turns the records of one manifest into rows, and numbers them from 1 for its errors."""
 
     def __init__(self, name: str, columns: Mapping[str, str]) -> None:
         self._name, self._columns = name, columns
@@ -167,20 +167,20 @@ class _Reader:
 
 
 def leads_out(path: str) -> bool:
-    """Whether a path is absolute, leads to a folder above, or could on another system."""
+    """Whether a path is absolute or leads to a folder above, here or on another system."""
     parts = re.split(r"[\\/]", path)
     return path.startswith(("/", "\\")) or ".." in parts or ":" in parts[0] or "\0" in path
 
 
 def _written(value: Any) -> str:
-    """A value of Parquet or JSON as a cell of text has it."""
+    """A value of Parquet or JSON as text."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _columns(name: str, titles: list[str]) -> dict[str, str]:
-    """The title of each column that means something, by what it means. Raises: RunError."""
+    """The titles of the known columns, by their role. Raises: RunError."""
     if len(titles) > MAX_COLUMNS:
         raise RunError(f"expected at most {MAX_COLUMNS} columns in {quoted(name)}, got {len(titles)}; drop some")
     if len(set(titles)) != len(titles):
@@ -271,4 +271,4 @@ MANIFESTS: dict[str, Callable[[str, BinaryIO], _Records]] = {
     ".ndjson": _from_jsonl,
     ".parquet": _from_parquet,
 }
-"""What reads a manifest, by the ending of its name."""
+"""The readers of manifests, by suffix."""

@@ -1,4 +1,4 @@
-"""Maps over their photos, small: previews that are stored beside shards, and pictures that are exported."""
+"""Small overlays: previews that are stored beside shards, and exported pictures."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from gradcam.types import Style, View
 Pixels = NDArray[np.uint8]
 
 PREVIEW_SIDE = 256
-"""Of a preview's longer side, in pixels."""
+"""Pixels of a preview's longer side."""
 
 
 def shrink(pixels: Pixels, long_side: int) -> Pixels:
-    """A photo, RGB uint8 `[H, W, 3]`, whose longer side has at most this many pixels."""
+    """Shrink a photo, RGB uint8 `[H, W, 3]`, to at most this many pixels on its longer side."""
     return render.resize(pixels, fit_within((pixels.shape[0], pixels.shape[1]), long_side, long_side))
 
 

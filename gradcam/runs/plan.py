@@ -1,7 +1,7 @@
 """What a run computes: a frozen value, whose canonical JSON is all that decides the bytes of its results.
 
-Photos come in parts: those of the first start, and those added by later ones. Each part is cut into batches of one
-size, and each batch of each column is a shard. What is missing never changes where a batch begins or ends.
+Each start adds its new photos as a part. A part is cut into batches of a fixed size, and each batch of each column
+is a shard. Batches never depend on which shards are missing.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from gradcam.text import listed
 from gradcam.types import Activation, Contrast, Fit, Numerics, Target, TargetLayer, Top
 
 FORMAT = 1
-"""Of plans and shards. Raise it when either changes its meaning."""
+"""The version of plans and shards. Raise it when the meaning of either changes."""
 
 LABEL = "label"
-"""The target that is each photo's own label; a class of that name is asked for in quotes."""
+"""The target that stands for each photo's own label. A class with this name is written in quotes."""
 
 MapType = Literal["float16", "float32"]
 
@@ -41,9 +41,9 @@ MapType = Literal["float16", "float32"]
 class Settings:
     """What all results of a run have in common.
 
-    maps: the type that maps are kept in; what else is kept of the channels is float16.
-    batch: photos of a shard, which is what a killed worker loses at most. at_once: photos of one forward.
-    threads: of each worker's forward. These three change results by rounding, so a run keeps to them.
+    maps: the type in which maps are stored; all other arrays are float16.
+    batch: how many photos a shard holds; a killed worker loses at most one shard. at_once: how many photos share a
+        forward. threads: PyTorch's threads for each worker. These three change the rounding, so a run keeps them.
     previews: whether a small picture of each map over its photo is stored beside its shard.
     """
 
@@ -68,12 +68,12 @@ class Settings:
 
 @dataclass(frozen=True)
 class PlannedModel:
-    """A model as it was when its part of the run was planned; on another one the run does not go on.
+    """A model as it was when the run was planned. If the model has changed, the run refuses to continue.
 
-    requested_id: the id that it was loaded by. digest: of its `ModelKey`; the fields after it say what changed if
-    the digest did. input_size: height and width in pixels. layer: as it was requested. layers: what it came to.
-    earlier: the layer whose pooled output is kept as well.
-    label_classes: the index of the class that each label means; None where it means none.
+    requested_id: the id that loaded it. digest: of its `ModelKey`; the fields below it serve to name what changed.
+    input_size: height and width in pixels. layer: as it was requested. layers: the target layers that were found.
+    earlier: the layer whose pooled output is stored too.
+    label_classes: the class index of each label; None for a label that is no class of the model.
     """
 
     id: str
@@ -119,7 +119,7 @@ class PlannedModel:
         )
 
     def check_same(self, other: PlannedModel) -> None:
-        """Raises: RunError where the model is another one now."""
+        """Raises: RunError if the model has changed."""
         changed = [what for name, what in _COMPARED.items() if getattr(self, name) != getattr(other, name)]
         if changed or self.digest != other.digest:
             raise RunError(
@@ -145,11 +145,11 @@ _COMPARED = {
 
 @dataclass(frozen=True)
 class Column:
-    """A model with methods and targets that one forward answers: what one shard of each batch holds.
+    """A model with the methods and targets that share its forward; each batch of a column is one shard.
 
-    model: its position among the plan's. targets: as `write_target` writes them, or `LABEL`.
-    prepared: whether it holds the contributions of channels to each label's class, see `prepare`; its units are in
-        no index, ranking or export.
+    model: its position in `Plan.models`. targets: as `write_target` writes them, or `LABEL`.
+    prepared: whether the column was added by `prepare` and holds each channel's contribution to each label's class.
+        Its units appear in no index, ranking or export.
     """
 
     model: int
@@ -160,7 +160,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Part:
-    """Photos that came to the run together. sha256: of the file that lists them."""
+    """Photos that were added to the run together. sha256: of the file that lists them."""
 
     photos: int
     sha256: str
@@ -177,9 +177,9 @@ class Batch:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that decides the results of a run. `encode(plan)` is its canonical JSON.
+    """Everything that decides the results of a run. `encode(plan)` is its canonical JSON.
 
-    versions: of what computes, by name.
+    versions: the versions of gradcam and PyTorch.
     """
 
     settings: Settings
@@ -195,17 +195,17 @@ class Plan:
 
     @property
     def units(self) -> int:
-        """How many photo × model × method × target."""
+        """The number of units: photos × models × methods × targets."""
         return self.photos * sum(len(column.methods) * len(column.targets) for column in self.columns)
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """Of the maps that somebody asked for."""
+        """In the order in which they were asked for, without prepared columns."""
         return tuple(dict.fromkeys(method for column in self._asked_for for method in column.methods))
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Of the maps that somebody asked for."""
+        """In the order in which they were asked for, without prepared columns."""
         return tuple(dict.fromkeys(target for column in self._asked_for for target in column.targets))
 
     @property
@@ -223,14 +223,14 @@ class Plan:
             start = end
 
     def key(self, column: Column, model: ModelKey, photo_sha256: str, method: str, target: Target) -> PanelKey:
-        """What the result of a unit is filed under, everywhere."""
+        """The key of a unit's result; the same everywhere."""
         layer = self.models[column.model].layer
         return PanelKey(
             photo_sha256, model, method, target, read_layer(layer), self.settings.fit, self.settings.precision
         )
 
     def check_continues(self, settings: Settings) -> None:
-        """Raises: RunError where the run was made with other settings or versions than these."""
+        """Raises: RunError if the run was made with other settings or versions."""
         now = versions()
         for name, value in self.versions.items():
             if now.get(name) != value:
@@ -246,9 +246,9 @@ class Plan:
                 )
 
     def extended(self, models: Sequence[PlannedModel], methods: Sequence[str], targets: Sequence[str]) -> Plan:
-        """The same plan with what is asked of these models and not in it yet.
+        """The plan with these models, methods and targets added where they are missing.
 
-        Raises: RunError for a model that is in it and has changed.
+        Raises: RunError if a model of the plan has changed.
         """
         known = {model.id: position for position, model in enumerate(self.models)}
         listed = list(self.models)
@@ -266,9 +266,9 @@ class Plan:
         return replace(self, models=tuple(listed), columns=tuple(columns))
 
     def prepared(self, model: int, targets: Sequence[str]) -> Plan:
-        """The same plan with a prepared column for those targets of a model that it does not have prepared yet.
+        """The plan with a prepared column for the targets that have none yet.
 
-        model: its position among the plan's.
+        model: its position in `models`.
         """
         known = {target for one in self.columns if one.prepared and one.model == model for target in one.targets}
         missing = tuple(target for target in targets if target not in known)
@@ -279,7 +279,7 @@ class Plan:
 def missing_columns(
     columns: Sequence[Column], model: int, methods: Sequence[str], targets: Sequence[str]
 ) -> list[Column]:
-    """As few columns as hold every method and target of a model that no column holds yet."""
+    """The fewest columns that cover every missing pair of method and target of a model."""
     there = {
         (method, target)
         for column in columns
@@ -296,13 +296,13 @@ def missing_columns(
 
 
 def new_plan(settings: Settings) -> Plan:
-    """A plan of nothing yet. Raises: RunError, OptionError for settings outside their choices."""
+    """An empty plan. Raises: RunError, OptionError for a setting outside its choices."""
     settings.check()
     return Plan(settings, (), (), (), versions())
 
 
 def versions() -> dict[str, str]:
-    """Of what computes the numbers: a change may change them."""
+    """The versions of the packages whose change may change the numbers."""
     return {"gradcam": __version__, "torch": metadata.version("torch")}
 
 
@@ -312,7 +312,7 @@ def encode(plan: Plan) -> bytes:
 
 
 def decode(data: bytes) -> Plan:
-    """The plan in JSON. Raises: RunError."""
+    """Read a plan from JSON. Raises: RunError."""
     try:
         plan = msgspec.json.decode(data, type=Plan)
     except (msgspec.DecodeError, RecursionError) as error:
@@ -327,9 +327,9 @@ def decode(data: bytes) -> Plan:
 
 
 def read_targets(texts: Sequence[str], names: Container[str]) -> tuple[str, ...]:
-    """Targets as a plan has them, from what somebody typed: each means the same wherever it is read again.
+    """Typed targets in the form in which a plan stores them, so that they are read the same everywhere.
 
-    names: of classes, as `parse_target` takes them. Raises: ClassError for what can be no class.
+    names: class names, as `parse_target` takes them. Raises: ClassError for a text that cannot be a class.
     """
     found: dict[str, None] = {}
     for text in texts:
@@ -339,14 +339,14 @@ def read_targets(texts: Sequence[str], names: Container[str]) -> tuple[str, ...]
 
 
 def check_targets(targets: Sequence[str], model: Classifier) -> None:
-    """Every class that is named must be there. Raises: ClassError, RunError."""
+    """Check that the model has every class that is named. Raises: ClassError, RunError."""
     for text in targets:
         if text != LABEL:
             _check_target(parse_target(text), model)
 
 
 def _check_target(target: Target, model: Classifier) -> None:
-    """A class by name or index must be there. Raises: ClassError."""
+    """Check that the model has a class or a rank. Raises: ClassError, RunError."""
     if isinstance(target, Contrast):
         _check_target(target.of, model)
         _check_target(target.rather_than, model)

@@ -1,7 +1,7 @@
-"""The engine of many machines: Ray actors that hold a model each. Ray places them, restarts them and asks again.
+"""The engine for many machines: Ray actors with one model each. Ray places them, restarts them and repeats tasks.
 
-The photos must lie under the same path on every node. Shards come back to the process that started the run, which
-alone writes into its folder.
+The photos must have the same path on every node. Shards return to the process that started the run; only that
+process writes into the run's folder.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from gradcam.runs.shards import Encoded
 from gradcam.runs.store import Shard
 
 WAIT = 1.0
-"""Seconds between two looks at whether somebody asked for the end."""
+"""Seconds between two checks of the stop event."""
 
 
 class Worker:
-    """What an actor is: one model, ready to answer its columns of any batch.
+    """An actor: one model that computes its columns of any batch.
 
-    plan: as JSON. model: an id, or a classifier that no id stands for.
+    plan: as JSON. model: an id, or a classifier if no id can load it.
     """
 
     def __init__(self, plan: bytes, files: Files, columns: tuple[int, ...], model: str | Classifier) -> None:
@@ -59,7 +59,7 @@ class Worker:
 
 @dataclass(eq=False)
 class _Line:
-    """The actors of one model, and what waits for them."""
+    """The actors of one model, and the tasks that wait for them."""
 
     tasks: Iterator[Task]
     actors: list[Any]
@@ -69,9 +69,9 @@ class _Line:
 def run_on_ray(computing: Computing, tasks: Iterator[Task], address: str | None = None) -> Iterator[Shard]:
     """Compute tasks on a cluster and yield each shard once it is listed.
 
-    address: of the cluster, as `ray.init` takes it; None starts one on this machine, which ends with the run.
-    An actor has one task at a time, so that a killed driver loses no more than that.
-    Raises: RunError where the cluster fails; what a worker refuses.
+    address: of the cluster, as `ray.init` takes it; None starts a cluster on this machine and ends it with the run.
+    An actor has one task at a time, so a killed driver loses at most one task for each actor.
+    Raises: RunError if the cluster fails; the error of a worker that refuses its task.
     """
     with packages_of("ray"):
         import ray
@@ -90,7 +90,7 @@ def run_on_ray(computing: Computing, tasks: Iterator[Task], address: str | None 
 
 
 def _lines(computing: Computing, tasks: Iterator[Task], ray: Any) -> list[_Line]:
-    """As many actors of each model as were asked for, or as the cluster has room for."""
+    """Start the actors of each model: as many as were asked for, or as the cluster has room for."""
     plan, places = computing.plan, {}
     for column in computing.classifiers:
         places.setdefault(plan.columns[column].model, []).append(column)
@@ -109,7 +109,7 @@ def _lines(computing: Computing, tasks: Iterator[Task], ray: Any) -> list[_Line]
 
 
 def _sent(computing: Computing, column: int) -> str | Classifier:
-    """What an actor makes its classifier of: an id that it loads itself, else the classifier."""
+    """What an actor is given: the model's id to load, or the classifier if no id can load it."""
     spec = computing.classifiers[column].spec
     by_id = spec.source in SOURCES and spec.file is None
     return (
@@ -120,14 +120,14 @@ def _sent(computing: Computing, column: int) -> str | Classifier:
 
 
 def _of_columns(tasks: Iterator[Task], columns: frozenset[int]) -> Iterator[Task]:
-    """What of the tasks concerns these columns."""
+    """The tasks, reduced to these columns."""
     for task in tasks:
         if mine := tuple(column for column in task.columns if column in columns):
             yield replace(task, columns=mine)
 
 
 def _feed(computing: Computing, lines: list[_Line], ray: Any) -> Iterator[Shard]:
-    """Give each idle actor its next task, and list what comes back."""
+    """Give each idle actor its next task, and list the shards that come back."""
     busy: dict[Any, tuple[_Line, Any, Task]] = {}
     while not computing.stop.is_set():
         for line in lines:
@@ -146,7 +146,7 @@ def _feed(computing: Computing, lines: list[_Line], ray: Any) -> Iterator[Shard]
 
 
 def _got(answer: Any, ray: Any) -> list[Encoded]:
-    """What a task came to. Raises: the worker's own error, RunError for one of the cluster."""
+    """The result of a task. Raises: the worker's own error, or RunError if the cluster failed."""
     try:
         return ray.get(answer)
     except ray.exceptions.RayError as error:

@@ -1,4 +1,4 @@
-"""A run as a value: its folder, asked for anything without computing anything."""
+"""Read a run: its status, units, arrays and views. Nothing is computed here but `compare`."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from gradcam.text import count
 from gradcam.types import Photo, Target, Top, View
 
 RECENT = 600.0
-"""Seconds back from now in which shards tell the rate of a run."""
+"""The rate of a run counts the shards of this many past seconds."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """How far a run is, in units.
+    """The progress of a run, in units.
 
-    state: `running` while a process computes it. rate: units a second; None where nobody has computed lately.
+    state: `running` while a process computes it. rate: units a second; None if nothing was computed lately.
     """
 
     state: Literal["running", "stopped", "finished"]
@@ -54,7 +54,7 @@ class Status:
 
 
 class Location(NamedTuple):
-    """Where a unit's arrays lie: column and batch of the plan, which name a shard, and row of that shard."""
+    """Where a unit's arrays are: the shard of this column and batch, and the row in it."""
 
     column: int
     batch: int
@@ -63,15 +63,15 @@ class Location(NamedTuple):
 
 @dataclass(frozen=True)
 class Unit:
-    """One piece of a run's work and what came of it: photo × model × method × target.
+    """One unit of a run, photo × model × method × target, and its result.
 
-    photo: its number in the run. path: of the photo in its data set. key: the digest of its `PanelKey`.
-    predicted, predicted_probability: the model's first prediction. right: whether that is the label; None where it
-    cannot be said. class_name, score, probability, rank: of what was explained.
-    peak, mean, positive: of the raw map: its maximum, its mean, and the share of its cells above 0.
-    outside_box, on_border: shares of the heat. reason: why there is no map; the numbers are None then.
-    columns: further columns of the manifest. agreement, same_class: of the photo, see `index.PHOTOS`.
-    location: where its arrays lie.
+    photo: its number in the run. path: the photo's path in the data set. key: the digest of its `PanelKey`.
+    predicted, predicted_probability: the model's top class. right: whether that is the label; None if unknown.
+    class_name, score, probability, rank: of the explained class.
+    peak, mean, positive: the raw map's maximum and mean, and the share of its cells above 0.
+    outside_box, on_border: shares of the heat. reason: why there is no map; then the numbers are None.
+    columns: the manifest's other columns. agreement, same_class: of the photo, see `index.PHOTOS`.
+    location: where its arrays are.
     """
 
     photo: int
@@ -107,7 +107,7 @@ class Unit:
 
 @dataclass(frozen=True)
 class Run:
-    """A data set under review, in a folder. Opening it computes nothing."""
+    """A data set under review, stored in a folder. Opening it computes nothing."""
 
     folder: Path
 
@@ -116,11 +116,11 @@ class Run:
 
     @property
     def plan(self) -> Plan:
-        """What is computed, as the folder says now. Raises: RunError where it holds no run."""
+        """The plan, read from the folder. Raises: RunError if the folder holds no run."""
         return self._store.plan()
 
     def status(self) -> Status:
-        """How far it is, whoever computes it."""
+        """Its progress, whichever process computes it."""
         plan, index = self.plan, self._index
         done = sum(shard.rows for shard in self._store.finished().values())
         models = tuple(model.id for model in plan.models)
@@ -132,11 +132,11 @@ class Run:
         return replace(found, state=state, rate=None if free else index.rate(time.time() - RECENT))
 
     def ranked(self, by: str | None = None, **page: Unpack[Page]) -> list[int]:
-        """The numbers of its photos in an order, and only those that fit: see `Index.ranked`."""
+        """The numbers of the photos that pass the filters, in order: see `Index.ranked`."""
         return self._index.ranked(by, **page)
 
     def units(self, photos: Sequence[int] | None = None) -> Iterator[Unit]:
-        """What came of each unit that is done: of these photos, or of all, ordered by photo, model and method."""
+        """The finished units of these photos, or of all, ordered by photo, model and method."""
         models = [model.id for model in self.plan.models]
         for row in self._index.units(photos):
             kept = {name: row[name] for name in _SAME}
@@ -144,10 +144,10 @@ class Run:
             yield Unit(model=models[row["model"]], columns=json.loads(row["columns"]), location=location, **kept)
 
     def arrays(self, units: Sequence[Unit], name: str = "map") -> list[NDArray[np.float32] | None]:
-        """An array of each unit, in its own units; None where there is none.
+        """One array for each unit, in its own units; None for a unit without it.
 
-        name: `map` `[h, w]`; `contributions` `[channels]`, what each channel gives to the score; `means`
-        `[channels]` and `earlier`, of the photo's first unit of a model only. See `shards`.
+        name: `map` `[h, w]`; `contributions` `[channels]`, each channel's share of the score; `means` `[channels]`
+        or `earlier` `[channels]`, which only the first unit of a photo and model has. See `shards`.
         """
         if name not in ARRAYS:
             raise OptionError(f"expected an array of a unit, got {quoted(name)}; use {nearest(name, ARRAYS)}")
@@ -156,9 +156,9 @@ class Run:
         return [read(unit.location.column, unit.location.batch)[unit.location.row] for unit in units]
 
     def contributions(self, model: str, label: str, photos: Sequence[int]) -> NDArray[np.float32]:
-        """What each channel contributes to the class of a label, `[photos, channels]`.
+        """Each channel's contribution to the class of a label, `[photos, channels]`.
 
-        NaN for a photo that failed or is not computed yet. model: its id.
+        A photo that failed or is not computed yet has NaN. model: its id.
         Raises: RunError if the run is not prepared for it, see `prepare`.
         """
         for number, column in enumerate((plan := self.plan).columns):
@@ -173,7 +173,7 @@ class Run:
         )
 
     def _prepared(self, plan: Plan, column: int, target: int, photos: Sequence[int]) -> NDArray[np.float32]:
-        """Contributions in the shards of a prepared column, which hold the targets of each photo in order."""
+        """Contributions from the shards of a prepared column, where each photo has its targets in order."""
         finished, batches = self._store.finished(), list(plan.batches())
         starts, targets = [batch.start for batch in batches], len(plan.columns[column].targets)
 
@@ -191,7 +191,7 @@ class Run:
         return np.stack([np.full(width, np.nan, np.float32) if row is None else row for row in rows])
 
     def views(self, units: Sequence[Unit]) -> list[View | None]:
-        """How each unit's model saw its photo; None where there is no map."""
+        """The `View` of each unit; None for a unit without a map."""
         finished = self._store.finished()
         read = lru_cache(64)(lambda column, batch: shards.read_numbers(self._path(finished[column, batch])))
         return [
@@ -199,7 +199,7 @@ class Run:
         ]
 
     def previews(self, units: Sequence[Unit]) -> list[bytes | None]:
-        """A small picture of each unit's map over its photo, as JPEG; None where the run stored none."""
+        """Each unit's preview as JPEG; None if the run stored none."""
         finished = self._store.finished()
 
         @lru_cache(64)
@@ -211,17 +211,17 @@ class Run:
         return [None if batch is None else batch[row] for batch, row in stored]
 
     def slices(self) -> list[str]:
-        """The further columns of the manifest, sorted."""
+        """The manifest's other columns, sorted by name."""
         return self._index.slices()
 
     def compare(
         self, photos: Sequence[int], *, use: Use | None = None, on_progress: OnProgress = lambda progress: None
     ) -> Comparison:
-        """Some of its photos compared anew, with all models and what was asked of them: for figures and reports.
+        """Compute some photos again with the run's models, methods and targets, for figures and reports.
 
-        photos: their numbers, such as `ranked` gives them. Where the label was asked for, the labels of these
-        photos are asked of all of them.
-        Raises: RunError for no photos, or for photos of more than `MOST_LABELS` labels where those were asked for.
+        photos: their numbers, as `ranked` returns them. If the run's target is the label, the classes of these
+        photos' labels become targets for all of them.
+        Raises: RunError for no photos, or for photos of more than `MOST_LABELS` labels if the target is the label.
         """
         plan, rows = self.plan, {unit.photo: unit for number in photos for unit in self.units([number])}
         if not rows:
@@ -244,7 +244,7 @@ class Run:
         return self.photo(str(path))
 
     def photo(self, path: str) -> Photo:
-        """A photo of the data set, opened now. Raises: PhotoError, RunError."""
+        """Open a photo of the data set. Raises: PhotoError, RunError."""
         return open_one(self._files, path)
 
     def _view(self, row: Mapping[str, Any], unit: Unit) -> View | None:
@@ -274,11 +274,11 @@ class Run:
 
 
 MOST_LABELS = 3
-"""Of the photos of one report where the label was asked for."""
+"""How many labels the photos of one report may have, if the target is the label."""
 
 
 def _targets(plan: Plan, labels: Sequence[str | None]) -> list[Target]:
-    """What a plan asks, with the classes of these labels in place of each photo's own."""
+    """The targets of a plan, with the classes of these labels in place of `LABEL`."""
     found: list[Target] = []
     for text in plan.targets:
         if text != LABEL:

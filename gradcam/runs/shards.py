@@ -58,12 +58,12 @@ _NUMBERS = pa.schema(
 the heat."""
 
 ARRAYS = ("map", "contributions", "means", "earlier")
-"""The arrays of a unit; the last two are in the first unit of each photo only."""
+"""The arrays of a unit. Only the first unit of each photo has the last two."""
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """One unit as it is written: numbers by the names of columns, arrays by their names, and a JPEG of its map."""
+    """One unit, ready to be written: its numbers and arrays by name, and a JPEG of its map."""
 
     numbers: Mapping[str, Any]
     arrays: Mapping[str, Values] = field(default_factory=dict)
@@ -72,7 +72,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A batch of one column as it is written. rows: its units. previews: a file beside the shard, if wanted."""
+    """A batch of one column as bytes. rows: its units. previews: the file of previews, if the run wants one."""
 
     rows: int
     shard: bytes
@@ -80,7 +80,7 @@ class Encoded:
 
 
 def encode(results: Sequence[Result], maps: MapType, about: Mapping[str, str], previews: bool = False) -> Encoded:
-    """A batch of a column. about: what the shard's metadata say, by name. previews: whether there are any."""
+    """Encode a batch of a column. about: the shard's metadata. previews: whether to encode previews too."""
     names = _NUMBERS.names
     columns: dict[str, Any] = {
         name: pa.array([result.numbers.get(name) for result in results], _NUMBERS.field(name).type)
@@ -101,7 +101,7 @@ def _parquet(table: pa.Table, compression: str) -> bytes:
 
 
 def read_previews(path: str) -> list[bytes | None]:
-    """The JPEG of each unit's map over its photo; None where the unit has none."""
+    """Each unit's preview as JPEG; None for a unit without one."""
     return parquet.read_table(path)["jpeg"].to_pylist()
 
 
@@ -111,7 +111,7 @@ def read_numbers(data: bytes | str) -> list[dict[str, Any]]:
 
 
 def read_arrays(data: bytes | str, name: str) -> list[Values | None]:
-    """One of `ARRAYS` of each unit, float32 in its own units; None where the unit has none."""
+    """One of `ARRAYS` for each unit, float32 in its own units; None for a unit without it."""
     table = parquet.read_table(_source(data), columns=[name, f"{name}_scale"])
     column = table[name].combine_chunks()
     scales = table[f"{name}_scale"].to_pylist()
@@ -121,7 +121,7 @@ def read_arrays(data: bytes | str, name: str) -> list[Values | None]:
 
 
 def read_about(data: bytes | str) -> dict[str, str]:
-    """What the metadata of a shard say."""
+    """The metadata of a shard."""
     kept = parquet.read_schema(_source(data)).metadata or {}
     return {key.decode(): value.decode() for key, value in kept.items() if not key.startswith(b"ARROW")}
 
@@ -135,9 +135,9 @@ def _source(data: bytes | str) -> Any:
 
 
 def _tensors(arrays: Sequence[Values | None], dtype: np.dtype[Any]) -> tuple[pa.Array, pa.Array]:
-    """Arrays of one shape as tensors, and the scale of each; all of them null where there is none.
+    """Arrays of one shape as a column of tensors, and a column of their scales; null for a missing array.
 
-    float16 is divided by the power of two next above its largest value, which costs no digit.
+    A float16 array is divided by the next power of two above its largest value, so that no digit is lost.
     """
     shape = next((array.shape for array in arrays if array is not None), (1,))
     scales = [1.0 if array is None or dtype != np.float16 else _scale(array) for array in arrays]
@@ -158,6 +158,6 @@ def _tensors(arrays: Sequence[Values | None], dtype: np.dtype[Any]) -> tuple[pa.
 
 
 def _scale(array: Values) -> float:
-    """A power of two that brings the largest value to between a half and one; 1 for zeros."""
+    """The power of two that brings the largest value between 0.5 and 1; 1 for zeros."""
     largest = float(np.abs(array).max(initial=0))
     return float(2.0 ** np.clip(np.ceil(np.log2(largest)), -100, 100)) if largest > 0 else 1.0

@@ -1,13 +1,13 @@
-"""A run's folder, and the order in which it is written, so that a kill at any instant loses an open batch at most.
+"""A run's folder. It is written in an order in which a kill at any instant loses at most the open batches.
 
-plan.json               what is computed
+plan.json               the plan: everything that decides the results
 photos-0.parquet …      the photos of each part
-data.json               where the photos lie
-shards/COLUMN/BATCH     results, written whole
-previews/COLUMN/BATCH   small pictures of their maps, where the plan wants them; they may be deleted
-shards.jsonl            the manifest of finished shards, a line each, written after the shard is on the disk
-index.sqlite            made from the shards, to filter and sort without them; it may be deleted
-lock                    held by the process that computes, and free as soon as that is gone
+data.json               where the photos are
+shards/COLUMN/BATCH     results; each file is written whole
+previews/COLUMN/BATCH   small pictures of the maps, if the plan wants them; they may be deleted
+shards.jsonl            one line for each finished shard, written after the shard is on disk
+index.sqlite            derived from the shards, for filtering and sorting; it may be deleted
+lock                    held by the process that computes; the system frees it when that process ends
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PLAN, DATA, LISTED, LOCK = "plan.json", "data.json", "shards.jsonl", "lock"
 
 @dataclass(frozen=True)
 class Shard:
-    """A finished shard, as the manifest lists it. column, batch: their positions in the plan. rows: units in it."""
+    """A finished shard, as `shards.jsonl` lists it. column, batch: in the plan. rows: how many units."""
 
     column: int
     batch: int
@@ -49,13 +49,13 @@ class Shard:
 
     @property
     def name(self) -> str:
-        """Its path in the folder of shards; a folder holds a thousand at most."""
+        """Its path in the folder of shards. A folder holds at most a thousand shards."""
         return f"{self.column:03}/{self.batch // 1000:05}/{self.batch:08}.parquet"
 
 
 @dataclass(eq=False)
 class Store:
-    """The folder of a run. Several threads may add shards, several processes may read."""
+    """The folder of a run. Several threads may add shards, and several processes may read."""
 
     folder: Path
     _adding: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -66,7 +66,7 @@ class Store:
         return (self.folder / PLAN).is_file()
 
     def plan(self) -> Plan:
-        """Raises: RunError where the folder holds no run."""
+        """Raises: RunError if the folder holds no run."""
         try:
             return plans.decode((self.folder / PLAN).read_bytes())
         except OSError as error:
@@ -76,9 +76,9 @@ class Store:
             ) from error
 
     def write_plan(self, plan: Plan, data: str, new: pa.Table | None) -> Plan:
-        """Write a plan, with photos that are new to it; returns it with their part.
+        """Write a plan and its new photos; return the plan with their part.
 
-        data: where the photos lie, as `read_data` takes it.
+        data: where the photos are, as `read_data` takes it.
         """
         make_folder(self.folder)
         if new is not None and len(new):
@@ -93,7 +93,7 @@ class Store:
         return plan
 
     def data(self) -> str:
-        """Where the photos lie. Raises: RunError."""
+        """Where the photos are, as `read_data` takes it. Raises: RunError."""
         try:
             return str(json.loads((self.folder / DATA).read_bytes())["data"])
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -103,7 +103,7 @@ class Store:
             ) from error
 
     def photos(self, plan: Plan) -> pa.Table:
-        """All photos of a plan in the order of their numbers. Raises: RunError where a list was changed."""
+        """All photos of a plan, ordered by number. Raises: RunError if a list of photos was changed."""
         tables = [self._part(number, part) for number, part in enumerate(plan.parts)]
         return pa.concat_tables(tables).combine_chunks() if tables else pa.table({})
 
@@ -128,9 +128,9 @@ class Store:
         return self.folder / "previews" / shard.name
 
     def add(self, column: int, batch: int, encoded: Encoded) -> Shard:
-        """Write a shard and its previews whole, and list it once both are on the disk.
+        """Write a shard and its previews, and list the shard once both are on disk.
 
-        Raises: RunError for a disk that is full.
+        Raises: RunError if the disk is full.
         """
         digest = hashlib.sha256(encoded.shard).hexdigest()
         shard = Shard(column, batch, encoded.rows, len(encoded.shard), digest)
@@ -154,7 +154,7 @@ class Store:
         return shard
 
     def listed(self, start: int = 0) -> tuple[list[Shard], int]:
-        """The shards that the manifest lists from this byte on, and the byte where it ends now."""
+        """The shards listed in `shards.jsonl` after byte `start`, and the byte where the list ends now."""
         found: list[Shard] = []
         try:
             with (self.folder / LISTED).open("rb") as file:
@@ -170,7 +170,7 @@ class Store:
         return found, start
 
     def finished(self) -> dict[tuple[int, int], Shard]:
-        """The shards that are listed and there, by column and batch."""
+        """The shards that are listed and whose files exist, by column and batch."""
         return {
             (shard.column, shard.batch): shard
             for shard in self.listed()[0]
@@ -181,7 +181,7 @@ class Store:
 
     @contextmanager
     def locked(self) -> Iterator[bool]:
-        """Whether this process may compute while the block runs: False where another one does."""
+        """Lock the run for this process while the block runs; yields False if another process holds the lock."""
         make_folder(self.folder)
         with (self.folder / LOCK).open("a+b") as file:
             mine = _try_lock(file.fileno())
@@ -198,9 +198,9 @@ def rows_of(photos: pa.Table, batch: Batch) -> list[PhotoRow]:
 
 
 def new_rows(data: DataSet, photos: pa.Table) -> tuple[pa.Table, list[str]]:
-    """The rows of a data set that a run does not have yet, and the paths that the run has and the set has not.
+    """The rows that are new to a run, and the run's paths that are no longer in the data set.
 
-    Raises: RunError where a photo has another label, box, mask or column than the run has.
+    Raises: RunError if a photo's label, box, mask or other column has changed.
     """
     known = {path: row for row, path in enumerate(photos["path"].to_pylist())} if len(photos) else {}
     rows = [known.pop(path, None) for path in data.rows["path"].to_pylist()]
@@ -217,7 +217,7 @@ def new_rows(data: DataSet, photos: pa.Table) -> tuple[pa.Table, list[str]]:
 
 
 def _drop_half_line(file: BinaryIO) -> None:
-    """Cut off what a killed process began to write. file: opened to append and to read."""
+    """Cut off the half line of a killed process. file: opened to append and to read."""
     file.seek(0, os.SEEK_END)
     end = file.tell()
     start = max(0, end - 4096)
@@ -242,7 +242,7 @@ def _sha256(path: Path) -> str:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Bring the names in a folder onto the disk, where the system does that by itself only after a while."""
+    """Flush a folder's entries to disk, where the system supports it."""
     with suppress(OSError):
         number = os.open(folder, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""A dataset of Hugging Face `datasets` that `save_to_disk` wrote: its pictures and what is known of each."""
+"""A Hugging Face dataset on disk, as `save_to_disk` writes it: its pictures and their columns."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 
 INFO, STATE, SPLITS = "dataset_info.json", "state.json", "dataset_dict.json"
 MAX_JSON = 10_000_000
-"""Bytes of each of these files."""
+"""The most bytes that each of these files may have."""
 
 LABELS = ("label", "labels", "class")
-"""What a column of labels may be called; else it is the first of type ClassLabel."""
+"""The accepted names of the label column; without one, the first ClassLabel column is used."""
 
 
 def is_stored_dataset(folder: Path) -> bool:
-    """Whether `save_to_disk` of a dataset, or of a dictionary of splits, wrote this folder."""
+    """Whether this folder was written by `save_to_disk`, with or without splits."""
     return (folder / SPLITS).is_file() or all((folder / name).is_file() for name in (INFO, STATE))
 
 
 @dataclass(frozen=True)
 class StoredPictures:
-    """The pictures of a stored dataset as files, each named by its row: `00000007`."""
+    """The pictures of a stored dataset as files named by their row, such as `00000007`."""
 
     root: Path
 
@@ -59,9 +59,9 @@ class StoredPictures:
 
 
 def read_rows(folder: Path) -> pa.Table:
-    """The rows of a stored dataset, of `manifest.SCHEMA`; texts, numbers and class labels are kept to slice by.
+    """The rows of a stored dataset, of `manifest.SCHEMA`; texts, numbers and classes are kept for slicing.
 
-    Raises: RunError where it cannot be read, holds splits, no pictures or too much.
+    Raises: RunError if it cannot be read, holds splits, has no pictures or is too large.
     """
     if (folder / SPLITS).is_file():
         splits = sorted(path.name for path in folder.iterdir() if is_stored_dataset(path))
@@ -92,7 +92,7 @@ def _name(row: int) -> str:
 
 
 def _kept_columns(dataset: Dataset, picture: str) -> dict[str, list[str] | None]:
-    """The columns of texts, numbers and classes by name, with the names of the classes."""
+    """The columns to keep: None for texts and numbers, or the names of a column's classes."""
     from datasets import ClassLabel, Value
 
     kept = {
@@ -114,13 +114,13 @@ def _text(value: Any, names: list[str] | None) -> str:
 
 
 def _state(folder: Path) -> tuple[int, int]:
-    """Bytes and last change of the file that every `save_to_disk` writes anew."""
+    """Size and last change of the file that every `save_to_disk` rewrites."""
     found = (folder / STATE).stat()
     return found.st_size, found.st_mtime_ns
 
 
 def _load(folder: Path) -> tuple[Dataset, str]:
-    """A dataset that is read from the disk piece by piece, its pictures encoded, and the name of their column."""
+    """The dataset, read lazily with encoded pictures, and the name of the picture column."""
     return _load_as_it_is(folder, _state(folder))
 
 
