@@ -21,8 +21,9 @@ from PIL import Image
 
 from gradcam import Classifier, load_classifier, open_photo, sample_photo
 from gradcam.preprocess import to_input, view_of
-from gradcam.runs import Settings, start
-from gradcam.runs.index import PHOTOS, UNITS, Index
+from gradcam.runs import Settings, asking, start
+from gradcam.runs.index import Index
+from gradcam.runs.index_tables import PHOTOS, UNITS
 from gradcam.runs.manifest import PhotoRow
 
 MODELS = ["bundled/tf_efficientnet_lite0", "torchvision/resnet50 (untrained, seed 0)"]
@@ -166,7 +167,7 @@ def index_times(folder: Path, photos: int) -> dict[str, float]:
             values = {"agreement": draw.random(), "on_border": draw.random()}
             connection.execute(PHOTOS.update().where(PHOTOS.c.photo.between(number, number + 999)).values(values))
     taken = {
-        name: [seconds(lambda query=query: index.ranked(most=48, **query)) for _ in range(9)]
+        name: [seconds(lambda query=query: asking.ranked(index, most=48, **query)) for _ in range(9)]
         for name, query in QUERIES.items()
     }
     return {name: 1000 * statistics.median(times) for name, times in taken.items()}

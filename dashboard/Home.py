@@ -41,6 +41,13 @@ PAGES = (
     ),
     partial(
         st.Page,
+        "app_pages/data_set.py",
+        title="Data set",
+        icon=":material/photo_library:",
+        help="On which photos do models differ, and what does a class stand on?",
+    ),
+    partial(
+        st.Page,
         "app_pages/reports.py",
         title="Reports",
         icon=":material/draft:",

@@ -182,8 +182,7 @@ def use(model: str) -> AbstractContextManager[Classifier]:
     """
     if own := session.custom_models().get(model):
         return nullcontext(own)
-    if refused := _refusal(model):
-        raise OptionError(refused)
+    check_may_use(model)
     return pool().use(model)
 
 
@@ -196,6 +195,12 @@ def _refusal(model: str) -> str:
     except GradcamError as error:
         return str(error)
     return ""
+
+
+def check_may_use(model: str) -> None:
+    """Raises: OptionError for a model that this visitor may not load."""
+    if refused := _refusal(model):
+        raise OptionError(refused)
 
 
 def classifier(model: str) -> Classifier:

@@ -42,7 +42,14 @@ IMPORTED = (
     "gradcam.draw.viewer",
     "gradcam.report",
     "gradcam.report.formats.zip",
+    "pyarrow.parquet",
+    "sqlalchemy",
+    "alembic.command",
+    "gradcam.runs.hosting",
+    "gradcam.runs.thumbnails",
+    "gradcam.reviews.store",
     "dashboard.results",
+    "dashboard.data_runs",
 )
 """What every session reads. Libraries look for each other in `sys.modules`, where a package that another thread is
 still importing stands half made; so one thread imports all of it, and a visit waits for that before it imports

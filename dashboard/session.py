@@ -55,6 +55,27 @@ class Key(StrEnum):
     STEP = "step"
 
 
+class DataKey(StrEnum):
+    """The choices of the page *Data set*, in no other page's link: whoever has a run's name has the run."""
+
+    RUN = "run"
+    PART = "part"
+    RANKING = "by"
+    MAPS = "maps"
+    PAIR = "pair"
+    LABEL = "label"
+    PREDICTED = "predicted"
+    COLUMN = "column"
+    VALUE = "value"
+    CONFIDENCE = "confidence"
+    VERDICT = "verdict"
+    PAGE = "page"
+    OPENED = "opened"
+    MODEL = "of-model"
+    MEASURE = "measure"
+    OF_LABEL = "of-label"
+
+
 _FILLED = "_filled"
 _PAGE, _ASKED = "_page_shown", "_asked"
 _WORN = {Key.COLORMAP, Key.OPACITY, Key.BLEND, Key.THRESHOLD, Key.LAYERS, Key.REGIONS}
@@ -68,7 +89,7 @@ class Linked(TypedDict):
     bind: Literal["query-params"]
 
 
-def linked(key: Key) -> Linked:
+def linked(key: Key | DataKey) -> Linked:
     """Arguments for a widget whose options read in the link as they read on the page."""
     return {"key": key.value, "bind": "query-params"}
 
@@ -97,7 +118,7 @@ def turn_to(page: str) -> None:
     if rest:
         st.query_params.update(rest)
         st.rerun()  # for widgets read a link as a run begins
-    for key in Key:
+    for key in (*Key, *DataKey):
         if key in st.session_state:
             st.session_state[key] = st.session_state[key]
     keep_look(look())
@@ -151,9 +172,9 @@ def is_untouched(key: Key) -> bool:
 _KNOWN = "_known_names"
 
 
-def just_added(key: Key, names: Sequence[str]) -> str | None:
+def just_added(key: Key | DataKey, names: Sequence[str]) -> str | None:
     """The last of the names that were not there when this choice was last shown; None at the first time."""
-    known: dict[Key, Sequence[str]] = st.session_state.setdefault(_KNOWN, {})
+    known: dict[Key | DataKey, Sequence[str]] = st.session_state.setdefault(_KNOWN, {})
     before = known.get(key, names)
     known[key] = list(names)
     return next((name for name in reversed(names) if name not in before), None)

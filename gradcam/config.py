@@ -61,6 +61,31 @@ class Data:
     )
 
 
+NamedPaths = tuple[tuple[str, Path], ...]
+"""Names and the paths that they stand for, in the order of the file."""
+MAX_NAME = 100
+"""Letters of a name."""
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Data sets that the dashboard runs models over for its visitors."""
+
+    folder: Path = key(
+        "Folder that visitors' runs are kept in; `$GRADCAM_RUNS` goes before it",
+        Path("~/.local/share/gradcam/runs"),
+    )
+    photos: int = key("Most photos of a visitor's run", 2000, least=1, most=1_000_000)
+    upload_megabytes: int = key("Largest upload for a run, all its files together", 400, least=1, most=2000)
+    gigabytes: float = key("Disk that the runs of all visitors may take", 20.0, least=0.001, most=1_000_000)
+    visitor_gigabytes: float = key("Disk that the runs of one visitor may take", 2.0, least=0.001, most=1_000_000)
+    days: float = key("Days after which a visitor's run is deleted", 7.0, least=0.001, most=10_000)
+    at_once: int = key("Visitors' runs that compute at the same time; others wait", 1, least=1, most=100)
+    waiting: int = key("Visitors' runs that wait at most", 20, least=0, most=1000)
+    data_sets: NamedPaths = key("Data sets on the server that visitors may choose for a run, by name", ())
+    shown: NamedPaths = key("Folders of runs that every visitor may look at, by name", ())
+
+
 @dataclass(frozen=True)
 class Auth:
     """Who is let in. There is no key yet."""
@@ -95,10 +120,11 @@ class Settings:
     data: Data = field(default_factory=Data)
     auth: Auth = field(default_factory=Auth)
     limits: Limits = field(default_factory=Limits)
+    runs: Runs = field(default_factory=Runs)
     file: Path | None = None
 
 
-SECTIONS: dict[str, type] = {"server": Server, "data": Data, "auth": Auth, "limits": Limits}
+SECTIONS: dict[str, type] = {"server": Server, "data": Data, "auth": Auth, "limits": Limits, "runs": Runs}
 
 
 @dataclass(frozen=True)
@@ -134,6 +160,11 @@ def settings() -> Settings:
 def weights_folder() -> Path:
     """The folder for hand-placed weight files: `$GRADCAM_WEIGHTS`, else `weights` of the configuration."""
     return Path(os.environ.get("GRADCAM_WEIGHTS") or settings().data.weights).expanduser()
+
+
+def runs_folder() -> Path:
+    """The folder of visitors' runs: `$GRADCAM_RUNS`, else `runs.folder` of the configuration."""
+    return Path(os.environ.get("GRADCAM_RUNS") or settings().runs.folder).expanduser()
 
 
 def _usual_file() -> Path | None:
@@ -194,8 +225,14 @@ def _value(name: str, one: Any, value: Any, file: Path) -> Any:
         got = _as_toml(value) if isinstance(value, bool) else quoted(value)
         raise OptionError(f"expected {_takes(one)} for {name} in {quoted(file)}, got {got}")
     if isinstance(one.default, Path):
-        return Path(value) if value.startswith("~") else file.parent / value
+        return _path(value, file)
+    if isinstance(one.default, tuple):
+        return tuple((name, _path(path, file)) for name, path in value.items())
     return float(value) if isinstance(one.default, float) else value
+
+
+def _path(value: str, file: Path) -> Path:
+    return Path(value) if value.startswith("~") else file.parent / value
 
 
 def _fits(one: Any, value: Any) -> bool:
@@ -203,9 +240,17 @@ def _fits(one: Any, value: Any) -> bool:
     if rule["choices"]:
         return any(type(value) is type(choice) and value == choice for choice in rule["choices"])
     if isinstance(one.default, Path):
-        return isinstance(value, str) and value != "" and "\0" not in value
+        return _is_path(value)
+    if isinstance(one.default, tuple):
+        return isinstance(value, dict) and all(
+            0 < len(name.strip()) <= MAX_NAME and _is_path(path) for name, path in value.items()
+        )
     kinds = (int, float) if isinstance(one.default, float) else (int,)
     return type(value) in kinds and rule["least"] <= value <= rule["most"]
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str) and value != "" and "\0" not in value
 
 
 def _refuse_unknown(what: str, found: Iterable[str], known: Iterable[str], file: Path) -> None:
@@ -224,11 +269,15 @@ def _takes(one: Any) -> str:
         return f"{', '.join(said[:-1])} or {said[-1]}"
     if isinstance(one.default, Path):
         return "a path in quotes"
+    if isinstance(one.default, tuple):
+        return 'a table of names and paths, such as { wildlife = "/data/wildlife" }'
     kind = "a number" if isinstance(one.default, float) else "a whole number"
     return f"{kind} from {rule['least']:,} to {rule['most']:,}"
 
 
 def _as_toml(value: Any) -> str:
+    if value == ():
+        return "{ }"
     if isinstance(value, bool):
         return str(value).lower()
     return (

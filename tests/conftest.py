@@ -39,6 +39,8 @@ def pytest_configure(config: pytest.Config) -> None:
         home = tempfile.TemporaryDirectory(prefix="gradcam-tests-", ignore_cleanup_errors=True)
         config.add_cleanup(home.cleanup)
         os.environ["GRADCAM_WEIGHTS"] = str(Path(home.name) / "weights")
+        os.environ["GRADCAM_RUNS"] = str(Path(home.name) / "runs")
+        os.environ["GRADCAM_STORE"] = str(Path(home.name) / "reviews.sqlite")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -35,6 +35,8 @@ def dashboard(proxy: str = NOWHERE, start_in: Path = ROOT, **variables: str) -> 
             "TORCH_HOME": str(home / "torch"),
             "HF_HOME": str(home / "huggingface"),
             "GRADCAM_WEIGHTS": str(home / "weights"),
+            "GRADCAM_RUNS": str(home / "runs"),
+            "GRADCAM_STORE": str(home / "reviews.sqlite"),
         }
         environment |= variables
         command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "dashboard" / "Home.py")]

@@ -24,6 +24,14 @@ from dashboard.components.agreement import show_agreement
 from dashboard.components.catalogue import offer_models, pick_entries, search_catalogue
 from dashboard.components.competing_classes import is_pair, pick_competing_classes, show_competing_classes
 from dashboard.components.custom_model import offer_custom_model, show_custom_models
+from dashboard.components.data_classes import show_classes
+from dashboard.components.data_filters import pick_shown
+from dashboard.components.data_gallery import show_gallery
+from dashboard.components.data_opened import opened_photo, show_opened
+from dashboard.components.data_progress import show_progress
+from dashboard.components.data_start import offer_start, pick_run
+from dashboard.components.data_take import offer_to_take
+from dashboard.components.data_verdicts import offer_verdict, pick_verdict
 from dashboard.components.depths import pick_class, run_depths, show_depths
 from dashboard.components.downloads import offer_downloads, offer_figures, offer_panels
 from dashboard.components.failed import show_failed
@@ -73,7 +81,11 @@ __all__ = [
     "offer_next_photos",
     "offer_panels",
     "offer_report",
+    "offer_start",
+    "offer_to_take",
+    "offer_verdict",
     "open_report",
+    "opened_photo",
     "panel_of",
     "pick_class",
     "pick_classes",
@@ -87,6 +99,9 @@ __all__ = [
     "pick_one",
     "pick_photos",
     "pick_request",
+    "pick_run",
+    "pick_shown",
+    "pick_verdict",
     "replay_report",
     "run_comparison",
     "run_depths",
@@ -95,6 +110,7 @@ __all__ = [
     "section",
     "show_agreement",
     "show_changes",
+    "show_classes",
     "show_classic",
     "show_code",
     "show_comparison",
@@ -104,8 +120,11 @@ __all__ = [
     "show_errors",
     "show_facts",
     "show_failed",
+    "show_gallery",
     "show_maps",
+    "show_opened",
     "show_photo",
+    "show_progress",
     "show_question",
     "show_report",
     "show_sum",

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import streamlit as st
 
 from dashboard import session
-from dashboard.session import Key
+from dashboard.session import DataKey, Key
 
 
-def pick_one(label: str, names: Sequence[str], key: Key) -> int:
+def pick_one(label: str, names: Sequence[str], key: Key | DataKey) -> int:
     """The index of the picked name, the first by default; nothing is shown if there is only one name.
 
     A name that has just been added is picked by itself.

@@ -225,7 +225,12 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
         "suffix (.zip, .html, .pdf, …)",
     )
     add("--top", type=int, metavar="N", help="only the first N photos, computed anew for a report")
-    add("--by", metavar="RANKING", help="their order: disagreement, confident-mistakes, doubt, outside-box, border")
+    add(
+        "--by",
+        metavar="RANKING",
+        help="their order: disagreement, same-answer, same-place, confident-mistakes, doubt, outside-box, border, "
+        "unlike, like",
+    )
     add("--where", action="append", default=[], metavar="NAME=VALUE", help="label, predicted, a column; repeatable")
     add("--force", action="store_true", help="replace a file that exists")
     add_checkpoint_options(parser)

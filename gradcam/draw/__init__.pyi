@@ -13,6 +13,7 @@ from .figures import (
     PLOTLY_CONFIG as PLOTLY_CONFIG,
     PLOTLY_SCRIPT as PLOTLY_SCRIPT,
     Theme as Theme,
+    measure_boxes as measure_boxes,
     prediction_bars as prediction_bars,
     weight_bars as weight_bars,
 )
@@ -22,6 +23,7 @@ from .render import (
     SEQUENTIAL as SEQUENTIAL,
     check_style as check_style,
     draw_grid as draw_grid,
+    draw_map as draw_map,
     draw_panel as draw_panel,
     png as png,
     three_panels as three_panels,

@@ -7,7 +7,19 @@ from ._run import (
     start as start,
     watch as watch,
 )
+from .asking import (
+    MEASURES as MEASURES,
+    RANKINGS as RANKINGS,
+    Confused as Confused,
+    Filter as Filter,
+    MeanMap as MeanMap,
+    Page as Page,
+    Pair as Pair,
+    Ranking as Ranking,
+)
 from .data_set import SAMPLE as SAMPLE, DataSet as DataSet, read_data as read_data
-from .index import RANKINGS as RANKINGS, Ranking as Ranking
+from .hosting import HostedRun as HostedRun, RunHost as RunHost
 from .plan import LABEL as LABEL, Plan as Plan, Settings as Settings
+from .resampling import Interval as Interval, bootstrap as bootstrap
 from .run import Run as Run, Status as Status, Unit as Unit
+from .thumbnails import strips as strips

@@ -29,7 +29,9 @@ _COLUMNS: dict[str, pa.DataType] = {
     **dict.fromkeys(("path", "label", "model", "method", "target", "predicted"), pa.string()),
     **{"predicted_probability": pa.float64(), "right": pa.bool_(), "class_name": pa.string()},
     **{"score": pa.float64(), "probability": pa.float64(), "rank": pa.int32()},
-    **dict.fromkeys(("peak", "mean", "positive", "outside_box", "on_border", "agreement"), pa.float64()),
+    **dict.fromkeys(
+        ("peak", "mean", "positive", "outside_box", "on_border", "likeness", "agreement"), pa.float64()
+    ),
     **{"same_class": pa.bool_(), "reason": pa.string(), "sha256": pa.string(), "key": pa.string()},
 }
 """Columns of a table, named like the fields of `Unit`. The manifest's other columns follow them."""

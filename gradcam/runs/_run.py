@@ -17,12 +17,11 @@ from gradcam.forward import is_linear_in_means
 from gradcam.layers import read_layer
 from gradcam.models.classifier import Classifier
 from gradcam.models.pool import shared_pool
-from gradcam.runs import plan as plans
+from gradcam.runs import class_means, plan as plans
 from gradcam.runs.class_names import read_mapping
 from gradcam.runs.data_set import DataSet, Files, Folder, read_data, sample_set
 from gradcam.runs.index import Index
 from gradcam.runs.local_engine import Computing, Task, run_locally
-from gradcam.runs.manifest import to_rows
 from gradcam.runs.plan import Plan, PlannedModel, Settings
 from gradcam.runs.ray_engine import run_on_ray
 from gradcam.runs.run import Run, Status
@@ -256,13 +255,7 @@ def _say_left_out(data: DataSet, gone: Sequence[str], say: Say) -> None:
 def _go_on(store: Store, plan: Plan, files: Files, use_model: Use, engine: Engine) -> Run:
     """Compute every missing shard."""
     index, run = Index(store.folder), Run(store.folder)
-    photos = store.photos(plan)
-    index.prepare()
-    if (known := index.photos()) < len(photos):
-        rows = to_rows(photos.slice(known))
-        index.add_photos(known, rows, (files.state(row.path) for row in rows))
-    finished = store.finished()
-    index.catch_up(store, plan, finished)
+    photos, finished = store.photos(plan), index.follow(store, plan, files)
     _say_changed(index, files, engine.say)
 
     def tasks() -> Iterator[Task]:
@@ -285,6 +278,7 @@ def _go_on(store: Store, plan: Plan, files: Files, use_model: Use, engine: Engin
                 rate = done / max(time.monotonic() - begun, 1e-9)
                 now = replace(now, state="running", done=now.done + shard.rows, failed=failed, rate=rate)
                 engine.on_progress(now)
+    class_means.update(index, store, plan, finished)
     return run
 
 

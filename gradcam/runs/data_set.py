@@ -206,9 +206,14 @@ def sample_set() -> Path:
 
 def open_one(files: Files, path: str) -> Photo:
     """Open the photo at a path of a data set. Raises: PhotoError."""
+    return open_photo(read_one(files, path), name=path)
+
+
+def read_one(files: Files, path: str) -> bytes:
+    """The bytes of a photo's file, at most one more than a photo may have. Raises: PhotoError."""
     try:
         with files.open(path) as file:
-            return open_photo(file.read(MAX_BYTES + 1), name=path)
+            return file.read(MAX_BYTES + 1)
     except (FileNotFoundError, KeyError) as error:
         raise PhotoError(f"expected a photo, but there is no file {quoted(path)}; check the path") from error
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:

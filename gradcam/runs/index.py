@@ -1,4 +1,4 @@
-"""The index of a run: every photo and unit as rows of SQLite, to filter and sort without opening a shard.
+"""The index of a run keeps up with its shards: every photo and unit as rows of SQLite.
 
 It holds nothing that the shards do not, but for when each came. Whatever it lacks is read from the shards that the
 manifest lists; who deletes it loses a minute.
@@ -10,10 +10,9 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -21,148 +20,27 @@ from numpy.typing import NDArray
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
-from gradcam.errors import OptionError, RunError, nearest, quoted
+from gradcam.errors import RunError, quoted
 from gradcam.runs import measuring, shards
-from gradcam.runs.manifest import PhotoRow
+from gradcam.runs.data_set import Files
+from gradcam.runs.index_tables import (
+    AGREEMENTS,
+    FILE,
+    MEANS,
+    METADATA,
+    PHOTOS,
+    SHARDS,
+    SLICES,
+    UNITS,
+    VERSION,
+)
+from gradcam.runs.manifest import PhotoRow, to_rows
 from gradcam.runs.plan import Plan
 from gradcam.runs.store import Shard, Store
 from gradcam.types import View
 
-FILE = "index.sqlite"
-VERSION = 1
-"""Of the tables. An index of another one is made anew."""
-
 _WAIT = 60_000
 """Milliseconds that a writer waits for another one."""
-
-_tables = sa.MetaData()
-
-PHOTOS = sa.Table(
-    "photos",
-    _tables,
-    sa.Column("photo", sa.Integer, primary_key=True),
-    sa.Column("path", sa.Text, nullable=False, unique=True),
-    sa.Column("label", sa.Text, index=True),
-    sa.Column("columns", sa.Text, nullable=False),
-    sa.Column("sha256", sa.Text),
-    sa.Column("height", sa.Integer),
-    sa.Column("width", sa.Integer),
-    sa.Column("bytes", sa.Integer),
-    sa.Column("changed", sa.Integer),
-    sa.Column("reason", sa.Text),
-    sa.Column("agreement", sa.Float, index=True),
-    sa.Column("same_class", sa.Boolean),
-    sa.Column("wrong_confidence", sa.Float, index=True),
-    sa.Column("confidence", sa.Float, index=True),
-    sa.Column("outside_box", sa.Float, index=True),
-    sa.Column("on_border", sa.Float, index=True),
-)
-"""A photo, with what its units come to.
-
-bytes, changed: of its file when the run first met it, the time in nanoseconds. reason: why it could not be opened.
-agreement: the lowest rank correlation of any two models' maps of one method and target. same_class: whether all
-models predict one class name. wrong_confidence, confidence: the highest and lowest probability of a first
-prediction, the former among those that are not the label. outside_box, on_border: the highest share of a map's
-heat."""
-
-SLICES = sa.Table(
-    "slices",
-    _tables,
-    sa.Column("photo", sa.Integer, sa.ForeignKey("photos.photo"), primary_key=True),
-    sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("value", sa.Text, nullable=False),
-    sa.Index("slices_by_value", "name", "value", "photo"),
-)
-"""The further columns of the manifest."""
-
-UNITS = sa.Table(
-    "units",
-    _tables,
-    sa.Column("photo", sa.Integer, sa.ForeignKey("photos.photo"), primary_key=True),
-    sa.Column("model", sa.Integer, primary_key=True),
-    sa.Column("method", sa.Text, primary_key=True),
-    sa.Column("target", sa.Text, primary_key=True),
-    sa.Column("key", sa.Text, index=True),
-    sa.Column("reason", sa.Text),
-    sa.Column("predicted", sa.Text),
-    sa.Column("predicted_probability", sa.Float),
-    sa.Column("right", sa.Boolean),
-    sa.Column("class_name", sa.Text),
-    sa.Column("score", sa.Float),
-    sa.Column("probability", sa.Float),
-    sa.Column("rank", sa.Integer),
-    sa.Column("peak", sa.Float),
-    sa.Column("mean", sa.Float),
-    sa.Column("positive", sa.Float),
-    sa.Column("outside_box", sa.Float),
-    sa.Column("on_border", sa.Float),
-    sa.Column("shard_column", sa.Integer, nullable=False),
-    sa.Column("shard_batch", sa.Integer, nullable=False),
-    sa.Column("row", sa.Integer, nullable=False),
-    sa.Index("units_by_prediction", "predicted", "photo"),
-    sqlite_with_rowid=False,
-)
-"""A unit; `model` is its position in the plan, and the last three columns say where its arrays lie. right: whether
-the first prediction is the photo's label, null where that is no class of the model."""
-
-AGREEMENTS = sa.Table(
-    "agreements",
-    _tables,
-    sa.Column("photo", sa.Integer, sa.ForeignKey("photos.photo"), primary_key=True),
-    sa.Column("method", sa.Text, primary_key=True),
-    sa.Column("target", sa.Text, primary_key=True),
-    sa.Column("a", sa.Integer, primary_key=True),
-    sa.Column("b", sa.Integer, primary_key=True),
-    sa.Column("same_class", sa.Boolean, nullable=False),
-    sa.Column("rank_correlation", sa.Float),
-    sa.Column("iou", sa.Float),
-    sa.Index("agreements_of_models", "a", "b", "rank_correlation"),
-    sqlite_with_rowid=False,
-)
-"""Two models, a before b in the plan, on one photo, method and target: whether they explain a class of one name,
-and how far their maps agree."""
-
-SHARDS = sa.Table(
-    "shards",
-    _tables,
-    sa.Column("column", sa.Integer, primary_key=True),
-    sa.Column("batch", sa.Integer, primary_key=True),
-    sa.Column("rows", sa.Integer, nullable=False),
-    sa.Column("failed", sa.Integer, nullable=False),
-    sa.Column("at", sa.Float, nullable=False),
-)
-"""The shards that are in the index, and when each came, in seconds since 1970."""
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """An order of photos: by a column of `PHOTOS`, high or low values first. says: what comes first."""
-
-    column: str
-    high_first: bool
-    says: str
-
-
-RANKINGS: dict[str, Ranking] = {
-    "disagreement": Ranking("agreement", False, "maps of two models agree least"),
-    "confident-mistakes": Ranking("wrong_confidence", True, "a model is wrong and sure of it"),
-    "doubt": Ranking("confidence", False, "a model's first prediction has a low probability"),
-    "outside-box": Ranking("outside_box", True, "most heat lies outside the box or mask"),
-    "border": Ranking("on_border", True, "most heat lies at the border of the photo"),
-}
-"""What photos can be ranked by; those of which it cannot be said come last."""
-
-
-class Page(TypedDict, total=False):
-    """Which photos of a ranking are wanted.
-
-    where: a value for `label`, `predicted` or a column of the manifest, all of which must fit.
-    first, most: where the page begins, and how many photos it has; by default all.
-    """
-
-    where: Mapping[str, str] | None
-    first: int
-    most: int | None
 
 
 class Index:
@@ -191,19 +69,31 @@ class Index:
 
     # ------------------------------------------------------------------------------- keeping up
 
-    def prepare(self) -> None:
-        """Make the tables where there are none; throw an index of another version away."""
+    def prepare(self) -> bool:
+        """Make the tables where there are none; throw an index of another version away. Returns: whether it did."""
         if self._path.exists():
             with self.reading() as connection:
                 found = connection.exec_driver_sql("PRAGMA user_version").scalar()
             if found == VERSION:
-                return
+                return False
             if found != 0:
                 for path in self._path.parent.glob(f"{FILE}*"):
                     path.unlink(missing_ok=True)
         with self.writing() as connection:
-            _tables.create_all(connection)
+            METADATA.create_all(connection)
             connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
+        return True
+
+    def follow(self, store: Store, plan: Plan, files: Files) -> dict[tuple[int, int], Shard]:
+        """Add what the folder of the run has and the index lacks. Returns: the shards that are finished."""
+        self.prepare()
+        photos = store.photos(plan)
+        if (known := self.photos()) < len(photos):
+            rows = to_rows(photos.slice(known))
+            self.add_photos(known, rows, (files.state(row.path) for row in rows))
+        finished = store.finished()
+        self.catch_up(store, plan, finished)
+        return finished
 
     def add_photos(self, first: int, rows: Iterable[PhotoRow], states: Iterable[tuple[int, int] | None]) -> None:
         """Photos that are new to the run. first: the number of the first. states: of their files, see `Files`."""
@@ -276,61 +166,6 @@ class Index:
         seconds = found[-1][0] - found[0][0] if found else 0.0
         return sum(rows for _, rows in found[1:]) / seconds if seconds > 0 else None
 
-    def ranked(self, by: str | None = None, **page: Unpack[Page]) -> list[int]:
-        """The numbers of photos, in the order of a ranking or of the run. by: a row of `RANKINGS`.
-
-        Raises: OptionError for another ranking or column.
-        """
-        wanted = self._ranking(by, page.get("where") or {}).limit(page.get("most")).offset(page.get("first", 0))
-        with self.reading() as connection:
-            return list(connection.execute(wanted).scalars())
-
-    def _ranking(self, by: str | None, where: Mapping[str, str]) -> sa.Select[Any]:
-        wanted = sa.select(PHOTOS.c.photo)
-        for name, value in where.items():
-            wanted = wanted.where(self._condition(name, value))
-        if by is not None:
-            if by not in RANKINGS:
-                raise OptionError(f"expected a ranking, got {quoted(by)}; use {nearest(by, RANKINGS)}")
-            column = PHOTOS.c[RANKINGS[by].column]
-            wanted = wanted.order_by((column.desc() if RANKINGS[by].high_first else column.asc()).nulls_last())
-        return wanted.order_by(PHOTOS.c.photo)
-
-    def _condition(self, name: str, value: str) -> sa.ColumnElement[bool]:
-        if name == "label":
-            return PHOTOS.c.label == value
-        if name == "predicted":
-            return PHOTOS.c.photo.in_(sa.select(UNITS.c.photo).where(UNITS.c.predicted == value))
-        known = ["label", "predicted", *self.slices()]
-        if name not in known:
-            raise OptionError(f"expected a column to filter by, got {quoted(name)}; use {nearest(name, known)}")
-        fitting = sa.select(SLICES.c.photo).where(SLICES.c.name == name, SLICES.c.value == value)
-        return PHOTOS.c.photo.in_(fitting)
-
-    def slices(self) -> list[str]:
-        """The further columns of the manifest."""
-        with self.reading() as connection:
-            return list(connection.execute(sa.select(SLICES.c.name).distinct().order_by(SLICES.c.name)).scalars())
-
-    def units(self, photos: Sequence[int] | None = None) -> Iterator[sa.RowMapping]:
-        """Units with the columns of their photo, in order: of these photos, or of all."""
-        columns = [
-            PHOTOS.c.path,
-            PHOTOS.c.label,
-            PHOTOS.c.columns,
-            PHOTOS.c.sha256,
-            PHOTOS.c.height,
-            PHOTOS.c.width,
-        ]
-        columns += [PHOTOS.c.agreement, PHOTOS.c.same_class]
-        wanted = sa.select(UNITS, *columns).join(PHOTOS, PHOTOS.c.photo == UNITS.c.photo)
-        wanted = wanted.order_by(UNITS.c.photo, UNITS.c.model, UNITS.c.method, UNITS.c.target)
-        groups = [None] if photos is None else [photos[at : at + 500] for at in range(0, len(photos), 500)]
-        with self.reading() as connection:
-            for group in groups:
-                chosen = wanted if group is None else wanted.where(UNITS.c.photo.in_(group))
-                yield from connection.execute(chosen.execution_options(yield_per=2000)).mappings()
-
 
 # ------------------------------------------------------------------------------- what a shard comes to
 
@@ -347,10 +182,11 @@ def _add_units(
     model = plan.columns[shard.column].model
     units = [_unit(numbered, row, shard, model, plan) for row, numbered in enumerate(numbers)]
     connection.execute(UNITS.insert().prefix_with("OR REPLACE"), units)
+    connection.execute(MEANS.delete().where(MEANS.c.model == model))  # they hold for other maps
     _describe_photos(connection, numbers)
     if agreements := _agreements(store, shard, numbers, others, plan):
         connection.execute(AGREEMENTS.insert().prefix_with("OR REPLACE"), agreements)
-    _summarize(connection, numbers[0]["photo"], numbers[-1]["photo"])
+    summarize(connection, numbers[0]["photo"], numbers[-1]["photo"])
 
 
 def _unit(row: Mapping[str, Any], number: int, shard: Shard, model: int, plan: Plan) -> dict[str, Any]:
@@ -450,8 +286,8 @@ def _agreements(
     return found
 
 
-def _summarize(connection: sa.Connection, first: int, last: int) -> None:
-    """Work out the columns of photos that sum up their units, from the first to the last of these."""
+def summarize(connection: sa.Connection, first: int, last: int) -> None:
+    """Work out the columns of photos that sum up their units, from the first to the last of these photos."""
 
     def of_units(value: sa.ColumnElement[Any], *conditions: sa.ColumnElement[bool]) -> Any:
         return sa.select(value).where(UNITS.c.photo == PHOTOS.c.photo, *conditions).scalar_subquery()
@@ -465,6 +301,7 @@ def _summarize(connection: sa.Connection, first: int, last: int) -> None:
         "confidence": of_units(sa.func.min(probability)),
         "outside_box": of_units(sa.func.max(UNITS.c.outside_box)),
         "on_border": of_units(sa.func.max(UNITS.c.on_border)),
+        "likeness": of_units(sa.func.min(UNITS.c.likeness)),
     }
     connection.execute(PHOTOS.update().where(PHOTOS.c.photo.between(first, last)).values(values))
 

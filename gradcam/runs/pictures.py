@@ -26,7 +26,12 @@ def shrink(pixels: Pixels, long_side: int) -> Pixels:
 
 def overlay_jpeg(photo: Pixels, raw: NDArray[np.float32], view: View, style: Style, quality: int) -> bytes:
     """A raw map `[h, w]` over its photo, which may be shrunk, as JPEG. quality: from 0 to 95."""
-    heat = project_to_photo(normalize(raw).values, view, photo.shape[:2], style.interpolation)
     file = io.BytesIO()
-    Image.fromarray(render.outline(render.overlay(photo, heat, style), view)).save(file, "JPEG", quality=quality)
+    Image.fromarray(overlaid(photo, raw, view, style)).save(file, "JPEG", quality=quality)
     return file.getvalue()
+
+
+def overlaid(photo: Pixels, raw: NDArray[np.float32], view: View, style: Style) -> Pixels:
+    """A raw map `[h, w]` over its photo, which may be shrunk, in shares of the map's own peak."""
+    heat = project_to_photo(normalize(raw).values, view, photo.shape[:2], style.interpolation)
+    return render.outline(render.overlay(photo, heat, style), view)

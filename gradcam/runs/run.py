@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from bisect import bisect_right
@@ -19,10 +20,11 @@ from gradcam.comparison import Comparison
 from gradcam.errors import OptionError, RunError, nearest, quoted
 from gradcam.layers import read_layer
 from gradcam.photo_file import open_photos
-from gradcam.runs import shards
-from gradcam.runs.data_set import Files, open_one, read_data
-from gradcam.runs.index import Index, Page, class_name
-from gradcam.runs.plan import LABEL, Plan
+from gradcam.runs import asking, class_means, shards
+from gradcam.runs.asking import Confused, Filter, MeanMap, Page
+from gradcam.runs.data_set import Files, open_one, read_data, read_one
+from gradcam.runs.index import Index, class_name
+from gradcam.runs.plan import LABEL, Plan, encode
 from gradcam.runs.shards import ARRAYS
 from gradcam.runs.store import Shard, Store
 from gradcam.targets import parse_target, write_target
@@ -69,7 +71,8 @@ class Unit:
     predicted, predicted_probability: the model's top class. right: whether that is the label; None if unknown.
     class_name, score, probability, rank: of the explained class.
     peak, mean, positive: the raw map's maximum and mean, and the share of its cells above 0.
-    outside_box, on_border: shares of the heat. reason: why there is no map; then the numbers are None.
+    outside_box, on_border: shares of the heat. likeness: correlation with the mean map of the photo's class, known
+    when the run has ended. reason: why there is no map; then the numbers are None.
     columns: the manifest's other columns. agreement, same_class: of the photo, see `index.PHOTOS`.
     location: where its arrays are.
     """
@@ -93,6 +96,7 @@ class Unit:
     positive: float | None
     outside_box: float | None
     on_border: float | None
+    likeness: float | None
     agreement: float | None
     same_class: bool | None
     sha256: str | None
@@ -131,14 +135,23 @@ class Run:
             state = "stopped" if free else "running"
         return replace(found, state=state, rate=None if free else index.rate(time.time() - RECENT))
 
+    @property
+    def evidence(self) -> str:
+        """SHA-256 of what a review of it is bound to: models, questions, settings and photos, as planned."""
+        return hashlib.sha256(encode(self.plan)).hexdigest()
+
     def ranked(self, by: str | None = None, **page: Unpack[Page]) -> list[int]:
-        """The numbers of the photos that pass the filters, in order: see `Index.ranked`."""
-        return self._index.ranked(by, **page)
+        """The numbers of the photos that pass the filters, in order: see `asking.ranked`."""
+        return asking.ranked(self._index, by, **page)
+
+    def how_many(self, by: str | None = None, **wanted: Unpack[Filter]) -> int:
+        """How many photos `ranked` has in all."""
+        return asking.how_many(self._index, by, **wanted)
 
     def units(self, photos: Sequence[int] | None = None) -> Iterator[Unit]:
         """The finished units of these photos, or of all, ordered by photo, model and method."""
         models = [model.id for model in self.plan.models]
-        for row in self._index.units(photos):
+        for row in asking.units(self._index, photos):
             kept = {name: row[name] for name in _SAME}
             location = Location(row["shard_column"], row["shard_batch"], row["row"])
             yield Unit(model=models[row["model"]], columns=json.loads(row["columns"]), location=location, **kept)
@@ -212,7 +225,29 @@ class Run:
 
     def slices(self) -> list[str]:
         """The manifest's other columns, sorted by name."""
-        return self._index.slices()
+        return asking.slices(self._index)
+
+    def can_rank(self, by: str) -> bool:
+        """Whether a ranking can say anything of any photo: see `asking.can_rank`."""
+        return asking.can_rank(self._index, by)
+
+    def choices(self, name: str) -> list[str]:
+        """What photos can be filtered by under a name: `label`, `predicted` or a column of the manifest."""
+        return asking.choices(self._index, name)
+
+    def measured(
+        self, measure: str, method: str, target: str, label: str | None = None
+    ) -> dict[int, dict[int, float]]:
+        """A measure of each unit, by photo and position of the model: see `asking.measured`."""
+        return asking.measured(self._index, measure, method, target, label)
+
+    def confusion(self, model: int, method: str, target: str) -> list[Confused]:
+        """How often a model, by its position in the plan, predicts which class of which label."""
+        return asking.confusion(self._index, model, method, target)
+
+    def mean_maps(self, model: int, method: str, target: str) -> list[MeanMap]:
+        """The mean map of each class and a model, by its position in the plan: see `asking.mean_maps`."""
+        return asking.mean_maps(self._index, model, method, target)
 
     def compare(
         self, photos: Sequence[int], *, use: Use | None = None, on_progress: OnProgress = lambda progress: None
@@ -230,7 +265,7 @@ class Run:
         return compare(
             [model.requested_id for model in plan.models],
             open_photos(paths, self._open),
-            _targets(plan, [rows[number].label for number in photos if number in rows]),
+            self.targets([rows[number].label for number in photos if number in rows]),
             methods=plan.methods,
             fit=plan.settings.fit,
             layer={model.requested_id: read_layer(model.layer) for model in plan.models},
@@ -240,12 +275,23 @@ class Run:
             on_progress=on_progress,
         )
 
+    def targets(self, labels: Sequence[str | None]) -> list[Target]:
+        """What it asks, with the classes of these labels in place of each photo's own.
+
+        Raises: RunError for more than `MOST_LABELS` of them.
+        """
+        return _targets(self.plan, labels)
+
     def _open(self, path: str | Path) -> Photo:
         return self.photo(str(path))
 
     def photo(self, path: str) -> Photo:
         """Open a photo of the data set. Raises: PhotoError, RunError."""
         return open_one(self._files, path)
+
+    def read(self, path: str) -> bytes:
+        """The file of a photo of the data set, as it is now. Raises: PhotoError, RunError."""
+        return read_one(self._files, path)
 
     def _view(self, row: Mapping[str, Any], unit: Unit) -> View | None:
         if row["view"] is None:
@@ -268,8 +314,11 @@ class Run:
 
     @property
     def _index(self) -> Index:
+        """The index, which is made from the shards where there is none yet."""
         index = Index(self.folder)
-        index.prepare()
+        if index.prepare():
+            plan = self.plan
+            class_means.update(index, self._store, plan, index.follow(self._store, plan, self._files))
         return index
 
 

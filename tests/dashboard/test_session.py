@@ -52,6 +52,7 @@ DRAWN_ON: dict[str, set[Key]] = {
     | {Key.SHOWN_PHOTO, Key.SHOWN_MODEL},
     "reports": {Key.TASK},
     "how_it_works": {Key.PHOTOS, Key.MODELS, Key.CLASS, Key.FIT, Key.STEP, Key.SHOWN_PHOTO, Key.SHOWN_MODEL},
+    "data_set": {Key.MODELS},
     "models": {Key.MODELS, Key.SEARCH, Key.SOURCES, Key.AT_HAND},
 }
 

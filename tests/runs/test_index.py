@@ -6,7 +6,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-from gradcam.runs.index import RANKINGS, Index
+from gradcam.runs.asking import RANKINGS, Pair, ranking
+from gradcam.runs.index import Index
 from gradcam.runs.manifest import PhotoRow
 
 FILTERS = {"label": "cat", "predicted": "dog", "site": "Bonn"}
@@ -33,18 +34,19 @@ def reads_all(steps: list[str]) -> list[str]:
     return [step for step in steps if step.startswith(("SCAN", "SEARCH")) and " USING " not in step]
 
 
+@pytest.mark.parametrize("pair", [None, Pair(0, 1, "Grad-CAM", "top")], ids=["all", "pair"])
 @pytest.mark.parametrize("by", RANKINGS)
 @pytest.mark.parametrize(
     "names", [[], ["label"], ["predicted"], ["site"], ["label", "predicted", "site"]], ids="-".join
 )
-def test_a_page_of_a_ranking_reads_an_index(index: Index, by: str, names: list[str]) -> None:
-    steps = steps_of(index, index._ranking(by, {name: FILTERS[name] for name in names}).limit(48))
+def test_a_page_of_a_ranking_reads_an_index(index: Index, by: str, names: list[str], pair: Pair | None) -> None:
+    steps = steps_of(index, ranking(index, by, where={name: FILTERS[name] for name in names}, pair=pair).limit(48))
     assert steps
     assert not reads_all(steps), steps
 
 
 def test_a_page_without_a_filter_is_not_sorted(index: Index) -> None:
-    steps = steps_of(index, index._ranking("disagreement", {}).limit(48))
+    steps = steps_of(index, ranking(index, "disagreement").limit(48))
     assert steps == ["SCAN photos USING COVERING INDEX ix_photos_agreement"]
 
 

@@ -19,7 +19,7 @@ from gradcam import Top, compare, open_photo, sample_photo
 from gradcam.errors import OptionError, RunBusyError, RunError
 from gradcam.forward import Forward
 from gradcam.runs import Engine, Run, Settings, Status, data_set, resume, start, watch
-from gradcam.runs.index import AGREEMENTS
+from gradcam.runs.index_tables import AGREEMENTS
 from gradcam.runs.store import Store
 from tests.runs.small_set import SETTINGS, classifiers, rows_of, run_over, shards_of, write_photo, write_set
 

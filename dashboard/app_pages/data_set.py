@@ -1,0 +1,52 @@
+"""Data set: a run of models over many photos, and the photos on which they differ."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard.components import (
+    headline,
+    offer_start,
+    offer_to_take,
+    offer_verdict,
+    opened_photo,
+    pick_models,
+    pick_one,
+    pick_run,
+    pick_shown,
+    pick_verdict,
+    section,
+    show_classes,
+    show_errors,
+    show_gallery,
+    show_opened,
+    show_progress,
+)
+from dashboard.session import DataKey
+
+with st.sidebar, section("Run"):
+    listed = pick_run()
+
+headline("Data set", "On which photos do the models differ, and what does a class stand on?")
+
+if listed is None:
+    with st.sidebar, section("Models"):
+        models = pick_models()
+    st.markdown(
+        "A run takes every photo of a set through every model, keeps the heatmaps, and ranks the photos: where "
+        "models agree on the class and look elsewhere, where one is wrong and sure of it, where the heat lies "
+        "outside the object. Each photo is computed once; another visit finds it."
+    )
+    offer_start(models)
+else:
+    with show_errors():
+        show_progress(listed)
+        if listed.status and listed.status.done:
+            with st.sidebar, section("Photos"):
+                shown = pick_shown(listed, pick_verdict)
+            if (photo := opened_photo(listed.run)) is None:
+                part = pick_one("Show", ["Photos", "Classes"], DataKey.PART)
+                offer_to_take(listed, shown)
+                (show_gallery, show_classes)[part](shown)
+            elif path := show_opened(shown, photo):
+                offer_verdict(listed, path)

@@ -1,0 +1,129 @@
+"""Which photos of a run are shown, and in which order: chosen in the sidebar, carried by the link."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+
+import streamlit as st
+
+from dashboard import session
+from dashboard.data_runs import ListedRun
+from dashboard.session import DataKey
+from gradcam import parse_target
+from gradcam.draw import request_caption
+from gradcam.model_spec import display_name
+from gradcam.runs import LABEL, RANKINGS, Filter, Pair, Run
+
+RANKING_TITLES = {
+    "disagreement": "Least agreement",
+    "same-answer": "Same answer, different reasons",
+    "same-place": "Same place, different answers",
+    "confident-mistakes": "Wrong and sure of it",
+    "doubt": "Least sure",
+    "outside-box": "Heat outside the box",
+    "border": "Heat on the border",
+    "unlike": "Unlike its class",
+    "like": "Like its class",
+}
+"""How the rows of `RANKINGS` read on the page and in the link."""
+ALL = "All"
+ANY = "Any two"
+WHOLE = (0, 100)
+"""The confidences that a slider begins with, in percent."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Photos of a run in an order.
+
+    done: how many maps the run has. by: a row of `RANKINGS`. method, target: of the maps that are shown.
+    """
+
+    run: Run
+    done: int
+    by: str
+    method: str
+    target: str
+    wanted: Filter = field(default_factory=lambda: Filter())
+
+    @property
+    def is_filtered(self) -> bool:
+        return any(self.wanted.get(name) for name in ("where", "confidence", "among"))
+
+    def how_many(self) -> int:
+        return self.run.how_many(self.by, **self.wanted)
+
+    def ranked(self, first: int = 0, most: int | None = None) -> list[int]:
+        return self.run.ranked(self.by, first=first, most=most, **self.wanted)
+
+
+def _pick_maps(run: Run) -> tuple[str, str]:
+    """Method and target of the maps that are shown; nothing is asked where the run has one of each."""
+    plan = run.plan
+    names = {
+        _map_name(method, target, len(plan.methods)): (method, target)
+        for method in plan.methods
+        for target in plan.targets
+    }
+    return names[pick_from("Maps", list(names), DataKey.MAPS)] if len(names) > 1 else next(iter(names.values()))
+
+
+def _map_name(method: str, target: str, methods: int) -> str:
+    asked = "its label" if target == LABEL else request_caption(parse_target(target))
+    return f"{method}, {asked}" if methods > 1 else asked[:1].upper() + asked[1:]
+
+
+def pick_shown(listed: ListedRun, among: Callable[[ListedRun], Filter]) -> Shown:
+    """Maps, ranking and filters. among: asks which verdicts are wanted."""
+    run = listed.run
+    method, target = _pick_maps(run)
+    by = _pick_ranking(run)
+    wanted = Filter(pair=_pick_pair(run, method, target), where=_pick_values(run))
+    low, high = st.slider(
+        "Confidence",
+        *WHOLE,
+        WHOLE,
+        format="%d %%",
+        help="Of the model that is least sure of its first prediction.",
+        **session.linked(DataKey.CONFIDENCE),
+    )
+    if (low, high) != WHOLE:
+        wanted["confidence"] = low / 100, high / 100
+    wanted.update(among(listed))
+    return Shown(run, listed.status.done if listed.status else 0, by, method, target, wanted)
+
+
+def _pick_ranking(run: Run) -> str:
+    """A row of `RANKINGS` that can say something of this run."""
+    titles = {RANKING_TITLES[name]: name for name in RANKINGS if run.can_rank(name)}
+    return titles[pick_from("First", list(titles), DataKey.RANKING)] if titles else "doubt"
+
+
+def _pick_pair(run: Run, method: str, target: str) -> Pair | None:
+    names = [display_name(model.id) for model in run.plan.models]
+    pairs = {
+        f"{names[a]} and {names[b]}": Pair(a, b, method, target) for a, b in combinations(range(len(names)), 2)
+    }
+    return pairs.get(pick_from("Agreement of", [ANY, *pairs], DataKey.PAIR)) if len(pairs) > 1 else None
+
+
+def _pick_values(run: Run) -> dict[str, str]:
+    """Values of label, prediction and one further column."""
+    found: dict[str, str] = {}
+    for name, label, key in (("label", "Label", DataKey.LABEL), ("predicted", "Prediction", DataKey.PREDICTED)):
+        if len(values := run.choices(name)) > 1:
+            found[name] = pick_from(label, [ALL, *values], key)
+    if columns := run.slices():
+        column = pick_from("Column", [ALL, *columns], DataKey.COLUMN)
+        if column != ALL:
+            found[column] = pick_from(column, [ALL, *run.choices(column)], DataKey.VALUE)
+    return {name: value for name, value in found.items() if value != ALL}
+
+
+def pick_from(label: str, options: Sequence[str], key: DataKey) -> str:
+    """One of some options, the first by default; one that is gone, as with another run, makes way for it."""
+    if st.session_state.get(key) not in (None, *options):
+        del st.session_state[key]
+    return st.selectbox(label, options, **session.linked(key)) or options[0]

@@ -1,0 +1,102 @@
+"""One photo of a run, large: the linked viewer, the numbers that the run stored, and the way to the next photo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from dashboard import session
+from dashboard.components.data_filters import Shown
+from dashboard.components.data_gallery import open_photo
+from dashboard.components.failed import show_failed
+from dashboard.components.messages import escape_markdown
+from dashboard.components.panels import show_comparison
+from dashboard.components.progress import run_comparison
+from dashboard.components.request import Request
+from dashboard.session import DataKey
+from gradcam.model_spec import display_name
+from gradcam.runs import Run, Unit
+from gradcam.text import minus_sign, percent
+
+
+def opened_photo(run: Run) -> int | None:
+    """The number of the photo that is open, by a click or by the link; None where the gallery is."""
+    text = st.query_params.get(DataKey.OPENED, "")
+    linked = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+    photo = st.session_state.setdefault(DataKey.OPENED, linked)
+    if photo is not None and not 0 <= photo < run.plan.photos:
+        photo = st.session_state[DataKey.OPENED] = None
+    if photo is None:
+        st.query_params.pop(DataKey.OPENED, None)
+    elif text != str(photo):
+        st.query_params[DataKey.OPENED] = str(photo)
+    return photo
+
+
+def show_opened(shown: Shown, photo: int) -> str | None:
+    """The photo with its heatmaps. Returns: its path in the data set; None where nothing is known of it yet."""
+    units = list(shown.run.units([photo]))
+    _show_way(shown, photo)
+    if not units:
+        st.info("This photo is not computed yet.", icon=":material/hourglass_empty:")
+        return None
+    st.header(escape_markdown(units[0].path), anchor=False)
+    _show_numbers(units)
+    plan = shown.run.plan
+    layers = {model.requested_id: model.layer for model in plan.models if model.layer != "auto"}
+    request = Request(tuple(shown.run.targets([units[0].label])), plan.settings.fit, layers)
+    models = [model.requested_id for model in plan.models]
+    comparison = run_comparison(models, [shown.run.photo(units[0].path)], request)
+    mapped = show_failed(comparison)
+    if mapped.heatmaps:
+        show_comparison(mapped, session.look(), key="opened")
+    return units[0].path
+
+
+def _show_way(shown: Shown, photo: int) -> None:
+    """Back to the gallery, and the photos before and after in its order."""
+    order = shown.ranked()
+    at = order.index(photo) if photo in order else None
+    before = order[at - 1] if at else None
+    after = order[at + 1] if at is not None and at + 1 < len(order) else None
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button("All photos", on_click=open_photo, args=(None,), icon=":material/grid_view:", shortcut="Esc")
+        for label, to, icon, shortcut in (
+            ("Previous", before, ":material/arrow_back:", "P"),
+            ("Next", after, ":material/arrow_forward:", "N"),
+        ):
+            st.button(label, on_click=open_photo, args=(to,), disabled=to is None, icon=icon, shortcut=shortcut)
+        if at is not None:
+            st.caption(f"{at + 1:,} of {len(order):,}", width="content")
+
+
+def _show_numbers(units: Sequence[Unit]) -> None:
+    """What the run stored of each map."""
+    first = units[0]
+    if first.label:
+        st.markdown(f"Label **{escape_markdown(first.label)}**")
+    if first.columns:
+        st.caption(" · ".join(escape_markdown(f"{name} {value}") for name, value in first.columns.items()))
+    table = {"Model": [_name(unit) for unit in units]}
+    table |= {title: [show(unit) for unit in units] for title, show in _NUMBERS.items()}
+    filled = {title: cells for title, cells in table.items() if any(cells)}
+    st.table(filled)
+
+
+def _name(unit: Unit) -> str:
+    return escape_markdown(display_name(unit.model))
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else percent(value)
+
+
+_NUMBERS = {
+    "Explained": lambda unit: escape_markdown(unit.class_name or unit.reason or ""),
+    "Predicted": lambda unit: escape_markdown(unit.predicted or ""),
+    "Confidence": lambda unit: _share(unit.predicted_probability),
+    "Heat outside the box": lambda unit: _share(unit.outside_box),
+    "Heat on the border": lambda unit: _share(unit.on_border),
+    "Like its class": lambda unit: "" if unit.likeness is None else minus_sign(f"{unit.likeness:.2f}"),
+}

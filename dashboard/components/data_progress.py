@@ -1,0 +1,98 @@
+"""How far a run is, and what its visitor may do with it: cancel, go on, delete."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import streamlit as st
+
+from dashboard import data_runs
+from dashboard.components.messages import escape_markdown, say_error
+from dashboard.data_runs import ListedRun
+from dashboard.session import DataKey
+from gradcam import GradcamError
+from gradcam.runs import HostedRun, Status
+from gradcam.text import count
+
+SECONDS_BETWEEN_LOOKS = 2.0
+
+_REASON = "_not_resumed"
+
+
+def show_progress(listed: ListedRun) -> None:
+    """A line about the run, and while it computes a bar that moves by itself; the page follows when it ends."""
+    if listed.is_active:
+        st.fragment(run_every=SECONDS_BETWEEN_LOOKS)(_follow)(listed.name)
+    else:
+        _show_ended(listed)
+
+
+def _follow(name: str) -> None:
+    """Show a run that computes; look at the whole page again once it has ended."""
+    try:
+        listed = data_runs.opened(name)
+    except GradcamError:
+        st.rerun()
+    hosted, status = listed.hosted, listed.status
+    if not listed.is_active:
+        st.rerun()
+    with st.container(border=True):
+        share = status.done / status.units if status and status.units else 0.0
+        st.progress(share, f"**{escape_markdown(listed.title)}** · {_words(hosted, status)}")
+        with st.container(horizontal=True):
+            if hosted:
+                st.button("Cancel", on_click=data_runs.host().cancel, args=(name,), icon=":material/close:")
+            if status and status.done and st.button("Show what there is", icon=":material/refresh:"):
+                st.rerun()
+
+
+def _words(hosted: HostedRun | None, status: Status | None) -> str:
+    if hosted and hosted.state == "waiting":
+        return f"waits for {count(hosted.ahead, 'other run')}"
+    if status is None:
+        return "loading the models"
+    said = f"{status.done:,} of {count(status.units, 'map')}"
+    said += f", {status.failed:,} without a map" if status.failed else ""
+    if status.rate and status.seconds_left is not None:
+        minutes, seconds = divmod(round(status.seconds_left), 60)
+        said += f" · {status.rate:.3g} a second · {minutes}:{seconds:02} left"
+    return said
+
+
+def _show_ended(listed: ListedRun) -> None:
+    hosted, status = listed.hosted, listed.status
+    if hosted and hosted.reason:
+        say_error(hosted.reason)
+    if reason := st.session_state.pop(_REASON, ""):
+        say_error(reason)
+    state = "" if not status or status.state == "finished" else "stopped · "
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if status:
+            size = f"{count(status.photos, 'photo')} × {count(len(status.models), 'model')}"
+            st.markdown(
+                f"**{escape_markdown(listed.title)}** · {size} · {state}{_words(hosted, status)}", width="content"
+            )
+        else:
+            st.markdown(f"**{escape_markdown(listed.title)}** · nothing computed yet", width="content")
+        if hosted:
+            if hosted.state != "finished":
+                st.button("Go on", on_click=_resume, args=(listed.name,), icon=":material/play_arrow:")
+            _offer_delete(listed.name, hosted)
+    for sentence in hosted.said if hosted else ():
+        st.caption(escape_markdown(sentence))
+
+
+def _offer_delete(name: str, hosted: HostedRun) -> None:
+    day = datetime.fromtimestamp(hosted.expires, UTC)
+    with st.popover("Delete", icon=":material/delete:"):
+        st.markdown(f"It goes by itself on {day.day} {day:%B %Y}.")
+        st.button("Delete this run for good", on_click=_delete, args=(name,))
+
+
+def _resume(name: str) -> None:
+    st.session_state[_REASON] = data_runs.resume(name)
+
+
+def _delete(name: str) -> None:
+    data_runs.delete(name)
+    st.session_state[DataKey.RUN] = ""

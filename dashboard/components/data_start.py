@@ -1,0 +1,108 @@
+"""Which run: one of the visitor's own, one that is shown to all, or a new one on photos that the visitor brings."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import data_runs
+from dashboard.components.messages import say_error, show_errors
+from dashboard.data_runs import ListedRun
+from dashboard.session import DataKey
+from gradcam import GradcamError
+from gradcam.config import settings
+from gradcam.runs import LABEL
+from gradcam.text import count
+
+NEW = ""
+"""Stands for a new run in the list of runs."""
+SAMPLE, UPLOAD = "Sample set", "Upload"
+QUESTIONS = {"Top prediction": ["top"], "Its label": [LABEL], "Both": ["top", LABEL]}
+"""What is asked of each photo, by how it reads on the page."""
+
+_UPLOADER, _FROM, _ASKED, _REASON = "_set_uploader", "_set_from", "_set_asked", "_set_reason"
+
+
+def pick_run() -> ListedRun | None:
+    """The chosen run; None for a new one. The link carries its name."""
+    asked = st.query_params.get(DataKey.RUN)
+    st.session_state.setdefault(DataKey.RUN, asked or NEW)
+    found = None
+    with show_errors():
+        if name := st.session_state[DataKey.RUN]:
+            found = data_runs.opened(name)
+    titles = {NEW: "Start a new run", **data_runs.titles()}
+    if found is None:
+        st.session_state[DataKey.RUN] = NEW
+    st.selectbox(
+        "Run",
+        list(titles),
+        format_func=lambda name: titles.get(name, name),
+        key=DataKey.RUN,
+        persist_state="session",
+        on_change=_begin_at_its_gallery,
+        label_visibility="collapsed",
+    )
+    _write_link(found)
+    return found
+
+
+def _begin_at_its_gallery() -> None:
+    """Another run has other photos."""
+    st.session_state[DataKey.OPENED] = None
+    st.session_state.pop(DataKey.PAGE, None)
+
+
+def _write_link(found: ListedRun | None) -> None:
+    if found is None:
+        st.query_params.pop(DataKey.RUN, None)
+    elif st.query_params.get(DataKey.RUN) != found.name:
+        st.query_params[DataKey.RUN] = found.name
+
+
+def offer_start(models: tuple[str, ...]) -> None:
+    """Choose photos and a question, and start a run of these models over them."""
+    limits = settings().runs
+    st.session_state.setdefault(_UPLOADER, 0)
+    with st.container(border=True):
+        source = st.radio("Photos", [SAMPLE, UPLOAD, *data_runs.data_sets()], key=_FROM, horizontal=True)
+        if source == UPLOAD:
+            st.file_uploader(
+                "A ZIP, or many photos",
+                accept_multiple_files=True,
+                max_upload_size=limits.upload_megabytes,
+                key=f"{_UPLOADER}-{st.session_state[_UPLOADER]}",
+                help="In a ZIP, folders are labels. A CSV beside the photos, with a column *path*, can say "
+                "*label*, *box* and whatever you want to slice by.",
+            )
+            st.caption(f"At most {limits.upload_megabytes:,} MB and {limits.photos:,} photos.")
+        elif source == SAMPLE:
+            st.caption("24 small photos of a cat's head or a cup before drawn scenes, with labels and boxes.")
+        st.radio(
+            "Class",
+            list(QUESTIONS),
+            key=_ASKED,
+            horizontal=True,
+            help="Which class each heatmap is for. *Its label* needs labels that are classes of every model.",
+        )
+        st.button("Start the run", on_click=_start, args=(source, models), icon=":material/play_arrow:")
+        if reason := st.session_state.pop(_REASON, ""):
+            say_error(reason)
+        days = f"{limits.days:g} day{'' if limits.days == 1 else 's'}"
+        st.caption(
+            f"It computes on the server while you are away: keep the address of this page, which opens the run "
+            f"again. It is deleted after {days}. {count(len(models), 'model')} chosen in the sidebar."
+        )
+
+
+def _start(source: str, models: tuple[str, ...]) -> None:
+    files = st.session_state.get(f"{_UPLOADER}-{st.session_state[_UPLOADER]}") or ()
+    uploads = [(file.name, file) for file in files]
+    title = source if source != UPLOAD else uploads[0][0] if len(uploads) == 1 else f"{len(uploads)} files"
+    data = {SAMPLE: "sample", UPLOAD: uploads}.get(source, source)
+    try:
+        name = data_runs.start(title, data, models, QUESTIONS[st.session_state[_ASKED]])
+    except GradcamError as error:
+        st.session_state[_REASON] = str(error)
+    else:
+        st.session_state[DataKey.RUN] = name
+        st.session_state[_UPLOADER] += 1

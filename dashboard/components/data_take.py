@@ -1,0 +1,110 @@
+"""What is taken away from a run: tables, pictures, a report, or photos to look at on the page *Compare models*."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+
+import streamlit as st
+
+from dashboard import library, session
+from dashboard.components.data_filters import Shown
+from dashboard.components.data_gallery import chosen_photos, forget_chosen
+from dashboard.components.messages import show_errors
+from dashboard.components.report_build import size_label
+from dashboard.data_runs import ListedRun
+from dashboard.session import Key
+from gradcam.files import temporary_folder
+from gradcam.layers import read_layer
+from gradcam.report import FORMATS, build_report, render_report
+from gradcam.runs import Run, export
+from gradcam.text import count
+
+MOST_REPORTED, MOST_COMPARED, MOST_DRAWN = 12, 6, 500
+"""Photos of one report, of a hand-over to *Compare models*, and of the pictures in one ZIP."""
+
+EXPORTS = {
+    "CSV": (".csv", "text/csv", "A row for each map"),
+    "Parquet": (".parquet", "application/vnd.apache.parquet", "A row for each map"),
+    "Overlays": (".zip", "application/zip", f"Each map over its photo as JPEG, of at most {MOST_DRAWN} photos"),
+}
+_REPORT = "_set_report"
+
+
+def offer_to_take(listed: ListedRun, shown: Shown) -> None:
+    """Buttons for the photos that are chosen, or else for all that fit the filters."""
+    chosen = chosen_photos(shown.run)
+    what = count(len(chosen), "chosen photo") if chosen else "all photos that fit" if shown.is_filtered else "all"
+    with st.container(horizontal=True, vertical_alignment="center"):
+        with st.popover(f"Export {what}", icon=":material/download:"):
+            for label, (suffix, kind, words) in EXPORTS.items():
+                st.download_button(
+                    label,
+                    partial(_exported, shown, tuple(chosen), suffix),
+                    f"gradcam-run{suffix}",
+                    kind,
+                    on_click="ignore",
+                    icon=":material/download:",
+                    help=words,
+                )
+        with st.popover("Report", icon=":material/draft:"), show_errors():
+            _offer_report(listed, shown, chosen)
+        if chosen:
+            if st.button("Open in Compare models", icon=":material/compare:"):
+                _hand_over(shown.run, chosen[:MOST_COMPARED])
+            st.button("Choose none", on_click=forget_chosen, args=(shown.run,), type="tertiary")
+
+
+def _exported(shown: Shown, chosen: Sequence[int], suffix: str) -> bytes:
+    """A file as `gradcam run export` writes it, of the chosen photos or else of all that fit."""
+    photos = list(chosen) or (shown.ranked() if shown.is_filtered or suffix == ".zip" else None)
+    with temporary_folder() as folder:
+        photos = photos[:MOST_DRAWN] if suffix == ".zip" and photos else photos
+        return export(shown.run, folder / f"run{suffix}", photos=photos).read_bytes()
+
+
+def _offer_report(listed: ListedRun, shown: Shown, chosen: Sequence[int]) -> None:
+    """Build a report of the chosen photos, or of the first ones, computed anew; then take it away."""
+    photos = list(chosen[:MOST_REPORTED]) or shown.ranked(most=MOST_REPORTED)
+    which = "chosen" if chosen else "first"
+    st.caption(f"The {which} {count(len(photos), 'photo')}, with the heatmaps computed anew.")
+    key = shown.run.evidence, tuple(photos)
+    if st.button("Build the report", icon=":material/draft:", disabled=not photos):
+        with st.spinner("Computing the heatmaps"):
+            st.session_state[_REPORT] = key, _reported(listed, photos)
+    built, files = st.session_state.get(_REPORT, (None, {}))
+    if built == key:
+        for name, data in files.items():
+            row = FORMATS[name]
+            st.download_button(
+                f"{name.upper()} · {size_label(len(data))}",
+                data,
+                f"review{row.suffix}",
+                row.media_type,
+                on_click="ignore",
+                icon=":material/download:",
+                help=row.description,
+            )
+
+
+def _reported(listed: ListedRun, photos: Sequence[int]) -> dict[str, bytes]:
+    run, plan = listed.run, listed.run.plan
+    report = build_report(
+        run.compare(photos, use=library.use),
+        style=session.look(),
+        title=f"Data set {listed.title}",
+        layer={model.requested_id: read_layer(model.layer) for model in plan.models},
+        fit=plan.settings.fit,
+        now=datetime.now(UTC),
+    )
+    return {name: render_report(report, name) for name in ("zip", "html")}
+
+
+def _hand_over(run: Run, photos: Sequence[int]) -> None:
+    """Show photos of a run on the page *Compare models*, with the run's models."""
+    paths = {unit.photo: unit.path for unit in run.units(photos)}
+    uploads = [session.Upload.of(paths[photo].rpartition("/")[2], run.read(paths[photo])) for photo in photos]
+    st.session_state[Key.PHOTOS] = list(dict.fromkeys(map(session.remember, uploads)))
+    st.session_state[Key.MODELS] = [model.requested_id for model in run.plan.models]
+    st.switch_page("app_pages/compare_models.py")

@@ -1,0 +1,134 @@
+"""The runs that a visitor may look at: their own, by links that nobody guesses, and those shown to all."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO
+
+import streamlit as st
+
+from dashboard import library
+from gradcam import GradcamError
+from gradcam.config import runs_folder, settings
+from gradcam.errors import OptionError, RunError, nearest, quoted
+from gradcam.model_spec import is_checkpoint
+from gradcam.runs import HostedRun, Run, RunHost, Status
+
+_OWNER, _MINE = "_owner", "_my_runs"
+
+
+@dataclass(frozen=True)
+class ListedRun:
+    """A run as it was when the page looked at it.
+
+    name: in the link. status: None before anything is planned. hosted: None for the operator's, which nobody may
+    change here.
+    """
+
+    name: str
+    title: str
+    run: Run
+    status: Status | None
+    hosted: HostedRun | None = None
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it computes or will by itself."""
+        if self.hosted:
+            return self.hosted.is_active
+        return self.status is not None and self.status.state == "running"
+
+
+@st.cache_resource(show_spinner=False)
+def host() -> RunHost:
+    """The runs of all visitors."""
+    return RunHost(replace(settings().runs, folder=runs_folder()))
+
+
+def data_sets() -> dict[str, Path]:
+    """The data sets that the operator offers, by name."""
+    return {name: path.expanduser() for name, path in settings().runs.data_sets}
+
+
+def shown() -> dict[str, Path]:
+    """The runs that the operator shows to all, by name."""
+    return {name: path.expanduser() for name, path in settings().runs.shown}
+
+
+def mine() -> list[str]:
+    """The links of this visitor's runs, the latest first: those that they started or opened in this session."""
+    return st.session_state.setdefault(_MINE, [])
+
+
+def titles() -> dict[str, str]:
+    """What each run that this visitor may choose is called, by its name in the link."""
+    found: dict[str, str] = {}
+    for token in mine():
+        try:
+            found[token] = host().get(token).job.title
+        except RunError:
+            continue  # deleted, or its days are over
+    return found | {name: f"{name} · shown to all" for name in shown()}
+
+
+def opened(name: str) -> ListedRun:
+    """The run of a name in a link. Raises: RunError where there is none."""
+    if path := shown().get(name):
+        run = Run(path)
+        return ListedRun(name, name, run, run.status())
+    hosted = host().get(name)
+    if name not in mine():
+        mine().insert(0, name)
+    return ListedRun(name, hosted.job.title, hosted.run, hosted.status, hosted)
+
+
+def start(
+    title: str, data: str | Sequence[tuple[str, BinaryIO]], models: Sequence[str], targets: Sequence[str]
+) -> str:
+    """Start a run of this visitor's. Returns: its name in the link.
+
+    data: `sample`, the name of a data set that the operator offers, or uploads by name.
+    Raises: GradcamError, one sentence, for what this visitor may not run.
+    """
+    for model in models:
+        if is_checkpoint(model):
+            raise OptionError(
+                f"expected models of the catalogue, got {quoted(model)}, which lives in this session only; leave "
+                "it out, or run it with `gradcam run start --checkpoint`"
+            )
+        library.check_may_use(model)
+    where = _folder(data) if isinstance(data, str) and data != "sample" else data
+    token = host().start(_owner(), title, where, models, targets)
+    mine().insert(0, token)
+    return token
+
+
+def _folder(name: str) -> Path:
+    if name not in data_sets():
+        raise OptionError(
+            f"expected a data set of this server, got {quoted(name)}; choose {nearest(name, data_sets())}"
+        )
+    return data_sets()[name]
+
+
+def _owner() -> str:
+    """What tells this visitor from others, for the quota."""
+    return st.session_state.setdefault(_OWNER, secrets.token_hex(16))
+
+
+def delete(name: str) -> None:
+    """Delete a run of this visitor's."""
+    host().delete(name)
+    mine().remove(name)
+
+
+def resume(name: str) -> str:
+    """Go on with a run. Returns: why it cannot, in a sentence, or nothing."""
+    try:
+        host().resume(name)
+    except GradcamError as error:
+        return str(error)
+    return ""

@@ -1,0 +1,259 @@
+"""What is asked of a run's index: photos in an order, units, and what they come to. No question opens a shard."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypedDict, Unpack
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+
+from gradcam.errors import OptionError, nearest, quoted
+from gradcam.runs.index import Index
+from gradcam.runs.index_tables import AGREEMENTS, MEANS, PHOTOS, SLICES, UNITS
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """An order of photos: by a column of `PHOTOS`, high or low values first.
+
+    says: what comes first. same_class: only photos of which all models, or the two of a pair, predict one class, or
+    only those of which they do not; None for all.
+    """
+
+    column: str
+    high_first: bool
+    says: str
+    same_class: bool | None = None
+
+
+RANKINGS: dict[str, Ranking] = {
+    "disagreement": Ranking("agreement", False, "maps of two models agree least"),
+    "same-answer": Ranking("agreement", False, "models predict the same class and look at different places", True),
+    "same-place": Ranking("agreement", True, "models look at the same place and predict different classes", False),
+    "confident-mistakes": Ranking("wrong_confidence", True, "a model is wrong and sure of it"),
+    "doubt": Ranking("confidence", False, "a model's first prediction has a low probability"),
+    "outside-box": Ranking("outside_box", True, "most heat lies outside the box or mask"),
+    "border": Ranking("on_border", True, "most heat lies at the border of the photo"),
+    "unlike": Ranking("likeness", False, "a map is least like the mean map of its class"),
+    "like": Ranking("likeness", True, "all maps are like the mean maps of their class"),
+}
+"""What photos can be ranked by; those of which it cannot be said come last."""
+
+
+class Pair(NamedTuple):
+    """Two models, a before b in the plan, and the method and target by which they are compared."""
+
+    a: int
+    b: int
+    method: str
+    target: str
+
+
+class Filter(TypedDict, total=False):
+    """Which photos are meant; all that is given must fit.
+
+    where: a value for `label`, `predicted` or a column of the manifest. pair: whose agreement counts in a ranking,
+    in place of the lowest of any two models. confidence: the least and greatest probability that the most doubtful
+    model may give its first prediction. among: paths of photos.
+    """
+
+    where: Mapping[str, str] | None
+    pair: Pair | None
+    confidence: tuple[float, float] | None
+    among: Collection[str] | None
+
+
+class Page(Filter, total=False):
+    """Which of these photos are wanted: where the page begins, and how many it has; by default all."""
+
+    first: int
+    most: int | None
+
+
+# ------------------------------------------------------------------------------- photos in an order
+
+
+def ranked(index: Index, by: str | None = None, **page: Unpack[Page]) -> list[int]:
+    """The numbers of photos, in the order of a ranking or of the run. by: a row of `RANKINGS`.
+
+    Raises: OptionError for another ranking or column.
+    """
+    first, most = page.pop("first", 0), page.pop("most", None)
+    with index.reading() as connection:
+        return list(connection.execute(ranking(index, by, **page).limit(most).offset(first)).scalars())
+
+
+def how_many(index: Index, by: str | None = None, **wanted: Unpack[Filter]) -> int:
+    """How many photos a ranking has. Raises: what `ranked` raises."""
+    photos = ranking(index, by, **wanted).order_by(None).subquery()
+    with index.reading() as connection:
+        return connection.execute(sa.select(sa.func.count()).select_from(photos)).scalar_one()
+
+
+def can_rank(index: Index, by: str) -> bool:
+    """Whether a ranking can say anything of any photo: without boxes, none has heat outside them."""
+    column = PHOTOS.c[RANKINGS[by].column]
+    with index.reading() as connection:
+        return connection.execute(sa.select(PHOTOS.c.photo).where(column.is_not(None)).limit(1)).first() is not None
+
+
+def ranking(index: Index, by: str | None, **wanted: Unpack[Filter]) -> sa.Select[Any]:
+    """The question that `ranked` asks."""
+    photos = sa.select(PHOTOS.c.photo).where(*_conditions(index, wanted))
+    if by is None:
+        return photos.order_by(PHOTOS.c.photo)
+    if by not in RANKINGS:
+        raise OptionError(f"expected a ranking, got {quoted(by)}; use {nearest(by, RANKINGS)}")
+    row, pair = RANKINGS[by], wanted.get("pair")
+    column: sa.ColumnElement[Any] = PHOTOS.c[row.column]
+    if pair and row.column == "agreement":
+        photos = photos.join(AGREEMENTS, sa.and_(AGREEMENTS.c.photo == PHOTOS.c.photo, *_of_pair(pair)))
+        column = AGREEMENTS.c.rank_correlation
+    if row.same_class is not None:
+        photos = photos.where(_predict_one_class(pair).is_(row.same_class), column.is_not(None))
+    return photos.order_by((column.desc() if row.high_first else column.asc()).nulls_last(), PHOTOS.c.photo)
+
+
+def _of_pair(pair: Pair) -> list[sa.ColumnElement[bool]]:
+    return [AGREEMENTS.c[name] == value for name, value in pair._asdict().items()]
+
+
+def _predict_one_class(pair: Pair | None) -> sa.ColumnElement[bool]:
+    if pair is None:
+        return PHOTOS.c.same_class
+    one, other = (
+        sa.select(UNITS.c.predicted)
+        .where(UNITS.c.photo == PHOTOS.c.photo, UNITS.c.model == model)
+        .where(UNITS.c.method == pair.method, UNITS.c.target == pair.target)
+        .scalar_subquery()
+        for model in (pair.a, pair.b)
+    )
+    return one == other
+
+
+def _conditions(index: Index, wanted: Filter) -> Iterator[sa.ColumnElement[bool]]:
+    for name, value in (wanted.get("where") or {}).items():
+        yield _has(index, name, value)
+    if confidence := wanted.get("confidence"):
+        yield PHOTOS.c.confidence.between(*confidence)
+    if (among := wanted.get("among")) is not None:
+        paths = sa.func.json_each(json.dumps(sorted(among))).table_valued("value")
+        yield PHOTOS.c.path.in_(sa.select(paths.c.value))
+
+
+def _has(index: Index, name: str, value: str) -> sa.ColumnElement[bool]:
+    """Whether a photo has a value under the name of a filter."""
+    if name == "label":
+        return PHOTOS.c.label == value
+    if name == "predicted":
+        return PHOTOS.c.photo.in_(sa.select(UNITS.c.photo).where(UNITS.c.predicted == value))
+    known = ["label", "predicted", *slices(index)]
+    if name not in known:
+        raise OptionError(f"expected a column to filter by, got {quoted(name)}; use {nearest(name, known)}")
+    return PHOTOS.c.photo.in_(sa.select(SLICES.c.photo).where(SLICES.c.name == name, SLICES.c.value == value))
+
+
+def slices(index: Index) -> list[str]:
+    """The further columns of the manifest."""
+    with index.reading() as connection:
+        return list(connection.execute(sa.select(SLICES.c.name).distinct().order_by(SLICES.c.name)).scalars())
+
+
+MOST_CHOICES = 1_000
+"""Values of one column that are offered to filter by."""
+
+
+def choices(index: Index, name: str) -> list[str]:
+    """The values that photos have under the name of a filter, sorted, at most `MOST_CHOICES`."""
+    columns = {"label": PHOTOS.c.label, "predicted": UNITS.c.predicted}
+    column = columns.get(name, SLICES.c.value)
+    wanted = sa.select(column).distinct().where(column.is_not(None)).order_by(column).limit(MOST_CHOICES)
+    if name not in columns:
+        wanted = wanted.where(SLICES.c.name == name)
+    with index.reading() as connection:
+        return list(connection.execute(wanted).scalars())
+
+
+# ------------------------------------------------------------------------------- units
+
+
+def units(index: Index, photos: Sequence[int] | None = None) -> Iterator[sa.RowMapping]:
+    """Units with the columns of their photo, in order: of these photos, or of all."""
+    names = ("path", "label", "columns", "sha256", "height", "width", "agreement", "same_class")
+    wanted = sa.select(UNITS, *(PHOTOS.c[name] for name in names)).join(PHOTOS, PHOTOS.c.photo == UNITS.c.photo)
+    wanted = wanted.order_by(UNITS.c.photo, UNITS.c.model, UNITS.c.method, UNITS.c.target)
+    groups = [None] if photos is None else [photos[at : at + 500] for at in range(0, len(photos), 500)]
+    with index.reading() as connection:
+        for group in groups:
+            chosen = wanted if group is None else wanted.where(UNITS.c.photo.in_(group))
+            yield from connection.execute(chosen.execution_options(yield_per=2000)).mappings()
+
+
+MEASURES = ("outside_box", "on_border", "likeness", "predicted_probability", "positive")
+"""Columns of units whose distribution is worth a look."""
+
+
+def measured(
+    index: Index, measure: str, method: str, target: str, label: str | None = None
+) -> dict[int, dict[int, float]]:
+    """A measure of each unit of one method and target, by photo and model. label: of the photos; by default all.
+
+    Raises: OptionError for no row of `MEASURES`.
+    """
+    if measure not in MEASURES:
+        raise OptionError(f"expected a measure of a unit, got {quoted(measure)}; use {nearest(measure, MEASURES)}")
+    wanted = sa.select(UNITS.c.photo, UNITS.c.model, UNITS.c[measure]).where(
+        UNITS.c.method == method, UNITS.c.target == target, UNITS.c[measure].is_not(None)
+    )
+    if label is not None:
+        wanted = wanted.where(UNITS.c.photo.in_(sa.select(PHOTOS.c.photo).where(PHOTOS.c.label == label)))
+    found: dict[int, dict[int, float]] = {}
+    with index.reading() as connection:
+        for photo, model, value in connection.execute(wanted):
+            found.setdefault(photo, {})[model] = value
+    return found
+
+
+class Confused(NamedTuple):
+    """Photos of a label of which a model predicts a class first. agreement: the mean of theirs; None if unknown."""
+
+    label: str
+    predicted: str
+    photos: int
+    agreement: float | None
+
+
+def confusion(index: Index, model: int, method: str, target: str) -> list[Confused]:
+    """How often a model predicts which class of which label."""
+    wanted = (
+        sa.select(PHOTOS.c.label, UNITS.c.predicted, sa.func.count(), sa.func.avg(PHOTOS.c.agreement))
+        .join(PHOTOS, PHOTOS.c.photo == UNITS.c.photo)
+        .where(UNITS.c.model == model, UNITS.c.method == method, UNITS.c.target == target)
+        .where(PHOTOS.c.label.is_not(None), UNITS.c.predicted.is_not(None))
+        .group_by(PHOTOS.c.label, UNITS.c.predicted)
+        .order_by(PHOTOS.c.label, UNITS.c.predicted)
+    )
+    with index.reading() as connection:
+        return [Confused(*row) for row in connection.execute(wanted)]
+
+
+class MeanMap(NamedTuple):
+    """The mean map of a class, float32 `[h, w]` in shares of each map's peak. photos: how many it is of."""
+
+    class_name: str
+    photos: int
+    map: NDArray[np.float32]
+
+
+def mean_maps(index: Index, model: int, method: str, target: str) -> list[MeanMap]:
+    """The mean map of each class, those of most photos first; none before a run has ended for the first time."""
+    wanted = sa.select(MEANS).where(MEANS.c.model == model, MEANS.c.method == method, MEANS.c.target == target)
+    with index.reading() as connection:
+        return [
+            MeanMap(row.class_name, row.photos, np.frombuffer(row.map, np.float32).reshape(row.height, row.width))
+            for row in connection.execute(wanted.order_by(MEANS.c.photos.desc(), MEANS.c.class_name))
+        ]

@@ -1,0 +1,63 @@
+"""The process that computes one visitor's run: `python -m gradcam.runs.hosted FOLDER`.
+
+It ends within a few forwards once its input is closed; what has finished stays.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from gradcam.errors import GradcamError
+from gradcam.files import write_whole
+from gradcam.runs._run import Engine, start
+from gradcam.runs.job import REASON, RUN, SAID, read_job, read_words
+from gradcam.runs.plan import Settings
+
+SETTINGS = Settings(batch=16, previews=True)
+"""Small batches: a page shows progress often, and who cancels loses little."""
+NICE = 10
+"""How far the pages of the server go before its runs."""
+
+
+def main(folder: Path) -> int:
+    """Compute the job of a folder. Returns: 0, and 1 where a reason was left."""
+    stop, said = threading.Event(), folder / SAID
+    threading.Thread(target=_wait_for_end, args=(stop,), daemon=True).start()
+    if hasattr(os, "nice"):
+        os.nice(NICE)
+
+    def say(sentence: str) -> None:
+        line = " ".join(sentence.split())
+        if line not in read_words(folder, SAID):
+            with said.open("a", encoding="utf-8") as file:
+                file.write(f"{line}\n")
+
+    try:
+        job = read_job(folder)
+        start(
+            job.data,
+            job.models,
+            job.targets,
+            out=folder / RUN,
+            settings=SETTINGS,
+            engine=Engine(stop=stop, say=say),
+        )
+    except GradcamError as error:
+        with write_whole(folder / REASON) as file:
+            file.write(str(error).encode("utf-8", "replace"))
+        return 1
+    return 0
+
+
+def _wait_for_end(stop: threading.Event) -> None:
+    with suppress(OSError, ValueError):
+        sys.stdin.buffer.read()
+    stop.set()
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

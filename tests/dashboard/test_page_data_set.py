@@ -1,0 +1,177 @@
+"""The page *Data set* without a browser: a run is started, looked through, judged, taken away, deleted."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from dashboard import data_runs
+from dashboard.components import data_take
+from dashboard.components.data_filters import RANKING_TITLES, Shown
+from gradcam.config import Runs, settings
+from gradcam.runs import RANKINGS, Run, Settings, start
+from tests.opening import open_page
+
+MODELS = ["timm/test_resnet (untrained, seed 1)", "timm/test_vit (untrained, seed 1)"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The sample set by two small models."""
+    out = tmp_path_factory.mktemp("run") / "sample"
+    return start("sample", MODELS, ["top"], out=out, settings=Settings(previews=True))
+
+
+@pytest.fixture(autouse=True)
+def _one_run_is_shown(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    text = f'[runs]\nfolder = "hosted"\n[runs.shown]\nThe sample = "{run.folder}"\n'.replace(
+        "The sample", '"The sample"'
+    )
+    (tmp_path / "gradcam.toml").write_text(text)
+    monkeypatch.setenv("GRADCAM_CONFIG", str(tmp_path / "gradcam.toml"))
+    monkeypatch.setenv("GRADCAM_STORE", str(tmp_path / "reviews.sqlite"))
+    monkeypatch.delenv("GRADCAM_RUNS", raising=False)
+    settings.cache_clear()
+    st.cache_resource.clear()
+    yield
+    settings.cache_clear()
+    st.cache_resource.clear()
+
+
+def opened(**link: str | list[str]) -> AppTest:
+    return open_page("data_set", run="The sample", **link)
+
+
+def words(page: AppTest) -> str:
+    return "\n".join(found.value for kind in ("markdown", "caption", "info", "error") for found in page.get(kind))
+
+
+def press(page: AppTest, label: str) -> AppTest:
+    return next(button for button in page.button if button.label == label).click().run()
+
+
+def cells(page: AppTest) -> list[str]:
+    """The names of the photos that the gallery shows."""
+    return re.findall(r"^\*\*([^*]+)\*\*.*  \n", "\n".join(found.value for found in page.caption), re.MULTILINE)
+
+
+def test_without_a_run_the_page_teaches_and_offers_to_start_one() -> None:
+    page = open_page("data_set")
+    assert "ranks the photos" in words(page)
+    assert page.radio(key="_set_from").options == ["Sample set", "Upload"]
+    assert page.selectbox(key="run").options == ["Start a new run", "The sample · shown to all"]
+
+
+def test_a_run_that_is_shown_to_all_is_a_gallery_that_nobody_deletes() -> None:
+    page = opened()
+    assert len(cells(page)) == 24
+    assert "24 photos; first come those where maps of two models agree least" in words(page)
+    assert not [button for button in page.button if "Delete" in button.label]
+    assert page.query_params["run"] == "The sample"
+
+
+def test_filters_and_rankings_are_in_the_link_and_hold_in_the_gallery(run: Run) -> None:
+    page = opened(label="tabby", column="place", value="left")
+    fitting = run.ranked("disagreement", where={"label": "tabby", "place": "left"})
+    names = [next(run.units([number])).path.rpartition("/")[2] for number in fitting]
+    assert [name.replace("\\", "") for name in cells(page)] == names
+    page.selectbox(key="label").set_value("espresso").run()
+    assert len(cells(page)) == len(run.ranked(where={"label": "espresso", "place": "left"}))
+    page.slider(key="confidence").set_value((99, 100)).run()
+    assert "No photo fits" in words(page)
+
+
+def test_an_open_photo_has_its_heatmaps_numbers_and_neighbours(run: Run) -> None:
+    page = opened()
+    order = run.ranked("disagreement")
+    page.button(key=f"_open-{order[0]}").click().run()
+    assert not page.exception
+    assert page.query_params["opened"] == str(order[0])
+    assert "1 of 24" in words(page)
+    assert (
+        len([found for found in page.get("bidi_component") if "gradcam_viewer" in found.proto.component_name]) == 2
+    )
+    press(page, "Next")
+    assert page.query_params["opened"] == str(order[1])
+    press(page, "All photos")
+    assert "opened" not in page.query_params
+    assert len(cells(page)) == 24
+
+
+def test_verdicts_are_kept_filtered_by_and_taken_back(run: Run) -> None:
+    number = run.ranked("disagreement")[0]
+    path = next(run.units([number])).path
+    page = opened(opened=str(number))
+    assert next(button for button in page.button if button.label == "Approve").disabled
+    page.text_input(key="_reviewer").set_value("Anna").run()
+    page.text_input(key=f"_note-{path}").set_value("sees the ear").run()
+    press(page, "Approve")
+    assert "**approved** by Anna: sees the ear" in words(page)
+    press(page, "Reject")
+    assert "**rejected** by Anna" in words(page)
+    press(page, "Undo")
+    assert "**approved** by Anna: sees the ear" in words(page)
+    press(page, "All photos")
+    page.selectbox(key="verdict").set_value("approved").run()
+    assert len(cells(page)) == 1
+
+
+def test_chosen_photos_are_exported_reported_and_compared(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = opened()
+    first, second = run.ranked("disagreement")[:2]
+    for number in (first, second):
+        page.checkbox(key=f"_choose-{number}").check().run()
+    lines = data_take._exported(shown_of(run), (first, second), ".csv").decode().splitlines()
+    assert len(lines) == 1 + 2 * len(MODELS)
+    press(page, "Build the report")
+    assert not page.exception
+    assert any("HTML" in found.label for found in page.get("download_button"))
+    press(page, "Open in Compare models")
+    assert len(page.session_state["photos"]) == 2
+    assert page.session_state["models"] == MODELS
+
+
+def shown_of(run: Run) -> Shown:
+    return Shown(run, 48, "disagreement", *run.plan.methods, *run.plan.targets)
+
+
+def test_a_link_to_a_run_that_is_gone_is_one_sentence() -> None:
+    page = open_page("data_set", run="x" * 32)
+    assert "Expected a run behind this link, got none" in page.error[0].value.replace("\\", "")
+    assert "run" not in page.query_params
+
+
+def test_a_run_starts_on_the_sample_set_is_left_come_back_to_and_deleted() -> None:
+    page = open_page("data_set", models=["bundled/tf_efficientnet_lite0"])
+    press(page, "Start the run")
+    assert not page.error
+    token = page.query_params["run"]
+    end = time.monotonic() + 120
+    while data_runs.host().get(token).is_active:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    again = open_page("data_set", run=token)
+    assert len(cells(again)) == 24
+    assert "24 of 24 maps" in words(again)
+    other = open_page("data_set")
+    assert token not in other.selectbox(key="run").options
+    press(again, "Delete this run for good")
+    assert not Path(Runs().folder, token).exists()
+    assert "Start the run" in [button.label for button in again.button]
+
+
+def test_what_cannot_be_started_is_one_sentence() -> None:
+    page = open_page("data_set")
+    page.radio(key="_set_from").set_value("Upload").run()
+    press(page, "Start the run")
+    assert "photos or a ZIP, got none" in page.error[0].value
+
+
+def test_every_ranking_has_a_title() -> None:
+    assert list(RANKING_TITLES) == list(RANKINGS)

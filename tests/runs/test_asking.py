@@ -1,0 +1,119 @@
+"""Questions to a run whose answer is known: the photos that were made to differ come first."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gradcam import Top
+from gradcam.errors import OptionError
+from gradcam.runs import Pair, Run, bootstrap, start, strips
+from gradcam.targets import write_target
+from tests import plain
+from tests.runs.small_set import SETTINGS
+
+ODD = (4, 9, 13)
+"""Photos with a green corner, which one of two models takes for red."""
+TOP = write_target(Top(1))
+PAIR = Pair(0, 1, "Grad-CAM", TOP)
+
+
+def write_photos(folder: Path) -> Path:
+    """Twenty photos of 8×8 pixels that are redder to the right, blue from the eleventh on; `ODD` have green."""
+    rows = ["path,label,site"]
+    for number in range(20):
+        pixels = np.zeros((8, 8, 3), np.uint8)
+        pixels[..., 0 if number < 11 else 2] = np.linspace(60, 160 + number, 8)
+        if number in ODD:
+            pixels[:4, :4, 1] = 255
+        Image.fromarray(pixels).save(folder / f"{number:02}.png")
+        rows.append(f"{number:02}.png,{'red' if number < 11 else 'blue'},{'Bonn' if number % 2 else 'Ulm'}")
+    (folder / "photos.csv").write_text("\n".join(rows) + "\n")
+    return folder / "photos.csv"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    models = [
+        plain.classifier(["red", "blue"], [[8, 0, 0], [0, 0, 8]], name="own"),
+        plain.classifier(["red", "blue"], [[8, 40, 0], [0, 0, 8]], name="green"),
+    ]
+    folder = tmp_path_factory.mktemp("set")
+    layers = {str(model.spec): "grid" for model in models}
+    return start(write_photos(folder), models, ["top"], out=folder / "run", layer=layers, settings=SETTINGS)
+
+
+def test_models_that_differ_on_three_photos_have_these_first(run: Run) -> None:
+    assert set(run.ranked("disagreement", most=3)) == set(ODD)
+    assert set(run.ranked("disagreement", most=3, pair=PAIR)) == set(ODD)
+
+
+def test_the_same_answer_for_other_reasons_is_told_from_another_answer(run: Run) -> None:
+    assert run.ranked("same-answer", most=2) == [4, 9]  # red by red, and red by green
+    assert run.ranked("same-answer", most=2, pair=PAIR) == [4, 9]
+    assert run.ranked("same-place") == run.ranked("same-place", pair=PAIR) == [13]  # blue, and red by green
+    assert run.how_many("same-answer") == 19
+    assert run.how_many("same-place") == 1
+    assert run.how_many("disagreement") == 20
+
+
+def test_filters_hold_together(run: Run) -> None:
+    assert run.ranked(where={"label": "blue", "site": "Bonn"}) == [11, 13, 15, 17, 19]
+    assert run.ranked("confident-mistakes", most=1) == [13]
+    assert run.ranked(where={"label": "blue", "predicted": "red"}) == [13]
+    assert run.ranked(among=["04.png", "13.png", "gone.png"]) == [4, 13]
+    assert run.ranked(among=[]) == []
+    lowest = {unit.photo: unit.predicted_probability or 0 for unit in run.units() if unit.model == "plain/own"}
+    assert run.how_many(confidence=(0, 1)) == 20
+    assert set(run.ranked(confidence=(0.95, 1))) <= {photo for photo, share in lowest.items() if share >= 0.95}
+
+
+def test_what_can_be_filtered_and_ranked_by_is_told(run: Run) -> None:
+    assert run.choices("label") == run.choices("predicted") == ["blue", "red"]
+    assert run.choices("site") == ["Bonn", "Ulm"]
+    assert run.slices() == ["site"]
+    assert run.can_rank("disagreement")
+    assert not run.can_rank("outside-box")
+
+
+def test_a_class_is_taken_for_another_as_often_as_it_is(run: Run) -> None:
+    found = {(row.label, row.predicted): row.photos for row in run.confusion(1, "Grad-CAM", TOP)}
+    assert found == {("red", "red"): 11, ("blue", "blue"): 8, ("blue", "red"): 1}
+    agreement = {(row.label, row.predicted): row.agreement for row in run.confusion(1, "Grad-CAM", TOP)}
+    assert agreement["blue", "red"] == pytest.approx(next(run.units([13])).agreement)
+
+
+def test_the_mean_map_of_a_class_is_the_mean_of_its_maps(run: Run) -> None:
+    units = [unit for unit in run.units() if unit.model == "plain/green" and unit.label == "red"]
+    maps = [found / found.max() for found in run.arrays(units) if found is not None]
+    mean = {one.class_name: one for one in run.mean_maps(1, "Grad-CAM", TOP)}["red"]
+    assert mean.photos == len(maps) == 11
+    assert mean.map == pytest.approx(np.mean(maps, axis=0), abs=1e-6)
+    assert set(run.ranked("unlike", where={"label": "red"}, most=2)) == {4, 9}
+
+
+def test_a_measure_is_given_by_photo_and_model(run: Run) -> None:
+    found = run.measured("on_border", "Grad-CAM", TOP, "blue")
+    assert sorted(found) == list(range(11, 20))
+    assert found[11][0] == next(run.units([11])).on_border
+    with pytest.raises(OptionError, match="expected a measure of a unit, got 'bordr'"):
+        run.measured("bordr", "Grad-CAM", TOP)
+
+
+def test_the_interval_of_a_mean_holds_it_and_shrinks_with_the_values() -> None:
+    few, many = bootstrap([0.0, 1.0] * 10), bootstrap([0.0, 1.0] * 5000)
+    assert few.mean == many.mean == 0.5
+    assert few.low == pytest.approx(0.5 - 1.96 * 0.5 / np.sqrt(20), abs=0.05)
+    assert (many.low, many.high) == pytest.approx((0.49, 0.51), abs=1e-3)
+    assert bootstrap([0.25]) == (0.25, 0.25, 0.25, 1)
+
+
+def test_a_strip_is_a_photo_and_the_maps_over_it(run: Run) -> None:
+    found = strips(run, [4, 5], ["plain/own", "plain/green"], "Grad-CAM", TOP)
+    assert sorted(found) == [4, 5]
+    with Image.open(io.BytesIO(found[4])) as picture:
+        assert picture.size == (3 * 144 + 2 * 3, 144)

@@ -1,0 +1,200 @@
+"""Runs of visitors: behind links, within limits, cancelled, gone on with, found again, and gone in the end."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gradcam.config import Runs
+from gradcam.errors import RunError
+from gradcam.runs import HostedRun, RunHost, job_queue, read_data
+from gradcam.runs.job import read_job, write_job
+from tests.runs.small_set import write_set
+
+MODEL = "timm/test_resnet (untrained, seed 1)"
+ASK = ([MODEL], ["top"])
+
+
+@pytest.fixture
+def limits(tmp_path: Path) -> Runs:
+    return Runs(folder=tmp_path / "hosted")
+
+
+@pytest.fixture
+def _idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that compute nothing and end when they are asked to."""
+
+    def begin(folder: Path) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+
+    monkeypatch.setattr(job_queue, "_begin", begin)
+
+
+def wait_until(host: RunHost, token: str, fits: Callable[[HostedRun], bool], seconds: float = 100) -> HostedRun:
+    end = time.monotonic() + seconds
+    while not fits(found := host.get(token)):
+        assert time.monotonic() < end, found
+        time.sleep(0.05)
+    return found
+
+
+def packed(**files: bytes) -> tuple[str, io.BytesIO]:
+    """A ZIP of photos as somebody uploads it."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name.replace("__", "/") + ".png", data)
+    out.seek(0)
+    return "photos.zip", out
+
+
+@pytest.fixture(scope="module")
+def png(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    folder = write_set(tmp_path_factory.mktemp("one"), 1)
+    return next(folder.rglob("*.png")).read_bytes()
+
+
+def test_a_run_computes_by_itself_is_cancelled_found_again_by_its_link_and_deleted(
+    limits: Runs, tmp_path: Path
+) -> None:
+    data = write_set(tmp_path / "set", 24)
+    host = RunHost(limits)
+    token = host.start("anna", "set", data, *ASK)
+    second = host.start("anna", "set", data, *ASK)
+    assert len(token) >= 32
+    assert host.get(second).state == "waiting"
+    assert host.get(second).ahead == 1
+    host.cancel(second)
+    assert host.get(second).state == "stopped"
+    host.cancel(token)
+    assert wait_until(host, token, lambda run: not run.is_active).state == "stopped"
+    again = RunHost(limits)
+    again.resume(token)
+    done = wait_until(again, token, lambda run: not run.is_active)
+    assert (done.state, done.reason) == ("finished", "")
+    assert done.status is not None
+    assert (done.status.done, done.status.failed) == (24, 0)
+    assert done.said  # the model has no classes of these names
+    (unit,) = done.run.units([0])
+    assert done.run.previews([unit])[0]
+    again.delete(token)
+    with pytest.raises(RunError, match="expected a run behind this link, got none: it was deleted"):
+        again.get(token)
+
+
+@pytest.mark.usefixtures("_idle")
+def test_a_link_does_not_stand_in_the_name_of_its_folder(limits: Runs, tmp_path: Path) -> None:
+    host = RunHost(limits)
+    token = host.start("anna", "set", write_set(tmp_path / "set", 2), *ASK)
+    (folder,) = limits.folder.iterdir()
+    assert token not in folder.name
+    with pytest.raises(RunError):
+        host.get(folder.name)
+    host.delete(token)
+
+
+@pytest.mark.usefixtures("_idle")
+def test_uploads_are_a_zip_or_photos_with_perhaps_a_manifest(limits: Runs, png: bytes) -> None:
+    host = RunHost(limits)
+    for files, labels in [
+        ([packed(red__a=png, blue__b=png)], {"red", "blue"}),
+        ([("a.png", io.BytesIO(png)), ("b.png", io.BytesIO(png))], {None}),
+        ([("a.png", io.BytesIO(png)), ("list.csv", io.BytesIO(b"path,label\na.png,red\n"))], {"red"}),
+    ]:
+        token = host.start("anna", "mine", files, *ASK)
+        data = read_job(host.get(token).run.folder.parent).data
+        assert set(read_data(data).rows["label"].to_pylist()) == labels
+        host.delete(token)
+
+
+@pytest.mark.usefixtures("_idle")
+@pytest.mark.parametrize(
+    ("change", "files", "sentence"),
+    [
+        ({}, [], "expected photos or a ZIP, got none"),
+        ({}, ["a.zip", "b.png"], "expected one ZIP by itself, got 'a.zip' among 2 files"),
+        ({}, ["a.png", "x/a.png"], "expected each file once, got 'a.png' twice"),
+        ({}, ["a.csv", "b.csv"], "expected one manifest, got 'a.csv' and 'b.csv'"),
+        ({}, [".a.png"], "a hidden file"),
+        ({}, ["a.png", "state.json"], "expected photos, a manifest or a ZIP, got 'state.json'"),
+        ({}, ["a.zip"], "expected a whole ZIP"),
+        ({"photos": 1}, ["a.png", "b.png"], "expected at most 1 photos, got 2"),
+        ({"visitor_gigabytes": 1e-7}, ["a.png"], "expected your runs to take at most 1e-07 GB of disk"),
+        ({"gigabytes": 1e-7}, ["a.png"], "expected the runs of all visitors to take at most"),
+    ],
+)
+def test_what_cannot_be_taken_is_one_sentence_and_leaves_nothing(
+    limits: Runs, png: bytes, change: dict[str, float], files: list[str], sentence: str
+) -> None:
+    host = RunHost(replace(limits, **change))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(RunError) as refused:
+        host.start("anna", "mine", [(name, io.BytesIO(png)) for name in files], *ASK)
+    assert str(refused.value).startswith("expected ")
+    assert sentence in str(refused.value)
+    assert not limits.folder.exists() or not list(limits.folder.iterdir())
+
+
+@pytest.mark.usefixtures("_idle")
+def test_a_bounded_number_compute_and_a_bounded_number_wait(limits: Runs, tmp_path: Path) -> None:
+    data = write_set(tmp_path / "set", 2)
+    host = RunHost(replace(limits, at_once=2, waiting=1))
+    tokens = [host.start("anna", "set", data, *ASK) for _ in range(3)]
+    assert [host.get(token).state for token in tokens] == ["starting", "starting", "waiting"]
+    with pytest.raises(RunError, match="expected room on this server, got 3 runs that compute or wait"):
+        host.start("bea", "set", data, *ASK)
+    host.cancel(tokens[0])
+    assert wait_until(host, tokens[2], lambda run: run.state == "starting").ahead == 0
+    for token in tokens:
+        host.delete(token)
+
+
+@pytest.mark.usefixtures("_idle")
+def test_a_run_that_outgrows_the_quota_is_ended_with_its_reason(
+    limits: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_queue, "SECONDS_BETWEEN_CHECKS", 0.05)
+    host = RunHost(replace(limits, visitor_gigabytes=1e-5))
+    token = host.start("anna", "set", write_set(tmp_path / "set", 2), *ASK)
+    (host.get(token).run.folder.parent / "filler").write_bytes(bytes(20_000))
+    ended = wait_until(host, token, lambda run: not run.is_active)
+    assert ended.state == "failed"
+    assert ended.reason.startswith("expected your runs to take at most 1e-05 GB of disk")
+    assert host.used("anna") > 20_000
+    assert host.used("bea") == 0
+    host.delete(token)
+
+
+@pytest.mark.usefixtures("_idle")
+def test_a_run_goes_when_its_days_are_over(limits: Runs, tmp_path: Path) -> None:
+    host = RunHost(limits)
+    token = host.start("anna", "set", write_set(tmp_path / "set", 2), *ASK)
+    kept = host.get(token)
+    assert kept.expires == pytest.approx(time.time() + 7 * 86_400, abs=60)
+    host.cancel(token)
+    wait_until(host, token, lambda run: not run.is_active)
+    folder = kept.run.folder.parent
+    write_job(folder, replace(read_job(folder), created=time.time() - 8 * 86_400))
+    with pytest.raises(RunError, match="its days are over"):
+        host.get(token)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("code", [1, -9])
+def test_a_process_that_is_killed_is_told_of(
+    limits: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    command = [sys.executable, "-c", f"import os, signal; os.kill(os.getpid(), 9) if {code} < 0 else exit({code})"]
+    monkeypatch.setattr(job_queue, "_begin", lambda folder: subprocess.Popen(command, stdin=subprocess.PIPE))
+    host = RunHost(limits)
+    token = host.start("anna", "set", write_set(tmp_path / "set", 2), *ASK)
+    ended = wait_until(host, token, lambda run: not run.is_active)
+    assert ended.state == "failed"
+    assert f"its process ended with {code}; resume it" in ended.reason
