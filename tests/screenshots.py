@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import sys
+import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
+from gradcam.runs import Settings, start
 from tests.conftest import ARGUMENTS, CHROMIUM
 from tests.server import dashboard
 from tests.visiting import arrive, finish
@@ -25,6 +28,10 @@ PAGES = {
 }
 """File name and place in the app of every page's picture."""
 
+SHOWN = "Sample set"
+LINKS = {"data_set": f"data_set?run={SHOWN.replace(' ', '+')}"}
+"""What is shown of pages that are empty at first."""
+
 HEIGHTS = {"compare_models": 1500, "layers": 1400}
 """Pages whose answer lies below the first screen."""
 
@@ -32,7 +39,7 @@ HEIGHTS = {"compare_models": 1500, "layers": 1400}
 def shoot(browser: Browser, address: str, name: str) -> Path:
     """Open a page, wait until it has nothing more to do, and take its picture."""
     page = browser.new_page(viewport={"width": WIDE, "height": HEIGHTS.get(name, HIGH)}, color_scheme="light")
-    page.goto(f"{address}/{PAGES[name]}")
+    page.goto(f"{address}/{LINKS.get(name, PAGES[name])}")
     arrive(page, None)
     finish(page, name)
     page.wait_for_timeout(2_000)  # pictures are drawn after the script has ended
@@ -57,10 +64,22 @@ def _small(png: bytes, colours: int = 256, flat: int = 48) -> bytes:
     return out.getvalue()
 
 
+def write_run(folder: Path) -> Path:
+    """Three models over the sample set, as an operator shows a run. Returns: the configuration."""
+    models = [f"bundled/tf_efficientnet_lite{number}" for number in range(3)]
+    start("sample", models, ["label"], out=folder / "run", settings=Settings(previews=True))
+    config = folder / "gradcam.toml"
+    config.write_text(f'[runs.shown]\n"{SHOWN}" = "run"\n', encoding="utf-8")
+    return config
+
+
 def main() -> None:
-    with dashboard() as address, sync_playwright() as playwright:
+    names = sys.argv[1:] or list(PAGES)
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        config = {"GRADCAM_CONFIG": str(write_run(Path(folder)))} if "data_set" in names else {}
+        address, playwright = stack.enter_context(dashboard(**config)), stack.enter_context(sync_playwright())
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        for name in sys.argv[1:] or PAGES:
+        for name in names:
             print(shoot(browser, address, name))
         browser.close()
 

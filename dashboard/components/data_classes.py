@@ -176,7 +176,7 @@ def _show_measure(shown: Shown, names: Mapping[int, str]) -> None:
     figure = measure_boxes(by_model, {name: one[:3] for name, one in means.items()}, title, theme=theme())
     said = "; ".join(f"{name} {one.mean:.3f}" for name, one in means.items())
     st.plotly_chart(
-        figure, key="measure", config={**PLOTLY_CONFIG, "displayModeBar": False}, alt=f"{title}: {said}."
+        figure, key="measure-boxes", config={**PLOTLY_CONFIG, "displayModeBar": False}, alt=f"{title}: {said}."
     )
     st.caption(
         "Diamond: the mean, with the interval that holds 95 % of the means of photos drawn anew (bootstrap)."

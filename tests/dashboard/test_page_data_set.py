@@ -17,6 +17,7 @@ from dashboard.components.data_filters import RANKING_TITLES, Shown
 from gradcam.config import Runs, settings
 from gradcam.runs import RANKINGS, Run, Settings, start
 from tests.opening import open_page
+from tests.runs.small_set import write_photo
 
 MODELS = ["timm/test_resnet (untrained, seed 1)", "timm/test_vit (untrained, seed 1)"]
 
@@ -28,12 +29,19 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return start("sample", MODELS, ["top"], out=out, settings=Settings(previews=True))
 
 
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Two photos without labels or boxes, by one model."""
+    data = tmp_path_factory.mktemp("bare")
+    for number in range(2):
+        write_photo(data / f"{number}.png", number)
+    return start(data, MODELS[:1], ["top"], out=data / "run")
+
+
 @pytest.fixture(autouse=True)
-def _one_run_is_shown(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    text = f'[runs]\nfolder = "hosted"\n[runs.shown]\nThe sample = "{run.folder}"\n'.replace(
-        "The sample", '"The sample"'
-    )
-    (tmp_path / "gradcam.toml").write_text(text)
+def _runs_are_shown(run: Run, bare: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    shown = f'"The sample" = "{run.folder}"\nBare = "{bare.folder}"\n'
+    (tmp_path / "gradcam.toml").write_text(f'[runs]\nfolder = "hosted"\n[runs.shown]\n{shown}')
     monkeypatch.setenv("GRADCAM_CONFIG", str(tmp_path / "gradcam.toml"))
     monkeypatch.setenv("GRADCAM_STORE", str(tmp_path / "reviews.sqlite"))
     monkeypatch.delenv("GRADCAM_RUNS", raising=False)
@@ -65,7 +73,11 @@ def test_without_a_run_the_page_teaches_and_offers_to_start_one() -> None:
     page = open_page("data_set")
     assert "ranks the photos" in words(page)
     assert page.radio(key="_set_from").options == ["Sample set", "Upload"]
-    assert page.selectbox(key="run").options == ["Start a new run", "The sample · shown to all"]
+    assert page.selectbox(key="run").options == [
+        "Start a new run",
+        "The sample · shown to all",
+        "Bare · shown to all",
+    ]
 
 
 def test_a_run_that_is_shown_to_all_is_a_gallery_that_nobody_deletes() -> None:
@@ -139,6 +151,36 @@ def test_chosen_photos_are_exported_reported_and_compared(run: Run, monkeypatch:
 
 def shown_of(run: Run) -> Shown:
     return Shown(run, 48, "disagreement", *run.plan.methods, *run.plan.targets)
+
+
+def html(page: AppTest) -> str:
+    return "\n".join(found.proto.body for found in page.get("html"))
+
+
+def test_classes_are_counted_averaged_and_measured() -> None:
+    page = opened(part="Classes")
+    assert [found.value for found in page.header][-3:] == [
+        "What is taken for what",
+        "Where each class is seen",
+        "How the models differ in numbers",
+    ]
+    assert "Photos by label and first prediction" in html(page)
+    assert "espresso · 12 photos" in [found.value for found in page.subheader]
+    assert "looks at the object more than" in words(page)
+    page.selectbox(key="measure").set_value("Correlation with the mean map of its class").run()
+    assert "over 24 photos, photo by photo" in words(page)
+
+
+def test_what_a_run_lacks_is_said_with_what_to_do(bare: Run) -> None:
+    page = open_page("data_set", run="Bare", part="Classes")
+    said = words(page)
+    assert "These photos have no labels. Put each class into a folder of its own" in said
+    assert "Run a second model over the set" in said
+    assert "With boxes or masks in the manifest" in said
+    titles = page.selectbox(key="by").options
+    assert "Least agreement" not in titles
+    assert "Heat outside the box" not in titles
+    assert "Least sure" in titles
 
 
 def test_a_link_to_a_run_that_is_gone_is_one_sentence() -> None:
