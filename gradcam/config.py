@@ -61,8 +61,10 @@ class Data:
     )
 
 
-NamedPaths = tuple[tuple[str, Path], ...]
-"""Names and the paths that they stand for, in the order of the file."""
+class NamedPaths(tuple[tuple[str, Path], ...]):
+    """Names and the paths that they stand for, in the order of the file."""
+
+
 MAX_NAME = 100
 """Letters of a name."""
 
@@ -82,8 +84,8 @@ class Runs:
     days: float = key("Days after which a visitor's run is deleted", 7.0, least=0.001, most=10_000)
     at_once: int = key("Visitors' runs that compute at the same time; others wait", 1, least=1, most=100)
     waiting: int = key("Visitors' runs that wait at most", 20, least=0, most=1000)
-    data_sets: NamedPaths = key("Data sets on the server that visitors may choose for a run, by name", ())
-    shown: NamedPaths = key("Folders of runs that every visitor may look at, by name", ())
+    data_sets: NamedPaths = key("Data sets on the server that visitors may choose for a run, by name", NamedPaths())
+    shown: NamedPaths = key("Folders of runs that every visitor may look at, by name", NamedPaths())
 
 
 @dataclass(frozen=True)
@@ -226,8 +228,8 @@ def _value(name: str, one: Any, value: Any, file: Path) -> Any:
         raise OptionError(f"expected {_takes(one)} for {name} in {quoted(file)}, got {got}")
     if isinstance(one.default, Path):
         return _path(value, file)
-    if isinstance(one.default, tuple):
-        return tuple((name, _path(path, file)) for name, path in value.items())
+    if isinstance(one.default, NamedPaths):
+        return NamedPaths((name, _path(path, file)) for name, path in value.items())
     return float(value) if isinstance(one.default, float) else value
 
 
@@ -241,7 +243,7 @@ def _fits(one: Any, value: Any) -> bool:
         return any(type(value) is type(choice) and value == choice for choice in rule["choices"])
     if isinstance(one.default, Path):
         return _is_path(value)
-    if isinstance(one.default, tuple):
+    if isinstance(one.default, NamedPaths):
         return isinstance(value, dict) and all(
             0 < len(name.strip()) <= MAX_NAME and _is_path(path) for name, path in value.items()
         )
@@ -269,7 +271,7 @@ def _takes(one: Any) -> str:
         return f"{', '.join(said[:-1])} or {said[-1]}"
     if isinstance(one.default, Path):
         return "a path in quotes"
-    if isinstance(one.default, tuple):
+    if isinstance(one.default, NamedPaths):
         return 'a table of names and paths, such as { wildlife = "/data/wildlife" }'
     kind = "a number" if isinstance(one.default, float) else "a whole number"
     return f"{kind} from {rule['least']:,} to {rule['most']:,}"

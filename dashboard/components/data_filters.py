@@ -83,7 +83,8 @@ def pick_shown(listed: ListedRun, among: Callable[[ListedRun], Filter]) -> Shown
     wanted = Filter(pair=_pick_pair(run, method, target), where=_pick_values(run))
     low, high = st.slider(
         "Confidence",
-        *WHOLE,
+        WHOLE[0],
+        WHOLE[1],
         WHOLE,
         format="%d %%",
         help="Of the model that is least sure of its first prediction.",

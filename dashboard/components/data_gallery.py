@@ -35,7 +35,7 @@ def show_gallery(shown: Shown) -> None:
         f"{count(total, 'photo')}; first come those where {RANKINGS[shown.by].says}. Photo, then "
         f"{', '.join(escape_markdown(display_name(model)) for model in models)}."
     )
-    pictures = _strips(shown.run.folder, tuple(photos), tuple(models), shown.method, shown.target, shown.done)
+    pictures = strips_of(shown, photos, models)
     units = _units_of(shown, photos)
     with st.grid(min_column_width=TILE * (len(models) + 1), gap="small"):
         for photo in photos:
@@ -65,6 +65,11 @@ def _turn_pages(total: int) -> int:
     if st.session_state.get(DataKey.PAGE, 1) > pages:
         st.session_state[DataKey.PAGE] = pages
     return PER_PAGE * (st.pagination(pages, **session.linked(DataKey.PAGE)) - 1)
+
+
+def strips_of(shown: Shown, photos: Sequence[int], models: Sequence[str]) -> dict[int, bytes]:
+    """Of each photo that is done, itself and these models' maps over it side by side, as JPEG. models: ids."""
+    return _strips(shown.run.folder, tuple(photos), tuple(models), shown.method, shown.target, shown.done)
 
 
 @st.cache_data(max_entries=32, show_spinner="Drawing the photos of this page")

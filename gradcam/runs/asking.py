@@ -84,12 +84,12 @@ def ranked(index: Index, by: str | None = None, **page: Unpack[Page]) -> list[in
     """
     first, most = page.pop("first", 0), page.pop("most", None)
     with index.reading() as connection:
-        return list(connection.execute(ranking(index, by, **page).limit(most).offset(first)).scalars())
+        return list(connection.execute(ranking(index, by, page).limit(most).offset(first)).scalars())
 
 
 def how_many(index: Index, by: str | None = None, **wanted: Unpack[Filter]) -> int:
     """How many photos a ranking has. Raises: what `ranked` raises."""
-    photos = ranking(index, by, **wanted).order_by(None).subquery()
+    photos = ranking(index, by, wanted).order_by(None).subquery()
     with index.reading() as connection:
         return connection.execute(sa.select(sa.func.count()).select_from(photos)).scalar_one()
 
@@ -101,7 +101,7 @@ def can_rank(index: Index, by: str) -> bool:
         return connection.execute(sa.select(PHOTOS.c.photo).where(column.is_not(None)).limit(1)).first() is not None
 
 
-def ranking(index: Index, by: str | None, **wanted: Unpack[Filter]) -> sa.Select[Any]:
+def ranking(index: Index, by: str | None, wanted: Filter) -> sa.Select[Any]:
     """The question that `ranked` asks."""
     photos = sa.select(PHOTOS.c.photo).where(*_conditions(index, wanted))
     if by is None:

@@ -40,13 +40,15 @@ def reads_all(steps: list[str]) -> list[str]:
     "names", [[], ["label"], ["predicted"], ["site"], ["label", "predicted", "site"]], ids="-".join
 )
 def test_a_page_of_a_ranking_reads_an_index(index: Index, by: str, names: list[str], pair: Pair | None) -> None:
-    steps = steps_of(index, ranking(index, by, where={name: FILTERS[name] for name in names}, pair=pair).limit(48))
+    steps = steps_of(
+        index, ranking(index, by, {"where": {name: FILTERS[name] for name in names}, "pair": pair}).limit(48)
+    )
     assert steps
     assert not reads_all(steps), steps
 
 
 def test_a_page_without_a_filter_is_not_sorted(index: Index) -> None:
-    steps = steps_of(index, ranking(index, "disagreement").limit(48))
+    steps = steps_of(index, ranking(index, "disagreement", {}).limit(48))
     assert steps == ["SCAN photos USING COVERING INDEX ix_photos_agreement"]
 
 
