@@ -18,6 +18,7 @@ LAST = {
     "compare_classes": "button:has-text('Panels')",
     "layers": ".viewer >> nth=2",
     "how_it_works": "[data-testid=stCode]",
+    "data_set": "button:has-text('Start the run'), img[alt*='the heatmaps of']",
     "reports": "button:has-text('Build the report')",
     "models": "button:has-text('Add the model')",
 }

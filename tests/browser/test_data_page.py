@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.visiting import PHONE, PLOT, Visit, settle
+from tests.visiting import FIRST_VISIT, PHONE, PLOT, Visit, settle
 
 pytestmark = pytest.mark.browser
 
@@ -35,7 +35,8 @@ def test_a_run_is_started_left_found_again_and_looked_through(visit: Visit) -> N
     assert "label=espresso" in page.url
     assert page.get_by_role("img", name=re.compile("heatmaps of 2 models")).count() < 24
     page.get_by_role("button", name=re.compile("^.*Open$")).first.click()
-    page.locator(PLOT).first.wait_for()
+    page.wait_for_url(lambda url: "opened=" in url)
+    page.locator(PLOT).first.wait_for(timeout=FIRST_VISIT)
     settle(page)
     page.get_by_role("textbox", name="Reviewer").fill("Anna")
     page.keyboard.press("Tab")

@@ -159,7 +159,7 @@ def html(page: AppTest) -> str:
 
 def test_classes_are_counted_averaged_and_measured() -> None:
     page = opened(part="Classes")
-    assert [found.value for found in page.header][-3:] == [
+    assert [found.value for found in page.main.header] == [
         "What is taken for what",
         "Where each class is seen",
         "How the models differ in numbers",
