@@ -54,8 +54,10 @@ def main(folder: Path) -> int:
 
 
 def _wait_for_end(stop: threading.Event) -> None:
-    with suppress(OSError, ValueError):
-        sys.stdin.buffer.read()
+    """Read the input till it is closed; not through `sys.stdin`, whose lock a thread may not hold at the end."""
+    with suppress(OSError):
+        while os.read(0, 1024):
+            pass
     stop.set()
 
 

@@ -34,7 +34,7 @@ def test_a_run_is_started_left_found_again_and_looked_through(visit: Visit) -> N
     expect(page.get_by_role("button", name="Open", exact=False).first).to_be_visible()
     assert "label=espresso" in page.url
     assert page.get_by_role("img", name=re.compile("heatmaps of 2 models")).count() < 24
-    page.get_by_role("button", name=re.compile("^.*Open$")).first.click()
+    page.locator("[data-testid=stButton]", has_text="Open").first.get_by_role("button").click()
     page.wait_for_url(lambda url: "opened=" in url)
     page.locator(PLOT).first.wait_for(timeout=FIRST_VISIT)
     settle(page)
