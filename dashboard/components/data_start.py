@@ -36,7 +36,7 @@ def pick_run() -> ListedRun | None:
     st.selectbox(
         "Run",
         list(titles),
-        format_func=lambda name: titles.get(name, name),
+        format_func=lambda name: titles.get(name, str(name)),
         key=DataKey.RUN,
         persist_state="session",
         on_change=_begin_at_its_gallery,
