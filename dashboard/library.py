@@ -210,7 +210,9 @@ def classifier(model: str) -> Classifier:
 
 
 def load_ahead(models: Sequence[str]) -> dict[str, Future[None]]:
-    """Begin to load models side by side; whoever asks for one then waits for it, or hears why it cannot be had.
+    """Begin to load models and search their layers, side by side.
+
+    Whoever asks for one then waits for it, or hears why it cannot be had.
 
     Left out are models that this visitor brought or may not load.
     """
@@ -218,8 +220,8 @@ def load_ahead(models: Sequence[str]) -> dict[str, Future[None]]:
 
     def load(model: str, done: Future[None]) -> None:
         try:
-            with suppress(GradcamError), pool().use(model):
-                pass
+            with suppress(GradcamError), pool().use(model) as loaded:
+                _ = loaded.target_layer  # remembered: a search takes longer than loading
         finally:
             done.set_result(None)
 

@@ -173,10 +173,14 @@ def panels_slide(panels: Sequence[Heatmap], style: Style = CLASSIC, width: int =
 
 
 def _panel_rows(panels: Sequence[Heatmap], style: Style, cell: int) -> Iterator[PictureRow]:
+    by_layer = len({(panel.model, panel.explanation.layer) for panel in panels}) > len(
+        {one.model for one in panels}
+    )
     for panel in panels:
         height, width = panel.photo.size
         size = max(1, round(cell * height / width)), cell
         words = f"{panel.photo.name} · {model_caption(panel)} · {target_caption(panel)}"
+        words += f" · {panel.explanation.layer.name}" if by_layer else ""
         yield PictureRow(three_pictures(panel, style, size=size), title=words if len(panels) > 1 else "")
 
 

@@ -1,6 +1,7 @@
 """Layers that were found in models loaded by id, kept on disk: a second process need not search them again.
 
-They are a convenience. A file that is missing, damaged or cannot be written costs a search, and nothing else.
+They are a convenience. A file that is missing, damaged or cannot be written costs a search, and nothing else. Those
+of the models whose weights are installed come along, so that the first page need not wait for a search.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
+from functools import cache, partial
+from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, MethodType
@@ -36,19 +38,28 @@ MAX_BYTES = 1_000_000
 PACKAGES = ("gradcam", "torch", "torchvision", "timm", "transformers")
 
 
-def kept_at(model: nn.Module, inputs: Inputs, layer: str) -> Path | None:
-    """The file for the layers found in `model` for such inputs; None if they are not kept.
+SHIPPED = resources.files("gradcam") / "data" / "bundled_layers.json"
+"""The layers of the bundled models by `request_of`; `python -m tests.layers.shipped` writes it."""
 
-    Layers are kept only for models that were loaded by id and have weights, if the images are the only input and no
-    function picks the scores.
+
+def request_of(model: nn.Module, inputs: Inputs, layer: str) -> str | None:
+    """What tells a search of `model` from all others, in any process and version; None if its answer is not kept.
+
+    Answers are kept only for models that were loaded by id and have weights, if the images are the only input and
+    no function picks the scores.
     """
     images = inputs.images
     alone = len(inputs.args) + len(inputs.kwargs) == 1
     if not alone or callable(inputs.output) or images.is_meta or not is_loaded_by_id(model):
         return None
     request = (inputs.at, inputs.output, tuple(images.shape[1:]), images.dtype, images.device.type, layer)
-    versions = [(package, _version(package)) for package in PACKAGES]
-    key = repr((FORMAT, versions, request, state_sha256(model), _settings(model)))
+    key = repr((FORMAT, request, state_sha256(model), _settings(model)))
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def kept_at(request: str) -> Path | None:
+    """The file for the answer to a request by these versions of all packages; None if there is no place for it."""
+    key = repr(([(package, _version(package)) for package in PACKAGES], request))
     try:
         return weights_folder().with_name("layers") / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
     except (RuntimeError, ValueError, GradcamError) as error:  # no home folder
@@ -61,6 +72,20 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return ""
+
+
+def read_shipped(request: str, model: nn.Module) -> list[TargetLayer] | None:
+    """The answer that came along with the installation; None if none did."""
+    rows = _shipped().get(request)
+    found = [_layer(row) for row in rows or ()]
+    for layer in found:
+        model.get_submodule(layer.name)
+    return found or None
+
+
+@cache
+def _shipped() -> dict[str, list[dict[str, Any]]]:
+    return json.loads(SHIPPED.read_bytes())
 
 
 def read_kept(file: Path, model: nn.Module) -> list[TargetLayer] | None:

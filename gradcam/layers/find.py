@@ -23,7 +23,7 @@ from gradcam.as_found import changed_by_forward
 from gradcam.capture import Trace, trace
 from gradcam.errors import LayerError, ModelError, nearest, quoted
 from gradcam.inputs import Batch, Inputs
-from gradcam.layers.disk_cache import kept_at, read_kept, write_kept
+from gradcam.layers.disk_cache import kept_at, read_kept, read_shipped, request_of, write_kept
 from gradcam.layers.fingerprint import fingerprint
 from gradcam.layers.flow import Flow
 from gradcam.layers.inputs import input_shapes, noise_like, weight_of
@@ -241,8 +241,11 @@ def _remembered(
 
 
 def _kept_or_searched(model: nn.Module, inputs: Inputs, layer: str) -> list[TargetLayer]:
-    """The answer of `_search`; for a model loaded by id, the one that an earlier process kept on disk."""
-    file = kept_at(model, inputs, layer)
+    """The answer of `_search`; for a model loaded by id, the one that came along or was kept before."""
+    request = request_of(model, inputs, layer)
+    if request and (found := read_shipped(request, model)):
+        return found
+    file = kept_at(request) if request else None
     found = read_kept(file, model) if file is not None else None
     if found is None:
         found = _search(model, inputs, layer)

@@ -13,9 +13,11 @@ import timm
 import torch
 
 from gradcam.layers import candidate_layers, resolve_target_layer
+from gradcam.layers.disk_cache import SHIPPED
 from gradcam.layers.find import _memories
 from gradcam.loaded_modules import state_sha256
 from gradcam.models.classifier import Classifier, load_classifier
+from tests.layers.shipped import searched
 
 RANDOM = "timm/test_resnet"
 
@@ -169,3 +171,18 @@ def test_memory_goes_before_the_disk(folder: Path) -> None:
         file.unlink()
     assert searches(classifier) == 0
     assert classifier.module in _memories
+
+
+@pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "mobilenetv2_dogs"])
+def test_the_layers_that_come_along_are_those_that_a_search_finds(folder: Path, name: str) -> None:
+    """If this fails because the search has changed: `python -m tests.layers.shipped`, and raise `FORMAT`."""
+    answers = searched([name])
+    assert len(answers) == 2
+    assert answers.items() <= json.loads(SHIPPED.read_bytes()).items()
+
+
+def test_a_bundled_model_is_not_searched(folder: Path) -> None:
+    classifier = load_classifier("bundled/tf_efficientnet_lite0")
+    classifier.module.register_forward_hook(lambda *_: pytest.fail("searched"))
+    assert classifier.target_layer.name == "bn2"
+    assert not folder.exists()
