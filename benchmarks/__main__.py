@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from benchmarks import runs, start
+from benchmarks import runs, shortcuts, start
 from benchmarks.contenders import CONTENDERS, MODELS, build
 from benchmarks.measure import (
     ALLOCATORS,
@@ -39,6 +39,9 @@ PEERS = [name for name in CONTENDERS if name != "bare forward"]
 def main() -> None:
     if sys.argv[1:2] == ["runs"]:
         runs.main(sys.argv[2:], machine())
+        return
+    if sys.argv[1:2] == ["shortcuts"]:
+        shortcuts.main(sys.argv[2:], machine())
         return
     if sys.argv[1:2] == ["start"]:
         start.main(sys.argv[2:])

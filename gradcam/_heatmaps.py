@@ -101,7 +101,7 @@ def _maps(recording: Recording, cotangents: Tensor, layer: TargetLayer, method: 
     """
     precision = torch.promote_types(recording.activation.dtype, torch.float32)
     activation = to_grid(recording.activation.detach(), layer).to(precision)
-    alpha = _weights(recording, cotangents, layer, precision)
+    alpha = channel_weights(recording, cotangents, layer, precision)
     return method.combine(activation, alpha)
 
 
@@ -118,7 +118,7 @@ def channel_contributions(
     with torch.autocast(cotangents.device.type, enabled=False):
         for recording, layer in zip(recordings, layers, strict=True):
             mean = mean_over_places(recording.activation.detach(), layer)
-            alpha = _weights(recording, cotangents, layer, mean.dtype)
+            alpha = channel_weights(recording, cotangents, layer, mean.dtype)
             contributions.append((alpha * mean * prod(layer.grid)).transpose(0, 1))
             means.append(mean)
     return torch.cat(contributions, dim=2), torch.cat(means, dim=1)
@@ -144,7 +144,7 @@ def mean_over_places(output: Tensor, layer: TargetLayer) -> Tensor:
     return to_grid(output, layer).mean((2, 3), dtype=precision)
 
 
-def _weights(recording: Recording, cotangents: Tensor, layer: TargetLayer, precision: torch.dtype) -> Tensor:
+def channel_weights(recording: Recording, cotangents: Tensor, layer: TargetLayer, precision: torch.dtype) -> Tensor:
     """Equation 1: α `[K, B, channels]`, the mean gradient over the places of the grid.
 
     If the scores see the activation only through spatial pooling, the gradient is taken after the pooling, and

@@ -1,4 +1,4 @@
-"""The package's only hooks: they record or trace a forward.
+"""The package's only hooks: they record, trace or change a forward.
 
 Many threads may share a model. Each forward made here holds the model's lock while its hooks are in place, and a
 hook acts only in the thread that set it, so no thread sees another's activations.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch.utils._pytree import tree_leaves, tree_map
 
 from gradcam.errors import LayerError, quoted
 from gradcam.inputs import Batch, Inputs
@@ -135,9 +136,7 @@ def _record(
         outputs = hooks.enter_context(_outputs_of(running, earlier)) if earlier else None
         logits, ends_in = read_logits(model, inputs, forward)
     if found is None:
-        raise LayerError(
-            f"layer {quoted(layer.name)} did not run {layer.call + 1} time(s) in the forward; name another layer"
-        )
+        raise _never_ran(layer)
     values, gradient_edge, tensor, version = found
     if len(values) != len(inputs.images):
         raise LayerError(
@@ -154,6 +153,82 @@ def _record(
         )
     early = outputs.get(earlier.call) if earlier and outputs is not None else None
     return Recording(model, logits, values, gradient_edge, ends_in, early)
+
+
+Edit: TypeAlias = Callable[[Tensor], None]
+"""Changes a copy of a layer's output in place."""
+
+
+def logits_with(
+    model: nn.Module,
+    batch: Batch | Inputs,
+    edits: Sequence[tuple[TargetLayer, Edit]],
+    modules: Modules | None = None,
+) -> Tensor:
+    """The logits `[B, C]` of a forward in which the outputs of layers are changed; the model is left as found.
+
+    batch, modules: as for `record`.
+    Raises: LayerError if a layer never ran, or its output holds no tensor that can be replaced.
+    """
+    if modules is None:
+        model, modules = unwrapped(model)
+    inputs = Inputs.of(batch, model)
+    return borrow(model, modules, lambda running: _logits_with(model, running, inputs, edits))
+
+
+def _logits_with(
+    model: nn.Module, running: nn.Module, inputs: Inputs, edits: Sequence[tuple[TargetLayer, Edit]]
+) -> Tensor:
+    """running: `model` or its clone."""
+
+    def forward() -> Tensor:
+        with torch.no_grad(), ExitStack() as hooks:
+            calls = [hooks.enter_context(_replacing(running, layer, edit)) for layer, edit in edits]
+            scores = run_model(running, inputs.copied())
+        for (layer, _), made in zip(edits, calls, strict=True):
+            if len(made) <= layer.call:
+                raise _never_ran(layer)
+        return scores
+
+    return read_logits(model, inputs, forward)[0].detach()
+
+
+@contextmanager
+def _replacing(running: nn.Module, layer: TargetLayer, edit: Edit) -> Iterator[list[None]]:
+    """The layer's output is a changed copy in this thread while the block runs; an item for each call."""
+    thread = threading.get_ident()
+    calls: list[None] = []
+
+    def replace(_module: nn.Module, _args: Any, output: Any) -> Any:
+        if threading.get_ident() != thread:
+            return None
+        calls.append(None)
+        if len(calls) != layer.call + 1:
+            return None
+        tensor, found = first_tensor(output), tree_leaves(output)
+        if tensor is None or not any(leaf is tensor for leaf in found):
+            raise LayerError(
+                f"expected a tensor from layer {quoted(layer.name)}, got {type(output).__name__}; "
+                "name a layer inside it"
+            )
+        copy = tensor.detach().clone()
+        edit(copy)
+        torch.set_grad_enabled(
+            True
+        )  # until the surrounding no_grad() ends: a softmax at the end is found by autograd
+        return tree_map(lambda leaf: copy.requires_grad_() if leaf is tensor else leaf, output)
+
+    handle = _submodule(running, layer).register_forward_hook(replace)
+    try:
+        yield calls
+    finally:
+        handle.remove()
+
+
+def _never_ran(layer: TargetLayer) -> LayerError:
+    return LayerError(
+        f"layer {quoted(layer.name)} did not run {layer.call + 1} time(s) in the forward; name another layer"
+    )
 
 
 def _submodule(running: nn.Module, layer: TargetLayer) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -12,7 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gradcam._heatmaps import averaged_maps, channel_contributions, mean_over_places, scores_are_linear
+from gradcam._heatmaps import (
+    averaged_maps,
+    channel_contributions,
+    channel_weights,
+    mean_over_places,
+    scores_are_linear,
+)
 from gradcam.capture import Recording, record
 from gradcam.errors import QUOTED, MapError, OptionError, PhotoError, nearest, quoted
 from gradcam.inputs import Inputs
@@ -215,10 +222,33 @@ def channels_of(
 
 def is_linear_in_means(classifier: Classifier, layer: LayerChoices) -> bool:
     """Whether a model's logits are one linear layer of the spatial means of its target layer's channels."""
+    forward = _forward_of_black(classifier, layer)
+    return scores_are_linear(forward.recordings, forward.layers)
+
+
+def head_weights(classifier: Classifier, layer: LayerChoices, classes: Sequence[int]) -> NDArray[np.float32] | None:
+    """What one unit of each channel's spatial mean adds to each class's score, `[classes, channels]`.
+
+    The product of a row and a photo's means is the photo's contributions to that class. None where the logits are
+    not one linear layer of the means, see `is_linear_in_means`.
+    """
+    forward = _forward_of_black(classifier, layer)
+    if not scores_are_linear(forward.recordings, forward.layers):
+        return None
+    logits = forward.recordings[0].logits
+    wanted = logits.new_zeros(len(classes), 1, max(logits.shape[1], 2))
+    wanted[range(len(classes)), 0, list(classes)] = 1
+    weights = [
+        channel_weights(recording, of_heads(wanted, logits), layer, torch.float32)[:, 0] * math.prod(layer.grid)
+        for recording, layer in zip(forward.recordings, forward.layers, strict=True)
+    ]
+    return _to_numpy(torch.cat(weights, dim=1))
+
+
+def _forward_of_black(classifier: Classifier, layer: LayerChoices) -> Forward:
     pixels = np.zeros((*classifier.preprocessing.size, 3), np.uint8)
     batch = Batch.of((Photo(pixels, "black", ""),), classifier.preprocessing, "squash")
-    forward = Forward.of(batch, classifier, layer)
-    return scores_are_linear(forward.recordings, forward.layers)
+    return Forward.of(batch, classifier, layer)
 
 
 def _to_numpy(values: Tensor) -> NDArray[np.float32]:
@@ -231,10 +261,7 @@ def _computing_in(precision: str, device: torch.device) -> AbstractContextManage
 
 
 def _cotangents(targets: Sequence[Sequence[ScoredTarget]], logits: Tensor) -> Tensor:
-    """`[K, B, C]`: +1 at each target's class and −1 at the class it is contrasted with.
-
-    A single logit y stands for two classes, −y and y: its cotangent is the positive class's minus the negative's.
-    """
+    """`[K, B, C]`: +1 at each target's class and −1 at the class it is contrasted with."""
     images, heads = logits.shape
     cotangents = logits.new_zeros(len(targets[0]), images, max(heads, 2))
     for image, row in enumerate(targets):
@@ -242,4 +269,12 @@ def _cotangents(targets: Sequence[Sequence[ScoredTarget]], logits: Tensor) -> Te
             cotangents[k, image, target.index] = 1
             if target.against is not None:
                 cotangents[k, image, target.against] = -1
-    return cotangents[..., 1:] - cotangents[..., :1] if heads == 1 else cotangents
+    return of_heads(cotangents, logits)
+
+
+def of_heads(cotangents: Tensor, logits: Tensor) -> Tensor:
+    """Cotangents `[K, B, classes]` as the head has its logits, `[K, B, C]`.
+
+    A single logit y stands for two classes, −y and y: its cotangent is the positive class's minus the negative's.
+    """
+    return cotangents[..., 1:] - cotangents[..., :1] if logits.shape[1] == 1 else cotangents

@@ -1,4 +1,4 @@
-"""The command `run`: a data set, in five words – start, status, resume, prepare, export."""
+"""The command `run`: a data set, in six words – start, status, resume, prepare, shortcuts, export."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gradcam import runs
+from gradcam import runs, shortcuts
 from gradcam.cli import terminal
 from gradcam.cli.options import add_checkpoint_options, by_model, layer_choices, load_checkpoints, of_model
-from gradcam.errors import OptionError, RunBusyError, quoted
+from gradcam.errors import OptionError, RunBusyError, nearest, quoted
 from gradcam.files import refuse_existing
 from gradcam.forward import PRECISIONS
 from gradcam.layers import read_layer, write_layer
 from gradcam.models import Classifier, parse_model_id, shared_pool
 from gradcam.preprocess import FITS
 from gradcam.report import FORMATS, build_report, write_report
-from gradcam.text import count
+from gradcam.text import count, first_few, percent
 
 if TYPE_CHECKING:
     from gradcam.runs import Engine, Run, Settings, Status
+    from gradcam.shortcuts import Candidate
 
 MAPS = ("float16", "float32")
 ENGINES = ("local", "ray")
@@ -210,6 +211,60 @@ def _sentence(run: Run, status: Status) -> str:
     return said
 
 
+# ------------------------------------------------------------------------------- shortcuts
+
+
+def _add_shortcuts(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("folder", type=terminal.path, metavar="DIR", help="folder of a finished run")
+    add("--class", required=True, dest="label", metavar="LABEL", help="the label whose photos are looked at")
+    add("--model", metavar="ID", help="of the run [its only one]")
+    add("--seed", type=int, default=0, metavar="N", help="of all that is drawn [0]")
+    add("--json", action="store_true", help="as JSON, with all photos and channels, for programs")
+    add_checkpoint_options(parser)
+
+
+def _shortcuts(options: argparse.Namespace) -> int:
+    """Say what a class may stand on, the likeliest first."""
+    run = runs.Run(options.folder)
+    models = [model.id for model in run.plan.models]
+    if options.model is None and len(models) > 1:
+        raise OptionError(f"expected --model, for the run has {len(models)}; use {nearest('', models)}")
+    use = _user(_checkpoints(options))
+    found = shortcuts.find_shortcuts(run, options.model or models[0], options.label, seed=options.seed, use=use)
+    if options.json:
+        print(json.dumps([_as_json(candidate) for candidate in found]))
+        return 0
+    for number, candidate in enumerate(found, 1):
+        terminal.tell(f"{number}. {_candidate_line(candidate)}")
+        terminal.tell(f"   members: {first_few([member.path for member in candidate.members], 6)}")
+        terminal.tell(f"   nearest: {first_few([member.path for member in candidate.others], 6)}")
+    if not found:
+        terminal.tell(f"No group of photos with the label {quoted(options.label)} stands out.")
+    return 0
+
+
+def _candidate_line(candidate: Candidate) -> str:
+    members, others = len(candidate.members), len(candidate.others)
+    right = candidate.accuracy[candidate.model]
+    said = [f"score {candidate.score:.2f}", f"{members} of {count(members + others, 'photo')}"]
+    if right.members is not None and right.others is not None:
+        said.append(f"right on {percent(right.members)} of them, on {percent(right.others)} of the others")
+    channels = [str(channel.number) for channel in candidate.channels]
+    return " · ".join([*said, f"channels {first_few(channels, 5)}"])
+
+
+def _as_json(candidate: Candidate) -> dict[str, object]:
+    """A candidate without its arrays."""
+    plain = ("model", "label", "score", "threshold")
+    listed = ("members", "others", "channels", "earlier_channels")
+    return {
+        **{name: getattr(candidate, name) for name in plain},
+        **{name: [asdict(one) for one in getattr(candidate, name)] for name in listed},
+        "accuracy": {name: asdict(found) for name, found in candidate.accuracy.items()},
+    }
+
+
 # ------------------------------------------------------------------------------- export
 
 
@@ -288,6 +343,7 @@ VERBS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Callable[[argp
     "status": (_add_status, _status, "Say how far a run is, whoever computes it."),
     "resume": (_add_resume, _resume, "Compute what a run lacks."),
     "prepare": (_add_resume, _prepare, "Compute what each channel contributes to the class of every label."),
+    "shortcuts": (_add_shortcuts, _shortcuts, "Say what a class may stand on: groups of its photos, ranked."),
     "export": (_add_export, _export, "Write a table, pictures or a report of a run as it is now."),
 }
 """What adds each verb's options, what runs it to an exit code, and what it does in a sentence."""

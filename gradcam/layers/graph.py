@@ -126,12 +126,23 @@ def holds_the_same(start: Tensor | GradientEdge, edge: GradientEdge) -> bool:
     if isinstance(start, Tensor):
         return False
     node = start.node
-    while node is not edge.node and operation(node) in RESHAPES:
+    while node is not edge.node and (operation(node) in RESHAPES or _only_marks_layout(node)):
         source = node.next_functions[0][0]
         if source is None:
             return False
         node = source
     return node is edge.node
+
+
+def _only_marks_layout(node: Node) -> bool:
+    """Whether a node is what an adaptive pooling to 1×1 ends with: the same `[B, C, 1, 1]`, called channels last."""
+    if operation(node) != "AsStrided":
+        return False
+    saved: Any = node
+    source, output = node.next_functions[0]
+    size, stride = tuple(saved._saved_size), tuple(saved._saved_stride)
+    same_shape = source is not None and shape_at(GradientEdge(source, output)) == size
+    return same_shape and len(size) == 4 and size[2:] == (1, 1) and stride[:2] == (size[1], 1)
 
 
 def shape_at(edge: GradientEdge) -> tuple[int, ...]:

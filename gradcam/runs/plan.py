@@ -16,7 +16,7 @@ from typing import Literal
 import msgspec
 
 from gradcam import __version__
-from gradcam.errors import LayerError, RunError, quoted
+from gradcam.errors import LayerError, RunError, nearest, quoted
 from gradcam.forward import check_precision
 from gradcam.layers import TypedLayer, candidate_layers, read_layer, resolve_target_layer
 from gradcam.methods import GRADCAM, find_method
@@ -114,9 +114,19 @@ class PlannedModel:
             input_size=size,
             layer=layer,
             layers=tuple(layers),
-            earlier=_earlier_layer(classifier, layers[0]),
+            earlier=earlier_layer(classifier, layers[0]),
             label_classes=dict(sorted(label_classes.items())),
         )
+
+    def class_of(self, label: str) -> int:
+        """The index of the class that a label means. Raises: RunError where it means none."""
+        index = self.label_classes.get(label)
+        if index is None:
+            known = [name for name, found in self.label_classes.items() if found is not None]
+            raise RunError(
+                f"expected a label that is a class of {self.id}, got {quoted(label)}; use {nearest(label, known)}"
+            )
+        return index
 
     def check_same(self, other: PlannedModel) -> None:
         """Raises: RunError if the model has changed."""
@@ -371,7 +381,7 @@ def method_names(methods: Sequence[str]) -> tuple[str, ...]:
     return tuple(find_method(method).name for method in methods)
 
 
-def _earlier_layer(classifier: Classifier, target: TargetLayer) -> TargetLayer:
+def earlier_layer(classifier: Classifier, target: TargetLayer) -> TargetLayer:
     """The last candidate with a grid twice as fine as the target's; else one at two thirds of the depth."""
     try:
         found = candidate_layers(classifier.module, classifier.preprocessing.size, output=classifier.output)

@@ -18,18 +18,22 @@ from numpy.typing import NDArray
 from gradcam._compare import OnProgress, Use, compare
 from gradcam.comparison import Comparison
 from gradcam.errors import OptionError, RunError, nearest, quoted
+from gradcam.forward import head_weights
 from gradcam.layers import read_layer
+from gradcam.models.classifier import Classifier
 from gradcam.photo_file import open_photos
 from gradcam.runs import asking, class_means, shards
 from gradcam.runs.asking import Confused, Filter, MeanMap, Page
 from gradcam.runs.data_set import Files, open_one, read_data, read_one
 from gradcam.runs.index import Index, class_name
-from gradcam.runs.plan import LABEL, Plan, encode
+from gradcam.runs.plan import LABEL, Plan, PlannedModel, encode
 from gradcam.runs.shards import ARRAYS
 from gradcam.runs.store import Shard, Store
 from gradcam.targets import parse_target, write_target
 from gradcam.text import count
 from gradcam.types import Photo, Target, Top, View
+
+Values = NDArray[np.float32]
 
 RECENT = 600.0
 """The rate of a run counts the shards of this many past seconds."""
@@ -168,38 +172,79 @@ class Run:
         read = lru_cache(64)(lambda column, batch: shards.read_arrays(self._path(finished[column, batch]), name))
         return [read(unit.location.column, unit.location.batch)[unit.location.row] for unit in units]
 
-    def contributions(self, model: str, label: str, photos: Sequence[int]) -> NDArray[np.float32]:
-        """Each channel's contribution to the class of a label, `[photos, channels]`.
+    def contributions(
+        self, model: str, label: str, photos: Sequence[int], classifier: Classifier | None = None
+    ) -> Values:
+        """What each channel contributes to the class of a label, `[photos, channels]`.
 
-        A photo that failed or is not computed yet has NaN. model: its id.
-        Raises: RunError if the run is not prepared for it, see `prepare`.
+        NaN for a photo that failed or is not computed yet. model: its id.
+        classifier: the model itself. Where its scores are linear in the channels' means, its head and the means
+            that the run keeps give the contributions; any other run has to be prepared, see `prepare`.
+        Raises: RunError if the run is not prepared and the classifier does not give them.
         """
-        for number, column in enumerate((plan := self.plan).columns):
+        plan = self.plan
+        for number, column in enumerate(plan.columns):
             planned = plan.models[column.model]
             index = planned.label_classes.get(label)
             target = None if index is None else write_target(index)
             if column.prepared and planned.id == model and target in column.targets:
-                return self._prepared(plan, number, column.targets.index(target), photos)
-        raise RunError(
-            f"expected a run that is prepared for {quoted(label)} and {quoted(model)}, got another; run `gradcam "
-            "run prepare`, which says what needs no preparing"
-        )
+                return self._kept(number, "contributions", photos, column.targets.index(target))
+        weights = None if classifier is None else self.head_weights(model, [label], classifier)
+        if weights is None:
+            raise RunError(
+                f"expected a run that is prepared for {quoted(label)} and {quoted(model)}, got another; run "
+                "`gradcam run prepare`, which says what needs no preparing"
+            )
+        return self.pooled(model, "means", photos) * weights
 
-    def _prepared(self, plan: Plan, column: int, target: int, photos: Sequence[int]) -> NDArray[np.float32]:
-        """Contributions from the shards of a prepared column, where each photo has its targets in order."""
-        finished, batches = self._store.finished(), list(plan.batches())
-        starts, targets = [batch.start for batch in batches], len(plan.columns[column].targets)
+    def head_weights(self, model: str, labels: Sequence[str], classifier: Classifier) -> Values | None:
+        """What a unit of each channel's mean adds to the class of each label, `[labels, channels]`.
+
+        classifier: the model itself. None where its scores are not linear in the means, see `forward.head_weights`.
+        Raises: RunError for a label that is no class of the model, and for a model that is another one now.
+        """
+        planned = self.model(model)
+        planned.check_same(PlannedModel.of(classifier, planned.requested_id, planned.layer, planned.label_classes))
+        return head_weights(classifier, read_layer(planned.layer), [planned.class_of(label) for label in labels])
+
+    def model(self, name: str) -> PlannedModel:
+        """A model of the plan by its id. Raises: RunError."""
+        models = {model.id: model for model in self.plan.models}
+        if name not in models:
+            raise RunError(f"expected a model of the run, got {quoted(name)}; use {nearest(name, models)}")
+        return models[name]
+
+    def pooled(self, model: str, name: Literal["means", "earlier"], photos: Sequence[int]) -> Values:
+        """The mean over places of each channel, `[photos, channels]`: of the target layer, or of the earlier layer.
+
+        NaN for a photo that failed or is not computed yet. model: its id. Raises: RunError.
+        """
+        plan, position = self.plan, self.plan.models.index(self.model(model))
+        columns = (number for number, column in enumerate(plan.columns) if column.model == position)
+        return self._kept(next(columns), name, photos)
+
+    def _kept(self, column: int, name: str, photos: Sequence[int], unit: int | None = None) -> Values:
+        """An array of each photo in the shards of a column, `[photos, …]`, NaN where there is none.
+
+        unit: which of a photo's units in that column has it; by default the first that has one.
+        """
+        plan, finished = self.plan, self._store.finished()
+        batches = list(plan.batches())
+        starts = [batch.start for batch in batches]
+        units = len(plan.columns[column].methods) * len(plan.columns[column].targets)
 
         @lru_cache(4)
-        def read(batch: int) -> list[NDArray[np.float32] | None] | None:
+        def read(batch: int) -> list[Values | None] | None:
             shard = finished.get((column, batch))
-            return shards.read_arrays(self._path(shard), "contributions") if shard else None
+            return shards.read_arrays(self._path(shard), name) if shard else None
 
-        rows: list[NDArray[np.float32] | None] = []
+        rows: list[Values | None] = []
         for photo in photos:
             batch = batches[bisect_right(starts, photo) - 1]
-            found = read(batch.number)
-            rows.append(found[(photo - batch.start) * targets + target] if found else None)
+            first = (photo - batch.start) * units
+            of_photo = (read(batch.number) or [])[first : first + units]
+            chosen = of_photo if unit is None else of_photo[unit : unit + 1]
+            rows.append(next((row for row in chosen if row is not None), None))
         width = next((len(row) for row in rows if row is not None), 0)
         return np.stack([np.full(width, np.nan, np.float32) if row is None else row for row in rows])
 

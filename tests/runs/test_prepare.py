@@ -68,6 +68,37 @@ def test_a_linear_head_needs_none_and_that_is_said(prepared: tuple) -> None:
         run.contributions("plain/straight", "red", [0])
 
 
+def test_the_head_of_the_model_itself_gives_them_where_it_is_linear(prepared: tuple) -> None:
+    run, *_ = prepared
+    (unit,) = (unit for unit in run.units([1]) if unit.model == "plain/straight")
+    mean_red = run.photo(unit.path).pixels[..., 0].mean() / 255
+    found = run.contributions("plain/straight", "red", [1], straight())
+    assert found[0] == pytest.approx([8 * mean_red, 0, 0], rel=2e-3)
+    assert run.head_weights("plain/straight", ["blue", "red"], straight()) == pytest.approx(
+        np.array([[0, 0, 8], [8, 0, 0]])
+    )
+    assert run.head_weights("plain/bent", ["blue"], bent()) is None
+
+
+def test_a_model_or_a_label_that_the_run_does_not_have_is_one_sentence(prepared: tuple) -> None:
+    run, *_ = prepared
+    with pytest.raises(RunError, match="expected a model of the run, got 'plain/own'; use 'plain/"):
+        run.pooled("plain/own", "means", [0])
+    with pytest.raises(
+        RunError, match="expected a label that is a class of plain/straight, got 'green'; use 'red'"
+    ):
+        run.head_weights("plain/straight", ["green"], straight())
+
+
+def test_pooled_features_are_kept_of_each_photo(prepared: tuple) -> None:
+    run, *_ = prepared
+    (broken,) = {unit.photo for unit in run.units() if unit.reason}
+    means = run.pooled("plain/straight", "means", [2, broken, 0])
+    colours = [run.photo(next(run.units([photo])).path).pixels.mean((0, 1)) / 255 for photo in (2, 0)]
+    assert means[[0, 2]] == pytest.approx(np.array(colours), rel=2e-3, abs=1e-3)
+    assert np.isnan(means[1]).all()
+
+
 def test_what_was_asked_for_stays_as_it_was(prepared: tuple) -> None:
     run, shards, rows, _ = prepared
     assert {name: data for name, data in shards_of(run).items() if name in shards} == shards

@@ -1,0 +1,180 @@
+"""A run over crops of four photos, some with a yellow patch, and a head on real weights that uses it."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from benchmarks.planted import Head, features, plant, shots, sources, write
+from gradcam import Classifier, cli, load_classifier
+from gradcam.errors import RunError
+from gradcam.runs import Engine, Run, Settings, prepare, start
+from gradcam.shortcuts import Candidate, check_shortcut, component_maps, find_shortcuts
+from tests import plain
+from tests.runs.small_set import classifiers, run_over, write_set
+from tests.runs.test_prepare import bent
+
+EACH = 32
+MODEL = "planted/tf_efficientnet_lite0"
+
+
+class Planted(NamedTuple):
+    run: Run
+    classifier: Classifier
+    candidates: list[Candidate]
+
+    def use(self, name: str) -> Any:
+        return nullcontext(self.classifier)
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
+    folder = tmp_path_factory.mktemp("planted")
+    found = [source for source in sources() if source.name in ("chelsea", "astronaut", "coffee", "rocket")]
+    made = plant(shots(found, EACH, 0), "thing", "patch", 0.3, np.random.default_rng(0), anywhere=False)
+    bundled = load_classifier("bundled/tf_efficientnet_lite0")
+    weights = np.array([8.0 if shot.planted else 1.0 for shot in made])
+    labels = [shot.label for shot in made]
+    classifier = Head.fit(features(bundled, made).means, labels, weights).on(bundled)
+    settings = Settings(fit="squash", batch=32)
+    run = start(write(made, folder / "set"), [classifier], ["label"], out=folder / "run", settings=settings)
+    candidates = find_shortcuts(run, MODEL, "thing", use=lambda name: nullcontext(classifier))
+    return Planted(run, classifier, candidates)
+
+
+def best(planted: Planted) -> Candidate:
+    """The candidate with the most planted photos among its members."""
+    return max(planted.candidates, key=lambda one: sum("planted" in member.path for member in one.members))
+
+
+def test_a_planted_patch_is_among_the_candidates(planted: Planted) -> None:
+    members = [member.path for member in best(planted).members]
+    marked = [path for path in members if "planted" in path]
+    assert len(marked) >= 0.8 * round(0.3 * EACH)
+    assert len(marked) >= 0.8 * len(members)
+
+
+def test_members_and_the_nearest_others_come_strongest_first_with_what_is_known_of_them(planted: Planted) -> None:
+    found = best(planted)
+    strengths = [member.strength for member in (*found.members, *found.others)]
+    assert strengths == sorted(strengths, reverse=True)
+    assert len(strengths) == EACH
+    assert found.members[-1].strength >= found.threshold > found.others[0].strength
+    assert found.accuracy[MODEL].members == np.mean([member.right for member in found.members])
+    assert found.member_heat is not None
+    assert found.member_heat.shape == (7, 7)
+    assert 0 < sum(channel.share for channel in found.channels) <= 1
+
+
+def test_the_mean_of_a_component_map_is_the_strength_and_its_peak_is_the_patch(planted: Planted) -> None:
+    member = best(planted).members[0]
+    photo = planted.run.photo(member.path)
+    (found,) = component_maps(planted.run, best(planted), [photo], use=planted.use)
+    assert found.values.mean() == pytest.approx(member.strength, abs=0.05)
+    row, column = np.unravel_index(found.values.argmax(), found.values.shape)
+    assert (row < 5, column > 8) == (True, True)  # of 14×14: the upper right corner
+
+
+def test_setting_the_channels_costs_the_marked_photos_more(planted: Planted) -> None:
+    checked = check_shortcut(planted.run, best(planted), use=planted.use, at_once=16)
+    drops = [np.mean([effect.drop for effect in group]) for group in (checked.members, checked.others)]
+    assert drops[0] > 2 * abs(drops[1])
+    assert len(checked.members) == len(checked.others)
+
+
+def test_the_same_seed_gives_the_same_list(planted: Planted) -> None:
+    again = find_shortcuts(planted.run, MODEL, "thing", use=planted.use)
+    assert [(one.score, one.members, one.channels) for one in again] == [
+        (one.score, one.members, one.channels) for one in planted.candidates
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model", "label", "sentence"),
+    [
+        ("planted/other", "thing", "expected a model of the run, got 'planted/other'; use 'planted/"),
+        (MODEL, "dog", "expected a label of the run, got 'dog'; use 'living' or 'thing'"),
+    ],
+)
+def test_what_the_run_does_not_have_is_one_sentence(
+    planted: Planted, model: str, label: str, sentence: str
+) -> None:
+    with pytest.raises(RunError, match=sentence):
+        find_shortcuts(planted.run, model, label, use=planted.use)
+
+
+def test_the_command_line_lists_them_and_gives_them_as_json(
+    planted: Planted, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("gradcam.cli.run.shared_pool", lambda: planted)
+    command = ["run", "shortcuts", str(planted.run.folder), "--class", "thing"]
+    assert cli.main(command) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"1. score {planted.candidates[0].score:.2f} · ")
+    assert planted.candidates[0].members[0].path in said
+    assert cli.main([*command, "--model", MODEL, "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)[0]
+    assert [member["path"] for member in first["members"]] == [one.path for one in planted.candidates[0].members]
+    assert first["channels"][0]["number"] == planted.candidates[0].channels[0].number
+
+
+def small_run(folder: Path, photos: int, **more: Any) -> Run:
+    """Red and blue photos, as many of each."""
+    return run_over(write_set(folder / "set", 2 * photos), folder / "run", **more)
+
+
+USE_COLOURS = plain.lender({str(one.spec): one for one in classifiers()})
+
+
+def test_too_few_photos_are_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="expected at least 20 photos with the label 'red' that plain/own explained"):
+        find_shortcuts(small_run(tmp_path, 6), "plain/own", "red", use=USE_COLOURS)
+
+
+def test_a_class_without_another_is_one_sentence(tmp_path: Path) -> None:
+    run = small_run(tmp_path, 6)
+    for path in (tmp_path / "set" / "blue").iterdir():
+        path.unlink()
+    alone = run_over(tmp_path / "set", tmp_path / "alone")
+    assert run.plan.photos == 12
+    with pytest.raises(RunError, match="expected labels of at least two classes of plain/own, got 'red' alone"):
+        find_shortcuts(alone, "plain/own", "red", use=USE_COLOURS)
+
+
+def test_a_run_that_was_stopped_is_one_sentence(tmp_path: Path) -> None:
+    engine = Engine(workers=1)
+    engine.stop.set()
+    run = small_run(tmp_path, 6, engine=engine)
+    with pytest.raises(
+        RunError, match="expected a finished run, got 0 of 48 maps; go on with `gradcam run resume`"
+    ):
+        find_shortcuts(run, "plain/own", "red", use=USE_COLOURS)
+
+
+def test_a_run_without_features_of_an_earlier_layer_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = small_run(tmp_path, 6)
+    pooled = Run.pooled
+    monkeypatch.setattr(
+        Run,
+        "pooled",
+        lambda self, model, name, photos: pooled(self, model, name, photos)[:, : 3 * (name != "earlier")],
+    )
+    with pytest.raises(RunError, match="expected features of an earlier layer of plain/own, got none in this run"):
+        find_shortcuts(run, "plain/own", "red", use=USE_COLOURS)
+
+
+def test_a_head_that_is_not_linear_wants_a_prepared_run_and_then_gives_the_same_photos(tmp_path: Path) -> None:
+    run = small_run(tmp_path, 24, models=[bent()], targets=["top"])
+    use = plain.lender({"plain/bent": bent()})
+    with pytest.raises(RunError, match="expected a run that is prepared for 'blue' and 'plain/bent'"):
+        find_shortcuts(run, "plain/bent", "red", use=use)
+    prepare(run.folder, use=use)
+    found = find_shortcuts(run, "plain/bent", "red", use=use)
+    assert all(len(one.members) + len(one.others) == 24 for one in found)
