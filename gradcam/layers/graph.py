@@ -135,7 +135,7 @@ def holds_the_same(start: Tensor | GradientEdge, edge: GradientEdge) -> bool:
 
 
 def _only_marks_layout(node: Node) -> bool:
-    """Whether a node is what an adaptive pooling to 1×1 ends with: the same `[B, C, 1, 1]`, called channels last."""
+    """Whether a node is how a pooling to 1×1 ends for channels last: the same `[B, C, 1, 1]` with other strides."""
     if operation(node) != "AsStrided":
         return False
     saved: Any = node

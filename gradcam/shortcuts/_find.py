@@ -41,17 +41,12 @@ def _candidate(
     run: Run, model: str, label: str, evidence: Evidence, ranked: Ranked, units: Sequence[Unit]
 ) -> Candidate:
     first = {(unit.model, unit.photo): unit for unit in reversed(units)}
-    order = np.argsort(-ranked.strengths, kind="stable")
-    everyone = [
-        (_member(first[model, number], float(ranked.strengths[row])), bool(ranked.members[row]))
-        for row in order
-        if evidence.in_class[row]
-        for number in [int(evidence.photos[row])]
-    ]
-    members = tuple(one for one, is_member in everyone if is_member)
-    others = tuple(one for one, is_member in everyone if not is_member)
-    groups = [frozenset(one.photo for one in group) for group in (members, others)]
     mine = evidence.in_class
+    order = [row for row in np.argsort(-ranked.strengths, kind="stable") if mine[row]]
+    everyone = [_member(first[model, int(evidence.photos[row])], float(ranked.strengths[row])) for row in order]
+    size = int(ranked.members.sum())
+    members, others = tuple(everyone[:size]), tuple(everyone[size:])
+    groups = [frozenset(one.photo for one in group) for group in (members, others)]
     return Candidate(
         model=model,
         label=label,

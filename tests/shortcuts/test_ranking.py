@@ -13,8 +13,8 @@ from tests.shortcuts.arrays import SEEN, USED, made
 def test_the_marked_photos_are_the_first_candidate(share: float) -> None:
     data = made(share)
     first, *_ = rank(data.in_class, data.earlier, data.contrast)
-    assert (first.members & data.marked).sum() >= 0.95 * data.marked.sum()
-    assert (first.members & data.marked).sum() >= 0.95 * first.members.sum()
+    assert (first.members & data.marked).sum() >= 0.9 * data.marked.sum()
+    assert (first.members & data.marked).sum() >= 0.8 * first.members.sum()
     assert set(np.argsort(-pattern(data.contrast[data.in_class], first.strengths[data.in_class]))[:4]) == set(USED)
     follows = earlier_pattern(data.earlier[data.in_class], first.strengths[data.in_class])
     assert set(np.argsort(-follows)[:3]) == set(SEEN)
