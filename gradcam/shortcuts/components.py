@@ -16,8 +16,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 Values = NDArray[np.float32]
 
-COMPONENTS, PHOTOS = 25, 10
-"""Components that are looked for at most, and photos that each of them takes."""
+COMPONENTS = 25
+"""Directions that are looked for, or as many as the photos have. Fewer for few photos found less."""
 
 PRINCIPAL = 60
 """Principal components that the contributions are reduced to before."""
@@ -58,8 +58,7 @@ def find_components(earlier: Values, contrast: Values, seed: int = 0) -> list[Co
     sizes = [float(np.sqrt((view**2).sum(axis=1).mean())) or 1.0 for view in (standard, reduced)]
     joined = np.hstack([standard / sizes[0], reduced / sizes[1]])
     rank = int(np.linalg.matrix_rank(joined - joined.mean(axis=0)))
-    count = min(COMPONENTS, rank, max(len(joined) // PHOTOS, 1))
-    ica = FastICA(count, whiten="unit-variance", random_state=seed, max_iter=500, tol=1e-3)
+    ica = FastICA(min(COMPONENTS, rank), whiten="unit-variance", random_state=seed, max_iter=500, tol=1e-3)
     with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):  # of directions left out below
         warnings.simplefilter("ignore", ConvergenceWarning)  # what it has by then is as good to rank
         ica.fit(joined)

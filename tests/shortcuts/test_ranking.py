@@ -9,7 +9,7 @@ from gradcam.shortcuts.ranking import earlier_pattern, pattern, rank
 from tests.shortcuts.arrays import SEEN, USED, made
 
 
-@pytest.mark.parametrize("share", [0.1, 0.2, 0.5])
+@pytest.mark.parametrize("share", [0.1, 0.2])
 def test_the_marked_photos_are_the_first_candidate(share: float) -> None:
     data = made(share)
     first, *_ = rank(data.in_class, data.earlier, data.contrast)
