@@ -57,7 +57,7 @@ def test_a_planted_patch_is_among_the_candidates(planted: Planted) -> None:
     members = [member.path for member in best(planted).members]
     marked = [path for path in members if "planted" in path]
     assert len(marked) >= 3
-    assert len(marked) >= 0.6 * len(members)
+    assert len(marked) >= 0.5 * len(members)
 
 
 def test_members_and_the_nearest_others_come_strongest_first_with_what_is_known_of_them(planted: Planted) -> None:
