@@ -36,7 +36,7 @@ class Component:
 
     def strengths(self, earlier: Values, contrast: Values) -> Values:
         """Of each photo, `[photos]`; of the views `[photos, channels]` each."""
-        return earlier @ self.earlier + contrast @ self.contrast + np.float32(self.offset)
+        return (earlier @ self.earlier + contrast @ self.contrast + self.offset).astype(np.float32)
 
     def turned(self) -> Component:
         """The same direction with its other end first."""
@@ -62,12 +62,12 @@ def find_components(earlier: Values, contrast: Values, seed: int = 0) -> list[Co
     with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):  # of directions left out below
         warnings.simplefilter("ignore", ConvergenceWarning)  # what it has by then is as good to rank
         ica.fit(joined)
-    width = earlier.shape[1]
+    width, principal = earlier.shape[1], np.asarray(reduction.components_)
     found: list[Component] = []
     for row in ica.components_:
         on_earlier = row[:width] / sizes[0] / spread
-        on_contrast = row[width:] / sizes[1] @ reduction.components_
-        offset = -(centre @ on_earlier + reduction.mean_ @ on_contrast)
+        on_contrast = row[width:] / sizes[1] @ principal
+        offset = -(centre @ on_earlier + contrast.mean(axis=0) @ on_contrast)
         one = Component(on_earlier.astype(np.float32), on_contrast.astype(np.float32), float(offset))
         found += [one, one.turned()]
     return found

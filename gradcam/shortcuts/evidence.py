@@ -112,7 +112,7 @@ def _contrast(
     weights = run.head_weights(model, labels, classifier)
     signs = _signs(labels, label)
     if weights is not None:
-        return run.pooled(model, "means", photos) * (signs @ weights)
+        return (run.pooled(model, "means", photos) * (signs @ weights)).astype(np.float32)
     parts = (sign * run.contributions(model, name, photos) for name, sign in zip(labels, signs, strict=True))
     total = next(parts)
     for part in parts:
