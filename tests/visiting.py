@@ -82,6 +82,8 @@ def settle(page: Page) -> None:
     expect(page.locator("[data-test-script-state='running']")).to_have_count(0, timeout=FIRST_VISIT)
     expect(bars).to_have_count(0, timeout=FIRST_VISIT)
     expect(page.locator("[data-stale='true']")).to_have_count(0)
+    unloaded = page.locator("[data-testid=stSkeleton]")  # in the place of a widget whose script is on its way
+    expect(unloaded).to_have_count(0, timeout=FIRST_VISIT)
     page.wait_for_timeout(300)
     page.wait_for_function(_NOTHING_FADES)
 

@@ -27,6 +27,7 @@ from tests.visiting import (
     Visit,
     arrive,
     choose,
+    finish,
     listen,
     panels,
     pictures,
@@ -445,7 +446,7 @@ def test_back_undoes_a_choice_and_forward_does_it_again(visit: Visit, tmp_path: 
     expect(page).to_have_url(re.compile("colormap=inferno"))
     page.get_by_role("link", name="Compare classes").first.click()
     expect(page.get_by_role("heading", name="Compare classes", level=1)).to_be_visible()
-    settle(page)
+    finish(page, "compare_classes")
 
     def seen() -> tuple[str, int, str]:
         settle(page)
