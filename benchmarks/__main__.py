@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from benchmarks import runs, shortcuts, start
+from benchmarks import methods, runs, shortcuts, start
 from benchmarks.contenders import CONTENDERS, MODELS, build
 from benchmarks.measure import (
     ALLOCATORS,
@@ -42,6 +42,9 @@ def main() -> None:
         return
     if sys.argv[1:2] == ["shortcuts"]:
         shortcuts.main(sys.argv[2:], machine())
+        return
+    if sys.argv[1:2] == ["methods"]:
+        methods.main(sys.argv[2:], machine())
         return
     if sys.argv[1:2] == ["start"]:
         start.main(sys.argv[2:])

@@ -41,6 +41,13 @@ PAGES = (
     ),
     partial(
         st.Page,
+        "app_pages/methods.py",
+        title="Methods",
+        icon=":material/compare_arrows:",
+        help="Would another method say the same?",
+    ),
+    partial(
+        st.Page,
         "app_pages/data_set.py",
         title="Data set",
         icon=":material/photo_library:",

@@ -39,6 +39,7 @@ from gradcam.config import settings
 from gradcam.forward_cache import ForwardCache
 from gradcam.layer_tables import layer_row
 from gradcam.measures import Measure, agreement
+from gradcam.methods import GRADCAM
 from gradcam.model_spec import is_checkpoint
 from gradcam.targets import write_target
 from gradcam.teaching import GradcamSteps, gradcam_steps
@@ -118,6 +119,7 @@ def compared(
     photos: Sequence[Photo],
     targets: Sequence[Target],
     *,
+    methods: Sequence[str] = (GRADCAM.name,),
     fit: Fit = "crop",
     layers: Mapping[str, str] | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
@@ -137,7 +139,7 @@ def compared(
         latest[:] = [progress]
         on_progress(progress)
 
-    there = kept(models, photos, targets, fit=fit, layers=layers, reason=WAITING)
+    there = kept(models, photos, targets, methods=methods, fit=fit, layers=layers, reason=WAITING)
     missing = dict.fromkeys(panel.model for panel in there.failures if panel.reason == WAITING)
     loading = library.load_ahead(list(missing))
 
@@ -152,6 +154,7 @@ def compared(
         models,
         photos,
         targets,
+        methods=methods,
         fit=fit,
         layer=layers or {},
         results=_Panels(),
@@ -170,6 +173,7 @@ def kept(
     photos: Sequence[Photo],
     targets: Sequence[Target],
     *,
+    methods: Sequence[str] = (GRADCAM.name,),
     fit: Fit = "crop",
     layers: Mapping[str, str] | None = None,
     reason: str,
@@ -179,7 +183,16 @@ def kept(
     def load_nothing(model: str) -> NoReturn:
         raise ModelError(reason)
 
-    return compare(models, photos, targets, fit=fit, layer=layers or {}, results=_Panels(), use=load_nothing)
+    return compare(
+        models,
+        photos,
+        targets,
+        methods=methods,
+        fit=fit,
+        layer=layers or {},
+        results=_Panels(),
+        use=load_nothing,
+    )
 
 
 def agreements(panels: Sequence[Panel], measure: Measure) -> NDArray[np.float64]:

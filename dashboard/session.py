@@ -29,6 +29,8 @@ class Key(StrEnum):
     PHOTOS = "photos"
     MODELS = "models"
     CLASSES = "classes"
+    METHODS = "methods"
+    METHODS_BESIDE = "methods-beside"
     FIT = "fit"
     COLORMAP = "colormap"
     OPACITY = "opacity"
@@ -43,6 +45,7 @@ class Key(StrEnum):
     SHOWN_PHOTO = "photo"
     SHOWN_MODEL = "model"
     SHOWN_CLASS = "of-class"
+    SHOWN_METHOD = "of-method"
     DIFFERENCE_A = "a"
     DIFFERENCE_B = "b"
     FADE = "differing"
@@ -53,6 +56,7 @@ class Key(StrEnum):
     SOURCES = "sources"
     AT_HAND = "at-hand"
     STEP = "step"
+    LINE = "line"
 
 
 class DataKey(StrEnum):

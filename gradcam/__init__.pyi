@@ -9,6 +9,7 @@ from .errors import (
     GradcamError as GradcamError,
     LayerError as LayerError,
     MapError as MapError,
+    MethodError as MethodError,
     ModelError as ModelError,
     OptionError as OptionError,
     PhotoError as PhotoError,

@@ -7,14 +7,14 @@ from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
-from typing import TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from gradcam._explain import explain, explain_many
 from gradcam.comparison import Comparison
-from gradcam.errors import ClassError, GradcamError, OptionError, quoted
+from gradcam.errors import ClassError, GradcamError, MapError, MethodError, OptionError, quoted
 from gradcam.forward import check_precision
 from gradcam.layers import LayerChoices
-from gradcam.methods import GRADCAM, find_method
+from gradcam.methods import GRADCAM, find_method, find_methods
 from gradcam.models.classifier import Classifier
 from gradcam.models.pool import shared_pool
 from gradcam.panel_key import ModelKey, PanelKey
@@ -35,8 +35,8 @@ class Progress:
 
 OnProgress: TypeAlias = Callable[[Progress], None]
 Use: TypeAlias = Callable[[str], AbstractContextManager[Classifier]]
-Explainer: TypeAlias = Callable[..., Explanation]
-"""Takes what `explain` takes."""
+Explainer: TypeAlias = Callable[..., Any]
+"""Takes what `explain` takes, and returns an explanation by each method of a list."""
 Say: TypeAlias = Callable[[int, str | None], None]
 """Takes the step that begins and the name of its photo."""
 
@@ -140,7 +140,7 @@ def _request(
     return _Request(
         models=names,
         photos=tuple(photos),
-        methods=tuple(find_method(method).name for method in methods),
+        methods=tuple(method.name for method in find_methods(methods)),
         targets=targets,
         fit=fit,
         layers=layer if isinstance(layer, Mapping) else dict.fromkeys(names, layer),
@@ -148,6 +148,14 @@ def _request(
         precision=precision,
         panels={},
     )
+
+
+class _Missing(NamedTuple):
+    """A photo, by its index, with methods and targets of which it lacks every panel."""
+
+    photo: int
+    methods: tuple[str, ...]
+    targets: tuple[Target, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,12 +173,16 @@ class _Column:
     def model(self) -> str:
         return self.request.models[self.position]
 
-    def missing(self) -> list[tuple[int, str, list[Target]]]:
-        """Each photo's index and method with missing panels, and the targets that lack one."""
-        there, targets = self.request.panels, self.request.targets
-        pairs = product(range(len(self.request.photos)), self.request.methods)
-        found = [(p, how, [t for t in targets if (p, self.position, how, t) not in there]) for p, how in pairs]
-        return [(photo, method, targets) for photo, method, targets in found if targets]
+    def missing(self) -> list[_Missing]:
+        """What each photo lacks; methods that lack the same targets are asked together, with one forward."""
+        there, found = self.request.panels, []
+        for photo in range(len(self.request.photos)):
+            alike: dict[tuple[Target, ...], list[str]] = {}
+            for method in self.request.methods:
+                lacking = (t for t in self.request.targets if (photo, self.position, method, t) not in there)
+                alike.setdefault(tuple(lacking), []).append(method)
+            found += [_Missing(photo, tuple(methods), targets) for targets, methods in alike.items() if targets]
+        return found
 
     def add(self, photo: int, panel: Panel) -> None:
         self.request.panels[photo, self.position, panel.method, panel.target] = panel
@@ -182,9 +194,9 @@ class _Column:
         """
         if known and (activation := self.request.activations.get(self.model)):
             known = replace(known, activation=activation)
-        for position, method, targets in self.missing():
+        for position, methods, targets in self.missing():
             photo = self.request.photos[position]
-            for target in targets:
+            for method, target in product(methods, targets):
                 if isinstance(photo, UnreadablePhoto):
                     self.add(position, Failure(photo, self.model, method, target, photo.reason))
                 elif known and (kept := self.results.get(self._key(known, photo, method, target))):
@@ -206,14 +218,14 @@ class _Column:
                 known = ModelKey.of(classifier)
                 if batch_size > 1:
                     self._explain_together(classifier, known, batch_size, say)
-                for photo, method, targets in self.missing():
-                    say(photo + 1, photos[photo].name)
-                    self._explain(photo, method, targets, partial(explainer, classifier), known)
+                for missing in self.missing():
+                    say(missing.photo + 1, photos[missing.photo].name)
+                    self._explain(missing, partial(explainer, classifier), known)
         except (GradcamError, MemoryError) as error:  # the model could not be loaded
             short = f"{self.model} needs more memory than there is"
             reason = str(error) if isinstance(error, GradcamError) else short
-            for photo, method, targets in self.missing():
-                for target in targets:
+            for photo, methods, targets in self.missing():
+                for method, target in product(methods, targets):
                     self.add(photo, Failure(photos[photo], self.model, method, target, reason))
 
     def _start_again(self, known: ModelKey) -> None:
@@ -226,15 +238,15 @@ class _Column:
     def _explain_together(self, classifier: Classifier, known: ModelKey, batch_size: int, say: Say) -> None:
         """Add the panels of photos that share a forward; those that fail stay missing."""
         photos = self.request.photos
-        alike: dict[tuple[str, tuple[Target, ...]], list[int]] = {}
-        for photo, method, targets in self.missing():
-            alike.setdefault((method, tuple(targets)), []).append(photo)
-        for (method, targets), positions in alike.items():
+        alike: dict[tuple[tuple[str, ...], tuple[Target, ...]], list[int]] = {}
+        for photo, methods, targets in self.missing():
+            alike.setdefault((methods, targets), []).append(photo)
+        for (methods, targets), positions in alike.items():
             answers = explain_many(
                 classifier,
                 [photos[position] for position in positions],
                 targets,
-                method=method,
+                method=methods,
                 fit=self.request.fit,
                 layer=self._layer,
                 precision=self.request.precision,
@@ -243,22 +255,32 @@ class _Column:
             with suppress(GradcamError), closing(answers):
                 for position, answer in zip(positions, answers, strict=True):
                     say(position + 1, photos[position].name)
-                    if isinstance(answer, Explanation):
-                        for place, target in enumerate(targets):
-                            panel = Heatmap(photos[position], self.model, method, target, answer, place)
+                    if isinstance(answer, tuple):
+                        for panel in self._heatmaps(position, answer, targets):
                             self._keep(position, panel, known)
 
-    def _explain(
-        self, position: int, method: str, targets: Sequence[Target], explainer: Explainer, known: ModelKey
-    ) -> None:
-        photo, fit, precision = self.request.photos[position], self.request.fit, self.request.precision
-        for panel in _explain_each(
-            partial(explainer, photo, method=method, fit=fit, layer=self._layer, precision=precision),
-            partial(Heatmap, photo, self.model, method),
-            partial(Failure, photo, self.model, method),
-            targets,
-        ):
-            self._keep(position, panel, known)
+    def _explain(self, missing: _Missing, explainer: Explainer, known: ModelKey) -> None:
+        """Add all panels; if a method or a class has none in this model, that fails no other panel."""
+        photo, fit, precision = self.request.photos[missing.photo], self.request.fit, self.request.precision
+        _, methods, targets = missing
+        try:
+            found = explainer(photo, targets, method=methods, fit=fit, layer=self._layer, precision=precision)
+            panels = self._heatmaps(missing.photo, found, targets)
+        except GradcamError as error:
+            parts = _parts(missing, error)
+            for part in parts:
+                self._explain(part, explainer, known)
+            pairs = [] if parts else product(methods, targets)
+            panels = [Failure(photo, self.model, method, target, str(error)) for method, target in pairs]
+        for panel in panels:
+            self._keep(missing.photo, panel, known)
+
+    def _heatmaps(self, photo: int, found: Sequence[Explanation], targets: Sequence[Target]) -> list[Panel]:
+        """The panels of a photo's explanations by several methods."""
+        return [
+            Heatmap(self.request.photos[photo], self.model, explanation.method, target, explanation, position)
+            for explanation, (position, target) in product(found, enumerate(targets))
+        ]
 
     def _keep(self, position: int, panel: Panel, known: ModelKey) -> None:
         """Add a panel that was computed, and keep it for other comparisons."""
@@ -272,23 +294,15 @@ class _Column:
         return tuple(layer) if isinstance(layer, list) else layer
 
     def _key(self, known: ModelKey, photo: Photo, method: str, target: Target) -> PanelKey:
-        fit, precision = self.request.fit, self.request.precision
-        return PanelKey(photo.sha256, known, method, target, self._layer, fit, precision)
+        row, fit, precision = find_method(method), self.request.fit, self.request.precision
+        return PanelKey(photo.sha256, known, method, target, self._layer, fit, precision, row.parameters, row.seed)
 
 
-def _explain_each(
-    answer: Callable[[Sequence[Target]], Explanation],
-    heatmap: Callable[[Target, Explanation, int], Heatmap],
-    failure: Callable[[Target, str], Failure],
-    targets: Sequence[Target],
-) -> list[Panel]:
-    """The panels of one photo, model and method; a class that the model lacks fails only its own panel."""
-    try:
-        explanation = answer(targets)
-        return [heatmap(target, explanation, position) for position, target in enumerate(targets)]
-    except ClassError as error:
-        if len(targets) == 1:
-            return [failure(targets[0], str(error))]
-        return [panel for one in targets for panel in _explain_each(answer, heatmap, failure, [one])]
-    except GradcamError as error:
-        return [failure(target, str(error)) for target in targets]
+def _parts(missing: _Missing, error: GradcamError) -> list[_Missing]:
+    """What to ask by itself after an error that may concern a part only; nothing if it concerns all."""
+    photo, methods, targets = missing
+    if isinstance(error, ClassError) and len(targets) > 1:
+        return [_Missing(photo, methods, (target,)) for target in targets]
+    if isinstance(error, MapError | MethodError) and len(methods) > 1:
+        return [_Missing(photo, (method,), targets) for method in methods]
+    return []

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
+from typing import TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +20,15 @@ from torch import nn
 from gradcam.errors import MapError, ModelError, PhotoError, is_out_of_memory, quoted
 from gradcam.forward import Batch, Forward, check_precision, explanations
 from gradcam.layers import LayerChoices
-from gradcam.methods import GRADCAM, Method, find_method
+from gradcam.methods import GRADCAM, Method, find_methods
 from gradcam.models.classifier import Classifier
 from gradcam.photo import as_photo, open_photo
 from gradcam.running import clone_sharing_weights
 from gradcam.targets import as_targets
 from gradcam.types import Explanation, Fit, Photo, PhotoFailure, Target, Top, UnreadablePhoto
+
+Methods: TypeAlias = list[str] | tuple[str, ...]
+"""Names of rows of `methods.METHODS`; a name alone asks for one."""
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +37,7 @@ WORKERS = 2
 other uses the processor."""
 
 
+@overload
 def explain(
     classifier: Classifier,
     photo: Photo | str | Path | bytes | Image.Image | NDArray[np.uint8],
@@ -42,25 +47,52 @@ def explain(
     fit: Fit = "crop",
     layer: LayerChoices = "auto",
     precision: str = "float32",
-) -> Explanation:
+) -> Explanation: ...
+
+
+@overload
+def explain(
+    classifier: Classifier,
+    photo: Photo | str | Path | bytes | Image.Image | NDArray[np.uint8],
+    targets: Target | Sequence[Target] = Top(1),
+    *,
+    method: Methods,
+    fit: Fit = "crop",
+    layer: LayerChoices = "auto",
+    precision: str = "float32",
+) -> tuple[Explanation, ...]: ...
+
+
+def explain(
+    classifier: Classifier,
+    photo: Photo | str | Path | bytes | Image.Image | NDArray[np.uint8],
+    targets: Target | Sequence[Target] = Top(1),
+    *,
+    method: str | Methods = GRADCAM.name,
+    fit: Fit = "crop",
+    layer: LayerChoices = "auto",
+    precision: str = "float32",
+) -> Explanation | tuple[Explanation, ...]:
     """Explain what `classifier` looks at in `photo`, for each target, with one forward.
 
     photo: opened, or a path, encoded bytes, a Pillow image, or pixels uint8 `[H, W, 3]`.
-    method: a row of `methods.METHODS`.
+    method: a row of `methods.METHODS`. A list of them gives an explanation by each, in their order, from one
+        forward and one batch of gradients.
     fit: `crop` (the model's own evaluation transform), `squash` (whole photo, aspect lost) or `pad`.
     layer: `"auto"`, a module's name, an index into `candidate_layers`, a `TargetLayer`, or several: see `heatmaps`.
     precision: a row of `PRECISIONS`.
     Raises: ClassError for a class that the model does not have, LayerError, ModelError, or MapError if a map is not
         finite.
-    Source: Selvaraju et al. 2017, eq. 1 and 2.
+    Source: the method's `citation`.
     """
-    request = _Request(classifier, as_targets(targets), find_method(method), fit, layer, precision)
+    request = _Request(classifier, as_targets(targets), find_methods(method), fit, layer, precision)
     (answer,) = request.answers([as_photo(photo)], classifier.module)
     if isinstance(answer, MapError):
         raise answer
-    return answer
+    return answer[0] if isinstance(method, str) else answer
 
 
+@overload
 def explain_many(
     classifier: Classifier,
     photos: Iterable[Photo | str | Path],
@@ -71,7 +103,34 @@ def explain_many(
     layer: LayerChoices = "auto",
     precision: str = "float32",
     batch_size: int = 8,
-) -> Generator[Explanation | PhotoFailure, None, None]:
+) -> Generator[Explanation | PhotoFailure, None, None]: ...
+
+
+@overload
+def explain_many(
+    classifier: Classifier,
+    photos: Iterable[Photo | str | Path],
+    targets: Target | Sequence[Target] = Top(1),
+    *,
+    method: Methods,
+    fit: Fit = "crop",
+    layer: LayerChoices = "auto",
+    precision: str = "float32",
+    batch_size: int = 8,
+) -> Generator[tuple[Explanation, ...] | PhotoFailure, None, None]: ...
+
+
+def explain_many(
+    classifier: Classifier,
+    photos: Iterable[Photo | str | Path],
+    targets: Target | Sequence[Target] = Top(1),
+    *,
+    method: str | Methods = GRADCAM.name,
+    fit: Fit = "crop",
+    layer: LayerChoices = "auto",
+    precision: str = "float32",
+    batch_size: int = 8,
+) -> Generator[Explanation | tuple[Explanation, ...] | PhotoFailure, None, None]:
     """Explain many photos in order; the other arguments and errors are those of `explain`.
 
     A photo that cannot be opened, or whose map is not finite, is a `PhotoFailure` in its place; the others go on.
@@ -83,7 +142,7 @@ def explain_many(
     """
     if isinstance(photos, str | Path | Photo):
         raise PhotoError(f"expected a list of photos or paths, got {quoted(photos)} alone; put it in a list")
-    request = _Request(classifier, as_targets(targets), find_method(method), fit, layer, precision)
+    request = _Request(classifier, as_targets(targets), find_methods(method), fit, layer, precision)
     waiting = _in_batches(_opened(photos), batch_size)
     modules: SimpleQueue[nn.Module] = SimpleQueue()
     for module in (classifier.module, *(clone_sharing_weights(classifier.module) for _ in range(WORKERS - 1))):
@@ -92,12 +151,16 @@ def explain_many(
     def take() -> tuple[Photo | PhotoFailure, ...]:
         return next(waiting, ())
 
-    def answer(taken: Future[tuple[Photo | PhotoFailure, ...]]) -> list[Explanation | PhotoFailure]:
+    def answer(
+        taken: Future[tuple[Photo | PhotoFailure, ...]],
+    ) -> list[Explanation | tuple[Explanation, ...] | PhotoFailure]:
         module = modules.get()
         try:
             batch = taken.result()
             answers = iter(request.answers([photo for photo in batch if isinstance(photo, Photo)], module))
-            return [_or_failure(photo, answers) for photo in batch]
+            found = [_or_failure(photo, answers) for photo in batch]
+            one_method = isinstance(method, str)
+            return [each[0] if one_method and isinstance(each, tuple) else each for each in found]
         finally:
             modules.put(module)
 
@@ -136,8 +199,8 @@ def _open(photo: Photo | str | Path) -> Photo | PhotoFailure:
 
 
 def _or_failure(
-    photo: Photo | PhotoFailure, answers: Iterator[Explanation | MapError]
-) -> Explanation | PhotoFailure:
+    photo: Photo | PhotoFailure, answers: Iterator[tuple[Explanation, ...] | MapError]
+) -> tuple[Explanation, ...] | PhotoFailure:
     if isinstance(photo, PhotoFailure):
         return photo
     answer = next(answers)
@@ -167,7 +230,7 @@ class _Request:
 
     classifier: Classifier
     targets: Sequence[Target]
-    method: Method
+    methods: Sequence[Method]
     fit: Fit
     layer: LayerChoices
     precision: str
@@ -175,20 +238,20 @@ class _Request:
     def __post_init__(self) -> None:
         check_precision(self.precision)
 
-    def answers(self, photos: Sequence[Photo], module: nn.Module) -> list[Explanation | MapError]:
-        """The explanation of each photo, or its own error.
+    def answers(self, photos: Sequence[Photo], module: nn.Module) -> list[tuple[Explanation, ...] | MapError]:
+        """The explanations of each photo, one by each method, or its own error.
 
         module: the classifier's own, or a clone over the same weights.
         """
         batch = tuple(photos)
         return self._answers(Batch.of(batch, self.classifier.preprocessing, self.fit), module) if batch else []
 
-    def _answers(self, batch: Batch, module: nn.Module) -> list[Explanation | MapError]:
+    def _answers(self, batch: Batch, module: nn.Module) -> list[tuple[Explanation, ...] | MapError]:
         spec, device = self.classifier.spec, self.classifier.device
         try:
             forward = Forward.of(batch, self.classifier, self.layer, self.precision, module)
             targets = [self.targets] * len(batch.photos)
-            return [*explanations(self.classifier, forward, targets, self.method)]
+            return [*explanations(self.classifier, forward, targets, self.methods)]
         except MapError as error:
             if len(batch.photos) == 1:
                 return [error]

@@ -3,7 +3,8 @@
     GradcamError
     ├── PhotoError          a photo that cannot be opened
     ├── ModelError          a model id, checkpoint or module that cannot be used
-    │   └── WeightsError    weights that cannot be had here and now
+    │   ├── WeightsError    weights that cannot be had here and now
+    │   └── MethodError     a method that cannot explain a model
     ├── LayerError          a target layer that cannot be found or has no layout in space
     ├── ClassError          a class that a model does not have
     ├── MapError            a heatmap that is not finite
@@ -40,6 +41,10 @@ class ModelError(GradcamError):
 
 class WeightsError(ModelError):
     """Weights that cannot be had here and now."""
+
+
+class MethodError(ModelError):
+    """A method that cannot explain a model."""
 
 
 class LayerError(GradcamError):

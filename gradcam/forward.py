@@ -13,13 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gradcam._heatmaps import (
-    averaged_maps,
-    channel_contributions,
-    channel_weights,
-    mean_over_places,
-    scores_are_linear,
-)
+from gradcam._heatmaps import averaged_maps, channel_contributions
 from gradcam.capture import Recording, record
 from gradcam.errors import QUOTED, MapError, OptionError, PhotoError, nearest, quoted
 from gradcam.inputs import Inputs
@@ -27,10 +21,11 @@ from gradcam.layers import LayerChoices, find_layers, merge_layers
 from gradcam.methods import GRADCAM, Method
 from gradcam.models.classifier import Classifier
 from gradcam.models.labels import labels_of_head
-from gradcam.models.numerics import runner_for
+from gradcam.models.numerics import Runner, runner_for
 from gradcam.preprocess import to_input, view_of
 from gradcam.running import unwrapped
 from gradcam.scores import ACTIVATION_OF, ENDS, output_statement, output_text
+from gradcam.signals import LayerSignals, Rerun, mean_over_places, scores_are_linear, signals_of
 from gradcam.targets import probabilities, score_target, with_negative
 from gradcam.text import clean, shorten
 from gradcam.types import (
@@ -90,11 +85,14 @@ class Forward:
     """The recorded forward of a batch: each further target costs only its gradient.
 
     A forward does not refer to its classifier, so a cached forward does not keep its classifier in memory.
+
+    runners: what ran for each layer. recordings: of each layer.
     """
 
     photos: tuple[Photo, ...]
     views: tuple[View, ...]
     layers: tuple[TargetLayer, ...]
+    runners: tuple[Runner, ...]
     recordings: tuple[Recording, ...]
     precision: str
     seconds: float
@@ -130,15 +128,19 @@ class Forward:
             )
         seconds = batch.seconds + (time.perf_counter() - started) / len(batch.photos)
         numerics = NUMERICS[max(NUMERICS.index(runner.numerics) for runner in runners)]
-        return cls(batch.photos, batch.views, layers, recordings, precision, seconds, numerics)
+        return cls(batch.photos, batch.views, layers, tuple(runners), recordings, precision, seconds, numerics)
 
 
 def explanations(
-    classifier: Classifier, forward: Forward, targets: Sequence[Sequence[Target]], method: Method = GRADCAM
-) -> list[Explanation]:
-    """Compute all gradients of a forward at once; return an explanation for each of its photos.
+    classifier: Classifier,
+    forward: Forward,
+    targets: Sequence[Sequence[Target]],
+    methods: Sequence[Method] = (GRADCAM,),
+) -> list[tuple[Explanation, ...]]:
+    """Compute all gradients of a forward at once; return for each of its photos an explanation by each method.
 
     targets: for each photo, the same number.
+    Raises: ClassError, MapError if a map is not finite, MethodError if a method cannot explain the model.
     """
     started = time.perf_counter()
     found = merge_layers(forward.layers)
@@ -155,41 +157,69 @@ def explanations(
         for requested, row in zip(targets, logits, strict=True)
     ]
     cotangents = _cotangents(scored, graph)
-    maps = averaged_maps(forward.recordings, cotangents, forward.layers, method).cpu().numpy()
-    for resolved, rows in zip(scored, maps, strict=True):
-        for target, heat in zip(resolved, rows, strict=True):
-            if not (heat < float("inf")).all():
-                raise MapError(
-                    f"expected finite heat from {classifier.spec} at layer {quoted(found.name)} for class "
-                    f"{shorten(clean(str(target)), QUOTED)}, got NaN or infinity; check the weights, or use float32"
-                )
+    signals = signals_of(forward.recordings, cotangents, forward.layers, methods, _rerun(classifier, forward))
+    maps = [averaged_maps(signals, method).cpu().numpy() for method in methods]
+    for by_method, method in zip(maps, methods, strict=True):
+        for resolved, rows in zip(scored, by_method, strict=True):
+            _check_finite(rows, resolved, f"{classifier.spec} by {method.name} at layer {quoted(found.name)}")
     seconds = forward.seconds + (time.perf_counter() - started) / len(forward.photos)
     dtype = str(classifier.dtype).removeprefix("torch.")
     return [
-        Explanation(
-            photo=photo,
-            model=classifier.spec,
-            targets=resolved,
-            maps=rows,
-            logits=row,
-            probabilities=probabilities(row, activation),
-            labels=labels.names,
-            layer=found,
-            view=view,
-            seconds=seconds,
-            weights_sha256=classifier.weights_sha256,
-            method=method.name,
-            preprocessing=classifier.preprocessing,
-            device=classifier.device.type,
-            dtype=forward.precision if PRECISIONS[forward.precision] else dtype,
-            activation=activation,
-            output=output_text(classifier.output),
-            numerics=forward.numerics,
+        tuple(
+            Explanation(
+                photo=photo,
+                model=classifier.spec,
+                targets=resolved,
+                maps=rows,
+                logits=row,
+                probabilities=probabilities(row, activation),
+                labels=labels.names,
+                layer=found,
+                view=view,
+                seconds=seconds,
+                weights_sha256=classifier.weights_sha256,
+                method=method.name,
+                preprocessing=classifier.preprocessing,
+                device=classifier.device.type,
+                dtype=forward.precision if PRECISIONS[forward.precision] else dtype,
+                activation=activation,
+                output=output_text(classifier.output),
+                numerics=forward.numerics,
+            )
+            for method, rows in zip(methods, by_photo, strict=True)
         )
-        for photo, view, resolved, rows, row in zip(
-            forward.photos, forward.views, scored, maps, logits, strict=True
+        for photo, view, resolved, by_photo, row in zip(
+            forward.photos, forward.views, scored, zip(*maps, strict=True), logits, strict=True
         )
     ]
+
+
+def _rerun(classifier: Classifier, forward: Forward) -> Rerun:
+    """Runs what the forward ran; a forward keeps no pixels, so the photos are prepared again."""
+    modules = dict(zip(forward.layers, forward.runners, strict=True))
+
+    def images() -> Tensor:
+        pairs = zip(forward.photos, forward.views, strict=True)
+        pixels = torch.stack([to_input(photo, view, classifier.preprocessing) for photo, view in pairs])
+        return pixels.to(classifier.device, classifier.dtype, memory_format=torch.channels_last)
+
+    def run(images: Tensor, layer: TargetLayer) -> Recording:
+        runner = modules[layer]
+        inputs = Inputs.of(images, runner.module, output=classifier.output)
+        with _computing_in(forward.precision, classifier.device):
+            return record(runner.module, inputs, layer, runner.modules)
+
+    return Rerun(images, run)
+
+
+def _check_finite(maps: NDArray[np.float32], targets: Sequence[ScoredTarget], where: str) -> None:
+    """Raises: MapError naming the first target whose map is not finite."""
+    for target, heat in zip(targets, maps, strict=True):
+        if not np.isfinite(heat).all():
+            raise MapError(
+                f"expected finite heat from {where} for class {shorten(clean(str(target)), QUOTED)}, got NaN or "
+                "infinity; check the weights, or use float32"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,7 +269,7 @@ def head_weights(classifier: Classifier, layer: LayerChoices, classes: Sequence[
     wanted = logits.new_zeros(len(classes), 1, max(logits.shape[1], 2))
     wanted[range(len(classes)), 0, list(classes)] = 1
     weights = [
-        channel_weights(recording, of_heads(wanted, logits), layer, torch.float32)[:, 0] * math.prod(layer.grid)
+        LayerSignals(recording, of_heads(wanted, logits), layer).alpha[:, 0].float() * math.prod(layer.grid)
         for recording, layer in zip(forward.recordings, forward.layers, strict=True)
     ]
     return _to_numpy(torch.cat(weights, dim=1))

@@ -6,14 +6,15 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import overload
 from weakref import WeakKeyDictionary
 
 import torch
 
-from gradcam._explain import explain
+from gradcam._explain import Methods, explain
 from gradcam.forward import Batch, Forward, check_precision, explanations
 from gradcam.layers import LayerChoices
-from gradcam.methods import GRADCAM, find_method
+from gradcam.methods import GRADCAM, find_methods
 from gradcam.models.classifier import Classifier
 from gradcam.targets import as_targets
 from gradcam.types import Explanation, Fit, Photo, Target, Top
@@ -33,6 +34,7 @@ class ForwardCache:
         self._kept: WeakKeyDictionary[Classifier, OrderedDict[tuple[str, Fit, str], Forward]] = WeakKeyDictionary()
         self._guard = threading.Lock()
 
+    @overload
     def explain(
         self,
         classifier: Classifier,
@@ -43,13 +45,39 @@ class ForwardCache:
         fit: Fit = "crop",
         layer: LayerChoices = "auto",
         precision: str = "float32",
-    ) -> Explanation:
+    ) -> Explanation: ...
+
+    @overload
+    def explain(
+        self,
+        classifier: Classifier,
+        photo: Photo,
+        targets: Target | Sequence[Target] = Top(1),
+        *,
+        method: Methods,
+        fit: Fit = "crop",
+        layer: LayerChoices = "auto",
+        precision: str = "float32",
+    ) -> tuple[Explanation, ...]: ...
+
+    def explain(
+        self,
+        classifier: Classifier,
+        photo: Photo,
+        targets: Target | Sequence[Target] = Top(1),
+        *,
+        method: str | Methods = GRADCAM.name,
+        fit: Fit = "crop",
+        layer: LayerChoices = "auto",
+        precision: str = "float32",
+    ) -> Explanation | tuple[Explanation, ...]:
         """Explain as `explain` does, with the same arguments and errors; `seconds` counts new work only."""
         check_precision(precision)
         if layer == "auto" and photo.sha256:  # a photo made by hand may have no hash
             try:
                 forward = replace(self._forward(classifier, photo, fit, precision), photos=(photo,))
-                return explanations(classifier, forward, [as_targets(targets)], find_method(method))[0]
+                (found,) = explanations(classifier, forward, [as_targets(targets)], find_methods(method))
+                return found[0] if isinstance(method, str) else found
             except torch.OutOfMemoryError:
                 with self._guard:
                     self._kept.clear()

@@ -21,23 +21,30 @@ the logit, so on a grid of up to 31×31 cells a map this low moves the logit by 
 NO_EVIDENCE = "no positive evidence"
 
 
-def normalize(raw: Values, vmax: float | None = None) -> ScaledMap:
+def is_signed(raw: Values) -> bool:
+    """Whether a raw map is drawn around zero: whether any value lies clearly below it. Grad-CAM's never do."""
+    return bool((np.asarray(raw) < -FLOOR).any())
+
+
+def normalize(raw: Values, vmax: float | None = None, *, signed: bool = False) -> ScaledMap:
     """A raw map as shares of full scale.
 
-    raw: `[h, w]`, in the units of eq. 2. vmax: the raw value that becomes 1; the map's own maximum if None.
-    Returns: values clipped to [0, 1]; all 0 with the note `NO_EVIDENCE` where the map peaks below `FLOOR`.
+    raw: `[h, w]`, in the units of its method. vmax: the raw value that becomes 1; the map's own maximum if None.
+    signed: whether values below zero count; then the maximum is the largest size of a value.
+    Returns: values clipped to [0, 1], or [−1, 1] if signed; all 0 with the note `NO_EVIDENCE` where the map peaks
+        below `FLOOR`.
     Raises: MapError where the map is not finite, OptionError where `vmax` is no positive number.
     """
     raw = np.asarray(raw, dtype=np.float32)
     if not np.isfinite(raw).all():
         raise MapError("expected a finite map, got NaN or infinity; check the weights and the input")
-    peak = float(raw.max())
+    peak = float(np.abs(raw).max() if signed else raw.max())
     if peak < FLOOR:
-        return ScaledMap(np.zeros_like(raw), peak if vmax is None else vmax, NO_EVIDENCE)
+        return ScaledMap(np.zeros_like(raw), peak if vmax is None else vmax, NO_EVIDENCE, signed)
     vmax = peak if vmax is None else vmax
     if not 0 < vmax < np.inf:
         raise OptionError(f"expected a positive full scale, got {vmax}; use the map's maximum {peak:.3g}")
-    return ScaledMap(np.clip(raw / np.float32(vmax), 0, 1), vmax)
+    return ScaledMap(np.clip(raw / np.float32(vmax), -1 if signed else 0, 1), vmax, signed=signed)
 
 
 _GROUPS: dict[Scale, Callable[[Heatmap], object]] = {
@@ -62,7 +69,8 @@ def full_scales(panels: Sequence[Panel], scale: Scale) -> dict[Heatmap, float]:
 
 def scale_panels(panels: Sequence[Panel], scale: Scale) -> dict[Heatmap, ScaledMap]:
     """Each map as shares of the full scale that `scale` gives it; a failure has none."""
-    return {panel: normalize(panel.map, vmax) for panel, vmax in full_scales(panels, scale).items()}
+    scales = full_scales(panels, scale)
+    return {panel: normalize(panel.map, vmax, signed=is_signed(panel.map)) for panel, vmax in scales.items()}
 
 
 def _peak(panel: Heatmap) -> float:
@@ -71,11 +79,11 @@ def _peak(panel: Heatmap) -> float:
             f"expected finite heat from {panel.model} at layer {quoted(panel.explanation.layer.name)} for class "
             f"{quoted(panel.scored)}, got NaN or infinity; check the weights and the input"
         )
-    return float(panel.map.max())
+    return float(np.abs(panel.map).max() if is_signed(panel.map) else panel.map.max())
 
 
 def difference(a: Heatmap, b: Heatmap, scale: Scale = "each", size: tuple[int, int] | None = None) -> Values:
-    """A − B of two maps of one photo, in shares of full scale.
+    """A − B of two maps of one photo, in shares of full scale; values below zero count as zero.
 
     Returns: float32 `[H, W]` in [-1, 1], NaN where one of the two models saw nothing.
     Raises: OptionError where the photos differ.
@@ -85,5 +93,6 @@ def difference(a: Heatmap, b: Heatmap, scale: Scale = "each", size: tuple[int, i
             f"expected two maps of one photo, got {quoted(a.photo.name)} and {quoted(b.photo.name)}; choose one"
         )
     scaled = scale_panels((a, b), scale)
-    on_a, on_b = (project_to_photo(scaled[panel].values, panel.explanation.view, size) for panel in (a, b))
+    values = {panel: np.maximum(scaled[panel].values, 0) for panel in (a, b)}
+    on_a, on_b = (project_to_photo(values[panel], panel.explanation.view, size) for panel in (a, b))
     return on_a - on_b

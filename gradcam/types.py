@@ -378,8 +378,12 @@ class Style:
 
 @dataclass(frozen=True)
 class ScaledMap:
-    """A raw map on a stated scale: `values` = raw / `vmax`, clipped to [0, 1]. See `scaling.normalize`."""
+    """A raw map on a stated scale: `values` = raw / `vmax`, clipped to [0, 1], or to [−1, 1] if `signed`.
+
+    See `scaling.normalize`.
+    """
 
     values: NDArray[np.float32] = field(repr=False)
     vmax: float
     note: str = ""
+    signed: bool = False

@@ -20,15 +20,15 @@ def test_each_photo_of_a_batch_may_have_a_target_of_its_own() -> None:
     photos = plain.photo(RED), plain.photo(BLUE)
     forward = Forward.of(Batch.of(photos, classifier.preprocessing, "squash"), classifier, "grid")
     found = explanations(classifier, forward, [["blue"], [Top(2)]])
-    assert [explanation.targets[0].label for explanation in found] == ["blue", "red"]
-    assert [explanation.targets[0].score for explanation in found] == [0, 0]
+    assert [explanation.targets[0].label for (explanation,) in found] == ["blue", "red"]
+    assert [explanation.targets[0].score for (explanation,) in found] == [0, 0]
 
 
 def test_contributions_at_a_head_that_pools_are_weight_times_mean_and_add_up_to_the_logit() -> None:
     classifier = plain.classifier(["red", "blue"], WEIGHTS, bias=[0.5, 0])
     photo = plain.photo(RED, RED, BLUE, BLUE)
     forward = Forward.of(Batch.of((photo,), classifier.preprocessing, "squash"), classifier, "grid")
-    (found,) = explanations(classifier, forward, [["red", "blue"]])
+    ((found,),) = explanations(classifier, forward, [["red", "blue"]])
     (channels,) = channels_of(forward, [found.targets])
     assert channels.means == pytest.approx([0.5, 0, 0.5])
     assert channels.contributions.tolist() == [[2, 0, 0], [0, 0, 4]]
@@ -42,9 +42,9 @@ def test_an_earlier_layer_is_kept_pooled_and_changes_no_map() -> None:
     batch = Batch.of((sample_photo("chelsea"), sample_photo("coffee")), classifier.preprocessing, "crop")
     bare, both = (Forward.of(batch, classifier, earlier=layer) for layer in (None, earlier))
     alone, beside = (explanations(classifier, forward, [[Top(1)]] * 2) for forward in (bare, both))
-    assert all(np.array_equal(a.maps, b.maps) for a, b in zip(alone, beside, strict=True))
-    channels = channels_of(both, [explanation.targets for explanation in beside], earlier)
+    assert all(np.array_equal(a.maps, b.maps) for (a,), (b,) in zip(alone, beside, strict=True))
+    channels = channels_of(both, [explanation.targets for (explanation,) in beside], earlier)
     own = Forward.of(batch, classifier, earlier.name)
-    expected = channels_of(own, [explanation.targets for explanation in beside])
+    expected = channels_of(own, [explanation.targets for (explanation,) in beside])
     assert [one.earlier.shape for one in channels] == [(earlier.channels,)] * 2
     assert all(np.allclose(a.earlier, b.means, atol=1e-6) for a, b in zip(channels, expected, strict=True))

@@ -23,6 +23,7 @@ from dashboard.components import (
     show_code,
     show_errors,
     show_maps,
+    show_other_line,
     show_photo,
     show_question,
     show_sum,
@@ -55,7 +56,16 @@ else:
     with show_errors():
         with st.spinner(f"Taking {escape_markdown(photo.name)} through {name_markdown(model)}"):
             steps = results.steps_of(model, photo, target, fit, pinned.get(model, "auto"))
-        parts = (show_question, show_maps, show_weights, show_sum, show_photo, show_classic, show_code)
+        parts = (
+            show_question,
+            show_maps,
+            show_weights,
+            show_sum,
+            show_photo,
+            show_other_line,
+            show_classic,
+            show_code,
+        )
         figures = [figure for show in parts for figure in show(steps)]
         with actions:
             offer_figures(figures, panel_of(steps))

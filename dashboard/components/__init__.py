@@ -38,6 +38,7 @@ from dashboard.components.failed import show_failed
 from dashboard.components.layout import headline, section
 from dashboard.components.look import pick_colours, pick_look
 from dashboard.components.messages import escape_markdown, say_error, show_errors
+from dashboard.components.methods import BESIDE, pick_methods, show_methods
 from dashboard.components.models import pick_models
 from dashboard.components.names import name_markdown
 from dashboard.components.panel_dialog import offer_large
@@ -58,6 +59,7 @@ from dashboard.components.steps import (
     show_classic,
     show_code,
     show_maps,
+    show_other_line,
     show_photo,
     show_question,
     show_sum,
@@ -66,6 +68,7 @@ from dashboard.components.steps import (
 from dashboard.components.viewer import view_difference, view_panels, view_photo, view_tools
 
 __all__ = [
+    "BESIDE",
     "Request",
     "begin_comparison",
     "continue_report",
@@ -95,6 +98,7 @@ __all__ = [
     "pick_fit",
     "pick_layers",
     "pick_look",
+    "pick_methods",
     "pick_models",
     "pick_one",
     "pick_photos",
@@ -122,7 +126,9 @@ __all__ = [
     "show_failed",
     "show_gallery",
     "show_maps",
+    "show_methods",
     "show_opened",
+    "show_other_line",
     "show_photo",
     "show_progress",
     "show_question",

@@ -38,7 +38,8 @@ def show_agreement(comparison: Comparison, style: Style, key: str = "photo") -> 
     photo = comparison.photos[pick_one("Photo", [photo.name for photo in comparison.photos], Key.SHOWN_PHOTO)]
     requests = [request_caption(target) for target in comparison.targets]
     target = comparison.targets[pick_one("Class", requests, Key.SHOWN_CLASS)]
-    panels = comparable(comparison.of(photo=photo, target=target))
+    method = comparison.methods[pick_one("Method", comparison.methods, Key.SHOWN_METHOD)]
+    panels = comparable(comparison.of(photo=photo, method=method, target=target))
     left_out = [model for model in comparison.models if model not in {panel.model for panel in panels}]
     if left_out:
         st.info(_why_left_out(left_out, panels), icon=":material/filter_alt:")

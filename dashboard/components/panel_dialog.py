@@ -17,6 +17,7 @@ from PIL import Image
 from dashboard.components.messages import escape_markdown
 from gradcam import Heatmap, Panel, Style
 from gradcam.draw import draw_panel, heat_caption, model_caption, region_caption, request_caption, scale_caption
+from gradcam.methods import GRADCAM
 from gradcam.text import dimensions, percent
 from gradcam.types import ScaledMap
 
@@ -45,7 +46,8 @@ def _show_large(heatmaps: Sequence[Heatmap], scaled: Mapping[Heatmap, ScaledMap]
     panel = heatmaps[_pick_class(heatmaps)]
     heat = scaled[panel]
     st.markdown(f"**{escape_markdown(model_caption(panel))}** · {escape_markdown(str(panel.scored))}")
-    stem = re.sub(r"[^\w.-]+", "-", f"{panel.photo.name}-{panel.model}-{panel.scored}")
+    method = "" if panel.method == GRADCAM.name else f"-{panel.method}"
+    stem = re.sub(r"[^\w.-]+", "-", f"{panel.photo.name}-{panel.model}{method}-{panel.scored}")
     with st.container(horizontal=True):
         for label, suffix, kind, make, words in (
             ("PNG", "png", "image/png", partial(panel_png, panel, style, heat), "This picture"),
@@ -63,10 +65,11 @@ def _pick_class(panels: Sequence[Heatmap]) -> int:
     """Which of one model's classes is shown, each named by its class and, where that differs, by its question."""
     if len(panels) == 1:
         return 0
-    names = []
+    names, by_method = [], len({panel.method for panel in panels}) > 1
     for panel in panels:
         requested, answered = request_caption(panel.target), str(panel.scored)
-        names.append(answered if requested == answered else f"{answered} ({requested})")
+        name = answered if requested == answered else f"{answered} ({requested})"
+        names.append(f"{name} · {panel.method}" if by_method else name)
     if st.session_state.get(_CLASS) not in (None, *names):
         del st.session_state[_CLASS]
     name = st.segmented_control("Class", names, default=names[0], required=True, key=_CLASS)

@@ -35,9 +35,7 @@ def run_comparison(models: Sequence[str], photos: Sequence[Photo], request: Requ
     bars = _Bars(slot, models, len(photos), run_key)
     if _SHOWN not in st.session_state:
         below.skeleton(height=420)
-    comparison = results.compared(
-        models, photos, request.targets, fit=request.fit, layers=request.layers, on_progress=bars.show
-    )
+    comparison = results.compared(models, photos, request.targets, **request.options, on_progress=bars.show)
     slot.empty()
     below.empty()
     st.session_state[_SHOWN] = True
@@ -56,9 +54,7 @@ def begin_comparison(
     if st.session_state.get(_CANCELLED) == run_key:
         return _what_finished(models, photos, request), lambda: None
     slot = st.empty()
-    here = results.kept(
-        models, photos, request.targets, fit=request.fit, layers=request.layers, reason=results.WAITING
-    )
+    here = results.kept(models, photos, request.targets, **request.options, reason=results.WAITING)
     comparison = _with_failures(here, run_key)
     waiting = waiting_models(comparison)
     if not waiting:
@@ -75,8 +71,7 @@ def begin_comparison(
             waiting[:1],
             photos,
             request.targets,
-            fit=request.fit,
-            layers=request.layers,
+            **request.options,
             on_progress=_Bars(slot, models, len(photos), run_key).show,
         )
         known = st.session_state.get(_FAILED, (None, 0.0, {}))
@@ -93,8 +88,8 @@ def waiting_models(comparison: Comparison) -> list[str]:
     return list(dict.fromkeys(panel.model for panel in comparison.failures if panel.reason == results.WAITING))
 
 
-def _place(panel: Failure) -> tuple[str, str, Target]:
-    return panel.photo.sha256, panel.model, panel.target
+def _place(panel: Failure) -> tuple[str, str, str, Target]:
+    return panel.photo.sha256, panel.model, panel.method, panel.target
 
 
 def _with_failures(comparison: Comparison, run_key: object) -> Comparison:
@@ -133,8 +128,7 @@ def _what_finished(models: Sequence[str], photos: Sequence[Photo], request: Requ
         models,
         photos,
         request.targets,
-        fit=request.fit,
-        layers=request.layers,
+        **request.options,
         reason="cancelled before its turn; press Continue",
     )
     done, total = len(comparison.panels) - len(comparison.failures), len(comparison.panels)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import get_args
+from typing import TypedDict, get_args
 
 import streamlit as st
 
 from dashboard import library, session
 from dashboard.components.class_box import say_taken, settle_typed
 from dashboard.components.messages import say_error
+from dashboard.components.methods import pick_methods
 from dashboard.components.pins import pick_layers
 from dashboard.session import Key
 from gradcam import GradcamError, Target, Top, parse_target
+from gradcam.methods import GRADCAM
 from gradcam.targets import known_names, write_target
 from gradcam.types import Fit
 
@@ -34,16 +36,31 @@ FIT_LABELS: dict[Fit, str] = {
 
 @dataclass(frozen=True)
 class Request:
-    """The targets, the fit of a photo to the model's input, and the pinned layers by model."""
+    """The targets, the fit of a photo to the model's input, the pinned layers by model, and the methods."""
 
     targets: tuple[Target, ...]
     fit: Fit
     layers: Mapping[str, str] = field(default_factory=dict)
+    methods: tuple[str, ...] = (GRADCAM.name,)
+
+    @property
+    def options(self) -> Options:
+        """All but the targets, as `results.compared` takes them."""
+        return {"methods": self.methods, "fit": self.fit, "layers": self.layers}
+
+
+class Options(TypedDict):
+    """The arguments of `results.compared` that a request holds."""
+
+    methods: tuple[str, ...]
+    fit: Fit
+    layers: Mapping[str, str]
 
 
 def pick_request(models: Sequence[str]) -> Request:
-    """Let the visitor pick classes by the models' own labels and a fit; add the pinned layers."""
-    return Request(pick_classes(models), pick_fit(), pick_layers())
+    """Let the visitor pick classes by the models' own labels, methods and a fit; add the pinned layers."""
+    targets, methods = pick_classes(models), pick_methods(Key.METHODS, (GRADCAM.name,))
+    return Request(targets, pick_fit(), pick_layers(), methods)
 
 
 def pick_classes(models: Sequence[str]) -> tuple[Target, ...]:

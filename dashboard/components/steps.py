@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -32,8 +33,10 @@ from gradcam.draw import (
     weights_slide,
 )
 from gradcam.geometry import fit_within, project_to_photo
+from gradcam.methods import GRADCAM
 from gradcam.photo import SAMPLES
-from gradcam.teaching import GradcamSteps, to_script
+from gradcam.scaling import is_signed
+from gradcam.teaching import LINES, GradcamSteps, to_script
 from gradcam.text import percent
 from gradcam.types import ScoredTarget
 
@@ -211,6 +214,25 @@ def show_photo(of: GradcamSteps) -> list[Figure]:
             [draw_panel(panel_of(of), look, size=size) for look in looks], ["The grid itself", "Smooth"]
         )
         figure = _show_rows([row], f"The heatmap over {photo.name}, hottest at {_hottest(of)}")
+    return [figure]
+
+
+def show_other_line(of: GradcamSteps) -> list[Figure]:
+    """Another method's one line over the same feature maps and gradients, and what becomes of the map."""
+    words = (
+        "Most other methods differ from Grad-CAM in **one line**: what they make of the same feature maps and the "
+        "same gradients. Choose another line and see the map change."
+    )
+    with _step("Another line", words) as left:
+        with left:
+            names = [method.name for method in LINES]
+            chosen = st.selectbox("Method", names, **session.linked(Key.LINE))
+            other = LINES[names.index(chosen)] if chosen in names else LINES[0]
+            st.markdown(f"[{other.name}]({other.link}), {other.citation}. {other.says} {other.caveats}".strip())
+            st.code(inspect.getsource(other.compute))
+        maps = {GRADCAM.name: of.explanation.maps[0], other.name: of.map_by(other)}
+        pictures = [draw_grid(heat, LARGE, style=_cells(), signed=is_signed(heat)) for heat in maps.values()]
+        figure = _show_rows([PictureRow(pictures, list(maps))], "The map of another line")
     return [figure]
 
 

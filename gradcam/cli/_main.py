@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Protocol
 
-from gradcam.cli import diff, explain, key, layers, models, replay, report, run, sign, terminal, verify
+from gradcam.cli import diff, explain, key, layers, methods, models, replay, report, run, sign, terminal, verify
 
 
 class Command(Protocol):
@@ -20,6 +20,7 @@ class Command(Protocol):
 COMMANDS: dict[str, tuple[Command, str]] = {
     "explain": (explain, "Compute heatmaps of photos with one or more models, side by side."),
     "models": (models, "List the models that can be compared."),
+    "methods": (methods, "List the methods that make heatmaps: what each shows, needs and costs."),
     "run": (run, "Run models over a data set, into a folder that is gone on with after any end."),
     "layers": (layers, "Find the target layer of models from their shapes alone, without weights."),
     "report": (report, "Compare models on photos and write a report that can be checked."),

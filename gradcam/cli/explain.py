@@ -17,6 +17,7 @@ from gradcam.cli.options import add_comparison_options, read_request
 from gradcam.comparison import Comparison
 from gradcam.draw import WIDTH, check_width, comparison_html, grid_png, panels_slide, png, three_panels
 from gradcam.files import make_folder, refuse_full_folder, write_whole
+from gradcam.methods import GRADCAM
 from gradcam.text import shorten
 from gradcam.types import Failure, Heatmap, Panel, Style
 
@@ -61,11 +62,16 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _sentence(panel: Panel) -> str:
-    where = f"{panel.photo.name} · {panel.model}"
+    where = " · ".join([panel.photo.name, panel.model, *_other_method(panel)])
     if isinstance(panel, Failure):
         return f"{where} · FAILED: {panel.reason}"
     layer = panel.explanation.layer
     return f"{where} · {panel.scored} {panel.scored.probability:.1%} · layer {layer} · {layer.rule}"
+
+
+def _other_method(panel: Panel) -> list[str]:
+    """The method's name, unless it is the usual one."""
+    return [] if panel.method == GRADCAM.name else [panel.method]
 
 
 def _write(folder: Path, comparison: Comparison, style: Style, *, force: bool) -> None:
@@ -104,7 +110,7 @@ def _npy(values: np.ndarray) -> bytes:
 
 def _stem(number: int, panel: Heatmap) -> str:
     """A file's name, without suffix, that every disk holds: in ASCII where the machine knows no other letters."""
-    words = f"{number:03}-{panel.photo.name}-{panel.model}-{panel.scored}"
+    words = "-".join([f"{number:03}", panel.photo.name, panel.model, *_other_method(panel), str(panel.scored)])
     only_ascii = sys.getfilesystemencoding() != "utf-8"
     stem = re.sub(r"[^\w.-]+", "-", words, flags=re.ASCII if only_ascii else 0)
     return shorten(stem, 60 if len(stem) < len(stem.encode()) else 180)

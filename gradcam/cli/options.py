@@ -21,6 +21,7 @@ from gradcam.draw import SEQUENTIAL, check_style
 from gradcam.errors import OptionError, nearest, quoted
 from gradcam.geometry import Interpolation
 from gradcam.layers import SEPARATOR, LayerChoices, TypedLayer, read_layer
+from gradcam.methods import GRADCAM, find_methods
 from gradcam.model_spec import is_checkpoint
 from gradcam.models import (
     CROPS,
@@ -56,6 +57,7 @@ class Request:
     models: tuple[str | Classifier, ...]
     photos: tuple[Photo, ...]
     targets: tuple[Target, ...]
+    methods: tuple[str, ...]
     fit: Fit
     layer: Mapping[str, LayerChoices]
     activation: Mapping[str, Activation]
@@ -72,6 +74,7 @@ class Request:
                 self.models,
                 self.photos,
                 self.targets,
+                methods=self.methods,
                 fit=self.fit,
                 layer=self.layer,
                 activation=self.activation,
@@ -96,6 +99,7 @@ def add_comparison_options(parser: argparse.ArgumentParser) -> None:
         metavar="CLASS",
         help="a class by name, index (`#281`), `top`, `top-2` or `A rather than B`; repeatable [top]",
     )
+    add_method_option(parser)
     add(
         "--layer",
         action="append",
@@ -120,6 +124,15 @@ def add_comparison_options(parser: argparse.ArgumentParser) -> None:
     add("--force", action="store_true", help="replace files that exist")
     _add_style_options(parser)
     add_checkpoint_options(parser)
+
+
+def add_method_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--method",
+        action="append",
+        metavar="NAME",
+        help=f"see `gradcam methods`, such as gradcam++; repeatable [{GRADCAM.name}]",
+    )
 
 
 def add_exact_option(parser: argparse.ArgumentParser) -> None:
@@ -193,6 +206,7 @@ def read_request(options: argparse.Namespace) -> Request:
     A checkpoint stands where `--model` names its id, else at the end.
     Raises: GradcamError for the first option that makes no sense.
     """
+    methods = tuple(method.name for method in find_methods(options.method or GRADCAM.name))
     style = Style(**{field.name: getattr(options, field.name) for field in fields(Style)})
     check_style(style)
     layers = [of_model(value, layer_choices) for value in options.layer]
@@ -206,6 +220,7 @@ def read_request(options: argparse.Namespace) -> Request:
         models=models,
         photos=photos,
         targets=tuple(read_targets(options.classes, models)),
+        methods=methods,
         fit=options.fit,
         layer=by_model(layers, typed),
         activation=by_model(activations, typed),

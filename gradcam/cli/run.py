@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 
 from gradcam import runs, shortcuts
 from gradcam.cli import terminal
-from gradcam.cli.options import add_checkpoint_options, by_model, layer_choices, load_checkpoints, of_model
+from gradcam.cli.options import (
+    add_checkpoint_options,
+    add_method_option,
+    by_model,
+    layer_choices,
+    load_checkpoints,
+    of_model,
+)
 from gradcam.errors import OptionError, RunBusyError, nearest, quoted
 from gradcam.files import refuse_existing
 from gradcam.forward import PRECISIONS
@@ -62,7 +69,7 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
         metavar="CLASS",
         help="`label`, the photo's own, `top`, or a class as `explain` takes it; repeatable [top]",
     )
-    add("--method", action="append", metavar="NAME", help="repeatable [Grad-CAM]")
+    add_method_option(parser)
     add("--layer", action="append", default=[], metavar="[ID=]LAYER", help="as `explain` takes it; repeatable")
     add("--labels-are", type=terminal.path, metavar="FILE", help="CSV or JSON: which class each label means")
     add("--new", action="store_true", help="where --out holds a run, begin another one beside it")

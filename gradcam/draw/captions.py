@@ -10,7 +10,7 @@ from gradcam.geometry import Values, fit_within, project_to_photo
 from gradcam.measures import heat_inside
 from gradcam.model_spec import display_name
 from gradcam.regions import region_share
-from gradcam.scaling import difference, normalize
+from gradcam.scaling import difference, is_signed, normalize
 from gradcam.targets import write_target
 from gradcam.text import dimensions, duration, percent
 from gradcam.types import Failure, Heatmap, Panel, Scale, ScaledMap, Style, Target
@@ -29,6 +29,9 @@ COLORMAP_ENDS: dict[str, tuple[str, str]] = {
     "jet": ("dark blue", "dark red"),
 }
 """What no heat and full heat look like, by the name of a colour map for heat."""
+
+SIGNED_LABEL = "Red: for the class. Blue: against it."
+"""What the colours of a map with values below zero say."""
 
 FRAME_LABEL = "A frame marks the part of the photo that the model saw, where that is not all of it."
 
@@ -74,7 +77,7 @@ def heat_caption(panel: Panel, scaled: ScaledMap | None) -> str:
     if isinstance(panel, Failure):
         return f"{model_caption(panel)}: no map. {panel.reason}"
     said = f"{model_caption(panel)}, {target_caption(panel)}"
-    scaled = scaled or normalize(panel.map)
+    scaled = scaled or normalize(panel.map, signed=is_signed(panel.map))
     if scaled.note:
         return f"{said}: {scaled.note}."
     laid = project_to_photo(scaled.values, panel.explanation.view, fit_within(panel.photo.size, 90, 90))
@@ -111,7 +114,7 @@ def region_caption(panel: Heatmap) -> str:
 
 def scale_caption(scaled: ScaledMap) -> str:
     """What full colour is in one panel, or why there is no colour."""
-    return scaled.note or f"full colour = {scaled.vmax:.3g}"
+    return scaled.note or f"full colour = {'±' if scaled.signed else ''}{scaled.vmax:.3g}"
 
 
 def opacity_caption(style: Style) -> str:

@@ -15,7 +15,7 @@ from PIL import Image
 from gradcam.errors import MapError, OptionError, nearest, quoted
 from gradcam.geometry import Interpolation, Values, fit_within, hides_part_of_photo, project_to_photo
 from gradcam.regions import outline_of
-from gradcam.scaling import difference, normalize
+from gradcam.scaling import difference, is_signed, normalize
 from gradcam.types import Blend, Heatmap, Photo, Region, Scale, Style, View
 
 Pixels = NDArray[np.uint8]
@@ -123,18 +123,26 @@ def png(pixels: Pixels) -> bytes:
 
 
 def colourise(values: Values, name: str = "viridis", threshold: float = 0.0, blend: Blend = "even") -> Pixels:
-    """Values in [0, 1] as colours, RGBA uint8 `[H, W, 4]`.
+    """Values in [0, 1] as colours, RGBA uint8 `[H, W, 4]`; values in [−1, 1] around zero, in red and blue.
 
     blend: as of a `Style`; with `evidence` a value is as opaque as it is high.
     Transparent where there is no value (NaN), below `threshold`, and everywhere if nothing is above 0.
     """
     known = np.nan_to_num(values, nan=0.0)
-    shown = np.isfinite(values) & (values >= threshold) & bool((known > 0).any())
-    levels = np.clip(np.rint(known * 255), 0, 255).astype(np.uint8)
-    opaque = levels if blend == "evidence" else np.uint8(255)
-    colours = cv2.cvtColor(cv2.applyColorMap(levels, colormap(name)[:, None]), cv2.COLOR_RGB2RGBA)
+    signed = bool((known < 0).any())
+    size = np.abs(known) if signed else known
+    shown = np.isfinite(values) & (size >= threshold) & bool((size > 0).any())
+    levels = _levels(known / 2 + 0.5 if signed else known)
+    opaque = _levels(size) if blend == "evidence" else np.uint8(255)
+    table = colormap("red-blue" if signed else name)
+    colours = cv2.cvtColor(cv2.applyColorMap(levels, table[:, None]), cv2.COLOR_RGB2RGBA)
     colours[..., 3] = np.where(shown, opaque, 0)
     return colours.astype(np.uint8, copy=False)
+
+
+def _levels(shares: Values) -> Pixels:
+    """Shares in [0, 1] as the 256 levels of a colour map."""
+    return np.clip(np.rint(shares * 255), 0, 255).astype(np.uint8)
 
 
 def blend(photo: Pixels, heat: Pixels, opacity: float) -> Pixels:
@@ -155,10 +163,12 @@ def grey(photo: Pixels) -> Pixels:
 def overlay(photo: Pixels, values: Values, style: Style) -> Pixels:
     """Heat over a photo. Each pixel depends on its own photo pixel and its own value only.
 
-    photo: RGB uint8 `[H, W, 3]`. values: `[H, W]` in [0, 1], as `project_to_photo` returns them.
+    photo: RGB uint8 `[H, W, 3]`; grey under values below zero, which are drawn in red and blue.
+    values: `[H, W]` in [0, 1] or [−1, 1], as `project_to_photo` returns them.
     Raises: OptionError where the style is outside its choices.
     """
     check_style(style)
+    photo = grey(photo) if (np.nan_to_num(values) < 0).any() else photo
     return blend(photo, colourise(values, style.colormap, style.threshold, style.blend), style.opacity)
 
 
@@ -271,11 +281,12 @@ def three_pictures(
 def _layers(
     panel: Heatmap, style: Style, vmax: float | None, size: tuple[int, int] | None
 ) -> tuple[Pixels, Values, View]:
-    """The photo at `size`, the heat on it in [0, 1], and how the model saw it."""
+    """The photo at `size`, the heat on it in [0, 1] or [−1, 1], and how the model saw it."""
     check_style(style)
     size = size or panel.photo.size
     view = panel.explanation.view
-    values = project_to_photo(normalize(panel.map, vmax).values, view, size, style.interpolation)
+    scaled = normalize(panel.map, vmax, signed=is_signed(panel.map))
+    values = project_to_photo(scaled.values, view, size, style.interpolation)
     return resize(panel.photo.pixels, size), values, view
 
 

@@ -19,6 +19,7 @@ from gradcam.draw import figures, render
 from gradcam.draw.captions import (
     FRAME_LABEL,
     SCALE_LABELS,
+    SIGNED_LABEL,
     bar_numbers,
     difference_caption,
     heat_caption,
@@ -94,11 +95,12 @@ def tools_scene(panels: Sequence[Heatmap], style: Style, scaled: Mapping[Heatmap
     title, numbers = bar_numbers(style, [scaled[panel] for panel in panels])
     views = [panel.explanation.view for panel in panels]
     framed = [FRAME_LABEL] if any(map(hides_part_of_photo, views)) else []
-    return {
+    signed = {"diverging": _RED_BLUE} if any(scaled[panel].signed for panel in panels) else {}
+    return signed | {
         "look": _look(style),
         "colormaps": _colormaps(render.SEQUENTIAL),
         "bar": {"title": title, "numbers": numbers, "diverging": False},
-        "words": " ".join([SCALE_LABELS[style.scale], *framed]),
+        "words": " ".join([SCALE_LABELS[style.scale], *([SIGNED_LABEL] if signed else []), *framed]),
     }
 
 
@@ -153,7 +155,7 @@ def difference_scene(a: Heatmap, b: Heatmap, style: Style | None = None, *, fade
     left, right = scene["panels"]
     return scene | {
         "panels": [left, middle, right],
-        "diverging": _colormaps(render.DIVERGING)["red-blue"],
+        "diverging": _RED_BLUE,
         "bar": {
             "title": "A − B, in shares of full colour",
             "numbers": ["−1, B more", "−0.5", "0", "0.5", "A more, 1"],
@@ -187,6 +189,9 @@ def _colormaps(tables: dict[str, render.Pixels]) -> dict[str, str]:
     return {name: base64.b64encode(table.tobytes()).decode() for name, table in tables.items()}
 
 
+_RED_BLUE = _colormaps(render.DIVERGING)["red-blue"]
+
+
 def _panel(
     panel: Panel, scaled: Mapping[Heatmap, ScaledMap], caption: Caption | None, style: Style, by_method: bool
 ) -> dict[str, Any]:
@@ -199,7 +204,11 @@ def _panel(
         facts=" · ".join(facts),
     )
     alt = heat_caption(panel, heat)
-    return {
+    around_zero: dict[str, Any] = {}
+    if heat and heat.signed:
+        grey = replace(panel.photo, pixels=render.grey(panel.photo.pixels))
+        around_zero = {"diverging": True, "uri": render.jpeg_uri(grey, _LONG_SIDE)}
+    return around_zero | {
         "title": shown.title,
         "subtitle": shown.subtitle,
         "tip": panel.model,

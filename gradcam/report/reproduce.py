@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 from gradcam.layers import TypedLayer, read_layer, write_layer
-from gradcam.methods import GRADCAM
+from gradcam.methods import GRADCAM, METHODS
 from gradcam.model_spec import HUBS, architecture_of, find_spec
 from gradcam.models.checkpoint import LABEL_SETS, input_of
 from gradcam.photo import SAMPLES, sample_photo
@@ -34,8 +34,8 @@ def command(report: Content, thresholds: Thresholds | None = None) -> str:
     """
     if pythonic := [clean(model.id) for model in report.models if _is_from_python(model)]:
         return f"# No command loads {listed(pythonic)} the way Python did: run the lines of Python."
-    if _methods(report) != [GRADCAM.name]:
-        return "# No command takes other methods than Grad-CAM: run the lines of Python."
+    if unknown := [clean(name) for name in _methods(report) if name not in METHODS]:
+        return f"# No command knows the method {listed(unknown)}: use the gradcam that wrote the report."
     ways = {photo.stretched for photo in report.photos if not _is_sample(photo)}
     if len(ways) > 1:
         return "# No command stretches some photos and not others: run the lines of Python."
@@ -99,6 +99,8 @@ def _options(report: Content) -> Iterator[tuple[str, str]]:
         yield "--model", model.id
     for model in report.models:
         yield from _custom_options(model)
+    if _methods(report) != [GRADCAM.name]:
+        yield from (("--method", name) for name in _methods(report))
     names = _class_names(report)
     for entry in report.targets:
         yield "--class", write_target(entry.target, names)

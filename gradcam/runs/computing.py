@@ -13,10 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from gradcam.errors import ClassError, GradcamError, MapError, ModelError, PhotoError, is_out_of_memory, quoted
+from gradcam.errors import (
+    ClassError,
+    GradcamError,
+    MapError,
+    MethodError,
+    ModelError,
+    PhotoError,
+    is_out_of_memory,
+    quoted,
+)
 from gradcam.forward import Batch, Channels, Forward, channels_of, explanations
 from gradcam.layers import read_layer
-from gradcam.methods import find_method
+from gradcam.methods import find_methods
 from gradcam.models.classifier import Classifier
 from gradcam.panel_key import ModelKey
 from gradcam.runs import measuring, pictures, shards
@@ -124,9 +133,9 @@ class Work:
         except PhotoError as error:  # a strip too narrow for the model's crop
             if len(opened) == 1:
                 return [self._failed(opened[0], str(error))]
-        except (ClassError, MapError) as error:
+        except (ClassError, MapError, MethodError) as error:
             if len(opened) == 1:
-                return [self._target_by_target(opened[0], error)]
+                return [self._one_by_one(opened[0], error)]
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -140,7 +149,12 @@ class Work:
             return [*self._answers(opened[:middle]), *self._answers(opened[middle:])]
         return [answer for one in opened for answer in self._answers([one])]
 
-    def _together(self, opened: Sequence[Opened], targets: Sequence[str] | None = None) -> list[list[Result]]:
+    def _together(
+        self,
+        opened: Sequence[Opened],
+        targets: Sequence[str] | None = None,
+        methods: Sequence[str] | None = None,
+    ) -> list[list[Result]]:
         settings, model = self.plan.settings, self.plan.models[self.column.model]
         wanted = self.column.targets if targets is None else targets
         photos = tuple(one.photo for one in opened if one.photo is not None)
@@ -148,36 +162,31 @@ class Work:
         layer = read_layer(model.layer)  # as it was asked for: a model computes faster up to its own target layer
         forward = Forward.of(batch, self.classifier, layer, settings.precision, self.module, model.earlier)
         targets_of = [[self._target_to_explain(one, text) for text in wanted] for one in opened]
-        found = {
-            name: explanations(self.classifier, forward, targets_of, find_method(name))
-            for name in self.column.methods
-        }
-        scored = [explanation.targets for explanation in next(iter(found.values()))]
+        found = explanations(self.classifier, forward, targets_of, find_methods(methods or self.column.methods))
+        scored = [by_method[0].targets for by_method in found]
         channels = channels_of(forward, scored, model.earlier)
-        return [
-            list(self._units(one, {name: answers[row] for name, answers in found.items()}, channels[row], wanted))
-            for row, one in enumerate(opened)
-        ]
+        return [list(self._units(*each, wanted)) for each in zip(opened, found, channels, strict=True)]
 
-    def _target_by_target(self, one: Opened, error: GradcamError) -> list[Result]:
-        """The units of one photo, target by target, because some targets fail."""
-        if len(self.column.targets) == 1:
+    def _one_by_one(self, one: Opened, error: GradcamError) -> list[Result]:
+        """The units of one photo, one by one, because some methods or targets fail."""
+        asked = list(product(self.column.methods, self.column.targets))
+        if len(asked) == 1:
             return self._failed(one, str(error))
         units: list[Result] = []
-        for text in self.column.targets:
+        for method, text in asked:
             try:
-                units += self._together([one], [text])[0]
-            except (ClassError, MapError) as reason:
-                units += self._failed(one, str(reason), [text])
-        order = {pair: number for number, pair in enumerate(product(self.column.methods, self.column.targets))}
-        return sorted(units, key=lambda unit: order[unit.numbers["method"], unit.numbers["target"]])
+                units += self._together([one], [text], [method])[0]
+            except (ClassError, MapError, MethodError) as reason:
+                units += self._failed(one, str(reason), [text], [method])
+        return units
 
     def _units(
-        self, one: Opened, found: dict[str, Explanation], channels: Channels, targets: Sequence[str]
+        self, one: Opened, found: Sequence[Explanation], channels: Channels, targets: Sequence[str]
     ) -> Iterator[Result]:
         """The units of one photo. The first unit carries the arrays that all of them share."""
         shared = {"means": channels.means, "earlier": channels.earlier}
-        for (name, explanation), (position, text) in product(found.items(), enumerate(targets)):
+        for explanation, (position, text) in product(found, enumerate(targets)):
+            name = explanation.method
             target = self._target(one, text)
             if target is None:
                 yield from self._failed(one, "the photo has no label that is a class of the model", [text], [name])

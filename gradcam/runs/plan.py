@@ -234,10 +234,9 @@ class Plan:
 
     def key(self, column: Column, model: ModelKey, photo_sha256: str, method: str, target: Target) -> PanelKey:
         """The key of a unit's result; the same everywhere."""
-        layer = self.models[column.model].layer
-        return PanelKey(
-            photo_sha256, model, method, target, read_layer(layer), self.settings.fit, self.settings.precision
-        )
+        layer, row = read_layer(self.models[column.model].layer), find_method(method)
+        fit, precision = self.settings.fit, self.settings.precision
+        return PanelKey(photo_sha256, model, method, target, layer, fit, precision, row.parameters, row.seed)
 
     def check_continues(self, settings: Settings) -> None:
         """Raises: RunError if the run was made with other settings or versions."""

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from gradcam._compare import Use
-from gradcam._heatmaps import channel_weights
 from gradcam.capture import Recording
 from gradcam.forward import Batch, Forward, of_heads
 from gradcam.layers import read_layer
@@ -20,6 +19,7 @@ from gradcam.runs import Run
 from gradcam.shortcuts.candidate import Candidate
 from gradcam.shortcuts.components import Values
 from gradcam.shortcuts.evidence import class_signs
+from gradcam.signals import LayerSignals
 from gradcam.types import Photo, TargetLayer, View
 
 
@@ -69,5 +69,5 @@ def _contributions(recording: Recording, layer: TargetLayer, weight: Tensor, sig
     wanted = logits.new_zeros(1, len(logits), max(logits.shape[1], 2))
     for index, sign in signs.items():
         wanted[0, :, index] = sign
-    alpha = channel_weights(recording, of_heads(wanted, logits), layer, torch.float32)[0] * prod(layer.grid)
+    alpha = LayerSignals(recording, of_heads(wanted, logits), layer).alpha[0].float() * prod(layer.grid)
     return torch.einsum("bchw,bc,c->bhw", to_grid(recording.activation.detach(), layer).float(), alpha, weight)

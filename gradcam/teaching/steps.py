@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import torch
@@ -13,6 +15,7 @@ from gradcam._explain import explain
 from gradcam.capture import record
 from gradcam.inputs import Inputs
 from gradcam.layers.layouts import to_grid
+from gradcam.methods import GRADCAM, METHODS, Method, Signals
 from gradcam.models.classifier import Classifier
 from gradcam.preprocess import to_input
 from gradcam.types import Explanation, Fit, Photo, Target, TargetLayer, Top
@@ -51,6 +54,23 @@ class GradcamSteps:
         """Σ α_k A_k, before ReLU, over the first `count` channels of `by_effect`, else all; float32 `[h, w]`."""
         chosen = self.by_effect[:count]
         return np.einsum("k,khw->hw", self.alpha[chosen], self.activation[chosen])
+
+    def map_by(self, method: Method) -> Values:
+        """What another method makes of the same feature maps and gradients, float32 `[h, w]`; one of `LINES`."""
+        activation, gradients, alpha = map(torch.from_numpy, (self.activation, self.gradients, self.alpha))
+        signals = SimpleNamespace(
+            activation=activation[None], gradients=gradients[None, None], alpha=alpha[None, None]
+        )
+        return method.compute(cast(Signals, signals))[0, 0].numpy()
+
+
+LINES: tuple[Method, ...] = tuple(
+    method
+    for method in METHODS.values()
+    if {"activations", "mean gradients", "gradients"}.issuperset(method.needs) and method is not GRADCAM
+)
+"""The methods that differ from Grad-CAM in what they make of the feature maps and their gradients, and in nothing
+else."""
 
 
 def gradcam_steps(

@@ -36,7 +36,7 @@ def errors(page: AppTest) -> str:
 
 
 def code(page: AppTest) -> str:
-    return page.code[0].value
+    return page.code[-1].value  # the script, after another method's line
 
 
 def test_first_sight_takes_a_photo_through_the_four_steps() -> None:
@@ -48,6 +48,7 @@ def test_first_sight_takes_a_photo_through_the_four_steps() -> None:
         "2 · Gradients and weights",
         "3 · Weighted sum and ReLU",
         "4 · Back on the photo",
+        "Another line",
         "The classic picture",
         "The same in Python",
     ]
@@ -218,3 +219,10 @@ def test_what_cannot_be_laid_open_is_a_sentence(link: dict, sentence: str) -> No
 def test_nothing_chosen_teaches_what_to_do() -> None:
     page = opened(photos=[""])
     assert "Choose a photo and a model" in page.info[0].value
+
+
+def test_another_line_shows_its_own_map_beside_grad_cams_and_the_code_that_made_it() -> None:
+    page = opened(line="HiResCAM")
+    assert "Draelos and Carin 2020" in words(page)
+    assert "def hires_cam(signals: Signals) -> Tensor:" in page.code[0].value
+    assert {"The map of another line: Grad-CAM.", "The map of another line: HiResCAM."} <= set(alts(page))

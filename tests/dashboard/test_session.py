@@ -13,6 +13,8 @@ LINK: dict[Key, str | list[str]] = {
     Key.PHOTOS: ["coffee", "chelsea"],
     Key.MODELS: [LITE0, LITE2, LITE1],
     Key.CLASSES: ["espresso", "tabby"],
+    Key.METHODS: ["LayerCAM", "Grad-CAM"],
+    Key.METHODS_BESIDE: ["FEM", "CAM"],
     Key.FIT: "squash",
     Key.COLORMAP: "inferno",
     Key.OPACITY: "80",
@@ -27,6 +29,7 @@ LINK: dict[Key, str | list[str]] = {
     Key.SHOWN_PHOTO: "chelsea",
     Key.SHOWN_MODEL: LITE1,
     Key.SHOWN_CLASS: "tabby",
+    Key.SHOWN_METHOD: "Grad-CAM",
     Key.DIFFERENCE_A: LITE1,
     Key.DIFFERENCE_B: LITE2,
     Key.FADE: "true",
@@ -37,6 +40,7 @@ LINK: dict[Key, str | list[str]] = {
     Key.SOURCES: ["timm", "torchvision"],
     Key.AT_HAND: "true",
     Key.STEP: "20",
+    Key.LINE: "FEM",
 }
 """A choice of everything that is nowhere the default."""
 
@@ -46,12 +50,16 @@ WORN = {*LOOK, Key.LAYERS, Key.REGIONS}
 
 DRAWN_ON: dict[str, set[Key]] = {
     "compare_models": {Key.PHOTOS, Key.MODELS, Key.CLASSES, Key.FIT, Key.SCALE, *LOOK, Key.SHOWN_PHOTO}
-    | {Key.SHOWN_CLASS, Key.DIFFERENCE_A, Key.DIFFERENCE_B, Key.FADE, Key.LAYERS, Key.REGIONS},
+    | {Key.METHODS, Key.SHOWN_METHOD, Key.SHOWN_CLASS, Key.DIFFERENCE_A, Key.DIFFERENCE_B, Key.FADE, Key.LAYERS}
+    | {Key.REGIONS},
     "compare_classes": {Key.PHOTOS, Key.MODELS, Key.COMPETING, Key.RIVALS_SCALE, Key.FIT, *LOOK, Key.LAYERS},
     "layers": {Key.PHOTOS, Key.MODELS, Key.CLASS, Key.FIT, Key.DEPTH, Key.DEPTH_SCALE, *LOOK, Key.LAYERS}
     | {Key.SHOWN_PHOTO, Key.SHOWN_MODEL},
+    "methods": {Key.PHOTOS, Key.MODELS, Key.CLASS, Key.METHODS_BESIDE, Key.FIT, *LOOK, Key.LAYERS}
+    | {Key.SHOWN_PHOTO, Key.SHOWN_MODEL},
     "reports": {Key.TASK},
-    "how_it_works": {Key.PHOTOS, Key.MODELS, Key.CLASS, Key.FIT, Key.STEP, Key.SHOWN_PHOTO, Key.SHOWN_MODEL},
+    "how_it_works": {Key.PHOTOS, Key.MODELS, Key.CLASS, Key.FIT, Key.STEP, Key.SHOWN_PHOTO, Key.SHOWN_MODEL}
+    | {Key.LINE},
     "data_set": {Key.MODELS},
     "models": {Key.MODELS, Key.SEARCH, Key.SOURCES, Key.AT_HAND},
 }

@@ -35,7 +35,15 @@ from tests.plain import BLACK, BLUE, RED
 from tests.report_fakes import HEAT, NOON, comparison, report as of_one_method
 
 OTHER = Method(
-    "Other-CAM", "Lovelace 1843", "Notes", "note G", "L = 2 A", lambda activation, alpha: 2 * activation[:, :1]
+    name="Other-CAM",
+    paper="Lovelace 1843",
+    title="Notes",
+    equations="note G",
+    link="https://example.org",
+    formula="L = 2 A",
+    says="Twice the first feature.",
+    zero="Zero: nothing. Drawn from zero.",
+    compute=lambda signals: 2 * signals.activation[:, :1],
 )
 PHOTOS = [plain.photo(RED, BLACK, RED, RED, name="red.png"), plain.photo(BLUE, RED, BLUE, BLACK, name="blue.png")]
 MODELS = {
@@ -192,7 +200,7 @@ def test_one_method_is_named_nowhere_beside_a_panel() -> None:
 
 def test_no_command_asks_for_another_method_and_the_lines_of_python_do(made: Report) -> None:
     known = replace(made, models=tuple(replace(model, origin="installed package") for model in made.models))
-    assert command(known) == "# No command takes other methods than Grad-CAM: run the lines of Python."
+    assert "--method Grad-CAM --method Other-CAM" in command(known)
     assert "methods=['Grad-CAM', 'Other-CAM']" in python_lines(known)
 
 

@@ -27,7 +27,7 @@ from gradcam.models.checkpoint import preprocessing_for
 from gradcam.models.labels import make_labels
 from gradcam.preprocess import to_input, view_of
 from gradcam.teaching.script import to_script
-from gradcam.teaching.steps import gradcam_steps
+from gradcam.teaching.steps import LINES, gradcam_steps
 from gradcam.types import Layout, ModelSpec, Preprocessing, Target, TargetLayer
 from tests.fakes import photo
 
@@ -215,3 +215,11 @@ def test_a_label_never_becomes_code() -> None:
     )
     explanation = explain(evil, photo(2, 2, grey=51), 0, layer="maps")
     assert "\nraise" not in to_script(explanation, "open_photo('x.png')")
+
+
+def test_another_line_over_the_same_numbers_is_what_that_method_explains() -> None:
+    classifier, photo_of_cat = load_classifier(LITE0, exact=True), sample_photo("chelsea")
+    steps = gradcam_steps(classifier, photo_of_cat)
+    for method in LINES:
+        expected = explain(classifier, photo_of_cat, method=method.name).maps[0]
+        assert np.allclose(steps.map_by(method), expected, atol=1e-4 * np.abs(expected).max()), method.name

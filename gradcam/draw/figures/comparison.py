@@ -110,7 +110,7 @@ def _place_photo(figure: go.Figure, axis: str, first: str, panel: Panel, image: 
 def _place_heat(figure: go.Figure, axis: str, panel: Heatmap, heat: ScaledMap, style: Style) -> None:
     """The map over its photo with what the model saw outlined."""
     look = {
-        "colorscale": plotly_scale(style.colormap, style.threshold, style.blend),
+        "colorscale": plotly_scale(style.colormap, style.threshold, style.blend, signed=heat.signed),
         "opacity": 0 if heat.note else style.opacity,
         "xaxis": f"x{axis}",
         "yaxis": f"y{axis}",
@@ -243,16 +243,33 @@ def _opacity_slider(figure: go.Figure, heats: list[int], style: Style, theme: Th
     )
 
 
-def plotly_scale(name: str, threshold: float = 0.0, blend: Blend = "even") -> list[tuple[float, str]]:
-    """One of `render.COLORMAPS` as a Plotly colour scale, transparent below `threshold`; see `render.colourise`."""
-    table = render.colormap(name).tolist()
+def plotly_scale(
+    name: str, threshold: float = 0.0, blend: Blend = "even", *, signed: bool = False
+) -> list[tuple[float, str]]:
+    """One of `render.COLORMAPS` as a Plotly colour scale, transparent below `threshold`; see `render.colourise`.
+
+    signed: red and blue around zero, which is in the middle of the scale.
+    """
+    if signed:
+        heat = _stops(render.colormap("red-blue")[128:], threshold, blend)
+        cold = _stops(render.colormap("red-blue")[127::-1], threshold, blend)
+        return [
+            *(((1 - place) / 2, colour) for place, colour in reversed(cold)),
+            *(((1 + place) / 2, colour) for place, colour in heat),
+        ]
+    return _stops(render.colormap(name), threshold, blend)
+
+
+def _stops(colours: render.Pixels, threshold: float, blend: Blend) -> list[tuple[float, str]]:
+    """Colours `[levels, 3]` as Plotly's stops from 0 to 1."""
+    table, most = colours.tolist(), len(colours) - 1
 
     def colour(value: float, alpha: float | None = None) -> str:
-        red, green, blue = table[round(255 * value)]
+        red, green, blue = table[round(most * value)]
         alpha = (value if blend == "evidence" else 1) if alpha is None else alpha
         return f"rgb({red},{green},{blue})" if alpha == 1 else f"rgba({red},{green},{blue},{alpha:.4g})"
 
-    values = [level / 255 for level in range(256)]
+    values = [level / most for level in range(most + 1)]
     if not threshold:
         return [(value, colour(value)) for value in values]
     first, clear = colour(threshold), colour(threshold, 0)

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam.draw import render
 from gradcam.draw.figures.parts import heat_trace, mark_shapes, outline_shapes
 from gradcam.geometry import Values, fit_within, project_to_photo
 from gradcam.scaling import difference, scale_panels
@@ -64,9 +63,9 @@ def difference_plot(a: Heatmap, b: Heatmap, style: Style) -> dict[str, Any]:
     return _plot(a.photo, trace, [a, b])
 
 
-def _percents(*shares: Values) -> render.Pixels:
+def _percents(*shares: Values) -> NDArray[np.int8]:
     """Shares of full colour as `[h, w, len(shares)]`, from which a cell's hover text takes its numbers."""
-    return (100 * np.stack(shares, 2)).round().astype(np.uint8)
+    return (100 * np.stack(shares, 2)).round().astype(np.int8)
 
 
 def _plot(photo: Photo, trace: dict[str, Any] | None, panels: Sequence[Panel]) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def heat_trace(panel: Heatmap, heat: ScaledMap, style: Style) -> dict[str, Any]:
     left, top, right, bottom = map(float, panel.explanation.view.box)
     dx, dy = (right - left) / columns, (bottom - top) / rows
     name = escape(f"{captions.model_caption(panel)}: {panel.scored}")
-    scale = escape(captions.scale_caption(heat))
+    scale, full = escape(captions.scale_caption(heat)), float(heat.vmax) if heat.vmax > 0 else 1.0
     return {
         "type": "heatmap",
         "z": panel.map.astype(np.float32),
@@ -58,8 +58,8 @@ def heat_trace(panel: Heatmap, heat: ScaledMap, style: Style) -> dict[str, Any]:
         "dx": dx,
         "y0": top + dy / 2,
         "dy": dy,
-        "zmin": 0,
-        "zmax": float(heat.vmax) if heat.vmax > 0 else 1,
+        "zmin": -full if heat.signed else 0,
+        "zmax": full,
         "zsmooth": "best" if style.interpolation == "bilinear" else False,
         "showscale": False,
         "name": name,

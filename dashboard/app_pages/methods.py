@@ -1,0 +1,50 @@
+"""Methods: one class of one photo and model by several methods, side by side."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard.components import (
+    BESIDE,
+    Request,
+    headline,
+    pick_class,
+    pick_fit,
+    pick_layers,
+    pick_look,
+    pick_methods,
+    pick_models,
+    pick_one,
+    pick_photos,
+    run_comparison,
+    section,
+    show_errors,
+    show_methods,
+)
+from dashboard.session import Key
+from gradcam.methods import GRADCAM
+from gradcam.model_spec import display_name
+
+with st.sidebar:
+    with section("Photos"):
+        photos = pick_photos()
+    with section("Models"):
+        models = pick_models(default=("bundled/tf_efficientnet_lite0",))
+    with section("Question"):
+        target = pick_class(models)
+        methods = pick_methods(Key.METHODS_BESIDE, BESIDE)
+        fit, layers = pick_fit(), pick_layers()
+    with section("Look"):
+        style = pick_look()
+
+headline("Methods", "Would another method say the same?")
+
+if not photos or not models:
+    st.info("Choose a photo and a model in the sidebar to see it by several methods.", icon=":material/west:")
+else:
+    photo = photos[pick_one("Photo", [photo.name for photo in photos], Key.SHOWN_PHOTO)]
+    model = models[pick_one("Model", [display_name(model) for model in models], Key.SHOWN_MODEL)]
+    with show_errors():
+        compared = tuple(dict.fromkeys((GRADCAM.name, *methods)))
+        found = run_comparison([model], [photo], Request((target,), fit, layers, compared))
+        show_methods(found.panels, style)

@@ -1,0 +1,93 @@
+"""Which methods make the heatmaps, and several of them on one photo, model and class side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import streamlit as st
+
+from dashboard import results, session
+from dashboard.components.viewer import view_panels, view_tools
+from dashboard.session import Key
+from gradcam import Heatmap, Panel, Style
+from gradcam.draw import Caption
+from gradcam.measures import rank_correlation
+from gradcam.methods import GRADCAM, METHODS, Method
+from gradcam.text import minus_sign
+
+BESIDE = ("Grad-CAM", "Grad-CAM++", "HiResCAM", "LayerCAM", "Finer-CAM", "Eigen-CAM")
+"""What the page *Methods* shows at first."""
+
+IN_A_ROW, LEAST = 4, 13
+"""Panels beside each other at most, and the width in rem below which they wrap."""
+
+
+def pick_methods(key: Key, default: Sequence[str]) -> tuple[str, ...]:
+    """The methods that make the heatmaps, in the order in which they were picked; the default where none is."""
+    papers = (f"[{method.name}]({method.link}): {method.says}" for method in METHODS.values())
+    picked = st.multiselect(
+        "Methods",
+        list(METHODS),
+        default=list(default),
+        select_all=False,
+        help="How the heatmaps are made; several are shown below each other. " + "  \n".join(papers),
+        **session.linked(key),
+    )
+    return tuple(picked) or tuple(default)
+
+
+def show_methods(panels: Sequence[Panel], style: Style, key: str = "methods") -> Style:
+    """The panels of one photo, model and class by several methods, and a table of what the methods are.
+
+    panels: one of them by Grad-CAM. Returns: the style as set in the toolbar.
+    """
+    alike = _like_gradcam(panels)
+    base = session.settled_look(style, (key, panels[0].photo.sha256, len(panels)))
+    heatmaps = [panel for panel in panels if isinstance(panel, Heatmap)]
+    chosen = view_tools(heatmaps, base, f"{key}-tools")
+    captions = [_caption(panel, number) for panel, number in zip(panels, alike, strict=True)]
+    view_panels(panels, base, f"{key}-all", captions=captions, columns=min(len(panels), IN_A_ROW), least=LEAST)
+    session.keep_look(chosen)
+    st.header("What they are", anchor=False)
+    st.markdown(methods_table([panel.method for panel in panels], alike))
+    st.caption(
+        "*Like Grad-CAM*: rank correlation of the two maps on the photo, 1 where they put all pixels in the same "
+        "order. Agreement does not make a method right: methods may share an error, and each answers a question of "
+        "its own. *Cost*: how often the model runs, forwards for the photo and backwards for each class; all "
+        "methods here share theirs."
+    )
+    return chosen
+
+
+def _like_gradcam(panels: Sequence[Panel]) -> list[str]:
+    """The rank correlation of each panel with Grad-CAM's."""
+    position = next(number for number, panel in enumerate(panels) if panel.method == GRADCAM.name)
+    numbers = results.agreements(panels, rank_correlation)[position]
+    return ["–" if np.isnan(number) else minus_sign(f"{number:.2f}") for number in numbers]
+
+
+def _caption(panel: Panel, alike: str) -> Caption:
+    method = METHODS[panel.method]
+    facts = [f"like Grad-CAM {alike}"] if method is not GRADCAM else []
+    facts += [] if method.class_specific else ["the same for every class"]
+    subtitle = str(panel.scored) if isinstance(panel, Heatmap) else "no map"
+    return Caption(method.name, subtitle, " · ".join(facts))
+
+
+def methods_table(names: Sequence[str], alike: Sequence[str]) -> str:
+    """What methods are, as a table in Markdown; `alike` is how far each agrees with Grad-CAM."""
+    head = ("Method", "What it shows", "What zero means", "Knows the class", "Cost", "Like Grad-CAM")
+    rows = [_row(METHODS[name], number) for name, number in zip(names, alike, strict=True)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows))
+
+
+def _row(method: Method, alike: str) -> tuple[str, ...]:
+    return (
+        f"[{method.name}]({method.link}), {method.citation}",
+        " ".join(filter(None, (method.says, method.caveats))),
+        method.zero.removeprefix("Zero: ").capitalize(),
+        "yes" if method.class_specific else "no",
+        method.cost,
+        alike,
+    )

@@ -1,0 +1,26 @@
+"""The command `methods`: the table of methods, in words or as Markdown."""
+
+from __future__ import annotations
+
+import argparse
+
+from gradcam.cli import terminal
+from gradcam.methods import METHODS, Method, markdown_table
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--markdown", action="store_true", help="the table that README has")
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.markdown:
+        lines = markdown_table().splitlines()
+    else:
+        lines = [_sentence(method) for method in METHODS.values()]
+    for line in lines:
+        terminal.tell(line)
+    return 0
+
+
+def _sentence(method: Method) -> str:
+    return " · ".join([method.name, method.says, method.cost, f"{method.citation}, {method.link}"])

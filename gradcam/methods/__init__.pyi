@@ -1,0 +1,8 @@
+from .method import Method as Method, Signals as Signals, Value as Value
+from .table import (
+    GRADCAM as GRADCAM,
+    METHODS as METHODS,
+    find_method as find_method,
+    find_methods as find_methods,
+    markdown_table as markdown_table,
+)

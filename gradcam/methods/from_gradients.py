@@ -1,0 +1,217 @@
+"""Methods over the activations of one layer and the gradients there: each is one pure function of `Signals`.
+
+A is the activation of a layer, k one of its channels, y a score, and a sum or mean without index runs over all
+places of the grid. Every function returns raw maps `[B, K, h, w]`, or `[B, 1, h, w]` for all classes alike.
+"""
+
+from __future__ import annotations
+
+import torch
+from scipy.linalg import eigh
+from torch import Tensor
+
+from gradcam.methods.method import Compute, Signals
+
+
+def weighted_sum(weights: Tensor, activation: Tensor) -> Tensor:
+    """Σₖ wₖ Aₖ. weights: `[K, B, C]`. activation: `[B, C, h, w]`. Returns: `[B, K, h, w]`."""
+    return torch.einsum("kbc,bchw->bkhw", weights, activation)
+
+
+def cam(signals: Signals) -> Tensor:
+    """Σₖ wₖ Aₖ with the weights w of the linear head; below zero where the evidence is against the class."""
+    return weighted_sum(signals.head, signals.activation)
+
+
+def grad_cam(signals: Signals) -> Tensor:
+    """ReLU(Σₖ αₖ Aₖ), with αₖ = mean of ∂y/∂Aₖ."""
+    return weighted_sum(signals.alpha, signals.activation).relu()
+
+
+def counterfactual(signals: Signals) -> Tensor:
+    """ReLU(Σₖ −αₖ Aₖ): Grad-CAM of −y."""
+    return weighted_sum(-signals.alpha, signals.activation).relu()
+
+
+def grad_cam_plus_plus(signals: Signals) -> Tensor:
+    """ReLU(Σₖ wₖ Aₖ), with wₖ = Σ aₖ ReLU(g) and aₖ = g² / (2g² + g³ ΣAₖ), where g = ∂y/∂Aₖ.
+
+    The paper's score is exp(y), whose derivatives are exp(y) times powers of g: a stays as it is, and the map is
+    scaled by a positive number. g² is divided out, so that nothing becomes zero by being squared; a is 0 where g
+    or the denominator is.
+    """
+    gradients, total = signals.gradients, signals.activation.sum((2, 3))[..., None, None]
+    denominator = 2 + gradients * total
+    share = torch.where((gradients != 0) & (denominator != 0), 1 / denominator, 0)
+    return weighted_sum((share * gradients.relu()).sum((3, 4)), signals.activation).relu()
+
+
+def xgrad_cam(signals: Signals) -> Tensor:
+    """ReLU(Σₖ wₖ Aₖ), with wₖ = Σ (g · Aₖ) / ΣAₖ; 0 where ΣAₖ is."""
+    total = signals.activation.sum((2, 3))
+    share = (signals.gradients * signals.activation).sum((3, 4)) / total
+    return weighted_sum(torch.where(total != 0, share, 0), signals.activation).relu()
+
+
+def hires_cam(signals: Signals) -> Tensor:
+    """Σₖ gₖ ⊙ Aₖ; below zero where the evidence is against the class."""
+    return torch.einsum("kbchw,bchw->bkhw", signals.gradients, signals.activation)
+
+
+def element_wise(signals: Signals) -> Tensor:
+    """Σₖ ReLU(gₖ ⊙ Aₖ)."""
+    return (signals.gradients * signals.activation).relu_().sum(2).transpose(0, 1)
+
+
+def layer_cam(signals: Signals) -> Tensor:
+    """ReLU(Σₖ ReLU(gₖ) ⊙ Aₖ)."""
+    return torch.einsum("kbchw,bchw->bkhw", signals.gradients.relu(), signals.activation).relu()
+
+
+def shapley_cam(signals: Signals) -> Tensor:
+    """ReLU(Σₖ wₖ Aₖ), with wₖ = mean of (g − ½ H·A), where H·A is the second derivative applied to A."""
+    weights = (signals.gradients - signals.curvature / 2).mean((3, 4))
+    return weighted_sum(weights, signals.activation).relu()
+
+
+def fem(signals: Signals) -> Tensor:
+    """Σₖ μₖ [Aₖ ≥ μₖ + 2σₖ], with the mean μₖ and the standard deviation σₖ of Aₖ."""
+    variance, mean = torch.var_mean(signals.activation, (2, 3), correction=0, keepdim=True)
+    peaks = signals.activation >= mean + 2 * variance.sqrt()
+    return (mean * peaks).sum(1, keepdim=True).relu()
+
+
+def eigen_cam(signals: Signals) -> Tensor:
+    """ReLU of A's first principal component: A·v₁, where A has a row for each place. Not centred.
+
+    Differs from pytorch-grad-cam, which centres and whose sign is arbitrary: here the largest value is positive.
+    """
+    component = _first_component(_rows(signals.activation))
+    return _as_maps(_with_positive_peak(component), signals.activation).relu()
+
+
+def eigen_grad_cam(signals: Signals) -> Tensor:
+    """ReLU of the first principal component of g ⊙ A, centred over the places.
+
+    Differs from pytorch-grad-cam, whose sign is arbitrary: here the component goes with Σₖ gₖ ⊙ Aₖ.
+    """
+    rows = _rows(signals.gradients * signals.activation)
+    component, towards = _first_component(_centred(rows)), rows.sum(-1).cpu()
+    against = (component * towards).sum(-1, keepdim=True) < 0
+    return _as_maps(torch.where(against, -component, component), signals.activation).relu()
+
+
+def seg_eigen_cam(signals: Signals) -> Tensor:
+    """ReLU of the first principal component of |g| ⊙ A, centred; its sign makes the largest value positive."""
+    component = _first_component(_centred(_rows(signals.gradients.abs() * signals.activation)))
+    return _as_maps(_with_positive_peak(component), signals.activation).relu()
+
+
+def kpca_cam(signals: Signals) -> Tensor:
+    """ReLU of A's first kernel principal component, kernel tanh(⟨a, b⟩ / C + 1) of centred places a and b; its sign
+    makes the largest value positive."""
+    rows = _centred(_rows(signals.activation).cpu().double())
+    kernel = (rows @ rows.mT / rows.shape[-1] + 1).tanh()
+    component = _first_of_gram(_centred(_centred(kernel).mT))
+    return _as_maps(_with_positive_peak(component), signals.activation).relu()
+
+
+def finer_cam(base: Compute, classes: int, gamma: float) -> Compute:
+    """`base` of y − γ · the mean score of the classes whose logits are closest to y."""
+
+    def compute(signals: Signals) -> Tensor:
+        return base(signals.rather_than_similar(classes, gamma))
+
+    return compute
+
+
+def smooth_grad_cam_plus_plus(samples: int, noise: float, seed: int) -> Compute:
+    """Grad-CAM++ with g, g² and g³ each averaged over noisy copies of the photo, on the clean photo's A.
+
+    noise: its standard deviation, as a share of the image's range; the same noise for every image of a batch.
+    Differs from torchcam, which draws on the last noisy A and draws other noise in each call.
+    """
+
+    def compute(signals: Signals) -> Tensor:
+        images, generator = signals.images, torch.Generator().manual_seed(seed)
+        width = noise * (images.amax((1, 2, 3), keepdim=True) - images.amin((1, 2, 3), keepdim=True))
+        noises = (torch.randn(images.shape[1:], generator=generator).to(images) for _ in range(samples))
+        drawn = [signals.again(images + width * one).gradients for one in noises]
+        first, second, third = (torch.stack([one**power for one in drawn]).mean(0) for power in (1, 2, 3))
+        denominator = 2 * second + third * signals.activation.sum((2, 3))[..., None, None]
+        share = torch.where(denominator != 0, second / denominator, 0)
+        return weighted_sum((share * first.relu()).sum((3, 4)), signals.activation).relu()
+
+    return compute
+
+
+def integrated_grad_cam(steps: int) -> Compute:
+    """ReLU(Σₖ mean over t of αₖ(t) (Aₖ(t) − Aₖ(0))), with the photo brightened from zero to itself in `steps`.
+
+    Zero is what the model takes for the mean colour.
+    """
+
+    def compute(signals: Signals) -> Tensor:
+        images = signals.images
+        start = signals.again(torch.zeros_like(images)).activation
+        total = torch.zeros_like(start[:, :1])
+        for step in range(1, steps + 1):
+            between = signals.again(images * (step / steps))
+            total = total + weighted_sum(between.alpha, between.activation - start) / steps
+        return total.relu()
+
+    return compute
+
+
+# ------------------------------------------------------------------------------------- principal components
+
+
+def _rows(maps: Tensor) -> Tensor:
+    """`[…, C, h, w]` as matrices with a row for each place, `[…, h·w, C]`."""
+    return maps.flatten(-2).mT
+
+
+def _centred(rows: Tensor) -> Tensor:
+    return rows - rows.mean(-2, keepdim=True)
+
+
+def _as_maps(components: Tensor, activation: Tensor) -> Tensor:
+    """`[B, h·w]` or `[K, B, h·w]` as maps `[B, 1 or K, h, w]` in the activation's type."""
+    maps = components.to(activation).unflatten(-1, activation.shape[2:])
+    return maps[:, None] if maps.ndim == 3 else maps.transpose(0, 1)
+
+
+def _with_positive_peak(components: Tensor) -> Tensor:
+    """Components `[…, P]`, whose sign is arbitrary, with the sign that makes the largest value positive."""
+    flipped = -components.amin(-1, keepdim=True) > components.amax(-1, keepdim=True)
+    return torch.where(flipped, -components, components)
+
+
+def _first_component(rows: Tensor) -> Tensor:
+    """X·v₁ of matrices X `[…, P, C]`, `[…, P]`, from whichever Gram matrix is smaller; its sign is arbitrary."""
+    rows = rows.cpu().double()  # some devices compute neither float64 nor eigenvectors
+    if rows.shape[-2] <= rows.shape[-1]:
+        return _first_of_gram(rows @ rows.mT)
+    vectors, _ = _leading(rows.mT @ rows)
+    return (rows @ vectors[..., None])[..., 0]
+
+
+def _first_of_gram(gram: Tensor) -> Tensor:
+    """√λ₁ u₁ of Gram matrices `[…, P, P]`: the first component of what they are the products of."""
+    vectors, values = _leading(gram)
+    return vectors * values.clamp(min=0).sqrt()[..., None]
+
+
+def _leading(gram: Tensor) -> tuple[Tensor, Tensor]:
+    """The eigenvectors `[…, P]` of the largest eigenvalues `[…]` of symmetric matrices; NaN where not finite."""
+    pairs = [_leading_of(one) for one in gram.flatten(0, -3)]
+    vectors, values = (torch.stack(parts) for parts in zip(*pairs, strict=True))
+    return vectors.view(gram.shape[:-1]), values.view(gram.shape[:-2])
+
+
+def _leading_of(gram: Tensor) -> tuple[Tensor, Tensor]:
+    if not gram.isfinite().all():
+        return torch.full_like(gram[0], torch.nan), torch.full_like(gram[0, 0], torch.nan)
+    last = len(gram) - 1
+    values, vectors = eigh(gram.numpy(), subset_by_index=(last, last))  # the last alone takes a third of the time
+    return torch.from_numpy(vectors[:, 0]), torch.tensor(values[0], dtype=torch.float64)

@@ -1,0 +1,135 @@
+"""What a method is, and what one forward tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
+
+from torch import Tensor
+
+Need: TypeAlias = Literal[
+    "activations",
+    "mean gradients",
+    "gradients",
+    "curvature",
+    "linear head",
+    "scores",
+    "forwards",
+    "attention",
+    "biases",
+    "layers",
+]
+"""What a method reads of a model. `gradients`: those of every place, not only their mean over the grid."""
+
+Value: TypeAlias = str | int | float | bool
+"""A parameter of a method: it is written into the keys of stored panels."""
+
+
+class Signals(Protocol):
+    """What one forward of B photos tells of K scores at a layer of C channels on a grid `[h, w]`.
+
+    Each part is computed when it is first read and then kept, so that all methods asked of a photo share it. Parts
+    are float32, or float64 for a float64 model, and not attached to any graph.
+    """
+
+    @property
+    def activation(self) -> Tensor:
+        """The target layer's output A, `[B, C, h, w]`."""
+        ...
+
+    @property
+    def alpha(self) -> Tensor:
+        """The mean over all places of ∂y/∂A, `[K, B, C]`: equation 1 of Grad-CAM. Cheaper than `gradients`."""
+        ...
+
+    @property
+    def gradients(self) -> Tensor:
+        """∂y/∂A at every place, `[K, B, C, h, w]`."""
+        ...
+
+    @property
+    def curvature(self) -> Tensor:
+        """The second derivative of y applied to A, Σ ∂²y/∂A∂A′ · A′, `[K, B, C, h, w]`; a backward for each score
+        more. It is zero if y is piecewise linear in A.
+
+        Raises: MethodError if the model cannot be differentiated twice.
+        """
+        ...
+
+    @property
+    def head(self) -> Tensor:
+        """The weights w of the linear layer that makes the scores of the channels' means, `[K, B, C]`.
+
+        Raises: MethodError if the scores are anything else.
+        """
+        ...
+
+    @property
+    def images(self) -> Tensor:
+        """The images as the model takes them, `[B, channels, H, W]`."""
+        ...
+
+    def again(self, images: Tensor) -> Signals:
+        """The signals of the same scores after a forward of other images, `[B, channels, H, W]`."""
+        ...
+
+    def rather_than_similar(self, classes: int, gamma: float) -> Signals:
+        """The signals of y − γ · the mean score of the `classes` other classes whose logits are closest to y's."""
+        ...
+
+
+Compute: TypeAlias = Callable[[Signals], Tensor]
+"""A method as a function: it makes the raw maps `[B, K, h, w]`, or `[B, 1, h, w]` if they do not depend on the
+class."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """What a heatmap was made with.
+
+    paper: authors and year, as a text cites them. title: the paper's. equations: where in it the method stands;
+        empty if it has no numbered equation. link: to the paper.
+    formula: the map in the paper's own symbols. compute: the formula as a function.
+    says: what the map shows, in a sentence for people who do not compute. zero: what zero means, and from where on
+        the map is drawn. caveats: what to know before trusting it; empty if there is nothing beyond Grad-CAM's own.
+    needs: what it reads of a model. forwards: of the model for a photo. backwards: through the end of the model,
+        for each class; 0 where there is one for none.
+    signed: whether values below zero mean something; they are drawn blue, those above zero red.
+    class_specific: whether another class gives another map.
+    parameters: what could be chosen otherwise, name by name in alphabetical order. seed: of the random numbers it
+        draws; None if it draws none.
+    """
+
+    name: str
+    paper: str
+    title: str
+    link: str
+    formula: str
+    says: str
+    zero: str
+    compute: Compute
+    equations: str = ""
+    caveats: str = ""
+    needs: tuple[Need, ...] = ("activations", "gradients")
+    forwards: int | str = 1
+    backwards: int | str = 1
+    signed: bool = False
+    class_specific: bool = True
+    parameters: tuple[tuple[str, Value], ...] = ()
+    seed: int | None = None
+
+    @property
+    def citation(self) -> str:
+        """`Selvaraju et al. 2017, eq. 1 and 2`."""
+        return f"{self.paper}, {self.equations}" if self.equations else self.paper
+
+    @property
+    def cost(self) -> str:
+        """`1 forward, 1 backward a class`."""
+        backwards = "no backward" if self.backwards == 0 else f"{_times(self.backwards, 'backward')} a class"
+        return f"{_times(self.forwards, 'forward')}, {backwards}"
+
+
+def _times(number: int | str, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,283 @@
+"""The table of methods, a row each.
+
+A method over activations and gradients is a row here and a function in `from_gradients.py`. One that needs more,
+such as many forwards, the model's attention or its biases, is a row here and a function in one other file of this
+folder, which takes `Signals` too: `images` and `again(images)` run the model once more, and what else it reads is a
+new property there, computed in `gradcam/signals.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from gradcam.errors import OptionError, nearest, quoted
+from gradcam.methods import from_gradients as gradients
+from gradcam.methods.method import Method
+
+FLOOR = "Zero: no positive evidence. Drawn from zero."
+SIGNED = "Zero: no evidence; below it, evidence against the class. Drawn around zero, red above and blue below."
+CLASSLESS = "It looks the same for every class."
+
+CAM = Method(
+    name="CAM",
+    paper="Zhou et al. 2016",
+    title="Learning Deep Features for Discriminative Localization",
+    equations="eq. 2",
+    link="https://arxiv.org/abs/1512.04150",
+    formula="M = Σₖ wₖ Aₖ, with the weights w of the linear layer that makes the score of the means of the Aₖ",
+    says="The share of each place in the score, exact except for the bias.",
+    zero=SIGNED,
+    caveats="Only for models whose scores are one linear layer of the target layer's means.",
+    needs=("activations", "linear head"),
+    backwards=0,
+    signed=True,
+    compute=gradients.cam,
+)
+
+GRADCAM = Method(
+    name="Grad-CAM",
+    paper="Selvaraju et al. 2017",
+    title="Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization",
+    equations="eq. 1 and 2",
+    link="https://arxiv.org/abs/1610.02391",
+    formula="L = ReLU(Σₖ αₖ Aₖ), with αₖ = the mean over all places of ∂y/∂Aₖ",
+    says="Places where the features are strong that raise the score on average.",
+    zero=FLOOR,
+    needs=("activations", "mean gradients"),
+    compute=gradients.grad_cam,
+)
+
+_ROWS = (
+    GRADCAM,
+    CAM,
+    Method(
+        name="Grad-CAM++",
+        paper="Chattopadhyay et al. 2018",
+        title="Grad-CAM++: Improved Visual Explanations for Deep Convolutional Networks",
+        equations="eq. 19",
+        link="https://arxiv.org/abs/1710.11063",
+        formula="L = ReLU(Σₖ wₖ Aₖ), with wₖ = Σ aₖ ReLU(∂y/∂Aₖ), aₖ = g² / (2g² + g³ ΣAₖ) and g = ∂y/∂Aₖ",
+        says="Like Grad-CAM, but every object of the class counts, however small it is.",
+        zero=FLOOR,
+        caveats="A weight becomes very large where g ΣAₖ is near −2.",
+        compute=gradients.grad_cam_plus_plus,
+    ),
+    Method(
+        name="Smooth Grad-CAM++",
+        paper="Omeiza et al. 2019",
+        title="Smooth Grad-CAM++: An Enhanced Inference Level Visualization Technique for Deep CNN Models",
+        link="https://arxiv.org/abs/1908.01224",
+        formula="Grad-CAM++ with g, g² and g³ each averaged over noisy copies of the photo",
+        says="Grad-CAM++, with what a little noise changes averaged out.",
+        zero=FLOOR,
+        caveats="a has g² above the line, as Grad-CAM++ has it; the noise is the same in every call.",
+        needs=("activations", "gradients", "forwards"),
+        forwards=9,
+        backwards=8,
+        parameters=(("noise", 0.15), ("samples", 8)),
+        seed=0,
+        compute=gradients.smooth_grad_cam_plus_plus(samples=8, noise=0.15, seed=0),
+    ),
+    Method(
+        name="Integrated Grad-CAM",
+        paper="Sattarzadeh et al. 2021",
+        title="Integrated Grad-CAM: Sensitivity-Aware Visual Explanation via Integrated Gradient-Based Scoring",
+        link="https://arxiv.org/abs/2102.07805",
+        formula="L = ReLU(Σₖ mean over t of αₖ(t) (Aₖ(t) − Aₖ(0))), the photo scaled by t from 0 to 1",
+        says="Grad-CAM, added up while the photo comes out of a plain one.",
+        zero="Zero: no more evidence than a plain photo has. Drawn from zero.",
+        caveats="The plain photo has the colour that the model takes for the mean; another one gives another map.",
+        needs=("activations", "mean gradients", "forwards"),
+        forwards=18,
+        backwards=16,
+        parameters=(("steps", 16),),
+        compute=gradients.integrated_grad_cam(steps=16),
+    ),
+    Method(
+        name="XGrad-CAM",
+        paper="Fu et al. 2020",
+        title="Axiom-based Grad-CAM: Towards Accurate Visualization and Explanation of CNNs",
+        link="https://arxiv.org/abs/2008.02312",
+        formula="L = ReLU(Σₖ wₖ Aₖ), with wₖ = Σ (∂y/∂Aₖ) Aₖ / ΣAₖ",
+        says="Like Grad-CAM, but a gradient counts where its feature is strong.",
+        zero=FLOOR,
+        caveats="A weight becomes very large where positive and negative features nearly cancel.",
+        compute=gradients.xgrad_cam,
+    ),
+    Method(
+        name="HiResCAM",
+        paper="Draelos and Carin 2020",
+        title="Use HiResCAM instead of Grad-CAM for faithful explanations of convolutional neural networks",
+        link="https://arxiv.org/abs/2011.08891",
+        formula="L = Σₖ (∂y/∂Aₖ) ⊙ Aₖ",
+        says="The share of each place in the score, for models whose end is linear.",
+        zero=SIGNED,
+        signed=True,
+        compute=gradients.hires_cam,
+    ),
+    Method(
+        name="Element-wise Grad-CAM",
+        paper="Pillai and Pirsiavash 2021",
+        title="Explainable Models with Consistent Interpretations",
+        link="https://doi.org/10.1609/aaai.v35i3.16344",
+        formula="L = Σₖ ReLU((∂y/∂Aₖ) ⊙ Aₖ)",
+        says="Like HiResCAM, but evidence against the class cancels nothing.",
+        zero=FLOOR,
+        compute=gradients.element_wise,
+    ),
+    Method(
+        name="LayerCAM",
+        paper="Jiang et al. 2021",
+        title="LayerCAM: Exploring Hierarchical Class Activation Maps for Localization",
+        link="https://doi.org/10.1109/TIP.2021.3089943",
+        formula="M = ReLU(Σₖ ReLU(∂y/∂Aₖ) ⊙ Aₖ)",
+        says="Features that raise the score, each at its own place; made for early layers, too.",
+        zero=FLOOR,
+        compute=gradients.layer_cam,
+    ),
+    Method(
+        name="Shapley-CAM",
+        paper="Cai 2025",
+        title="CAMs as Shapley Value-based Explainers",
+        link="https://arxiv.org/abs/2501.06261",
+        formula="L = ReLU(Σₖ wₖ Aₖ), with wₖ = the mean of (∂y/∂A − ½ ∂²y/∂A² · A)ₖ",
+        says="Grad-CAM, corrected for how much the gradient itself depends on the features.",
+        zero=FLOOR,
+        caveats="Grad-CAM itself if the model's end is piecewise linear. The score is the logit, not ReST.",
+        needs=("activations", "gradients", "curvature"),
+        backwards=2,
+        compute=gradients.shapley_cam,
+    ),
+    Method(
+        name="Finer-CAM",
+        paper="Zhang et al. 2025",
+        title="Finer-CAM: Spotting the Difference Reveals Finer Details for Visual Explanation",
+        link="https://arxiv.org/abs/2501.11309",
+        formula="Grad-CAM of y − γ · the mean score of the n classes whose logits are closest to y",
+        says="What speaks for this class and not for the ones most like it.",
+        zero=FLOOR,
+        needs=("activations", "mean gradients", "scores"),
+        parameters=(("classes", 3), ("gamma", 0.6)),
+        compute=gradients.finer_cam(gradients.grad_cam, 3, 0.6),
+    ),
+    replace(
+        GRADCAM,
+        name="Counterfactual Grad-CAM",
+        equations="section 3.3",
+        formula="L = ReLU(Σₖ −αₖ Aₖ), with αₖ = the mean over all places of ∂y/∂Aₖ",
+        says="Places that lower the score: without them the model would be surer of the class.",
+        zero="Zero: nothing that speaks against the class. Drawn from zero.",
+        compute=gradients.counterfactual,
+    ),
+    Method(
+        name="Eigen-CAM",
+        paper="Muhammad and Yeasin 2020",
+        title="Eigen-CAM: Class Activation Map using Principal Components",
+        link="https://arxiv.org/abs/2008.00299",
+        formula="L = ReLU(±A v₁), with a row of A for each place; the sign makes the largest value positive",
+        says="Where the features follow their most common pattern.",
+        zero="Zero: nothing of the pattern. Drawn from zero.",
+        caveats=CLASSLESS,
+        needs=("activations",),
+        backwards=0,
+        class_specific=False,
+        compute=gradients.eigen_cam,
+    ),
+    Method(
+        name="Eigen-Grad-CAM",
+        paper="Gildenblat 2021",
+        title="PyTorch library for CAM methods",
+        link="https://github.com/jacobgil/pytorch-grad-cam",
+        formula="L = ReLU(X v₁), with X = (∂y/∂A) ⊙ A, centred, and its first right singular vector v₁",
+        says="Where the features, weighted by what they do to the score, follow their most common pattern.",
+        zero="Zero: the mean over all places. Drawn from zero.",
+        caveats="No paper defines it; the sign is the one with which the map goes with HiResCAM's.",
+        compute=gradients.eigen_grad_cam,
+    ),
+    Method(
+        name="Seg-Eigen-CAM",
+        paper="Chung and Ying 2025",
+        title="Seg-Eigen-CAM: Eigen-Value-Based Visual Explanations for Semantic Segmentation Models",
+        equations="eq. 10 to 13",
+        link="https://doi.org/10.3390/app15137562",
+        formula="L = ReLU(±X v₁), with X = |∂y/∂A| ⊙ A, centred; the sign makes the largest value positive",
+        says="Where the features that matter to the score, for or against, follow their most common pattern.",
+        zero="Zero: the mean over all places. Drawn from zero.",
+        caveats="Made for segmentation. Evidence for and against the class looks the same.",
+        compute=gradients.seg_eigen_cam,
+    ),
+    Method(
+        name="KPCA-CAM",
+        paper="Karmani et al. 2024",
+        title="KPCA-CAM: Visual Explainability of Deep Computer Vision Models using Kernel PCA",
+        link="https://arxiv.org/abs/2410.00267",
+        formula="L = ReLU(±√λ₁ u₁) of the centred kernel tanh(⟨a, b⟩ / C + 1) of all pairs of centred places a, b",
+        says="Like Eigen-CAM, with a pattern that need not be linear.",
+        zero="Zero: the mean over all places. Drawn from zero.",
+        caveats=CLASSLESS,
+        needs=("activations",),
+        backwards=0,
+        class_specific=False,
+        compute=gradients.kpca_cam,
+    ),
+    Method(
+        name="FEM",
+        paper="Fuad et al. 2020",
+        title="Features Understanding in 3D CNNs for Actions Recognition in Video",
+        link="https://hal.science/hal-02963298",
+        formula="L = ReLU(Σₖ μₖ [Aₖ ≥ μₖ + 2σₖ]), with the mean μₖ and the standard deviation σₖ of Aₖ",
+        says="Places where features are far stronger than they are elsewhere.",
+        zero="Zero: no feature stands out. Drawn from zero.",
+        caveats=CLASSLESS,
+        needs=("activations",),
+        backwards=0,
+        class_specific=False,
+        parameters=(("sigmas", 2),),
+        compute=gradients.fem,
+    ),
+)
+
+METHODS: dict[str, Method] = {method.name: method for method in _ROWS}
+
+
+def find_method(name: str) -> Method:
+    """A row of `METHODS` by its name, without regard to case and hyphens.
+
+    Raises: OptionError naming the nearest methods.
+    """
+    plain = {_plain(known): method for known, method in METHODS.items()}
+    if _plain(name := str(name)) not in plain:
+        raise OptionError(f"expected a method, got {quoted(name)}; use {nearest(name, METHODS)}")
+    return plain[_plain(name)]
+
+
+def find_methods(names: str | Sequence[str]) -> tuple[Method, ...]:
+    """One row, or several in their order, each once. Raises: OptionError, also if there is none."""
+    found = [find_method(name) for name in ([names] if isinstance(names, str) else names)]
+    if not found:
+        raise OptionError(f"expected at least one method, got none; use {GRADCAM.name}")
+    return tuple({method.name: method for method in found}.values())
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "").replace(" ", "")
+
+
+def markdown_table() -> str:
+    """All methods and what they need and cost, as a table of Markdown."""
+    head = ("method", "what it shows", "reads", "class", "signs", "forwards", "backwards a class")
+    rows = [
+        (
+            f"[{method.name}]({method.link})<br>{method.citation}",
+            " ".join(filter(None, (method.says, method.caveats))),
+            ", ".join(method.needs),
+            "yes" if method.class_specific else "no",
+            "±" if method.signed else "+",
+            str(method.forwards),
+            str(method.backwards),
+        )
+        for method in METHODS.values()
+    ]
+    lines = [" | ".join(row) for row in (head, ("---",) * 5 + ("--:",) * 2, *rows)]
+    return "\n".join(f"| {line} |" for line in lines)

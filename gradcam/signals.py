@@ -1,0 +1,283 @@
+"""What one recorded forward tells methods: activations, gradients and more, each computed when it is first read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import prod
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import GradientEdge
+
+from gradcam.capture import Recording
+from gradcam.errors import LayerError, MethodError, ModelError, quoted
+from gradcam.layers.graph import before_linear, edge_after_pooling, holds_the_same, shape_at
+from gradcam.layers.layouts import place_dims, to_grid
+from gradcam.methods import Method
+from gradcam.types import TargetLayer
+
+LEAST_CHUNK = 2 << 20
+"""Bytes of gradients that are always computed at once: little beside the memory of the forward itself."""
+
+CHUNKS = 24
+"""For large models the limit grows to 1/24 of the weights' bytes, so that a large head is read once or a few times
+for all targets, and little memory is added."""
+
+
+ENLARGED = 2**12
+"""Gradients of float16 networks are computed this many times larger: values below 6e-8 would become zero."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rerun:
+    """How to run the model again, for methods that need more than one forward.
+
+    images: prepares them once more, `[B, channels, H, W]`. record: runs a forward of others.
+    """
+
+    images: Callable[[], Tensor]
+    record: Callable[[Tensor, TargetLayer], Recording]
+
+
+def signals_of(
+    recordings: Sequence[Recording],
+    cotangents: Tensor,
+    layers: Sequence[TargetLayer],
+    methods: Sequence[Method],
+    rerun: Rerun,
+) -> list[LayerSignals]:
+    """The signals of each layer, for scores that are weighted sums of logits.
+
+    cotangents: the weights `[K, B, C]`, one-hot for a class, +1 and −1 for a contrast.
+    methods: all that will read the signals.
+    """
+    keep = any("gradients" in method.needs for method in methods)
+    return [
+        LayerSignals(recording, cotangents, layer, keep, rerun)
+        for recording, layer in zip(recordings, layers, strict=True)
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class LayerSignals:
+    """The `Signals` of one layer; see there what each part is.
+
+    cotangents: as for `signals_of`. keep: whether gradients stay in memory once their mean is known, because a
+        method will read all of them; without it, they are computed again.
+    rerun: None where no method will run the model again.
+    """
+
+    recording: Recording
+    cotangents: Tensor
+    layer: TargetLayer
+    keep: bool = False
+    rerun: Rerun | None = None
+
+    @cached_property
+    def images(self) -> Tensor:
+        return self._rerun.images().detach()
+
+    def again(self, images: Tensor) -> LayerSignals:
+        return replace(self, recording=self._rerun.record(images, self.layer), keep=False)
+
+    @property
+    def _rerun(self) -> Rerun:
+        if self.rerun is None:
+            raise MethodError("expected a method that needs one forward, got one that needs more; use Grad-CAM")
+        return self.rerun
+
+    @cached_property
+    def activation(self) -> Tensor:
+        return to_grid(self.recording.activation.detach(), self.layer).to(self._precision)
+
+    @cached_property
+    def alpha(self) -> Tensor:
+        """If the scores see the activation only through spatial pooling, the gradient is taken after the pooling,
+        and nothing of the grid's size is computed."""
+        return self._from_gradients(self._mean)
+
+    @cached_property
+    def gradients(self) -> Tensor:
+        """If the scores see the activation only through spatial pooling, the gradient that gave `alpha` goes on
+        from there, so that the model's end is walked once."""
+        return self._from_gradients(self._at_every_place)
+
+    @cached_property
+    def curvature(self) -> Tensor:
+        if self._head_is_linear:
+            return torch.zeros_like(self.gradients)
+        start, cotangents = self._start
+        grids = [to_grid(self._second(start, cotangent), self.layer) for cotangent in cotangents]
+        return torch.stack(grids).to(self._precision)
+
+    @cached_property
+    def head(self) -> Tensor:
+        gradients = self.gradients
+        apart = gradients.amax((3, 4)) - gradients.amin((3, 4))
+        if not self._head_is_linear or (apart > 1e-5 * gradients.abs().amax((3, 4))).any():
+            raise MethodError(
+                f"expected scores that are one linear layer of the means of layer {quoted(self.layer.name)}, got a "
+                "model that computes more between the two; use Grad-CAM or HiResCAM"
+            )
+        return self.alpha * prod(self.layer.grid)
+
+    def rather_than_similar(self, classes: int, gamma: float) -> LayerSignals:
+        logits = self.recording.logits.detach()
+        count = min(classes, logits.shape[1] - 1)
+        own = self.cotangents.argmax(2, keepdim=True)
+        distances = (logits - logits.expand(len(own), -1, -1).gather(2, own)).abs().scatter(2, own, torch.inf)
+        others = distances.topk(count, dim=2, largest=False).indices
+        weights = torch.zeros_like(self.cotangents).scatter_(2, others, gamma / max(count, 1))
+        return replace(self, cotangents=self.cotangents - weights)
+
+    # --------------------------------------------------------------------------------------------- gradients
+
+    @property
+    def _precision(self) -> torch.dtype:
+        return torch.promote_types(self.recording.activation.dtype, torch.float32)
+
+    @cached_property
+    def _pooled_edge(self) -> GradientEdge | None:
+        """Where the gradient is taken if the scores see the activation only through spatial pooling."""
+        own_edge, logits = self.recording.gradient_edge, self.recording.logits
+        dims = place_dims(self.layer, self.recording.activation.shape)
+        return edge_after_pooling(own_edge, dims, logits) if isinstance(own_edge, Tensor) else None
+
+    @cached_property
+    def _start(self) -> tuple[Tensor | GradientEdge, Tensor]:
+        """Where the gradients begin, and the cotangents there."""
+        return before_linear(self.recording.logits, self.cotangents)
+
+    @cached_property
+    def _head_is_linear(self) -> bool:
+        """Whether the head is one linear layer after the pooling, so that its weights are the gradient."""
+        return self._pooled_edge is not None and holds_the_same(self._start[0], self._pooled_edge)
+
+    @cached_property
+    def _kept(self) -> dict[tuple[int, int], Tensor]:
+        return {}
+
+    def _from_gradients(self, read: Callable[[Tensor], Tensor]) -> Tensor:
+        """What `read` makes of the gradients of a few scores at a time, `[K, …]`."""
+        if torch.float16 in (self.recording.logits.dtype, self.recording.activation.dtype):
+            enlarged = torch.cat([*map(read, self._chunks(ENLARGED))]) / ENLARGED
+            if enlarged.isfinite().all():
+                return enlarged
+        return torch.cat([*map(read, self._chunks(1))])
+
+    def _chunks(self, factor: int) -> Iterator[Tensor]:
+        """The gradients of `factor` · y at the pooled or the layer's own edge, of a few scores at a time."""
+        activation, edge = self.recording.activation, self._pooled_edge
+        shape = activation.shape if edge is None else shape_at(edge)
+        start, cotangents = self._start
+        size = _chunk_size(self.recording, prod(shape) * activation.element_size(), len(cotangents))
+        for number, chunk in enumerate(cotangents.split(size)):
+            gradient = self._kept.get((factor, number))
+            if gradient is None:
+                chunk = chunk * factor if factor != 1 else chunk
+                if self._head_is_linear:
+                    gradient = chunk.reshape(len(chunk), *shape)
+                else:
+                    gradient = _gradients(start, self.recording.gradient_edge if edge is None else edge, chunk)
+                if self.keep:
+                    self._kept[factor, number] = gradient
+            yield gradient
+
+    def _mean(self, gradient: Tensor) -> Tensor:
+        """The mean over the places of the grid, of gradients `[K, …]` as `_chunks` yields them."""
+        if self._pooled_edge is None:  # tokens, of which some lie outside the grid
+            return self._on_grid(gradient).mean(dim=(3, 4), dtype=self._precision)
+        dims = place_dims(self.layer, self.recording.activation.shape)
+        has_places = gradient.ndim == self.recording.activation.ndim + 1  # none after a mean
+        summed_dims = tuple(dim + 1 for dim in dims) if has_places else ()
+        summed = gradient.sum(summed_dims, dtype=self._precision) if summed_dims else gradient.to(self._precision)
+        return summed / prod(self.layer.grid)
+
+    def _at_every_place(self, gradient: Tensor) -> Tensor:
+        """Gradients as `_chunks` yields them, taken on to the layer's own edge, `[K, B, C, h, w]`."""
+        if self._pooled_edge is not None:
+            gradient = _gradients(self._pooled_edge, self.recording.gradient_edge, gradient)
+        return self._on_grid(gradient).to(self._precision)
+
+    def _on_grid(self, gradient: Tensor) -> Tensor:
+        return to_grid(gradient.flatten(0, 1), self.layer).unflatten(0, gradient.shape[:2])
+
+    def _second(self, start: Tensor | GradientEdge, cotangent: Tensor) -> Tensor:
+        """The second derivative of one score, applied to the activation, in the activation's own shape."""
+        edge, activation = self.recording.gradient_edge, self.recording.activation.detach()
+        try:
+            (first,) = torch.autograd.grad(start, edge, cotangent, create_graph=True)
+            if not first.requires_grad:
+                return torch.zeros_like(first)
+            (second,) = torch.autograd.grad(first, edge, activation, retain_graph=True, allow_unused=True)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            raise MethodError(
+                f"expected a model that autograd can differentiate twice, got {quoted(str(error))}; use a method "
+                "that needs first derivatives only"
+            ) from error
+        return torch.zeros_like(first) if second is None else second
+
+
+def scores_are_linear(recordings: Sequence[Recording], layers: Sequence[TargetLayer]) -> bool:
+    """Whether the logits are one linear layer of the layers' spatial means, so that its weights tell the
+    contributions to any class without another pass."""
+    logits = recordings[0].logits
+    cotangents = one_hot(logits.new_zeros(len(logits), 1, dtype=torch.int64), logits)
+    pairs = zip(recordings, layers, strict=True)
+    return all(LayerSignals(recording, cotangents, layer)._head_is_linear for recording, layer in pairs)
+
+
+def mean_over_places(output: Tensor, layer: TargetLayer) -> Tensor:
+    """The mean of a layer's output over its grid, `[B, channels]`; float32, or float64 for a float64 model."""
+    precision = torch.promote_types(output.dtype, torch.float32)
+    return to_grid(output, layer).mean((2, 3), dtype=precision)
+
+
+def one_hot(classes: Tensor, logits: Tensor) -> Tensor:
+    """Cotangents `[K, B, C]` that pick `classes` `[B, K]` out of the logits `[B, C]`."""
+    cotangents = logits.new_zeros(classes.shape[1], *logits.shape)
+    return cotangents.scatter_(2, classes.T[..., None].to(logits.device), 1)
+
+
+def _chunk_size(recording: Recording, nbytes: int, count: int) -> int:
+    """How many of `count` gradients, each of `nbytes`, may be in memory together."""
+    if count * nbytes <= LEAST_CHUNK:
+        return count
+    weights = sum(weight.nbytes for weight in recording.model.parameters())
+    return max(1, max(LEAST_CHUNK, weights // CHUNKS) // nbytes)
+
+
+def _gradients(start: Tensor | GradientEdge, end: Tensor | GradientEdge, cotangents: Tensor) -> Tensor:
+    """∂(cotangent · start)/∂end for every cotangent, `[K, *shape of end]`."""
+
+    def backward(cotangent: Tensor, *, batched: bool) -> Tensor:
+        (gradient,) = torch.autograd.grad(
+            start, end, cotangent, retain_graph=True, is_grads_batched=batched, allow_unused=True
+        )
+        if gradient is None:
+            raise LayerError(
+                "the class scores do not depend on the target layer as autograd sees it; name another layer, "
+                "or take detach, no_grad and re-entrant checkpoints out of the model's forward"
+            )
+        return gradient
+
+    if len(cotangents) > 1:
+        try:
+            return backward(cotangents, batched=True)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError:
+            pass  # an operation without a batching rule: below, one target after the other
+    try:
+        return torch.stack([backward(cotangent, batched=False) for cotangent in cotangents])
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise ModelError(
+            f"expected a model that autograd can differentiate, got {quoted(str(error))}; "
+            "name a later layer, or remove what autograd cannot follow"
+        ) from error

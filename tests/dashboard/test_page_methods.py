@@ -1,0 +1,46 @@
+"""The page *Methods*, and methods on *Compare models*, without a browser."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from dashboard.components import BESIDE
+from dashboard.components.methods import methods_table
+from gradcam.methods import METHODS
+from tests.dashboard.first_page import LITE0, scenes, words
+from tests.opening import open_page
+
+opened = partial(open_page, "methods")
+
+
+def test_first_sight_is_six_methods_side_by_side_with_what_they_are() -> None:
+    page = opened()
+    assert not page.error
+    (scene,) = scenes(page)
+    assert [panel["title"] for panel in scene["panels"]] == list(BESIDE)
+    assert [bool(panel.get("diverging")) for panel in scene["panels"]] == [METHODS[name].signed for name in BESIDE]
+    assert all(panel["plot"]["data"] for panel in scene["panels"])
+    table = [line for line in words(page).splitlines() if line.startswith("| [")]
+    assert [line.split("]")[0].removeprefix("| [") for line in table] == list(BESIDE)
+    assert table[0].endswith("| 1.00 |")
+    assert "1 forward, no backward |" in table[-1]
+
+
+def test_grad_cam_is_there_whatever_is_picked_and_a_link_holds_the_choice() -> None:
+    page = opened(methods_beside=["CAM", "FEM"])
+    (scene,) = scenes(page)
+    assert [panel["title"] for panel in scene["panels"]] == ["Grad-CAM", "CAM", "FEM"]
+    assert "the same for every class" in scene["panels"][2]["facts"]
+
+
+def test_compare_models_takes_several_methods_as_rows() -> None:
+    page = open_page("compare_models", models=[LITE0], methods=["LayerCAM", "Grad-CAM"])
+    (scene,) = scenes(page)
+    assert [panel["title"].rpartition(" · ")[2] for panel in scene["panels"]] == ["LayerCAM", "Grad-CAM"]
+
+
+def test_the_table_links_every_name_to_its_paper() -> None:
+    lines = methods_table(list(METHODS), ["0.50"] * len(METHODS)).splitlines()[2:]
+    for line, method in zip(lines, METHODS.values(), strict=True):
+        assert f"[{method.name}]({method.link})" in line
+        assert line.count(" | ") == 5

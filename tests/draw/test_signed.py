@@ -1,0 +1,53 @@
+"""A map with values below zero is drawn around zero: red for the class, blue against it, clear at zero."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gradcam.comparison import as_comparison
+from gradcam.draw import draw_panel, panels_scene
+from gradcam.draw.render import colourise
+from gradcam.scaling import normalize, scale_panels
+from gradcam.types import Style
+from tests import fakes
+
+RAW = np.array([[2.0, 0.0], [-4.0, 1.0]], np.float32)
+
+
+def test_full_colour_is_the_largest_size_of_a_value() -> None:
+    scaled = normalize(RAW, signed=True)
+    assert (scaled.vmax, scaled.signed) == (4.0, True)
+    assert scaled.values.tolist() == [[0.5, 0.0], [-1.0, 0.25]]
+    assert normalize(RAW).values.tolist() == [[1.0, 0.0], [0.0, 0.5]]  # where signs do not count
+
+
+def test_red_is_above_zero_blue_below_and_zero_is_clear() -> None:
+    colours = colourise(normalize(RAW, signed=True).values, blend="evidence").astype(int)
+    red, _, blue, _ = np.moveaxis(colours, 2, 0)
+    assert (red - blue)[0, 0] > 60
+    assert (blue - red)[1, 0] > 60
+    assert colours[..., 3].tolist() == [[128, 0], [255, 64]]
+
+
+def test_a_threshold_leaves_small_values_out_on_both_sides() -> None:
+    colours = colourise(normalize(RAW, signed=True).values, threshold=0.4)
+    assert (colours[..., 3] > 0).tolist() == [[True, False], [True, False]]
+
+
+def test_a_panel_lies_on_a_grey_photo_and_the_viewer_is_told() -> None:
+    panel = fakes.panel(fakes.photo(), RAW)
+    drawn = draw_panel(panel, Style(interpolation="nearest", opacity=1, blend="even")).astype(int)
+    assert np.ptp(drawn[0, -1]) <= 1  # zero: the white of the middle
+    (shown,) = panels_scene([panel])["panels"]
+    assert shown["diverging"]
+    (trace,) = shown["plot"]["data"]
+    assert (trace["zmin"], trace["zmax"]) == (-4.0, 4.0)
+    assert "full colour = ±4" in shown["facts"]
+
+
+def test_a_figure_and_a_shared_scale_take_both_sides() -> None:
+    panel = fakes.panel(fakes.photo(), RAW)
+    assert scale_panels([panel], "shared")[panel].vmax == 4.0
+    trace = as_comparison(panel).figure().data[0]
+    assert (trace.zmin, trace.zmax) == (-4.0, 4.0)
+    assert trace.colorscale[0][1] == "rgba(5,48,97,1)" or trace.colorscale[0][1] == "rgb(5,48,97)"

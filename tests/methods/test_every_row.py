@@ -1,0 +1,80 @@
+"""What holds for every method, whatever the network: one property test over all rows."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings, strategies as st
+from torch import Tensor, nn
+
+from gradcam import heatmaps
+from gradcam.methods import METHODS
+from tests.methods.nets import NETS, ChannelsLast, PooledHead, Tokens, images, net
+
+CLASSES = [3, 1]
+IGNORED = 1
+
+
+def maps_of(model: PooledHead, batch: Tensor, classes: list[int]) -> dict[str, Tensor]:
+    """Each method's maps; a method that cannot explain this kind of network has none."""
+    names = [name for name in METHODS if name != "CAM" or type(model) is PooledHead]
+    return dict(zip(names, heatmaps(model, batch, classes, model.layer, method=names), strict=True))
+
+
+def as_found(model: nn.Module) -> tuple[object, ...]:
+    """All that a method could leave behind."""
+    modules = [(len(one._forward_hooks), len(one._backward_hooks), one.training) for one in model.modules()]
+    return modules, [(w.requires_grad, w.grad) for w in model.parameters()], [w.sum() for w in model.parameters()]
+
+
+@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(kind=st.sampled_from(NETS), seed=st.integers(0, 2**16), count=st.integers(1, 3))
+def test_a_method_leaves_the_model_and_does_not_see_the_rest_of_the_batch(
+    kind: type[PooledHead], seed: int, count: int
+) -> None:
+    model, batch = net(kind, seed), images(count, seed + 1)
+    before = as_found(model)
+    together = maps_of(model, batch, CLASSES)
+    assert as_found(model) == before
+    alone = maps_of(model, batch[-1:], CLASSES)
+    for name, maps in together.items():
+        assert maps.shape == (count, 2, *model.layer.grid), name
+        assert METHODS[name].signed or maps.min() >= 0, name
+        assert torch.allclose(maps[-1:], alone[name], rtol=0, atol=1e-6 * float(maps.abs().max())), name
+        assert METHODS[name].class_specific or torch.equal(maps[:, 0], maps[:, 1]), name
+
+
+@pytest.mark.parametrize("kind", NETS)
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_photo_of_one_colour_has_finite_maps(kind: type[PooledHead], value: float) -> None:
+    model = net(kind)
+    for name, maps in maps_of(model, torch.full((1, 3, 12, 12), value).double(), CLASSES).items():
+        assert maps.isfinite().all(), name
+
+
+@pytest.mark.parametrize("kind", NETS)
+def test_a_class_that_the_network_ignores_has_an_empty_map(kind: type[PooledHead]) -> None:
+    model = net(kind)
+    model.head.weight[IGNORED] = 0
+    for name, maps in maps_of(model, images(), [IGNORED]).items():
+        compares = "scores" in METHODS[name].needs  # with other classes, which the network does not ignore
+        assert METHODS[name].class_specific is False or compares or not maps.any(), name
+
+
+@pytest.mark.parametrize("kind", [PooledHead, ChannelsLast, Tokens])
+def test_a_layout_is_read_as_it_lies(kind: type[PooledHead]) -> None:
+    """A photo mirrored before a network that sees no direction has mirrored maps."""
+    model = net(kind)
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.Conv2d):
+                module.weight.copy_((module.weight + module.weight.flip(3)) / 2)
+    if kind is not Tokens:  # strides of two see a direction, whole patches do not
+        model.body[0] = nn.Conv2d(3, 8, 2, 2).double().requires_grad_(False)
+        model.body[0].weight.copy_((model.body[0].weight + model.body[0].weight.flip(3)) / 2)
+    seen, mirrored = (maps_of(model, batch, CLASSES) for batch in (images(), images().flip(3)))
+    for name, maps in seen.items():
+        if METHODS[name].seed is not None:
+            continue  # its noise is not mirrored
+        assert torch.allclose(maps.flip(3), mirrored[name], atol=1e-9 * float(maps.abs().max())), name
+        assert not torch.allclose(maps, mirrored[name]), name

@@ -1,0 +1,62 @@
+"""A method is a row: its name finds it, and its function makes the maps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gradcam import compare, explain
+from gradcam.errors import OptionError
+from gradcam.methods import GRADCAM, METHODS, find_method, find_methods, markdown_table
+from gradcam.methods.from_gradients import grad_cam, weighted_sum
+from tests.test_explain import colours, quarters
+
+
+def test_equation_2_by_hand() -> None:
+    activation = torch.tensor([[[[1.0, 2.0]], [[3.0, -4.0]]]])  # one photo, two feature maps of 1×2
+    alpha = torch.tensor([[[2.0, 1.0]], [[-1.0, 0.0]]])  # two scores
+    assert weighted_sum(alpha, activation).relu().tolist() == [[[[5.0, 0.0]], [[0.0, 0.0]]]]
+
+
+def test_another_row_makes_its_own_maps_beside_grad_cams(monkeypatch: pytest.MonkeyPatch) -> None:
+    doubled = replace(GRADCAM, name="Double", compute=lambda signals: 2 * grad_cam(signals))
+    monkeypatch.setitem(METHODS, "Double", doubled)
+    comparison = compare([colours()], [quarters()], ["red"], methods=["grad-cam", "double"], layer="maps")
+    once, twice = comparison.heatmaps
+    assert (once.method, twice.method) == ("Grad-CAM", "Double")
+    assert np.array_equal(2 * once.map, twice.map)
+    assert once.map.max() > 0
+    assert explain(colours(), quarters(), "red", method="double", layer="maps").method == "Double"
+
+
+@pytest.mark.parametrize("typed", ["Grad-CAM++", "gradcam++", "GRAD CAM++"])
+def test_a_name_is_matched_without_case_and_hyphens(typed: str) -> None:
+    assert find_method(typed).name == "Grad-CAM++"
+
+
+def test_an_unknown_name_is_refused_with_the_nearest() -> None:
+    with pytest.raises(OptionError, match="expected a method, got 'smooth'; use "):
+        find_method("smooth")
+    with pytest.raises(OptionError, match="at least one method"):
+        find_methods([])
+    assert [method.name for method in find_methods(["fem", "CAM", "FEM"])] == ["FEM", "CAM"]
+
+
+def test_every_row_says_what_it_is() -> None:
+    for name, method in METHODS.items():
+        assert name == method.name
+        assert method.link.startswith("https://")
+        assert method.says.endswith(".")
+        assert method.zero.startswith("Zero: ")
+        assert "around zero" in method.zero if method.signed else "from zero" in method.zero
+        assert method.parameters == tuple(sorted(method.parameters))
+        assert method.class_specific == any("gradients" in need or need == "linear head" for need in method.needs)
+
+
+def test_readme_has_the_table() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    assert readme.partition("<!-- methods -->")[2].partition("<!-- /methods -->")[0].strip() == markdown_table()
