@@ -15,7 +15,7 @@ from gradcam.capture import Recording
 from gradcam.errors import LayerError, MethodError, ModelError, quoted
 from gradcam.layers.graph import before_linear, edge_after_pooling, holds_the_same, shape_at
 from gradcam.layers.layouts import place_dims, to_grid
-from gradcam.methods import Method
+from gradcam.methods import Method, Signals
 from gradcam.types import TargetLayer
 
 LEAST_CHUNK = 2 << 20
@@ -61,7 +61,7 @@ def signals_of(
 
 
 @dataclass(frozen=True, eq=False)
-class LayerSignals:
+class LayerSignals(Signals):
     """The `Signals` of one layer; see there what each part is.
 
     cotangents: as for `signals_of`. keep: whether gradients stay in memory once their mean is known, because a

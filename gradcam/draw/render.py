@@ -140,7 +140,7 @@ def colourise(values: Values, name: str = "viridis", threshold: float = 0.0, ble
     return colours.astype(np.uint8, copy=False)
 
 
-def _levels(shares: Values) -> Pixels:
+def _levels(shares: NDArray[np.floating]) -> Pixels:
     """Shares in [0, 1] as the 256 levels of a colour map."""
     return np.clip(np.rint(shares * 255), 0, 255).astype(np.uint8)
 

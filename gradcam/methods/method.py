@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, Protocol, TypeAlias
 
 from torch import Tensor
@@ -33,22 +34,22 @@ class Signals(Protocol):
     are float32, or float64 for a float64 model, and not attached to any graph.
     """
 
-    @property
+    @cached_property
     def activation(self) -> Tensor:
         """The target layer's output A, `[B, C, h, w]`."""
         ...
 
-    @property
+    @cached_property
     def alpha(self) -> Tensor:
         """The mean over all places of ∂y/∂A, `[K, B, C]`: equation 1 of Grad-CAM. Cheaper than `gradients`."""
         ...
 
-    @property
+    @cached_property
     def gradients(self) -> Tensor:
         """∂y/∂A at every place, `[K, B, C, h, w]`."""
         ...
 
-    @property
+    @cached_property
     def curvature(self) -> Tensor:
         """The second derivative of y applied to A, Σ ∂²y/∂A∂A′ · A′, `[K, B, C, h, w]`; a backward for each score
         more. It is zero if y is piecewise linear in A.
@@ -57,7 +58,7 @@ class Signals(Protocol):
         """
         ...
 
-    @property
+    @cached_property
     def head(self) -> Tensor:
         """The weights w of the linear layer that makes the scores of the channels' means, `[K, B, C]`.
 
@@ -65,7 +66,7 @@ class Signals(Protocol):
         """
         ...
 
-    @property
+    @cached_property
     def images(self) -> Tensor:
         """The images as the model takes them, `[B, channels, H, W]`."""
         ...
