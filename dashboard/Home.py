@@ -62,6 +62,13 @@ PAGES = (
     ),
     partial(
         st.Page,
+        "app_pages/reviews.py",
+        title="Reviews",
+        icon=":material/rate_review:",
+        help="Who says what about which evidence, and who stands for it?",
+    ),
+    partial(
+        st.Page,
         "app_pages/how_it_works.py",
         title="How it works",
         icon=":material/school:",
@@ -87,9 +94,11 @@ def route() -> None:
     if not serving.is_prepared():
         _wait_with_skeleton(page.title)
     from dashboard import session  # which imports PyTorch
+    from dashboard.components import let_in
 
-    session.turn_to(page.url_path)
-    page.run()
+    if let_in():
+        session.turn_to(page.url_path)
+        page.run()
 
 
 def _wait_with_skeleton(title: str) -> None:

@@ -11,7 +11,7 @@ import ipaddress
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -168,7 +168,7 @@ def may_use_hubs() -> bool:
 
 
 class Guard:
-    """Adds `HEADERS` to every answer, and answers for what is `CLOSED`."""
+    """Adds `HEADERS` to every answer, answers for what is `CLOSED`, and lets no stranger say who asks."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -182,8 +182,30 @@ class Guard:
         if scope["type"] == "http" and scope["path"].endswith(CLOSED) and not settings().server.metrics:
             await guarded({"type": "http.response.start", "status": 404, "headers": []})
             await guarded({"type": "http.response.body", "body": b""})
+        elif scope["type"] in ("http", "websocket"):
+            await self._app({**scope, "headers": _believed(scope)}, receive, guarded)
         else:
-            await self._app(scope, receive, guarded)
+            await self._app(scope, receive, send)
+
+
+def _believed(scope: Scope) -> list[tuple[bytes, bytes]]:
+    """The headers of a request; those that say who asks only if a trusted proxy sent it."""
+    auth = settings().auth
+    # uvicorn puts the address in X-Forwarded-For in place of a proxy on this machine; to a server on loopback, this
+    # machine alone can speak
+    peer = "127.0.0.1" if is_on_loopback() else (scope.get("client") or ("",))[0]
+    if _is_in(peer, auth.proxies):
+        return scope["headers"]
+    names = {name.lower().encode() for name in (auth.email_header, auth.groups_header)}
+    return [(name, value) for name, value in scope["headers"] if name.lower() not in names]
+
+
+def _is_in(address: str, networks: Sequence[str]) -> bool:
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(found in ipaddress.ip_network(network) for network in networks)
 
 
 _ENCODED: list[tuple[bytes, Any]] = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]

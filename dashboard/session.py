@@ -57,6 +57,10 @@ class Key(StrEnum):
     AT_HAND = "at-hand"
     STEP = "step"
     LINE = "line"
+    PROJECT = "project"
+    REVIEWS = "reviews"
+    REVIEW = "review"
+    SUBJECT = "subject"
 
 
 class DataKey(StrEnum):
@@ -335,6 +339,17 @@ _OWN = "_own_models"
 def custom_models() -> dict[str, Classifier]:
     """The models that this visitor brought, by id, oldest first. They live in the session and nowhere else."""
     return st.session_state.setdefault(_OWN, {})
+
+
+# Reviews --------------------------------------------------------------------------------------------------------
+
+OWN_NAME = "_own_name"
+"""The name that a visitor types where nobody signs in."""
+
+
+def own_name() -> str:
+    """Who the visitor says they are, on a server where nobody signs in; empty if they have not said it yet."""
+    return " ".join(str(st.session_state.get(OWN_NAME) or "").split())
 
 
 # Reports --------------------------------------------------------------------------------------------------------

@@ -7,7 +7,9 @@ README's table is `table()`.
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
@@ -90,7 +92,18 @@ class Runs:
 
 @dataclass(frozen=True)
 class Auth:
-    """Who is let in. There is no key yet."""
+    """Who is let in, where somebody has to be: see `dashboard.identity`."""
+
+    roles: Path = key(
+        "File of roles: `viewer`, `reviewer`, `owner`, each a list of e-mail addresses and `group:NAME`",
+        Path("~/.config/gradcam/roles.toml"),
+    )
+    hours: float = key("Hours after which somebody has to sign in again", 12.0, least=0.001, most=1000)
+    proxies: tuple[str, ...] = key(
+        "Addresses of proxies whose word about who asks is taken; with any, nobody else is let in", ()
+    )
+    email_header: str = key("Header in which such a proxy says the e-mail address", "X-Forwarded-Email")
+    groups_header: str = key("Header in which such a proxy says the groups, with commas", "X-Forwarded-Groups")
 
 
 @dataclass(frozen=True)
@@ -230,6 +243,8 @@ def _value(name: str, one: Any, value: Any, file: Path) -> Any:
         return _path(value, file)
     if isinstance(one.default, NamedPaths):
         return NamedPaths((name, _path(path, file)) for name, path in value.items())
+    if isinstance(one.default, tuple):
+        return tuple(value)
     return float(value) if isinstance(one.default, float) else value
 
 
@@ -247,6 +262,10 @@ def _fits(one: Any, value: Any) -> bool:
         return isinstance(value, dict) and all(
             0 < len(name.strip()) <= MAX_NAME and _is_path(path) for name, path in value.items()
         )
+    if isinstance(one.default, tuple):
+        return isinstance(value, list) and all(isinstance(each, str) and _is_network(each) for each in value)
+    if isinstance(one.default, str):
+        return isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9-]{1,100}", value) is not None
     kinds = (int, float) if isinstance(one.default, float) else (int,)
     return type(value) in kinds and rule["least"] <= value <= rule["most"]
 
@@ -255,12 +274,19 @@ def _is_path(value: Any) -> bool:
     return isinstance(value, str) and value != "" and "\0" not in value
 
 
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _refuse_unknown(what: str, found: Iterable[str], known: Iterable[str], file: Path) -> None:
     for name in found:
         if name not in known:
-            known = list(known)
-            advice = f"try {nearest(name[:200], known)}" if known else "leave it out, there is none yet"
-            raise OptionError(f"expected {what} in {quoted(file)}, got {quoted(name)}; {advice}")
+            do = f"try {nearest(name[:200], known)}"
+            raise OptionError(f"expected {what} in {quoted(file)}, got {quoted(name)}; {do}")
 
 
 def _takes(one: Any) -> str:
@@ -273,15 +299,21 @@ def _takes(one: Any) -> str:
         return "a path in quotes"
     if isinstance(one.default, NamedPaths):
         return 'a table of names and paths, such as { wildlife = "/data/wildlife" }'
+    if isinstance(one.default, tuple):
+        return "a list of addresses or networks"
+    if isinstance(one.default, str):
+        return "the name of a header in quotes"
     kind = "a number" if isinstance(one.default, float) else "a whole number"
     return f"{kind} from {rule['least']:,} to {rule['most']:,}"
 
 
 def _as_toml(value: Any) -> str:
     if value == ():
-        return "{ }"
+        return "{ }" if isinstance(value, NamedPaths) else "[]"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_as_toml, value))}]"
     return (
         f'"{value}"' if isinstance(value, str | Path) else f"{value:g}" if isinstance(value, float) else str(value)
     )

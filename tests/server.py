@@ -37,6 +37,7 @@ def dashboard(proxy: str = NOWHERE, start_in: Path = ROOT, **variables: str) -> 
             "GRADCAM_WEIGHTS": str(home / "weights"),
             "GRADCAM_RUNS": str(home / "runs"),
             "GRADCAM_STORE": str(home / "reviews.sqlite"),
+            "GRADCAM_KEYS": str(home / "keys"),
         }
         environment |= variables
         command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "dashboard" / "Home.py")]

@@ -76,7 +76,7 @@ def test_every_key_is_read_and_nothing_can_be_changed_after(tmp_path: Path) -> N
         ("server = 3", "expected [server] as a section of 'gradcam.toml', got server = 3"),
         ("[[server]]", "expected [server] as a section"),
         ("[limits]\npannels = 3", "expected a key of [limits] in 'gradcam.toml', got 'pannels'; try 'panels'"),
-        ("[auth]\nusers = 3", "expected a key of [auth] in 'gradcam.toml', got 'users'; leave it out"),
+        ("[auth]\nusers = 3", "expected a key of [auth] in 'gradcam.toml', got 'users'; try 'hours'"),
         ("[limits]\npanels = true", "expected a whole number from 1 to 1,000,000 for limits.panels"),
         ("[limits]\npanels = 1.0", "expected a whole number"),
         ("[limits]\npanels = 0", "got 0"),

@@ -20,6 +20,7 @@ LAST = {
     "how_it_works": "[data-testid=stCode]",
     "data_set": "button:has-text('Start the run'), img[alt*='the heatmaps of']",
     "reports": "button:has-text('Build the report')",
+    "reviews": "text=/Say who you are|Take the ZIP/",
     "models": "button:has-text('Add the model')",
 }
 """By page, what comes last and is there only when everything else is."""

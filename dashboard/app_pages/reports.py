@@ -8,6 +8,7 @@ from dashboard.components import (
     continue_report,
     headline,
     offer_report,
+    offer_signature,
     open_report,
     pick_look,
     pick_models,
@@ -26,6 +27,9 @@ from dashboard.components import (
 from dashboard.session import Key, ReportKey
 
 headline("Reports", "What did the models look at, what do you conclude, and can anybody check it?")
+st.caption(
+    "*Reports* are files that are handed round; *Reviews* are kept in a store, where a team goes on with them."
+)
 task = pick_one("Task", ["Write", "Reopen", "Compare"], Key.TASK)
 
 if task == 0:
@@ -57,6 +61,8 @@ elif task == 1:
             show_report(opened)
             replay_report(opened.report)
             continue_report(opened)
+            if opened.verified.has_manifest:
+                offer_signature(opened)
         else:
             st.info("A reopened report shows what was reviewed, and whether its heatmaps can be had again today.")
 else:

@@ -36,6 +36,7 @@ from dashboard.components.depths import pick_class, run_depths, show_depths
 from dashboard.components.downloads import offer_downloads, offer_figures, offer_panels
 from dashboard.components.failed import show_failed
 from dashboard.components.layout import headline, section
+from dashboard.components.let_in import let_in
 from dashboard.components.look import pick_colours, pick_look
 from dashboard.components.messages import escape_markdown, say_error, show_errors
 from dashboard.components.methods import BESIDE, pick_methods, show_methods
@@ -53,6 +54,9 @@ from dashboard.components.report_continue import continue_report
 from dashboard.components.report_read import open_report, show_report
 from dashboard.components.report_write import write_notes, write_verdict
 from dashboard.components.request import Request, pick_classes, pick_fit, pick_request
+from dashboard.components.review_list import list_reviews, offer_review, opened_review, pick_project, say_who
+from dashboard.components.review_open import show_review
+from dashboard.components.signing import offer_signature
 from dashboard.components.single_choice import pick_one
 from dashboard.components.steps import (
     panel_of,
@@ -65,6 +69,7 @@ from dashboard.components.steps import (
     show_sum,
     show_weights,
 )
+from dashboard.components.verdicts import discuss, judge, show_verdicts
 from dashboard.components.viewer import view_difference, view_panels, view_photo, view_tools
 
 __all__ = [
@@ -72,9 +77,13 @@ __all__ = [
     "Request",
     "begin_comparison",
     "continue_report",
+    "discuss",
     "escape_markdown",
     "headline",
     "is_pair",
+    "judge",
+    "let_in",
+    "list_reviews",
     "name_markdown",
     "offer_custom_model",
     "offer_downloads",
@@ -84,11 +93,14 @@ __all__ = [
     "offer_next_photos",
     "offer_panels",
     "offer_report",
+    "offer_review",
+    "offer_signature",
     "offer_start",
     "offer_to_take",
     "offer_verdict",
     "open_report",
     "opened_photo",
+    "opened_review",
     "panel_of",
     "pick_class",
     "pick_classes",
@@ -102,6 +114,7 @@ __all__ = [
     "pick_models",
     "pick_one",
     "pick_photos",
+    "pick_project",
     "pick_request",
     "pick_run",
     "pick_shown",
@@ -110,6 +123,7 @@ __all__ = [
     "run_comparison",
     "run_depths",
     "say_error",
+    "say_who",
     "search_catalogue",
     "section",
     "show_agreement",
@@ -133,7 +147,9 @@ __all__ = [
     "show_progress",
     "show_question",
     "show_report",
+    "show_review",
     "show_sum",
+    "show_verdicts",
     "show_weights",
     "theme",
     "view_difference",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard.components.messages import escape_markdown
+from dashboard import identity
+from dashboard.components.messages import escape_markdown, show_errors
 from dashboard.data_runs import ListedRun
 from dashboard.session import DataKey, Draft, drafted
 from gradcam.reviews import Review, ReviewStore, Subject, Verdict
@@ -39,9 +40,7 @@ def offer_verdict(listed: ListedRun, path: str) -> None:
     mine = [] if review is None else _store().verdicts(review, subject)
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            by = st.text_input(
-                "Reviewer", max_chars=200, placeholder="Your name", **drafted(Draft.REVIEWER)
-            ).strip()
+            by = _who()
             note = st.text_input("Note", max_chars=2000, key=f"_note-{path}", placeholder="What is right or odd?")
             for label, (status, key, icon) in VERDICTS.items():
                 st.button(
@@ -65,6 +64,13 @@ def offer_verdict(listed: ListedRun, path: str) -> None:
         )
 
 
+def _who() -> str:
+    """Who speaks: typed, unless the server knows."""
+    if identity.is_asked():
+        return identity.known_actor().name
+    return st.text_input("Reviewer", max_chars=200, placeholder="Your name", **drafted(Draft.REVIEWER)).strip()
+
+
 def _words(verdicts: list[Verdict]) -> str:
     return " · ".join(
         f"**{one.status}** by {escape_markdown(one.reviewer)}"
@@ -73,29 +79,32 @@ def _words(verdicts: list[Verdict]) -> str:
     )
 
 
-@st.cache_resource(show_spinner=False)
-def _store() -> ReviewStore:
-    return ReviewStore()
+def _store(by: str = "") -> ReviewStore:
+    """As the visitor may use it; who only looks needs no name."""
+    return identity.team_store(by or "somebody")
 
 
 def _review(listed: ListedRun, by: str = "") -> Review | None:
     """The review of a run; it is made when somebody has something to say, else None."""
-    known = _store().reviews(evidence=listed.run.evidence)
+    store = _store(by)
+    known = store.reviews(evidence=listed.run.evidence)
     if known or not by:
         return known[0] if known else None
-    named = {project.name: project for project in _store().projects()}
-    project = named.get(PROJECT) or _store().add_project(PROJECT, by, signatures=0)
-    return _store().add_review(project, listed.run.evidence, listed.title, by, kind="run")
+    named = {project.name: project for project in store.projects()}
+    project = named.get(PROJECT) or store.add_project(PROJECT, by, signatures=0)
+    return store.add_review(project, listed.run.evidence, listed.title, by, kind="run")
 
 
 def _say(listed: ListedRun, status: str, by: str, subject: Subject, note: str) -> None:
-    if review := _review(listed, by):
-        _store().say(review, status, by, subject, note=note)
+    with show_errors():
+        if review := _review(listed, by):
+            _store(by).say(review, status, by, subject, note=note)
 
 
 def _undo(listed: ListedRun, by: str, subject: Subject) -> None:
-    if review := _review(listed):
-        _store().undo(review, by, subject)
+    with show_errors():
+        if review := _review(listed):
+            _store(by).undo(review, by, subject)
 
 
 def _said(listed: ListedRun) -> dict[str, str]:

@@ -6,7 +6,21 @@ import argparse
 from collections.abc import Sequence
 from typing import Protocol
 
-from gradcam.cli import diff, explain, key, layers, methods, models, replay, report, run, sign, terminal, verify
+from gradcam.cli import (
+    diff,
+    explain,
+    key,
+    layers,
+    methods,
+    models,
+    replay,
+    report,
+    review,
+    run,
+    sign,
+    terminal,
+    verify,
+)
 
 
 class Command(Protocol):
@@ -26,6 +40,7 @@ COMMANDS: dict[str, tuple[Command, str]] = {
     "report": (report, "Compare models on photos and write a report that can be checked."),
     "replay": (replay, "Compute the maps of a report again and say whether they are the same."),
     "diff": (diff, "Say what changed between two reports."),
+    "review": (review, "Review models as a team: verdicts, comments and signatures that are kept."),
     "key": (key, "Make, list and revoke keys that reports are signed with."),
     "sign": (sign, "Sign a report: its evidence and its verdict."),
     "verify": (verify, "Say who has signed a report, and whether everything in it fits."),

@@ -11,7 +11,17 @@ from ._replay import (
     Replay as Replay,
     replay as replay,
 )
-from ._sign import Verification as Verification, sign_report as sign_report, verify_report as verify_report
+from ._review import (
+    evidence_under_review as evidence_under_review,
+    photo_subjects as photo_subjects,
+    review_report as review_report,
+)
+from ._sign import (
+    Verification as Verification,
+    sign_report as sign_report,
+    verify_report as verify_report,
+    with_signature as with_signature,
+)
 from ._write import format_of as format_of, render_report as render_report, write_report as write_report
 from .build import build_report as build_report, revised as revised
 from .checks import Check as Check, Thresholds as Thresholds, check as check, read_thresholds as read_thresholds
@@ -33,5 +43,10 @@ from .notes import note_html as note_html
 from .pictures import comparison_of as comparison_of, draw_finding as draw_finding
 from .read import read_report as read_report
 from .reproduce import command as command, required_files as required_files
-from .signatures import CheckedSignature as CheckedSignature, State as State, Statement as Statement
+from .signatures import (
+    CheckedSignature as CheckedSignature,
+    State as State,
+    Statement as Statement,
+    signed_of as signed_of,
+)
 from .statements import conclusion as conclusion, extent as extent, target_title as target_title

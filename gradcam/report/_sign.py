@@ -15,9 +15,12 @@ from gradcam.errors import ReportError, SigningError
 from gradcam.extras import packages_of
 from gradcam.files import write_whole
 from gradcam.keys import PublicKey, SecretKey, own_keys, secret_key
+from gradcam.locks import alone_with
 from gradcam.report.model import Report
 from gradcam.report.read import Reopened, bytes_of, reopen
-from gradcam.report.signatures import (
+from gradcam.report.signatures import signed_of
+from gradcam.report.zip_layout import signature_file
+from gradcam.signatures import (
     MAX_SIGNATURES,
     CheckedSignature,
     Signature,
@@ -26,7 +29,6 @@ from gradcam.report.signatures import (
     check_signature,
     make_signature,
 )
-from gradcam.report.zip_layout import signature_file
 from gradcam.text import count, first_few
 
 UNSIGNED = "the files fit the manifest; nobody has signed it, so anyone could have rewritten both"
@@ -39,23 +41,32 @@ UNTRUSTED = "the files fit the manifest; no signature on it counts, so anyone co
 def sign_report(path: str | Path, key: SecretKey | None = None) -> Signature:
     """Add a signature to a report's ZIP, in one step; every other file in it keeps its bytes.
 
+    Of several who sign one file at the same time, each waits for the one before.
+
     key: by default the only one in the owner's folder.
     Raises: ReportError for a file that is not the ZIP of a report. SigningError where the report has no verdict
     yet, the key is revoked or has signed it as it is already, or there is no key.
     """
     key = key or secret_key()
-    data = bytes_of(path)
+    with alone_with(Path(path), error=ReportError):
+        data = bytes_of(path)
+        signed, signature = with_signature(data, key)
+        with write_whole(path, error=ReportError) as file:
+            file.write(signed)
+    return signature
+
+
+def with_signature(data: bytes, key: SecretKey) -> tuple[bytes, Signature]:
+    """The bytes of a report's ZIP with another signature, and that. Raises: as `sign_report` does."""
     found = reopen(data)
     if not data.startswith(b"PK"):
         raise ReportError(
             "expected a report's ZIP to sign, got a JSON, which has no room for signatures; export a ZIP"
         )
-    signed = Signed.of(found.content)
+    signed = signed_of(found.content)
     _refuse_to_sign(found, signed, key)
     signature = make_signature(signed, key)
-    with write_whole(path, error=ReportError) as file:
-        file.write(_with_signature(data, signature, found))
-    return signature
+    return _added(data, signature, found), signature
 
 
 def _refuse_to_sign(found: Reopened, signed: Signed, key: SecretKey) -> None:
@@ -69,7 +80,10 @@ def _refuse_to_sign(found: Reopened, signed: Signed, key: SecretKey) -> None:
             f"expected a key that counts, got {key.public}, revoked on {revoked.at[:10]}; make another"
         )
     mine = {key.public.key: key.public}
-    if any(check_signature(one, signed, mine).counts for one in found.signatures):
+    if any(
+        check_signature(one, signed, mine).counts and one.statement.name == key.public.name
+        for one in found.signatures
+    ):
         raise SigningError(f"expected a report that {key.public} has not signed, got one signed as it is already")
     if len(found.signatures) >= MAX_SIGNATURES:
         raise SigningError(
@@ -77,7 +91,7 @@ def _refuse_to_sign(found: Reopened, signed: Signed, key: SecretKey) -> None:
         )
 
 
-def _with_signature(data: bytes, signature: Signature, found: Reopened) -> bytes:
+def _added(data: bytes, signature: Signature, found: Reopened) -> bytes:
     file = io.BytesIO(data)
     with zipfile.ZipFile(file, "a") as archive:
         names = archive.namelist()
@@ -90,6 +104,7 @@ def _with_signature(data: bytes, signature: Signature, found: Reopened) -> bytes
 class Verification:
     """What is known of a report's file after it was reopened.
 
+    signed: what can be signed of it; its evidence is what tells one comparison from another.
     has_manifest: whether the file carries hashes of what is in it, as a ZIP does and a JSON does not.
     changed: files in the ZIP that do not show what `report.json` says, though the same version made them.
     unknown: files that cannot be compared, because another version of gradcam made them.
@@ -97,6 +112,7 @@ class Verification:
 
     report: Report
     signatures: tuple[CheckedSignature, ...]
+    signed: Signed
     has_manifest: bool = True
     changed: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
@@ -139,10 +155,10 @@ def verify_report(
     for key in trusted:
         if key.key not in keys or key.revoked:
             keys[key.key] = key
-    signed = Signed.of(found.content)
+    signed = signed_of(found.content)
     checked = tuple(check_signature(signature, signed, keys) for signature in found.signatures)
     others = tuple(_others(found)) if render else ()
-    verified = Verification(found.report, checked, has_manifest=bool(found.hashes))
+    verified = Verification(found.report, checked, signed, has_manifest=bool(found.hashes))
     same_version = found.report.environment.gradcam == __version__
     return replace(verified, changed=others) if same_version else replace(verified, unknown=others)
 

@@ -17,6 +17,7 @@ from gradcam.errors import ReportError, quoted
 from gradcam.methods import METHODS
 from gradcam.model_spec import display_name
 from gradcam.regions import MAX_CORNERS, region_share
+from gradcam.statuses import ReportStatus
 from gradcam.text import count
 from gradcam.types import (
     Activation,
@@ -39,8 +40,8 @@ FORMAT: Literal["gradcam-report-2"] = "gradcam-report-2"
 TITLE = "What the models look at"
 """The title of a report that was given none."""
 
-Status = Literal["needs review", "in review", "approved", "rejected"]
-STATUSES: tuple[Status, ...] = get_args(Status)
+Status: TypeAlias = ReportStatus
+STATUSES: tuple[Status, ...] = get_args(ReportStatus)
 
 Embedded = Literal["full", "small", "none"]
 """How the photos travel along: every decoded pixel, scaled down, or not at all. Never with EXIF."""

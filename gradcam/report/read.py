@@ -21,8 +21,8 @@ from gradcam.report.codec import decode
 from gradcam.report.lazy_sequence import LazySequence
 from gradcam.report.limits import MAX_BYTES, MAX_ENTRIES, MAX_RATIO, check_embedded
 from gradcam.report.model import Embedded, HeatmapEntry, PhotoEntry, Pixels, Report, pixels_sha256
-from gradcam.report.signatures import MAX_BYTES as MAX_SIGNATURE, MAX_SIGNATURES, Signature, read_signature
 from gradcam.report.zip_layout import LAYOUT, MANIFEST, SIGNATURES, manifest, map_file, photo_file
+from gradcam.signatures import MAX_BYTES as MAX_SIGNATURE, MAX_SIGNATURES, Signature, read_signature
 from gradcam.text import paragraphs
 
 _ARRAY_HEADER = b"{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d), }"
@@ -95,7 +95,7 @@ def _signatures(archive: _Archive) -> tuple[Signature, ...]:
     if len(names) > MAX_SIGNATURES:
         raise ReportError(f"expected at most {MAX_SIGNATURES:,} signatures, got {len(names):,}; it was not opened")
     names.sort(key=lambda name: (len(name), name))
-    return tuple(read_signature(archive.read(name), name) for name in names)
+    return tuple(read_signature(archive.read(name), name, error=ReportError) for name in names)
 
 
 class _Archive:

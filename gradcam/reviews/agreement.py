@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gradcam.text import count
+
+_Part = TypeVar("_Part", bound=Hashable)
 
 ROUNDS = 2_000
 """Samples of subjects, with replacement, that an interval is taken from."""
@@ -26,8 +31,17 @@ class Agreement:
     high: float | None
     subjects: int
 
+    def __str__(self) -> str:
+        """It as a sentence; where it cannot be said, why."""
+        if self.value is None:
+            few = "fewer than two of its parts were judged by two reviewers or more"
+            same = "all verdicts are the same, as they might be by chance"
+            return f"{self.name} cannot be said: {few if self.subjects < 2 else same}"
+        between = "" if self.low is None else f", 95 % interval {self.low:.2f} to {self.high:.2f}"
+        return f"{self.name} = {self.value:.2f}{between}, over {count(self.subjects, 'part')}"
 
-def cohen_kappa(first: Mapping[Hashable, str], second: Mapping[Hashable, str]) -> Agreement:
+
+def cohen_kappa(first: Mapping[_Part, str], second: Mapping[_Part, str]) -> Agreement:
     """Two reviewers' agreement on the subjects that both judged: κ = (p_o − p_e) / (1 − p_e).
 
     first, second: a status for each subject. Source: Cohen 1960, *A Coefficient of Agreement for Nominal Scales*.
@@ -37,7 +51,7 @@ def cohen_kappa(first: Mapping[Hashable, str], second: Mapping[Hashable, str]) -
     return _with_interval("Cohen's κ", table, _kappa)
 
 
-def krippendorff_alpha(reviewers: Sequence[Mapping[Hashable, str]]) -> Agreement:
+def krippendorff_alpha(reviewers: Sequence[Mapping[_Part, str]]) -> Agreement:
     """Any number of reviewers' agreement, with subjects that some did not judge: α = 1 − D_o / D_e, nominal.
 
     reviewers: a status for each subject, by reviewer. Subjects that fewer than two judged count for nothing.

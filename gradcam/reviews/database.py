@@ -27,6 +27,9 @@ WAIT = 60_000
 NETWORK = ("nfs", "cifs", "smb", "9p", "afs", "ncpfs", "glusterfs", "lustre", "ceph", "fuse.sshfs", "davfs")
 """Beginnings of the names of file systems on which SQLite's locks do not hold."""
 
+NEWEST = "head"
+"""The schema that a store is brought to."""
+
 _ONE_UPGRADE = 7_142_023
 """The number of PostgreSQL's advisory lock that lets one process at a time bring the tables up to date."""
 
@@ -96,7 +99,7 @@ class Database:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ONE_UPGRADE)))
             config.attributes["connection"] = connection
             with _refuse_newer():
-                alembic.command.upgrade(config, "head")
+                alembic.command.upgrade(config, NEWEST)
 
     @contextmanager
     def _in_words(self) -> Iterator[None]:

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from gradcam.errors import ReviewError, nearest, quoted
+from gradcam.statuses import STATUSES, SubjectKind
 
 Kind = Literal["report", "run"]
-SubjectKind = Literal["whole", "photo", "cluster", "class"]
 
-STATUSES: Mapping[SubjectKind, tuple[str, ...]] = {
-    "whole": ("draft", "in review", "approved", "rejected"),
-    "photo": ("draft", "approved", "rejected", "unsure"),
-    "class": ("draft", "approved", "rejected", "unsure"),
-    "cluster": ("draft", "shortcut", "fine", "unsure"),
-}
-"""What can be said of each kind of subject. `draft` takes back what was said; a report's `needs review` is one."""
-
-DONE = frozenset({"approved", "rejected"})
-"""Verdicts on the whole that end a reviewer's work."""
-
+MAX_EVIDENCE = 400_000_000
+"""Bytes of a file of evidence that the store keeps."""
 MAX_TEXT = 20_000
 """Letters of a note or comment."""
 MAX_NAME = 500
@@ -75,7 +66,8 @@ class Project:
 class Review:
     """A comparison or run under review, bound to the SHA-256 of its evidence.
 
-    blind: whether reviewers see each other's verdicts only when all who were asked are done.
+    blind: whether reviewers see each other's verdicts only when all who were asked, and two at least, are done.
+    supersedes: the id of an earlier review that this one takes the place of.
     """
 
     id: str
@@ -86,6 +78,7 @@ class Review:
     blind: bool
     by: str
     at: str
+    supersedes: str | None = None
 
 
 @dataclass(frozen=True)
@@ -135,18 +128,25 @@ class Assignment:
     at: str
 
 
-State = Literal["draft", "in review", "disputed", "approved", "rejected"]
+Filter = Literal["all", "mine", "open", "disputed"]
+FILTERS: tuple[Filter, ...] = get_args(Filter)
+"""Which reviews: all, those that somebody began or is asked for, those not decided yet, those with a dispute."""
+
+State = Literal["draft", "in review", "disputed", "approved", "rejected", "superseded"]
 STATES: tuple[State, ...] = get_args(State)
 
 
 def agreed_status(verdicts: Iterable[Verdict]) -> str:
     """What the verdicts on one subject come to: the latest adjudication, else what all say, else `disputed`.
 
-    verdicts: those that nobody superseded. A subject without any is a `draft`.
+    verdicts: those that nobody superseded. A subject without any is a `draft`. While one person still is at the
+    whole, it is `in review`.
     """
     said = [verdict for verdict in verdicts if verdict.status != "draft"]
     decided = [verdict for verdict in said if verdict.adjudicates]
     if decided:
         return max(decided, key=lambda verdict: verdict.number).status
     statuses = {verdict.status for verdict in said}
+    if "in review" in statuses:
+        return "in review"
     return "draft" if not statuses else statuses.pop() if len(statuses) == 1 else "disputed"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,16 +15,19 @@ import sqlalchemy as sa
 
 from gradcam.errors import ReviewError, nearest, quoted
 from gradcam.files import refuse_existing
+from gradcam.keys import PublicKey, SecretKey
+from gradcam.reviews.agreement import Agreement
 from gradcam.reviews.database import Database, default_store
+from gradcam.reviews.judging import agreement_of, disputed, signed_of
 from gradcam.reviews.model import (
-    DONE,
+    MAX_EVIDENCE,
     MAX_NAME,
     MAX_TEXT,
     STATES,
-    STATUSES,
     WHOLE,
     Assignment,
     Comment,
+    Filter,
     Kind,
     Project,
     Review,
@@ -32,11 +37,27 @@ from gradcam.reviews.model import (
     agreed_status,
     refuse_unstorable,
 )
-from gradcam.reviews.tables import ASSIGNMENTS, COMMENTS, PROJECTS, REVIEWS, SIGNATURES, TABLES, VERDICTS
+from gradcam.reviews.roles import Actor, Role
+from gradcam.reviews.tables import ASSIGNMENTS, CARRIED, COMMENTS, EVIDENCE, PROJECTS, REVIEWS, SIGNATURES, VERDICTS
+from gradcam.signatures import (
+    CheckedSignature,
+    Signed,
+    State as SignatureState,
+    check_signature,
+    make_signature,
+    read_signature,
+)
+from gradcam.statuses import DONE, STATUSES
 
 
 class ReviewStore:
-    """Projects, reviews, and what people said of them. Whatever a method returned from is kept."""
+    """Projects, reviews, and what people said of them. Whatever a method returned from is kept.
+
+    Whoever opens it may do all. A store of `acting_as` is for one person: every method below then raises a
+    ReviewError for what their role does not allow, and for words of anybody else.
+    """
+
+    _actor: Actor | None = None
 
     def __init__(self, store: str | Path | None = None) -> None:
         """store: a path, or `postgresql://…`; by default `default_store()`. Raises: ReviewError."""
@@ -55,14 +76,20 @@ class ReviewStore:
         """Give all connections back."""
         self._database.close()
 
+    def acting_as(self, actor: Actor) -> ReviewStore:
+        """The same store as one person may use it, on the same connections."""
+        theirs = copy.copy(self)
+        theirs._actor = actor
+        return theirs
+
     # ------------------------------------------------------------------------------- projects and reviews
 
     def add_project(self, name: str, by: str, signatures: int = 1) -> Project:
-        """A new project. signatures: how many a review needs to be approved. Raises: ReviewError."""
+        """A new project, by an owner. signatures: of how many people a review needs to be approved."""
         name = _name(name, "a project's name")
         if not 0 <= signatures <= 100:
             raise ReviewError(f"expected 0 to 100 signatures, got {quoted(signatures)}")
-        with self._database.writing() as connection:
+        with self._writing(by, "owner") as connection:
             if connection.execute(sa.select(PROJECTS.c.id).where(PROJECTS.c.name == name)).first():
                 raise ReviewError(f"expected a new project, got {quoted(name)}, which exists; name another")
             row = _add(connection, PROJECTS, by, name=name, signatures=signatures)
@@ -70,21 +97,36 @@ class ReviewStore:
 
     def projects(self) -> list[Project]:
         """All of them, by name."""
-        with self._database.reading() as connection:
+        with self._reading() as connection:
             return [_project(row) for row in _rows(connection, sa.select(PROJECTS).order_by(PROJECTS.c.name))]
 
+    def project_of(self, review: Review) -> Project:
+        """The project that a review belongs to."""
+        with self._reading() as connection:
+            wanted = sa.select(PROJECTS).where(PROJECTS.c.id == review.project)
+            return _project(connection.execute(wanted).mappings().one())
+
     def add_review(
-        self, project: Project, evidence: str, title: str, by: str, *, kind: Kind = "report", blind: bool = False
+        self,
+        project: Project,
+        evidence: str,
+        title: str,
+        by: str,
+        *,
+        kind: Kind = "report",
+        blind: bool = False,
+        supersedes: Review | None = None,
     ) -> Review:
         """A review of a piece of evidence; the one that the project has of it already, if it has.
 
-        evidence: SHA-256 in hexadecimal digits.
+        evidence: SHA-256 in hexadecimal digits. supersedes: an earlier review, which no longer counts then.
         """
         if len(evidence) != 64 or set(evidence) - set("0123456789abcdef"):
             raise ReviewError(f"expected the SHA-256 of the evidence, got {quoted(evidence, 80)}")
         known = sa.select(REVIEWS).where(REVIEWS.c.project == project.id, REVIEWS.c.evidence == evidence)
         values = {"project": project.id, "kind": kind, "evidence": evidence, "blind": blind}
-        with self._database.writing() as connection:
+        values["supersedes"] = None if supersedes is None else supersedes.id
+        with self._writing(by) as connection:
             self._one_at_a_time(connection, project.id)
             row = connection.execute(known).mappings().first()
             row = row or _add(connection, REVIEWS, by, title=_name(title, "a review's title"), **values)
@@ -97,8 +139,41 @@ class ReviewStore:
             wanted = wanted.where(REVIEWS.c.project == project.id)
         if evidence is not None:
             wanted = wanted.where(REVIEWS.c.evidence == evidence)
-        with self._database.reading() as connection:
+        with self._reading() as connection:
             return [_review(row) for row in _rows(connection, wanted)]
+
+    def keep_evidence(self, review: Review, data: bytes, by: str) -> None:
+        """Keep the file of a review's evidence for everybody who goes on with it: a ZIP, or where a run lies.
+
+        Whoever reads it checks that it has the review's hash. Raises: ReviewError above `MAX_EVIDENCE` bytes.
+        """
+        if len(data) > MAX_EVIDENCE:
+            raise ReviewError(
+                f"expected evidence of at most {MAX_EVIDENCE / 1e6:g} MB, got {len(data) / 1e6:,.0f} MB; "
+                "embed smaller photos"
+            )
+        if self.evidence(review) != data:
+            with self._writing(by) as connection:
+                _add(connection, EVIDENCE, by, sha256=review.evidence, data=data)
+
+    def change_evidence(self, review: Review, change: Callable[[bytes], bytes], by: str) -> bytes:
+        """Keep the file of a review's evidence with a change to it, such as another signature, and return it.
+
+        Of several who change it at the same time, each changes what the one before left.
+        """
+        with self._writing(by) as connection:
+            self._one_at_a_time(connection, review.id)
+            before = connection.execute(_latest_evidence(review)).scalar()
+            if before is None:
+                raise ReviewError("expected a review whose evidence is kept here, got one without; bring its ZIP")
+            after = change(before)
+            _add(connection, EVIDENCE, by, sha256=review.evidence, data=after)
+        return after
+
+    def evidence(self, review: Review) -> bytes | None:
+        """The file of a review's evidence as somebody last gave it; None where nobody did."""
+        with self._reading() as connection:
+            return connection.execute(_latest_evidence(review)).scalar()
 
     # ------------------------------------------------------------------------------- what people say
 
@@ -114,6 +189,7 @@ class ReviewStore:
     ) -> Verdict:
         """A verdict, which supersedes what the same person said of the subject before; `draft` takes that back.
 
+        adjudicates: whether it decides between the verdicts of others, beside what the person thinks themselves.
         Raises: ReviewError for a status that its kind of subject cannot have.
         """
         allowed = STATUSES[subject.kind]
@@ -122,17 +198,14 @@ class ReviewStore:
                 f"expected a verdict on a {subject.kind}, got {quoted(status)}; use {nearest(status, allowed)}"
             )
         about = {"subject_kind": subject.kind, "subject": subject.name}
-        before = _current().where(
-            VERDICTS.c.review == review.id,
-            VERDICTS.c.subject_kind == subject.kind,
-            VERDICTS.c.subject == subject.name,
-            VERDICTS.c.by == reviewer,
-        )
-        with self._database.writing() as connection:
+        reviewer = _name(reviewer, "a name")
+        before = _about(_current(), VERDICTS, review, subject)
+        before = before.where(VERDICTS.c.by == reviewer, VERDICTS.c.adjudicates == adjudicates)
+        with self._writing(reviewer, "owner" if adjudicates else "reviewer") as connection:
             self._one_at_a_time(connection, review.id)
-            mine = connection.execute(before.order_by(VERDICTS.c.number.desc())).mappings().first()
+            mine = [row["id"] for row in _rows(connection, before)]
             said = {"status": status, "note": _text(note), "adjudicates": adjudicates}
-            supersedes = None if mine is None else mine["id"]
+            supersedes = mine[-1] if mine else None
             row = _add(connection, VERDICTS, reviewer, review=review.id, supersedes=supersedes, **about, **said)
         return _verdict(row)
 
@@ -143,39 +216,64 @@ class ReviewStore:
             return None
         earlier = next((verdict for verdict in mine if verdict.id == mine[-1].supersedes), None)
         status, note = (earlier.status, earlier.note) if earlier else ("draft", "")
-        return self.say(review, status, reviewer, subject, note=note)
+        return self.say(review, status, reviewer, subject, note=note, adjudicates=mine[-1].adjudicates)
 
     def history(self, review: Review, subject: Subject | None = None) -> list[Verdict]:
-        """Every verdict that was ever said, the first one first."""
-        return self._verdicts(sa.select(VERDICTS), review, subject)
+        """Every verdict that was ever said, the first one first; of a blind review as `verdicts` shows it."""
+        return self._as_seen(review, self._verdicts(sa.select(VERDICTS), review, subject), None)
 
     def verdicts(self, review: Review, subject: Subject | None = None, reader: str | None = None) -> list[Verdict]:
         """The verdicts that nobody superseded, the first one first.
 
-        reader: who asks. In a blind review they see their own alone until all who were asked are done.
+        reader: who asks, by default the person whom the store acts for. In a blind review they see their own alone
+        until it is open.
         """
-        found = self._verdicts(_current(), review, subject)
-        if reader is None or self.is_open(review):
-            return found
-        return [verdict for verdict in found if verdict.reviewer == reader]
+        return self._as_seen(review, self._verdicts(_current(), review, subject), reader)
 
     def is_open(self, review: Review) -> bool:
-        """Whether everybody may see every verdict: the review is not blind, or all who were asked are done."""
-        return not review.blind or not self.waiting_for(review)
+        """Whether all may see every verdict: the review is not blind, or all who were asked, and two, are done."""
+        if not review.blind:
+            return True
+        done = self._done(review)
+        return len(done) > 1 and done.issuperset(one.reviewer for one in self.assignments(review))
 
     def waiting_for(self, review: Review) -> list[str]:
         """Who was asked and has not approved or rejected the whole yet."""
-        done = {one.reviewer for one in self._verdicts(_current(), review, WHOLE) if one.status in DONE}
+        done = self._done(review)
         return [one.reviewer for one in self.assignments(review) if one.reviewer not in done]
 
     def state(self, review: Review) -> State:
         """What the verdicts on the whole come to. A review that too few people signed is not approved yet."""
+        later = sa.select(REVIEWS.c.id).where(REVIEWS.c.supersedes == review.id)
+        with self._reading() as connection:
+            if connection.execute(later).first():
+                return "superseded"
         status = agreed_status(self._verdicts(_current(), review, WHOLE))
         if status == "draft":
             return "in review" if self.assignments(review) else "draft"
-        if status == "approved" and len(self.signers(review)) < self._project_of(review).signatures:
+        if not self.is_open(review):
+            return "in review"
+        if status == "approved" and len(self.signers(review)) < self.project_of(review).signatures:
             return "in review"
         return next(state for state in STATES if state == status)
+
+    def is_among(self, review: Review, which: Filter, person: str) -> bool:
+        """Whether a review is one of those that a person wants to see."""
+        if which == "mine":
+            return person in (review.by, *(one.reviewer for one in self.assignments(review)))
+        if which == "open":
+            return self.state(review) in ("draft", "in review", "disputed")
+        if which == "disputed":
+            return self.is_open(review) and bool(self.disputed(review))
+        return True
+
+    def agreement(self, review: Review) -> Agreement:
+        """How far people agree on its parts. Raises: ReviewError while it is blind."""
+        return agreement_of(self._open_verdicts(review))
+
+    def disputed(self, review: Review) -> list[Subject]:
+        """What people judge differently and nobody has decided yet. Raises: ReviewError while it is blind."""
+        return disputed(self._open_verdicts(review))
 
     def comment(
         self, review: Review, text: str, author: str, subject: Subject = WHOLE, replies_to: Comment | None = None
@@ -185,66 +283,80 @@ class ReviewStore:
             raise ReviewError("expected a comment, got nothing; write one")
         about = {"subject_kind": subject.kind, "subject": subject.name, "text": _text(text)}
         answered = None if replies_to is None else replies_to.id
-        with self._database.writing() as connection:
+        with self._writing(author) as connection:
             row = _add(connection, COMMENTS, author, review=review.id, replies_to=answered, **about)
         return _comment(row)
 
     def comments(self, review: Review, subject: Subject | None = None) -> list[Comment]:
-        """The first one first."""
+        """The first one first; in a blind review one's own alone until it is open."""
         wanted = _about(sa.select(COMMENTS), COMMENTS, review, subject)
-        with self._database.reading() as connection:
-            return [_comment(row) for row in _rows(connection, wanted)]
+        with self._reading() as connection:
+            found = [_comment(row) for row in _rows(connection, wanted)]
+        if self._actor is None or self.is_open(review):
+            return found
+        return [comment for comment in found if comment.author == self._actor.name]
 
     def assign(self, review: Review, reviewer: str, by: str, *, asked: bool = True) -> Assignment:
-        """Ask somebody to review, or no more."""
+        """Ask somebody to review, or no more; oneself as a reviewer, others as an owner."""
         reviewer = _name(reviewer, "a reviewer's name")
-        with self._database.writing() as connection:
+        with self._writing(by, "reviewer" if reviewer == by else "owner") as connection:
             row = _add(connection, ASSIGNMENTS, by, review=review.id, reviewer=reviewer, asked=asked)
         return _assignment(row)
 
     def assignments(self, review: Review) -> list[Assignment]:
         """Who is asked now, in the order in which they were."""
         wanted = sa.select(ASSIGNMENTS).where(ASSIGNMENTS.c.review == review.id).order_by(ASSIGNMENTS.c.number)
-        with self._database.reading() as connection:
+        with self._reading() as connection:
             latest = {row["reviewer"]: _assignment(row) for row in _rows(connection, wanted)}
         return [one for one in latest.values() if one.asked]
 
-    def add_signature(self, review: Review, signature: str, by: str) -> None:
-        """Keep a signature, the content of a report's `signatures/N.sig`, once."""
-        wanted = sa.select(SIGNATURES.c.id).where(
-            SIGNATURES.c.review == review.id, SIGNATURES.c.signature == signature
-        )
-        with self._database.writing() as connection:
-            self._one_at_a_time(connection, review.id)
-            if connection.execute(wanted).first() is None:
-                _add(connection, SIGNATURES, by, review=review.id, signature=_text(signature))
+    def sign(self, review: Review, key: SecretKey, by: str) -> CheckedSignature:
+        """Sign a review's evidence and what the verdicts on it come to; other signatures stay as they are.
 
-    def signatures(self, review: Review) -> list[str]:
-        """The first one first."""
-        wanted = sa.select(SIGNATURES.c.signature).where(SIGNATURES.c.review == review.id)
-        with self._database.reading() as connection:
-            return list(connection.execute(wanted.order_by(SIGNATURES.c.number)).scalars())
+        Raises: ReviewError before it is approved or rejected, or where the same person has signed it as it is.
+        """
+        self._check("reviewer", by)
+        signed = self._signed(review)
+        if not self.is_open(review) or signed.status not in DONE:
+            raise ReviewError("expected a review that is approved or rejected, got one that is not; judge it first")
+        made = make_signature(signed, key)
+        with self._writing(by) as connection:
+            self._one_at_a_time(connection, review.id)
+            if by in _signers(self._signatures(connection, review), signed):
+                raise ReviewError(f"expected a review that {quoted(by)} has not signed, got one signed as it is")
+            _add(connection, SIGNATURES, by, review=review.id, signature=made.encode().decode())
+        return check_signature(made, signed, {key.public.key: key.public})
+
+    def signatures(self, review: Review, trusted: Iterable[PublicKey] = ()) -> list[tuple[str, CheckedSignature]]:
+        """Who signed, the first one first, and whether it still fits evidence and verdicts."""
+        keys = {key.key: key for key in trusted}
+        signed = self._signed(review)
+        with self._reading() as connection:
+            found = self._signatures(connection, review)
+        return [(by, check_signature(read_signature(data, by), signed, keys)) for by, data in found]
 
     def signers(self, review: Review) -> set[str]:
-        """Everybody who signed it, however often."""
-        with self._database.reading() as connection:
-            return set(
-                connection.execute(sa.select(SIGNATURES.c.by).where(SIGNATURES.c.review == review.id)).scalars()
-            )
+        """Everybody whose signature fits the evidence and the verdicts as they are, however often they signed."""
+        with self._reading() as connection:
+            found = self._signatures(connection, review)
+        return _signers(found, self._signed(review)) if found else set()
 
     def last_number(self, review: Review) -> int:
         """The number of a review's latest verdict: another one means that somebody said something."""
-        wanted = sa.select(sa.func.coalesce(sa.func.max(VERDICTS.c.number), 0))
-        with self._database.reading() as connection:
-            return connection.execute(wanted.where(VERDICTS.c.review == review.id)).scalar_one()
+        return self._last_number(VERDICTS, review)
+
+    def pulse(self, review: Review) -> tuple[int, ...]:
+        """What is another one as soon as anybody says, asks or signs anything about the review."""
+        tables = (VERDICTS, COMMENTS, ASSIGNMENTS, SIGNATURES)
+        return tuple(self._last_number(table, review) for table in tables)
 
     # ------------------------------------------------------------------------------- carrying it elsewhere
 
     def export(self, file: BinaryIO) -> int:
-        """All that the store holds as JSONL, a row a line. Returns: how many rows."""
+        """All that people said as JSONL, a row a line, without evidence, for an owner. Returns: how many rows."""
         rows = 0
-        with self._database.reading() as connection:
-            for table in TABLES:
+        with self._reading("owner") as connection:
+            for table in CARRIED:
                 columns = [column for column in table.c if column.name != "number"]
                 for row in _rows(connection, sa.select(*columns).order_by(table.c.number)):
                     file.write(
@@ -261,8 +373,9 @@ class ReviewStore:
 
         Raises: ReviewError for a line that is no row, or says something else than a row of the same id here.
         """
-        tables = {table.name: table for table in TABLES}
+        tables = {table.name: table for table in CARRIED}
         added = 0
+        self._check("owner")
         with self._database.writing() as connection:
             for number, line in enumerate(file, start=1):
                 name, row = _imported(line, number, tables)
@@ -285,11 +398,64 @@ class ReviewStore:
         """
         if not self._database.is_sqlite:
             raise ReviewError("expected reviews in SQLite, got PostgreSQL; back it up with pg_dump")
+        self._check("owner")
         refuse_existing(path, error=ReviewError)
         with self._database.outside_transactions() as connection:
             connection.exec_driver_sql("VACUUM INTO ?", (str(path),))
 
     # ------------------------------------------------------------------------------- within
+
+    def _check(self, least: Role, by: str | None = None) -> None:
+        """Raises: ReviewError where the person whom the store acts for may not do this, or not as `by`."""
+        if self._actor is None:
+            return
+        if not self._actor.may(least):
+            has = self._actor.role or "no role"
+            raise ReviewError(
+                f"expected the role {least} for this, got {quoted(self._actor.name)} with {has}; ask an owner"
+            )
+        if by not in (None, self._actor.name):
+            raise ReviewError(f"expected words of {quoted(self._actor.name)}, got words of {quoted(by)}")
+
+    @contextmanager
+    def _reading(self, least: Role = "viewer") -> Iterator[sa.Connection]:
+        self._check(least)
+        with self._database.reading() as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self, by: str, least: Role = "reviewer") -> Iterator[sa.Connection]:
+        self._check(least, by)
+        with self._database.writing() as connection:
+            yield connection
+
+    def _as_seen(self, review: Review, verdicts: list[Verdict], reader: str | None) -> list[Verdict]:
+        reader = self._actor.name if self._actor else reader
+        if reader is None or self.is_open(review):
+            return verdicts
+        return [verdict for verdict in verdicts if verdict.reviewer == reader]
+
+    def _open_verdicts(self, review: Review) -> list[Verdict]:
+        if not self.is_open(review):
+            raise ReviewError(
+                "expected a review that all have finished, got one that is still blind; wait for them"
+            )
+        return self._verdicts(_current(), review, None)
+
+    def _done(self, review: Review) -> set[str]:
+        return {one.reviewer for one in self._verdicts(_current(), review, WHOLE) if one.status in DONE}
+
+    def _signed(self, review: Review) -> Signed:
+        return signed_of(review, self._verdicts(_current(), review, None))
+
+    def _signatures(self, connection: sa.Connection, review: Review) -> list[tuple[str, bytes]]:
+        wanted = sa.select(SIGNATURES).where(SIGNATURES.c.review == review.id).order_by(SIGNATURES.c.number)
+        return [(row["by"], row["signature"].encode()) for row in _rows(connection, wanted)]
+
+    def _last_number(self, table: sa.Table, review: Review) -> int:
+        wanted = sa.select(sa.func.coalesce(sa.func.max(table.c.number), 0)).where(table.c.review == review.id)
+        with self._reading() as connection:
+            return connection.execute(wanted).scalar_one()
 
     def _one_at_a_time(self, connection: sa.Connection, id: str) -> None:
         """Nobody else reads and then writes about the same thing until this transaction ends; SQLite sees to it."""
@@ -297,13 +463,13 @@ class ReviewStore:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(int(id[:15], 16))))
 
     def _verdicts(self, select: sa.Select[Any], review: Review, subject: Subject | None) -> list[Verdict]:
-        with self._database.reading() as connection:
+        with self._reading() as connection:
             return [_verdict(row) for row in _rows(connection, _about(select, VERDICTS, review, subject))]
 
-    def _project_of(self, review: Review) -> Project:
-        with self._database.reading() as connection:
-            wanted = sa.select(PROJECTS).where(PROJECTS.c.id == review.project)
-            return _project(connection.execute(wanted).mappings().one())
+
+def _latest_evidence(review: Review) -> sa.Select[Any]:
+    wanted = sa.select(EVIDENCE.c.data).where(EVIDENCE.c.sha256 == review.evidence)
+    return wanted.order_by(EVIDENCE.c.number.desc()).limit(1)
 
 
 def _current() -> sa.Select[Any]:
@@ -332,6 +498,14 @@ def _add(connection: sa.Connection, table: sa.Table, by: str, **values: Any) -> 
     return {"number": number, **row}
 
 
+def _signers(signatures: Iterable[tuple[str, bytes]], signed: Signed) -> set[str]:
+    return {
+        by
+        for by, data in signatures
+        if check_signature(read_signature(data, by), signed, {}).state is SignatureState.VALID
+    }
+
+
 def _imported(line: bytes, number: int, tables: dict[str, sa.Table]) -> tuple[str, dict[str, Any]]:
     """The table of a line of an export, and its row. Raises: ReviewError."""
     wrong = f"expected a row of an export in line {number}, got {quoted(line[:80])}; nothing was imported"
@@ -340,7 +514,11 @@ def _imported(line: bytes, number: int, tables: dict[str, sa.Table]) -> tuple[st
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ReviewError(wrong) from error
     name = row.pop("table", None)
-    if name not in tables or row.keys() != {column.name for column in tables[name].c} - {"number"}:
+    if name not in tables:
+        raise ReviewError(wrong)
+    later: Mapping[str, None] = {column.name: None for column in tables[name].c if column.nullable}
+    row = {**later, **row}  # an earlier version did not know of these
+    if row.keys() != {column.name for column in tables[name].c} - {"number"}:
         raise ReviewError(wrong)
     return str(name), row
 
@@ -365,7 +543,7 @@ def _project(row: Any) -> Project:
 
 
 def _review(row: Any) -> Review:
-    names = ("id", "project", "kind", "evidence", "title", "blind", "by", "at")
+    names = ("id", "project", "kind", "evidence", "title", "blind", "by", "at", "supersedes")
     return Review(**{name: row[name] for name in names})
 
 

@@ -43,6 +43,7 @@ REVIEWS = _table(
     sa.Column("evidence", sa.String(64), nullable=False, index=True),
     sa.Column("title", sa.Text, nullable=False),
     sa.Column("blind", sa.Boolean, nullable=False),
+    _reference("supersedes", "reviews", nullable=True),
 )
 """A piece of evidence is reviewed once in a project."""
 REVIEWS.append_constraint(sa.UniqueConstraint("project", "evidence"))
@@ -82,5 +83,13 @@ SIGNATURES = _table(
 )
 """`signature` is the content of a report's `signatures/N.sig`."""
 
-TABLES = (PROJECTS, REVIEWS, VERDICTS, COMMENTS, ASSIGNMENTS, SIGNATURES)
-"""In an order in which a table comes after those that it refers to."""
+EVIDENCE = _table(
+    "evidence",
+    sa.Column("sha256", sa.String(64), nullable=False, index=True),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+)
+"""Files of evidence, the ZIP of a report or where a run lies; of several with one hash the latest counts."""
+
+CARRIED = (PROJECTS, REVIEWS, VERDICTS, COMMENTS, ASSIGNMENTS, SIGNATURES)
+"""What an export holds, in an order in which a table comes after those that it refers to."""
+TABLES = (*CARRIED, EVIDENCE)

@@ -28,6 +28,7 @@ from pyarrow import parquet
 
 from gradcam.errors import RunError, machine_trouble, quoted
 from gradcam.files import make_folder, write_whole
+from gradcam.locks import try_lock, unlock
 from gradcam.runs import plan as plans
 from gradcam.runs.data_set import DataSet
 from gradcam.runs.manifest import PhotoRow, to_rows
@@ -184,12 +185,12 @@ class Store:
         """Lock the run for this process while the block runs; yields False if another process holds the lock."""
         make_folder(self.folder)
         with (self.folder / LOCK).open("a+b") as file:
-            mine = _try_lock(file.fileno())
+            mine = try_lock(file.fileno())
             try:
                 yield mine
             finally:
                 if mine:
-                    _unlock(file.fileno())
+                    unlock(file.fileno())
 
 
 def rows_of(photos: pa.Table, batch: Batch) -> list[PhotoRow]:
@@ -249,32 +250,3 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(number)
         finally:
             os.close(number)
-
-
-try:
-    import fcntl
-
-    def _try_lock(number: int) -> bool:
-        try:
-            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def _unlock(number: int) -> None:
-        fcntl.flock(number, fcntl.LOCK_UN)
-
-except ImportError:  # Windows
-    import msvcrt
-
-    def _try_lock(number: int) -> bool:
-        try:
-            os.lseek(number, 0, os.SEEK_SET)
-            msvcrt.locking(number, msvcrt.LK_NBLCK, 1)  # pyright: ignore[reportAttributeAccessIssue]
-        except OSError:
-            return False
-        return True
-
-    def _unlock(number: int) -> None:
-        os.lseek(number, 0, os.SEEK_SET)
-        msvcrt.locking(number, msvcrt.LK_UNLCK, 1)  # pyright: ignore[reportAttributeAccessIssue]

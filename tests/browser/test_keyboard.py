@@ -65,7 +65,7 @@ def assert_walked(page: Page, least: int) -> None:
 def test_a_page_is_walked_by_tab_from_first_to_last_and_back(visit: Visit, name: str) -> None:
     page = visit(PAGES[name], wait_for=None)
     finish(page, name)
-    assert_walked(page, least=12)
+    assert_walked(page, least=9)
 
 
 @pytest.mark.parametrize("name", EXPORTS)

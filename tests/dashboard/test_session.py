@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.session import Key
+from dashboard.session import OWN_NAME, Key
+from gradcam.reviews import ReviewStore
 
 LITE0, LITE1, LITE2 = (f"bundled/tf_efficientnet_lite{number}" for number in range(3))
 
@@ -41,11 +44,15 @@ LINK: dict[Key, str | list[str]] = {
     Key.AT_HAND: "true",
     Key.STEP: "20",
     Key.LINE: "FEM",
+    Key.PROJECT: "Skin",
+    Key.REVIEWS: "open",
+    Key.REVIEW: "ab" * 16,
+    Key.SUBJECT: "one.jpg",
 }
 """A choice of everything that is nowhere the default."""
 
 LOOK = {Key.COLORMAP, Key.OPACITY, Key.BLEND, Key.THRESHOLD}
-WORN = {*LOOK, Key.LAYERS, Key.REGIONS}
+WORN = {*LOOK, Key.LAYERS, Key.REGIONS, Key.REVIEW, Key.SUBJECT}
 """What no widget carries."""
 
 DRAWN_ON: dict[str, set[Key]] = {
@@ -58,6 +65,7 @@ DRAWN_ON: dict[str, set[Key]] = {
     "methods": {Key.PHOTOS, Key.MODELS, Key.CLASS, Key.METHODS_BESIDE, Key.FIT, *LOOK, Key.LAYERS}
     | {Key.SHOWN_PHOTO, Key.SHOWN_MODEL},
     "reports": {Key.TASK},
+    "reviews": {Key.PROJECT, Key.REVIEWS, Key.REVIEW, Key.SUBJECT},
     "how_it_works": {Key.PHOTOS, Key.MODELS, Key.CLASS, Key.FIT, Key.STEP, Key.SHOWN_PHOTO, Key.SHOWN_MODEL}
     | {Key.LINE},
     "data_set": {Key.MODELS},
@@ -86,8 +94,14 @@ def test_every_key_is_in_the_link_of_some_page() -> None:
 
 
 @pytest.mark.parametrize("landing", ["models", "layers"])
-def test_a_link_opened_on_one_page_holds_on_all(landing: str) -> None:
+def test_a_link_opened_on_one_page_holds_on_all(
+    landing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADCAM_STORE", str(tmp_path / "reviews.sqlite"))
+    for project in ("Other", "Skin"):
+        ReviewStore().add_project(project, "Anna")
     page = AppTest.from_file("../../dashboard/Home.py", default_timeout=120)
+    page.session_state[OWN_NAME] = "Anna"
     page.switch_page(f"app_pages/{landing}.py")
     page.query_params.update(LINK)
     page.run()

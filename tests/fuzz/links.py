@@ -16,7 +16,17 @@ from tests.fuzz.kind import Kind, wrong_sentence
 from tests.fuzz.mutate import NUMBERS, TEXTS
 
 HOME = Path(__file__).parents[2] / "dashboard" / "Home.py"
-PAGES = ("compare_models", "compare_classes", "layers", "methods", "data_set", "reports", "how_it_works", "models")
+PAGES = (
+    "compare_models",
+    "compare_classes",
+    "layers",
+    "methods",
+    "data_set",
+    "reports",
+    "reviews",
+    "how_it_works",
+    "models",
+)
 _SCAN = "streamlit.components.v2.manifest_scanner.scan_component_manifests"
 LITE0 = "bundled/tf_efficientnet_lite0"
 _DIGITS = ("9" * 5000, "prediction " + "9" * 5000, "#" + "9" * 5000)

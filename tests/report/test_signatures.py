@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,8 +28,9 @@ from gradcam.report import (
     write_report,
 )
 from gradcam.report.codec import encode
-from gradcam.report.signatures import CheckedSignature, Signed, check_signature, read_signature
+from gradcam.report.signatures import signed_of
 from gradcam.report.zip_layout import manifest
+from gradcam.signatures import CheckedSignature, Signed, check_signature, read_signature
 from tests import fakes
 from tests.report_fakes import report
 
@@ -100,6 +102,27 @@ def test_a_second_reviewer_countersigns_and_the_first_signature_stays(review, an
     assert [signature.counts for signature in verify_report(review, [stranger.public]).signatures] == [True, True]
 
 
+def test_of_many_who_sign_at_the_same_time_no_signature_is_lost(review, made, tmp_path):
+    signers = [keys.new_key(f"Person {number}", tmp_path / "keys") for number in range(6)]
+    with ThreadPoolExecutor(len(signers)) as pool:
+        list(pool.map(lambda key: sign_report(review, key), signers))
+    found = verify_report(review, [key.public for key in signers], render=False)
+    assert {one.statement.name for one in found.signatures if one.counts} == {key.public.name for key in signers}
+    assert read_report(review) == made
+    assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["review.zip"]  # no lock is left
+
+
+def test_a_key_that_signs_for_several_people_says_for_whom(review, anna):
+    for name in ("Ben", "Carla"):
+        sign_report(review, structs.replace(anna, public=structs.replace(anna.public, name=name)))
+    found = verify_report(review, render=False)
+    assert [
+        f"Anna ({anna.public.fingerprint}) for {name}" in str(one)
+        for name, one in zip(("Ben", "Carla"), found.signatures, strict=True)
+    ] == [True, True]
+    assert found.statement.startswith("signed by 1 trusted key")
+
+
 def test_a_stranger_alone_is_not_enough_and_the_line_says_why(review, anna, stranger):
     sign_report(review, stranger)
     found = verify_report(review)
@@ -131,7 +154,7 @@ def test_a_trusted_keys_owner_is_named_as_the_trust_says_not_as_the_signer_wrote
 )
 def test_a_sign_off_is_void_as_soon_as_what_was_signed_differs(review, made, anna, change, state):
     sign_report(review)
-    signed = Signed.of(encode(change(made)))
+    signed = signed_of(encode(change(made)))
     assert [check.state for check in checked(review, signed, anna)] == [state]
 
 
@@ -254,4 +277,4 @@ def test_a_broken_signature_is_refused_in_a_sentence(review, written):
 def test_hashes_do_not_depend_on_the_order_of_fields_or_white_space(made):
     data = encode(made)
     turned = json.dumps(dict(reversed(json.loads(data).items()))).encode()
-    assert Signed.of(turned) == Signed.of(data)
+    assert signed_of(turned) == signed_of(data)

@@ -30,6 +30,18 @@ def test_alpha_is_krippendorffs_own_example():
     assert found.subjects == 11
 
 
+def test_it_is_a_sentence_and_where_it_cannot_be_said_that_says_why():
+    first, second = rated("y" * 25 + "n" * 25), rated("y" * 20 + "n" * 5 + "y" * 10 + "n" * 15)
+    assert str(cohen_kappa(first, second)).startswith("Cohen's κ = 0.40, 95 % interval 0.1")
+    assert str(cohen_kappa(first, second)).endswith(", over 50 parts")
+    assert str(cohen_kappa(rated("yn.."), rated("..yn"))) == (
+        "Cohen's κ cannot be said: fewer than two of its parts were judged by two reviewers or more"
+    )
+    assert str(cohen_kappa(rated("yyy"), rated("yyy"))) == (
+        "Cohen's κ cannot be said: all verdicts are the same, as they might be by chance"
+    )
+
+
 def test_full_agreement_is_1_and_systematic_disagreement_below_0():
     assert cohen_kappa(rated("ynyn"), rated("ynyn")).value == 1
     assert cohen_kappa(rated("ynyn"), rated("nyny")).value == pytest.approx(-1)

@@ -11,8 +11,10 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import get_args
 
 import pytest
 import sqlalchemy as sa
@@ -20,9 +22,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from gradcam.errors import ReviewError
-from gradcam.reviews import WHOLE, Review, ReviewStore, Subject
+from gradcam.keys import SecretKey, new_key
+from gradcam.reviews import WHOLE, Actor, Review, ReviewStore, Subject, read_roles
 from gradcam.reviews.database import Database
+from gradcam.reviews.roles import ROLES
 from gradcam.reviews.tables import METADATA, TABLES
+from gradcam.signatures import State as SignatureState
+from gradcam.statuses import ReportStatus, read_status
 
 EVIDENCE = "ab" * 32
 PHOTO = Subject("photo", "dog.jpg")
@@ -109,16 +115,68 @@ def test_the_state_follows_the_verdicts_on_the_whole(store, review):
     assert store.state(review) == "rejected"
 
 
-def test_a_review_is_approved_once_it_has_the_signatures_its_project_asks_for(store):
+def key_of(name: str, folder: Path) -> SecretKey:
+    return new_key(name, folder / name)
+
+
+def test_a_review_is_approved_once_it_has_the_signatures_its_project_asks_for(store, tmp_path):
     review = store.add_review(store.add_project("Two", "Anna", signatures=2), EVIDENCE, "Lesions", "Anna")
+    anna, ben = key_of("Anna", tmp_path), key_of("Ben", tmp_path)
+    with pytest.raises(ReviewError, match="expected a review that is approved or rejected"):
+        store.sign(review, anna, "Anna")
     store.say(review, "approved", "Anna")
-    store.add_signature(review, "first", "Anna")
-    store.add_signature(review, "first", "Anna")
-    store.add_signature(review, "again", "Anna")  # nobody is two people
+    store.sign(review, anna, "Anna")
+    with pytest.raises(ReviewError, match="signed as it is"):  # nobody is two people
+        store.sign(review, key_of("Another key", tmp_path), "Anna")
     assert store.state(review) == "in review"
-    store.add_signature(review, "second", "Ben")
+    store.sign(review, ben, "Ben")
     assert store.state(review) == "approved"
-    assert store.signatures(review) == ["first", "again", "second"]
+    assert [(by, one.counts) for by, one in store.signatures(review, [anna.public])] == [
+        ("Anna", True),
+        ("Ben", False),  # not trusted by who asks
+    ]
+
+
+def test_a_changed_verdict_voids_signatures_and_a_comment_or_a_note_does_not(store, review, tmp_path):
+    store.say(review, "approved", "Anna")
+    store.say(review, "approved", "Anna", PHOTO)
+    store.sign(review, key_of("Anna", tmp_path), "Anna")
+    store.comment(review, "Fine.", "Ben", PHOTO)
+    store.say(review, "approved", "Anna", PHOTO, note="The eyes.")
+    assert store.signers(review) == {"Anna"}
+    store.say(review, "rejected", "Anna", PHOTO)
+    assert [one.state for _, one in store.signatures(review)] == [SignatureState.OTHER_VERDICT]
+    assert store.signers(review) == set()
+    store.undo(review, "Anna", PHOTO)
+    assert store.signers(review) == {"Anna"}
+
+
+def test_a_signature_of_other_evidence_is_shown_void(store, review, tmp_path):
+    for one in (review, other := store.add_review(store.projects()[0], "cd" * 32, "New model", "Anna")):
+        store.say(one, "approved", "Anna")
+    store.sign(other, key_of("Anna", tmp_path), "Anna")
+    assert [one.state for _, one in store.signatures(other)] == [SignatureState.VALID]
+    assert [one.state for _, one in store.signatures(replace(other, evidence=EVIDENCE))] == [
+        SignatureState.OTHER_EVIDENCE
+    ]
+
+
+def test_a_review_is_superseded_by_a_later_one(store, review):
+    store.say(review, "approved", "Anna")
+    later = store.add_review(store.projects()[0], "cd" * 32, "Lesions", "Anna", supersedes=review)
+    assert later.supersedes == review.id
+    assert store.state(review) == "superseded"
+    assert store.state(later) == "draft"
+
+
+def test_a_status_of_a_report_reads_as_one_of_the_table():
+    read = {said: [read_status(said, kind) for kind in ("whole", "photo")] for said in get_args(ReportStatus)}
+    assert read == {
+        "needs review": ["draft", "draft"],
+        "in review": ["in review", "draft"],
+        "approved": ["approved", "approved"],
+        "rejected": ["rejected", "rejected"],
+    }
 
 
 def test_in_a_blind_review_each_sees_their_own_until_all_are_done(store):
@@ -132,6 +190,111 @@ def test_in_a_blind_review_each_sees_their_own_until_all_are_done(store):
     assert store.waiting_for(review) == ["Ben"]
     store.say(review, "rejected", "Ben")
     assert {verdict.reviewer for verdict in store.verdicts(review, reader="Ben")} == {"Anna", "Ben"}
+
+
+def test_a_blind_review_tells_nothing_before_two_are_done(store):
+    review = store.add_review(store.add_project("Blind", "Anna"), EVIDENCE, "Lesions", "Anna", blind=True)
+    anna, ben = (store.acting_as(Actor(name, "reviewer")) for name in ("Anna", "Ben"))
+    anna.say(review, "approved", "Anna", PHOTO, note="Fine.")
+    anna.comment(review, "Look at the corner.", "Anna", PHOTO)
+    anna.say(review, "approved", "Anna")
+    assert (ben.verdicts(review), ben.history(review), ben.comments(review)) == ([], [], [])
+    assert ben.state(review) == "in review"
+    for ask in (ben.agreement, ben.disputed):
+        with pytest.raises(ReviewError, match="still blind"):
+            ask(review)
+    ben.say(review, "rejected", "Ben", PHOTO)
+    ben.say(review, "rejected", "Ben")
+    assert [one.reviewer for one in ben.verdicts(review, PHOTO)] == ["Anna", "Ben"]
+    assert set(ben.disputed(review)) == {PHOTO, WHOLE}
+    assert ben.agreement(review).value is None  # of a single photo it cannot be said
+    store.say(review, "rejected", "Carla", PHOTO, adjudicates=True)
+    assert ben.disputed(review) == [WHOLE]
+
+
+ANYBODY = "Anna"
+DOES = {
+    "viewer": {
+        "projects": lambda store, review: store.projects(),
+        "reviews": lambda store, review: store.reviews(),
+        "verdicts": lambda store, review: store.verdicts(review),
+        "history": lambda store, review: store.history(review),
+        "comments": lambda store, review: store.comments(review),
+        "assignments": lambda store, review: store.assignments(review),
+        "signatures": lambda store, review: store.signatures(review),
+        "state": lambda store, review: store.state(review),
+        "evidence": lambda store, review: store.evidence(review),
+        "pulse": lambda store, review: store.pulse(review),
+    },
+    "reviewer": {
+        "say": lambda store, review: store.say(review, "approved", ANYBODY, PHOTO),
+        "comment": lambda store, review: store.comment(review, "Why?", ANYBODY),
+        "ask oneself": lambda store, review: store.assign(review, ANYBODY, ANYBODY),
+        "keep evidence": lambda store, review: store.keep_evidence(review, b"ZIP", ANYBODY),
+        "add a review": lambda store, review: store.add_review(store.projects()[0], "cd" * 32, "New", ANYBODY),
+    },
+    "owner": {
+        "ask another": lambda store, review: store.assign(review, "Ben", ANYBODY),
+        "decide": lambda store, review: store.say(review, "approved", ANYBODY, PHOTO, adjudicates=True),
+        "add a project": lambda store, review: store.add_project("New", ANYBODY),
+        "export": lambda store, review: store.export(io.BytesIO()),
+        "import": lambda store, review: store.import_(io.BytesIO()),
+    },
+}
+
+
+@pytest.mark.parametrize("role", [None, *ROLES])
+def test_everybody_may_do_what_their_role_allows_and_no_more(store, review, role):
+    mine = store.acting_as(Actor(ANYBODY, role))
+    for least, acts in DOES.items():
+        for what, act in acts.items():
+            if role is not None and ROLES.index(role) >= ROLES.index(least):
+                act(mine, review)
+            else:
+                with pytest.raises(ReviewError, match=f"expected the role (viewer|{least})"):
+                    pytest.fail(f"{role} may {what}: {act(mine, review)}")
+
+
+def test_nobody_speaks_for_another(store, review, tmp_path):
+    mine = store.acting_as(Actor("Anna", "owner"))
+    store.say(review, "approved", "Ben")
+    for act in (
+        lambda: mine.say(review, "rejected", "Ben"),
+        lambda: mine.undo(review, "Ben"),
+        lambda: mine.comment(review, "Why?", "Ben"),
+        lambda: mine.assign(review, "Anna", "Ben"),
+        lambda: mine.sign(review, key_of("Anna", tmp_path), "Ben"),
+    ):
+        with pytest.raises(ReviewError, match="got words of 'Ben'"):
+            act()
+
+
+def test_roles_are_read_by_address_and_group_the_highest_first(tmp_path):
+    file = tmp_path / "roles.toml"
+    file.write_text('owner = ["Anna@Example.org"]\nreviewer = ["group:Pathology"]\nviewer = ["anna@example.org"]\n')
+    roles = read_roles(file)
+    assert roles.role_of("anna@example.org") == "owner"
+    assert roles.role_of("ben@example.org", ["pathology"]) == "reviewer"
+    assert roles.role_of("eve@example.org", ["it"]) is None
+    for wrong, sentence in [
+        ("owners = []", "expected a role in .*; use 'owner'"),
+        ("owner = 3", "expected a list of e-mail addresses"),
+        ("owner = [", "expected TOML in"),
+    ]:
+        file.write_text(wrong)
+        with pytest.raises(ReviewError, match=sentence):
+            read_roles(file)
+
+
+def test_who_decides_keeps_their_own_verdict_and_can_undo_the_decision(store, review):
+    store.say(review, "approved", "Anna", PHOTO)
+    own = store.say(review, "rejected", "Ben", PHOTO)
+    store.say(review, "unsure", "Ben", PHOTO, adjudicates=True)
+    assert own in store.verdicts(review, PHOTO)
+    assert store.disputed(review) == []
+    store.undo(review, "Ben", PHOTO)
+    assert own in store.verdicts(review, PHOTO)
+    assert store.disputed(review) == [PHOTO]
 
 
 def test_who_is_asked_no_more_is_not_waited_for(store, review):
@@ -153,11 +316,13 @@ def test_comments_change_no_verdict_and_keep_their_thread(store, review):
 
 
 @pytest.mark.parametrize("table", [table.name for table in TABLES])
-def test_the_database_itself_refuses_to_change_or_delete(store, review, address, table):
+def test_the_database_itself_refuses_to_change_or_delete(store, review, address, table, tmp_path):
     store.say(review, "approved", "Anna", PHOTO)
     store.comment(review, "A comment", "Anna")
     store.assign(review, "Ben", "Anna")
-    store.add_signature(review, "signed", "Anna")
+    store.say(review, "approved", "Anna")
+    store.sign(review, key_of("Anna", tmp_path), "Anna")
+    store.keep_evidence(review, b"a ZIP", "Anna")
     for change in (f"UPDATE {table} SET \"by\" = 'Eve'", f"DELETE FROM {table}"):
         with pytest.raises(ReviewError, match="what was said is never changed"), writing(address) as connection:
             connection.exec_driver_sql(change)
@@ -197,6 +362,20 @@ def test_an_import_that_says_something_else_is_refused(store, review):
     changed = file.getvalue().replace(b'"approved"', b'"rejected"')
     with pytest.raises(ReviewError, match="got something else; nothing was imported"):
         store.import_(io.BytesIO(changed))
+
+
+def test_a_file_of_evidence_is_kept_for_whoever_goes_on_and_the_latest_counts(store, review, monkeypatch):
+    assert store.evidence(review) is None
+    store.keep_evidence(review, b"a ZIP", "Anna")
+    other = store.add_review(store.add_project("Other", "Ben"), EVIDENCE, "Lesions", "Ben")
+    assert store.evidence(other) == b"a ZIP"
+    store.keep_evidence(other, b"the ZIP, signed", "Ben")
+    assert store.evidence(review) == b"the ZIP, signed"
+    assert store.change_evidence(review, lambda before: before + b" twice", "Anna") == store.evidence(review)
+    assert store.evidence(review) == b"the ZIP, signed twice"
+    monkeypatch.setattr("gradcam.reviews.store.MAX_EVIDENCE", 3)
+    with pytest.raises(ReviewError, match="expected evidence of at most"):
+        store.keep_evidence(review, b"more", "Anna")
 
 
 def test_a_backup_is_a_store(tmp_path):
@@ -243,6 +422,45 @@ def test_a_killed_process_leaves_every_verdict_that_it_acknowledged(store, revie
 def test_the_migrations_end_at_the_tables_of_today(store, address):
     with writing(address) as connection:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+
+
+FIRST = [
+    ("projects", {"name": "Skin", "signatures": 0}),
+    ("reviews", {"project": "1", "kind": "report", "evidence": EVIDENCE, "title": "Lesions", "blind": False}),
+    (
+        "verdicts",
+        {"review": "2", "subject_kind": "whole", "subject": "", "status": "approved", "note": "Fine."}
+        | {"supersedes": None, "adjudicates": False},
+    ),
+]
+"""Rows as the first schema had them."""
+
+
+def test_a_store_of_the_first_schema_is_brought_up_to_date_with_all_it_holds(address, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("gradcam.reviews.database.NEWEST", "0001")
+        with writing(address) as connection:
+            for number, (table, row) in enumerate(FIRST, start=1):
+                row = {**row, "id": str(number), "by": "Anna", "at": "2026-11-01T12:00:00.000Z"}
+                found = sa.Table(table, sa.MetaData(), autoload_with=connection)
+                assert {column.name for column in found.c} == {"number", *row}
+                connection.execute(found.insert(), [row])
+    with ReviewStore(address) as store:
+        (review,) = store.reviews()
+        assert (review.title, review.supersedes) == ("Lesions", None)
+        assert [one.note for one in store.verdicts(review)] == ["Fine."]
+        store.add_review(store.projects()[0], "cd" * 32, "New", "Anna", supersedes=review)
+        assert store.state(review) == "superseded"
+
+
+def test_an_export_of_an_earlier_version_is_imported(store, review, tmp_path):
+    file = io.BytesIO()
+    store.export(file)
+    rows = [json.loads(line) for line in file.getvalue().splitlines()]
+    lines = [json.dumps({key: row[key] for key in row if key != "supersedes"}) for row in rows]
+    with ReviewStore(tmp_path / "other.sqlite") as other:
+        assert other.import_(io.BytesIO("\n".join(lines).encode())) == 2
+        assert other.reviews() == [review]
 
 
 def test_a_store_of_a_later_version_is_refused(store, address):

@@ -1,0 +1,138 @@
+"""Which review: who asks, the projects of the team, the reviews of one, and another report brought in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import streamlit as st
+
+from dashboard import identity, session
+from dashboard.components.messages import escape_markdown, show_errors
+from dashboard.session import Key, linked
+from gradcam.report import review_report
+from gradcam.reviews import FILTERS, Filter, Project, Review
+
+if TYPE_CHECKING:
+    from gradcam.reviews import ReviewStore
+
+MOST, EVERY = 50, 5
+"""Reviews that are listed, and seconds after which the list is read again."""
+
+_NEW_NAME, _NEW_SIGNATURES, _UPLOADED, _BLIND, _SUPERSEDES = "_new_project", "_signatures", "_zip", "_blind", "_old"
+_NONE = "none"
+
+
+def say_who() -> None:
+    """Who the visitor is: typed, where the server asks nobody."""
+    if not identity.is_asked():
+        st.text_input(
+            "Your name",
+            key=session.OWN_NAME,
+            persist_state="session",
+            max_chars=100,
+            placeholder="As others are to read it",
+            help="Nobody checks it on this server; a signature does.",
+        )
+
+
+def pick_project(store: ReviewStore) -> Project | None:
+    """The project whose reviews are shown, and a new one from an owner; None as long as there is none."""
+    found = {project.name: project for project in store.projects()}
+    name = None
+    if found:
+        name = st.selectbox("Project", list(found), label_visibility="collapsed", **linked(Key.PROJECT))
+    with st.popover("New project", icon=":material/create_new_folder:"):
+        _offer_project(store)
+    return found.get(name or "")
+
+
+def _offer_project(store: ReviewStore) -> None:
+    name = st.text_input("Name", key=_NEW_NAME, max_chars=200)
+    signatures = st.number_input("People who have to sign an approval", 0, 100, 1, key=_NEW_SIGNATURES)
+    if st.button("Make it", disabled=not name):
+        with show_errors():
+            store.add_project(name or "", identity.known_actor().name, int(signatures))
+            st.rerun()
+
+
+def opened_review(store: ReviewStore) -> Review | None:
+    """The review that the visitor opened, or that their link names."""
+    id = st.session_state.get(Key.REVIEW, st.query_params.get(Key.REVIEW, ""))
+    found = next((review for review in store.reviews() if review.id == id), None) if id else None
+    if found:
+        turn_to_review(found)
+    return found
+
+
+def turn_to_review(review: Review | None) -> None:
+    """Open a review, or go back to the list."""
+    st.session_state[Key.REVIEW] = review.id if review else ""
+    if review:
+        st.query_params[Key.REVIEW] = review.id
+    else:
+        st.session_state[Key.SUBJECT] = ""
+        for key in (Key.REVIEW, Key.SUBJECT):
+            st.query_params.pop(key, None)
+
+
+def list_reviews(project: Project) -> None:
+    """The project's reviews with their state and who is asked, read again while others work."""
+    picked = st.segmented_control("Reviews", FILTERS, default="all", required=True, **linked(Key.REVIEWS))
+    which = cast(Filter, picked or "all")
+
+    @st.fragment(run_every=EVERY)
+    def show() -> None:
+        with show_errors():
+            store, me = identity.team_store(), identity.known_actor().name
+            found = [one for one in store.reviews(project) if store.is_among(one, which, me)]
+            for review in found[:MOST]:
+                _show_row(store, review)
+            if not found:
+                st.info("No such reviews. A report's ZIP can be brought in below.", icon=":material/inbox:")
+            if len(found) > MOST:
+                st.caption(f"The latest {MOST} of {len(found)}.")
+
+    show()
+
+
+def _show_row(store: ReviewStore, review: Review) -> None:
+    waits = ", ".join(map(escape_markdown, store.waiting_for(review)))
+    facts = [
+        f"begun by {escape_markdown(review.by)}, {review.at[:10]}",
+        *(["blind"] if review.blind else []),
+        *([f"waits for {waits}"] if waits else []),
+    ]
+    with st.container(border=True, horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.markdown(
+            f"**{escape_markdown(review.title)}** · {store.state(review)}  \n{' · '.join(facts)}", width="content"
+        )
+        label = "Open" if review.kind == "report" else "Look"
+        if st.button(label, key=f"_open-{review.id}", icon=":material/open_in_new:"):
+            turn_to_review(review)
+            st.rerun(scope="app")
+
+
+def offer_review(store: ReviewStore, project: Project) -> None:
+    """Bring a report's ZIP into the project."""
+    with st.expander("Bring a report to review", icon=":material/add:"):
+        file = st.file_uploader(
+            "A report's ZIP or JSON, as the page Reports writes it", type=["zip", "json"], key=_UPLOADED
+        )
+        blind = st.toggle(
+            "Blind", key=_BLIND, help="Reviewers see each other's verdicts when all who are asked are done."
+        )
+        earlier = {review.id: review for review in store.reviews(project)}
+        old = st.selectbox(
+            "In place of",
+            [_NONE, *earlier],
+            format_func=lambda id: id if id == _NONE else f"{earlier[id].title} · {earlier[id].at[:10]}",
+            key=_SUPERSEDES,
+        )
+        if st.button("Bring it in", icon=":material/add:", disabled=file is None) and file is not None:
+            with show_errors(), st.spinner("Checking it"):
+                me = identity.known_actor().name
+                review = review_report(
+                    store, project, file.getvalue(), me, blind=blind, supersedes=earlier.get(old or _NONE)
+                )
+                turn_to_review(review)
+                st.rerun()

@@ -1,0 +1,192 @@
+"""A review that is open: its evidence photo by photo, the whole, how far people agree, and who stands for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from dashboard import identity
+from dashboard.components.messages import escape_markdown, say_error, show_errors
+from dashboard.components.panels import panel_width
+from dashboard.components.review_list import turn_to_review
+from dashboard.components.signing import EVIDENCE, offer_signed_zip, show_signatures
+from dashboard.components.verdicts import decide, discuss, judge, show_verdicts
+from dashboard.session import Key
+from gradcam import GradcamError
+from gradcam.report import Report, Verification, draw_finding, evidence_under_review, photo_subjects, target_title
+from gradcam.reviews import WHOLE, Review, Subject, agreed_status
+
+if TYPE_CHECKING:
+    from gradcam.reviews import ReviewStore
+
+EVERY = 3
+"""Seconds after which the page looks whether somebody said anything."""
+SIDE = 480
+"""Pixels of the longer side of a map's picture."""
+MOST_MAPS = 12
+"""Maps of a photo that are shown."""
+
+_ASKED = "_asked_name"
+
+
+def show_review(store: ReviewStore, review: Review, me: str) -> None:
+    """Everything of a review, to go on with whoever began it."""
+    _watch(review)
+    if st.button("All reviews", icon=":material/arrow_back:", type="tertiary"):
+        turn_to_review(None)
+        st.rerun()
+    _show_head(store, review, me)
+    evidence = _evidence(store, review)
+    subjects: Sequence[Subject] = ()
+    if evidence:
+        subjects = _ordered(store, review, photo_subjects(evidence.report))
+        _show_photo(store, review, me, evidence.report, subjects)
+    st.header("The whole", anchor=False)
+    judge(store, review, WHOLE, me, keys=False)
+    _show_words(store, review, WHOLE, me)
+    st.header("Agreement", anchor=False)
+    _show_agreement(store, review)
+    st.header("Signatures", anchor=False)
+    show_signatures(store, review, me)
+    if evidence and evidence.has_manifest:
+        offer_signed_zip(store, review, me, evidence)
+
+
+def _watch(review: Review) -> None:
+    """Run the page again as soon as anybody says, asks or signs anything."""
+    before = identity.team_store().pulse(review)
+
+    @st.fragment(run_every=EVERY)
+    def look() -> None:
+        with show_errors():
+            if identity.team_store().pulse(review) != before:
+                st.rerun(scope="app")
+
+    look()
+
+
+def _show_head(store: ReviewStore, review: Review, me: str) -> None:
+    project = store.project_of(review)
+    asked = [one.reviewer for one in store.assignments(review)]
+    waits = store.waiting_for(review)
+    with st.container(border=True):
+        st.header(f"{escape_markdown(review.title)} · {store.state(review)}", anchor=False)
+        st.caption(
+            f"{escape_markdown(project.name)} · begun by {escape_markdown(review.by)}, {review.at[:10]} · evidence "
+            f"`{review.evidence[:16]}…` · approved with {project.signatures} signed"
+            + (" · blind until all who are asked, and two at least, are done" if review.blind else "")
+        )
+        done = [f"{escape_markdown(name)}{'' if name in waits else ' (done)'}" for name in asked]
+        st.markdown(f"Asked: {', '.join(done) or 'nobody yet'}")
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            _offer_to_ask(store, review, me, asked)
+
+
+def _offer_to_ask(store: ReviewStore, review: Review, me: str, asked: Sequence[str]) -> None:
+    label = "Leave it to others" if me in asked else "Take it on"
+    if st.button(label, icon=":material/person:"):
+        store.assign(review, me, me, asked=me not in asked)
+        st.rerun()
+    with st.popover("Ask somebody", icon=":material/person_add:"):
+        name = st.text_input("Who", key=_ASKED, max_chars=100, help="As they call themselves, or sign in")
+        if st.button("Ask", disabled=not name):
+            with show_errors():
+                store.assign(review, name or "", me)
+                st.rerun()
+
+
+def _evidence(store: ReviewStore, review: Review) -> Verification | None:
+    """The report under review, opened once in a session; None where there is none here, which is said."""
+    kept_of, kept = st.session_state.get(EVIDENCE, (None, None))
+    if kept_of == review.id:
+        return kept
+    if review.kind == "run":
+        st.info("A run: its photos are judged on the page Data set.", icon=":material/dataset:")
+        return None
+    try:
+        with st.spinner("Opening the evidence"):
+            found = evidence_under_review(store, review)
+    except GradcamError as error:
+        say_error(str(error))
+        return None
+    if found is None:
+        st.warning(
+            "The report's file is not in this store; bring the same ZIP again to see its maps.",
+            icon=":material/hide_image:",
+        )
+    else:
+        st.session_state[EVIDENCE] = review.id, found
+    return found
+
+
+def _ordered(store: ReviewStore, review: Review, subjects: Sequence[Subject]) -> Sequence[Subject]:
+    """The photos, the disputed ones first once everybody may see which they are."""
+    first = set(store.disputed(review)) if store.is_open(review) else set()
+    return sorted(subjects, key=lambda subject: subject not in first)
+
+
+def _show_photo(store: ReviewStore, review: Review, me: str, report: Report, subjects: Sequence[Subject]) -> None:
+    """One photo with its maps, what people say of it, and the way to the next."""
+    names = [subject.name for subject in subjects]
+    wanted = st.session_state.get(Key.SUBJECT) or st.query_params.get(Key.SUBJECT)
+    at = names.index(wanted) if wanted in names else 0
+    subject = subjects[at]
+    st.session_state[Key.SUBJECT] = subject.name  # it stays, wherever a verdict puts it in the order
+
+    def move(step: int) -> None:
+        name = names[(at + step) % len(names)]
+        st.session_state[Key.SUBJECT] = st.query_params[Key.SUBJECT] = name
+
+    status = agreed_status(store.verdicts(review, subject))
+    st.header(f"{escape_markdown(subject.name)} · {status}", anchor=False)
+    judged = {one.subject for one in store.verdicts(review) if one.reviewer == me and one.status != "draft"}
+    st.caption(f"Photo {at + 1} of {len(subjects)}; you have judged {len(judged.intersection(subjects))}.")
+    judge(store, review, subject, me, move=move)
+    _show_maps(report, photo_subjects(report).index(subject))
+    _show_words(store, review, subject, me)
+
+
+def _show_maps(report: Report, photo: int) -> None:
+    findings = [finding for finding in report.findings if finding.photo == photo][:MOST_MAPS]
+    with st.grid(min(len(findings), 4), min_column_width=panel_width(len(report.models))):
+        for finding in findings:
+            name = report.model_names[finding.model]
+            question = target_title(report.targets[finding.target].target)
+            with st.container(gap="xxsmall"):
+                picture = draw_finding(report, finding, SIDE)
+                if picture is None:
+                    st.info("No map.", icon=":material/hide_image:")
+                else:
+                    st.image(picture, width="stretch", alt=f"Heatmap of {name} for {question}")
+                st.caption(f"{escape_markdown(name)}  \n{escape_markdown(question)}")
+
+
+def _show_words(store: ReviewStore, review: Review, subject: Subject, me: str) -> None:
+    show_verdicts(store, review, subject)
+    is_owner = (who := identity.actor()) is not None and who.may("owner")
+    if is_owner and store.is_open(review) and subject in store.disputed(review):
+        decide(store, review, subject, me)
+    discuss(store, review, subject, me)
+
+
+def _show_agreement(store: ReviewStore, review: Review) -> None:
+    """How far people agree, and what they do not agree on; while it is blind, whom it waits for."""
+    if not store.is_open(review):
+        waits = ", ".join(map(escape_markdown, store.waiting_for(review))) or "a second reviewer"
+        st.info(
+            f"Blind: everybody sees their own verdicts alone. It waits for {waits}.",
+            icon=":material/visibility_off:",
+        )
+        return
+    st.markdown(f"{store.agreement(review)}.")
+    found = store.disputed(review)
+    for subject in found:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"Disputed: {escape_markdown(str(subject))}", width="content")
+            if subject.kind == "photo" and st.button("Look", key=f"_look-{subject}", type="tertiary"):
+                st.session_state[Key.SUBJECT] = st.query_params[Key.SUBJECT] = subject.name
+                st.rerun()
+    if not found:
+        st.caption("Nothing is disputed.")

@@ -1,0 +1,70 @@
+"""Who stands for a review or a report, and the visitor's own signature beside those that are there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from dashboard import identity
+from dashboard.components.messages import escape_markdown
+from dashboard.components.report_read import Opened
+from dashboard.session import ReportKey
+from gradcam.keys import own_keys
+from gradcam.report import State, Verification, verify_report, with_signature
+from gradcam.reviews import Review
+
+if TYPE_CHECKING:
+    from gradcam.reviews import ReviewStore
+
+ZIP = "application/zip"
+EVIDENCE = "_evidence"
+"""Under which a session keeps the report under review, until its ZIP has another signature."""
+
+
+def show_signatures(store: ReviewStore, review: Review, me: str) -> None:
+    """Every signature of a review, void where evidence or verdicts differ, and a button for one's own."""
+    found = store.signatures(review, own_keys().values())
+    for by, signature in found:
+        say = st.success if signature.state is State.VALID else st.warning
+        say(f"**{escape_markdown(by)}** · {escape_markdown(str(signature))}", icon=":material/signature:")
+    if not found:
+        st.caption("Nobody has signed it.")
+    if st.button("Sign the review", icon=":material/signature:"):
+        store.sign(review, identity.signing_key(), me)
+        st.rerun()
+
+
+def offer_signed_zip(store: ReviewStore, review: Review, me: str, evidence: Verification) -> None:
+    """The ZIP under review with its own signatures, to sign and to take away."""
+    for signature in evidence.signatures:
+        st.markdown(f"In the ZIP: {escape_markdown(str(signature))}")
+    with st.container(horizontal=True):
+        if st.button("Sign the ZIP too", icon=":material/signature:"):
+            key = identity.signing_key()
+            store.change_evidence(review, lambda data: with_signature(data, key)[0], me)
+            st.session_state.pop(EVIDENCE, None)
+            st.rerun()
+        data = store.evidence(review) or b""
+        st.download_button("Take the ZIP", data, "review.zip", ZIP, on_click="ignore", icon=":material/download:")
+
+
+def offer_signature(opened: Opened) -> None:
+    """Sign a ZIP that the visitor opened; the signatures that it has stay."""
+    st.header("Sign", anchor=False)
+    st.caption("Adds your signature to the ZIP: its evidence and its verdict. Nothing else in it changes.")
+    if st.button("Sign it", icon=":material/signature:"):
+        data, _ = with_signature(opened.data, identity.signing_key())
+        found = verify_report(data, render=False)
+        st.session_state[ReportKey.REOPENED] = replace(opened, data=data, report=found.report, verified=found)
+        st.rerun()
+    if opened.verified.signatures:
+        st.download_button(
+            "Take it with its signatures",
+            opened.data,
+            opened.name,
+            ZIP,
+            on_click="ignore",
+            icon=":material/download:",
+        )

@@ -1,0 +1,213 @@
+"""The page *Reviews*: a team that judges, disagrees, decides and signs, without a browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from dashboard import serving
+from gradcam import keys
+from gradcam.report import Verdict, render_report, review_report, verify_report
+from gradcam.reviews import Review, ReviewStore, Subject
+from tests import fakes
+from tests.opening import open_page
+from tests.report_fakes import report
+
+ONE, TWO = Subject("photo", "one.jpg"), Subject("photo", "two.jpg")
+ZIP = render_report(
+    report(
+        fakes.photo(name="one.jpg"),
+        fakes.photo(name="two.jpg"),
+        title="Lesions",
+        verdict=Verdict("approved", "Anna"),
+    ),
+    "zip",
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ReviewStore:
+    monkeypatch.setenv("GRADCAM_STORE", str(tmp_path / "reviews.sqlite"))
+    monkeypatch.setenv("GRADCAM_KEYS", str(tmp_path / "keys"))
+    monkeypatch.setattr(serving, "is_local", lambda: True)
+    return ReviewStore()
+
+
+@pytest.fixture
+def review(store: ReviewStore) -> Review:
+    return review_report(store, store.add_project("Skin", "Anna"), ZIP, "Anna")
+
+
+def opened(review: Review | None = None, me: str = "Ben") -> AppTest:
+    """The page as somebody sees it who has said a name."""
+    page = open_page("reviews", **({"review": review.id} if review else {}))
+    page.text_input(key="_own_name").set_value(me).run()
+    assert not page.exception
+    return page
+
+
+def press(page: AppTest, label: str, number: int = 0) -> AppTest:
+    [one for one in page.button if one.label == label][number].click().run()
+    assert not page.exception
+    return page
+
+
+def words(page: AppTest) -> str:
+    kinds = ("markdown", "caption", "error", "success", "warning", "info", "header")
+    return "\n".join(element.value for kind in kinds for element in page.main.get(kind))
+
+
+def test_who_has_said_no_name_is_asked_for_one(store: ReviewStore) -> None:
+    page = open_page("reviews")
+    assert "Say who you are" in page.info[0].value
+    assert "Reports* are files" in words(page)
+
+
+def test_a_team_begins_with_a_project_and_a_report(store: ReviewStore) -> None:
+    page = opened()
+    assert "Make a project" in page.info[0].value
+    page.text_input(key="_new_project").set_value("Skin").run()
+    press(page, "Make it")
+    assert [(project.name, project.by) for project in store.projects()] == [("Skin", "Ben")]
+    assert "No such reviews" in words(page)
+    page.get("file_uploader")[0].upload("review.zip", ZIP, "application/zip").run()
+    press(page, "Bring it in")
+    (review,) = store.reviews()
+    assert (review.title, review.by) == ("Lesions", "Ben")
+    assert "Lesions · draft" in words(page)
+    assert review.id in page.query_params["review"]
+
+
+def test_the_list_shows_state_and_who_is_asked_and_is_filtered(store: ReviewStore, review: Review) -> None:
+    store.assign(review, "Ben", "Anna")
+    page = opened()
+    assert "**Lesions** · in review" in words(page)
+    assert "waits for Ben" in words(page)
+    for which, shown in [("mine", True), ("open", True), ("disputed", False)]:
+        page.segmented_control(key="reviews").set_value(which).run()
+        assert ("**Lesions**" in words(page)) is shown
+    page.segmented_control(key="reviews").set_value("all").run()
+    press(page, "Open")
+    assert "one.jpg · draft" in words(page)
+    press(page, "All reviews")
+    assert "**Lesions** · in review" in words(page)
+
+
+def test_somebody_goes_on_with_what_another_began_photo_by_photo(store: ReviewStore, review: Review) -> None:
+    store.say(review, "rejected", "Anna", ONE, note="It looks at the **ruler**.")
+    page = opened(review)
+    assert "**Anna**: rejected" in words(page)
+    assert all(f"{name}  \n" in words(page) for name in ("x/a", "x/b"))
+    press(page, "Approve")
+    assert [(one.reviewer, one.status) for one in store.verdicts(review, ONE)] == [
+        ("Anna", "rejected"),
+        ("Ben", "approved"),
+    ]
+    press(page, "Undo")
+    assert [one.status for one in store.verdicts(review, ONE)] == ["rejected", "draft"]
+    press(page, "Next")
+    assert "two.jpg · draft" in words(page)
+    assert "two.jpg" in page.query_params["subject"]
+    press(page, "Unsure")
+    press(page, "Previous")
+    assert "you have judged 1" in words(page)
+    press(page, "Note")
+    page.text_area(key=f"_note_text-{review.id}-{ONE}").set_value("The *eyes*")
+    press(page, "Keep the note")
+    assert [one.note for one in store.verdicts(review, ONE) if one.reviewer == "Ben"] == ["The *eyes*"]
+    page.text_area(key=f"_comment_text-{review.id}-{ONE}").set_value("Why?")
+    press(page, "Comment")
+    press(page, "Reply")
+    page.text_area(key=f"_comment_text-{review.id}-{ONE}").set_value("A watermark.")
+    press(page, "Comment")
+    first, second = store.comments(review, ONE)
+    assert (first.text, second.text, second.replies_to) == ("Why?", "A watermark.", first.id)
+
+
+def test_what_can_be_said_has_a_key(store: ReviewStore, review: Review) -> None:
+    page = opened(review)
+    keys = {one.label: one.proto.shortcut for one in page.button if one.proto.shortcut}
+    assert {label: key.upper() for label, key in keys.items()} == {
+        "Previous": "P",
+        "Approve": "A",
+        "Reject": "X",
+        "Unsure": "U",
+        "Undo": "Z",
+        "Note": "M",
+        "Next": "N",
+    }
+
+
+def test_a_blind_review_hides_the_others_then_shows_agreement_and_disputes_for_an_owner_to_decide(
+    store: ReviewStore,
+) -> None:
+    review = review_report(store, store.add_project("Skin", "Anna"), ZIP, "Anna", blind=True)
+    for name in ("Anna", "Ben"):
+        store.assign(review, name, name)
+    store.say(review, "approved", "Anna", ONE)
+    store.say(review, "approved", "Anna", TWO)
+    store.say(review, "approved", "Anna")
+    page = opened(review)
+    assert "**Anna**: approved" not in words(page)
+    assert "It waits for Ben" in words(page)
+    store.say(review, "approved", "Ben", ONE)
+    store.say(review, "rejected", "Ben", TWO)
+    store.say(review, "approved", "Ben")
+    page = opened(review)
+    assert "two.jpg · disputed" in words(page)  # the disputed one first
+    assert "Cohen's κ = 0.00" in words(page)
+    assert "Disputed: photo two.jpg" in words(page)
+    press(page, "Reject", 1)  # decide
+    assert store.disputed(review) == []
+    assert "two.jpg · rejected" in words(page)
+
+
+def test_alone_nobody_agrees_and_the_page_says_so(store: ReviewStore, review: Review) -> None:
+    store.say(review, "approved", "Anna", ONE)
+    assert "cannot be said" in words(opened(review))
+
+
+def test_a_review_and_its_zip_are_countersigned_and_the_first_signature_stays(
+    store: ReviewStore, review: Review, tmp_path: Path
+) -> None:
+    keys.new_key("Ben")
+    store.say(review, "approved", "Anna")
+    store.sign(review, keys.new_key("Anna", tmp_path / "hers"), "Anna")
+    page = opened(review)
+    press(page, "Sign the review")
+    assert store.signers(review) == {"Anna", "Ben"}
+    press(page, "Sign the ZIP too")
+    assert [
+        one.statement.name for one in verify_report(store.evidence(review) or b"", render=False).signatures
+    ] == ["Ben"]
+    press(page, "Sign the ZIP too")
+    assert "one signed as it is already" in page.error[0].value
+    store.say(review, "rejected", "Anna", ONE)
+    assert "VOID" in words(page.run())
+
+
+def test_a_visitor_whom_nobody_vouches_for_does_not_sign_with_the_servers_key(
+    store: ReviewStore, review: Review, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "is_local", lambda: False)
+    keys.new_key("The server")
+    store.say(review, "approved", "Ben")
+    page = press(opened(review), "Sign the review")
+    assert "sits at the server's machine" in page.error[0].value
+    assert store.signers(review) == set()
+
+
+def test_another_evidence_than_the_one_under_review_is_refused(store: ReviewStore, review: Review) -> None:
+    other = render_report(report(fakes.photo(name="three.jpg")), "zip")
+    store.keep_evidence(review, other, "Eve")
+    assert "what was signed of it is void" in opened(review).error[0].value
+
+
+def test_a_store_that_cannot_be_opened_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    st.cache_resource.clear()
+    monkeypatch.setenv("GRADCAM_STORE", "mysql://root@host/x")
+    page = opened()
+    assert "Expected a path or postgresql" in page.error[0].value.replace("\\", "")
