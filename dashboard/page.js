@@ -5,7 +5,9 @@ if (!window.gradcam) {
 
   // A step of the browser's history is one thing that a visitor does. Streamlit puts what a widget says into the link
   // in place of the last, and adds a step for each other word that the server writes there.
-  for (const gesture of ["pointerdown", "keydown"]) addEventListener(gesture, () => (gradcam.begins = true), true);
+  const begin = () => (gradcam.begins = true);
+  for (const gesture of ["pointerdown", "keydown", "drop"]) addEventListener(gesture, begin, true);
+  addEventListener("change", ({ target }) => target.type === "file" && begin(), true);
   addEventListener("popstate", () => (gradcam.begins = false), true);
   const { pushState, replaceState } = history;
   history.pushState = history.replaceState = (state, title, link) => {
