@@ -23,8 +23,10 @@ from gradcam.text import minus_sign, percent
 def opened_photo(run: Run) -> int | None:
     """The number of the photo that is open, by a click or by the link; None where the gallery is."""
     text = st.query_params.get(DataKey.OPENED, "")
-    linked = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
-    photo = st.session_state.setdefault(DataKey.OPENED, linked)
+    if session.went_back() or DataKey.OPENED not in st.session_state:
+        known = text.isascii() and text.isdigit() and len(text) < 10
+        st.session_state[DataKey.OPENED] = int(text) if known else None
+    photo = st.session_state[DataKey.OPENED]
     if photo is not None and not 0 <= photo < run.plan.photos:
         photo = st.session_state[DataKey.OPENED] = None
     if photo is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import data_runs
+from dashboard import data_runs, session
 from dashboard.components.messages import say_error, show_errors
 from dashboard.data_runs import ListedRun
 from dashboard.session import DataKey
@@ -24,8 +24,8 @@ _UPLOADER, _FROM, _ASKED, _REASON = "_set_uploader", "_set_from", "_set_asked", 
 
 def pick_run() -> ListedRun | None:
     """The chosen run; None for a new one. The link carries its name."""
-    asked = st.query_params.get(DataKey.RUN)
-    st.session_state.setdefault(DataKey.RUN, asked or NEW)
+    if session.went_back() or DataKey.RUN not in st.session_state:
+        st.session_state[DataKey.RUN] = st.query_params.get(DataKey.RUN, NEW)
     found = None
     with show_errors():
         if name := st.session_state[DataKey.RUN]:

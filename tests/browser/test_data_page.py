@@ -49,6 +49,11 @@ def test_a_run_is_started_left_found_again_and_looked_through(visit: Visit) -> N
     at = page.url
     page.keyboard.press("n")
     page.wait_for_url(lambda url: url != at)
+    settle(page)
+    page.go_back()
+    page.wait_for_url(at)
+    expect(page.get_by_text("1 of ")).to_be_visible()
+    settle(page)
     page.keyboard.press("Escape")
     page.wait_for_url(lambda url: "opened=" not in url)
 
