@@ -49,6 +49,7 @@ IMPORTED = (
     "gradcam.runs.hosting",
     "gradcam.runs.thumbnails",
     "gradcam.reviews.store",
+    "gradcam.shortcuts",
     "dashboard.results",
     "dashboard.data_runs",
 )

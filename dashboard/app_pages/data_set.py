@@ -21,6 +21,7 @@ from dashboard.components import (
     show_gallery,
     show_opened,
     show_progress,
+    show_shortcuts,
 )
 from dashboard.session import DataKey
 
@@ -45,8 +46,8 @@ else:
             with st.sidebar, section("Photos"):
                 shown = pick_shown(listed, pick_verdict)
             if (photo := opened_photo(listed.run)) is None:
-                part = pick_one("Show", ["Photos", "Classes"], DataKey.PART)
+                part = pick_one("Show", ["Photos", "Classes", "Shortcuts"], DataKey.PART)
                 offer_to_take(listed, shown)
-                (show_gallery, show_classes)[part](shown)
+                (show_gallery, show_classes, show_shortcuts)[part](shown)
             elif path := show_opened(shown, photo):
                 offer_verdict(listed, path)

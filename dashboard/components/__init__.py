@@ -29,6 +29,7 @@ from dashboard.components.data_filters import pick_shown
 from dashboard.components.data_gallery import show_gallery
 from dashboard.components.data_opened import opened_photo, show_opened
 from dashboard.components.data_progress import show_progress
+from dashboard.components.data_shortcuts import show_shortcuts
 from dashboard.components.data_start import offer_start, pick_run
 from dashboard.components.data_take import offer_to_take
 from dashboard.components.data_verdicts import offer_verdict, pick_verdict
@@ -148,6 +149,7 @@ __all__ = [
     "show_question",
     "show_report",
     "show_review",
+    "show_shortcuts",
     "show_sum",
     "show_verdicts",
     "show_weights",
