@@ -32,8 +32,8 @@ def show_shortcuts(shown: Shown) -> None:
     st.header("What does a class stand on?", anchor=False)
     st.markdown(
         "A candidate is a group of photos of one class that share something which the model uses and the class's "
-        "other photos lack: a text in the corner, a ruler, a frame, or a true kind of the class. It is something to "
-        "look at, never a verdict."
+        "other photos lack: a text in the corner, a ruler, a frame, or a true kind of the class. It is something "
+        "to look at, never a verdict."
     )
     labels, plan = shown.run.choices("label"), shown.run.plan
     if len(labels) < 2:
