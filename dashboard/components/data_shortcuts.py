@@ -92,12 +92,11 @@ def _offer_check(shown: Shown, candidate: Candidate, number: int) -> None:
     key = shown.run.evidence, candidate.model, candidate.label, number
     if st.button("Check the cause", key=f"_check-{number}", icon=":material/science:", help=_HELP):
         bar = st.progress(0.0, "Asking the model again")
-        checks[key] = check_shortcut(
-            shown.run,
-            candidate,
-            use=library.use,
-            on_progress=lambda done, total: bar.progress(done / max(total, 1)),
-        )
+
+        def say(done: int, total: int) -> None:
+            bar.progress(done / max(total, 1), "Asking the model again")
+
+        checks[key] = check_shortcut(shown.run, candidate, use=library.use, on_progress=say)
         bar.empty()
     if check := checks.get(key):
         st.markdown(
