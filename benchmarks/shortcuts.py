@@ -43,7 +43,7 @@ def main(arguments: list[str], machine: dict[str, str]) -> None:
     parser.add_argument(
         "--photos", type=Path, metavar="FOLDER", help="a folder a class [photos that come in wheels]"
     )
-    parser.add_argument("--seeds", nargs="+", type=int, default=[100, 101], help="of planted sets")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[100], help="of planted sets")
     parser.add_argument("--clean", nargs="+", type=int, default=list(range(200, 220)), help="seeds of clean sets")
     parser.add_argument("--each", type=int, default=100, help="photos of a class")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
@@ -330,6 +330,8 @@ def markdown(result: dict[str, Any]) -> str:
     sets = len({row["seed"] for row in result["clean"]})
     lines += [
         "",
+        _verdict([row for row in used if row["share"] == 0.2]),
+        "",
         f"Clean sets: a candidate of score {THRESHOLD} or more in {len(by_set)} of {sets} sets, for "
         f"{sum(most >= THRESHOLD for most in alarms)} of {len(alarms)} classes; the highest score was "
         f"{max(alarms, default=0.0):.2f}. These are true kinds: of the first candidate's members "
@@ -357,6 +359,18 @@ def markdown(result: dict[str, Any]) -> str:
     for seed, names in result["sources"].items():
         lines.append(f"| {seed} | {', '.join(names['train'][:40])} | {', '.join(names['test'][:40])} |")
     return "\n".join(lines) + "\n"
+
+
+GOAL = {"recall": 0.85, "purity": 0.85, "auc": 0.95}
+"""Means for artefacts that the head uses, in 20 % of a class."""
+
+
+def _verdict(rows: Sequence[dict[str, Any]]) -> str:
+    """Whether the goal is met."""
+    found = {name: mean(row[name] for row in rows) if rows else 0.0 for name in GOAL}
+    said = ", ".join(f"{name} {found[name]:.2f} of {least}" for name, least in GOAL.items())
+    is_met = all(found[name] >= least for name, least in GOAL.items())
+    return f"The goal at 20 % is {'met' if is_met else '**not met**'}: {said}."
 
 
 def _number(value: float) -> str:
