@@ -159,9 +159,9 @@ def explanations(
     cotangents = _cotangents(scored, graph)
     signals = signals_of(forward.recordings, cotangents, forward.layers, methods, _rerun(classifier, forward))
     maps = [averaged_maps(signals, method).cpu().numpy() for method in methods]
-    for by_method, method in zip(maps, methods, strict=True):
+    for by_method in maps:
         for resolved, rows in zip(scored, by_method, strict=True):
-            _check_finite(rows, resolved, f"{classifier.spec} by {method.name} at layer {quoted(found.name)}")
+            _check_finite(rows, resolved, f"{classifier.spec} at layer {quoted(found.name)}")
     seconds = forward.seconds + (time.perf_counter() - started) / len(forward.photos)
     dtype = str(classifier.dtype).removeprefix("torch.")
     return [

@@ -63,7 +63,7 @@ def test_first_sight_takes_a_photo_through_the_four_steps() -> None:
 def test_every_picture_has_words_for_those_who_do_not_see_it() -> None:
     page = opened()
     said = alts(page)
-    assert len(said) == 1 + 10 + 10 + 2 + 2 + 1
+    assert len(said) == 1 + 10 + 10 + 2 + 2 + 2 + 1
     assert all(said)
     assert sum(alt.startswith("Feature map: map ") for alt in said) == 10
     assert any("hottest at" in alt for alt in said)
@@ -186,7 +186,7 @@ def test_the_colour_map_and_the_opacity_are_those_of_every_page() -> None:
 
 def test_every_figure_can_be_taken_away_as_png_and_svg() -> None:
     labels = [button.proto.label for button in opened().get("download_button")]
-    assert labels == ["PNG", "SVG"] * 7
+    assert labels == ["PNG", "SVG"] * 8
 
 
 def test_ones_own_model_is_laid_open_too() -> None:
