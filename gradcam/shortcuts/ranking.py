@@ -20,7 +20,7 @@ FEWEST = 4
 
 USUAL = 0.99
 """The share of other classes' photos that are weaker than every member. On planted artefacts this found more of the
-photos than two Gaussians fitted to the strengths of the class, and was as pure."""
+photos than two Gaussians fitted to the strengths of the class, and was nearly as pure."""
 
 
 @dataclass(frozen=True, eq=False)
