@@ -117,18 +117,16 @@ def test_an_open_photo_has_its_heatmaps_numbers_and_neighbours(run: Run) -> None
 
 
 def test_verdicts_are_kept_filtered_by_and_taken_back(run: Run) -> None:
-    number = run.ranked("disagreement")[0]
-    path = next(run.units([number])).path
-    page = opened(opened=str(number))
-    assert next(button for button in page.button if button.label == "Approve").disabled
-    page.text_input(key="_reviewer").set_value("Anna").run()
-    page.text_input(key=f"_note-{path}").set_value("sees the ear").run()
+    page = opened(opened=str(run.ranked("disagreement")[0]))
+    assert "Say who you are to judge this photo" in words(page)
+    page.text_input(key="_own_name").set_value("Anna").run()
+    press(page, "Begin a review of this run")
     press(page, "Approve")
-    assert "**approved** by Anna: sees the ear" in words(page)
+    assert "**Anna**: approved" in words(page)
     press(page, "Reject")
-    assert "**rejected** by Anna" in words(page)
+    assert "**Anna**: rejected" in words(page)
     press(page, "Undo")
-    assert "**approved** by Anna: sees the ear" in words(page)
+    assert "**Anna**: approved" in words(page)
     press(page, "All photos")
     page.selectbox(key="verdict").set_value("approved").run()
     assert len(cells(page)) == 1
