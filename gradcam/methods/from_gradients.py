@@ -7,7 +7,6 @@ places of the grid. Every function returns raw maps `[B, K, h, w]`, or `[B, 1, h
 from __future__ import annotations
 
 import torch
-from scipy.linalg import eigh
 from torch import Tensor
 
 from gradcam.methods.method import Compute, Signals
@@ -212,6 +211,8 @@ def _leading(gram: Tensor) -> tuple[Tensor, Tensor]:
 def _leading_of(gram: Tensor) -> tuple[Tensor, Tensor]:
     if not gram.isfinite().all():
         return torch.full_like(gram[0], torch.nan), torch.full_like(gram[0, 0], torch.nan)
+    from scipy.linalg import eigh  # most methods need no eigenvectors
+
     last = len(gram) - 1
     values, vectors = eigh(gram.numpy(), subset_by_index=(last, last))  # the last alone takes a third of the time
     return torch.from_numpy(vectors[:, 0]), torch.tensor(values[0], dtype=torch.float64)
