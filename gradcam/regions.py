@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from itertools import chain
 
 import numpy as np
@@ -13,16 +12,21 @@ from gradcam.geometry import fit_within, pixel_centres
 from gradcam.types import Region
 
 MAX_CORNERS = 64
+FARTHEST = 100_000
+"""Pixels from the photo's corner, in either direction: further out than any photo reaches."""
 LONG_SIDE = 400
 """Photos larger than this many pixels are measured at this size; maps are far coarser."""
 
 
 def check_region(region: Region) -> None:
-    """Raises: OptionError for what encloses nothing."""
+    """Raises: OptionError for what encloses nothing, or lies beyond any photo."""
     if not 2 <= len(region) <= MAX_CORNERS or any(len(corner) != 2 for corner in region):
         raise OptionError(f"expected two corners of a box, or up to {MAX_CORNERS} of an outline, got {len(region)}")
-    if not all(map(math.isfinite, chain.from_iterable(region))):
-        raise OptionError(f"expected finite numbers for a region's corners, got {quoted(region)}")
+    if not all(abs(value) <= FARTHEST for value in chain.from_iterable(region)):  # also NaN
+        raise OptionError(
+            f"expected corners of a region within {FARTHEST:,} pixels, got {quoted(region)}; mark a part of "
+            "the photo"
+        )
     xs, ys = zip(*region, strict=True)
     if min(xs) == max(xs) or min(ys) == max(ys):
         raise OptionError(f"expected a region with width and height, got {quoted(region)}; move its corners apart")

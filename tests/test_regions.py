@@ -43,7 +43,17 @@ def test_a_region_reads_as_it_was_written(region):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "1,2", "1,2,3", "1,2,1,9", "nan,0,1,1", "0,0,inf,1", "a,b,c,d", ",".join(["1,2"] * (MAX_CORNERS + 1))],
+    [
+        "",
+        "1,2",
+        "1,2,3",
+        "1,2,1,9",
+        "nan,0,1,1",
+        "0,0,inf,1",
+        "0,0,1e9,1e9",
+        "a,b,c,d",
+        ",".join(["1,2"] * (MAX_CORNERS + 1)),
+    ],
 )
 def test_what_encloses_nothing_is_refused_in_a_sentence(text):
     with pytest.raises(OptionError, match=r"^expected "):

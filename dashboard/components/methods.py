@@ -54,8 +54,8 @@ def show_methods(panels: Sequence[Panel], style: Style, key: str = "methods") ->
     st.caption(
         "*Like Grad-CAM*: rank correlation of the two maps on the photo, 1 where they put all pixels in the same "
         "order. Agreement does not make a method right: methods may share an error, and each answers a question of "
-        "its own. *Cost*: how often the model runs, forwards for the photo and backwards for each class; all "
-        "methods here share theirs."
+        "its own. *Cost*: how often the model runs, forwards for the photo and backwards for each class; what "
+        "several methods need is computed once."
     )
     return chosen
 
@@ -86,8 +86,12 @@ def _row(method: Method, alike: str) -> tuple[str, ...]:
     return (
         f"[{method.name}]({method.link}), {method.citation}",
         " ".join(filter(None, (method.says, method.caveats))),
-        method.zero.removeprefix("Zero: ").capitalize(),
+        _sentence(method.zero.removeprefix("Zero: ")),
         "yes" if method.class_specific else "no",
         method.cost,
         alike,
     )
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]

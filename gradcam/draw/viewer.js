@@ -109,7 +109,7 @@ function show(viewer, scene) {
   const { photo } = scene;
   if (photo && before?.photo.sha256 !== photo.sha256) {
     viewer.view = [...mounted].find((other) => other.view && isOf(other, photo))?.view ?? whole(photo);
-    viewer.cross = null;
+    viewer.cross = viewer.corner = null;
   }
   const set = ({ look, turn }) => JSON.stringify([look, turn]);
   if (before && set(before) !== set(scene)) viewer.look = { ...scene.look };
@@ -408,46 +408,52 @@ function listenToFingers(viewer, picture) {
 /** Whether a drag over this viewer's pictures marks the object. */
 const isMarked = (viewer) => Boolean(viewer.scene.markable) && marking !== "zoom";
 
-/** A drag draws a box or an outline; what it encloses is marked when it ends. */
+/** A drag of one pointer draws a box or an outline; what it encloses is marked when it ends. A second finger stops it. */
 function listenToMarks(viewer, picture, sketch) {
   let points = null;
+  let pointer = null;
   const at = (event) => onPhoto(viewer, placeOf(viewer, picture, event));
+  const stop = () => {
+    points = pointer = null;
+    sketch.replaceChildren();
+  };
   picture.addEventListener("pointerdown", (event) => {
+    if (points) return stop();
     if (event.button || !event.isPrimary || !isMarked(viewer)) return;
-    picture.setPointerCapture(event.pointerId);
+    picture.setPointerCapture((pointer = event.pointerId));
     points = [at(event)];
   });
   picture.addEventListener("pointermove", (event) => {
-    if (!points) return;
+    if (!points || event.pointerId !== pointer) return;
     points = marking === "box" ? [points[0], at(event)] : [...points, at(event)];
     draft(viewer, sketch, marking === "box" ? boxOf(points) : points);
   });
-  picture.addEventListener("pointerup", () => {
-    if (points) finish(viewer, marking === "box" ? points : outlineOf(viewer, points), sketch);
-    points = null;
+  picture.addEventListener("pointerup", (event) => {
+    if (!points || event.pointerId !== pointer) return;
+    const drawn = marking === "box" ? points : outlineOf(viewer, points);
+    if (finish(viewer, drawn, marking === "box" ? 2 : 3)) points = pointer = null; // the sketch stays till the mark comes
+    else stop();
   });
-  picture.addEventListener("pointercancel", () => {
-    points = null;
-    sketch.replaceChildren();
-  });
+  picture.addEventListener("pointercancel", stop);
 }
 
-/** Tell what was marked; what encloses nothing is forgotten. */
-function finish(viewer, points, sketch) {
+/** Tell what was marked; false for what encloses nothing. */
+function finish(viewer, points, least) {
   const corners = points.map(({ x, y }) => [Math.round(x), Math.round(y)]);
   const [xs, ys] = [0, 1].map((axis) => new Set(corners.map((corner) => corner[axis])));
-  const enough = marking === "box" ? 2 : 3;
-  if (corners.length >= enough && xs.size > 1 && ys.size > 1) viewer.mark(corners);
-  else sketch?.replaceChildren();
+  const encloses = corners.length >= least && xs.size > 1 && ys.size > 1;
+  if (encloses) viewer.mark(corners);
+  return encloses;
 }
 
 /** Put a corner of a box at the cross; the second one finishes it. */
 function putCorner(viewer) {
   if (!isMarked(viewer) || !viewer.cross) return;
   const { x, y } = viewer.cross;
-  if (viewer.corner) finish(viewer, [viewer.corner, { x, y }]);
-  viewer.spoken.textContent = viewer.corner ? "Marked" : `First corner at ${Math.round(x)}, ${Math.round(y)}`;
-  viewer.corner = viewer.corner ? null : { x, y };
+  const from = viewer.corner;
+  viewer.corner = from ? null : { x, y };
+  if (!from) viewer.spoken.textContent = `First corner at ${Math.round(x)}, ${Math.round(y)}`;
+  else viewer.spoken.textContent = finish(viewer, [from, { x, y }], 2) ? "Marked" : "Nothing marked: the corners enclose nothing";
 }
 
 /** Show what is being drawn, until the scene that has it comes. */
@@ -527,7 +533,7 @@ const KEYS = {
   0: (viewer) => move(viewer, whole(viewer.scene.photo)),
   " ": (viewer) => bare(viewer, true),
   Enter: putCorner,
-  Escape: (viewer) => point(viewer, null),
+  Escape: (viewer) => point(viewer, (viewer.corner = null)),
 };
 
 /** Move the view or the cross by a twentieth of what is seen; a cross says its values. */

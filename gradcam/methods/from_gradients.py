@@ -9,7 +9,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gradcam.errors import MethodError
 from gradcam.methods.method import Compute, Signals
+
+MOST_PLACES = 4096
+"""Of a grid, for a kernel between all of its places."""
 
 
 def weighted_sum(weights: Tensor, activation: Tensor) -> Tensor:
@@ -108,7 +112,14 @@ def seg_eigen_cam(signals: Signals) -> Tensor:
 
 def kpca_cam(signals: Signals) -> Tensor:
     """ReLU of A's first kernel principal component, kernel tanh(⟨a, b⟩ / C + 1) of centred places a and b; its sign
-    makes the largest value positive."""
+    makes the largest value positive.
+
+    Raises: MethodError for a grid of more than `MOST_PLACES`, whose kernel would not fit into memory.
+    """
+    if (places := signals.activation[0, 0].numel()) > MOST_PLACES:
+        raise MethodError(
+            f"expected a grid of at most {MOST_PLACES:,} places for KPCA-CAM, got {places:,}; choose a later layer"
+        )
     rows = _centred(_rows(signals.activation).cpu().double())
     kernel = (rows @ rows.mT / rows.shape[-1] + 1).tanh()
     component = _first_of_gram(_centred(_centred(kernel).mT))
@@ -135,8 +146,10 @@ def smooth_grad_cam_plus_plus(samples: int, noise: float, seed: int) -> Compute:
         images, generator = signals.images, torch.Generator().manual_seed(seed)
         width = noise * (images.amax((1, 2, 3), keepdim=True) - images.amin((1, 2, 3), keepdim=True))
         noises = (torch.randn(images.shape[1:], generator=generator).to(images) for _ in range(samples))
-        drawn = [signals.again(images + width * one).gradients for one in noises]
-        first, second, third = (torch.stack([one**power for one in drawn]).mean(0) for power in (1, 2, 3))
+        first = second = third = images.new_zeros(())
+        for one in noises:
+            drawn = signals.again(images + width * one).gradients / samples
+            first, second, third = first + drawn, second + samples * drawn**2, third + samples**2 * drawn**3
         denominator = 2 * second + third * signals.activation.sum((2, 3))[..., None, None]
         share = torch.where(denominator != 0, second / denominator, 0)
         return weighted_sum((share * first.relu()).sum((3, 4)), signals.activation).relu()

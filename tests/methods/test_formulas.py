@@ -178,3 +178,10 @@ def test_integrated_grad_cam_adds_up_the_way_from_zero() -> None:
         total += (gradients[0].mean((2, 3), keepdim=True) * (activation - start)).sum(1) / 16
     found = heatmaps(model, batch, 1, model.layer, method="Integrated Grad-CAM")[:, 0]
     assert torch.allclose(found, total.relu(), rtol=1e-9)
+
+
+def test_a_kernel_between_too_many_places_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gradcam.methods.from_gradients.MOST_PLACES", 3)
+    model = net(PooledHead)
+    with pytest.raises(MethodError, match="expected a grid of at most 3 places for KPCA-CAM, got"):
+        heatmaps(model, images(), CLASSES, model.layer, method="KPCA-CAM")
