@@ -16,7 +16,7 @@ from streamlit.auth_util import get_secrets_auth_section
 
 from dashboard import serving, session
 from gradcam.config import settings
-from gradcam.errors import ReviewError, SigningError
+from gradcam.errors import ReviewError, SigningError, quoted
 from gradcam.keys import SecretKey, secret_key
 from gradcam.reviews import Actor, read_roles
 
@@ -96,11 +96,16 @@ def _opened(address: str) -> ReviewStore:
 def signing_key() -> SecretKey:
     """The key that the visitor signs with: their own at their own machine, else the server's, in their name.
 
-    Raises: SigningError for a visitor whom nobody vouches for.
+    Raises: SigningError for a visitor whom nobody vouches for, or who may not sign.
     """
     if is_asked():
+        if not (who := known_actor()).may("reviewer"):
+            raise SigningError(
+                f"expected the role reviewer to sign, got {quoted(who.name)} with {who.role or 'no role'}; "
+                "ask an owner"
+            )
         key = secret_key()
-        return structs.replace(key, public=structs.replace(key.public, name=known_actor().name))
+        return structs.replace(key, public=structs.replace(key.public, name=who.name))
     if not serving.is_local():
         raise SigningError(
             "expected somebody who signed in, or who sits at the server's machine, got neither; "

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gradcam.errors import ReportError
-from gradcam.report._sign import Verification, verify_report
+from gradcam.report._sign import Verification, merge_signatures, verify_report
 from gradcam.report.model import Report
 from gradcam.report.read import bytes_of
 from gradcam.reviews.model import Project, Review, Subject
@@ -27,14 +27,18 @@ def review_report(
 ) -> Review:
     """Bring a report into a project; the review that the project has of the same evidence, if it has one.
 
-    source: a ZIP or JSON, which the store keeps. Raises: ReportError, ReviewError.
+    source: a ZIP or JSON, which the store keeps; signatures of a ZIP that is kept already stay.
+    Raises: ReportError, ReviewError.
     """
     data = bytes_of(source)
     found = verify_report(data, render=False)
     review = store.add_review(
         project, found.signed.evidence, found.report.title, by, blind=blind, supersedes=supersedes
     )
-    store.keep_evidence(review, data, by)
+    if store.evidence(review) is None:
+        store.keep_evidence(review, data, by)
+    else:
+        store.change_evidence(review, lambda kept: merge_signatures(kept, data), by)
     return review
 
 

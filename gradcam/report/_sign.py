@@ -69,6 +69,30 @@ def with_signature(data: bytes, key: SecretKey) -> tuple[bytes, Signature]:
     return _added(data, signature, found), signature
 
 
+def merge_signatures(kept: bytes, brought: bytes) -> bytes:
+    """Of two files of a report with the same evidence the one to keep, with what was signed of it in either.
+
+    A ZIP counts for more than a JSON, and one that is signed for more than one that is not. brought: a report.
+    """
+    after = reopen(brought)
+    try:
+        before = reopen(kept)
+    except ReportError:
+        return brought
+    signed = signed_of(before.content)
+    if signed.evidence != signed_of(after.content).evidence:
+        return brought
+    if not after.hashes:
+        return kept
+    if not before.signatures:
+        return brought
+    new = [one for one in after.signatures if one not in before.signatures]
+    fitting = [one for one in new if check_signature(one, signed, {}).state is State.VALID]
+    for signature in fitting[: MAX_SIGNATURES - len(before.signatures)]:
+        kept = _added(kept, signature, before)
+    return kept
+
+
 def _refuse_to_sign(found: Reopened, signed: Signed, key: SecretKey) -> None:
     if signed.status == "needs review":
         raise SigningError(

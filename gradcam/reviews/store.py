@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from gradcam.errors import ReviewError, nearest, quoted
 from gradcam.files import refuse_existing
-from gradcam.keys import PublicKey, SecretKey
+from gradcam.keys import PublicKey, SecretKey, own_keys
 from gradcam.reviews.agreement import Agreement
 from gradcam.reviews.database import Database, default_store
 from gradcam.reviews.judging import agreement_of, disputed, signed_of
@@ -167,7 +167,8 @@ class ReviewStore:
             if before is None:
                 raise ReviewError("expected a review whose evidence is kept here, got one without; bring its ZIP")
             after = change(before)
-            _add(connection, EVIDENCE, by, sha256=review.evidence, data=after)
+            if after != before:
+                _add(connection, EVIDENCE, by, sha256=review.evidence, data=after)
         return after
 
     def evidence(self, review: Review) -> bytes | None:
@@ -313,17 +314,23 @@ class ReviewStore:
     def sign(self, review: Review, key: SecretKey, by: str) -> CheckedSignature:
         """Sign a review's evidence and what the verdicts on it come to; other signatures stay as they are.
 
-        Raises: ReviewError before it is approved or rejected, or where the same person has signed it as it is.
+        Raises: ReviewError before it is approved or rejected, for a key that is revoked, or where the same person
+        or key has signed it as it is.
         """
         self._check("reviewer", by)
         signed = self._signed(review)
         if not self.is_open(review) or signed.status not in DONE:
             raise ReviewError("expected a review that is approved or rejected, got one that is not; judge it first")
+        if (known := own_keys().get(key.public.key, key.public)).revoked:
+            raise ReviewError(f"expected a key that counts, got {known}, which is revoked; make another")
         made = make_signature(signed, key)
         with self._writing(by) as connection:
             self._one_at_a_time(connection, review.id)
-            if by in _signers(self._signatures(connection, review), signed):
-                raise ReviewError(f"expected a review that {quoted(by)} has not signed, got one signed as it is")
+            before = self._signatures(connection, review)
+            if _signers(before, signed) == _signers([*before, (by, made.encode())], signed):
+                raise ReviewError(
+                    f"expected a review that neither {quoted(by)} nor this key has signed, got one signed as it is"
+                )
             _add(connection, SIGNATURES, by, review=review.id, signature=made.encode().decode())
         return check_signature(made, signed, {key.public.key: key.public})
 
@@ -336,7 +343,7 @@ class ReviewStore:
         return [(by, check_signature(read_signature(data, by), signed, keys)) for by, data in found]
 
     def signers(self, review: Review) -> set[str]:
-        """Everybody whose signature fits the evidence and the verdicts as they are, however often they signed."""
+        """Everybody whose signature fits the evidence and the verdicts as they are: each name and each key once."""
         with self._reading() as connection:
             found = self._signatures(connection, review)
         return _signers(found, self._signed(review)) if found else set()
@@ -499,11 +506,21 @@ def _add(connection: sa.Connection, table: sa.Table, by: str, **values: Any) -> 
 
 
 def _signers(signatures: Iterable[tuple[str, bytes]], signed: Signed) -> set[str]:
-    return {
-        by
-        for by, data in signatures
-        if check_signature(read_signature(data, by), signed, {}).state is SignatureState.VALID
-    }
+    """Each name and each key counts once, a revoked key never.
+
+    A server's key signs for many: it is known by another name than those that it signs in.
+    """
+    found: set[str] = set()
+    seen: set[str | bytes] = set()
+    keys = own_keys()
+    for by, data in signatures:
+        checked = check_signature(read_signature(data, by), signed, keys)
+        who = checked.statement
+        marks = {by, who.name, *([who.key] if checked.trusted_name in (None, who.name) else [])}
+        if checked.state is SignatureState.VALID and not checked.revoked and not marks & seen:
+            found.add(by)
+            seen |= marks
+    return found
 
 
 def _imported(line: bytes, number: int, tables: dict[str, sa.Table]) -> tuple[str, dict[str, Any]]:

@@ -120,6 +120,9 @@ def test_the_servers_key_signs_in_the_name_that_was_vouched_for(asked, monkeypat
     asked(claims("anna@example.org"))
     key = identity.signing_key()
     assert (key.public.name, key.public.key) == ("anna@example.org", server.public.key)
+    asked(claims("eve@example.org"))
+    with pytest.raises(SigningError, match="expected the role reviewer to sign"):
+        identity.signing_key()
     monkeypatch.setattr(identity, "get_secrets_auth_section", dict)
     monkeypatch.setattr(serving, "is_local", lambda: False)
     with pytest.raises(SigningError, match="sits at the server's machine"):

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import serving
 from gradcam import keys
-from gradcam.report import Verdict, render_report, review_report, verify_report
+from gradcam.report import Verdict, render_report, review_report, verify_report, with_signature
 from gradcam.reviews import Review, ReviewStore, Subject
 from tests import fakes
 from tests.opening import open_page
@@ -187,6 +187,20 @@ def test_a_review_and_its_zip_are_countersigned_and_the_first_signature_stays(
     assert "one signed as it is already" in page.error[0].value
     store.say(review, "rejected", "Anna", ONE)
     assert "VOID" in words(page.run())
+
+
+def test_a_report_brought_again_keeps_and_gains_signatures(store: ReviewStore, review: Review) -> None:
+    anna, ben = keys.new_key("Anna"), keys.new_key("Ben")
+    by_anna, by_ben = with_signature(ZIP, anna)[0], with_signature(ZIP, ben)[0]
+    for brought, names in [
+        (by_anna, ["Anna"]),
+        (ZIP, ["Anna"]),
+        (by_ben, ["Anna", "Ben"]),
+        (by_anna, ["Anna", "Ben"]),
+    ]:
+        review_report(store, store.project_of(review), brought, "Carla")
+        found = verify_report(store.evidence(review) or b"", render=False)
+        assert [one.statement.name for one in found.signatures] == names
 
 
 def test_a_visitor_whom_nobody_vouches_for_does_not_sign_with_the_servers_key(

@@ -16,13 +16,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import get_args
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from gradcam.errors import ReviewError
-from gradcam.keys import SecretKey, new_key
+from gradcam.keys import SecretKey, new_key, revoke
 from gradcam.reviews import WHOLE, Actor, Review, ReviewStore, Subject, read_roles
 from gradcam.reviews.database import Database
 from gradcam.reviews.roles import ROLES
@@ -119,6 +120,10 @@ def key_of(name: str, folder: Path) -> SecretKey:
     return new_key(name, folder / name)
 
 
+def replace_name(key: SecretKey, name: str) -> SecretKey:
+    return msgspec.structs.replace(key, public=msgspec.structs.replace(key.public, name=name))
+
+
 def test_a_review_is_approved_once_it_has_the_signatures_its_project_asks_for(store, tmp_path):
     review = store.add_review(store.add_project("Two", "Anna", signatures=2), EVIDENCE, "Lesions", "Anna")
     anna, ben = key_of("Anna", tmp_path), key_of("Ben", tmp_path)
@@ -135,6 +140,33 @@ def test_a_review_is_approved_once_it_has_the_signatures_its_project_asks_for(st
         ("Anna", True),
         ("Ben", False),  # not trusted by who asks
     ]
+
+
+def test_one_person_is_not_two_signatures_and_a_revoked_key_is_none(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADCAM_KEYS", str(tmp_path))
+    review = store.add_review(store.add_project("Two", "Anna", signatures=2), EVIDENCE, "Lesions", "Anna")
+    store.say(review, "approved", "Anna")
+    anna, ben = new_key("Anna"), new_key("Ben")
+    store.sign(review, anna, "Anna")
+    for key, by in [(anna, "Ben"), (ben, "Anna"), (replace_name(ben, "Anna"), "Ben")]:
+        with pytest.raises(ReviewError, match="signed as it is"):
+            store.sign(review, key, by)
+    store.sign(review, ben, "Ben")
+    assert store.state(review) == "approved"
+    revoke(tmp_path / "ben.pub", "stolen")
+    assert store.signers(review) == {"Anna"}
+    assert store.state(review) == "in review"
+    with pytest.raises(ReviewError, match="which is revoked"):
+        store.sign(review, ben, "Carla")
+
+
+def test_a_servers_key_signs_for_everybody_whom_it_vouches_for(store, review, tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADCAM_KEYS", str(tmp_path))
+    store.say(review, "approved", "Anna")
+    server = new_key("gradcam at example.org")
+    for name in ("Anna", "Ben"):
+        store.sign(review, replace_name(server, name), name)
+    assert store.signers(review) == {"Anna", "Ben"}
 
 
 def test_a_changed_verdict_voids_signatures_and_a_comment_or_a_note_does_not(store, review, tmp_path):
