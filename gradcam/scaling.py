@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from gradcam import methods
 from gradcam.errors import MapError, OptionError, quoted
 from gradcam.geometry import Values, project_to_photo
 from gradcam.types import Heatmap, Panel, Scale, ScaledMap
@@ -21,9 +22,12 @@ the logit, so on a grid of up to 31×31 cells a map this low moves the logit by 
 NO_EVIDENCE = "no positive evidence"
 
 
-def is_signed(raw: Values) -> bool:
-    """Whether a raw map is drawn around zero: whether any value lies clearly below it. Grad-CAM's never do."""
-    return bool((np.asarray(raw) < -FLOOR).any())
+def is_signed(method: str, raw: Values) -> bool:
+    """Whether a raw map is drawn around zero: as the method's row says, so that all its maps look alike; if no row
+    has that name, whether any value lies clearly below zero.
+    """
+    row = methods.METHODS.get(method)
+    return row.signed if row else bool((np.asarray(raw) < -FLOOR).any())
 
 
 def normalize(raw: Values, vmax: float | None = None, *, signed: bool = False) -> ScaledMap:
@@ -70,7 +74,10 @@ def full_scales(panels: Sequence[Panel], scale: Scale) -> dict[Heatmap, float]:
 def scale_panels(panels: Sequence[Panel], scale: Scale) -> dict[Heatmap, ScaledMap]:
     """Each map as shares of the full scale that `scale` gives it; a failure has none."""
     scales = full_scales(panels, scale)
-    return {panel: normalize(panel.map, vmax, signed=is_signed(panel.map)) for panel, vmax in scales.items()}
+    return {
+        panel: normalize(panel.map, vmax, signed=is_signed(panel.method, panel.map))
+        for panel, vmax in scales.items()
+    }
 
 
 def _peak(panel: Heatmap) -> float:
@@ -79,7 +86,7 @@ def _peak(panel: Heatmap) -> float:
             f"expected finite heat from {panel.model} at layer {quoted(panel.explanation.layer.name)} for class "
             f"{quoted(panel.scored)}, got NaN or infinity; check the weights and the input"
         )
-    return float(np.abs(panel.map).max() if is_signed(panel.map) else panel.map.max())
+    return float(np.abs(panel.map).max() if is_signed(panel.method, panel.map) else panel.map.max())
 
 
 def difference(a: Heatmap, b: Heatmap, scale: Scale = "each", size: tuple[int, int] | None = None) -> Values:

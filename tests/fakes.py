@@ -54,6 +54,7 @@ def panel(
     *,
     model: str = "bundled/a",
     view: View | None = None,
+    method: str = "Grad-CAM",
     label: str = "tabby",
     untrained: bool = False,
     target: Target = Top(),
@@ -73,9 +74,10 @@ def panel(
         layer=TargetLayer("features.29", (raw.shape[0], raw.shape[1]), 4, "the last layer with a grid"),
         view=view or whole(of),
         seconds=0.12,
+        method=method,
         numerics=numerics,
     )
-    return Heatmap(of, model, "Grad-CAM", target, explanation)
+    return Heatmap(of, model, method, target, explanation)
 
 
 def failure(of: Photo, reason: str, *, model: str = "timm/b", target: Target = Top()) -> Failure:

@@ -231,7 +231,9 @@ def show_other_line(of: GradcamSteps) -> list[Figure]:
             st.markdown(f"[{other.name}]({other.link}), {other.citation}. {other.says} {other.caveats}".strip())
             st.code(inspect.getsource(other.compute))
         maps = {GRADCAM.name: of.explanation.maps[0], other.name: of.map_by(other)}
-        pictures = [draw_grid(heat, LARGE, style=_cells(), signed=is_signed(heat)) for heat in maps.values()]
+        pictures = [
+            draw_grid(heat, LARGE, style=_cells(), signed=is_signed(name, heat)) for name, heat in maps.items()
+        ]
         figure = _show_rows([PictureRow(pictures, list(maps))], "The map of another line")
     return [figure]
 

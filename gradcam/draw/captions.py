@@ -10,7 +10,7 @@ from gradcam.geometry import Values, fit_within, project_to_photo
 from gradcam.measures import heat_inside
 from gradcam.model_spec import display_name
 from gradcam.regions import region_share
-from gradcam.scaling import difference, is_signed, normalize
+from gradcam.scaling import FLOOR, difference, is_signed, normalize
 from gradcam.targets import write_target
 from gradcam.text import dimensions, duration, percent
 from gradcam.types import Failure, Heatmap, Panel, Scale, ScaledMap, Style, Target
@@ -32,6 +32,9 @@ COLORMAP_ENDS: dict[str, tuple[str, str]] = {
 
 SIGNED_LABEL = "Red: for the class. Blue: against it."
 """What the colours of a map with values below zero say."""
+
+ONLY_AGAINST = "only evidence against the class"
+"""What a map shows that has values below zero and none above."""
 
 FRAME_LABEL = "A frame marks the part of the photo that the model saw, where that is not all of it."
 
@@ -77,10 +80,12 @@ def heat_caption(panel: Panel, scaled: ScaledMap | None) -> str:
     if isinstance(panel, Failure):
         return f"{model_caption(panel)}: no map. {panel.reason}"
     said = f"{model_caption(panel)}, {target_caption(panel)}"
-    scaled = scaled or normalize(panel.map, signed=is_signed(panel.map))
+    scaled = scaled or normalize(panel.map, signed=is_signed(panel.method, panel.map))
     if scaled.note:
         return f"{said}: {scaled.note}."
     laid = project_to_photo(scaled.values, panel.explanation.view, fit_within(panel.photo.size, 90, 90))
+    if panel.map.max() < FLOOR:
+        return f"{said}: {ONLY_AGAINST}, most at {location_caption(-laid)}."
     return f"{said}: hottest at {location_caption(laid)}."
 
 

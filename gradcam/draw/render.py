@@ -122,14 +122,22 @@ def png(pixels: Pixels) -> bytes:
 # ---------------------------------------------------------------------------------------------- colouring
 
 
-def colourise(values: Values, name: str = "viridis", threshold: float = 0.0, blend: Blend = "even") -> Pixels:
+def colourise(
+    values: Values,
+    name: str = "viridis",
+    threshold: float = 0.0,
+    blend: Blend = "even",
+    *,
+    signed: bool | None = None,
+) -> Pixels:
     """Values in [0, 1] as colours, RGBA uint8 `[H, W, 4]`; values in [−1, 1] around zero, in red and blue.
 
+    signed: whether values are in [−1, 1]; where None, if there are values below zero.
     blend: as of a `Style`; with `evidence` a value is as opaque as it is high.
     Transparent where there is no value (NaN), below `threshold`, and everywhere if nothing is above 0.
     """
     known = np.nan_to_num(values, nan=0.0)
-    signed = bool((known < 0).any())
+    signed = bool((known < 0).any()) if signed is None else signed
     size = np.abs(known) if signed else known
     shown = np.isfinite(values) & (size >= threshold) & bool((size > 0).any())
     levels = _levels(known / 2 + 0.5 if signed else known)
@@ -160,16 +168,17 @@ def grey(photo: Pixels) -> Pixels:
     return cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB).astype(np.uint8)
 
 
-def overlay(photo: Pixels, values: Values, style: Style) -> Pixels:
+def overlay(photo: Pixels, values: Values, style: Style, *, signed: bool | None = None) -> Pixels:
     """Heat over a photo. Each pixel depends on its own photo pixel and its own value only.
 
-    photo: RGB uint8 `[H, W, 3]`; grey under values below zero, which are drawn in red and blue.
-    values: `[H, W]` in [0, 1] or [−1, 1], as `project_to_photo` returns them.
+    photo: RGB uint8 `[H, W, 3]`; grey under what is drawn in red and blue.
+    values: `[H, W]` in [0, 1] or [−1, 1], as `project_to_photo` returns them. signed: as `colourise` takes it.
     Raises: OptionError where the style is outside its choices.
     """
     check_style(style)
-    photo = grey(photo) if (np.nan_to_num(values) < 0).any() else photo
-    return blend(photo, colourise(values, style.colormap, style.threshold, style.blend), style.opacity)
+    signed = bool((np.nan_to_num(values) < 0).any()) if signed is None else signed
+    heat = colourise(values, style.colormap, style.threshold, style.blend, signed=signed)
+    return blend(grey(photo) if signed else photo, heat, style.opacity)
 
 
 def outline(pixels: Pixels, view: View, region: Region | None = None) -> Pixels:
@@ -220,8 +229,8 @@ def draw_panel(
     vmax: the raw value of full colour; the map's own maximum if None. size: height and width; the photo's if None.
     Raises: MapError where the map is not finite, OptionError where the style is outside its choices.
     """
-    photo, values, view = _layers(panel, style, vmax, size)
-    return outline(overlay(photo, values, style), view, panel.photo.region)
+    photo, values, view, signed = _layers(panel, style, vmax, size)
+    return outline(overlay(photo, values, style, signed=signed), view, panel.photo.region)
 
 
 def draw_map(values: Values, colormap: str, long_side: int) -> Pixels:
@@ -271,23 +280,23 @@ def three_pictures(
     panel: Heatmap, style: Style, vmax: float | None = None, size: tuple[int, int] | None = None
 ) -> tuple[Pixels, Pixels, Pixels]:
     """The photo, the heat alone and both, each RGB uint8 `[H, W, 3]`. Takes and raises what `draw_panel` does."""
-    photo, values, view = _layers(panel, style, vmax, size)
-    alone = overlay(np.full_like(photo, 232), values, replace(style, blend="even", opacity=1))
-    drawn = alone, overlay(photo, values, style)
+    photo, values, view, signed = _layers(panel, style, vmax, size)
+    alone = overlay(np.full_like(photo, 232), values, replace(style, blend="even", opacity=1), signed=signed)
+    drawn = alone, overlay(photo, values, style, signed=signed)
     alone, over = (outline(picture, view, panel.photo.region) for picture in drawn)
     return photo, alone, over
 
 
 def _layers(
     panel: Heatmap, style: Style, vmax: float | None, size: tuple[int, int] | None
-) -> tuple[Pixels, Values, View]:
-    """The photo at `size`, the heat on it in [0, 1] or [−1, 1], and how the model saw it."""
+) -> tuple[Pixels, Values, View, bool]:
+    """The photo at `size`, the heat on it, how the model saw it, and whether the heat is around zero."""
     check_style(style)
     size = size or panel.photo.size
     view = panel.explanation.view
-    scaled = normalize(panel.map, vmax, signed=is_signed(panel.map))
+    scaled = normalize(panel.map, vmax, signed=is_signed(panel.method, panel.map))
     values = project_to_photo(scaled.values, view, size, style.interpolation)
-    return resize(panel.photo.pixels, size), values, view
+    return resize(panel.photo.pixels, size), values, view, scaled.signed
 
 
 DIFFERS = 0.25

@@ -17,6 +17,7 @@ from gradcam.errors import ReportError, quoted
 from gradcam.methods import METHODS
 from gradcam.model_spec import display_name
 from gradcam.regions import MAX_CORNERS, region_share
+from gradcam.scaling import is_signed
 from gradcam.statuses import ReportStatus
 from gradcam.text import count
 from gradcam.types import (
@@ -363,6 +364,10 @@ class Content:
     procedure: tuple[Paragraph, ...]
     limits: tuple[Paragraph, ...]
     environment: Environment
+
+    def is_signed(self, panel: HeatmapEntry) -> bool:
+        """Whether a panel is drawn around zero, in red and blue."""
+        return is_signed(self.methods[panel.method].name, panel.values)
 
     @cached_property
     def model_names(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from gradcam.geometry import fit_within, project_to_photo
 from gradcam.preprocess import input_pixels
 from gradcam.report.lazy_sequence import LazySequence
 from gradcam.report.model import UNREADABLE, FailureEntry, Finding, HeatmapEntry, Pixels, Report
-from gradcam.scaling import is_signed, normalize
+from gradcam.scaling import normalize
 from gradcam.types import Blend, Explanation, Failure, Heatmap, ModelSpec, Panel, Photo, Target, View
 
 GREY = 214
@@ -48,15 +48,16 @@ class Pictures:
         """
         height, width = self.photos[panel.photo].shape[:2]
         style, view = self.report.style, self.report.answer(panel).view
-        scaled = normalize(panel.values, panel.numbers.vmax, signed=is_signed(panel.values))
+        scaled = normalize(panel.values, panel.numbers.vmax, signed=self.report.is_signed(panel))
         laid = project_to_photo(scaled.values, view, (height, width), style.interpolation)
-        return render.colourise(laid, style.colormap, style.threshold, blend or style.blend)
+        blend = blend or style.blend
+        return render.colourise(laid, style.colormap, style.threshold, blend, signed=scaled.signed)
 
     def heatmap_and_overlay(self, panel: HeatmapEntry) -> tuple[Pixels, Pixels]:
         """The heat alone on grey, and over the photo at the report's opacity; RGB, what the model saw outlined."""
         photo, view = self.photos[panel.photo], self.report.answer(panel).view
         heatmap = render.blend(np.full_like(photo, GREY), self.heat(panel, "even"), 1.0)
-        under = render.grey(photo) if is_signed(panel.values) else photo
+        under = render.grey(photo) if self.report.is_signed(panel) else photo
         overlay = render.blend(under, self.heat(panel), self.report.style.opacity)
         region = self.report.photos[panel.photo].region or None
         return render.outline(heatmap, view, region), render.outline(overlay, view, region)

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from msgspec import UNSET
 
-from gradcam.draw.captions import SCALE_LABELS, inside_caption, opacity_caption
+from gradcam.draw.captions import ONLY_AGAINST, SCALE_LABELS, inside_caption, opacity_caption
 from gradcam.report.model import (
     UNREADABLE,
     Agreement,
@@ -23,6 +23,7 @@ from gradcam.report.model import (
     Row,
 )
 from gradcam.report.statements import FIT_LABELS, layer_statement, methods_line, request_text, request_title
+from gradcam.scaling import FLOOR, NO_EVIDENCE
 from gradcam.text import dimensions, listed, minus_sign, percent
 
 UNKNOWN = "–"
@@ -273,7 +274,8 @@ def picture_caption(report: Content, panel: HeatmapEntry, kind: str) -> str:
     photo, model = report.photos[panel.photo].name, report.model_names[panel.model]
     by_method = f" by {report.methods[panel.method].name}" if len(report.methods) > 1 else ""
     location = where(report, panel)
-    hottest = f"hottest {location}" if location else "no positive evidence"
+    nothing = ONLY_AGAINST if panel.values.min() <= -FLOOR else NO_EVIDENCE
+    hottest = f"hottest {location}" if location else nothing
     return f"{kind} of {model}{by_method} for {panel_title(panel)} on {photo}; {hottest}"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from gradcam.draw.captions import SCALE_LABELS
+from gradcam.draw.captions import ONLY_AGAINST, SCALE_LABELS
 from gradcam.errors import quoted
 from gradcam.geometry import hides_part_of_photo
 from gradcam.methods import GRADCAM
@@ -22,7 +22,7 @@ from gradcam.report.model import (
     Row,
     Verdict,
 )
-from gradcam.scaling import NO_EVIDENCE, normalize
+from gradcam.scaling import FLOOR
 from gradcam.targets import write_target
 from gradcam.text import count, dimensions, listed, percent
 from gradcam.types import Fit, Style, Target, TargetLayer, Top
@@ -73,8 +73,10 @@ def methods_line(report: Content) -> str:
 
 
 def _no_evidence(panel: HeatmapEntry, answer: Answer, model: ModelEntry) -> str | None:
-    if normalize(panel.values).note != NO_EVIDENCE:
+    if panel.values.max() >= FLOOR:
         return None
+    if panel.values.min() <= -FLOOR:
+        return f"No positive evidence: the map holds {ONLY_AGAINST}."
     return "No positive evidence: the map is zero everywhere, so nothing is coloured."
 
 

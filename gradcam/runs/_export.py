@@ -113,7 +113,7 @@ def _write_overlays(run: Run, photos: Sequence[int] | None, style: Style, out: B
             small = pictures.shrink(pixels, LONG_SIDE)
             for unit, raw, view in zip(units, run.arrays(units), run.views(units), strict=True):
                 if raw is not None and view is not None:
-                    picture = pictures.overlay_jpeg(small, raw, view, style, QUALITY)
+                    picture = pictures.overlay_jpeg(small, raw, unit.method, view, style, QUALITY)
                     archive.writestr(zipfile.ZipInfo(_name(unit)), picture)
 
 

@@ -195,12 +195,12 @@ class Work:
             arrays = {"map": raw, "contributions": channels.contributions[position], **shared}
             shared = {}
             numbers = self._numbers(one, explanation, position, name, text, target)
-            yield Result(numbers, arrays, self._preview(one, raw, explanation.view))
+            yield Result(numbers, arrays, self._preview(one, raw, name, explanation.view))
 
-    def _preview(self, one: Opened, raw: NDArray[np.float32], view: View) -> bytes | None:
+    def _preview(self, one: Opened, raw: NDArray[np.float32], method: str, view: View) -> bytes | None:
         if not self.plan.settings.previews or self.column.prepared or one.small is None:
             return None
-        return pictures.overlay_jpeg(one.small, raw, view, STYLE, QUALITY)
+        return pictures.overlay_jpeg(one.small, raw, method, view, STYLE, QUALITY)
 
     def _numbers(
         self, one: Opened, explanation: Explanation, position: int, method: str, text: str, target: Target

@@ -10,7 +10,7 @@ from PIL import Image
 
 from gradcam.draw import render
 from gradcam.geometry import fit_within, project_to_photo
-from gradcam.scaling import normalize
+from gradcam.scaling import is_signed, normalize
 from gradcam.types import Style, View
 
 Pixels = NDArray[np.uint8]
@@ -24,14 +24,17 @@ def shrink(pixels: Pixels, long_side: int) -> Pixels:
     return render.resize(pixels, fit_within((pixels.shape[0], pixels.shape[1]), long_side, long_side))
 
 
-def overlay_jpeg(photo: Pixels, raw: NDArray[np.float32], view: View, style: Style, quality: int) -> bytes:
-    """A raw map `[h, w]` over its photo, which may be shrunk, as JPEG. quality: from 0 to 95."""
+def overlay_jpeg(
+    photo: Pixels, raw: NDArray[np.float32], method: str, view: View, style: Style, quality: int
+) -> bytes:
+    """A raw map `[h, w]` of a method over its photo, which may be shrunk, as JPEG. quality: from 0 to 95."""
     file = io.BytesIO()
-    Image.fromarray(overlaid(photo, raw, view, style)).save(file, "JPEG", quality=quality)
+    Image.fromarray(overlaid(photo, raw, method, view, style)).save(file, "JPEG", quality=quality)
     return file.getvalue()
 
 
-def overlaid(photo: Pixels, raw: NDArray[np.float32], view: View, style: Style) -> Pixels:
-    """A raw map `[h, w]` over its photo, which may be shrunk, in shares of the map's own peak."""
-    heat = project_to_photo(normalize(raw).values, view, photo.shape[:2], style.interpolation)
-    return render.outline(render.overlay(photo, heat, style), view)
+def overlaid(photo: Pixels, raw: NDArray[np.float32], method: str, view: View, style: Style) -> Pixels:
+    """A raw map `[h, w]` of a method over its photo, which may be shrunk, in shares of the map's own peak."""
+    scaled = normalize(raw, signed=is_signed(method, raw))
+    heat = project_to_photo(scaled.values, view, photo.shape[:2], style.interpolation)
+    return render.outline(render.overlay(photo, heat, style, signed=scaled.signed), view)

@@ -58,7 +58,7 @@ def _drawn(run: Run, unit: Unit, photo: Pixels) -> Iterator[Pixels]:
     (raw,), (view,) = run.arrays([unit]), run.views([unit])
     if raw is not None and view is not None:
         small = pictures.shrink(photo, pictures.PREVIEW_SIDE)
-        yield pictures.overlaid(small, raw, view, Style())
+        yield pictures.overlaid(small, raw, unit.method, view, Style())
 
 
 def _fitted(pixels: Pixels) -> Pixels:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from gradcam.comparison import as_comparison
-from gradcam.draw import draw_panel, panels_scene
+from gradcam.draw import draw_panel, heat_caption, panels_scene, render
 from gradcam.draw.render import colourise
-from gradcam.scaling import normalize, scale_panels
+from gradcam.report import build_report
+from gradcam.report.pictures import Pictures
+from gradcam.report.sections import picture_caption
+from gradcam.runs.pictures import overlaid
+from gradcam.scaling import is_signed, normalize, scale_panels
 from gradcam.types import Style
 from tests import fakes
 
@@ -35,7 +39,7 @@ def test_a_threshold_leaves_small_values_out_on_both_sides() -> None:
 
 
 def test_a_panel_lies_on_a_grey_photo_and_the_viewer_is_told() -> None:
-    panel = fakes.panel(fakes.photo(), RAW)
+    panel = fakes.panel(fakes.photo(), RAW, method="HiResCAM")
     drawn = draw_panel(panel, Style(interpolation="nearest", opacity=1, blend="even")).astype(int)
     assert np.ptp(drawn[0, -1]) <= 1  # zero: the white of the middle
     (shown,) = panels_scene([panel])["panels"]
@@ -46,8 +50,37 @@ def test_a_panel_lies_on_a_grey_photo_and_the_viewer_is_told() -> None:
 
 
 def test_a_figure_and_a_shared_scale_take_both_sides() -> None:
-    panel = fakes.panel(fakes.photo(), RAW)
+    panel = fakes.panel(fakes.photo(), RAW, method="HiResCAM")
     assert scale_panels([panel], "shared")[panel].vmax == 4.0
     trace = as_comparison(panel).figure().data[0]
     assert (trace.zmin, trace.zmax) == (-4.0, 4.0)
     assert trace.colorscale[0][1] == "rgba(5,48,97,1)" or trace.colorscale[0][1] == "rgb(5,48,97)"
+
+
+def test_a_method_looks_the_same_whether_or_not_a_map_of_it_has_values_below_zero() -> None:
+    assert [is_signed(method, np.abs(RAW)) for method in ("HiResCAM", "Grad-CAM", "mine")] == [True, False, False]
+    assert is_signed("mine", RAW)
+    photo = fakes.photo()
+    panel = fakes.panel(photo, np.abs(RAW), method="HiResCAM")
+    bare = np.all(draw_panel(panel, Style(opacity=0)) == render.grey(photo.pixels))
+    assert bare
+    (shown,) = panels_scene([panel])["panels"]
+    assert shown["diverging"]
+    made = build_report(as_comparison(panel))
+    _, drawn = Pictures(made, 60).heatmap_and_overlay(made.heatmaps[0])
+    np.testing.assert_array_equal(drawn, draw_panel(panel, made.style))
+    np.testing.assert_array_equal(
+        overlaid(photo.pixels, panel.map, panel.method, panel.explanation.view, made.style), drawn
+    )
+
+
+def test_a_map_that_only_speaks_against_the_class_is_said_to() -> None:
+    panel = fakes.panel(fakes.photo(), -np.abs(RAW), method="HiResCAM")
+    assert heat_caption(panel, None).endswith(": only evidence against the class, most at lower left.")
+    made = build_report(as_comparison(panel))
+    (entry,) = made.heatmaps
+    assert entry.warnings[0] == "No positive evidence: the map holds only evidence against the class."
+    assert picture_caption(made, entry, "Overlay").endswith("; only evidence against the class")
+    empty = build_report(as_comparison(fakes.panel(fakes.photo(), 0 * RAW)))
+    assert "zero everywhere" in empty.heatmaps[0].warnings[0]
+    assert picture_caption(empty, empty.heatmaps[0], "Overlay").endswith("; no positive evidence")
