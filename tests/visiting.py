@@ -17,6 +17,7 @@ LAST = {
     "compare_models": "button:has-text('Panels')",
     "compare_classes": "button:has-text('Panels')",
     "layers": ".viewer >> nth=2",
+    "methods": "text=/Agreement does not make a method right/",
     "how_it_works": "[data-testid=stCode]",
     "data_set": "button:has-text('Start the run'), img[alt*='the heatmaps of']",
     "reports": "button:has-text('Build the report')",
