@@ -94,7 +94,7 @@ def check_settings() -> None:
     except GradcamError as error:
         print(f"gradcam: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    config.set_option("server.maxUploadSize", found.limits.upload_megabytes)
+    config.set_option("server.maxUploadSize", max(found.limits.upload_megabytes, found.runs.upload_megabytes))
     print(f"  {_where(found)}\n", flush=True)
 
 

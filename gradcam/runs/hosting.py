@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import time
@@ -29,7 +30,9 @@ from gradcam.text import count, shorten
 
 DAY = 86_400.0
 SECONDS_HALF_MADE = 3_600.0
-"""A folder without a job that is older than this was left by an upload that never ended."""
+"""A folder without a job that holds at most an upload, and is older than this, is of an upload that never ended."""
+_IS_OURS = re.compile("[0-9a-f]{32}").fullmatch
+"""Tells a folder that a link leads to from what else somebody keeps beside them."""
 
 State = Literal["waiting", "starting", "running", "stopped", "failed", "finished"]
 Uploads = Sequence[tuple[str, BinaryIO]]
@@ -83,7 +86,9 @@ class RunHost:
         folder = self._folder(token)
         try:
             if not isinstance(data, str | Path):
-                self._refuse_full(owner, sum(map(_bytes_of, (file for _, file in data))))
+                size = sum(_bytes_of(file) for _, file in data)
+                self._refuse_upload(size)
+                self._refuse_full(owner, size)
                 data = _store_uploads(folder / UPLOAD, data)
             source = read_data(sample_set() if data == SAMPLE else data)
             if len(source) > self._limits.photos:
@@ -156,6 +161,13 @@ class RunHost:
                 "again later"
             )
 
+    def _refuse_upload(self, size: int) -> None:
+        if size > self._limits.upload_megabytes * 1e6:
+            raise RunError(
+                f"expected an upload of at most {self._limits.upload_megabytes:,} MB, all its files together, got "
+                f"{size / 1e6:,.0f} MB; take fewer photos, or ask whoever keeps this server"
+            )
+
     def _refuse_full(self, owner: str, more: int = 0) -> None:
         """more: bytes to come. Raises: RunError where the runs of this visitor, or of all, would take too many."""
         for used, most, whose in (
@@ -181,7 +193,8 @@ class RunHost:
             return read_job(folder).created + self._limits.days * DAY < time.time()
         except RunError:
             with suppress(OSError):
-                return folder.stat().st_mtime + SECONDS_HALF_MADE < time.time()
+                is_old = folder.stat().st_mtime + SECONDS_HALF_MADE < time.time()
+                return is_old and {path.name for path in folder.iterdir()} <= {UPLOAD}
         return False
 
     # ------------------------------------------------------------------------------- states and folders
@@ -207,8 +220,9 @@ class RunHost:
         return self._root / hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()[:32]
 
     def _folders(self) -> list[Path]:
+        """The folders of runs, and no others that lie beside them."""
         try:
-            return [path for path in self._root.iterdir() if path.is_dir()]
+            return [path for path in self._root.iterdir() if _IS_OURS(path.name) and path.is_dir()]
         except OSError:
             return []
 
@@ -226,10 +240,12 @@ def _owner(folder: Path) -> str | None:
 
 
 def _size(folder: Path) -> int:
+    """Bytes of the files of a folder; what somebody deletes meanwhile counts nothing."""
     total = 0
-    for path in folder.rglob("*"):
-        with suppress(OSError):
-            total += path.stat().st_size
+    for inside, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += os.stat(os.path.join(inside, name)).st_size
     return total
 
 

@@ -70,18 +70,21 @@ class JobQueue:
                 threading.Thread(target=self._attend, args=(folder, child), name="run", daemon=True).start()
 
     def _attend(self, folder: Path, child: subprocess.Popen[bytes]) -> None:
-        """Stay with a process until it has ended, then begin the next one."""
-        while child.poll() is None:
-            with suppress(subprocess.TimeoutExpired):
-                child.wait(SECONDS_BETWEEN_CHECKS)
-                break
-            if not self._may_go_on(folder):
-                _end(child)
-        _end(child)
-        self._ended(folder, child.returncode)
-        with self._guard:
-            del self._computing[folder]
-        self._advance()
+        """Stay with a process until it has ended, then begin the next one, whatever goes wrong meanwhile."""
+        try:
+            while child.poll() is None:
+                with suppress(subprocess.TimeoutExpired):
+                    child.wait(SECONDS_BETWEEN_CHECKS)
+                    break
+                if not self._may_go_on(folder):
+                    _end(child)
+            self._ended(folder, child.returncode)
+        finally:
+            _end(child)
+            child.wait()
+            with self._guard:
+                del self._computing[folder]
+            self._advance()
 
 
 def _begin(folder: Path) -> subprocess.Popen[bytes]:

@@ -22,7 +22,7 @@ from streamlit import config
 
 from dashboard import library, results, serving, session
 from gradcam import GradcamError, ModelError, OptionError, Photo, Top, WeightsError, sample_photo
-from gradcam.config import Limits, Server, Settings
+from gradcam.config import Limits, Runs, Server, Settings
 from gradcam.models.pool import ModelPool
 from tests.server import ROOT, dashboard
 from tests.visitors import at_once, wrong
@@ -147,9 +147,11 @@ def test_no_id_of_a_hub_is_a_path_of_the_server(monkeypatch: pytest.MonkeyPatch,
 
 def test_an_upload_may_be_as_large_as_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     before = config.get_option("server.maxUploadSize")
-    monkeypatch.setattr(serving, "settings", lambda: Settings(limits=Limits(upload_megabytes=7)))
-    serving.check_settings()
-    assert config.get_option("server.maxUploadSize") == 7
+    for one, run in [(7, 5), (5, 7)]:
+        found = Settings(limits=Limits(upload_megabytes=one), runs=Runs(upload_megabytes=run))
+        monkeypatch.setattr(serving, "settings", lambda found=found: found)
+        serving.check_settings()
+        assert config.get_option("server.maxUploadSize") == 7
     config.set_option("server.maxUploadSize", before)
 
 

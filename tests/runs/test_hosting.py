@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
+import threading
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -127,6 +129,11 @@ def test_uploads_are_a_zip_or_photos_with_perhaps_a_manifest(limits: Runs, png: 
         ({}, ["a.png", "state.json"], "expected photos, a manifest or a ZIP, got 'state.json'"),
         ({}, ["a.zip"], "expected a whole ZIP"),
         ({"photos": 1}, ["a.png", "b.png"], "expected at most 1 photos, got 2"),
+        (
+            {"upload_megabytes": 1e-6},
+            ["a.png", "b.png"],
+            "expected an upload of at most 1e-06 MB, all its files together",
+        ),
         ({"visitor_gigabytes": 1e-7}, ["a.png"], "expected your runs to take at most 1e-07 GB of disk"),
         ({"gigabytes": 1e-7}, ["a.png"], "expected the runs of all visitors to take at most"),
     ],
@@ -198,3 +205,59 @@ def test_a_process_that_is_killed_is_told_of(
     ended = wait_until(host, token, lambda run: not run.is_active)
     assert ended.state == "failed"
     assert f"its process ended with {code}; resume it" in ended.reason
+
+
+def test_a_sweep_removes_uploads_that_never_ended_and_nothing_that_it_did_not_make(limits: Runs) -> None:
+    kept = [limits.folder / "review" / "plan.json", limits.folder / ("a" * 32) / "plan.json"]
+    left = limits.folder / ("b" * 32) / "upload" / "a.png"
+    for path in (*kept, left):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"x")
+    for folder in limits.folder.iterdir():
+        os.utime(folder, (0, 0))
+    RunHost(limits).sweep()
+    assert all(path.exists() for path in kept)
+    assert not left.parents[1].exists()
+
+
+@pytest.mark.usefixtures("_idle")
+def test_what_takes_room_is_counted_while_somebody_else_deletes_a_run(
+    limits: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = RunHost(limits)
+    tokens = [host.start(name, "set", write_set(tmp_path / "set", 2), *ASK) for name in ("anna", "bea")]
+    inside = host.get(tokens[0]).run.folder / "shards"
+    inside.mkdir(parents=True)
+    look = os.scandir
+
+    def scandir(path: str) -> Iterator[os.DirEntry[str]]:
+        if path == str(inside):
+            inside.rmdir()
+        return look(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert host.used() > host.used("bea") > 0
+    assert not inside.exists()
+    for token in tokens:
+        host.delete(token)
+
+
+@pytest.mark.usefixtures("_idle")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_the_queue_goes_on_after_something_went_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_queue, "SECONDS_BETWEEN_CHECKS", 0.05)
+    first, second, came = tmp_path / "first", tmp_path / "second", threading.Event()
+
+    def may_go_on(folder: Path) -> bool:
+        if folder == first:
+            raise FileNotFoundError(folder)
+        came.set()
+        return True
+
+    queue = job_queue.JobQueue(1, may_go_on, lambda folder, code: None)
+    queue.add(first)
+    queue.add(second)
+    assert came.wait(20)
+    assert first not in queue
+    queue.cancel(second)
+    queue.wait_for(second)
