@@ -89,7 +89,7 @@ def _show_group(shown: Shown, candidate: Candidate, title: str, photos: Sequence
 def _offer_check(shown: Shown, candidate: Candidate, number: int) -> None:
     """A button that asks the model again without what makes the candidate, and what it then predicts."""
     checks: dict[object, Check] = st.session_state.setdefault(_CHECKS, {})
-    key = shown.run.evidence, candidate.model, candidate.label, number
+    key = shown.run.folder, shown.done, candidate.model, candidate.label, number
     if st.button("Check the cause", key=f"_check-{number}", icon=":material/science:", help=_HELP):
         bar = st.progress(0.0, "Asking the model again")
 

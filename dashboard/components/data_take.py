@@ -69,7 +69,7 @@ def _offer_report(listed: ListedRun, shown: Shown, chosen: Sequence[int]) -> Non
     photos = list(chosen[:MOST_REPORTED]) or shown.ranked(most=MOST_REPORTED)
     which = "chosen" if chosen else "first"
     st.caption(f"The {which} {count(len(photos), 'photo')}, with the heatmaps computed anew.")
-    key = shown.run.evidence, tuple(photos)
+    key = shown.run.folder, shown.done, tuple(photos)
     if st.button("Build the report", icon=":material/draft:", disabled=not photos):
         with st.spinner("Computing the heatmaps"):
             st.session_state[_REPORT] = key, _reported(listed, photos)

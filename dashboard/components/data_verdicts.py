@@ -47,6 +47,9 @@ def offer_verdict(listed: ListedRun, path: str) -> None:
         if identity.actor() is None:
             st.caption("Say who you are to judge this photo; what you say is kept under that name.")
             return
+        if not _is_finished(listed):
+            st.caption("Photos are judged when the run has finished: a review stands for all of its maps.")
+            return
         store, me, subject = identity.team_store(), identity.known_actor().name, Subject("photo", path)
         if review := _review(listed):
             judge(store, review, subject, me)
@@ -57,9 +60,15 @@ def offer_verdict(listed: ListedRun, path: str) -> None:
 
 
 def _review(listed: ListedRun) -> Review | None:
-    """The latest review of a run; None where nobody has begun one."""
+    """The latest review of a run; None where nobody has begun one, as before the run has finished."""
+    if not _is_finished(listed):
+        return None
     known: Iterable[Review] = identity.team_store().reviews(evidence=listed.run.evidence)
     return next(iter(known), None)
+
+
+def _is_finished(listed: ListedRun) -> bool:
+    return listed.status is not None and listed.status.state == "finished"
 
 
 def _begin(store: ReviewStore, listed: ListedRun, me: str) -> Review:

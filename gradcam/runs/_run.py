@@ -256,6 +256,7 @@ def _go_on(store: Store, plan: Plan, files: Files, use_model: Use, engine: Engin
     """Compute every missing shard."""
     index, run = Index(store.folder), Run(store.folder)
     photos, finished = store.photos(plan), index.follow(store, plan, files)
+    index.mark_whole()
     _say_changed(index, files, engine.say)
 
     def tasks() -> Iterator[Task]:

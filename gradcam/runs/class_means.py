@@ -89,12 +89,12 @@ def update(index: Index, store: Store, plan: Plan, finished: Mapping[tuple[int, 
     for number in missing:
         column = _Column(index, store, plan, number, finished)
         sums = _sums(column)
-        _write_means(index, column.model, sums)
         means = {group: found.mean for group, found in sums.items()}
         for found in column.maps():
             _write_likeness(
                 index, column.model, [(photo, group, likeness(heat, means[group])) for photo, group, heat in found]
             )
+        _write_means(index, column.model, sums)  # last: a model that has means has all of it
 
 
 def likeness(heat: Values, mean: Values) -> float | None:

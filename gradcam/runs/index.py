@@ -70,7 +70,10 @@ class Index:
     # ------------------------------------------------------------------------------- keeping up
 
     def prepare(self) -> bool:
-        """Make the tables where there are none; throw an index of another version away. Returns: whether it did."""
+        """Make the tables where there are none; throw an index of another version away.
+
+        Returns: whether the index still has to be filled; it does until `mark_whole`, whoever was killed meanwhile.
+        """
         if self._path.exists():
             with self.reading() as connection:
                 found = connection.exec_driver_sql("PRAGMA user_version").scalar()
@@ -81,8 +84,12 @@ class Index:
                     path.unlink(missing_ok=True)
         with self.writing() as connection:
             METADATA.create_all(connection)
-            connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
         return True
+
+    def mark_whole(self) -> None:
+        """Say that the index has what the shards have, so that readers need not fill it."""
+        with self.writing() as connection:
+            connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
 
     def follow(self, store: Store, plan: Plan, files: Files) -> dict[tuple[int, int], Shard]:
         """Add what the folder of the run has and the index lacks. Returns: the shards that are finished."""

@@ -141,8 +141,21 @@ class Run:
 
     @property
     def evidence(self) -> str:
-        """SHA-256 of what a review of it is bound to: models, questions, settings and photos, as planned."""
-        return hashlib.sha256(encode(self.plan)).hexdigest()
+        """SHA-256 of what a review of it is bound to: the plan, and every shard, which names its photos by hash.
+
+        Raises: RunError for a run that has not finished.
+        """
+        plan, finished = self.plan, self._store.finished()
+        done = sum(shard.rows for shard in finished.values())
+        if done < plan.units:
+            raise RunError(
+                f"expected a finished run to review, got one with {done:,} of {count(plan.units, 'map')}; let it "
+                "finish first"
+            )
+        digest = hashlib.sha256(encode(plan))
+        for (column, batch), shard in sorted(finished.items()):
+            digest.update(f"{column} {batch} {shard.sha256}\n".encode())
+        return digest.hexdigest()
 
     def ranked(self, by: str | None = None, **page: Unpack[Page]) -> list[int]:
         """The numbers of the photos that pass the filters, in order: see `asking.ranked`."""
@@ -359,11 +372,12 @@ class Run:
 
     @property
     def _index(self) -> Index:
-        """The index, which is made from the shards where there is none yet."""
+        """The index, which is made from the shards where there is no whole one yet."""
         index = Index(self.folder)
         if index.prepare():
             plan = self.plan
             class_means.update(index, self._store, plan, index.follow(self._store, plan, self._files))
+            index.mark_whole()
         return index
 
 

@@ -206,6 +206,40 @@ def test_an_index_that_was_deleted_is_made_anew(data: Path, whole: Run, tmp_path
     assert rows_of(run) == rows_of(whole)
 
 
+@pytest.mark.parametrize(
+    "fails", ["gradcam.runs.index.Index.add_shard", "gradcam.runs.class_means._write_likeness"]
+)
+def test_an_index_that_was_half_made_is_made_whole(data: Path, whole: Run, tmp_path: Path, fails: str) -> None:
+    run = Run(Path(shutil.copytree(whole.folder, tmp_path / "run")))
+    for path in run.folder.glob("index.sqlite*"):
+        path.unlink()
+    with mock.patch(fails, side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        run.status()
+    run.status()
+    assert rows_of(run) == rows_of(whole)
+
+
+def test_a_kill_while_means_are_written_leaves_none_that_the_next_start_would_take_for_whole(
+    data: Path, whole: Run, tmp_path: Path
+) -> None:
+    with (
+        mock.patch("gradcam.runs.class_means._write_likeness", side_effect=KeyboardInterrupt),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        run_over(data, tmp_path / "run")
+    assert rows_of(run_over(data, tmp_path / "run")) == rows_of(whole)
+
+
+def test_a_review_is_bound_to_the_very_photos_and_maps_of_a_run_that_has_finished(tmp_path: Path) -> None:
+    one, same, other = (write_set(tmp_path / name, 2) for name in ("one", "same", "other"))
+    write_photo(other / "red" / "00001.png", 7)
+    runs = [run_over(data, tmp_path / f"run-{data.name}", classifiers()[:1]) for data in (one, same, other)]
+    assert runs[0].evidence == runs[1].evidence != runs[2].evidence
+    next((runs[0].folder / "shards").rglob("*.parquet")).unlink()
+    with pytest.raises(RunError, match="expected a finished run to review, got one with 0 of 4 maps"):
+        _ = runs[0].evidence
+
+
 def test_half_a_line_and_half_a_shard_are_computed_again(data: Path, whole: Run, tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     shutil.copytree(whole.folder, run.folder)
