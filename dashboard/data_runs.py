@@ -10,10 +10,9 @@ from typing import BinaryIO
 
 import streamlit as st
 
-from dashboard import library
-from gradcam import GradcamError
+from dashboard import identity, library
 from gradcam.config import runs_folder, settings
-from gradcam.errors import OptionError, RunError, nearest, quoted
+from gradcam.errors import OptionError, ReviewError, RunError, nearest, quoted
 from gradcam.model_spec import is_checkpoint
 from gradcam.runs import HostedRun, Run, RunHost, Status
 
@@ -93,6 +92,7 @@ def start(
     data: `sample`, the name of a data set that the operator offers, or uploads by name.
     Raises: GradcamError, one sentence, for what this visitor may not run.
     """
+    _check_may_run()
     for model in models:
         if is_checkpoint(model):
             raise OptionError(
@@ -115,20 +115,38 @@ def _folder(name: str) -> Path:
 
 
 def _owner() -> str:
-    """What tells this visitor from others, for the quota."""
+    """What tells this visitor from others, for the quota: their name; where nobody is asked, the session alone."""
+    if identity.is_asked():
+        return identity.known_actor().name
     return st.session_state.setdefault(_OWNER, secrets.token_hex(16))
 
 
+def cancel(name: str) -> None:
+    """Compute a run no further. Raises: GradcamError."""
+    _check_may_run()
+    host().cancel(name)
+
+
+def resume(name: str) -> None:
+    """Go on with a run. Raises: GradcamError, one sentence, for why it cannot."""
+    _check_may_run()
+    host().resume(name)
+
+
 def delete(name: str) -> None:
-    """Delete a run of this visitor's."""
+    """Delete a run of this visitor's. Raises: GradcamError."""
+    _check_may_run()
     host().delete(name)
     mine().remove(name)
 
 
-def resume(name: str) -> str:
-    """Go on with a run. Returns: why it cannot, in a sentence, or nothing."""
-    try:
-        host().resume(name)
-    except GradcamError as error:
-        return str(error)
-    return ""
+def _check_may_run() -> None:
+    """Ask anew who asks: a button is pressed before the page asks, and perhaps after somebody was signed out.
+
+    Raises: ReviewError for a viewer, and for nobody, where somebody is asked.
+    """
+    if identity.is_asked() and not (who := identity.known_actor()).may("reviewer"):
+        raise ReviewError(
+            f"expected the role reviewer for this, got {quoted(who.name)} with {who.role or 'no role'}; ask an "
+            "owner"
+        )

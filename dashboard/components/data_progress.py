@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import streamlit as st
@@ -16,7 +17,7 @@ from gradcam.text import count
 
 SECONDS_BETWEEN_LOOKS = 2.0
 
-_REASON = "_not_resumed"
+_REASON = "_not_done"
 
 
 def show_progress(listed: ListedRun) -> None:
@@ -36,12 +37,13 @@ def _follow(name: str) -> None:
     hosted, status = listed.hosted, listed.status
     if not listed.is_active:
         st.rerun()
+    _say_reason()
     with st.container(border=True):
         share = status.done / status.units if status and status.units else 0.0
         st.progress(share, f"**{escape_markdown(listed.title)}** · {_words(hosted, status)}")
         with st.container(horizontal=True):
             if hosted:
-                st.button("Cancel", on_click=data_runs.host().cancel, args=(name,), icon=":material/close:")
+                st.button("Cancel", on_click=_try, args=(data_runs.cancel, name), icon=":material/close:")
             if status and status.done and st.button("Show what there is", icon=":material/refresh:"):
                 st.rerun()
 
@@ -63,8 +65,7 @@ def _show_ended(listed: ListedRun) -> None:
     hosted, status = listed.hosted, listed.status
     if hosted and hosted.reason:
         say_error(hosted.reason)
-    if reason := st.session_state.pop(_REASON, ""):
-        say_error(reason)
+    _say_reason()
     state = "" if not status or status.state == "finished" else "stopped · "
     with st.container(horizontal=True, vertical_alignment="center"):
         if status:
@@ -76,7 +77,9 @@ def _show_ended(listed: ListedRun) -> None:
             st.markdown(f"**{escape_markdown(listed.title)}** · nothing computed yet", width="content")
         if hosted:
             if hosted.state != "finished":
-                st.button("Go on", on_click=_resume, args=(listed.name,), icon=":material/play_arrow:")
+                st.button(
+                    "Go on", on_click=_try, args=(data_runs.resume, listed.name), icon=":material/play_arrow:"
+                )
             _offer_delete(listed.name, hosted)
     for sentence in hosted.said if hosted else ():
         st.caption(escape_markdown(sentence))
@@ -86,13 +89,22 @@ def _offer_delete(name: str, hosted: HostedRun) -> None:
     day = datetime.fromtimestamp(hosted.expires, UTC)
     with st.popover("Delete", icon=":material/delete:"):
         st.markdown(f"It goes by itself on {day.day} {day:%B %Y}.")
-        st.button("Delete this run for good", on_click=_delete, args=(name,))
-
-
-def _resume(name: str) -> None:
-    st.session_state[_REASON] = data_runs.resume(name)
+        st.button("Delete this run for good", on_click=_try, args=(_delete, name))
 
 
 def _delete(name: str) -> None:
     data_runs.delete(name)
     st.session_state[DataKey.RUN] = ""
+
+
+def _try(do: Callable[[str], None], name: str) -> None:
+    """Do something with a run, or keep why it cannot be done."""
+    try:
+        do(name)
+    except GradcamError as error:
+        st.session_state[_REASON] = str(error)
+
+
+def _say_reason() -> None:
+    if reason := st.session_state.pop(_REASON, ""):
+        say_error(reason)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import streamlit as st
 
-from dashboard import identity, serving, session
+from dashboard import data_runs, identity, serving, session
 from gradcam import keys
 from gradcam.config import Auth, Settings
 from gradcam.errors import ReviewError, SigningError
@@ -71,6 +71,25 @@ def test_a_proxy_vouches_by_its_headers(asked) -> None:
     assert identity.actor() == Actor("ben@example.org", "reviewer")
     asked(headers={"Host": "x"})
     assert identity.actor() is None
+
+
+@pytest.mark.parametrize("who", [None, "eve@example.org", "mallory@example.org"])
+def test_only_who_may_review_starts_ends_or_deletes_a_run(asked, monkeypatch: pytest.MonkeyPatch, who) -> None:
+    monkeypatch.setattr(data_runs, "host", lambda: pytest.fail("asked the host"))
+    asked({} if who is None else claims(who))
+    for do in (
+        data_runs.cancel,
+        data_runs.resume,
+        data_runs.delete,
+        lambda name: data_runs.start(name, [], [], []),
+    ):
+        with pytest.raises(ReviewError, match=r"^expected (the role reviewer|to know who you are)"):
+            do("x")
+
+
+def test_the_runs_of_somebody_who_signed_in_are_theirs_in_every_session(asked) -> None:
+    asked(claims("ben@example.org", groups=["pathology"]))
+    assert data_runs._owner() == "ben@example.org"
 
 
 def test_a_file_of_roles_that_is_missing_lets_nobody_in(asked, tmp_path: Path) -> None:
