@@ -54,6 +54,11 @@ def known_actor() -> Actor:
     return found
 
 
+def as_known(name: str) -> str:
+    """A typed name as this server knows somebody by it: where it asks who people are, an address in lower case."""
+    return name.strip().lower() if is_asked() else name
+
+
 def _signed_in() -> tuple[str, list[str]]:
     """The e-mail address and groups of whoever signed in not too long ago; empty for anybody else."""
     claims = st.user.to_dict()

@@ -76,7 +76,11 @@ def _show_head(store: ReviewStore, review: Review, me: str) -> None:
         st.caption(
             f"{escape_markdown(project.name)} · begun by {escape_markdown(review.by)}, {review.at[:10]} · evidence "
             f"`{review.evidence[:16]}…` · approved with {project.signatures} signed"
-            + (" · blind until all who are asked, and two at least, are done" if review.blind else "")
+            + (
+                " · blind until all who are asked, and two at least, have judged all that anybody judged"
+                if review.blind
+                else ""
+            )
         )
         done = [f"{escape_markdown(name)}{'' if name in waits else ' (done)'}" for name in asked]
         st.markdown(f"Asked: {', '.join(done) or 'nobody yet'}")
@@ -86,15 +90,23 @@ def _show_head(store: ReviewStore, review: Review, me: str) -> None:
 
 def _offer_to_ask(store: ReviewStore, review: Review, me: str, asked: Sequence[str]) -> None:
     label = "Leave it to others" if me in asked else "Take it on"
-    if st.button(label, icon=":material/person:"):
+    if st.button(label, icon=":material/person:", disabled=me in asked and not store.is_open(review)):
         store.assign(review, me, me, asked=me not in asked)
         st.rerun()
     with st.popover("Ask somebody", icon=":material/person_add:"):
         name = st.text_input("Who", key=_ASKED, max_chars=100, help="As they call themselves, or sign in")
         if st.button("Ask", disabled=not name):
             with show_errors():
-                store.assign(review, name or "", me)
+                store.assign(review, identity.as_known(name or ""), me)
                 st.rerun()
+        for other in [one for one in asked if one != me and _is_owner()]:
+            if st.button(f"Ask {escape_markdown(other)} no more", key=f"_no_more-{other}", type="tertiary"):
+                store.assign(review, other, me, asked=False)
+                st.rerun()
+
+
+def _is_owner() -> bool:
+    return (who := identity.actor()) is not None and who.may("owner")
 
 
 def _evidence(store: ReviewStore, review: Review) -> Verification | None:
@@ -165,8 +177,7 @@ def _show_maps(report: Report, photo: int) -> None:
 
 def _show_words(store: ReviewStore, review: Review, subject: Subject, me: str) -> None:
     show_verdicts(store, review, subject)
-    is_owner = (who := identity.actor()) is not None and who.may("owner")
-    if is_owner and store.is_open(review) and subject in store.disputed(review):
+    if _is_owner() and store.is_open(review) and subject in store.disputed(review):
         decide(store, review, subject, me)
     discuss(store, review, subject, me)
 

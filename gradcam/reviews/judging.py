@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from gradcam.reviews.agreement import Agreement, cohen_kappa, krippendorff_alpha
-from gradcam.reviews.model import WHOLE, Review, Subject, Verdict, agreed_status
+from gradcam.reviews.model import WHOLE, Assignment, Review, Subject, Verdict, agreed_status
 from gradcam.signatures import Signed, sha256_of
 from gradcam.statuses import DONE, ReportStatus
 
@@ -16,6 +17,64 @@ def by_subject(verdicts: Iterable[Verdict]) -> dict[Subject, list[Verdict]]:
     for verdict in verdicts:
         found.setdefault(verdict.subject, []).append(verdict)
     return found
+
+
+class _Judged:
+    """What each person has judged themselves, told verdict by verdict."""
+
+    def __init__(self) -> None:
+        self._subjects: defaultdict[str, set[Subject]] = defaultdict(set)
+        self._people: Counter[Subject] = Counter()
+
+    def hear(self, verdict: Verdict) -> None:
+        if verdict.adjudicates:
+            return
+        subject, mine = verdict.subject, self._subjects[verdict.reviewer]
+        judged = verdict.status in DONE if subject == WHOLE else verdict.status != "draft"
+        if judged and subject not in mine:
+            mine.add(subject)
+            self._people[subject] += 1
+        elif not judged and subject in mine:
+            mine.remove(subject)
+            self._people[subject] -= 1
+            self._people += Counter()  # what nobody judges any more goes
+
+    def finished(self) -> set[str]:
+        """Who approved or rejected the whole, and judged every part that anybody judged."""
+        return {who for who, mine in self._subjects.items() if WHOLE in mine and len(mine) == len(self._people)}
+
+
+def finished(verdicts: Iterable[Verdict]) -> set[str]:
+    """Who is done with a blind review: with the whole, and with every part that anybody judged."""
+    judged = _Judged()
+    for verdict in verdicts:
+        judged.hear(verdict)
+    return judged.finished()
+
+
+def opening(said: Iterable[Verdict], asked: Iterable[Assignment]) -> str | None:
+    """When a blind review opened: all who were asked then, and two, had finished. None where it has not.
+
+    said: every verdict, asked: everybody who was asked or no more, each the first one first.
+    """
+    judged, waits = _Judged(), set[str]()
+    for event in sorted([*asked, *said], key=lambda event: event.at):
+        if isinstance(event, Verdict):
+            judged.hear(event)
+        elif event.asked:
+            waits.add(event.reviewer)
+        else:
+            waits.discard(event.reviewer)
+        if len(done := judged.finished()) > 1 and done >= waits:
+            return event.at
+    return None
+
+
+def until(history: Sequence[Verdict], at: str) -> list[Verdict]:
+    """The verdicts that nobody had superseded at a time. history: every verdict."""
+    said = [verdict for verdict in history if verdict.at <= at]
+    superseded = {verdict.supersedes for verdict in said}
+    return [verdict for verdict in said if verdict.id not in superseded]
 
 
 def agreement_of(verdicts: Sequence[Verdict]) -> Agreement:

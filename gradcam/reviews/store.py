@@ -18,7 +18,7 @@ from gradcam.files import refuse_existing
 from gradcam.keys import PublicKey, SecretKey, own_keys
 from gradcam.reviews.agreement import Agreement
 from gradcam.reviews.database import Database, default_store
-from gradcam.reviews.judging import agreement_of, disputed, signed_of
+from gradcam.reviews.judging import agreement_of, disputed, finished, opening, signed_of, until
 from gradcam.reviews.model import (
     MAX_EVIDENCE,
     MAX_NAME,
@@ -191,8 +191,23 @@ class ReviewStore:
         """A verdict, which supersedes what the same person said of the subject before; `draft` takes that back.
 
         adjudicates: whether it decides between the verdicts of others, beside what the person thinks themselves.
-        Raises: ReviewError for a status that its kind of subject cannot have.
+        Raises: ReviewError for a status that its kind of subject cannot have, and to decide while it is blind.
         """
+        if adjudicates and not self.is_open(review):
+            raise _still_blind()
+        return self._say(review, status, reviewer, subject, note, adjudicates=adjudicates)
+
+    def _say(
+        self,
+        review: Review,
+        status: str,
+        reviewer: str,
+        subject: Subject,
+        note: str,
+        *,
+        adjudicates: bool,
+        undoes: bool | None = None,
+    ) -> Verdict:
         allowed = STATUSES[subject.kind]
         if status not in allowed:
             raise ReviewError(
@@ -205,19 +220,30 @@ class ReviewStore:
         with self._writing(reviewer, "owner" if adjudicates else "reviewer") as connection:
             self._one_at_a_time(connection, review.id)
             mine = [row["id"] for row in _rows(connection, before)]
-            said = {"status": status, "note": _text(note), "adjudicates": adjudicates}
+            said = {"status": status, "note": _text(note), "adjudicates": adjudicates, "undoes": undoes}
             supersedes = mine[-1] if mine else None
             row = _add(connection, VERDICTS, reviewer, review=review.id, supersedes=supersedes, **about, **said)
         return _verdict(row)
 
     def undo(self, review: Review, reviewer: str, subject: Subject = WHOLE) -> Verdict | None:
-        """What somebody said before their last verdict on a subject, said again; None where nothing was said."""
-        mine = [verdict for verdict in self.history(review, subject) if verdict.reviewer == reviewer]
-        if not mine:
+        """What somebody said before their last verdict on a subject, said again; a draft before the first.
+
+        Each further undo goes back one more. Returns: None where nothing is left to undo.
+        """
+        wanted = _about(sa.select(VERDICTS), VERDICTS, review, subject).where(VERDICTS.c.by == reviewer)
+        stand: list[sa.RowMapping] = []
+        with self._reading() as connection:
+            for row in _rows(connection, wanted):
+                if row["undoes"]:
+                    del stand[-1:]
+                else:
+                    stand.append(row)
+        if not stand:
             return None
-        earlier = next((verdict for verdict in mine if verdict.id == mine[-1].supersedes), None)
-        status, note = (earlier.status, earlier.note) if earlier else ("draft", "")
-        return self.say(review, status, reviewer, subject, note=note, adjudicates=mine[-1].adjudicates)
+        decided = stand.pop()["adjudicates"]
+        earlier = next((row for row in reversed(stand) if row["adjudicates"] == decided), None)
+        status, note = (earlier["status"], earlier["note"]) if earlier else ("draft", "")
+        return self._say(review, status, reviewer, subject, note, adjudicates=decided, undoes=True)
 
     def history(self, review: Review, subject: Subject | None = None) -> list[Verdict]:
         """Every verdict that was ever said, the first one first; of a blind review as `verdicts` shows it."""
@@ -232,15 +258,15 @@ class ReviewStore:
         return self._as_seen(review, self._verdicts(_current(), review, subject), reader)
 
     def is_open(self, review: Review) -> bool:
-        """Whether all may see every verdict: the review is not blind, or all who were asked, and two, are done."""
-        if not review.blind:
-            return True
-        done = self._done(review)
-        return len(done) > 1 and done.issuperset(one.reviewer for one in self.assignments(review))
+        """Whether all may see every verdict: it is not blind, or all who were asked, and two, were done once.
+
+        Done with a blind review is who judged the whole, and every part that anybody judged.
+        """
+        return not review.blind or self._opened(review) is not None
 
     def waiting_for(self, review: Review) -> list[str]:
-        """Who was asked and has not approved or rejected the whole yet."""
-        done = self._done(review)
+        """Who was asked and has not approved or rejected the whole yet, or of a blind review is not done."""
+        done = finished(self._verdicts(_current(), review, None if review.blind else WHOLE))
         return [one.reviewer for one in self.assignments(review) if one.reviewer not in done]
 
     def state(self, review: Review) -> State:
@@ -269,8 +295,14 @@ class ReviewStore:
         return True
 
     def agreement(self, review: Review) -> Agreement:
-        """How far people agree on its parts. Raises: ReviewError while it is blind."""
-        return agreement_of(self._open_verdicts(review))
+        """How far people agree on its parts; of a blind review, by what they said before it opened.
+
+        Raises: ReviewError while it is blind.
+        """
+        said = self._open_verdicts(review)
+        if opened := self._opened(review):
+            said = until(self._verdicts(sa.select(VERDICTS), review, None), opened)
+        return agreement_of(said)
 
     def disputed(self, review: Review) -> list[Subject]:
         """What people judge differently and nobody has decided yet. Raises: ReviewError while it is blind."""
@@ -298,17 +330,20 @@ class ReviewStore:
         return [comment for comment in found if comment.author == self._actor.name]
 
     def assign(self, review: Review, reviewer: str, by: str, *, asked: bool = True) -> Assignment:
-        """Ask somebody to review, or no more; oneself as a reviewer, others as an owner."""
+        """Ask somebody to review, or no more; oneself as a reviewer, others as an owner.
+
+        Raises: ReviewError for who leaves a review while it is blind, as that could open it to them.
+        """
         reviewer = _name(reviewer, "a reviewer's name")
+        if reviewer == by and not asked and not self.is_open(review):
+            raise _still_blind()
         with self._writing(by, "reviewer" if reviewer == by else "owner") as connection:
             row = _add(connection, ASSIGNMENTS, by, review=review.id, reviewer=reviewer, asked=asked)
         return _assignment(row)
 
     def assignments(self, review: Review) -> list[Assignment]:
         """Who is asked now, in the order in which they were."""
-        wanted = sa.select(ASSIGNMENTS).where(ASSIGNMENTS.c.review == review.id).order_by(ASSIGNMENTS.c.number)
-        with self._reading() as connection:
-            latest = {row["reviewer"]: _assignment(row) for row in _rows(connection, wanted)}
+        latest = {one.reviewer: one for one in self._asked(review)}
         return [one for one in latest.values() if one.asked]
 
     def sign(self, review: Review, key: SecretKey, by: str) -> CheckedSignature:
@@ -444,13 +479,20 @@ class ReviewStore:
 
     def _open_verdicts(self, review: Review) -> list[Verdict]:
         if not self.is_open(review):
-            raise ReviewError(
-                "expected a review that all have finished, got one that is still blind; wait for them"
-            )
+            raise _still_blind()
         return self._verdicts(_current(), review, None)
 
-    def _done(self, review: Review) -> set[str]:
-        return {one.reviewer for one in self._verdicts(_current(), review, WHOLE) if one.status in DONE}
+    def _opened(self, review: Review) -> str | None:
+        """When a blind review opened; None where it has not, and for one that never was blind."""
+        if not review.blind:
+            return None
+        return opening(self._verdicts(sa.select(VERDICTS), review, None), self._asked(review))
+
+    def _asked(self, review: Review) -> list[Assignment]:
+        """Everybody who was asked, or no more, the first one first."""
+        wanted = sa.select(ASSIGNMENTS).where(ASSIGNMENTS.c.review == review.id).order_by(ASSIGNMENTS.c.number)
+        with self._reading() as connection:
+            return [_assignment(row) for row in _rows(connection, wanted)]
 
     def _signed(self, review: Review) -> Signed:
         return signed_of(review, self._verdicts(_current(), review, None))
@@ -472,6 +514,10 @@ class ReviewStore:
     def _verdicts(self, select: sa.Select[Any], review: Review, subject: Subject | None) -> list[Verdict]:
         with self._reading() as connection:
             return [_verdict(row) for row in _rows(connection, _about(select, VERDICTS, review, subject))]
+
+
+def _still_blind() -> ReviewError:
+    return ReviewError("expected a review that all have finished, got one that is still blind; wait for them")
 
 
 def _latest_evidence(review: Review) -> sa.Select[Any]:

@@ -57,6 +57,7 @@ VERDICTS = _table(
     sa.Column("note", sa.Text, nullable=False),
     _reference("supersedes", "verdicts", nullable=True),
     sa.Column("adjudicates", sa.Boolean, nullable=False),
+    sa.Column("undoes", sa.Boolean, nullable=True),
     sa.Index("verdicts_by_subject", "review", "subject_kind", "subject"),
 )
 

@@ -8,7 +8,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from dashboard import serving
+from dashboard import identity, serving
 from gradcam import keys
 from gradcam.report import Verdict, render_report, review_report, verify_report, with_signature
 from gradcam.reviews import Review, ReviewStore, Subject
@@ -163,6 +163,18 @@ def test_a_blind_review_hides_the_others_then_shows_agreement_and_disputes_for_a
     press(page, "Reject", 1)  # decide
     assert store.disputed(review) == []
     assert "two.jpg · rejected" in words(page)
+
+
+def test_an_owner_asks_somebody_and_no_more(store: ReviewStore, review: Review, monkeypatch) -> None:
+    page = opened(review)
+    page.text_input(key="_asked_name").set_value("Carla").run()
+    press(page, "Ask")
+    assert [one.reviewer for one in store.assignments(review)] == ["Carla"]
+    press(page, "Ask Carla no more")
+    assert store.assignments(review) == []
+    assert identity.as_known(" Carla@Example.org ") == " Carla@Example.org "
+    monkeypatch.setattr(identity, "is_asked", lambda: True)
+    assert identity.as_known(" Carla@Example.org ") == "carla@example.org"
 
 
 def test_alone_nobody_agrees_and_the_page_says_so(store: ReviewStore, review: Review) -> None:

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -32,7 +33,7 @@ from gradcam.signatures import State as SignatureState
 from gradcam.statuses import ReportStatus, read_status
 
 EVIDENCE = "ab" * 32
-PHOTO = Subject("photo", "dog.jpg")
+PHOTO, OTHER = Subject("photo", "dog.jpg"), Subject("photo", "cat.jpg")
 VERDICTS = int(os.environ.get("GRADCAM_VERDICTS", "40"))
 """Of each of eight processes; `GRADCAM_VERDICTS=1000` is what README gives a figure of."""
 
@@ -87,6 +88,16 @@ def test_undo_says_again_what_was_said_before(store, review):
     store.say(review, "rejected", "Anna", PHOTO)
     assert store.undo(review, "Anna", PHOTO).status == "approved"
     assert [verdict.note for verdict in store.verdicts(review, PHOTO)] == ["fine"]
+
+
+def test_undo_goes_further_back_each_time_and_a_new_word_can_be_undone(store, review):
+    for status in ("approved", "rejected", "unsure"):
+        store.say(review, status, "Anna", PHOTO)
+    undone = [store.undo(review, "Anna", PHOTO) for _ in range(4)]
+    assert [one and one.status for one in undone] == ["rejected", "approved", "draft", None]
+    for status in ("approved", "rejected", "approved"):
+        store.say(review, status, "Anna", PHOTO)
+    assert store.undo(review, "Anna", PHOTO).status == "rejected"
 
 
 def test_undo_of_the_only_word_is_a_draft(store, review):
@@ -222,6 +233,47 @@ def test_in_a_blind_review_each_sees_their_own_until_all_are_done(store):
     assert store.waiting_for(review) == ["Ben"]
     store.say(review, "rejected", "Ben")
     assert {verdict.reviewer for verdict in store.verdicts(review, reader="Ben")} == {"Anna", "Ben"}
+
+
+@pytest.fixture
+def blind(store: ReviewStore) -> Review:
+    """Anna is done with it; Ben is asked too and has judged nothing."""
+    review = store.add_review(store.add_project("Blind", "Anna"), EVIDENCE, "Lesions", "Anna", blind=True)
+    for name in ("Anna", "Ben"):
+        store.assign(review, name, name)
+    for subject in (PHOTO, OTHER, WHOLE):
+        store.say(review, "approved", "Anna", subject)
+    return review
+
+
+def test_nobody_opens_a_blind_review_without_judging_what_others_judged(store, blind):
+    store.say(blind, "approved", "Ben")
+    for act in (
+        lambda: store.assign(blind, "Ben", "Ben", asked=False),
+        lambda: store.say(blind, "approved", "Ben", PHOTO, adjudicates=True),
+    ):
+        with pytest.raises(ReviewError, match="still blind"):
+            act()
+    assert store.verdicts(blind, PHOTO, reader="Ben") == []
+    assert store.waiting_for(blind) == ["Ben"]
+    store.assign(blind, "Ben", "Anna", asked=False)  # an owner may; two have to be done all the same
+    assert not store.is_open(blind)
+    for subject in (PHOTO, OTHER):
+        store.say(blind, "rejected", "Ben", subject)
+    assert store.is_open(blind)
+
+
+def test_agreement_of_a_blind_review_stays_that_of_before_it_opened(store, blind):
+    for subject, status in ((PHOTO, "approved"), (OTHER, "rejected"), (WHOLE, "approved")):
+        store.say(blind, status, "Ben", subject)
+    before = store.agreement(blind)
+    assert before.value == 0
+    time.sleep(0.002)  # verdicts tell milliseconds
+    store.say(blind, "approved", "Ben", OTHER)
+    store.say(blind, "approved", "Carla", Subject("photo", "third.jpg"))
+    assert store.is_open(blind)
+    assert store.disputed(blind) == []
+    assert store.agreement(blind) == before
 
 
 def test_a_blind_review_tells_nothing_before_two_are_done(store):
