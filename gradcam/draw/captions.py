@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from gradcam.geometry import Values, fit_within, project_to_photo
 from gradcam.measures import heat_inside
+from gradcam.methods import GRADCAM
 from gradcam.model_spec import display_name
 from gradcam.regions import region_share
 from gradcam.scaling import FLOOR, difference, is_signed, normalize
 from gradcam.targets import write_target
-from gradcam.text import dimensions, duration, percent
+from gradcam.text import dimensions, duration, minus_sign, percent
 from gradcam.types import Failure, Heatmap, Panel, Scale, ScaledMap, Style, Target
 
 SCALE_LABELS: dict[Scale, str] = {
@@ -20,6 +22,18 @@ SCALE_LABELS: dict[Scale, str] = {
     "model": "Full colour is the maximum of one model's maps: compare amounts within a model only.",
     "shared": "Full colour is the maximum of all maps: amounts compare between panels.",
 }
+
+_OF_SEVERAL_METHODS: dict[Scale, str] = {
+    "model": "Full colour is the maximum of one model's maps by one method: compare amounts within both only.",
+    "shared": "Full colour is the maximum of one method's maps: compare amounts within a method only.",
+}
+
+
+def scale_label(scale: Scale, methods: Collection[str]) -> str:
+    """Whose maximum full colour is. Methods have different units, so their maps never share it."""
+    several = _OF_SEVERAL_METHODS if len(set(methods)) > 1 else {}
+    return several.get(scale, SCALE_LABELS[scale])
+
 
 COLORMAP_ENDS: dict[str, tuple[str, str]] = {
     "viridis": ("dark violet", "yellow"),
@@ -127,11 +141,43 @@ def opacity_caption(style: Style) -> str:
     return f"opacity {100 * style.opacity:.0f} %" + (" times the heat" if style.blend == "evidence" else "")
 
 
-def bar_numbers(style: Style, scaled: Collection[ScaledMap]) -> tuple[str, list[str]]:
-    """The colour bar's title, and its five numbers from none to full: raw where one scale serves all panels."""
-    shares = (0.0, 0.25, 0.5, 0.75, 1.0)
-    if style.scale == "shared":
-        full = max((one.vmax for one in scaled), default=0.0)
-        return "heat, raw units (eq. 2)", [f"{share * full:.3g}" for share in shares]
-    whose = "each map's own maximum" if style.scale == "each" else "the model's maximum"
-    return f"heat, share of {whose}", [f"{100 * share:.0f} %" for share in shares]
+@dataclass(frozen=True)
+class ColourBar:
+    """What stands beside a colour bar: its title, and five numbers from none to full.
+
+    signed: whether it goes from full through zero to full, in red and blue.
+    """
+
+    title: str
+    numbers: tuple[str, ...]
+    signed: bool
+
+
+BAR_SHARES = {False: (0.0, 0.25, 0.5, 0.75, 1.0), True: (-1.0, -0.5, 0.0, 0.5, 1.0)}
+"""Shares of full colour at the numbers of a colour bar, and of one around zero."""
+
+_WHOSE: dict[Scale, str] = {
+    "each": "each map's own maximum",
+    "model": "the model's maximum",
+    "shared": "the method's maximum",
+}
+
+
+def bar_numbers(vmax: float, signed: bool) -> tuple[str, ...]:
+    """The five numbers of a colour bar in raw units; vmax: what full colour stands for."""
+    numbers = tuple(f"{share * vmax:.3g}" for share in BAR_SHARES[signed])
+    return tuple(map(minus_sign, numbers)) if signed else numbers
+
+
+def colour_bar(style: Style, scaled: Mapping[Heatmap, ScaledMap]) -> ColourBar:
+    """The colour bar of some panels: in raw units where one scale serves all, around zero where all maps are."""
+    methods = {panel.method for panel in scaled}
+    around_zero = {one.signed for one in scaled.values()}
+    signed = around_zero == {True}
+    apart = "; red and blue: ±" if len(around_zero) > 1 else ""
+    if style.scale == "shared" and len(methods) <= 1:
+        full = max((one.vmax for one in scaled.values()), default=0.0)
+        equations = " (eq. 2)" if methods <= {GRADCAM.name} else ""
+        return ColourBar(f"heat, raw units{equations}", bar_numbers(full, signed), signed)
+    numbers = tuple(minus_sign(f"{100 * share:.0f} %") for share in BAR_SHARES[signed])
+    return ColourBar(f"heat, share of {_WHOSE[style.scale]}{apart}", numbers, signed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -10,13 +10,14 @@ import numpy as np
 from gradcam.comparison import Comparison, Row
 from gradcam.draw.captions import (
     FRAME_LABEL,
-    SCALE_LABELS,
-    bar_numbers,
+    SIGNED_LABEL,
+    colour_bar,
     layer_caption,
     model_caption,
     opacity_caption,
     request_caption,
     scale_caption,
+    scale_label,
     target_caption,
 )
 from gradcam.draw.lettering import Ink, fit, text_width, wrap, write
@@ -43,17 +44,19 @@ def grid_png(comparison: Comparison, style: Style | None = None, cell: int = 340
     check_style(style)
     scaled = comparison.scaled(style)
     width = 2 * _MARGIN + (len(comparison.models) + 1) * (cell + _GAP) - _GAP
-    strips = [_header(comparison, style, width)]
+    signed = any(one.signed for one in scaled.values())
+    strips = [_header(comparison, style, width, signed)]
     strips += [_row(row, scaled, style, cell, width) for row in comparison.rows()]
-    strips.append(_footer(style, scaled.values(), width))
+    strips.append(_footer(style, scaled, width))
     return png(np.vstack(strips))
 
 
-def _header(comparison: Comparison, style: Style, width: int) -> Pixels:
+def _header(comparison: Comparison, style: Style, width: int, signed: bool) -> Pixels:
     parts = ((comparison.models, "model"), (comparison.photos, "photo"), (comparison.targets, "question"))
     counts = " · ".join(count(len(items), noun) for items, noun in parts)
     words = [
-        f"{counts}. {SCALE_LABELS[style.scale]}",
+        f"{counts}. {scale_label(style.scale, comparison.methods)}",
+        *([SIGNED_LABEL] if signed else []),
         FRAME_LABEL,
     ]
     lines = [line for sentence in words for line in wrap(sentence, width - 2 * _MARGIN, _SMALL, 3)]
@@ -111,21 +114,21 @@ def _failure(reason: str, cell: int, height: int) -> Pixels:
     return card
 
 
-def _footer(style: Style, scaled: Collection[ScaledMap], width: int) -> Pixels:
-    title, numbers = bar_numbers(style, scaled)
-    notes = [f"Colour map {style.colormap}, {opacity_caption(style)}"]
+def _footer(style: Style, scaled: Mapping[Heatmap, ScaledMap], width: int) -> Pixels:
+    known = colour_bar(style, scaled)
+    notes = [f"Colour map {'red-blue' if known.signed else style.colormap}, {opacity_caption(style)}"]
     if style.threshold:
         notes.append(f"heat below {100 * style.threshold:.0f} % of full colour is left out")
     strip = _paper(_GAP + 2 * _SMALL.line + 18 + _SMALL.line + _MARGIN, width)
-    write(strip, [(title[0].upper() + title[1:], Ink(14, 600, _BODY.colour))], _MARGIN, _GAP // 2)
+    write(strip, [(known.title[0].upper() + known.title[1:], Ink(14, 600, _BODY.colour))], _MARGIN, _GAP // 2)
     length, top = min(420, width - 2 * _MARGIN), _GAP // 2 + _SMALL.line + 6
-    ramp = np.broadcast_to(np.linspace(0, 1, length, dtype=np.float32), (18, length))
+    ramp = np.broadcast_to(np.linspace(-1 if known.signed else 0, 1, length, dtype=np.float32), (18, length))
     bar = strip[top : top + 18, _MARGIN : _MARGIN + length]
-    bar[:] = blend(bar.copy(), colourise(ramp, style.colormap, style.threshold), 1.0)
+    bar[:] = blend(bar.copy(), colourise(ramp, style.colormap, style.threshold, signed=known.signed), 1.0)
     cv2.rectangle(strip, (_MARGIN, top), (_MARGIN + length - 1, top + 17), (140, 149, 159), 1)
-    for place, number in enumerate(numbers):
+    for place, number in enumerate(known.numbers):
         wide = text_width(number, _SMALL)
-        x = round(place / (len(numbers) - 1) * (length - 1))
+        x = round(place / (len(known.numbers) - 1) * (length - 1))
         strip[top + 18 : top + 22, _MARGIN + x] = _SMALL.colour
         write(strip, [(number, _SMALL)], _MARGIN + min(max(0, x - wide // 2), length - wide), top + 22)
     write(

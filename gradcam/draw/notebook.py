@@ -38,7 +38,7 @@ def notebook_html(comparison: Comparison, style: Style | None = None) -> str:
     parts = [_row(row, scaled, style) for row in rows[:most]]
     if rows[most:]:
         parts.append(f"<p>… and {count(len(rows[most:]), 'more row')}; save() writes all of them.</p>")
-    about = escape(f"{comparison!r}. {captions.SCALE_LABELS[style.scale]}")
+    about = escape(f"{comparison!r}. {captions.scale_label(style.scale, comparison.methods)}")
     return f'<div class="gradcam-shown">{_STYLES}{"".join(parts)}<p>{about}</p></div>'
 
 

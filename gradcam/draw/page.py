@@ -56,7 +56,7 @@ def html_in_pieces(
         methods=escape(listed(list(comparison.methods))),
         cited=escape(_cited(comparison.methods)),
         lead=escape(f"{counts}. Asked: {_request_text(comparison)}."),
-        scale=escape(captions.SCALE_LABELS[style.scale]),
+        scale=escape(captions.scale_label(style.scale, comparison.methods)),
         title=escape(remarks.title),
         verdict=f"<section class='remarks'>\n{remarks.verdict}\n</section>" if remarks.verdict else "",
     )

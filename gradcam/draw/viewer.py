@@ -18,9 +18,8 @@ from gradcam.comparison import Comparison
 from gradcam.draw import figures, render
 from gradcam.draw.captions import (
     FRAME_LABEL,
-    SCALE_LABELS,
     SIGNED_LABEL,
-    bar_numbers,
+    colour_bar,
     difference_caption,
     heat_caption,
     layer_caption,
@@ -28,6 +27,7 @@ from gradcam.draw.captions import (
     region_caption,
     request_caption,
     scale_caption,
+    scale_label,
     target_caption,
 )
 from gradcam.geometry import fit_within, hides_part_of_photo
@@ -92,15 +92,16 @@ def panels_scene(
 
 def tools_scene(panels: Sequence[Heatmap], style: Style, scaled: Mapping[Heatmap, ScaledMap]) -> Scene:
     """Tools and legend of these panels without the panels: one toolbar for all viewers of a page."""
-    title, numbers = bar_numbers(style, [scaled[panel] for panel in panels])
+    bar = colour_bar(style, {panel: scaled[panel] for panel in panels})
+    label = scale_label(style.scale, {panel.method for panel in panels})
     views = [panel.explanation.view for panel in panels]
     framed = [FRAME_LABEL] if any(map(hides_part_of_photo, views)) else []
     signed = {"diverging": _RED_BLUE} if any(scaled[panel].signed for panel in panels) else {}
     return signed | {
         "look": _look(style),
         "colormaps": _colormaps(render.SEQUENTIAL),
-        "bar": {"title": title, "numbers": numbers, "diverging": False},
-        "words": " ".join([SCALE_LABELS[style.scale], *([SIGNED_LABEL] if signed else []), *framed]),
+        "bar": {"title": bar.title, "numbers": bar.numbers, "diverging": bar.signed},
+        "words": " ".join([label, *([SIGNED_LABEL] if signed else []), *framed]),
     }
 
 
@@ -136,6 +137,7 @@ def difference_scene(a: Heatmap, b: Heatmap, style: Style | None = None, *, fade
     render.check_style(style)
     alt = difference_caption(a, b, style.scale)
     names = model_caption(a), model_caption(b)
+    label = scale_label(style.scale, {a.method, b.method})
     small = fit_within(a.photo.size, _LONG_SIDE, _LONG_SIDE)
     pixels = render.grey(render.fade_alike(a, b, style.scale, small) if fade else a.photo.pixels)
     middle = {
@@ -161,7 +163,7 @@ def difference_scene(a: Heatmap, b: Heatmap, style: Style | None = None, *, fade
             "numbers": ["−1, B more", "−0.5", "0", "0.5", "A more, 1"],
             "diverging": True,
         },
-        "words": f"Red: more heat in A, {names[0]}. Blue: more in B, {names[1]}. {SCALE_LABELS[style.scale]}",
+        "words": f"Red: more heat in A, {names[0]}. Blue: more in B, {names[1]}. {label}",
     }
 
 

@@ -71,10 +71,9 @@ class Pictures:
         view = _scaled(self.report.answer(panel).view, (pixels.shape[0], pixels.shape[1]))
         return input_pixels(Photo(pixels, "", ""), view, preprocessing)
 
-    @property
-    def bar(self) -> Pixels:
-        """The colour bar without its numbers, from none to full, RGB `[1, 256, 3]`."""
-        return render.colormap(self.report.style.colormap)[None]
+    def bar(self, signed: bool) -> Pixels:
+        """The colour bar without its numbers, from none to full, or around zero if signed; RGB `[1, 256, 3]`."""
+        return render.colormap("red-blue" if signed else self.report.style.colormap)[None]
 
 
 def draw_finding(report: Report, finding: Finding, side: int) -> Pixels | None:

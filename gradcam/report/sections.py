@@ -9,7 +9,14 @@ from typing import TypeAlias
 import numpy as np
 from msgspec import UNSET
 
-from gradcam.draw.captions import ONLY_AGAINST, SCALE_LABELS, inside_caption, opacity_caption
+from gradcam.draw import captions
+from gradcam.draw.captions import (
+    ONLY_AGAINST,
+    SIGNED_LABEL,
+    inside_caption,
+    opacity_caption,
+    scale_label,
+)
 from gradcam.report.model import (
     UNREADABLE,
     Agreement,
@@ -59,7 +66,7 @@ def settings_table(report: Content) -> Table:
         ("Photos", {"full": "travel along in full", "small": "travel along scaled down", "none": "left out"}),
         ("Fit", f"{report.fit}: {FIT_LABELS[report.fit]}"),
         ("Target layer", layer_statement(report.models)),
-        ("Scale", f"{style.scale}: {SCALE_LABELS[style.scale]}"),
+        ("Scale", f"{style.scale}: {scale_label(style.scale, [method.name for method in report.methods])}"),
         ("Colour map", f"{style.colormap}, {opacity_caption(style)}, {style.interpolation}"),
     )
     return Table(("", ""), tuple((name, _at(said, report.embedded)) for name, said in rows))
@@ -254,19 +261,22 @@ def panel_facts(report: Content, panel: HeatmapEntry) -> tuple[str, ...]:
     return (*facts, inside[:1].upper() + inside[1:])
 
 
-def bar_numbers(panel: HeatmapEntry) -> tuple[str, ...]:
+def bar_numbers(report: Content, panel: HeatmapEntry) -> tuple[str, ...]:
     """What none, half and full colour stand for, in raw units."""
-    return tuple(f"{share * panel.numbers.vmax:.3g}" for share in (0, 0.25, 0.5, 0.75, 1))
+    return captions.bar_numbers(panel.numbers.vmax, report.is_signed(panel))
 
 
-def scale_line(report: Content) -> str:
-    """Whose maximum full colour is."""
+def scale_line(report: Content, signed: bool) -> str:
+    """Whose maximum full colour is, and what red and blue are where maps are drawn around zero."""
+    several = len(report.methods) > 1
+    of_all = "this method's" if several else "all"
     whose = {
         "each": "this map's own maximum",
-        "model": "the maximum of this model's maps",
-        "shared": "the maximum of all maps",
+        "model": f"the maximum of this model's maps{' by this method' if several else ''}",
+        "shared": f"the maximum of {of_all} maps",
     }
-    return f"Raw units; full colour is {whose[report.style.scale]}"
+    colours = f". {SIGNED_LABEL.removesuffix('.')}" if signed else ""
+    return f"Raw units; full colour is {whose[report.style.scale]}{colours}"
 
 
 def picture_caption(report: Content, panel: HeatmapEntry, kind: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from gradcam.draw.captions import ONLY_AGAINST, SCALE_LABELS
+from gradcam.draw.captions import ONLY_AGAINST, scale_label
 from gradcam.errors import quoted
 from gradcam.geometry import hides_part_of_photo
 from gradcam.methods import GRADCAM
@@ -183,7 +183,7 @@ def procedure(
         Paragraph(
             "Normalisation",
             "The raw map is the truth and is kept; for showing it is divided by full scale, and no minimum is "
-            f"subtracted. {SCALE_LABELS[style.scale]}{threshold}",
+            f"subtracted. {scale_label(style.scale, [method.name for method in methods])}{threshold}",
         ),
         Paragraph(
             "Agreement",
@@ -223,13 +223,15 @@ def limits(
     """What the pictures cannot show, as far as it applies to these models and methods."""
     grids = sorted({layer.grid for layer in layers})
     told = listed([dimensions(*grid) for grid in grids])
+    several = _SCALE_LIMITS_OF_SEVERAL_METHODS if len(methods) > 1 else {}
+    scale = several.get(style.scale, _SCALE_LIMITS[style.scale])
     paragraphs = [
         Paragraph(
             "Coarse grid",
             f"The maps have {told} cells; the smooth look comes from upsampling. A cell covers many photo pixels, "
             "so an edge in the heat is no edge in the photo.",
         ),
-        Paragraph("Scale", _SCALE_LIMITS[style.scale]),
+        Paragraph("Scale", scale),
     ]
     if len(grids) > 1:
         paragraphs.append(
@@ -239,12 +241,13 @@ def limits(
                 "lowers agreement and must not be read as a wider gaze.",
             )
         )
-    is_gradcam = any(method.name == GRADCAM.name for method in methods)
-    if is_gradcam and any(layer.layout == "tokens" for layer in layers):
+    names = {method.name for method in methods}
+    family = f"{GRADCAM.name} was" if GRADCAM.name in names else "Class activation maps were"
+    if any(layer.layout == "tokens" for layer in layers):
         paragraphs.append(
             Paragraph(
                 "Transformers",
-                "Grad-CAM was made for convolutional layers. Attention mixes places, so a token's heat need not "
+                f"{family} made for convolutional layers. Attention mixes places, so a token's heat need not "
                 "belong to the patch that it started from; read these maps with more doubt.",
             )
         )
@@ -270,6 +273,13 @@ _SCALE_LIMITS = {
     "model": "Maps of one model share a scale; strengths cannot be compared across models.",
     "shared": "All maps share one scale. Raw units differ between architectures, so a pale map may be a matter of "
     "units.",
+}
+
+_SCALE_LIMITS_OF_SEVERAL_METHODS = {
+    "model": "Maps of one model by one method share a scale; strengths cannot be compared across models, nor "
+    "across methods.",
+    "shared": "Maps of one method share a scale; strengths cannot be compared across methods. Raw units differ "
+    "between architectures, too, so a pale map may be a matter of units.",
 }
 
 

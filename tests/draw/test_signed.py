@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from gradcam.comparison import as_comparison
+from gradcam.comparison import Comparison, as_comparison
 from gradcam.draw import draw_panel, heat_caption, panels_scene, render
+from gradcam.draw.captions import ColourBar, colour_bar, scale_label
 from gradcam.draw.render import colourise
-from gradcam.report import build_report
+from gradcam.report import build_report, render_report
 from gradcam.report.pictures import Pictures
-from gradcam.report.sections import picture_caption
+from gradcam.report.sections import bar_numbers, picture_caption, scale_line
 from gradcam.runs.pictures import overlaid
 from gradcam.scaling import is_signed, normalize, scale_panels
-from gradcam.types import Style
+from gradcam.types import Scale, Style, Top
 from tests import fakes
 
 RAW = np.array([[2.0, 0.0], [-4.0, 1.0]], np.float32)
@@ -84,3 +85,45 @@ def test_a_map_that_only_speaks_against_the_class_is_said_to() -> None:
     empty = build_report(as_comparison(fakes.panel(fakes.photo(), 0 * RAW)))
     assert "zero everywhere" in empty.heatmaps[0].warnings[0]
     assert picture_caption(empty, empty.heatmaps[0], "Overlay").endswith("; no positive evidence")
+
+
+def mixed(**scale: Scale) -> tuple[Comparison, Style]:
+    """One photo and model by Grad-CAM, which peaks at 2, and by HiResCAM, which peaks at −4."""
+    photo = fakes.photo()
+    panels = tuple(
+        fakes.panel(photo, heat, method=method)
+        for method, heat in (("Grad-CAM", np.maximum(RAW, 0)), ("HiResCAM", RAW))
+    )
+    methods = tuple(panel.method for panel in panels)
+    return Comparison((photo,), ("bundled/a",), methods, (Top(),), panels), Style(**scale)
+
+
+def test_the_colour_bar_goes_both_ways_where_every_map_does() -> None:
+    both, style = mixed(scale="shared")
+    one = as_comparison(both.heatmaps[1])
+    assert colour_bar(style, one.scaled(style)) == ColourBar("heat, raw units", ("−4", "−2", "0", "2", "4"), True)
+    scene = panels_scene(one.panels)
+    assert scene["bar"]["diverging"]
+    assert list(scene["bar"]["numbers"]) == ["−100 %", "−50 %", "0 %", "50 %", "100 %"]
+    marker = one.figure().data[-1].marker
+    assert (marker.cmin, marker.cmax, list(marker.colorbar.tickvals)) == (-1, 1, [-1, -0.5, 0, 0.5, 1])
+    assert not panels_scene(both.panels)["bar"]["diverging"]
+
+
+def test_methods_do_not_share_a_scale_and_nothing_says_so() -> None:
+    both, style = mixed(scale="shared")
+    bar = colour_bar(style, both.scaled(style))
+    assert bar.title == "heat, share of the method's maximum; red and blue: ±"
+    assert bar.numbers[-1] == "100 %"
+    assert scale_label("shared", both.methods).endswith("compare amounts within a method only.")
+    assert scale_label("each", both.methods) == scale_label("each", ["Grad-CAM"])
+    made = build_report(both, style=style)
+    told = render_report(made, "html").decode()
+    assert "maximum of all maps" not in told
+    assert "All maps share one scale" not in told
+    first, second = made.heatmaps
+    assert scale_line(made, made.is_signed(first)) == "Raw units; full colour is the maximum of this method's maps"
+    assert scale_line(made, made.is_signed(second)).endswith("Red: for the class. Blue: against it")
+    assert bar_numbers(made, second) == ("−4", "−2", "0", "2", "4")
+    np.testing.assert_array_equal(Pictures(made, 60).bar(True)[0], render.colormap("red-blue"))
+    assert told.count('alt="Colour bar from −4 to 4, raw units"') == 1

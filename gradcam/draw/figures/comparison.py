@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -46,7 +46,7 @@ def comparison_figure(comparison: Comparison, style: Style | None = None, *, the
             if not scaled[panel].note:
                 heats.append(len(figure.data))  # pyright: ignore[reportArgumentType]
             _place_heat(figure, axis, panel, scaled[panel], style)
-    figure.add_trace(_colour_bar(figure, style, scaled.values(), theme))
+    figure.add_trace(_colour_bar(figure, style, scaled, theme))
     _opacity_slider(figure, heats, style, theme)
     return figure
 
@@ -167,9 +167,10 @@ def _room(columns: int) -> int:
     return max(16, 110 // columns)
 
 
-def _colour_bar(figure: go.Figure, style: Style, scaled: Collection[ScaledMap], theme: Theme) -> go.Scatter:
+def _colour_bar(figure: go.Figure, style: Style, scaled: Mapping[Heatmap, ScaledMap], theme: Theme) -> go.Scatter:
     """A trace without points that carries the colour bar of all panels."""
-    title, numbers = captions.bar_numbers(style, scaled)
+    bar = captions.colour_bar(style, scaled)
+    shares = captions.BAR_SHARES[bar.signed]
     strong, quiet = TEXT[theme]
     margin = figure.layout.margin
     return go.Scatter(
@@ -179,18 +180,18 @@ def _colour_bar(figure: go.Figure, style: Style, scaled: Collection[ScaledMap], 
         hoverinfo="skip",
         marker={
             "color": [0],
-            "cmin": 0,
+            "cmin": shares[0],
             "cmax": 1,
-            "colorscale": plotly_scale(style.colormap, style.threshold),
+            "colorscale": plotly_scale(style.colormap, style.threshold, signed=bar.signed),
             "showscale": True,
             "colorbar": {
                 "title": {
-                    "text": escape(title).replace(" of ", " of<br>"),
+                    "text": escape(bar.title).replace(" of ", " of<br>"),
                     "side": "right",
                     "font": {"size": 12, "color": quiet},
                 },
-                "tickvals": [0, 0.25, 0.5, 0.75, 1],
-                "ticktext": numbers,
+                "tickvals": shares,
+                "ticktext": bar.numbers,
                 "tickfont": {"size": 12, "color": strong},
                 "thickness": 12,
                 "outlinewidth": 0,

@@ -66,9 +66,14 @@ def _refusal(done: Typeset) -> ReportError:
 # ------------------------------------------------------------------------------------- what is in it
 
 
+_BARS = {False: "bar.png", True: "bar-around-zero.png"}
+
+
 def _content(report: Report, pictures: Pictures, folder: Path) -> dict[str, Any]:
     """Everything the template shows, as plain data; the pictures are put into `folder`."""
-    (folder / "bar.png").write_bytes(png(pictures.bar.repeat(12, axis=0)))
+    signed = {report.is_signed(panel) for panel in report.heatmaps}
+    for around_zero in signed:
+        (folder / _BARS[around_zero]).write_bytes(png(pictures.bar(around_zero).repeat(12, axis=0)))
     verdict = report.verdict
     numbered = range(len(report.photos))
     return _shown(
@@ -84,7 +89,7 @@ def _content(report: Report, pictures: Pictures, folder: Path) -> dict[str, Any]
             "summary": note_tree(verdict.summary),
             "open_questions": verdict.questions,
             "opening": _opening(report, pictures, folder),
-            "scale": sections.scale_line(report),
+            "scale": sections.scale_line(report, True in signed),
             "questions": [statements.target_text(entry.target) for entry in report.targets],
             "models": _table(sections.models_table(report)),
             "photo_list": _table(sections.photos_table(report)),
@@ -154,7 +159,8 @@ def _panel(report: Report, pictures: Pictures, finding: Finding, folder: Path) -
             (folder / name).write_bytes(jpeg(pixels))
             panel[kind] = {"file": name, "alt": alt}
     panel["tall"] = overlay.shape[0] > TALL * overlay.shape[1]
-    panel["ticks"] = sections.bar_numbers(finding)
+    panel["bar"] = _BARS[report.is_signed(finding)]
+    panel["ticks"] = sections.bar_numbers(report, finding)
     panel["warnings"] = finding.warnings
     panel["facts"] = sections.panel_facts(report, finding)
     return panel
