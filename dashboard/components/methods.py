@@ -38,7 +38,7 @@ def pick_methods(key: Key, default: Sequence[str]) -> tuple[str, ...]:
 
 
 def show_methods(panels: Sequence[Panel], style: Style, key: str = "methods") -> Style:
-    """The panels of one photo, model and class by several methods, and a table of what the methods are.
+    """The panels of one photo, model and class by several methods, and what the methods are.
 
     panels: one of them by Grad-CAM. Returns: the style as set in the toolbar.
     """
@@ -50,12 +50,11 @@ def show_methods(panels: Sequence[Panel], style: Style, key: str = "methods") ->
     view_panels(panels, base, f"{key}-all", captions=captions, columns=min(len(panels), IN_A_ROW), least=LEAST)
     session.keep_look(chosen)
     st.header("What they are", anchor=False)
-    st.markdown(methods_table([panel.method for panel in panels], alike))
+    st.markdown(methods_list([panel.method for panel in panels], alike))
     st.caption(
         "*Like Grad-CAM*: rank correlation of the two maps on the photo, 1 where they put all pixels in the same "
         "order. Agreement does not make a method right: methods may share an error, and each answers a question of "
-        "its own. *Cost*: how often the model runs, forwards for the photo and backwards for each class; what "
-        "several methods need is computed once."
+        "its own. Forwards are of the photo, backwards of each class; what several methods need is computed once."
     )
     return chosen
 
@@ -75,23 +74,18 @@ def _caption(panel: Panel, alike: str) -> Caption:
     return Caption(method.name, subtitle, " · ".join(facts))
 
 
-def methods_table(names: Sequence[str], alike: Sequence[str]) -> str:
-    """What methods are, as a table in Markdown; `alike` is how far each agrees with Grad-CAM."""
-    head = ("Method", "What it shows", "What zero means", "Knows the class", "Cost", "Like Grad-CAM")
-    rows = [_row(METHODS[name], number) for name, number in zip(names, alike, strict=True)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows))
+def methods_list(names: Sequence[str], alike: Sequence[str]) -> str:
+    """What methods are, in Markdown, an item each; `alike` is how far each agrees with Grad-CAM."""
+    return "\n".join(_item(METHODS[name], number) for name, number in zip(names, alike, strict=True))
 
 
-def _row(method: Method, alike: str) -> tuple[str, ...]:
-    return (
-        f"[{method.name}]({method.link}), {method.citation}",
-        " ".join(filter(None, (method.says, method.caveats))),
-        _sentence(method.zero.removeprefix("Zero: ")),
-        "yes" if method.class_specific else "no",
+def _item(method: Method, alike: str) -> str:
+    facts = (
+        f"**[{method.name}]({method.link})**",
+        method.citation,
         method.cost,
-        alike,
+        "knows the class" if method.class_specific else "the same for every class",
+        f"like Grad-CAM {alike}",
     )
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    text = " ".join(filter(None, (method.says, method.caveats, method.zero)))
+    return f"- {' · '.join(facts)}  \n  {text}"

@@ -106,7 +106,7 @@ def test_ones_own_checkpoint_finds_the_shape_on_the_page_that_compares(visit: Vi
     expect(page.get_by_role("button", name="Show only mine")).to_have_count(0)
 
 
-WITH_PANELS = ("compare_classes", "layers")
+WITH_PANELS = ("compare_classes", "layers", "methods")
 SPILT = """() => [...document.querySelectorAll('[data-testid=stMain] *')].filter(it => {
     const box = it.getBoundingClientRect();
     if (!box.width || !box.height || (box.right <= innerWidth + 1 && box.left >= -1)) return false;

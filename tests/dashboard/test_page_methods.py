@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from dashboard.components import BESIDE
-from dashboard.components.methods import methods_table
+from dashboard.components.methods import methods_list
 from gradcam.methods import METHODS
 from tests.dashboard.first_page import LITE0, scenes, words
 from tests.opening import open_page
@@ -20,10 +20,10 @@ def test_first_sight_is_six_methods_side_by_side_with_what_they_are() -> None:
     assert [panel["title"] for panel in scene["panels"]] == list(BESIDE)
     assert [bool(panel.get("diverging")) for panel in scene["panels"]] == [METHODS[name].signed for name in BESIDE]
     assert all(panel["plot"]["data"] for panel in scene["panels"])
-    table = [line for line in words(page).splitlines() if line.startswith("| [")]
-    assert [line.split("]")[0].removeprefix("| [") for line in table] == list(BESIDE)
-    assert table[0].endswith("| 1.00 |")
-    assert "1 forward, no backward |" in table[-1]
+    items = [line for line in words(page).splitlines() if line.startswith("- **[")]
+    assert [line.split("]")[0].removeprefix("- **[") for line in items] == list(BESIDE)
+    assert "like Grad-CAM 1.00" in items[0]
+    assert "1 forward, no backward" in items[-1]
 
 
 def test_grad_cam_is_there_whatever_is_picked_and_a_link_holds_the_choice() -> None:
@@ -39,8 +39,8 @@ def test_compare_models_takes_several_methods_as_rows() -> None:
     assert [panel["title"].rpartition(" · ")[2] for panel in scene["panels"]] == ["LayerCAM", "Grad-CAM"]
 
 
-def test_the_table_links_every_name_to_its_paper() -> None:
-    lines = methods_table(list(METHODS), ["0.50"] * len(METHODS)).splitlines()[2:]
-    for line, method in zip(lines, METHODS.values(), strict=True):
-        assert f"[{method.name}]({method.link})" in line
-        assert line.count(" | ") == 5
+def test_every_name_links_to_its_paper() -> None:
+    items = methods_list(list(METHODS), ["0.50"] * len(METHODS)).split("\n- ")
+    for item, method in zip(items, METHODS.values(), strict=True):
+        assert f"[{method.name}]({method.link})" in item
+        assert method.says in item
