@@ -20,8 +20,6 @@ from gradcam.runs import Filter
 if TYPE_CHECKING:
     from gradcam.reviews import ReviewStore
 
-PROJECT = "Data sets"
-"""The project that a review of a run is begun in."""
 ANY = "Any"
 
 
@@ -72,6 +70,4 @@ def _is_finished(listed: ListedRun) -> bool:
 
 
 def _begin(store: ReviewStore, listed: ListedRun, me: str) -> Review:
-    named = {project.name: project for project in store.projects()}
-    project = named.get(PROJECT) or store.add_project(PROJECT, me, signatures=0)
-    return store.add_review(project, listed.run.evidence, listed.title, me, kind="run")
+    return store.add_review(store.project_of_runs(me), listed.run.evidence, listed.title, me, kind="run")

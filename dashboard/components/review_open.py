@@ -11,7 +11,7 @@ from dashboard import identity
 from dashboard.components.messages import escape_markdown, say_error, show_errors
 from dashboard.components.panels import panel_width
 from dashboard.components.review_list import turn_to_review
-from dashboard.components.signing import EVIDENCE, offer_signed_zip, show_signatures
+from dashboard.components.signing import offer_signed_zip, show_signatures
 from dashboard.components.verdicts import decide, discuss, judge, show_verdicts
 from dashboard.session import Key
 from gradcam import GradcamError
@@ -29,6 +29,8 @@ MOST_MAPS = 12
 """Maps of a photo that are shown."""
 
 _ASKED = "_asked_name"
+_EVIDENCE = "_evidence"
+"""Under which a session keeps the report under review, until somebody signs its ZIP."""
 
 
 def show_review(store: ReviewStore, review: Review, me: str) -> None:
@@ -111,8 +113,9 @@ def _is_owner() -> bool:
 
 def _evidence(store: ReviewStore, review: Review) -> Verification | None:
     """The report under review, opened once in a session; None where there is none here, which is said."""
-    kept_of, kept = st.session_state.get(EVIDENCE, (None, None))
-    if kept_of == review.id:
+    number = store.evidence_number(review)
+    kept_of, kept = st.session_state.get(_EVIDENCE, (None, None))
+    if kept_of == (review.id, number):
         return kept
     if review.kind == "run":
         st.info("A run: its photos are judged on the page Data set.", icon=":material/dataset:")
@@ -129,7 +132,7 @@ def _evidence(store: ReviewStore, review: Review) -> Verification | None:
             icon=":material/hide_image:",
         )
     else:
-        st.session_state[EVIDENCE] = review.id, found
+        st.session_state[_EVIDENCE] = (review.id, number), found
     return found
 
 

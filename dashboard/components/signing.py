@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from gradcam.reviews import ReviewStore
 
 ZIP = "application/zip"
-EVIDENCE = "_evidence"
-"""Under which a session keeps the report under review, until its ZIP has another signature."""
 
 
 def show_signatures(store: ReviewStore, review: Review, me: str) -> None:
@@ -44,10 +42,15 @@ def offer_signed_zip(store: ReviewStore, review: Review, me: str, evidence: Veri
         if st.button("Sign the ZIP too", icon=":material/signature:"):
             key = identity.signing_key()
             store.change_evidence(review, lambda data: with_signature(data, key)[0], me)
-            st.session_state.pop(EVIDENCE, None)
             st.rerun()
-        data = store.evidence(review) or b""
-        st.download_button("Take the ZIP", data, "review.zip", ZIP, on_click="ignore", icon=":material/download:")
+        st.download_button(
+            "Take the ZIP",
+            lambda: store.evidence(review) or b"",
+            "review.zip",
+            ZIP,
+            on_click="ignore",
+            icon=":material/download:",
+        )
 
 
 def offer_signature(opened: Opened) -> None:

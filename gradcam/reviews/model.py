@@ -11,6 +11,9 @@ from gradcam.statuses import STATUSES, SubjectKind
 
 Kind = Literal["report", "run"]
 
+RUNS = "Data sets"
+"""The project that runs are reviewed in where nobody names another."""
+
 MAX_EVIDENCE = 400_000_000
 """Bytes of a file of evidence that the store keeps."""
 MAX_TEXT = 20_000

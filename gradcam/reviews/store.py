@@ -23,6 +23,7 @@ from gradcam.reviews.model import (
     MAX_EVIDENCE,
     MAX_NAME,
     MAX_TEXT,
+    RUNS,
     STATES,
     WHOLE,
     Assignment,
@@ -94,6 +95,12 @@ class ReviewStore:
                 raise ReviewError(f"expected a new project, got {quoted(name)}, which exists; name another")
             row = _add(connection, PROJECTS, by, name=name, signatures=signatures)
         return _project(row)
+
+    def project_of_runs(self, by: str) -> Project:
+        """The project `RUNS`, which needs no signatures; whoever reviews the first run makes it, as a reviewer."""
+        with self._writing(by) as connection:
+            known = connection.execute(sa.select(PROJECTS).where(PROJECTS.c.name == RUNS)).mappings().first()
+            return _project(known or _add(connection, PROJECTS, by, name=RUNS, signatures=0))
 
     def projects(self) -> list[Project]:
         """All of them, by name."""
@@ -387,9 +394,13 @@ class ReviewStore:
         """The number of a review's latest verdict: another one means that somebody said something."""
         return self._last_number(VERDICTS, review)
 
+    def evidence_number(self, review: Review) -> int:
+        """The number of the file that `evidence` reads: another one means that somebody gave or signed it anew."""
+        return self._last_number(EVIDENCE, review)
+
     def pulse(self, review: Review) -> tuple[int, ...]:
-        """What is another one as soon as anybody says, asks or signs anything about the review."""
-        tables = (VERDICTS, COMMENTS, ASSIGNMENTS, SIGNATURES)
+        """What is another one as soon as anybody says, asks or signs anything about the review or its ZIP."""
+        tables = (VERDICTS, COMMENTS, ASSIGNMENTS, SIGNATURES, EVIDENCE)
         return tuple(self._last_number(table, review) for table in tables)
 
     # ------------------------------------------------------------------------------- carrying it elsewhere
@@ -502,7 +513,8 @@ class ReviewStore:
         return [(row["by"], row["signature"].encode()) for row in _rows(connection, wanted)]
 
     def _last_number(self, table: sa.Table, review: Review) -> int:
-        wanted = sa.select(sa.func.coalesce(sa.func.max(table.c.number), 0)).where(table.c.review == review.id)
+        about = EVIDENCE.c.sha256 == review.evidence if table is EVIDENCE else table.c.review == review.id
+        wanted = sa.select(sa.func.coalesce(sa.func.max(table.c.number), 0)).where(about)
         with self._reading() as connection:
             return connection.execute(wanted).scalar_one()
 

@@ -16,6 +16,7 @@ from gradcam.errors import ReviewError, SigningError
 from gradcam.reviews import Actor
 from tests.opening import open_page
 
+PAGES = sorted(file.stem for file in Path(identity.__file__).parent.glob("app_pages/[!_]*.py"))
 ROLES = 'owner = ["anna@example.org"]\nreviewer = ["group:pathology"]\nviewer = ["eve@example.org"]\n'
 
 
@@ -100,7 +101,7 @@ def test_a_file_of_roles_that_is_missing_lets_nobody_in(asked, tmp_path: Path) -
     assert not page.title or page.title[0].value != "Reviews"
 
 
-@pytest.mark.parametrize("name", ["compare_models", "reports", "reviews", "models"])
+@pytest.mark.parametrize("name", PAGES)
 def test_every_page_is_behind_the_sign_in(asked, name: str) -> None:
     asked({})
     page = open_page(name)

@@ -165,7 +165,9 @@ def test_a_blind_review_hides_the_others_then_shows_agreement_and_disputes_for_a
     assert "two.jpg · rejected" in words(page)
 
 
-def test_an_owner_asks_somebody_and_no_more(store: ReviewStore, review: Review, monkeypatch) -> None:
+def test_an_owner_asks_somebody_and_no_more(
+    store: ReviewStore, review: Review, monkeypatch: pytest.MonkeyPatch
+) -> None:
     page = opened(review)
     page.text_input(key="_asked_name").set_value("Carla").run()
     press(page, "Ask")
@@ -183,7 +185,7 @@ def test_alone_nobody_agrees_and_the_page_says_so(store: ReviewStore, review: Re
 
 
 def test_a_review_and_its_zip_are_countersigned_and_the_first_signature_stays(
-    store: ReviewStore, review: Review, tmp_path: Path
+    store: ReviewStore, review: Review, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys.new_key("Ben")
     store.say(review, "approved", "Anna")
@@ -195,6 +197,10 @@ def test_a_review_and_its_zip_are_countersigned_and_the_first_signature_stays(
     assert [
         one.statement.name for one in verify_report(store.evidence(review) or b"", render=False).signatures
     ] == ["Ben"]
+    with monkeypatch.context() as patch:
+        patch.setattr(ReviewStore, "evidence", lambda *_: pytest.fail("the whole ZIP is read at every rerun"))
+        page.run()
+        assert "In the ZIP: " in words(page)
     press(page, "Sign the ZIP too")
     assert "one signed as it is already" in page.error[0].value
     store.say(review, "rejected", "Anna", ONE)

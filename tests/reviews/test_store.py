@@ -315,6 +315,7 @@ DOES = {
         "comment": lambda store, review: store.comment(review, "Why?", ANYBODY),
         "ask oneself": lambda store, review: store.assign(review, ANYBODY, ANYBODY),
         "keep evidence": lambda store, review: store.keep_evidence(review, b"ZIP", ANYBODY),
+        "begin the first review of a run": lambda store, review: store.project_of_runs(ANYBODY),
         "add a review": lambda store, review: store.add_review(store.projects()[0], "cd" * 32, "New", ANYBODY),
     },
     "owner": {
@@ -457,6 +458,11 @@ def test_a_file_of_evidence_is_kept_for_whoever_goes_on_and_the_latest_counts(st
     assert store.evidence(review) == b"the ZIP, signed"
     assert store.change_evidence(review, lambda before: before + b" twice", "Anna") == store.evidence(review)
     assert store.evidence(review) == b"the ZIP, signed twice"
+    before = store.pulse(review)
+    store.change_evidence(review, lambda before: before, "Anna")
+    assert store.pulse(review) == before
+    store.change_evidence(review, lambda before: before + b" thrice", "Anna")
+    assert store.pulse(review) != before  # whoever has it open sees the signature
     monkeypatch.setattr("gradcam.reviews.store.MAX_EVIDENCE", 3)
     with pytest.raises(ReviewError, match="expected evidence of at most"):
         store.keep_evidence(review, b"more", "Anna")
