@@ -49,7 +49,16 @@ def chosen_photos(run: Run) -> list[int]:
 
 
 def forget_chosen(run: Run) -> None:
+    """Choose no photo of a run; the boxes on the page are unticked with it."""
+    for photo in chosen_photos(run):
+        if (box := _box(run, photo)) in st.session_state:
+            st.session_state[box] = False
     chosen_photos(run).clear()
+
+
+def _box(run: Run, photo: int) -> str:
+    """The key of the box that chooses a photo; another run has another photo of this number."""
+    return f"_choose-{photo}-{run.folder}"
 
 
 def open_photo(photo: int | None) -> None:
@@ -105,18 +114,16 @@ def _show_cell(shown: Shown, photo: int, units: Sequence[Unit], picture: bytes) 
             st.checkbox(
                 "Choose",
                 photo in chosen_photos(shown.run),
-                key=f"_choose-{photo}",
+                key=_box(shown.run, photo),
                 on_change=_choose,
                 args=(shown.run, photo),
             )
 
 
 def _choose(run: Run, photo: int) -> None:
-    chosen = chosen_photos(run)
-    if photo in chosen:
-        chosen.remove(photo)
-    else:
-        chosen.append(photo)
+    """Choose a photo or not, as its box says."""
+    others = [one for one in chosen_photos(run) if one != photo]
+    chosen_photos(run)[:] = [*others, photo] if st.session_state[_box(run, photo)] else others
 
 
 def _words(units: Sequence[Unit]) -> str:

@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import shutil
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -29,6 +30,7 @@ from gradcam.runs.run import Run, Status
 from gradcam.text import count, shorten
 
 DAY = 86_400.0
+SECONDS_BETWEEN_SWEEPS = 3_600.0
 SECONDS_HALF_MADE = 3_600.0
 """A folder without a job that holds at most an upload, and is older than this, is of an upload that never ended."""
 _IS_OURS = re.compile("[0-9a-f]{32}").fullmatch
@@ -151,6 +153,16 @@ class RunHost:
         for folder in self._folders():
             if folder not in self._queue and self._is_over(folder):
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def keep_sweeping(self) -> None:
+        """Sweep now and once an hour, in a thread of its own, as long as the process lives."""
+
+        def sweep() -> None:
+            while True:
+                self.sweep()
+                time.sleep(SECONDS_BETWEEN_SWEEPS)
+
+        threading.Thread(target=sweep, name="sweep", daemon=True).start()
 
     # ------------------------------------------------------------------------------- limits
 

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Checkbox
 
 from dashboard import data_runs
-from dashboard.components import data_take
+from dashboard.components import data_gallery, data_take
 from dashboard.components.data_filters import RANKING_TITLES, Shown
-from gradcam.config import Runs, settings
+from gradcam.config import settings
+from gradcam.errors import RunError
 from gradcam.runs import RANKINGS, Run, Settings, start
 from tests.opening import open_page
 from tests.runs.small_set import write_photo
@@ -136,7 +138,7 @@ def test_chosen_photos_are_exported_reported_and_compared(run: Run, monkeypatch:
     page = opened()
     first, second = run.ranked("disagreement")[:2]
     for number in (first, second):
-        page.checkbox(key=f"_choose-{number}").check().run()
+        box(page, run, number).check().run()
     lines = data_take._exported(shown_of(run), (first, second), ".csv").decode().splitlines()
     assert len(lines) == 1 + 2 * len(MODELS)
     press(page, "Build the report")
@@ -145,6 +147,23 @@ def test_chosen_photos_are_exported_reported_and_compared(run: Run, monkeypatch:
     press(page, "Open in Compare models")
     assert len(page.session_state["photos"]) == 2
     assert page.session_state["models"] == MODELS
+
+
+def test_boxes_tell_which_photos_are_chosen_also_after_choose_none(run: Run) -> None:
+    page, number = opened(), run.ranked("disagreement")[0]
+    box(page, run, number).check().run()
+    press(page, "Choose none")
+    assert not box(page, run, number).value
+    box(page, run, number).check().run()
+    assert box(page, run, number).value
+    assert "Choose none" in [button.label for button in page.button]
+    box(page, run, number).uncheck().run()
+    assert "Choose none" not in [button.label for button in page.button]
+
+
+def box(page: AppTest, run: Run, number: int) -> Checkbox:
+    """The box that chooses a photo."""
+    return page.checkbox(key=data_gallery._box(run, number))
 
 
 def shown_of(run: Run) -> Shown:
@@ -202,7 +221,8 @@ def test_a_run_starts_on_the_sample_set_is_left_come_back_to_and_deleted() -> No
     other = open_page("data_set")
     assert token not in other.selectbox(key="run").options
     press(again, "Delete this run for good")
-    assert not Path(Runs().folder, token).exists()
+    with pytest.raises(RunError, match="it was deleted"):
+        data_runs.host().get(token)
     assert "Start the run" in [button.label for button in again.button]
 
 

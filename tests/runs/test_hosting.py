@@ -220,6 +220,17 @@ def test_a_sweep_removes_uploads_that_never_ended_and_nothing_that_it_did_not_ma
     assert not left.parents[1].exists()
 
 
+def test_an_upload_that_never_ended_goes_though_nobody_starts_another_run(limits: Runs) -> None:
+    left = limits.folder / ("b" * 32)
+    left.mkdir(parents=True)
+    os.utime(left, (0, 0))
+    RunHost(limits).keep_sweeping()
+    end = time.monotonic() + 20
+    while left.exists():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 @pytest.mark.usefixtures("_idle")
 def test_what_takes_room_is_counted_while_somebody_else_deletes_a_run(
     limits: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
