@@ -14,7 +14,7 @@ from dashboard import identity, library
 from gradcam.config import runs_folder, settings
 from gradcam.errors import OptionError, ReviewError, RunError, nearest, quoted
 from gradcam.model_spec import is_checkpoint
-from gradcam.runs import HostedRun, Run, RunHost, Status
+from gradcam.runs import SAMPLE, HostedRun, Run, RunHost, Status
 
 _OWNER, _MINE = "_owner", "_my_runs"
 
@@ -43,8 +43,10 @@ class ListedRun:
 
 @st.cache_resource(show_spinner=False)
 def host() -> RunHost:
-    """The runs of all visitors."""
-    return RunHost(replace(settings().runs, folder=runs_folder()))
+    """The runs of all visitors; those whose days are over go, also while nobody comes."""
+    found = RunHost(replace(settings().runs, folder=runs_folder()))
+    found.keep_sweeping()
+    return found
 
 
 def data_sets() -> dict[str, Path]:
@@ -85,11 +87,11 @@ def opened(name: str) -> ListedRun:
 
 
 def start(
-    title: str, data: str | Sequence[tuple[str, BinaryIO]], models: Sequence[str], targets: Sequence[str]
+    title: str, data: str | Sequence[tuple[str, BinaryIO]] | None, models: Sequence[str], targets: Sequence[str]
 ) -> str:
     """Start a run of this visitor's. Returns: its name in the link.
 
-    data: `sample`, the name of a data set that the operator offers, or uploads by name.
+    data: the name of a data set that the operator offers, or uploads by name; None is the sample set.
     Raises: GradcamError, one sentence, for what this visitor may not run.
     """
     _check_may_run()
@@ -100,7 +102,7 @@ def start(
                 "it out, or run it with `gradcam run start --checkpoint`"
             )
         library.check_may_use(model)
-    where = _folder(data) if isinstance(data, str) and data != "sample" else data
+    where = SAMPLE if data is None else _folder(data) if isinstance(data, str) else data
     token = host().start(_owner(), title, where, models, targets)
     mine().insert(0, token)
     return token

@@ -50,7 +50,7 @@ class Shown:
 
     @property
     def is_filtered(self) -> bool:
-        return any(self.wanted.get(name) for name in ("where", "confidence", "among"))
+        return any(self.wanted.get(name) for name in ("where", "slices", "confidence", "among"))
 
     def how_many(self) -> int:
         return self.run.how_many(self.by, **self.wanted)
@@ -80,7 +80,7 @@ def pick_shown(listed: ListedRun, among: Callable[[ListedRun], Filter]) -> Shown
     run = listed.run
     method, target = _pick_maps(run)
     by = _pick_ranking(run)
-    wanted = Filter(pair=_pick_pair(run, method, target), where=_pick_values(run))
+    wanted = Filter(pair=_pick_pair(run, method, target), where=_pick_values(run), slices=_pick_slice(run))
     low, high = st.slider(
         "Confidence",
         WHOLE[0],
@@ -111,16 +111,24 @@ def _pick_pair(run: Run, method: str, target: str) -> Pair | None:
 
 
 def _pick_values(run: Run) -> dict[str, str]:
-    """Values of label, prediction and one further column."""
+    """Values of label and prediction."""
     found: dict[str, str] = {}
-    for name, label, key in (("label", "Label", DataKey.LABEL), ("predicted", "Prediction", DataKey.PREDICTED)):
-        if len(values := run.choices(name)) > 1:
-            found[name] = pick_from(label, [ALL, *values], key)
-    if columns := run.slices():
-        column = pick_from("Column", [ALL, *columns], DataKey.COLUMN)
-        if column != ALL:
-            found[column] = pick_from(column, [ALL, *run.choices(column)], DataKey.VALUE)
+    if len(labels := run.choices("label")) > 1:
+        found["label"] = pick_from("Label", [ALL, *labels], DataKey.LABEL)
+    if len(predicted := run.choices("predicted")) > 1:
+        found["predicted"] = pick_from("Prediction", [ALL, *predicted], DataKey.PREDICTED)
     return {name: value for name, value in found.items() if value != ALL}
+
+
+def _pick_slice(run: Run) -> dict[str, str]:
+    """A value of one further column of the manifest."""
+    if not (columns := run.slices()):
+        return {}
+    column = pick_from("Column", [ALL, *columns], DataKey.COLUMN)
+    if column == ALL:
+        return {}
+    value = pick_from(column, [ALL, *run.slice_choices(column)], DataKey.VALUE)
+    return {} if value == ALL else {column: value}
 
 
 def pick_from(label: str, options: Sequence[str], key: DataKey) -> str:

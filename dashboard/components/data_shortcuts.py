@@ -99,12 +99,24 @@ def _offer_check(shown: Shown, candidate: Candidate, number: int) -> None:
         checks[key] = check_shortcut(shown.run, candidate, use=library.use, on_progress=say)
         bar.empty()
     if check := checks.get(key):
+        _show_check(check)
+
+
+def _show_check(check: Check) -> None:
+    if check.effects:
         st.markdown(
             f"Without these channels the prediction changes on **{_flips(check.members)}** of these photos, and on "
             f"**{_flips(check.others)}** as many others beside them."
         )
-        if flipped := [effect for effect in check.members if effect.flips]:
-            st.caption("; ".join(_words(effect) for effect in flipped[:SHOWN]))
+    if check.failed:
+        path, reason = next(iter(check.failed.items()))
+        st.warning(
+            f"{count(len(check.failed), 'photo')} could not be looked at, such as {escape_markdown(path)}: "
+            f"{escape_markdown(reason)}.",
+            icon=":material/broken_image:",
+        )
+    if flipped := [effect for effect in check.members if effect.flips]:
+        st.caption("; ".join(_words(effect) for effect in flipped[:SHOWN]))
 
 
 _HELP = "Sets the channels to what the class's other photos have, and lists whose prediction changes."

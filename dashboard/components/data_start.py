@@ -98,7 +98,7 @@ def _start(source: str, models: tuple[str, ...]) -> None:
     files = st.session_state.get(f"{_UPLOADER}-{st.session_state[_UPLOADER]}") or ()
     uploads = [(file.name, file) for file in files]
     title = source if source != UPLOAD else uploads[0][0] if len(uploads) == 1 else f"{len(uploads)} files"
-    data = {SAMPLE: "sample", UPLOAD: uploads}.get(source, source)
+    data = {SAMPLE: None, UPLOAD: uploads}.get(source, source)
     try:
         name = data_runs.start(title, data, models, QUESTIONS[st.session_state[_ASKED]])
     except GradcamError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypedDict, Unpack
+from typing import Any, Literal, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 import sqlalchemy as sa
@@ -56,12 +56,14 @@ class Pair(NamedTuple):
 class Filter(TypedDict, total=False):
     """Which photos are meant; all that is given must fit.
 
-    where: a value for `label`, `predicted` or a column of the manifest. pair: whose agreement counts in a ranking,
-    in place of the lowest of any two models. confidence: the least and greatest probability that the most doubtful
-    model may give its first prediction. among: paths of photos.
+    where: a value for `label`, `predicted` or a column of the manifest. slices: values of columns of the manifest,
+    whatever they are called. pair: whose agreement counts in a ranking, in place of the lowest of any two models.
+    confidence: the least and greatest probability that the most doubtful model may give its first prediction.
+    among: paths of photos.
     """
 
     where: Mapping[str, str] | None
+    slices: Mapping[str, str] | None
     pair: Pair | None
     confidence: tuple[float, float] | None
     among: Collection[str] | None
@@ -138,6 +140,8 @@ def _predict_one_class(pair: Pair | None) -> sa.ColumnElement[bool]:
 def _conditions(index: Index, wanted: Filter) -> Iterator[sa.ColumnElement[bool]]:
     for name, value in (wanted.get("where") or {}).items():
         yield _has(index, name, value)
+    for name, value in (wanted.get("slices") or {}).items():
+        yield _in_slice(name, value)
     if confidence := wanted.get("confidence"):
         yield PHOTOS.c.confidence.between(*confidence)
     if (among := wanted.get("among")) is not None:
@@ -154,6 +158,10 @@ def _has(index: Index, name: str, value: str) -> sa.ColumnElement[bool]:
     known = ["label", "predicted", *slices(index)]
     if name not in known:
         raise OptionError(f"expected a column to filter by, got {quoted(name)}; use {nearest(name, known)}")
+    return _in_slice(name, value)
+
+
+def _in_slice(name: str, value: str) -> sa.ColumnElement[bool]:
     return PHOTOS.c.photo.in_(sa.select(SLICES.c.photo).where(SLICES.c.name == name, SLICES.c.value == value))
 
 
@@ -167,15 +175,20 @@ MOST_CHOICES = 1_000
 """Values of one column that are offered to filter by."""
 
 
-def choices(index: Index, name: str) -> list[str]:
-    """The values that photos have under the name of a filter, sorted, at most `MOST_CHOICES`."""
-    columns = {"label": PHOTOS.c.label, "predicted": UNITS.c.predicted}
-    column = columns.get(name, SLICES.c.value)
-    wanted = sa.select(column).distinct().where(column.is_not(None)).order_by(column).limit(MOST_CHOICES)
-    if name not in columns:
-        wanted = wanted.where(SLICES.c.name == name)
+def choices(index: Index, name: Literal["label", "predicted"]) -> list[str]:
+    """The labels of photos, or what models predict of them, sorted, at most `MOST_CHOICES`."""
+    return _distinct(index, {"label": PHOTOS.c.label, "predicted": UNITS.c.predicted}[name])
+
+
+def slice_choices(index: Index, name: str) -> list[str]:
+    """The values that photos have in a column of the manifest, sorted, at most `MOST_CHOICES`."""
+    return _distinct(index, SLICES.c.value, SLICES.c.name == name)
+
+
+def _distinct(index: Index, column: sa.Column[str], *conditions: sa.ColumnElement[bool]) -> list[str]:
+    wanted = sa.select(column).distinct().where(column.is_not(None), *conditions).order_by(column)
     with index.reading() as connection:
-        return list(connection.execute(wanted).scalars())
+        return list(connection.execute(wanted.limit(MOST_CHOICES)).scalars())
 
 
 # ------------------------------------------------------------------------------- units

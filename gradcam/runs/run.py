@@ -289,9 +289,13 @@ class Run:
         """Whether a ranking can say anything of any photo: see `asking.can_rank`."""
         return asking.can_rank(self._index, by)
 
-    def choices(self, name: str) -> list[str]:
-        """What photos can be filtered by under a name: `label`, `predicted` or a column of the manifest."""
+    def choices(self, name: Literal["label", "predicted"]) -> list[str]:
+        """The labels of photos, or what models predict of them, sorted."""
         return asking.choices(self._index, name)
+
+    def slice_choices(self, name: str) -> list[str]:
+        """The values that photos have in a column of the manifest, sorted."""
+        return asking.slice_choices(self._index, name)
 
     def measured(
         self, measure: str, method: str, target: str, label: str | None = None

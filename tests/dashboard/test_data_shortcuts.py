@@ -8,7 +8,9 @@ import pytest
 import streamlit as st
 
 from dashboard import library
+from dashboard.components import data_shortcuts
 from gradcam.config import settings
+from gradcam.shortcuts import Check
 from tests.dashboard.test_page_data_set import press, words
 from tests.opening import open_page
 from tests.shortcuts.test_find import Planted, planted  # noqa: F401 - a fixture
@@ -31,5 +33,12 @@ def test_candidates_are_shown_with_their_photos_and_checked(
     press(page, "Check the cause")
     assert not page.exception
     assert f"of {len(first.members)}** of these photos" in words(page)
+    gone = Check((), (), (), {"a.png": "expected a photo, got none"}, True)
+    monkeypatch.setattr(data_shortcuts, "check_shortcut", lambda *_, **__: gone)
+    press(page, "Check the cause")
+    assert "1 photo could not be looked at, such as a.png: expected a photo" in page.warning[0].value.replace(
+        "\\", ""
+    )
+    assert "0 of 0" not in words(page)
     settings.cache_clear()
     st.cache_resource.clear()
