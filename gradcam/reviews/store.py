@@ -39,7 +39,17 @@ from gradcam.reviews.model import (
     refuse_unstorable,
 )
 from gradcam.reviews.roles import Actor, Role
-from gradcam.reviews.tables import ASSIGNMENTS, CARRIED, COMMENTS, EVIDENCE, PROJECTS, REVIEWS, SIGNATURES, VERDICTS
+from gradcam.reviews.tables import (
+    ASSIGNMENTS,
+    CARRIED,
+    COMMENTS,
+    EVIDENCE,
+    PROJECTS,
+    REVIEWS,
+    SAME,
+    SIGNATURES,
+    VERDICTS,
+)
 from gradcam.signatures import (
     CheckedSignature,
     Signed,
@@ -424,17 +434,24 @@ class ReviewStore:
     def import_(self, file: BinaryIO) -> int:
         """Add the rows of an export that the store does not have yet: all of them, or none. Returns: how many.
 
+        A project of the same name, and a review of the same evidence in it, are those of the store.
         Raises: ReviewError for a line that is no row, or says something else than a row of the same id here.
         """
         tables = {table.name: table for table in CARRIED}
+        here: dict[Any, str] = {}  # ids of what the store has under another id
         added = 0
         self._check("owner")
         with self._database.writing() as connection:
             for number, line in enumerate(file, start=1):
                 name, row = _imported(line, number, tables)
                 table = tables[name]
+                for column in table.c:
+                    if column.foreign_keys:
+                        row[column.name] = here.get(row[column.name], row[column.name])
                 known = connection.execute(sa.select(table).where(table.c.id == row["id"])).mappings().first()
-                if known is None:
+                if known is None and (same := _same(connection, table, row)):
+                    here[row["id"]] = same
+                elif known is None:
                     connection.execute(table.insert(), [row])
                     added += 1
                 elif any(known[key] != value for key, value in row.items()):
@@ -579,6 +596,14 @@ def _signers(signatures: Iterable[tuple[str, bytes]], signed: Signed) -> set[str
             found.add(by)
             seen |= marks
     return found
+
+
+def _same(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> str | None:
+    """The id of what the store has already and an imported row is too."""
+    if table not in SAME:
+        return None
+    alike = (table.c[name] == row[name] for name in SAME[table])
+    return connection.execute(sa.select(table.c.id).where(*alike)).scalar()
 
 
 def _imported(line: bytes, number: int, tables: dict[str, sa.Table]) -> tuple[str, dict[str, Any]]:

@@ -93,4 +93,6 @@ EVIDENCE = _table(
 
 CARRIED = (PROJECTS, REVIEWS, VERDICTS, COMMENTS, ASSIGNMENTS, SIGNATURES)
 """What an export holds, in an order in which a table comes after those that it refers to."""
+SAME = {PROJECTS: ("name",), REVIEWS: ("project", "evidence")}
+"""What makes rows of two stores the same thing, whatever their ids."""
 TABLES = (*CARRIED, EVIDENCE)

@@ -429,6 +429,22 @@ def test_a_store_carries_all_it_holds_to_another_of_either_kind(store, review, t
     assert [one.status for one in other.verdicts(review, PHOTO)] == ["rejected"]
 
 
+def test_two_stores_that_review_the_same_come_together(store, review, tmp_path):
+    with ReviewStore(tmp_path / "other.sqlite") as other:
+        theirs = other.add_review(other.add_project("Skin", "Ben"), EVIDENCE, "Lesions", "Ben")
+        other.say(theirs, "approved", "Ben", PHOTO)
+        said = other.say(theirs, "rejected", "Ben", PHOTO)
+        later = other.add_review(other.projects()[0], "cd" * 32, "New", "Ben", supersedes=theirs)
+        file = io.BytesIO()
+        other.export(file)
+    anna = store.say(review, "approved", "Anna", PHOTO)
+    for new in (3, 0):
+        assert store.import_(io.BytesIO(file.getvalue())) == new
+        assert [one.id for one in store.verdicts(review)] == [anna.id, said.id]
+        assert [one.id for one in store.reviews(store.projects()[0])] == [later.id, review.id]
+        assert store.state(review) == "superseded"
+
+
 def test_an_import_with_a_bad_line_adds_nothing(store, review, tmp_path):
     store.say(review, "approved", "Anna", PHOTO)
     file = io.BytesIO()
