@@ -46,7 +46,8 @@ def grid_png(comparison: Comparison, style: Style | None = None, cell: int = 340
     width = 2 * _MARGIN + (len(comparison.models) + 1) * (cell + _GAP) - _GAP
     signed = any(one.signed for one in scaled.values())
     strips = [_header(comparison, style, width, signed)]
-    strips += [_row(row, scaled, style, cell, width) for row in comparison.rows()]
+    by_method = len(comparison.methods) > 1
+    strips += [_row(row, scaled, style, cell, width, by_method) for row in comparison.rows()]
     strips.append(_footer(style, scaled, width))
     return png(np.vstack(strips))
 
@@ -67,7 +68,9 @@ def _header(comparison: Comparison, style: Style, width: int, signed: bool) -> P
     return strip
 
 
-def _row(row: Row, scaled: Mapping[Heatmap, ScaledMap], style: Style, cell: int, width: int) -> Pixels:
+def _row(
+    row: Row, scaled: Mapping[Heatmap, ScaledMap], style: Style, cell: int, width: int, by_method: bool
+) -> Pixels:
     photo = row.photo
     factor = min(cell / photo.size[1], 1.5 * cell / photo.size[0])
     size = max(1, round(photo.size[0] * factor)), max(1, round(photo.size[1] * factor))
@@ -79,6 +82,7 @@ def _row(row: Row, scaled: Mapping[Heatmap, ScaledMap], style: Style, cell: int,
         (photo.name, _HEAD),
         (request_caption(row.target), _BODY),
         (f"{dimensions(*reversed(photo.size))} px", _SMALL),
+        *([(row.method, _SMALL)] if by_method else []),
     ]
     _cell(strip, _MARGIN, cell, height, resize(photo.pixels, size), about)
     for place, panel in enumerate(row.panels, start=1):

@@ -99,9 +99,13 @@ def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     return cv2.resize(pixels, (size[1], size[0]), interpolation=method).astype(np.uint8)
 
 
-def jpeg_uri(photo: Photo, long_side: int) -> str:
-    """The photo as a JPEG of at most `long_side` pixels inside its own address, `data:image/jpeg;base64,…`."""
-    return pixels_uri(resize(photo.pixels, fit_within(photo.size, long_side, long_side)))
+def jpeg_uri(photo: Photo, long_side: int, *, in_grey: bool = False) -> str:
+    """The photo as a JPEG of at most `long_side` pixels inside its own address, `data:image/jpeg;base64,…`.
+
+    in_grey: without its colours, for what is drawn over it in red and blue.
+    """
+    pixels = resize(photo.pixels, fit_within(photo.size, long_side, long_side))
+    return pixels_uri(grey(pixels) if in_grey else pixels)
 
 
 def pixels_uri(pixels: Pixels) -> str:

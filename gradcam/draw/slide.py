@@ -176,10 +176,12 @@ def _panel_rows(panels: Sequence[Heatmap], style: Style, cell: int) -> Iterator[
     by_layer = len({(panel.model, panel.explanation.layer) for panel in panels}) > len(
         {one.model for one in panels}
     )
+    by_method = len({panel.method for panel in panels}) > 1
     for panel in panels:
         height, width = panel.photo.size
         size = max(1, round(cell * height / width)), cell
         words = f"{panel.photo.name} · {model_caption(panel)} · {target_caption(panel)}"
+        words += f" · {panel.method}" if by_method else ""
         words += f" · {panel.explanation.layer.name}" if by_layer else ""
         yield PictureRow(three_pictures(panel, style, size=size), title=words if len(panels) > 1 else "")
 

@@ -208,8 +208,7 @@ def _panel(
     alt = heat_caption(panel, heat)
     around_zero: dict[str, Any] = {}
     if heat and heat.signed:
-        grey = replace(panel.photo, pixels=render.grey(panel.photo.pixels))
-        around_zero = {"diverging": True, "uri": render.jpeg_uri(grey, _LONG_SIDE)}
+        around_zero = {"diverging": True, "uri": render.jpeg_uri(panel.photo, _LONG_SIDE, in_grey=True)}
     return around_zero | {
         "title": shown.title,
         "subtitle": shown.subtitle,

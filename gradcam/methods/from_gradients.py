@@ -127,7 +127,10 @@ def kpca_cam(signals: Signals) -> Tensor:
 
 
 def finer_cam(base: Compute, classes: int, gamma: float) -> Compute:
-    """`base` of y − γ · the mean score of the classes whose logits are closest to y."""
+    """`base` of y − γ · the mean score of the classes whose logits are closest to y.
+
+    Differs from pytorch-grad-cam, which weights these classes by their softmax probabilities.
+    """
 
     def compute(signals: Signals) -> Tensor:
         return base(signals.rather_than_similar(classes, gamma))
@@ -161,6 +164,8 @@ def integrated_grad_cam(steps: int) -> Compute:
     """ReLU(Σₖ mean over t of αₖ(t) (Aₖ(t) − Aₖ(0))), with the photo brightened from zero to itself in `steps`.
 
     Zero is what the model takes for the mean colour.
+    Differs from the authors' code, which clamps the map of each step at zero before it adds them up, takes 0 for
+    Aₖ(0), and has t go from 0 to (n − 1) / n.
     """
 
     def compute(signals: Signals) -> Tensor:

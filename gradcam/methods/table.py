@@ -87,7 +87,8 @@ _ROWS = (
         formula="L = ReLU(Σₖ mean over t of αₖ(t) (Aₖ(t) − Aₖ(0))), the photo scaled by t from 0 to 1",
         says="Grad-CAM, added up while the photo comes out of a plain one.",
         zero="Zero: no more evidence than a plain photo has. Drawn from zero.",
-        caveats="The plain photo has the colour that the model takes for the mean; another one gives another map.",
+        caveats="The plain photo has the colour that the model takes for the mean; another one gives another map. "
+        "The authors' code adds up steps without what is below zero in each; here only the sum is cut there.",
         needs=("activations", "mean gradients", "forwards"),
         forwards=18,
         backwards=16,
@@ -157,6 +158,7 @@ _ROWS = (
         formula="Grad-CAM of y − γ · the mean score of the n classes whose logits are closest to y",
         says="What speaks for this class and not for the ones most like it.",
         zero=FLOOR,
+        caveats="The similar classes count alike; pytorch-grad-cam weights them by their probabilities.",
         needs=("activations", "mean gradients", "scores"),
         parameters=(("classes", 3), ("gamma", 0.6)),
         compute=gradients.finer_cam(gradients.grad_cam, 3, 0.6),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from gradcam.comparison import Comparison, as_comparison
-from gradcam.draw import draw_panel, heat_caption, panels_scene, render
-from gradcam.draw.captions import ColourBar, colour_bar, scale_label
+from gradcam.draw import contact_sheet, draw_panel, heat_caption, panels_scene, panels_slide, render
+from gradcam.draw.captions import SIGNED_LABEL, ColourBar, colour_bar, scale_label
 from gradcam.draw.render import colourise
 from gradcam.report import build_report, render_report
 from gradcam.report.pictures import Pictures
@@ -105,6 +106,8 @@ def test_the_colour_bar_goes_both_ways_where_every_map_does() -> None:
     scene = panels_scene(one.panels)
     assert scene["bar"]["diverging"]
     assert list(scene["bar"]["numbers"]) == ["−100 %", "−50 %", "0 %", "50 %", "100 %"]
+    with_photo = [image.source for image in both.figure().layout.images]
+    assert with_photo == [render.jpeg_uri(both.photos[0], 640, in_grey=grey) for grey in (False, True)]
     marker = one.figure().data[-1].marker
     assert (marker.cmin, marker.cmax, list(marker.colorbar.tickvals)) == (-1, 1, [-1, -0.5, 0, 0.5, 1])
     assert not panels_scene(both.panels)["bar"]["diverging"]
@@ -127,3 +130,22 @@ def test_methods_do_not_share_a_scale_and_nothing_says_so() -> None:
     assert bar_numbers(made, second) == ("−4", "−2", "0", "2", "4")
     np.testing.assert_array_equal(Pictures(made, 60).bar(True)[0], render.colormap("red-blue"))
     assert told.count('alt="Colour bar from −4 to 4, raw units"') == 1
+
+
+def test_exports_name_the_method_where_there_are_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    both, style = mixed()
+    titles = [note.text for note in both.figure().layout.annotations]
+    assert [method in title for method, title in zip(both.methods, titles, strict=True)] == [True, True]
+    (alone,) = as_comparison(both.heatmaps[1]).figure().layout.annotations
+    assert "HiResCAM" not in alone.text
+    assert b"HiResCAM" in panels_slide(both.heatmaps).svg()
+    assert b"HiResCAM" not in panels_slide(both.heatmaps[1:]).svg()
+    written: list[str] = []
+    monkeypatch.setattr(contact_sheet, "write", lambda _, lines, *at: written.extend(text for text, _ in lines))
+    contact_sheet.grid_png(both, style)
+    assert {*both.methods, SIGNED_LABEL} <= {*written}
+
+
+def test_a_report_of_a_signed_method_can_be_read_as_an_interactive_page() -> None:
+    made = build_report(mixed()[0])
+    assert render_report(made, "interactive").count(b'"diverging": true, "uri": "data:image/jpeg') == 1

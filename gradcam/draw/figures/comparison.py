@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from functools import cache, partial
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -32,14 +33,17 @@ def comparison_figure(comparison: Comparison, style: Style | None = None, *, the
     scaled = comparison.scaled(style)
     rows, columns = list(comparison.rows()), len(comparison.models)
     figure = _frame([row.photo.size for row in rows], columns)
-    images = {photo: render.jpeg_uri(photo, _LONG_SIDE) for photo in comparison.photos}
+    image = cache(partial(render.jpeg_uri, long_side=_LONG_SIDE))
+    by_method = len(comparison.methods) > 1
     first: dict[Photo, str] = {}
     heats: list[int] = []
     for number, row in enumerate(rows, start=1):
         for column, panel in enumerate(row.panels, start=1):
             axis = _axis(figure, number, column)
-            _place_photo(figure, axis, first.setdefault(row.photo, axis), panel, images[row.photo])
-            _title(figure, axis, panel, columns, theme)
+            signed = isinstance(panel, Heatmap) and scaled[panel].signed
+            photo = image(row.photo, in_grey=signed)
+            _place_photo(figure, axis, first.setdefault(row.photo, axis), panel, photo)
+            _title(figure, axis, panel, columns, theme, by_method)
             if isinstance(panel, Failure):
                 _notice(figure, axis, "<b>No map</b><br>" + _folded(panel.reason, _room(columns)), panel.reason)
                 continue
@@ -139,10 +143,12 @@ def _notice(figure: go.Figure, axis: str, text: str, more: str = "") -> None:
     )
 
 
-def _title(figure: go.Figure, axis: str, panel: Panel, columns: int, theme: Theme) -> None:
-    """Model, target and probability above a panel."""
+def _title(figure: go.Figure, axis: str, panel: Panel, columns: int, theme: Theme, by_method: bool) -> None:
+    """Model, target and probability above a panel, and the method where there are several."""
     room = _room(columns)
-    lines = [shorten(line, room) for line in (captions.model_caption(panel), captions.target_caption(panel))]
+    target = captions.target_caption(panel)
+    about = captions.model_caption(panel), f"{target} · {panel.method}" if by_method else target
+    lines = [shorten(line, room) for line in about]
     if isinstance(panel, Heatmap) and panel.explanation.model.untrained and "untrained" not in lines[0]:
         lines[0] = shorten(panel.model, max(8, room - 12)) + " (untrained)"
     strong, quiet = TEXT[theme]
