@@ -9,7 +9,7 @@ import numpy as np
 from gradcam.draw.captions import ONLY_AGAINST, scale_label
 from gradcam.errors import quoted
 from gradcam.geometry import hides_part_of_photo
-from gradcam.methods import GRADCAM
+from gradcam.methods import GRADCAM, METHODS, Method
 from gradcam.report.model import (
     Agreement,
     Answer,
@@ -170,6 +170,11 @@ def procedure(
             for method in methods
             if method.formula
         ),
+        *(
+            Paragraph(f"Reading {method.name}", _reading(METHODS[method.name]))
+            for method in methods
+            if method.name in METHODS and method.name != GRADCAM.name
+        ),
         Paragraph(
             "Target scalar",
             "y is the class's logit, before softmax or sigmoid; for “A rather than B” it is logit A minus logit B. "
@@ -193,6 +198,14 @@ def procedure(
         ),
         *([_MARKED] if marked else []),
     )
+
+
+def _reading(method: Method) -> str:
+    """What zero means, what to know before trusting a map, and what could have been chosen otherwise."""
+    chosen = [f"{name} {value}" for name, value in method.parameters]
+    chosen += [] if method.seed is None else [f"seed {method.seed}"]
+    with_these = f"Computed with {listed(chosen)}." if chosen else ""
+    return " ".join(filter(None, (method.zero, method.caveats, with_these)))
 
 
 _MARKED = Paragraph(

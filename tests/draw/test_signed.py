@@ -149,3 +149,9 @@ def test_exports_name_the_method_where_there_are_several(monkeypatch: pytest.Mon
 def test_a_report_of_a_signed_method_can_be_read_as_an_interactive_page() -> None:
     made = build_report(mixed()[0])
     assert render_report(made, "interactive").count(b'"diverging": true, "uri": "data:image/jpeg') == 1
+
+
+def test_a_report_says_how_to_read_a_map_of_another_method() -> None:
+    told = {paragraph.heading: paragraph.text for paragraph in build_report(mixed()[0]).procedure}
+    assert told["Reading HiResCAM"].startswith("Zero: no evidence; below it, evidence against the class.")
+    assert "Reading Grad-CAM" not in told
