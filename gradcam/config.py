@@ -2,7 +2,7 @@
 
 The file is `$GRADCAM_CONFIG`, else `./gradcam.toml`, else `~/.config/gradcam/gradcam.toml`; without one, every key
 has its default. A new key is a field below: its type, a sentence that says what it does, its default, its bounds.
-README's table is `table()`.
+The table in `docs/serving.md` is `table()`.
 """
 
 from __future__ import annotations
@@ -219,7 +219,7 @@ def keys() -> tuple[Key, ...]:
 
 
 def table() -> list[str]:
-    """The lines of README's table of keys."""
+    """The lines of the table of keys in `docs/serving.md`."""
     rows = [f"| `{key.section}.{key.name}` | {key.takes} | `{key.default}` | {key.sentence} |" for key in keys()]
     return ["| key | takes | default | |", "|---|---|---|---|", *rows]
 

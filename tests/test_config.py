@@ -16,7 +16,7 @@ from gradcam.config import SECTIONS, VARIABLE, Limits, Settings, keys, parse, se
 from gradcam.models.pool import default_budget
 
 HERE = Path("gradcam.toml")
-README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+SERVING = (Path(__file__).parents[1] / "docs" / "serving.md").read_text("utf-8")
 
 
 @pytest.fixture(autouse=True)
@@ -138,7 +138,7 @@ def test_the_folder_of_weights_and_the_memory_for_models_are_as_configured(
     assert default_budget() == 7
 
 
-def test_every_key_has_an_effect_and_stands_in_readmes_table() -> None:
+def test_every_key_has_an_effect_and_stands_in_the_table() -> None:
     package = "".join(
         file.read_text("utf-8")
         for root in ("gradcam", "dashboard")
@@ -149,7 +149,7 @@ def test_every_key_has_an_effect_and_stands_in_readmes_table() -> None:
     ] == []
     assert {key.section for key in keys()} <= set(SECTIONS)
     assert (
-        README.partition("<!-- settings -->")[2].partition("<!-- /settings -->")[0].strip().splitlines() == table()
+        SERVING.partition("<!-- settings -->")[2].partition("<!-- /settings -->")[0].strip().splitlines() == table()
     )
 
 

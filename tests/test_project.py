@@ -39,10 +39,10 @@ def test_the_gate_calls_readmes_test_command_word_for_word() -> None:
     assert f"\n{TEST}\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
-def test_every_file_that_readme_points_to_is_there() -> None:
-    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", README)
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+def test_every_file_that_readme_and_docs_point_to_is_there() -> None:
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8"))
+        assert [link for link in links if not (page.parent / link).exists()] == []
 
 
 def test_readme_shows_the_numbers_of_the_committed_benchmark() -> None:
