@@ -427,7 +427,7 @@ def test_a_verdict_is_written_taken_away_reopened_and_replayed_as_same(visit: Vi
 def test_the_sidebar_shows_what_acts_on_the_task_and_forgets_nothing() -> None:
     page = opened(photos="coffee", fit="squash", classes="tabby", scale="shared")
     controls = [control.label for control in (*page.sidebar.multiselect, *page.sidebar.radio)]
-    assert controls == ["Photos", "Models", "Classes", "Fit", "Scale"]
+    assert controls == ["Photos", "Models", "Classes", "Methods", "Fit", "Scale"]
     for task, left in (("Reopen", ["Photos"]), ("Compare", [])):
         page.segmented_control(key="task").set_value(task).run()
         assert [control.label for control in (*page.sidebar.multiselect, *page.sidebar.radio)] == left
