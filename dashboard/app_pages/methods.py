@@ -8,6 +8,7 @@ from dashboard.components import (
     BESIDE,
     Request,
     headline,
+    offer_downloads,
     pick_class,
     pick_fit,
     pick_layers,
@@ -37,7 +38,7 @@ with st.sidebar:
     with section("Look"):
         style = pick_look()
 
-headline("Methods", "Would another method say the same?")
+actions = headline("Methods", "Would another method say the same?")
 
 if not photos or not models:
     st.info("Choose a photo and a model in the sidebar to see it by several methods.", icon=":material/west:")
@@ -47,4 +48,6 @@ else:
     with show_errors():
         compared = tuple(dict.fromkeys((GRADCAM.name, *methods)))
         found = run_comparison([model], [photo], Request((target,), fit, layers, compared))
-        show_methods(found.panels, style)
+        style = show_methods(found.panels, style)
+        with actions:
+            offer_downloads(found, style)

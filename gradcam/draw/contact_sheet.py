@@ -62,7 +62,8 @@ def _header(comparison: Comparison, style: Style, width: int, signed: bool) -> P
     ]
     lines = [line for sentence in words for line in wrap(sentence, width - 2 * _MARGIN, _SMALL, 3)]
     strip = _paper(_MARGIN + _TITLE.line + len(lines) * _SMALL.line + _GAP, width)
-    title = f"What the models look at: {', '.join(comparison.methods)}"
+    several = len(comparison.methods) > 1  # then each row names its own
+    title = "What the models look at" + ("" if several else f": {comparison.methods[0]}")
     write(strip, [(fit(title, width - 2 * _MARGIN, _TITLE), _TITLE)], _MARGIN, _MARGIN - 8)
     write(strip, [(line, _SMALL) for line in lines], _MARGIN, _MARGIN + _TITLE.line - 4)
     return strip

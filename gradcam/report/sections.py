@@ -84,11 +84,13 @@ def photos_table(report: Content) -> Table:
 
 
 def region_text(photo: PhotoEntry) -> str:
-    """Where the object was marked: `box from 10, 20 to 200, 180, 14 % of the photo`; empty where it was not."""
+    """Where the object was marked: `a box from 10, 20 to 200, 180, 14 % of the photo`; empty where it was not."""
     if photo.region is UNSET:
         return ""
     corners = [f"{x:.0f}, {y:.0f}" for x, y in photo.region]
-    shape = f"box from {corners[0]} to {corners[1]}" if len(corners) == 2 else f"outline of {len(corners)} corners"
+    shape = (
+        f"a box from {corners[0]} to {corners[1]}" if len(corners) == 2 else f"an outline of {len(corners)} corners"
+    )
     return f"{shape}, {100 * photo.region_share:.0f} % of the photo"
 
 

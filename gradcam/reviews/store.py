@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import copy
-import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import msgspec
 import sqlalchemy as sa
 
 from gradcam.errors import ReviewError, nearest, quoted
 from gradcam.files import refuse_existing
 from gradcam.keys import PublicKey, SecretKey, own_keys
 from gradcam.reviews.agreement import Agreement
+from gradcam.reviews.carrying import add_rows, write_rows
 from gradcam.reviews.database import Database, default_store
 from gradcam.reviews.judging import agreement_of, disputed, finished, opening, signed_of, until
 from gradcam.reviews.model import (
     MAX_EVIDENCE,
-    MAX_NAME,
-    MAX_TEXT,
     RUNS,
     STATES,
     WHOLE,
@@ -36,17 +32,25 @@ from gradcam.reviews.model import (
     Subject,
     Verdict,
     agreed_status,
-    refuse_unstorable,
 )
 from gradcam.reviews.roles import Actor, Role
+from gradcam.reviews.rows import (
+    add_row,
+    checked_name,
+    checked_text,
+    rows_of,
+    to_assignment,
+    to_comment,
+    to_project,
+    to_review,
+    to_verdict,
+)
 from gradcam.reviews.tables import (
     ASSIGNMENTS,
-    CARRIED,
     COMMENTS,
     EVIDENCE,
     PROJECTS,
     REVIEWS,
-    SAME,
     SIGNATURES,
     VERDICTS,
 )
@@ -97,31 +101,31 @@ class ReviewStore:
 
     def add_project(self, name: str, by: str, signatures: int = 1) -> Project:
         """A new project, by an owner. signatures: of how many people a review needs to be approved."""
-        name = _name(name, "a project's name")
+        name = checked_name(name, "a project's name")
         if not 0 <= signatures <= 100:
             raise ReviewError(f"expected 0 to 100 signatures, got {quoted(signatures)}")
         with self._writing(by, "owner") as connection:
             if connection.execute(sa.select(PROJECTS.c.id).where(PROJECTS.c.name == name)).first():
                 raise ReviewError(f"expected a new project, got {quoted(name)}, which exists; name another")
-            row = _add(connection, PROJECTS, by, name=name, signatures=signatures)
-        return _project(row)
+            row = add_row(connection, PROJECTS, by, name=name, signatures=signatures)
+        return to_project(row)
 
     def project_of_runs(self, by: str) -> Project:
         """The project `RUNS`, which needs no signatures; whoever reviews the first run makes it, as a reviewer."""
         with self._writing(by) as connection:
             known = connection.execute(sa.select(PROJECTS).where(PROJECTS.c.name == RUNS)).mappings().first()
-            return _project(known or _add(connection, PROJECTS, by, name=RUNS, signatures=0))
+            return to_project(known or add_row(connection, PROJECTS, by, name=RUNS, signatures=0))
 
     def projects(self) -> list[Project]:
         """All of them, by name."""
         with self._reading() as connection:
-            return [_project(row) for row in _rows(connection, sa.select(PROJECTS).order_by(PROJECTS.c.name))]
+            return [to_project(row) for row in rows_of(connection, sa.select(PROJECTS).order_by(PROJECTS.c.name))]
 
     def project_of(self, review: Review) -> Project:
         """The project that a review belongs to."""
         with self._reading() as connection:
             wanted = sa.select(PROJECTS).where(PROJECTS.c.id == review.project)
-            return _project(connection.execute(wanted).mappings().one())
+            return to_project(connection.execute(wanted).mappings().one())
 
     def add_review(
         self,
@@ -146,8 +150,8 @@ class ReviewStore:
         with self._writing(by) as connection:
             self._one_at_a_time(connection, project.id)
             row = connection.execute(known).mappings().first()
-            row = row or _add(connection, REVIEWS, by, title=_name(title, "a review's title"), **values)
-        return _review(row)
+            row = row or add_row(connection, REVIEWS, by, title=checked_name(title, "a review's title"), **values)
+        return to_review(row)
 
     def reviews(self, project: Project | None = None, evidence: str | None = None) -> list[Review]:
         """The latest first: of a project, of a piece of evidence, or all."""
@@ -157,7 +161,7 @@ class ReviewStore:
         if evidence is not None:
             wanted = wanted.where(REVIEWS.c.evidence == evidence)
         with self._reading() as connection:
-            return [_review(row) for row in _rows(connection, wanted)]
+            return [to_review(row) for row in rows_of(connection, wanted)]
 
     def keep_evidence(self, review: Review, data: bytes, by: str) -> None:
         """Keep the file of a review's evidence for everybody who goes on with it: a ZIP, or where a run lies.
@@ -171,7 +175,7 @@ class ReviewStore:
             )
         if self.evidence(review) != data:
             with self._writing(by) as connection:
-                _add(connection, EVIDENCE, by, sha256=review.evidence, data=data)
+                add_row(connection, EVIDENCE, by, sha256=review.evidence, data=data)
 
     def change_evidence(self, review: Review, change: Callable[[bytes], bytes], by: str) -> bytes:
         """Keep the file of a review's evidence with a change to it, such as another signature, and return it.
@@ -185,7 +189,7 @@ class ReviewStore:
                 raise ReviewError("expected a review whose evidence is kept here, got one without; bring its ZIP")
             after = change(before)
             if after != before:
-                _add(connection, EVIDENCE, by, sha256=review.evidence, data=after)
+                add_row(connection, EVIDENCE, by, sha256=review.evidence, data=after)
         return after
 
     def evidence(self, review: Review) -> bytes | None:
@@ -231,16 +235,16 @@ class ReviewStore:
                 f"expected a verdict on a {subject.kind}, got {quoted(status)}; use {nearest(status, allowed)}"
             )
         about = {"subject_kind": subject.kind, "subject": subject.name}
-        reviewer = _name(reviewer, "a name")
+        reviewer = checked_name(reviewer, "a name")
         before = _about(_current(), VERDICTS, review, subject)
         before = before.where(VERDICTS.c.by == reviewer, VERDICTS.c.adjudicates == adjudicates)
         with self._writing(reviewer, "owner" if adjudicates else "reviewer") as connection:
             self._one_at_a_time(connection, review.id)
-            mine = [row["id"] for row in _rows(connection, before)]
-            said = {"status": status, "note": _text(note), "adjudicates": adjudicates, "undoes": undoes}
+            mine = [row["id"] for row in rows_of(connection, before)]
+            said = {"status": status, "note": checked_text(note), "adjudicates": adjudicates, "undoes": undoes}
             supersedes = mine[-1] if mine else None
-            row = _add(connection, VERDICTS, reviewer, review=review.id, supersedes=supersedes, **about, **said)
-        return _verdict(row)
+            row = add_row(connection, VERDICTS, reviewer, review=review.id, supersedes=supersedes, **about, **said)
+        return to_verdict(row)
 
     def undo(self, review: Review, reviewer: str, subject: Subject = WHOLE) -> Verdict | None:
         """What somebody said before their last verdict on a subject, said again; a draft before the first.
@@ -250,7 +254,7 @@ class ReviewStore:
         wanted = _about(sa.select(VERDICTS), VERDICTS, review, subject).where(VERDICTS.c.by == reviewer)
         stand: list[sa.RowMapping] = []
         with self._reading() as connection:
-            for row in _rows(connection, wanted):
+            for row in rows_of(connection, wanted):
                 if row["undoes"]:
                     del stand[-1:]
                 else:
@@ -331,17 +335,17 @@ class ReviewStore:
         """A remark, which changes no verdict. Raises: ReviewError for an empty one."""
         if not text.strip():
             raise ReviewError("expected a comment, got nothing; write one")
-        about = {"subject_kind": subject.kind, "subject": subject.name, "text": _text(text)}
+        about = {"subject_kind": subject.kind, "subject": subject.name, "text": checked_text(text)}
         answered = None if replies_to is None else replies_to.id
         with self._writing(author) as connection:
-            row = _add(connection, COMMENTS, author, review=review.id, replies_to=answered, **about)
-        return _comment(row)
+            row = add_row(connection, COMMENTS, author, review=review.id, replies_to=answered, **about)
+        return to_comment(row)
 
     def comments(self, review: Review, subject: Subject | None = None) -> list[Comment]:
         """The first one first; in a blind review one's own alone until it is open."""
         wanted = _about(sa.select(COMMENTS), COMMENTS, review, subject)
         with self._reading() as connection:
-            found = [_comment(row) for row in _rows(connection, wanted)]
+            found = [to_comment(row) for row in rows_of(connection, wanted)]
         if self._actor is None or self.is_open(review):
             return found
         return [comment for comment in found if comment.author == self._actor.name]
@@ -351,12 +355,12 @@ class ReviewStore:
 
         Raises: ReviewError for who leaves a review while it is blind, as that could open it to them.
         """
-        reviewer = _name(reviewer, "a reviewer's name")
+        reviewer = checked_name(reviewer, "a reviewer's name")
         if reviewer == by and not asked and not self.is_open(review):
             raise _still_blind()
         with self._writing(by, "reviewer" if reviewer == by else "owner") as connection:
-            row = _add(connection, ASSIGNMENTS, by, review=review.id, reviewer=reviewer, asked=asked)
-        return _assignment(row)
+            row = add_row(connection, ASSIGNMENTS, by, review=review.id, reviewer=reviewer, asked=asked)
+        return to_assignment(row)
 
     def assignments(self, review: Review) -> list[Assignment]:
         """Who is asked now, in the order in which they were."""
@@ -383,7 +387,7 @@ class ReviewStore:
                 raise ReviewError(
                     f"expected a review that neither {quoted(by)} nor this key has signed, got one signed as it is"
                 )
-            _add(connection, SIGNATURES, by, review=review.id, signature=made.encode().decode())
+            add_row(connection, SIGNATURES, by, review=review.id, signature=made.encode().decode())
         return check_signature(made, signed, {key.public.key: key.public})
 
     def signatures(self, review: Review, trusted: Iterable[PublicKey] = ()) -> list[tuple[str, CheckedSignature]]:
@@ -417,19 +421,8 @@ class ReviewStore:
 
     def export(self, file: BinaryIO) -> int:
         """All that people said as JSONL, a row a line, without evidence, for an owner. Returns: how many rows."""
-        rows = 0
         with self._reading("owner") as connection:
-            for table in CARRIED:
-                columns = [column for column in table.c if column.name != "number"]
-                for row in _rows(connection, sa.select(*columns).order_by(table.c.number)):
-                    file.write(
-                        msgspec.json.encode(
-                            {"table": str(table.name)} | {str(name): value for name, value in row.items()}
-                        )
-                        + b"\n"
-                    )
-                    rows += 1
-        return rows
+            return write_rows(connection, file)
 
     def import_(self, file: BinaryIO) -> int:
         """Add the rows of an export that the store does not have yet: all of them, or none. Returns: how many.
@@ -437,29 +430,9 @@ class ReviewStore:
         A project of the same name, and a review of the same evidence in it, are those of the store.
         Raises: ReviewError for a line that is no row, or says something else than a row of the same id here.
         """
-        tables = {table.name: table for table in CARRIED}
-        here: dict[Any, str] = {}  # ids of what the store has under another id
-        added = 0
         self._check("owner")
         with self._database.writing() as connection:
-            for number, line in enumerate(file, start=1):
-                name, row = _imported(line, number, tables)
-                table = tables[name]
-                for column in table.c:
-                    if column.foreign_keys:
-                        row[column.name] = here.get(row[column.name], row[column.name])
-                known = connection.execute(sa.select(table).where(table.c.id == row["id"])).mappings().first()
-                if known is None and (same := _same(connection, table, row)):
-                    here[row["id"]] = same
-                elif known is None:
-                    connection.execute(table.insert(), [row])
-                    added += 1
-                elif any(known[key] != value for key, value in row.items()):
-                    raise ReviewError(
-                        f"expected in line {number} what is kept under {row['id']}, got something else; "
-                        "nothing was imported"
-                    )
-        return added
+            return add_rows(connection, file)
 
     def backup(self, path: Path) -> None:
         """A copy of a SQLite store as of now, while others use it (`VACUUM INTO`).
@@ -520,14 +493,14 @@ class ReviewStore:
         """Everybody who was asked, or no more, the first one first."""
         wanted = sa.select(ASSIGNMENTS).where(ASSIGNMENTS.c.review == review.id).order_by(ASSIGNMENTS.c.number)
         with self._reading() as connection:
-            return [_assignment(row) for row in _rows(connection, wanted)]
+            return [to_assignment(row) for row in rows_of(connection, wanted)]
 
     def _signed(self, review: Review) -> Signed:
         return signed_of(review, self._verdicts(_current(), review, None))
 
     def _signatures(self, connection: sa.Connection, review: Review) -> list[tuple[str, bytes]]:
         wanted = sa.select(SIGNATURES).where(SIGNATURES.c.review == review.id).order_by(SIGNATURES.c.number)
-        return [(row["by"], row["signature"].encode()) for row in _rows(connection, wanted)]
+        return [(row["by"], row["signature"].encode()) for row in rows_of(connection, wanted)]
 
     def _last_number(self, table: sa.Table, review: Review) -> int:
         about = EVIDENCE.c.sha256 == review.evidence if table is EVIDENCE else table.c.review == review.id
@@ -542,7 +515,7 @@ class ReviewStore:
 
     def _verdicts(self, select: sa.Select[Any], review: Review, subject: Subject | None) -> list[Verdict]:
         with self._reading() as connection:
-            return [_verdict(row) for row in _rows(connection, _about(select, VERDICTS, review, subject))]
+            return [to_verdict(row) for row in rows_of(connection, _about(select, VERDICTS, review, subject))]
 
 
 def _still_blind() -> ReviewError:
@@ -568,18 +541,6 @@ def _about(select: sa.Select[Any], table: sa.Table, review: Review, subject: Sub
     return select.where(table.c.subject_kind == subject.kind, table.c.subject == subject.name)
 
 
-def _rows(connection: sa.Connection, select: sa.Select[Any]) -> Iterator[sa.RowMapping]:
-    yield from connection.execute(select).mappings()
-
-
-def _add(connection: sa.Connection, table: sa.Table, by: str, **values: Any) -> dict[str, Any]:
-    """Add a row. Returns: it, with its number."""
-    at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    row = {"id": secrets.token_hex(16), "by": _name(by, "a name"), "at": at, **values}
-    number = connection.execute(table.insert().returning(table.c.number), [row]).scalar_one()
-    return {"number": number, **row}
-
-
 def _signers(signatures: Iterable[tuple[str, bytes]], signed: Signed) -> set[str]:
     """Each name and each key counts once, a revoked key never.
 
@@ -596,69 +557,3 @@ def _signers(signatures: Iterable[tuple[str, bytes]], signed: Signed) -> set[str
             found.add(by)
             seen |= marks
     return found
-
-
-def _same(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> str | None:
-    """The id of what the store has already and an imported row is too."""
-    if table not in SAME:
-        return None
-    alike = (table.c[name] == row[name] for name in SAME[table])
-    return connection.execute(sa.select(table.c.id).where(*alike)).scalar()
-
-
-def _imported(line: bytes, number: int, tables: dict[str, sa.Table]) -> tuple[str, dict[str, Any]]:
-    """The table of a line of an export, and its row. Raises: ReviewError."""
-    wrong = f"expected a row of an export in line {number}, got {quoted(line[:80])}; nothing was imported"
-    try:
-        row = msgspec.json.decode(line, type=dict[str, str | int | bool | None])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ReviewError(wrong) from error
-    name = row.pop("table", None)
-    if name not in tables:
-        raise ReviewError(wrong)
-    later: Mapping[str, None] = {column.name: None for column in tables[name].c if column.nullable}
-    row = {**later, **row}  # an earlier version did not know of these
-    if row.keys() != {column.name for column in tables[name].c} - {"number"}:
-        raise ReviewError(wrong)
-    return str(name), row
-
-
-def _name(text: str, what: str) -> str:
-    refuse_unstorable(text)
-    text = " ".join(text.split())
-    if not 1 <= len(text) <= MAX_NAME:
-        raise ReviewError(f"expected {what} of 1 to {MAX_NAME} letters, got {quoted(text, 80)}")
-    return text
-
-
-def _text(text: str) -> str:
-    refuse_unstorable(text)
-    if len(text) > MAX_TEXT:
-        raise ReviewError(f"expected a text of at most {MAX_TEXT:,} letters, got {len(text):,}; shorten it")
-    return text
-
-
-def _project(row: Any) -> Project:
-    return Project(row["id"], row["name"], row["signatures"], row["by"], row["at"])
-
-
-def _review(row: Any) -> Review:
-    names = ("id", "project", "kind", "evidence", "title", "blind", "by", "at", "supersedes")
-    return Review(**{name: row[name] for name in names})
-
-
-def _verdict(row: Any) -> Verdict:
-    names = ("id", "number", "review", "status", "note", "at", "supersedes", "adjudicates")
-    subject = Subject(row["subject_kind"], row["subject"])
-    return Verdict(subject=subject, reviewer=row["by"], **{name: row[name] for name in names})
-
-
-def _comment(row: Any) -> Comment:
-    names = ("id", "number", "review", "text", "at", "replies_to")
-    subject = Subject(row["subject_kind"], row["subject"])
-    return Comment(subject=subject, author=row["by"], **{name: row[name] for name in names})
-
-
-def _assignment(row: Any) -> Assignment:
-    names = ("id", "number", "review", "reviewer", "asked", "by", "at")
-    return Assignment(**{name: row[name] for name in names})

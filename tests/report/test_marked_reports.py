@@ -62,7 +62,7 @@ def test_a_mark_is_there_when_the_report_is_reopened_and_tells_two_reports_apart
     assert read_report(render_report(marked, "zip")) == marked
     plain = report(*(fakes.photo(name=photo.name) for photo in marked.photos))
     assert str(diff(plain, marked)[0]) == (
-        "Photos: one.jpg: the object was not marked and is box from 0, 0 to 30, 40, 50 % of the photo"
+        "Photos: one.jpg: the object was not marked and is a box from 0, 0 to 30, 40, 50 % of the photo"
     )
     assert extent(plain) == extent(marked)
 

@@ -1,0 +1,78 @@
+"""What people said, carried from one store to another: a row a line, as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+import msgspec
+import sqlalchemy as sa
+
+from gradcam.errors import ReviewError, quoted
+from gradcam.reviews.rows import rows_of
+from gradcam.reviews.tables import CARRIED, SAME
+
+
+def write_rows(connection: sa.Connection, file: BinaryIO) -> int:
+    """Write every row of `CARRIED`. Returns: how many."""
+    count = 0
+    for table in CARRIED:
+        columns = [column for column in table.c if column.name != "number"]
+        for row in rows_of(connection, sa.select(*columns).order_by(table.c.number)):
+            named = {"table": str(table.name)} | {str(name): value for name, value in row.items()}
+            file.write(msgspec.json.encode(named) + b"\n")
+            count += 1
+    return count
+
+
+def add_rows(connection: sa.Connection, file: BinaryIO) -> int:
+    """Add the rows of an export that are not there yet. Returns: how many.
+
+    Raises: ReviewError for a line that is no row, or says something else than the row of the same id.
+    """
+    tables = {table.name: table for table in CARRIED}
+    here: dict[Any, str] = {}  # ids of what the store has under another id
+    added = 0
+    for number, line in enumerate(file, start=1):
+        name, row = _imported(line, number, tables)
+        table = tables[name]
+        for column in table.c:
+            if column.foreign_keys:
+                row[column.name] = here.get(row[column.name], row[column.name])
+        known = connection.execute(sa.select(table).where(table.c.id == row["id"])).mappings().first()
+        if known is None and (same := _same(connection, table, row)):
+            here[row["id"]] = same
+        elif known is None:
+            connection.execute(table.insert(), [row])
+            added += 1
+        elif any(known[key] != value for key, value in row.items()):
+            raise ReviewError(
+                f"expected in line {number} what is kept under {row['id']}, got something else; "
+                "nothing was imported"
+            )
+    return added
+
+
+def _same(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> str | None:
+    """The id of what the store has already and an imported row is too."""
+    if table not in SAME:
+        return None
+    alike = (table.c[name] == row[name] for name in SAME[table])
+    return connection.execute(sa.select(table.c.id).where(*alike)).scalar()
+
+
+def _imported(line: bytes, number: int, tables: dict[str, sa.Table]) -> tuple[str, dict[str, Any]]:
+    """The table of a line of an export, and its row. Raises: ReviewError."""
+    wrong = f"expected a row of an export in line {number}, got {quoted(line[:80])}; nothing was imported"
+    try:
+        row = msgspec.json.decode(line, type=dict[str, str | int | bool | None])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ReviewError(wrong) from error
+    name = row.pop("table", None)
+    if name not in tables:
+        raise ReviewError(wrong)
+    later: Mapping[str, None] = {column.name: None for column in tables[name].c if column.nullable}
+    row = {**later, **row}  # an earlier version did not know of these
+    if row.keys() != {column.name for column in tables[name].c} - {"number"}:
+        raise ReviewError(wrong)
+    return str(name), row
