@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from gradcam._explain import explain, explain_many
 from gradcam.comparison import Comparison
-from gradcam.errors import ClassError, GradcamError, MapError, MethodError, OptionError, quoted
+from gradcam.errors import ClassError, GradcamError, MapError, ModelError, OptionError, quoted
 from gradcam.forward import check_precision
 from gradcam.layers import LayerChoices
 from gradcam.methods import GRADCAM, find_method, find_methods
@@ -303,6 +303,6 @@ def _parts(missing: _Missing, error: GradcamError) -> list[_Missing]:
     photo, methods, targets = missing
     if isinstance(error, ClassError) and len(targets) > 1:
         return [_Missing(photo, methods, (target,)) for target in targets]
-    if isinstance(error, MapError | MethodError) and len(methods) > 1:
+    if isinstance(error, MapError | ModelError) and len(methods) > 1:  # also memory that one of them lacked
         return [_Missing(photo, (method,), targets) for method in methods]
     return []

@@ -145,7 +145,8 @@ _ROWS = (
         formula="L = ReLU(Σₖ wₖ Aₖ), with wₖ = the mean of (∂y/∂A − ½ ∂²y/∂A² · A)ₖ",
         says="Grad-CAM, corrected for how much the gradient itself depends on the features.",
         zero=FLOOR,
-        caveats="Grad-CAM itself if the model's end is piecewise linear. The score is the logit, not ReST.",
+        caveats="Grad-CAM itself if the model's end is piecewise linear. The score is the logit, not ReST. Not for "
+        "PyTorch's fused attention, which has no second derivative.",
         needs=("activations", "gradients", "curvature"),
         backwards=2,
         compute=gradients.shapley_cam,

@@ -9,12 +9,13 @@ import os
 import sys
 import threading
 from contextlib import suppress
+from functools import reduce
 from pathlib import Path
 
 from gradcam.errors import GradcamError
 from gradcam.files import write_whole
 from gradcam.runs._run import Engine, start
-from gradcam.runs.job import REASON, RUN, SAID, read_job, read_words
+from gradcam.runs.job import REASON, RUN, SAID, read_job, read_words, without_place
 from gradcam.runs.plan import Settings
 
 SETTINGS = Settings(batch=16, previews=True)
@@ -25,19 +26,23 @@ NICE = 10
 
 def main(folder: Path) -> int:
     """Compute the job of a folder. Returns: 0, and 1 where a reason was left."""
-    stop, said = threading.Event(), folder / SAID
+    stop, said, places = threading.Event(), folder / SAID, [folder / RUN]
     threading.Thread(target=_wait_for_end, args=(stop,), daemon=True).start()
     if hasattr(os, "nice"):
         os.nice(NICE)
 
+    def for_visitors(sentence: str) -> str:
+        return reduce(without_place, places, " ".join(sentence.split()))
+
     def say(sentence: str) -> None:
-        line = " ".join(sentence.split())
+        line = for_visitors(sentence)
         if line not in read_words(folder, SAID):
             with said.open("a", encoding="utf-8") as file:
                 file.write(f"{line}\n")
 
     try:
         job = read_job(folder)
+        places.insert(0, Path(job.data))
         start(
             job.data,
             job.models,
@@ -48,7 +53,7 @@ def main(folder: Path) -> int:
         )
     except GradcamError as error:
         with write_whole(folder / REASON) as file:
-            file.write(str(error).encode("utf-8", "replace"))
+            file.write(for_visitors(str(error)).encode("utf-8", "replace"))
         return 1
     return 0
 

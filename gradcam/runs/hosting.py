@@ -22,8 +22,8 @@ from typing import BinaryIO, Literal
 from gradcam.config import Runs
 from gradcam.errors import RunError, machine_trouble, quoted
 from gradcam.files import make_folder, write_whole
-from gradcam.runs.data_set import PICTURES, SAMPLE, is_hidden, read_data, sample_set
-from gradcam.runs.job import REASON, RUN, SAID, UPLOAD, Job, read_job, read_words, write_job
+from gradcam.runs.data_set import PICTURES, SAMPLE, DataSet, is_hidden, read_data, sample_set
+from gradcam.runs.job import REASON, RUN, SAID, UPLOAD, Job, read_job, read_words, without_place, write_job
 from gradcam.runs.job_queue import JobQueue
 from gradcam.runs.manifest import MANIFESTS
 from gradcam.runs.run import Run, Status
@@ -92,7 +92,7 @@ class RunHost:
                 self._refuse_upload(size)
                 self._refuse_full(owner, size)
                 data = _store_uploads(folder / UPLOAD, data)
-            source = read_data(sample_set() if data == SAMPLE else data)
+            source = _read(sample_set() if data == SAMPLE else Path(data))
             if len(source) > self._limits.photos:
                 raise RunError(
                     f"expected at most {self._limits.photos:,} photos, got {len(source):,}; take fewer, or ask "
@@ -237,6 +237,13 @@ class RunHost:
             return [path for path in self._root.iterdir() if _IS_OURS(path.name) and path.is_dir()]
         except OSError:
             return []
+
+
+def _read(place: Path) -> DataSet:
+    try:
+        return read_data(place)
+    except RunError as error:
+        raise RunError(without_place(str(error), place)) from error
 
 
 def _leave_reason(folder: Path, reason: str) -> None:

@@ -58,3 +58,8 @@ def read_words(folder: Path, name: str) -> tuple[str, ...]:
         return tuple((folder / name).read_text("utf-8", "replace").splitlines())
     except OSError:
         return ()
+
+
+def without_place(sentence: str, place: Path) -> str:
+    """A sentence for a visitor, who is not told where on the server a file or folder lies, only its name."""
+    return sentence.replace(str(place), place.name)
