@@ -77,4 +77,4 @@ def test_a_layout_is_read_as_it_lies(kind: type[PooledHead]) -> None:
         if METHODS[name].seed is not None:
             continue  # its noise is not mirrored
         assert torch.allclose(maps.flip(3), mirrored[name], atol=1e-9 * float(maps.abs().max())), name
-        assert not torch.allclose(maps, mirrored[name]), name
+        assert not torch.allclose(maps, mirrored[name], atol=1e-3 * float(maps.abs().max())), name
