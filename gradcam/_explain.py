@@ -249,7 +249,8 @@ class _Request:
     def _answers(self, batch: Batch, module: nn.Module) -> list[tuple[Explanation, ...] | MapError]:
         spec, device = self.classifier.spec, self.classifier.device
         try:
-            forward = Forward.of(batch, self.classifier, self.layer, self.precision, module)
+            needed = any(method.reads_layer for method in self.methods)
+            forward = Forward.of(batch, self.classifier, self.layer, self.precision, module, needed=needed)
             targets = [self.targets] * len(batch.photos)
             return [*explanations(self.classifier, forward, targets, self.methods)]
         except MapError as error:

@@ -72,14 +72,14 @@ def heatmaps(
     input: which of several inputs the heatmaps lie on, by position or name; by default the first with images.
     output: which of several outputs are the class scores: an index, a key or attribute, or a function of them all;
         needed only where several can be and none is named like scores (`logits`, `prediction`, …).
-    Returns: `[B, K, h, w]` on the layer's own grid, in the units of the method, not below 0 unless it is signed;
-        float64 for a float64 model, else float32, also under autocast and for half-precision models. For several
-        methods a tuple of these, in their order.
+    Returns: `[B, K, h, w]` on the layer's own grid, or on one of the method's own, in the units of the method, not
+        below 0 unless it is signed; float64 for a float64 model, else float32, also under autocast and for
+        half-precision models. For several methods a tuple of these, in their order.
     Raises: ClassError, LayerError, ModelError, OptionError, or MapError where a map is not finite.
     """
     methods, inputs = find_methods(method), Inputs.of(batch, model, input, output)
     model, modules = unwrapped(model)
-    layers = find_layers(model, inputs, layer, modules)
+    layers = find_layers(model, inputs, layer, modules, needed=any(one.reads_layer for one in methods))
     recordings = [record(model, inputs, found, modules) for found in layers]
     indices = class_table(classes, *recordings[0].logits.shape)
     rerun = Rerun(
@@ -91,8 +91,9 @@ def heatmaps(
         if not maps.isfinite().all():
             column = int((~maps.isfinite()).flatten(2).any(2).any(0).nonzero()[0])
             named = indices[:, column].unique().tolist()
+            where = f"layer {quoted(merge_layers(layers).name)}" if layers[0].name else "the model"
             raise MapError(
-                f"expected finite heat from layer {quoted(merge_layers(layers).name)} for class {named}, "
+                f"expected finite heat from {where} for class {named}, "
                 "got NaN or infinity; check the weights and the input, or use float32"
             )
     return found[0] if isinstance(method, str) else found
@@ -100,15 +101,15 @@ def heatmaps(
 
 def averaged_maps(signals: Sequence[LayerSignals], method: Method) -> Tensor:
     """A method's maps of one or several layers, `[B, K, h, w]`, averaged on the finest of their grids; a single
-    layer's map is not changed.
+    map is not changed.
 
     The forward may have run under autocast; these computations do not.
     """
     cotangents, targets = signals[0].cotangents, len(signals[0].cotangents)
     with torch.autocast(cotangents.device.type, enabled=False):
-        maps = [method.compute(one) for one in signals]
+        maps = [method.compute(one) for one in (signals if method.reads_layer else signals[:1])]
         if len(maps) > 1:
-            finest = merge_layers([one.layer for one in signals]).grid
+            finest = max((heat.shape[2:] for heat in maps), key=prod)
             maps = [nn.functional.interpolate(heat, finest, mode="bilinear") for heat in maps]
             maps = [torch.stack(maps).mean(dim=0)]
     heat = maps[0]

@@ -56,6 +56,7 @@ def record(
     """Run one forward and record autograd from the target layer on; the model is left exactly as found.
 
     batch: `[B, C, H, W]`, preprocessed, on the model's device, or all `Inputs`.
+    layer: of an empty name for the model's input, see `input_as_layer`.
     modules: the modules that `unwrapped` returned with `model`, if the caller has them.
     earlier: a layer whose output is kept as well.
 
@@ -68,6 +69,8 @@ def record(
     if modules is None:
         model, modules = unwrapped(model)
     inputs = Inputs.of(batch, model)
+    if not layer.name:
+        return borrow(model, modules, lambda running: _record_from_input(model, running, inputs))
     enough = _enough.setdefault(model, {})
     number = enough.get(layer.name, 0)
     while True:
@@ -153,6 +156,21 @@ def _record(
         )
     early = outputs.get(earlier.call) if earlier and outputs is not None else None
     return Recording(model, logits, values, gradient_edge, ends_in, early)
+
+
+def _record_from_input(model: nn.Module, running: nn.Module, inputs: Inputs) -> Recording:
+    """A forward whose graph reaches back to the images. running: `model` or its clone."""
+    images = inputs.images
+
+    def forward() -> Tensor:
+        nonlocal images
+        copies = inputs.copied()
+        images = copies.images.requires_grad_()
+        return run_model(running, copies.with_images(images.clone()))  # the model may change its input in place
+
+    with torch.enable_grad():
+        logits, ends_in = read_logits(model, inputs, forward)
+    return Recording(model, logits, images.detach(), images, ends_in)
 
 
 Edit: TypeAlias = Callable[[Tensor], None]

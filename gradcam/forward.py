@@ -107,17 +107,20 @@ class Forward:
         precision: str = "float32",
         module: nn.Module | None = None,
         earlier: TargetLayer | None = None,
+        *,
+        needed: bool = True,
     ) -> Forward:
         """module: the classifier's own, or a clone over the same weights for another thread.
 
-        earlier: a layer whose output is kept for `channels_of`.
+        earlier: a layer whose output is kept for `channels_of`. needed: whether any method reads a layer.
         """
         pixels = batch.inputs.to(classifier.device, classifier.dtype, memory_format=torch.channels_last)
         own, modules = unwrapped(classifier.module)
         inputs = Inputs.of(pixels, own, output=classifier.output)
-        layers = tuple(find_layers(own, inputs, layer, modules))
+        layers = find_layers(own, inputs, layer, modules, needed=needed)
         # Maps far from the scores follow rounding: at a chosen layer the model computes as its library built it.
-        most: Numerics = classifier.numerics if layer == "auto" and PRECISIONS[precision] is None else "eager"
+        is_own = layer == "auto" and bool(layers[0].name)
+        most: Numerics = classifier.numerics if is_own and PRECISIONS[precision] is None else "eager"
         kept = () if earlier is None else (earlier,)
         runners = [runner_for(own, modules, inputs, (layer, *kept), most, module) for layer in layers]
         started = time.perf_counter()  # layer and copy are found once for a model and remembered: not counted
@@ -126,6 +129,8 @@ class Forward:
                 record(runner.module, inputs, layer, runner.modules, earlier)
                 for runner, layer in zip(runners, layers, strict=True)
             )
+        if not layers[0].name:  # no gradient will be taken: a kept forward holds no graph of the whole model
+            recordings = tuple(replace(one, logits=one.logits.detach()) for one in recordings)
         seconds = batch.seconds + (time.perf_counter() - started) / len(batch.photos)
         numerics = NUMERICS[max(NUMERICS.index(runner.numerics) for runner in runners)]
         return cls(batch.photos, batch.views, layers, tuple(runners), recordings, precision, seconds, numerics)
@@ -159,9 +164,10 @@ def explanations(
     cotangents = _cotangents(scored, graph)
     signals = signals_of(forward.recordings, cotangents, forward.layers, methods, _rerun(classifier, forward))
     maps = [averaged_maps(signals, method).cpu().numpy() for method in methods]
+    where = f"{classifier.spec} at layer {quoted(found.name)}" if found.name else str(classifier.spec)
     for by_method in maps:
         for resolved, rows in zip(scored, by_method, strict=True):
-            _check_finite(rows, resolved, f"{classifier.spec} at layer {quoted(found.name)}")
+            _check_finite(rows, resolved, where)
     seconds = forward.seconds + (time.perf_counter() - started) / len(forward.photos)
     dtype = str(classifier.dtype).removeprefix("torch.")
     return [
@@ -174,7 +180,7 @@ def explanations(
                 logits=row,
                 probabilities=probabilities(row, activation),
                 labels=labels.names,
-                layer=found,
+                layer=found if method.reads_layer else None,
                 view=view,
                 seconds=seconds,
                 weights_sha256=classifier.weights_sha256,

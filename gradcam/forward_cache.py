@@ -73,25 +73,28 @@ class ForwardCache:
     ) -> Explanation | tuple[Explanation, ...]:
         """Explain as `explain` does, with the same arguments and errors; `seconds` counts new work only."""
         check_precision(precision)
+        methods = find_methods(method)
         if layer == "auto" and photo.sha256:  # a photo made by hand may have no hash
             try:
-                forward = replace(self._forward(classifier, photo, fit, precision), photos=(photo,))
-                (found,) = explanations(classifier, forward, [as_targets(targets)], find_methods(method))
+                needed = any(method.reads_layer for method in methods)
+                forward = replace(self._forward(classifier, photo, fit, precision, needed), photos=(photo,))
+                (found,) = explanations(classifier, forward, [as_targets(targets)], methods)
                 return found[0] if isinstance(method, str) else found
             except torch.OutOfMemoryError:
                 with self._guard:
                     self._kept.clear()
         return explain(classifier, photo, targets, method=method, fit=fit, layer=layer, precision=precision)
 
-    def _forward(self, classifier: Classifier, photo: Photo, fit: Fit, precision: str) -> Forward:
+    def _forward(self, classifier: Classifier, photo: Photo, fit: Fit, precision: str, needed: bool) -> Forward:
+        """needed: whether any method reads a layer."""
         key = photo.sha256, fit, precision
         with self._guard:
             kept = self._kept.setdefault(classifier, OrderedDict())
-            if key in kept:
+            if key in kept and (kept[key].layers[0].name or not needed):
                 kept.move_to_end(key)
                 return kept[key]
         batch = Batch.of((photo,), classifier.preprocessing, fit)
-        forward = Forward.of(batch, classifier, precision=precision)
+        forward = Forward.of(batch, classifier, precision=precision, needed=needed)
         with self._guard:
             # a kept forward holds no visitor's photo, and a second answer pays for no forward
             kept[key] = replace(forward, photos=(), seconds=0.0)

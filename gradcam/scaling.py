@@ -82,8 +82,10 @@ def scale_panels(panels: Sequence[Panel], scale: Scale) -> dict[Heatmap, ScaledM
 
 def _peak(panel: Heatmap) -> float:
     if not np.isfinite(panel.map).all():
+        layer = panel.explanation.layer
+        at = f" at layer {quoted(layer.name)}" if layer else ""
         raise MapError(
-            f"expected finite heat from {panel.model} at layer {quoted(panel.explanation.layer.name)} for class "
+            f"expected finite heat from {panel.model}{at} for class "
             f"{quoted(panel.scored)}, got NaN or infinity; check the weights and the input"
         )
     return float(np.abs(panel.map).max() if is_signed(panel.method, panel.map) else panel.map.max())

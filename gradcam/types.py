@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam.errors import quoted
+from gradcam.errors import LayerError, quoted
 from gradcam.model_spec import ModelSpec as ModelSpec, WeightsFile as WeightsFile
 from gradcam.showing import Shown, overlay
 from gradcam.text import clean, count, dimensions, percent, shorten
@@ -231,9 +231,10 @@ class View:
 class Explanation(Shown):
     """What one model looked at in one photo, for one or more targets.
 
-    maps: float32 `[K, h, w]`, raw: in the units of eq. 2, on the layer's own grid, never rescaled.
+    maps: float32 `[K, h, w]`, raw: in the units of the method, on the method's own grid, never rescaled.
     logits, probabilities: float32 `[C]`; labels: the C class names. A head with a single logit y has two classes,
         whose logits are −y and y.
+    layer: the target layer; None if the method reads no layer.
     seconds: wall time of preprocessing, forward and gradients; NaN if it was not kept.
     preprocessing, device, dtype: what the model's input was made with and computed on.
     activation: what made the probabilities of the logits.
@@ -248,7 +249,7 @@ class Explanation(Shown):
     logits: NDArray[np.float32]
     probabilities: NDArray[np.float32]
     labels: tuple[str, ...]
-    layer: TargetLayer
+    layer: TargetLayer | None
     view: View
     seconds: float
     weights_sha256: str = ""
@@ -259,6 +260,19 @@ class Explanation(Shown):
     activation: Activation = "softmax"
     output: str = ""
     numerics: Numerics = "eager"
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Height and width of the maps in cells: the layer's grid, or one of the method's own."""
+        height, width = self.maps.shape[1:]
+        return height, width
+
+    @property
+    def target_layer(self) -> TargetLayer:
+        """The target layer. Raises: LayerError if the method reads no layer."""
+        if self.layer is None:
+            raise LayerError(f"expected a method that reads a layer, got {self.method}; use Grad-CAM")
+        return self.layer
 
     def top(self, count: int = 5) -> list[tuple[str, float]]:
         """The most probable classes as (label, probability), most probable first."""
@@ -277,7 +291,7 @@ class Explanation(Shown):
         more = len(self.targets) - len(shown)
         shown += [count(more, "more target")] if more else []
         where = f"{quoted(self.photo.name, 60)}, {_on_one_line(str(self.model))}"
-        layer = f"{self.method} {dimensions(*self.layer.grid)} at {self.layer.name}"
+        layer = f"{self.method} {dimensions(*self.grid)}" + (f" at {self.layer.name}" if self.layer else "")
         return f"Explanation({where}, {layer}: {'; '.join(shown)})"
 
 

@@ -106,7 +106,7 @@ def _captions(panels: Sequence[Heatmap]) -> list[Caption]:
     agreements = agreement(panels)[-1]
     captions = []
     for panel, alike in zip(panels, agreements, strict=True):
-        layer, view = panel.explanation.layer, panel.explanation.view
+        layer, view = panel.explanation.target_layer, panel.explanation.view
         left, top, right, bottom = view.box
         cell = f"{(right - left) / layer.grid[1]:.0f}×{(bottom - top) / layer.grid[0]:.0f}"
         facts = f"heat in all {_heat(panel):.2f} · like the last {_number(alike)}"
@@ -134,7 +134,7 @@ def _left(panel: Heatmap) -> float:
 def _depth_statement(panels: Sequence[Heatmap], depth: int) -> str:
     """The depth that is shown, in words."""
     panel, last = panels[depth], depth == len(panels) - 1
-    layer = panel.explanation.layer
+    layer = panel.explanation.target_layer
     what = "the last, the model's own target layer" if last else f"number {depth + 1} of {len(panels)}"
     return (
         f"**{escape_markdown(str(panel.scored))}** has {percent(panel.scored.probability)}, rank "
@@ -147,7 +147,7 @@ def _depth_statement(panels: Sequence[Heatmap], depth: int) -> str:
 def _offer_pin(panels: Sequence[Heatmap], depth: int) -> None:
     """A button that has every page draw this model on this layer."""
     model = panels[depth].model
-    names = [panel.explanation.layer.name for panel in panels]
+    names = [panel.explanation.target_layer.name for panel in panels]
     here, there = names[depth], session.pinned().get(model)
     if there == here:
         st.success(f"`{here}` is pinned: every page draws this model on it.", icon=":material/keep:")
@@ -228,7 +228,7 @@ def _detail(panels: Sequence[Heatmap]) -> str:
 
 
 def _name(panel: Heatmap) -> str:
-    return panel.explanation.layer.name
+    return panel.explanation.target_layer.name
 
 
 def _share(value: float) -> str:
@@ -236,4 +236,4 @@ def _share(value: float) -> str:
 
 
 def _grid(panel: Heatmap) -> str:
-    return dimensions(*panel.explanation.layer.grid)
+    return dimensions(*panel.explanation.grid)

@@ -56,7 +56,8 @@ def show_facts(panels: Sequence[Panel], key: str, lead: str = "") -> None:
 
     What failed is said in the viewer.
     """
-    explanation = next((panel.explanation for panel in panels if isinstance(panel, Heatmap)), None)
+    found = [panel.explanation for panel in panels if isinstance(panel, Heatmap)]
+    explanation = max(found, key=lambda one: one.layer is not None, default=None)  # the first that tells the layer
     st.html(name_html(model_caption(panels[0]), panels[0].model))
     if explanation is None:
         waits = all(isinstance(panel, Failure) and panel.reason == results.WAITING for panel in panels)
@@ -69,9 +70,12 @@ def show_facts(panels: Sequence[Panel], key: str, lead: str = "") -> None:
     st.plotly_chart(bars, key=key, config={**PLOTLY_CONFIG, "displayModeBar": False}, alt=alt)
     if knows := library.knows(panels[0].model):
         st.caption(f"Knows {escape_markdown(knows)} and nothing else; this photo may show none.")
-    layer = explanation.layer
+    layer, numbers = explanation.layer, f"{dimensions(*explanation.grid)} grid · {explanation.seconds:.2f} s"
+    if layer is None:
+        st.caption(f"No layer · {numbers}")
+        return
     why = f"pinned on the page Layers, {layer.rule}" if panels[0].model in session.pinned() else layer.rule
-    facts = f"<code>{escape(layer.name)}</code> · {dimensions(*layer.grid)} grid · {explanation.seconds:.2f} s"
+    facts = f"<code>{escape(layer.name)}</code> · {numbers}"
     st.html(f'<details class="why"><summary>{facts}</summary><p>Why this layer: {escape(why)}.</p></details>')
 
 

@@ -102,7 +102,7 @@ def _show_chance(target: ScoredTarget, classes: int) -> None:
 
 def show_maps(of: GradcamSteps) -> list[Figure]:
     """Step 1: the feature maps with the largest and the smallest weights."""
-    layer = of.explanation.layer
+    layer = of.explanation.target_layer
     height, width = layer.grid
     words = (
         f"On its way through the network the photo becomes {of.channels:,} small pictures of {height}×{width} "
@@ -197,7 +197,7 @@ def show_photo(of: GradcamSteps) -> list[Figure]:
     """Step 4: the grid back on the photo, as it is and smooth."""
     explanation = of.explanation
     photo = explanation.photo
-    height, width = explanation.layer.grid
+    height, width = explanation.grid
     words = (
         f"The heatmap has {height}×{width} cells, no more. It is laid over what the model saw of the photo: as it "
         "is, or **smoothly**, each pixel between the middles of the four nearest cells. Smooth is easier on the "

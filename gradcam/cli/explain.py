@@ -66,7 +66,8 @@ def _sentence(panel: Panel) -> str:
     if isinstance(panel, Failure):
         return f"{where} · FAILED: {panel.reason}"
     layer = panel.explanation.layer
-    return f"{where} · {panel.scored} {panel.scored.probability:.1%} · layer {layer} · {layer.rule}"
+    read = f"layer {layer} · {layer.rule}" if layer else "no layer"
+    return f"{where} · {panel.scored} {panel.scored.probability:.1%} · {read}"
 
 
 def _other_method(panel: Panel) -> list[str]:

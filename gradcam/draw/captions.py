@@ -71,11 +71,12 @@ def target_caption(panel: Panel) -> str:
 
 
 def layer_caption(panel: Panel) -> str:
-    """Layer, grid and time, such as `features.29 · 14×14 · 0.21 s`; empty for a failure."""
+    """Layer, if the method reads one, grid and time: `features.29 · 14×14 · 0.21 s`; empty for a failure."""
     if isinstance(panel, Failure):
         return ""
-    layer = panel.explanation.layer
-    parts = (layer.name, dimensions(*layer.grid), duration(panel.explanation.seconds))
+    explanation = panel.explanation
+    layer = explanation.layer.name if explanation.layer else ""
+    parts = (layer, dimensions(*explanation.grid), duration(explanation.seconds))
     return " · ".join(part for part in parts if part)
 
 

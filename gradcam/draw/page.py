@@ -96,7 +96,12 @@ def _model_row(panels: Sequence[Panel]) -> str:
     if not heatmaps:
         return f"<tr><th scope='row'>{name}</th><td colspan='5'>{failed}</td></tr>"
     explanation = heatmaps[0].explanation
-    layer = explanation.layer
+    where = "".join(
+        f"<code>{escape(layer.name)}</code><br><small>{escape(layer.rule)}</small>"
+        for layer in dict.fromkeys(panel.explanation.layer for panel in heatmaps)
+        if layer is not None
+    )
+    grids = dict.fromkeys(dimensions(*panel.explanation.grid) for panel in heatmaps)
     tops = "".join(
         f"<li><meter min='0' max='1' value='{share:.4f}' aria-hidden='true'></meter>"
         f"<b>{percent(share)}</b> <span>{escape(label)}</span></li>"
@@ -106,8 +111,7 @@ def _model_row(panels: Sequence[Panel]) -> str:
     maps = "".join(f"<li>{_map_caption(panel, by_method)}</li>" for panel in heatmaps)
     return (
         f"<tr><th scope='row'>{name}</th><td><ol>{tops}</ol></td><td><ul>{maps}</ul>{failed}</td>"
-        f"<td><code>{escape(layer.name)}</code><br><small>{escape(layer.rule)}</small></td>"
-        f"<td>{dimensions(*layer.grid)}</td><td>{duration(explanation.seconds)}</td></tr>"
+        f"<td>{where}</td><td>{', '.join(grids)}</td><td>{duration(explanation.seconds)}</td></tr>"
     )
 
 

@@ -173,16 +173,15 @@ def panels_slide(panels: Sequence[Heatmap], style: Style = CLASSIC, width: int =
 
 
 def _panel_rows(panels: Sequence[Heatmap], style: Style, cell: int) -> Iterator[PictureRow]:
-    by_layer = len({(panel.model, panel.explanation.layer) for panel in panels}) > len(
-        {one.model for one in panels}
-    )
+    layers = {(panel.model, panel.explanation.layer) for panel in panels if panel.explanation.layer}
+    by_layer = len(layers) > len({model for model, _ in layers})
     by_method = len({panel.method for panel in panels}) > 1
     for panel in panels:
         height, width = panel.photo.size
         size = max(1, round(cell * height / width)), cell
         words = f"{panel.photo.name} · {model_caption(panel)} · {target_caption(panel)}"
         words += f" · {panel.method}" if by_method else ""
-        words += f" · {panel.explanation.layer.name}" if by_layer else ""
+        words += f" · {layer.name}" if by_layer and (layer := panel.explanation.layer) else ""
         yield PictureRow(three_pictures(panel, style, size=size), title=words if len(panels) > 1 else "")
 
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import TypeGuard, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gradcam.as_found import changed_by_forward
 from gradcam.capture import Trace, trace
@@ -112,12 +112,22 @@ def find_layer(
 
 
 def find_layers(
-    model: nn.Module, batch: Batch | Inputs, layers: LayerChoices = "auto", modules: Modules | None = None
+    model: nn.Module,
+    batch: Batch | Inputs,
+    layers: LayerChoices = "auto",
+    modules: Modules | None = None,
+    *,
+    needed: bool = True,
 ) -> tuple[TargetLayer, ...]:
     """`find_layer` for one layer or for each of several.
 
+    needed: False if no method reads a layer; then the model's own target layer is its input where it has no other.
     Raises: LayerError as `find_layer`, and where there are none.
     """
+    if not needed and layers == "auto":
+        with suppress(LayerError):
+            return find_layers(model, batch, layers, modules)
+        return (input_as_layer(Inputs.of(batch, model).images),)
     if isinstance(layers, str):
         layers = layers.split(SEPARATOR)
     elif not isinstance(layers, Sequence):
@@ -126,6 +136,12 @@ def find_layers(
     if not found:
         raise LayerError("expected at least one layer, got none; name one or use 'auto'")
     return found
+
+
+def input_as_layer(images: Tensor) -> TargetLayer:
+    """The model's input in the place of a target layer; its name is empty. images: `[B, C, H, W]`."""
+    height, width = images.shape[2:]
+    return TargetLayer("", (height, width), images.shape[1], "the model's input")
 
 
 def merge_layers(layers: Sequence[TargetLayer]) -> TargetLayer:

@@ -121,6 +121,11 @@ class Method:
     seed: int | None = None
 
     @property
+    def reads_layer(self) -> bool:
+        """Whether the map depends on the target layer; without one, the method explains any model."""
+        return "activations" in self.needs
+
+    @property
     def citation(self) -> str:
         """`Selvaraju et al. 2017, eq. 1 and 2`."""
         return f"{self.paper}, {self.equations}" if self.equations else self.paper

@@ -110,8 +110,7 @@ def _models(a: Content, b: Content) -> Iterator[Found]:
         if model.id in models:
             before = models[model.id]
             yield from _about(model.id, _model(a.models[before], model))
-            answers = a.answers_by(before), b.answers_by(index)
-            layers = [sorted({str(answer.layer) for answer in side}) for side in answers]
+            layers = [sorted(map(str, side)) for side in (a.layers_of(before), b.layers_of(index))]
             if all(layers) and layers[0] != layers[1]:
                 was, now = map(", ".join, layers)
                 yield _was(f"{model.id}: the layer", was, now, str)

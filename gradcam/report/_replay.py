@@ -175,7 +175,7 @@ def _causes(report: Report, entry: HeatmapEntry, panel: Heatmap) -> str:
     """What else is not as it was: the weights, the output, the layer or the class."""
     model = report.models[entry.model]
     weights = model.weights_sha256, panel.explanation.weights_sha256
-    layers = report.answer(entry).layer.name, panel.explanation.layer.name
+    layers = [layer.name if layer else "none" for layer in (report.layer_of(entry), panel.explanation.layer)]
     classes = str(entry.scored), str(panel.scored)
     outputs = model.output, panel.explanation.output
     known = model.classes, len(panel.explanation.labels)

@@ -116,7 +116,8 @@ def build_report(
         len(comparison.photos), lambda index: _embedded_pixels(comparison.photos[index], embedded, side)
     )
     fits: set[Fit] = {explanation.view.fit for explanation in explained.values()}
-    layers = [answer.layer for answer in answers.values()]
+    layers = [answer.layer for answer in answers.values() if answer.layer is not None]
+    grids = {panel.explanation.grid for panel in comparison.heatmaps}
     found = fits.pop() if len(fits) == 1 else fit
     report = Report(
         format=FORMAT,
@@ -141,7 +142,7 @@ def build_report(
             marked=any(photo.region for photo in comparison.photos),
             not_compared=_not_compared(comparison),
         ),
-        limits=(*limits(layers, methods, style, found), *([_SMALLER] if side else [])),
+        limits=(*limits(grids, layers, methods, style, found), *([_SMALLER] if side else [])),
         environment=environment(),
         pixels=pixels,
     )
@@ -176,11 +177,14 @@ def revised(report: Report, verdict: Verdict | None = None, notes: Sequence[Note
 
 
 def _explanations(comparison: Comparison) -> dict[tuple[int, int], Explanation]:
-    """What each model said of each photo, by their indices; a model that failed on a photo has none."""
+    """What each model said of each photo, by their indices; a model that failed on a photo has none. An explanation
+    that tells the layer goes before one by a method that reads none."""
     found: dict[tuple[int, int], Explanation] = {}
     for (photo, model, *_), panel in _indexed(comparison):
         if isinstance(panel, Heatmap):
-            found.setdefault((photo, model), panel.explanation)
+            known = found.get((photo, model))
+            if known is None or (known.layer is None and panel.explanation.layer is not None):
+                found[photo, model] = panel.explanation
     return found
 
 

@@ -19,7 +19,7 @@ from gradcam.regions import check_region
 from gradcam.report import format_1
 from gradcam.report.limits import check_extent, read_json
 from gradcam.report.model import Content, HeatmapEntry, Pixels, Region, Report
-from gradcam.text import clean, dimensions
+from gradcam.text import clean
 
 SCHEMA_ID = "https://json-schema.org/draft/2020-12/schema"
 
@@ -153,7 +153,7 @@ def _on_one_line(match: re.Match[str]) -> str:
 
 
 def _check(content: Content) -> None:
-    """What a schema cannot say: every index exists, every panel is there once, every map fits its layer."""
+    """What a schema cannot say: every index exists, every panel is there once, every map is a grid."""
     axes = {name: len(getattr(content, name)) for name in ("photos", "models", "methods", "targets")}
     panels = [(panel.photo, panel.model, panel.method, panel.target) for panel in content.findings]
     if len(panels) != math.prod(axes.values()) or panels != list(product(*map(range, axes.values()))):
@@ -210,8 +210,10 @@ def _check_agreements(content: Content, axes: dict[str, int]) -> None:
 
 def _check_map(content: Content, panel: HeatmapEntry) -> None:
     where = f"panel {panel.photo + 1}/{panel.model + 1}/{panel.method + 1}/{panel.target + 1}"
-    grid = content.answer(panel).layer.grid
-    if (len(panel.map), *{len(row) for row in panel.map}) != tuple(grid):
-        raise ReportError(f"expected a map of {dimensions(*grid)} in {where}, got another; export the report again")
+    if len({len(row) for row in panel.map}) != 1:
+        raise ReportError(f"expected a map with rows of one length in {where}, got others; export the report again")
+    layer = content.answer(panel).layer
+    if layer is None and content.methods[panel.method].reads_layer:
+        raise ReportError(f"expected the layer that {where} was read at, got none; export the report again")
     if not np.isfinite(panel.values).all():
         raise ReportError(f"expected finite numbers in {where}, got larger ones; export the report again")

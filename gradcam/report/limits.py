@@ -152,9 +152,12 @@ def check_extent(content: Content) -> None:
                     "with more; export the report again"
                 )
     for answer in content.answers:
-        _check_sides(answer.layer.grid, MAX_CELLS, "a grid")
+        if answer.layer is not None:
+            _check_sides(answer.layer.grid, MAX_CELLS, "a grid")
         _check_sides(answer.view.input_size, MAX_INPUT, "a model's input")
         _check_box(answer.view)
+    for panel in content.heatmaps:
+        _check_sides((len(panel.map), max(map(len, panel.map), default=0)), MAX_CELLS, "a map")
     for model in content.models:
         if model.preprocessing is not None:
             for sides in (model.preprocessing.size, model.preprocessing.resize):

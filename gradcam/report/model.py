@@ -154,18 +154,22 @@ class MethodEntry:
 
     citation: authors, year and equations. title: the paper's. All but the name are empty for a method that the
     gradcam of the time did not know.
+    reads_layer: whether its maps depend on the target layer.
     """
 
     name: str
     citation: str
     title: str
     formula: str
+    reads_layer: bool = True
 
     @classmethod
     def of(cls, name: str) -> MethodEntry:
         """The entry of a row of `METHODS`, or of a name that is not among them."""
         row = METHODS.get(name)
-        return cls(name, row.citation, row.title, row.formula) if row else cls(name, "", "", "")
+        if row is None:
+            return cls(name, "", "", "")
+        return cls(name, row.citation, row.title, row.formula, row.reads_layer)
 
 
 @dataclass(frozen=True)
@@ -225,13 +229,14 @@ class Prediction:
 class Answer:
     """What one model said of one photo, whatever the target.
 
+    layer: the target layer; None if no method of the report read one.
     predictions: the most probable classes, the most probable first.
     """
 
     photo: Index
     model: Index
     view: View
-    layer: TargetLayer
+    layer: TargetLayer | None
     predictions: tuple[Prediction, ...]
 
 
@@ -267,6 +272,11 @@ class HeatmapEntry(Struct, frozen=True, forbid_unknown_fields=True, tag_field="p
     map: Map
     numbers: MapNumbers
     warnings: tuple[str, ...] = ()
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Height and width of the map in cells."""
+        return len(self.map), len(self.map[0])
 
     @property
     def values(self) -> NDArray[np.float32]:
@@ -384,6 +394,14 @@ class Content:
         if found := self.answer_of(panel.photo, panel.model):
             return found
         raise ReportError(f"expected an answer of model {panel.model + 1} on photo {panel.photo + 1}, got none")
+
+    def layer_of(self, panel: HeatmapEntry) -> TargetLayer | None:
+        """The target layer of a panel; None if its method reads no layer."""
+        return self.answer(panel).layer if self.methods[panel.method].reads_layer else None
+
+    def layers_of(self, model: int) -> set[TargetLayer]:
+        """The target layers of a model on all photos."""
+        return {answer.layer for answer in self.answers_by(model) if answer.layer is not None}
 
     def answer_of(self, photo: int, model: int) -> Answer | None:
         """What a model said of a photo; None where it failed."""

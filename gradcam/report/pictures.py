@@ -154,7 +154,7 @@ def _panel(report: Report, finding: Finding, photo: Photo, target: Target) -> Pa
         logits=np.array([one.logit for one in answer.predictions], np.float32),
         probabilities=np.array([one.probability for one in answer.predictions], np.float32),
         labels=tuple(one.label for one in answer.predictions),
-        layer=answer.layer,
+        layer=report.layer_of(finding),
         view=answer.view,
         seconds=float("nan"),
         method=method,

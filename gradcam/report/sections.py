@@ -251,10 +251,10 @@ def panel_title(finding: Finding) -> str:
 
 def panel_facts(report: Content, panel: HeatmapEntry) -> tuple[str, ...]:
     """The numbers and the layer of a panel, a phrase each."""
-    layer, numbers = report.answer(panel).layer, panel.numbers
+    layer, numbers = report.layer_of(panel), panel.numbers
     facts = (
         f"Prediction {panel.scored.rank}, score {panel.scored.score:.3g}",
-        f"Layer {layer.name}, {dimensions(*layer.grid)} cells",
+        f"{f'Layer {layer.name}' if layer else 'No layer'}, {dimensions(*panel.grid)} cells",
         f"Peak {numbers.peak:.3g}, mean {numbers.mean:.3g} (raw); {numbers.positive:.0%} of cells above 0",
     )
     if numbers.inside is UNSET:
@@ -349,12 +349,12 @@ def _number_row(report: Content, finding: Finding) -> tuple[str, ...]:
 
 
 def _layers(report: Content, index: int) -> str:
-    layers = sorted({str(answer.layer) for answer in report.answers_by(index)})
+    layers = sorted(map(str, report.layers_of(index)))
     return listed(layers) if layers else UNKNOWN
 
 
 def _rules(report: Content, index: int) -> str:
-    return " ".join(sorted({answer.layer.rule for answer in report.answers_by(index)})) or UNKNOWN
+    return " ".join(sorted({layer.rule for layer in report.layers_of(index)})) or UNKNOWN
 
 
 def _preprocessing(report: Content, index: int) -> str:

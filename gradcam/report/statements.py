@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
@@ -231,11 +231,14 @@ def layer_statement(models: Sequence[ModelEntry]) -> str:
 
 
 def limits(
-    layers: Sequence[TargetLayer], methods: Sequence[MethodEntry], style: Style, fit: Fit
+    grids: Collection[tuple[int, int]],
+    layers: Sequence[TargetLayer],
+    methods: Sequence[MethodEntry],
+    style: Style,
+    fit: Fit,
 ) -> tuple[Paragraph, ...]:
-    """What the pictures cannot show, as far as it applies to these models and methods."""
-    grids = sorted({layer.grid for layer in layers})
-    told = listed([dimensions(*grid) for grid in grids])
+    """What the pictures cannot show, as far as it applies to these maps, models and methods. grids: of all maps."""
+    told = listed([dimensions(*grid) for grid in sorted(grids)])
     several = _SCALE_LIMITS_OF_SEVERAL_METHODS if len(methods) > 1 else {}
     scale = several.get(style.scale, _SCALE_LIMITS[style.scale])
     paragraphs = [
@@ -250,7 +253,7 @@ def limits(
         paragraphs.append(
             Paragraph(
                 "Different grids",
-                "The models' grids differ: a coarser one spreads its heat over more of the photo, which alone "
+                "The maps' grids differ: a coarser one spreads its heat over more of the photo, which alone "
                 "lowers agreement and must not be read as a wider gaze.",
             )
         )

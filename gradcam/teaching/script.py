@@ -12,7 +12,7 @@ def to_script(explanation: Explanation, photo: str) -> str:
     photo: a line of Python that gives the photo, such as `sample_photo("chelsea")`.
     The script leaves the map in `heat`, `[h, w]`.
     """
-    layer = explanation.layer
+    layer = explanation.target_layer
     loads = _loads(explanation)
     names = [
         name for name in ("Labels", "Preprocessing", "load_checkpoint", "load_classifier") if f"{name}(" in loads

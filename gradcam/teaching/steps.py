@@ -87,7 +87,7 @@ def gradcam_steps(
     Source: Selvaraju et al. 2017, eq. 1 and 2.
     """
     explanation = explain(classifier, photo, target, fit=fit, layer=layer)
-    (scored,), found = explanation.targets, explanation.layer
+    (scored,), found = explanation.targets, explanation.target_layer
     pixels = to_input(photo, explanation.view, classifier.preprocessing)[None]
     pixels = pixels.to(classifier.device, classifier.dtype)
     inputs = Inputs.of(pixels, classifier.module, output=classifier.output)

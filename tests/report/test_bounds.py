@@ -88,7 +88,13 @@ REFUSED: dict[str, tuple[Callable[[Any], None], str]] = {
     "too many targets": (_set("targets", [{"rank": 1}] * 1_001), "at most 1,000 targets"),
     "seventeen levels": (_set("models", 0, "configuration", {"a": json.loads("[" * 20 + "]" * 20)}), "levels deep"),
     "a map of texts": (_set("findings", 0, "map", [["a", "b"], ["c", "d"]]), "the published schema"),
-    "a map of another shape": (_set("findings", 0, "map", [[1.0, 2.0]]), "a map of 2×2"),
+    "a map of two lengths": (
+        _set("findings", 0, "map", [[1.0, 2.0], [1.0]]),
+        "rows of one length in panel 1/1/1/1",
+    ),
+    "a map without rows": (_set("findings", 0, "map", []), "a map, got 0×0"),
+    "a map of 3,000 cells": (_set("findings", 0, "map", [[1.0] * 3_000]), "a map, got 1×3000"),
+    "a missing layer": (_set("answers", 0, "layer", None), "the layer that panel 1/1/1/1 was read at"),
     "line breaks in a name": (_set("style", {"a\nb": 1}), "the published schema"),
 }
 

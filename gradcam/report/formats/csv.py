@@ -72,9 +72,9 @@ def _row(report: Report, finding: Finding) -> list[str | int | float | None]:
     row.append(write_target(report.targets[finding.target].target))
     if isinstance(finding, FailureEntry):
         return [*row, *[None] * (len(_columns(report)) - len(row) - 1), finding.reason]
-    scored, numbers, layer = finding.scored, finding.numbers, report.answer(finding).layer
+    scored, numbers, layer = finding.scored, finding.numbers, report.layer_of(finding)
     row += [scored.label, scored.index, scored.against_label, scored.probability, scored.rank, scored.score]
-    row += [layer.name, *layer.grid, numbers.peak, numbers.mean, numbers.positive, numbers.vmax]
+    row += [layer and layer.name, *finding.grid, numbers.peak, numbers.mean, numbers.positive, numbers.vmax]
     row += numbers.hottest or (None, None)
     with_others = report.agreements_of(finding)
     row.append(_mean([agreement.rank_correlation for agreement in with_others]))

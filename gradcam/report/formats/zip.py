@@ -41,7 +41,7 @@ schema.json      the JSON Schema (2020-12) of report.json
 metrics.csv      a row a photo × model × class
 images/          photo-P.png: the photos' pixels; pP-mM-input.png: what the models were given;
                  pP-mM-{by_method}qQ-heatmap.png and -overlay.png: photo P, model M, {method}question Q
-maps/            pP-mM-{by_method}qQ.npy: the raw heatmaps, float32, on the layer's own grid (numpy.load)
+maps/            pP-mM-{by_method}qQ.npy: the raw heatmaps, float32, on their own grid (numpy.load)
 MANIFEST.sha256  check with: sha256sum -c MANIFEST.sha256
 signatures/      who signed, if anybody did; check with: gradcam verify review.zip
 
