@@ -27,11 +27,7 @@ Verb = Callable[["ReviewStore", argparse.Namespace], int | None]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(required=True, metavar="VERB")
-    for name, (add, run_verb, text) in VERBS.items():
-        sub = verbs.add_parser(name, help=text, description=text)
-        add(sub)
-        sub.set_defaults(verb=run_verb)
+    terminal.add_verbs(parser, VERBS)
 
 
 def run(options: argparse.Namespace) -> int:

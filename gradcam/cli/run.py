@@ -38,11 +38,7 @@ ENGINES = ("local", "ray")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(required=True, metavar="VERB")
-    for name, (add, run_verb, text) in VERBS.items():
-        sub = verbs.add_parser(name, help=text, description=text)
-        add(sub)
-        sub.set_defaults(verb=run_verb)
+    terminal.add_verbs(parser, VERBS)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -78,7 +74,7 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
     settings("--precision", choices=PRECISIONS, help="of the forward [float32]")
     settings("--maps", choices=MAPS, help="the type that maps are kept in [float16]")
     settings("--batch", type=int, metavar="N", help="photos of a shard, which a killed worker loses at most [64]")
-    settings("--at-once", type=int, metavar="N", help="photos of one forward [8]")
+    settings("--at-once", type=int, metavar="N", help="photos of one forward [4; more on an accelerator]")
     settings("--threads", type=int, metavar="N", help="of one worker's forward [1]")
     settings(
         "--previews", action="store_true", default=None, help="store a small picture of each map over its photo"

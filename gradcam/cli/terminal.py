@@ -11,11 +11,11 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 from tqdm import tqdm
 
@@ -44,6 +44,17 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise OptionError(f"expected options as `{self.prog} --help` lists them; {shorten(clean(message), 200)}")
+
+
+def add_verbs(
+    parser: argparse.ArgumentParser, verbs: Mapping[str, tuple[Callable[[argparse.ArgumentParser], None], Any, str]]
+) -> None:
+    """Give a command its verbs: what adds each one's options, what `options.verb` becomes, and its help."""
+    commands = parser.add_subparsers(required=True, metavar="VERB")
+    for name, (add_options, verb, text) in verbs.items():
+        sub = commands.add_parser(name, help=text, description=text)
+        add_options(sub)
+        sub.set_defaults(verb=verb)
 
 
 def run(command: Callable[[], int]) -> int:

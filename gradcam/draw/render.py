@@ -140,10 +140,11 @@ def colourise(
     blend: as of a `Style`; with `evidence` a value is as opaque as it is high.
     Transparent where there is no value (NaN), below `threshold`, and everywhere if nothing is above 0.
     """
-    known = np.nan_to_num(values, nan=0.0)
+    finite = np.isfinite(values)
+    known = np.where(finite, values, 0).astype(values.dtype, copy=False)
     signed = bool((known < 0).any()) if signed is None else signed
     size = np.abs(known) if signed else known
-    shown = np.isfinite(values) & (size >= threshold) & bool((size > 0).any())
+    shown = finite & (size >= threshold) & bool((size > 0).any())
     levels = _levels(known / 2 + 0.5 if signed else known)
     opaque = _levels(size) if blend == "evidence" else np.uint8(255)
     table = colormap("red-blue" if signed else name)

@@ -98,8 +98,8 @@ def jpeg(pixels: Pixels) -> bytes:
 
 
 def webp(pixels: Pixels) -> bytes:
-    """RGB or RGBA as WebP: colours nearly, transparency exactly kept."""
-    return _encoded(pixels, "WEBP", quality=80, alpha_quality=100, method=4)
+    """RGB or RGBA as WebP: colours nearly, transparency exactly kept. Packed fast: it is an eighth larger."""
+    return _encoded(pixels, "WEBP", quality=80, alpha_quality=100, method=2)
 
 
 def _encoded(pixels: Pixels, kind: str, **options: object) -> bytes:

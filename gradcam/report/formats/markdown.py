@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import BinaryIO
 
 from gradcam.report import reproduce, sections, statements
@@ -42,6 +43,7 @@ def _write(blocks: Iterator[str], file: BinaryIO) -> None:
         file.write(f"{chr(10) if number else ''}{block}\n".encode())
 
 
+@lru_cache(4096)  # the same names stand in many rows
 def escape(text: str) -> str:
     """Text that Markdown shows as it is: no markup, no mention, no reference, no link."""
     escaped = re.sub(r"([\\`*_\[\]<>|~&$#!])", r"\\\1", clean(text))
