@@ -159,7 +159,7 @@ def compared(
         layer=layers or {},
         results=_Panels(),
         use=use_when_loaded,
-        explainer=forward_cache().explain,
+        explainer=forward_cache().explain_each,
         on_progress=say,
     )
 

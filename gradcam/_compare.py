@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from typing import Any, NamedTuple, TypeAlias
 
-from gradcam._explain import explain, explain_many
+from gradcam._explain import explain_each, explain_each_of
 from gradcam.comparison import Comparison
-from gradcam.errors import ClassError, GradcamError, MapError, ModelError, OptionError, quoted
-from gradcam.forward import check_precision
+from gradcam.errors import ClassError, GradcamError, ModelError, OptionError, quoted
+from gradcam.forward import Answer, check_precision
 from gradcam.layers import LayerChoices
 from gradcam.methods import GRADCAM, find_method, find_methods
 from gradcam.models.classifier import Classifier
@@ -36,7 +36,7 @@ class Progress:
 OnProgress: TypeAlias = Callable[[Progress], None]
 Use: TypeAlias = Callable[[str], AbstractContextManager[Classifier]]
 Explainer: TypeAlias = Callable[..., Any]
-"""Takes what `explain` takes, and returns an explanation by each method of a list."""
+"""Takes what `explain` takes, and returns what each method of a list makes of the photo."""
 Say: TypeAlias = Callable[[int, str | None], None]
 """Takes the step that begins and the name of its photo."""
 
@@ -53,7 +53,7 @@ def compare(
     precision: str = "float32",
     results: PanelStore | None = None,
     use: Use | None = None,
-    explainer: Explainer = explain,
+    explainer: Explainer = explain_each,
     batch_size: int = 1,
     on_progress: OnProgress = lambda progress: None,
 ) -> Comparison:
@@ -71,7 +71,7 @@ def compare(
         not be loaded is tried again.
     use: opens the classifier of an id for a `with` block; by default from the pool of this process, which keeps
         models in memory. If it raises a GradcamError, the model's missing panels are failures with that sentence.
-    explainer: explains one photo with one model; `ForwardCache().explain` reuses forwards.
+    explainer: explains one photo with one model; `ForwardCache().explain_each` reuses forwards.
     batch_size: photos of one forward, see `explain_many`; more than 1 is faster, and maps differ in their last
         digits. `explainer` then explains only the photos that failed, to find the reason.
     on_progress: called before each step that takes time; an exception raised in it ends the comparison.
@@ -242,30 +242,30 @@ class _Column:
         for photo, methods, targets in self.missing():
             alike.setdefault((methods, targets), []).append(photo)
         for (methods, targets), positions in alike.items():
-            answers = explain_many(
+            answers = explain_each_of(
                 classifier,
                 [photos[position] for position in positions],
                 targets,
-                method=methods,
-                fit=self.request.fit,
-                layer=self._layer,
-                precision=self.request.precision,
-                batch_size=batch_size,
+                methods,
+                self.request.fit,
+                self._layer,
+                self.request.precision,
+                batch_size,
             )
             with suppress(GradcamError), closing(answers):
                 for position, answer in zip(positions, answers, strict=True):
                     say(position + 1, photos[position].name)
                     if isinstance(answer, tuple):
-                        for panel in self._heatmaps(position, answer, targets):
+                        for panel in self._panels(position, methods, answer, targets):
                             self._keep(position, panel, known)
 
     def _explain(self, missing: _Missing, explainer: Explainer, known: ModelKey) -> None:
-        """Add all panels; if a method or a class has none in this model, that fails no other panel."""
+        """Add all panels; if a class has none in this model, or memory is short, that fails no other panel."""
         photo, fit, precision = self.request.photos[missing.photo], self.request.fit, self.request.precision
         _, methods, targets = missing
         try:
             found = explainer(photo, targets, method=methods, fit=fit, layer=self._layer, precision=precision)
-            panels = self._heatmaps(missing.photo, found, targets)
+            panels = [*self._panels(missing.photo, methods, found, targets)]
         except GradcamError as error:
             parts = _parts(missing, error)
             for part in parts:
@@ -275,12 +275,16 @@ class _Column:
         for panel in panels:
             self._keep(missing.photo, panel, known)
 
-    def _heatmaps(self, photo: int, found: Sequence[Explanation], targets: Sequence[Target]) -> list[Panel]:
-        """The panels of a photo's explanations by several methods."""
-        return [
-            Heatmap(self.request.photos[photo], self.model, explanation.method, target, explanation, position)
-            for explanation, (position, target) in product(found, enumerate(targets))
-        ]
+    def _panels(
+        self, position: int, methods: Sequence[str], answers: Sequence[Answer], targets: Sequence[Target]
+    ) -> Iterator[Panel]:
+        """What each method made of a photo as panels."""
+        photo = self.request.photos[position]
+        for (method, answer), (number, target) in product(zip(methods, answers, strict=True), enumerate(targets)):
+            if isinstance(answer, Explanation):
+                yield Heatmap(photo, self.model, method, target, answer, number)
+            else:
+                yield Failure(photo, self.model, method, target, str(answer))
 
     def _keep(self, position: int, panel: Panel, known: ModelKey) -> None:
         """Add a panel that was computed, and keep it for other comparisons."""
@@ -303,6 +307,6 @@ def _parts(missing: _Missing, error: GradcamError) -> list[_Missing]:
     photo, methods, targets = missing
     if isinstance(error, ClassError) and len(targets) > 1:
         return [_Missing(photo, methods, (target,)) for target in targets]
-    if isinstance(error, MapError | ModelError) and len(methods) > 1:  # also memory that one of them lacked
+    if isinstance(error, ModelError) and len(methods) > 1:  # memory that one of them lacked
         return [_Missing(photo, (method,), targets) for method in methods]
     return []

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TypeAlias, overload
+from typing import TypeAlias, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from PIL import Image
 from torch import nn
 
 from gradcam.errors import MapError, ModelError, PhotoError, is_out_of_memory, quoted
-from gradcam.forward import Batch, Forward, check_precision, explanations
+from gradcam.forward import Answer, Batch, Forward, check_precision, explanations
 from gradcam.layers import LayerChoices
 from gradcam.methods import GRADCAM, Method, find_methods
 from gradcam.models.classifier import Classifier
@@ -85,11 +85,31 @@ def explain(
         finite.
     Source: the method's `citation`.
     """
+    found = found_by_all(explain_each(classifier, as_photo(photo), targets, method, fit, layer, precision))
+    return found[0] if isinstance(method, str) else found
+
+
+def explain_each(
+    classifier: Classifier,
+    photo: Photo,
+    targets: Target | Sequence[Target] = Top(1),
+    method: str | Methods = GRADCAM.name,
+    fit: Fit = "crop",
+    layer: LayerChoices = "auto",
+    precision: str = "float32",
+) -> tuple[Answer, ...]:
+    """What each method makes of a photo, in their order; the arguments and other errors are those of `explain`."""
     request = _Request(classifier, as_targets(targets), find_methods(method), fit, layer, precision)
-    (answer,) = request.answers([as_photo(photo)], classifier.module)
-    if isinstance(answer, MapError):
-        raise answer
-    return answer[0] if isinstance(method, str) else answer
+    (answers,) = request.answers([photo], classifier.module)
+    return answers
+
+
+def found_by_all(answers: Sequence[Answer]) -> tuple[Explanation, ...]:
+    """The explanations, if every answer is one. Raises: the first error among the answers."""
+    for answer in answers:
+        if not isinstance(answer, Explanation):
+            raise answer
+    return tuple(answer for answer in answers if isinstance(answer, Explanation))
 
 
 @overload
@@ -140,27 +160,61 @@ def explain_many(
     batch_size: photos per forward; two forwards run side by side. A batch that does not fit into the device's
         memory is halved.
     """
+    one_method = isinstance(method, str)
+
+    def finish(photo: Photo, answers: tuple[Answer, ...]) -> Explanation | tuple[Explanation, ...] | PhotoFailure:
+        try:
+            found = found_by_all(answers)
+        except MapError as error:
+            return PhotoFailure(photo.name, str(error))
+        return found[0] if one_method else found
+
+    request = _Request(classifier, as_targets(targets), find_methods(method), fit, layer, precision)
+    yield from _of_many(request, photos, batch_size, finish)
+
+
+def explain_each_of(
+    classifier: Classifier,
+    photos: Iterable[Photo | str | Path],
+    targets: Target | Sequence[Target],
+    method: Methods,
+    fit: Fit,
+    layer: LayerChoices,
+    precision: str,
+    batch_size: int,
+) -> Generator[tuple[Answer, ...] | PhotoFailure, None, None]:
+    """What each method makes of many photos; the arguments and other errors are those of `explain_many`."""
+    request = _Request(classifier, as_targets(targets), find_methods(method), fit, layer, precision)
+    yield from _of_many(request, photos, batch_size, lambda _, answers: answers)
+
+
+_T = TypeVar("_T")
+
+
+def _of_many(
+    request: _Request,
+    photos: Iterable[Photo | str | Path],
+    batch_size: int,
+    finish: Callable[[Photo, tuple[Answer, ...]], _T],
+) -> Generator[_T | PhotoFailure, None, None]:
+    """What `finish` makes of each photo's answers, in order; a `PhotoFailure` for a photo that cannot be opened."""
     if isinstance(photos, str | Path | Photo):
         raise PhotoError(f"expected a list of photos or paths, got {quoted(photos)} alone; put it in a list")
-    request = _Request(classifier, as_targets(targets), find_methods(method), fit, layer, precision)
     waiting = _in_batches(_opened(photos), batch_size)
+    own = request.classifier.module
     modules: SimpleQueue[nn.Module] = SimpleQueue()
-    for module in (classifier.module, *(clone_sharing_weights(classifier.module) for _ in range(WORKERS - 1))):
+    for module in (own, *(clone_sharing_weights(own) for _ in range(WORKERS - 1))):
         modules.put(module)
 
     def take() -> tuple[Photo | PhotoFailure, ...]:
         return next(waiting, ())
 
-    def answer(
-        taken: Future[tuple[Photo | PhotoFailure, ...]],
-    ) -> list[Explanation | tuple[Explanation, ...] | PhotoFailure]:
+    def answer(taken: Future[tuple[Photo | PhotoFailure, ...]]) -> list[_T | PhotoFailure]:
         module = modules.get()
         try:
             batch = taken.result()
             answers = iter(request.answers([photo for photo in batch if isinstance(photo, Photo)], module))
-            found = [_or_failure(photo, answers) for photo in batch]
-            one_method = isinstance(method, str)
-            return [each[0] if one_method and isinstance(each, tuple) else each for each in found]
+            return [finish(photo, next(answers)) if isinstance(photo, Photo) else photo for photo in batch]
         finally:
             modules.put(module)
 
@@ -198,15 +252,6 @@ def _open(photo: Photo | str | Path) -> Photo | PhotoFailure:
         return PhotoFailure(Path(photo).name if isinstance(photo, str | Path) else quoted(photo), str(error))
 
 
-def _or_failure(
-    photo: Photo | PhotoFailure, answers: Iterator[tuple[Explanation, ...] | MapError]
-) -> tuple[Explanation, ...] | PhotoFailure:
-    if isinstance(photo, PhotoFailure):
-        return photo
-    answer = next(answers)
-    return PhotoFailure(photo.name, str(answer)) if isinstance(answer, MapError) else answer
-
-
 def _in_batches(photos: Iterable[Photo | PhotoFailure], size: int) -> Iterator[tuple[Photo | PhotoFailure, ...]]:
     """Batches in order. An exception of `photos` is raised after the batch of all earlier photos."""
     taken: list[Photo | PhotoFailure] = []
@@ -238,24 +283,20 @@ class _Request:
     def __post_init__(self) -> None:
         check_precision(self.precision)
 
-    def answers(self, photos: Sequence[Photo], module: nn.Module) -> list[tuple[Explanation, ...] | MapError]:
-        """The explanations of each photo, one by each method, or its own error.
+    def answers(self, photos: Sequence[Photo], module: nn.Module) -> list[tuple[Answer, ...]]:
+        """What each method makes of each photo.
 
         module: the classifier's own, or a clone over the same weights.
         """
         batch = tuple(photos)
         return self._answers(Batch.of(batch, self.classifier.preprocessing, self.fit), module) if batch else []
 
-    def _answers(self, batch: Batch, module: nn.Module) -> list[tuple[Explanation, ...] | MapError]:
+    def _answers(self, batch: Batch, module: nn.Module) -> list[tuple[Answer, ...]]:
         spec, device = self.classifier.spec, self.classifier.device
         try:
             needed = any(method.reads_layer for method in self.methods)
             forward = Forward.of(batch, self.classifier, self.layer, self.precision, module, needed=needed)
-            targets = [self.targets] * len(batch.photos)
-            return [*explanations(self.classifier, forward, targets, self.methods)]
-        except MapError as error:
-            if len(batch.photos) == 1:
-                return [error]
+            return explanations(self.classifier, forward, [self.targets] * len(batch.photos), self.methods)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gradcam.capture import Recording, record
+from gradcam.capture import Recording, record, trace
 from gradcam.errors import ClassError, MapError, quoted
 from gradcam.inputs import Batch, Inputs
 from gradcam.layers import LayerChoices, find_layers, merge_layers
@@ -83,7 +83,9 @@ def heatmaps(
     recordings = [record(model, inputs, found, modules) for found in layers]
     indices = class_table(classes, *recordings[0].logits.shape)
     rerun = Rerun(
-        lambda: inputs.images, lambda images, found: record(model, inputs.with_images(images), found, modules)
+        lambda: inputs.images,
+        lambda images, found: record(model, inputs.with_images(images), found, modules),
+        lambda images, skip: trace(model, inputs.with_images(images), skip=skip),
     )
     signals = signals_of(recordings, one_hot(indices, recordings[0].logits), layers, methods, rerun)
     found = tuple(averaged_maps(signals, one) for one in methods)

@@ -346,18 +346,26 @@ def _has_several(output: Any) -> bool:
     return isinstance(output, Mapping) and sum(isinstance(value, Tensor) for value in output.values()) > 1
 
 
-def trace(model: nn.Module, batch: Batch | Inputs, reads: Reads | None = None) -> Trace:
+def trace(
+    model: nn.Module,
+    batch: Batch | Inputs,
+    reads: Reads | None = None,
+    skip: tuple[str, str] | None = None,
+) -> Trace:
     """Run one forward and note where every module's output stands in the autograd graph; no tensor is kept.
 
     batch: `[B, C, H, W]`, on the model's device, or all `Inputs`; may be meta tensors for a meta model. The model
     is left as found.
     reads: filled with what the functions of this forward read.
+    skip: two modules, by name; the output of the first takes the place of the second's, as if none ran in between.
     """
     inputs = Inputs.of(batch, model)
-    return borrow(model, tuple(model.modules()), lambda running: _trace(model, running, inputs, reads))
+    return borrow(model, tuple(model.modules()), lambda running: _trace(model, running, inputs, reads, skip))
 
 
-def _trace(model: nn.Module, running: nn.Module, inputs: Inputs, reads: Reads | None) -> Trace:
+def _trace(
+    model: nn.Module, running: nn.Module, inputs: Inputs, reads: Reads | None, skip: tuple[str, str] | None
+) -> Trace:
     thread = threading.get_ident()
     pixels = inputs.images
     input_edge: dict[nn.Module, list[GradientEdge | None]] = {}
@@ -393,12 +401,33 @@ def _trace(model: nn.Module, running: nn.Module, inputs: Inputs, reads: Reads | 
             return run_model(running, copies.with_images(pixels.clone()))  # the model may change its input in place
 
     with torch.enable_grad(), ExitStack() as hooks:
+        if skip is not None:
+            hooks.enter_context(_skipping(running, *skip))
         for name, module in running.named_modules():
             if module is not running:
                 hooks.callback(module.register_forward_pre_hook(enter, with_kwargs=True).remove)
                 hooks.callback(module.register_forward_hook(leave(name)).remove)
         logits, ends_in = read_logits(model, inputs, forward)
     return Trace(logits, pixels, tuple(module_calls), ends_in)
+
+
+@contextmanager
+def _skipping(running: nn.Module, first: str, last: str) -> Iterator[None]:
+    """In this thread, while the block runs, the output of module `last` is the latest of module `first`."""
+    thread = threading.get_ident()
+    outputs: list[Any] = []
+
+    def keep(_module: nn.Module, _args: Any, output: Any) -> None:
+        if threading.get_ident() == thread:
+            outputs[:] = [output]
+
+    def replace(_module: nn.Module, _args: Any, _output: Any) -> Any:
+        return outputs[0] if threading.get_ident() == thread else None
+
+    with ExitStack() as hooks:
+        hooks.callback(running.get_submodule(first).register_forward_hook(keep).remove)
+        hooks.callback(running.get_submodule(last).register_forward_hook(replace).remove)
+        yield
 
 
 def _edge(tensor: Tensor | None) -> GradientEdge | None:

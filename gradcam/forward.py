@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -14,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gradcam._heatmaps import averaged_maps, channel_contributions
-from gradcam.capture import Recording, record
-from gradcam.errors import QUOTED, MapError, OptionError, PhotoError, nearest, quoted
+from gradcam.capture import Recording, Trace, record, trace
+from gradcam.errors import QUOTED, MapError, MethodError, OptionError, PhotoError, nearest, quoted
 from gradcam.inputs import Inputs
 from gradcam.layers import LayerChoices, find_layers, merge_layers
 from gradcam.methods import GRADCAM, Method
@@ -136,24 +137,51 @@ class Forward:
         return cls(batch.photos, batch.views, layers, tuple(runners), recordings, precision, seconds, numerics)
 
 
+Answer: TypeAlias = Explanation | MethodError | MapError
+"""What a method makes of a photo: an explanation, or why there is none."""
+
+
 def explanations(
     classifier: Classifier,
     forward: Forward,
     targets: Sequence[Sequence[Target]],
     methods: Sequence[Method] = (GRADCAM,),
-) -> list[tuple[Explanation, ...]]:
-    """Compute all gradients of a forward at once; return for each of its photos an explanation by each method.
+) -> list[tuple[Answer, ...]]:
+    """Compute all gradients of a forward at once; return for each of its photos an answer by each method.
+
+    A method that cannot explain the model and a map that is not finite fail no other method and no other photo.
 
     targets: for each photo, the same number.
-    Raises: ClassError, MapError if a map is not finite, MethodError if a method cannot explain the model.
+    Raises: ClassError.
     """
     started = time.perf_counter()
-    found = merge_layers(forward.layers)
-    graph = forward.recordings[0].logits
-    ends_in = forward.recordings[0].ends_in
-    for statement in (ENDS[ends_in], output_statement(classifier.output)):
-        if statement not in found.rule:
-            found = replace(found, rule=found.rule + statement)
+    scores = scores_of(classifier, forward, targets)
+    cotangents = _cotangents(scores.targets, forward.recordings[0].logits)
+    signals = signals_of(forward.recordings, cotangents, forward.layers, methods, _rerun(classifier, forward))
+    maps = [_maps(signals, method) for method in methods]
+    seconds = forward.seconds + (time.perf_counter() - started) / len(forward.photos)
+    return [
+        tuple(_answer(one, number, *pair) for pair in zip(methods, maps, strict=True))
+        for number, one in enumerate(_without_maps(classifier, forward, scores, seconds))
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What the logits of a forward say of each of its photos.
+
+    targets: as resolved. logits: float32 `[C]`. labels: the class names.
+    """
+
+    targets: Sequence[tuple[ScoredTarget, ...]]
+    logits: Sequence[NDArray[np.float32]]
+    labels: tuple[str, ...]
+    activation: Activation
+
+
+def scores_of(classifier: Classifier, forward: Forward, targets: Sequence[Sequence[Target]]) -> Scores:
+    """The scores of each photo's targets. Raises: ClassError."""
+    graph, ends_in = forward.recordings[0].logits, forward.recordings[0].ends_in
     labels = labels_of_head(classifier.labels, graph.shape[1])
     activation: Activation = "sigmoid" if graph.shape[1] == 1 else ACTIVATION_OF.get(ends_in, classifier.activation)
     logits = [with_negative(row) for row in graph.detach().float().cpu().numpy()]
@@ -161,43 +189,65 @@ def explanations(
         tuple(score_target(target, row, labels, activation) for target in requested)
         for requested, row in zip(targets, logits, strict=True)
     ]
-    cotangents = _cotangents(scored, graph)
-    signals = signals_of(forward.recordings, cotangents, forward.layers, methods, _rerun(classifier, forward))
-    maps = [averaged_maps(signals, method).cpu().numpy() for method in methods]
-    where = f"{classifier.spec} at layer {quoted(found.name)}" if found.name else str(classifier.spec)
-    for by_method in maps:
-        for resolved, rows in zip(scored, by_method, strict=True):
-            _check_finite(rows, resolved, where)
-    seconds = forward.seconds + (time.perf_counter() - started) / len(forward.photos)
+    return Scores(scored, logits, labels.names, activation)
+
+
+def _maps(signals: Sequence[LayerSignals], method: Method) -> NDArray[np.float32] | MethodError:
+    """A method's maps of all photos, `[B, K, h, w]`, or why it cannot explain the model."""
+    try:
+        return averaged_maps(signals, method).cpu().numpy()
+    except MethodError as error:
+        return error
+
+
+def _without_maps(
+    classifier: Classifier, forward: Forward, scores: Scores, seconds: float
+) -> Iterator[Explanation]:
+    """An explanation of each photo that lacks its maps: all that the methods share."""
+    layer = merge_layers(forward.layers)
+    for statement in (ENDS[forward.recordings[0].ends_in], output_statement(classifier.output)):
+        if statement not in layer.rule:
+            layer = replace(layer, rule=layer.rule + statement)
     dtype = str(classifier.dtype).removeprefix("torch.")
-    return [
-        tuple(
-            Explanation(
-                photo=photo,
-                model=classifier.spec,
-                targets=resolved,
-                maps=rows,
-                logits=row,
-                probabilities=probabilities(row, activation),
-                labels=labels.names,
-                layer=found if method.reads_layer else None,
-                view=view,
-                seconds=seconds,
-                weights_sha256=classifier.weights_sha256,
-                method=method.name,
-                preprocessing=classifier.preprocessing,
-                device=classifier.device.type,
-                dtype=forward.precision if PRECISIONS[forward.precision] else dtype,
-                activation=activation,
-                output=output_text(classifier.output),
-                numerics=forward.numerics,
+    for photo, view, targets, logits in zip(
+        forward.photos, forward.views, scores.targets, scores.logits, strict=True
+    ):
+        yield Explanation(
+            photo=photo,
+            model=classifier.spec,
+            targets=targets,
+            maps=np.empty((0, *layer.grid), np.float32),
+            logits=logits,
+            probabilities=probabilities(logits, scores.activation),
+            labels=scores.labels,
+            layer=layer,
+            view=view,
+            seconds=seconds,
+            weights_sha256=classifier.weights_sha256,
+            preprocessing=classifier.preprocessing,
+            device=classifier.device.type,
+            dtype=forward.precision if PRECISIONS[forward.precision] else dtype,
+            activation=scores.activation,
+            output=output_text(classifier.output),
+            numerics=forward.numerics,
+        )
+
+
+def _answer(shared: Explanation, number: int, method: Method, maps: NDArray[np.float32] | MethodError) -> Answer:
+    """The explanation by one method of photo `number` of a batch, or why there is none."""
+    if isinstance(maps, MethodError):
+        return maps
+    found = replace(
+        shared, maps=maps[number], method=method.name, layer=shared.layer if method.reads_layer else None
+    )
+    for target, heat in zip(found.targets, found.maps, strict=True):
+        if not np.isfinite(heat).all():
+            where = f"{found.model} at layer {quoted(found.layer.name)}" if found.layer else str(found.model)
+            return MapError(
+                f"expected finite heat from {where} for class {shorten(clean(str(target)), QUOTED)}, got NaN or "
+                "infinity; check the weights, or use float32"
             )
-            for method, rows in zip(methods, by_photo, strict=True)
-        )
-        for photo, view, resolved, by_photo, row in zip(
-            forward.photos, forward.views, scored, zip(*maps, strict=True), logits, strict=True
-        )
-    ]
+    return found
 
 
 def _rerun(classifier: Classifier, forward: Forward) -> Rerun:
@@ -215,17 +265,12 @@ def _rerun(classifier: Classifier, forward: Forward) -> Rerun:
         with _computing_in(forward.precision, classifier.device):
             return record(runner.module, inputs, layer, runner.modules)
 
-    return Rerun(images, run)
+    def run_whole(images: Tensor, skip: tuple[str, str] | None) -> Trace:
+        own, _ = unwrapped(classifier.module)  # no copy: biases are those of its own modules
+        with _computing_in(forward.precision, classifier.device):
+            return trace(own, Inputs.of(images, own, output=classifier.output), skip=skip)
 
-
-def _check_finite(maps: NDArray[np.float32], targets: Sequence[ScoredTarget], where: str) -> None:
-    """Raises: MapError naming the first target whose map is not finite."""
-    for target, heat in zip(targets, maps, strict=True):
-        if not np.isfinite(heat).all():
-            raise MapError(
-                f"expected finite heat from {where} for class {shorten(clean(str(target)), QUOTED)}, got NaN or "
-                "infinity; check the weights, or use float32"
-            )
+    return Rerun(images, run, run_whole)
 
 
 @dataclass(frozen=True, eq=False)

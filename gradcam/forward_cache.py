@@ -11,8 +11,8 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from gradcam._explain import Methods, explain
-from gradcam.forward import Batch, Forward, check_precision, explanations
+from gradcam._explain import Methods, explain_each, found_by_all
+from gradcam.forward import Answer, Batch, Forward, check_precision, explanations
 from gradcam.layers import LayerChoices
 from gradcam.methods import GRADCAM, find_methods
 from gradcam.models.classifier import Classifier
@@ -72,18 +72,32 @@ class ForwardCache:
         precision: str = "float32",
     ) -> Explanation | tuple[Explanation, ...]:
         """Explain as `explain` does, with the same arguments and errors; `seconds` counts new work only."""
+        found = found_by_all(self.explain_each(classifier, photo, targets, method, fit, layer, precision))
+        return found[0] if isinstance(method, str) else found
+
+    def explain_each(
+        self,
+        classifier: Classifier,
+        photo: Photo,
+        targets: Target | Sequence[Target] = Top(1),
+        method: str | Methods = GRADCAM.name,
+        fit: Fit = "crop",
+        layer: LayerChoices = "auto",
+        precision: str = "float32",
+    ) -> tuple[Answer, ...]:
+        """What each method makes of a photo, in their order; otherwise as `explain`."""
         check_precision(precision)
         methods = find_methods(method)
         if layer == "auto" and photo.sha256:  # a photo made by hand may have no hash
             try:
                 needed = any(method.reads_layer for method in methods)
                 forward = replace(self._forward(classifier, photo, fit, precision, needed), photos=(photo,))
-                (found,) = explanations(classifier, forward, [as_targets(targets)], methods)
-                return found[0] if isinstance(method, str) else found
+                (answers,) = explanations(classifier, forward, [as_targets(targets)], methods)
+                return answers
             except torch.OutOfMemoryError:
                 with self._guard:
                     self._kept.clear()
-        return explain(classifier, photo, targets, method=method, fit=fit, layer=layer, precision=precision)
+        return explain_each(classifier, photo, targets, method, fit, layer, precision)
 
     def _forward(self, classifier: Classifier, photo: Photo, fit: Fit, precision: str, needed: bool) -> Forward:
         """needed: whether any method reads a layer."""

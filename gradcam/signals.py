@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
-from gradcam.capture import Recording
-from gradcam.errors import LayerError, MethodError, ModelError, quoted
+from gradcam.attention import TracedAttention
+from gradcam.capture import Recording, Trace
+from gradcam.errors import MethodError, quoted
+from gradcam.gradients import differentiate
 from gradcam.layers.graph import before_linear, edge_after_pooling, holds_the_same, shape_at
 from gradcam.layers.layouts import place_dims, to_grid
 from gradcam.methods import Method, Signals
@@ -34,11 +36,13 @@ ENLARGED = 2**12
 class Rerun:
     """How to run the model again, for methods that need more than one forward.
 
-    images: prepares them once more, `[B, channels, H, W]`. record: runs a forward of others.
+    images: prepares them once more, `[B, channels, H, W]`. record: runs a forward of others. trace: runs one with
+        autograd on from the images on; the second argument is `skip` of `capture.trace`.
     """
 
     images: Callable[[], Tensor]
     record: Callable[[Tensor, TargetLayer], Recording]
+    trace: Callable[[Tensor, tuple[str, str] | None], Trace]
 
 
 def signals_of(
@@ -78,6 +82,21 @@ class LayerSignals(Signals):
     @cached_property
     def images(self) -> Tensor:
         return self._rerun.images().detach()
+
+    @cached_property
+    def attention(self) -> TracedAttention:
+        tokens = self.recording.activation.shape[1] if self.layer.layout == "tokens" else None
+        return TracedAttention(
+            self._trace,
+            self.cotangents,
+            self.layer,
+            tokens,
+            lambda first, last: self._rerun.trace(self.images, (first, last)),
+        )
+
+    @cached_property
+    def _trace(self) -> Trace:
+        return self._rerun.trace(self.images, None)
 
     def again(self, images: Tensor) -> LayerSignals:
         return replace(self, recording=self._rerun.record(images, self.layer), keep=False)
@@ -180,7 +199,8 @@ class LayerSignals(Signals):
                 if self._head_is_linear:
                     gradient = chunk.reshape(len(chunk), *shape)
                 else:
-                    gradient = _gradients(start, self.recording.gradient_edge if edge is None else edge, chunk)
+                    end = self.recording.gradient_edge if edge is None else edge
+                    (gradient,) = differentiate(start, chunk, [end])
                 if self.keep:
                     self._kept[factor, number] = gradient
             yield gradient
@@ -198,7 +218,7 @@ class LayerSignals(Signals):
     def _at_every_place(self, gradient: Tensor) -> Tensor:
         """Gradients as `_chunks` yields them, taken on to the layer's own edge, `[K, B, C, h, w]`."""
         if self._pooled_edge is not None:
-            gradient = _gradients(self._pooled_edge, self.recording.gradient_edge, gradient)
+            (gradient,) = differentiate(self._pooled_edge, gradient, [self.recording.gradient_edge])
         return self._on_grid(gradient).to(self._precision)
 
     def _on_grid(self, gradient: Tensor) -> Tensor:
@@ -249,35 +269,3 @@ def _chunk_size(recording: Recording, nbytes: int, count: int) -> int:
         return count
     weights = sum(weight.nbytes for weight in recording.model.parameters())
     return max(1, max(LEAST_CHUNK, weights // CHUNKS) // nbytes)
-
-
-def _gradients(start: Tensor | GradientEdge, end: Tensor | GradientEdge, cotangents: Tensor) -> Tensor:
-    """∂(cotangent · start)/∂end for every cotangent, `[K, *shape of end]`."""
-
-    def backward(cotangent: Tensor, *, batched: bool) -> Tensor:
-        (gradient,) = torch.autograd.grad(
-            start, end, cotangent, retain_graph=True, is_grads_batched=batched, allow_unused=True
-        )
-        if gradient is None:
-            raise LayerError(
-                "the class scores do not depend on the target layer as autograd sees it; name another layer, "
-                "or take detach, no_grad and re-entrant checkpoints out of the model's forward"
-            )
-        return gradient
-
-    if len(cotangents) > 1:
-        try:
-            return backward(cotangents, batched=True)
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError:
-            pass  # an operation without a batching rule: below, one target after the other
-    try:
-        return torch.stack([backward(cotangent, batched=False) for cotangent in cotangents])
-    except torch.OutOfMemoryError:
-        raise
-    except RuntimeError as error:
-        raise ModelError(
-            f"expected a model that autograd can differentiate, got {quoted(str(error))}; "
-            "name a later layer, or remove what autograd cannot follow"
-        ) from error

@@ -172,7 +172,7 @@ def _in_one_forward(comparison: Comparison, request: Request) -> Comparison:
             fit=request.fit,
             layer=request.layers,
             use=library.use,
-            explainer=results.forward_cache().explain,
+            explainer=results.forward_cache().explain_each,
         )
 
 

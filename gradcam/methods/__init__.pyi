@@ -1,4 +1,4 @@
-from .method import Method as Method, Signals as Signals, Value as Value
+from .method import Attention as Attention, Method as Method, Signals as Signals, Value as Value
 from .table import (
     GRADCAM as GRADCAM,
     METHODS as METHODS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol, TypeAlias
@@ -18,6 +18,7 @@ Need: TypeAlias = Literal[
     "scores",
     "forwards",
     "attention",
+    "attention gradients",
     "biases",
     "layers",
 ]
@@ -71,12 +72,49 @@ class Signals(Protocol):
         """The images as the model takes them, `[B, channels, H, W]`."""
         ...
 
+    @cached_property
+    def attention(self) -> Attention:
+        """The self-attention of every block, after one forward more."""
+        ...
+
     def again(self, images: Tensor) -> Signals:
         """The signals of the same scores after a forward of other images, `[B, channels, H, W]`."""
         ...
 
     def rather_than_similar(self, classes: int, gamma: float) -> Signals:
         """The signals of y − γ · the mean score of the `classes` other classes whose logits are closest to y's."""
+        ...
+
+
+class Attention(Protocol):
+    """The self-attention A of every block, first to last, between N tokens: all places, and a few leading ones.
+
+    Every part raises MethodError if the model has no such attention.
+    """
+
+    def values(self) -> Iterator[Tensor]:
+        """A, `[B, heads, N, N]`, of each block; what a token reads of all others is a row, which adds up to 1."""
+        ...
+
+    def gradients(self) -> Iterator[Tensor]:
+        """∂y/∂A, `[K, B, heads, N, N]`, of each block; one backward for all."""
+        ...
+
+    def own_gradients(self) -> Iterator[Tensor]:
+        """∂s/∂A, `[K, B, heads, N, N]`, of each block, for the score s that the model's end makes of what leaves
+        this block, as if it were the last; a forward and a backward for each block but the last.
+        """
+        ...
+
+    @cached_property
+    def read(self) -> Tensor:
+        """How much each token counts for the scores after the last block, `[N]`: the same for all tokens that they
+        read, such as the class token or all places, and 0 for the others; adds up to 1.
+        """
+        ...
+
+    def on_grid(self, tokens: Tensor) -> Tensor:
+        """Values of the tokens, `[…, N]`, at the places, `[…, h, w]`."""
         ...
 
 

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gradcam.errors import OptionError, nearest, quoted
-from gradcam.methods import from_gradients as gradients
+from gradcam.methods import from_attention as attention, from_gradients as gradients
 from gradcam.methods.method import Method
 
 FLOOR = "Zero: no positive evidence. Drawn from zero."
 SIGNED = "Zero: no evidence; below it, evidence against the class. Drawn around zero, red above and blue below."
 CLASSLESS = "It looks the same for every class."
+ATTENTION = "Only for transformers that attend between all places in every block, not within windows."
 
 CAM = Method(
     name="CAM",
@@ -238,6 +239,50 @@ _ROWS = (
         class_specific=False,
         parameters=(("sigmas", 2),),
         compute=gradients.fem,
+    ),
+    Method(
+        name="LeGrad",
+        paper="Bousselham et al. 2024",
+        title="LeGrad: An Explainability Method for Vision Transformers via Feature Formation Sensitivity",
+        link="https://arxiv.org/abs/2404.03214",
+        formula="M = the mean over blocks, heads and rows of ReLU(∂s/∂A), with the attention A of a block and the "
+        "score s that the model's end makes of what leaves this block",
+        says="Places to which each block of a transformer had better attend more, to raise the score.",
+        zero="Zero: more attention to the place would raise the score nowhere. Drawn from zero.",
+        caveats=f"{ATTENTION} All blocks count alike; the authors' code takes the last two unless told otherwise.",
+        needs=("attention", "attention gradients", "forwards"),
+        forwards="1 + blocks",
+        backwards="blocks",
+        compute=attention.legrad,
+    ),
+    Method(
+        name="Generic attention",
+        paper="Chefer et al. 2021",
+        title="Generic Attention-model Explainability for Interpreting Bi-Modal and Encoder-Decoder Transformers",
+        link="https://arxiv.org/abs/2103.15679",
+        formula="R ← R + E[(∂y/∂A ⊙ A)⁺] R for each block, E over its heads; the map is a row of R − I",
+        says="What the scores read of each place, through all blocks, as far as it raises the score.",
+        zero="Zero: nothing that is read from there raises the score. Drawn from zero.",
+        caveats=f"{ATTENTION} The row is the class token's, or the mean of all that the scores read.",
+        needs=("attention", "attention gradients"),
+        forwards=2,
+        compute=attention.generic_attention,
+    ),
+    Method(
+        name="Attention rollout",
+        paper="Abnar and Zuidema 2020",
+        title="Quantifying Attention Flow in Transformers",
+        link="https://arxiv.org/abs/2005.00928",
+        formula="M = a row of the product of (Ā + I) / 2 over all blocks, Ā = a block's attention, averaged over "
+        "its heads",
+        says="What the scores read of each place, through all blocks. A baseline to compare others with.",
+        zero="Zero: nothing is read from there. Drawn from zero.",
+        caveats=f"{CLASSLESS} {ATTENTION} It sees what is attended to, not what is made of it.",
+        needs=("attention",),
+        forwards=2,
+        backwards=0,
+        class_specific=False,
+        compute=attention.attention_rollout,
     ),
 )
 

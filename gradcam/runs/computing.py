@@ -16,14 +16,12 @@ from torch import nn
 from gradcam.errors import (
     ClassError,
     GradcamError,
-    MapError,
-    MethodError,
     ModelError,
     PhotoError,
     is_out_of_memory,
     quoted,
 )
-from gradcam.forward import Batch, Channels, Forward, channels_of, explanations
+from gradcam.forward import Answer, Batch, Channels, Forward, channels_of, explanations, scores_of
 from gradcam.layers import read_layer
 from gradcam.methods import find_methods
 from gradcam.models.classifier import Classifier
@@ -133,7 +131,7 @@ class Work:
         except PhotoError as error:  # a strip too narrow for the model's crop
             if len(opened) == 1:
                 return [self._failed(opened[0], str(error))]
-        except (ClassError, MapError, MethodError) as error:
+        except ClassError as error:
             if len(opened) == 1:
                 return [self._one_by_one(opened[0], error)]
         except (MemoryError, RuntimeError) as error:
@@ -149,12 +147,7 @@ class Work:
             return [*self._answers(opened[:middle]), *self._answers(opened[middle:])]
         return [answer for one in opened for answer in self._answers([one])]
 
-    def _together(
-        self,
-        opened: Sequence[Opened],
-        targets: Sequence[str] | None = None,
-        methods: Sequence[str] | None = None,
-    ) -> list[list[Result]]:
+    def _together(self, opened: Sequence[Opened], targets: Sequence[str] | None = None) -> list[list[Result]]:
         settings, model = self.plan.settings, self.plan.models[self.column.model]
         wanted = self.column.targets if targets is None else targets
         photos = tuple(one.photo for one in opened if one.photo is not None)
@@ -162,40 +155,40 @@ class Work:
         layer = read_layer(model.layer)  # as it was asked for: a model computes faster up to its own target layer
         forward = Forward.of(batch, self.classifier, layer, settings.precision, self.module, model.earlier)
         targets_of = [[self._target_to_explain(one, text) for text in wanted] for one in opened]
-        found = explanations(self.classifier, forward, targets_of, find_methods(methods or self.column.methods))
-        scored = [by_method[0].targets for by_method in found]
-        channels = channels_of(forward, scored, model.earlier)
+        found = explanations(self.classifier, forward, targets_of, find_methods(self.column.methods))
+        channels = channels_of(forward, scores_of(self.classifier, forward, targets_of).targets, model.earlier)
         return [list(self._units(*each, wanted)) for each in zip(opened, found, channels, strict=True)]
 
     def _one_by_one(self, one: Opened, error: GradcamError) -> list[Result]:
-        """The units of one photo, one by one, because some methods or targets fail."""
-        asked = list(product(self.column.methods, self.column.targets))
-        if len(asked) == 1:
+        """The units of one photo, target by target, because the model lacks a class."""
+        if len(self.column.targets) == 1:
             return self._failed(one, str(error))
         units: list[Result] = []
-        for method, text in asked:
+        for text in self.column.targets:
             try:
-                units += self._together([one], [text], [method])[0]
-            except (ClassError, MapError, MethodError) as reason:
-                units += self._failed(one, str(reason), [text], [method])
+                units += self._together([one], [text])[0]
+            except ClassError as reason:
+                units += self._failed(one, str(reason), [text])
         return units
 
     def _units(
-        self, one: Opened, found: Sequence[Explanation], channels: Channels, targets: Sequence[str]
+        self, one: Opened, found: Sequence[Answer], channels: Channels, targets: Sequence[str]
     ) -> Iterator[Result]:
         """The units of one photo. The first unit carries the arrays that all of them share."""
         shared = {"means": channels.means, "earlier": channels.earlier}
-        for explanation, (position, text) in product(found, enumerate(targets)):
-            name = explanation.method
+        asked = product(zip(self.column.methods, found, strict=True), enumerate(targets))
+        for (name, answer), (position, text) in asked:
             target = self._target(one, text)
             if target is None:
                 yield from self._failed(one, "the photo has no label that is a class of the model", [text], [name])
-                continue
-            raw = explanation.maps[position]
-            arrays = {"map": raw, "contributions": channels.contributions[position], **shared}
-            shared = {}
-            numbers = self._numbers(one, explanation, position, name, text, target)
-            yield Result(numbers, arrays, self._preview(one, raw, name, explanation.view))
+            elif not isinstance(answer, Explanation):
+                yield from self._failed(one, str(answer), [text], [name])
+            else:
+                raw = answer.maps[position]
+                arrays = {"map": raw, "contributions": channels.contributions[position], **shared}
+                shared = {}
+                numbers = self._numbers(one, answer, position, name, text, target)
+                yield Result(numbers, arrays, self._preview(one, raw, name, answer.view))
 
     def _preview(self, one: Opened, raw: NDArray[np.float32], method: str, view: View) -> bytes | None:
         if not self.plan.settings.previews or self.column.prepared or one.small is None:

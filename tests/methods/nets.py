@@ -63,7 +63,39 @@ class Tokens(PooledHead):
         return self.head((tokens + (q @ k.mT / 8**0.5).softmax(-1) @ v)[:, 0])
 
 
-NETS: tuple[type[PooledHead], ...] = (PooledHead, DeepHead, ChannelsLast, Tokens)
+class Block(nn.Module):
+    """A transformer's block with PyTorch's fused attention, two heads of 4 channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.qkv, self.mix = nn.LayerNorm(8), nn.Linear(8, 24), nn.Linear(8, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(self.norm(x)).unflatten(2, (3, 2, 4)).permute(2, 0, 3, 1, 4)
+        x = x + nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        return x + self.mix(x).relu()
+
+
+class Blocks(PooledHead):
+    """As in a ViT with a register: two leading tokens, three blocks, and a head on the mean of all places."""
+
+    layer = TargetLayer("blocks.2.norm", (6, 6), 8, "by hand", "tokens", 2)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.leading = nn.Conv2d(3, 8, 2, 2), nn.Parameter(torch.randn(1, 2, 8))
+        self.blocks, self.norm, self.head = (
+            nn.Sequential(Block(), Block(), Block()),
+            nn.LayerNorm(8),
+            nn.Linear(8, 4),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = torch.cat([self.leading.expand(len(x), -1, -1), self.patches(x).flatten(2).mT], 1)
+        return self.head(self.norm(self.blocks(tokens))[:, 2:].mean(1))
+
+
+NETS: tuple[type[PooledHead], ...] = (PooledHead, DeepHead, ChannelsLast, Tokens, Blocks)
 
 
 def net(kind: type[PooledHead], seed: int = 0) -> PooledHead:
@@ -75,9 +107,9 @@ def net(kind: type[PooledHead], seed: int = 0) -> PooledHead:
     return model.requires_grad_(False)
 
 
-def images(count: int = 2, seed: int = 1) -> Tensor:
-    """`[count, 3, 12, 12]` in float64."""
-    return torch.randn(count, 3, 12, 12, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+def images(count: int = 2, seed: int = 1, size: int = 12) -> Tensor:
+    """`[count, 3, size, size]` in float64."""
+    return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def walked(model: PooledHead, batch: Tensor, classes: list[int]) -> tuple[Tensor, Tensor]:

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from torch import Tensor, nn
 
 from gradcam import heatmaps
-from gradcam.methods import METHODS
-from tests.methods.nets import NETS, ChannelsLast, PooledHead, Tokens, images, net
+from gradcam.methods import METHODS, Method
+from tests.methods.nets import NETS, Blocks, ChannelsLast, PooledHead, Tokens, images, net
 
 CLASSES = [3, 1]
 IGNORED = 1
@@ -17,8 +17,17 @@ IGNORED = 1
 
 def maps_of(model: PooledHead, batch: Tensor, classes: list[int]) -> dict[str, Tensor]:
     """Each method's maps; a method that cannot explain this kind of network has none."""
-    names = [name for name in METHODS if name != "CAM" or type(model) is PooledHead]
+    names = [name for name, method in METHODS.items() if can_explain(method, type(model))]
     return dict(zip(names, heatmaps(model, batch, classes, model.layer, method=names), strict=True))
+
+
+def can_explain(method: Method, kind: type[PooledHead]) -> bool:
+    lacks = {
+        "linear head": kind is not PooledHead,
+        "attention": kind not in (Tokens, Blocks),
+        "curvature": kind is Blocks,  # fused attention has no second derivative
+    }
+    return not any(lacks.get(need) for need in method.needs)
 
 
 def as_found(model: nn.Module) -> tuple[object, ...]:
@@ -61,7 +70,7 @@ def test_a_class_that_the_network_ignores_has_an_empty_map(kind: type[PooledHead
         assert METHODS[name].class_specific is False or compares or not maps.any(), name
 
 
-@pytest.mark.parametrize("kind", [PooledHead, ChannelsLast, Tokens])
+@pytest.mark.parametrize("kind", [PooledHead, ChannelsLast, Tokens, Blocks])
 def test_a_layout_is_read_as_it_lies(kind: type[PooledHead]) -> None:
     """A photo mirrored before a network that sees no direction has mirrored maps."""
     model = net(kind)
@@ -69,7 +78,7 @@ def test_a_layout_is_read_as_it_lies(kind: type[PooledHead]) -> None:
         for module in model.modules():
             if isinstance(module, nn.Conv2d):
                 module.weight.copy_((module.weight + module.weight.flip(3)) / 2)
-    if kind is not Tokens:  # strides of two see a direction, whole patches do not
+    if kind not in (Tokens, Blocks):  # strides of two see a direction, whole patches do not
         model.body[0] = nn.Conv2d(3, 8, 2, 2).double().requires_grad_(False)
         model.body[0].weight.copy_((model.body[0].weight + model.body[0].weight.flip(3)) / 2)
     seen, mirrored = (maps_of(model, batch, CLASSES) for batch in (images(), images().flip(3)))

@@ -49,7 +49,7 @@ def test_all_methods_share_one_forward_and_one_batch_of_gradients(
     kind: type[PooledHead], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, batch = net(kind), images()
-    more = {"linear head", "curvature", "scores", "forwards"}  # other scores, or other forwards
+    more = {"linear head", "curvature", "scores", "forwards", "attention"}  # other scores, or other forwards
     names = [name for name, method in METHODS.items() if more.isdisjoint(method.needs)]
     heatmaps(model, batch, CLASSES, model.layer)  # what is learnt of a model once
     forwards: list[torch.nn.Module] = []
@@ -63,7 +63,10 @@ def test_all_methods_share_one_forward_and_one_batch_of_gradients(
     handle.remove()
     assert len(forwards) == 1
     # The model's end, unless its weights are the gradient, and the way back through a pooling or a copy.
-    assert len(backwards) == {"PooledHead": 1, "DeepHead": 2, "ChannelsLast": 2, "Tokens": 1}[kind.__name__]
+    assert (
+        len(backwards)
+        == {"PooledHead": 1, "DeepHead": 2, "ChannelsLast": 2, "Tokens": 1, "Blocks": 1}[kind.__name__]
+    )
 
 
 def test_several_methods_come_in_the_order_in_which_they_were_asked_for() -> None:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from gradcam import compare, explain
+from gradcam import MethodError, compare, explain, explain_many
 from gradcam.errors import OptionError
-from gradcam.methods import GRADCAM, METHODS, find_method, find_methods, markdown_table
+from gradcam.methods import GRADCAM, METHODS, Signals, find_method, find_methods, markdown_table
 from gradcam.methods.from_gradients import grad_cam, weighted_sum
 from tests.test_explain import colours, quarters
 
@@ -31,6 +31,29 @@ def test_another_row_makes_its_own_maps_beside_grad_cams(monkeypatch: pytest.Mon
     assert np.array_equal(2 * once.map, twice.map)
     assert once.map.max() > 0
     assert explain(colours(), quarters(), "red", method="double", layer="maps").method == "Double"
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_a_method_that_cannot_explain_a_model_is_a_sentence_and_costs_no_other_a_forward(
+    batch_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(signals: Signals) -> torch.Tensor:
+        raise MethodError("expected another model; use Grad-CAM")
+
+    monkeypatch.setitem(METHODS, "Never", replace(GRADCAM, name="Never", compute=refuse))
+    classifier, photos = colours(), [quarters(), quarters()]
+    forwards: list[int] = []
+    explain(classifier, quarters(), "red", layer="maps")  # what is learnt of a model once
+    classifier.module.register_forward_hook(lambda *call: forwards.append(len(call[2])))
+    methods = ["Never", "Grad-CAM", "LayerCAM"]
+    found = compare([classifier], photos, ["red"], methods=methods, layer="maps", batch_size=batch_size)
+    assert [panel.method for panel in found.heatmaps] == ["Grad-CAM", "LayerCAM"] * 2
+    assert {panel.reason for panel in found.failures} == {"expected another model; use Grad-CAM"}
+    assert sum(forwards) == len(photos)
+    with pytest.raises(MethodError, match="another model"):
+        explain(classifier, quarters(), "red", method=methods, layer="maps")
+    with pytest.raises(MethodError, match="another model"):
+        list(explain_many(classifier, photos, "red", method=methods, layer="maps"))
 
 
 @pytest.mark.parametrize("typed", ["Grad-CAM++", "gradcam++", "GRAD CAM++"])

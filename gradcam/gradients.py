@@ -1,0 +1,53 @@
+"""Gradients of one tensor of an autograd graph with respect to others, for many cotangents at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import GradientEdge
+
+from gradcam.errors import LayerError, ModelError, quoted
+
+
+def differentiate(
+    start: Tensor | GradientEdge, cotangents: Tensor, ends: Sequence[Tensor | GradientEdge]
+) -> list[Tensor]:
+    """∂(cotangent · start)/∂end for each end and every cotangent, `[K, *shape of the end]`.
+
+    cotangents: `[K, *shape of start]`.
+    Raises: LayerError if an end is not on the way to `start`, ModelError if autograd cannot differentiate it.
+    """
+
+    inputs: Any = list(ends)  # tensors beside edges
+
+    def backward(cotangent: Tensor, *, batched: bool) -> list[Tensor]:
+        found = torch.autograd.grad(
+            start, inputs, cotangent, retain_graph=True, is_grads_batched=batched, allow_unused=True
+        )
+        if any(gradient is None for gradient in found):
+            raise LayerError(
+                "the class scores do not depend on the target layer as autograd sees it; name another layer, "
+                "or take detach, no_grad and re-entrant checkpoints out of the model's forward"
+            )
+        return list(found)
+
+    if len(cotangents) > 1:
+        try:
+            return backward(cotangents, batched=True)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError:
+            pass  # an operation without a batching rule: below, one target after the other
+    try:
+        each = [backward(cotangent, batched=False) for cotangent in cotangents]
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise ModelError(
+            f"expected a model that autograd can differentiate, got {quoted(str(error))}; "
+            "name a later layer, or remove what autograd cannot follow"
+        ) from error
+    return [torch.stack(found) for found in zip(*each, strict=True)]

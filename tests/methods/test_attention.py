@@ -1,0 +1,228 @@
+"""Methods for transformers are what their papers say, however attention is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import timm
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torchvision.models import VisionTransformer, resnet18
+
+from gradcam import MethodError, TargetLayer, heatmaps
+from gradcam.methods import METHODS
+from tests.methods.nets import Blocks, Tokens, images, net
+
+Maps = NDArray[np.float64]
+NAMES = [name for name, method in METHODS.items() if "attention" in method.needs]
+CLASSES = [3, 1]
+
+
+@dataclass(frozen=True)
+class Transformer:
+    """A small transformer in float64, with random weights.
+
+    blocks: by name. end: the scores made of what leaves a block. read: the tokens that the scores read.
+    """
+
+    model: nn.Module
+    layer: TargetLayer
+    blocks: list[str]
+    end: Callable[[Tensor], Tensor]
+    read: slice
+
+
+def layer(name: str, prefix: int) -> TargetLayer:
+    return TargetLayer(name, (4, 4), 16, "by hand", "tokens", prefix)
+
+
+def of_timm(name: str, prefix: int, **options: object) -> Transformer:
+    size = {"img_size": 32, "patch_size": 8, "embed_dim": 16, "depth": 2, "num_heads": 2, "num_classes": 4}
+    model = timm.create_model(name, **size, **options)
+    names = ["blocks.0", "blocks.1"]
+    read = slice(0, 2 if "distilled" in name else 1)
+    return Transformer(
+        model, layer("blocks.1.norm1", prefix), names, lambda z: model.forward_head(model.norm(z)), read
+    )
+
+
+def of_torchvision() -> Transformer:
+    model = VisionTransformer(32, 8, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=32, num_classes=4)
+    nn.init.normal_(model.heads.head.weight)
+    names = [f"encoder.layers.encoder_layer_{number}" for number in range(2)]
+    return Transformer(
+        model, layer(f"{names[1]}.ln_1", 1), names, lambda z: model.heads(model.encoder.ln(z)[:, 0]), slice(0, 1)
+    )
+
+
+def of_hugging_face() -> Transformer:
+    transformers = pytest.importorskip("transformers")
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    model = transformers.ViTForImageClassification(
+        transformers.ViTConfig(image_size=32, patch_size=8, num_labels=4, **sizes)
+    )
+    names = ["vit.layers.0", "vit.layers.1"]
+    return Transformer(
+        model,
+        layer("vit.layers.1.layernorm_before", 1),
+        names,
+        lambda z: model.classifier(model.vit.layernorm(z)[:, 0]),
+        slice(0, 1),
+    )
+
+
+def of_our_own() -> Transformer:
+    model = net(Blocks)
+    names = ["blocks.0", "blocks.1", "blocks.2"]
+    return Transformer(
+        model, model.layer, names, lambda z: model.head(model.norm(z)[:, 2:].mean(1)), slice(2, None)
+    )
+
+
+KINDS: dict[str, Callable[[], Transformer]] = {
+    "our own": of_our_own,
+    "timm ViT": lambda: of_timm("vit_tiny_patch16_224", 1),
+    "timm ViT with registers": lambda: of_timm("vit_tiny_patch16_224", 5, reg_tokens=4),
+    "DeiT": lambda: of_timm("deit_tiny_distilled_patch16_224", 2),
+    "torchvision ViT": of_torchvision,
+    "Hugging Face ViT": of_hugging_face,
+}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def transformer(request: pytest.FixtureRequest) -> Transformer:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        found = KINDS[request.param]()
+    found.model.double().eval().requires_grad_(False)
+    return found
+
+
+def walked(found: Transformer, batch: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
+    """The attention `[B, heads, N, N]` and the output of every block, and the scores; attention is written out."""
+    attention: list[Tensor] = []
+    outputs: list[Tensor] = []
+
+    def attend(q: Tensor, k: Tensor, v: Tensor, *_: object, **__: object) -> Tensor:
+        attention.append((q @ k.mT / q.shape[-1] ** 0.5).softmax(-1).requires_grad_())
+        return attention[-1] @ v
+
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as hooks:
+        patch.setattr(nn.functional, "scaled_dot_product_attention", attend)
+        for name in found.blocks:
+            module = found.model.get_submodule(name)
+            hooks.callback(module.register_forward_hook(lambda *call: outputs.append(call[2])).remove)
+        scores = found.model(batch.clone().requires_grad_())
+    return attention, outputs, scores if isinstance(scores, Tensor) else scores.logits
+
+
+def gradients(score: Tensor, attention: list[Tensor]) -> list[Maps]:
+    return [one.numpy() for one in torch.autograd.grad(score, attention, retain_graph=True)]
+
+
+def on_grid(found: Transformer, tokens: Maps) -> Maps:
+    """The places of `[N]` tokens."""
+    return tokens[found.layer.prefix :].reshape(found.layer.grid)
+
+
+def rollout(found: Transformer, attention: list[Maps]) -> Maps:
+    joint = np.eye(attention[0].shape[-1])
+    for one in attention:
+        joint = (one.mean(0) + np.eye(len(joint))) / 2 @ joint
+    return on_grid(found, joint[found.read].mean(0))
+
+
+def generic(found: Transformer, attention: list[Maps], slopes: list[Maps]) -> Maps:
+    relevance = np.eye(attention[0].shape[-1])
+    for one, slope in zip(attention, slopes, strict=True):
+        relevance = relevance + np.maximum(slope * one, 0).mean(0) @ relevance
+    return on_grid(found, (relevance - np.eye(len(relevance)))[found.read].mean(0))
+
+
+def legrad(found: Transformer, own: list[Maps]) -> Maps:
+    return on_grid(found, np.mean([np.maximum(one, 0).mean((0, 1)) for one in own], axis=0))
+
+
+def test_each_map_is_the_papers_step_by_step(transformer: Transformer) -> None:
+    batch = images(size=12 if isinstance(transformer.model, Blocks) else 32)
+    names = ["Attention rollout", "Generic attention", "LeGrad"]
+    found = heatmaps(transformer.model, batch, CLASSES, transformer.layer, method=names)
+    attention, outputs, scores = walked(transformer, batch)
+    values = [one.detach().numpy() for one in attention]
+    ends = [transformer.end(output) for output in outputs]
+    assert torch.allclose(ends[-1], scores)
+    for k, target in enumerate(CLASSES):
+        slopes = gradients(scores[:, target].sum(), attention)
+        own = [gradients(end[:, target].sum(), [one])[0] for end, one in zip(ends, attention, strict=True)]
+        for image in range(len(batch)):
+            expected = (
+                rollout(transformer, [one[image] for one in values]),
+                generic(transformer, [one[image] for one in values], [one[image] for one in slopes]),
+                legrad(transformer, [one[image] for one in own]),
+            )
+            for name, maps, reference in zip(names, found, expected, strict=True):
+                assert maps[image, k].numpy() == pytest.approx(reference, abs=1e-9 * reference.max()), name
+
+
+def test_attention_that_a_model_writes_out_is_read_too() -> None:
+    """The `Tokens` net has one block, whose softmax is a function of one head."""
+    model, batch = net(Tokens), images()
+    (rolled, generic) = heatmaps(model, batch, [1], model.layer, method=["Attention rollout", "Generic attention"])
+    tokens = torch.cat([model.token.expand(2, -1, -1), model.patches(batch).flatten(2).mT], 1)
+    q, k, v = model.qkv(model.norm(tokens)).chunk(3, -1)
+    attention = (q @ k.mT / 8**0.5).softmax(-1).requires_grad_()
+    (slopes,) = torch.autograd.grad(model.head((tokens + attention @ v)[:, 0])[:, 1].sum(), attention)
+    assert torch.allclose(rolled.flatten(1), attention[:, 0, 1:] / 2)
+    assert torch.allclose(generic.flatten(1), (slopes * attention).relu()[:, 0, 1:])
+
+
+def test_a_rollout_adds_up_to_what_the_scores_read_of_the_photo(transformer: Transformer) -> None:
+    batch = images(size=12 if isinstance(transformer.model, Blocks) else 32)
+    maps = heatmaps(transformer.model, batch, 0, transformer.layer, method="attention rollout")
+    assert (maps > 0).all()
+    assert (maps.sum((2, 3)) < 1).all()  # the rest is read of the class token or registers
+
+
+def test_nothing_of_the_model_is_switched_meanwhile() -> None:
+    found = of_timm("vit_tiny_patch16_224", 1)
+    fused = {
+        name: module.fused_attn for name, module in found.model.named_modules() if hasattr(module, "fused_attn")
+    }
+    used: set[object] = set()
+    for name in fused:
+        module = found.model.get_submodule(name)
+        module.register_forward_hook(lambda module, *_: used.add((module.fused_attn, module.training)))
+    found.model.eval()
+    heatmaps(found.model, images(1, size=32).float(), 0, found.layer, method=NAMES)
+    assert used == {(True, False)}
+    assert all(found.model.get_submodule(name).fused_attn for name in fused)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("build", "grid", "words"),
+    [
+        (lambda: resnet18(num_classes=4), TargetLayer("layer4", (2, 2), 512, "by hand"), "got one that has none"),
+        (
+            lambda: timm.create_model(
+                "swin_tiny_patch4_window7_224", img_size=56, window_size=7, num_classes=4, depths=(2,), embed_dim=12
+            ),
+            TargetLayer("norm", (14, 14), 12, "by hand", "NHWC"),
+            "such as within windows",
+        ),
+    ],
+    ids=["ResNet", "Swin"],
+)
+def test_a_model_without_such_attention_is_refused_in_a_sentence(
+    build: Callable[[], nn.Module], grid: TargetLayer, words: str, name: str
+) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = build().eval()
+    with pytest.raises(MethodError, match=words):
+        heatmaps(model, images(1, size=56).float(), 0, grid, method=name)
