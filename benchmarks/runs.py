@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -21,26 +21,63 @@ from PIL import Image
 
 from gradcam import Classifier, load_classifier, open_photo, sample_photo
 from gradcam.preprocess import to_input, view_of
-from gradcam.runs import Settings, asking, start
-from gradcam.runs.index import Index
-from gradcam.runs.index_tables import PHOTOS, UNITS
+from gradcam.runs import Filter, Pair, Settings, asking, start
+from gradcam.runs.asking import confusions
+from gradcam.runs.index import Index, summarize
+from gradcam.runs.index_tables import AGREEMENTS, CONFUSIONS, UNITS
 from gradcam.runs.manifest import PhotoRow
 
 MODELS = ["bundled/tf_efficientnet_lite0", "torchvision/resnet50 (untrained, seed 0)"]
 THREADS = 2
 """Threads of the bare loop, each with one of PyTorch's, like the two workers of a run."""
-QUERIES: dict[str, dict[str, Any]] = {
-    "first page by disagreement": {"by": "disagreement"},
-    "page 1,000 by disagreement": {"by": "disagreement", "first": 48_000},
-    "one label, by disagreement": {"by": "disagreement", "where": {"label": "label 3"}},
-    "one prediction, by disagreement": {"by": "disagreement", "where": {"predicted": "class 7"}},
-    "one slice, by disagreement": {"by": "disagreement", "where": {"site": "site 2"}},
-    "one slice, page 500": {"by": "disagreement", "where": {"site": "site 2"}, "first": 24_000},
-    "one label, prediction and slice, by border": {
-        "by": "border",
-        "where": {"label": "label 2", "predicted": "class 7", "site": "site 2"},
-    },
+PAIR = Pair(0, 1, "Grad-CAM", "label")
+MIXED = {"label": "label 2", "predicted": "class 7", "site": "site 2"}
+
+
+def page(by: str, first: int = 0, **wanted: Unpack[Filter]) -> Callable[[Index], object]:
+    """Asks for the 48 photos of a page. first: where it begins."""
+    return lambda index: asking.ranked(index, by, first=first, most=48, **wanted)
+
+
+def count(by: str, **wanted: Unpack[Filter]) -> Callable[[Index], object]:
+    """Asks how many photos a ranking has."""
+    return lambda index: asking.how_many(index, by, **wanted)
+
+
+QUESTIONS: dict[str, Callable[[Index], object]] = {
+    "first page by disagreement": page("disagreement"),
+    "page 1,000 by disagreement": page("disagreement", 48_000),
+    "one label, by disagreement": page("disagreement", where={"label": "label 3"}),
+    "one prediction, by disagreement": page("disagreement", where={"predicted": "class 7"}),
+    "one slice, by disagreement": page("disagreement", where={"site": "site 2"}),
+    "one of two, page 500": page("disagreement", 24_000, slices={"half": "1"}),
+    "one slice, page 500": page("disagreement", 24_000, where={"site": "site 2"}),
+    "one label, prediction and slice, by border": page("border", where=MIXED),
+    "confidence, by border": page("border", confidence=(0.2, 0.4)),
+    "same answer, page 1,000": page("same-answer", 48_000),
+    "same place, page 500": page("same-place", 24_000),
+    "a pair, page 1,000": page("disagreement", 48_000, pair=PAIR),
+    "a pair, same answer, page 1,000": page("same-answer", 48_000, pair=PAIR),
+    "a pair, same place, page 500": page("same-place", 24_000, pair=PAIR),
+    "a pair, one label, page 100": page("disagreement", 4_800, pair=PAIR, where={"label": "label 3"}),
+    "a pair, one slice, page 500": page("disagreement", 24_000, pair=PAIR, where={"site": "site 2"}),
+    "a pair, confidence, page 100": page("same-answer", 4_800, pair=PAIR, confidence=(0.2, 0.4)),
+    "how many": count("disagreement"),
+    "how many of a label, prediction and slice": count("border", where=MIXED),
+    "how many of a prediction": count("border", where={"predicted": "class 7"}),
+    "how many of a confidence": count("border", confidence=(0.2, 0.4)),
+    "how many of the same answer": count("same-answer"),
+    "how many of a pair": count("disagreement", pair=PAIR),
+    "how many of a pair, same answer": count("same-answer", pair=PAIR),
+    "how many of a pair, a label": count("disagreement", pair=PAIR, where={"label": "label 3"}),
+    "all in order, for the way to the next": lambda index: asking.ranked(index, "disagreement"),
+    "what is taken for what": lambda index: asking.confusion(index, 0, "Grad-CAM", "label"),
+    "labels to choose from": lambda index: asking.choices(index, "label"),
+    "predictions to choose from": lambda index: asking.choices(index, "predicted"),
+    "columns, and values of one": lambda index: [asking.slices(index), asking.slice_choices(index, "site")],
+    "which rankings say something": lambda index: [asking.can_rank(index, by) for by in asking.RANKINGS],
 }
+"""What the page *Data set* asks of an index."""
 SMALL_MODEL = "timm/test_resnet (untrained, seed 0)"
 FEW = 100
 """Photos of the run that the memory of the long one is compared with."""
@@ -126,12 +163,12 @@ def growth(folder: Path, many: int) -> dict[str, dict[str, float]]:
     """Seconds and peak memory, in MB, of a run of few and of many small photos, and of a second start over each."""
     context = multiprocessing.get_context("spawn")
     found: dict[str, dict[str, float]] = {}
-    for count in (FEW, many):
-        data = write_photos(folder / f"small-{count}", count, (96, 64))
+    for size in (FEW, many):
+        data = write_photos(folder / f"small-{size}", size, (96, 64))
         for what in ("first", "second"):
             with ProcessPoolExecutor(1, context) as fresh:  # whose peak is of this start alone
-                took, peak = fresh.submit(_start, data, folder / f"run-{count}").result()
-            found[f"{what} start, {count:,} photos"] = {"seconds": took, "megabytes": peak}
+                took, peak = fresh.submit(_start, data, folder / f"run-{size}").result()
+            found[f"{what} start, {size:,} photos"] = {"seconds": took, "megabytes": peak}
     return {"growth": found}
 
 
@@ -155,30 +192,40 @@ def index_times(folder: Path, photos: int) -> dict[str, float]:
     index = Index(folder)
     index.prepare()
     draw = random.Random(0)
-    rows = [PhotoRow(f"{n:07}.jpg", f"label {n % 10}", {"site": f"site {n % 4}"}) for n in range(photos)]
+    rows = [
+        PhotoRow(f"{n:07}.jpg", f"label {n % 10}", {"site": f"site {n % 4}", "half": f"{n % 2}"})
+        for n in range(photos)
+    ]
     index.add_photos(0, rows, [None] * photos)
-    units = [
-        {
-            "photo": photo,
-            "model": model,
-            "method": "Grad-CAM",
-            "target": "label",
-            "predicted": f"class {photo % 11}",
-        }
+    with index.writing() as connection:
+        for table, made in ((UNITS, _units(photos)), (AGREEMENTS, _agreements(photos, draw))):
+            connection.execute(table.insert(), made)
+        summarize(connection, 0, photos - 1)
+        connection.execute(CONFUSIONS.insert().from_select([one.name for one in CONFUSIONS.columns], confusions()))
+    taken = {name: [seconds(lambda ask=ask: ask(index)) for _ in range(9)] for name, ask in QUESTIONS.items()}
+    return {name: 1000 * statistics.median(times) for name, times in taken.items()}
+
+
+def _units(photos: int) -> list[dict[str, Any]]:
+    """Two models, which predict one of eleven classes and agree on which of it on two photos of three."""
+    draw = random.Random(1)
+    return [
+        {"photo": photo, "model": model, "method": "Grad-CAM", "target": "label"}
+        | {"predicted": f"class {(photo + (model if photo % 3 == 0 else 0)) % 11}", "on_border": draw.random()}
+        | {"predicted_probability": draw.random(), "right": photo % 2 == 0}
         | {"shard_column": model, "shard_batch": photo // 64, "row": photo % 64}
         for photo in range(photos)
         for model in range(2)
     ]
-    with index.writing() as connection:
-        connection.execute(UNITS.insert(), units)
-        for number in range(0, photos, 1000):
-            values = {"agreement": draw.random(), "on_border": draw.random()}
-            connection.execute(PHOTOS.update().where(PHOTOS.c.photo.between(number, number + 999)).values(values))
-    taken = {
-        name: [seconds(lambda query=query: asking.ranked(index, most=48, **query)) for _ in range(9)]
-        for name, query in QUERIES.items()
-    }
-    return {name: 1000 * statistics.median(times) for name, times in taken.items()}
+
+
+def _agreements(photos: int, draw: random.Random) -> list[dict[str, Any]]:
+    return [
+        PAIR._asdict()
+        | {"photo": photo, "same_class": True, "same_prediction": photo % 3 > 0}
+        | {"rank_correlation": draw.uniform(-1, 1), "iou": draw.random()}
+        for photo in range(photos)
+    ]
 
 
 def markdown(result: dict[str, Any]) -> str:

@@ -82,6 +82,7 @@ class DataKey(StrEnum):
     MODEL = "of-model"
     MEASURE = "measure"
     OF_LABEL = "of-label"
+    CANDIDATE = "candidate"
 
 
 _FILLED = "_filled"

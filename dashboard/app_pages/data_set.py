@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from dashboard.components import (
@@ -24,6 +26,7 @@ from dashboard.components import (
     show_shortcuts,
 )
 from dashboard.session import DataKey
+from gradcam.reviews import Subject
 
 with st.sidebar, section("Run"):
     listed = pick_run()
@@ -48,6 +51,6 @@ else:
             if (photo := opened_photo(listed.run)) is None:
                 part = pick_one("Show", ["Photos", "Classes", "Shortcuts"], DataKey.PART)
                 offer_to_take(listed, shown)
-                (show_gallery, show_classes, show_shortcuts)[part](shown)
+                (show_gallery, show_classes, partial(show_shortcuts, listed))[part](shown)
             elif path := show_opened(shown, photo):
-                offer_verdict(listed, path)
+                offer_verdict(listed, Subject("photo", path))

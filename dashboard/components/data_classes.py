@@ -10,7 +10,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard import session
-from dashboard.components.data_filters import ALL, Shown, pick_from
+from dashboard.components.data_filters import Shown, pick_from, pick_some
 from dashboard.components.messages import escape_markdown
 from dashboard.components.names import name_html
 from dashboard.components.panels import theme
@@ -25,14 +25,6 @@ MOST_CLASSES = 20
 """Labels, and predictions, of a table of what is taken for what; those of most photos."""
 MOST_MAPS, SIDE = 12, 224
 """Classes whose mean maps are shown, and pixels of one."""
-
-MEASURE_NAMES = {
-    "outside_box": "Share of the heat outside the box",
-    "on_border": "Share of the heat on the photo's border",
-    "likeness": "Correlation with the mean map of its class",
-    "predicted_probability": "Probability of the first prediction",
-    "positive": "Share of the grid with heat",
-}
 
 KNOWN_BY = {
     "outside_box": "outside-box",
@@ -155,15 +147,14 @@ def _show_mean_maps(shown: Shown, names: Mapping[int, str]) -> None:
 
 
 def _show_measure(shown: Shown, names: Mapping[int, str]) -> None:
-    known = {MEASURE_NAMES[one]: one for one in MEASURES if shown.run.can_rank(KNOWN_BY[one])}
+    known = {title: one for one, title in MEASURES.items() if shown.run.can_rank(KNOWN_BY[one])}
     if not known:
         st.info("No heatmap has been measured yet.", icon=":material/hourglass_empty:")
         return
     with st.container(horizontal=True):
         title = pick_from("Measure", list(known), DataKey.MEASURE)
-        label = pick_from("Of label", [ALL, *shown.run.choices("label")], DataKey.OF_LABEL)
-    of_label = None if label == ALL else label
-    found = _measured(shown.run.folder, shown.done, known[title], shown.method, shown.target, of_label)
+        label = pick_some("Of label", shown.run.choices("label"), DataKey.OF_LABEL)
+    found = _measured(shown.run.folder, shown.done, known[title], shown.method, shown.target, label)
     by_model = {
         name: [values[position] for values in found.values() if position in values]
         for position, name in names.items()

@@ -29,6 +29,7 @@ RANKING_TITLES = {
 }
 """How the rows of `RANKINGS` read on the page and in the link."""
 ALL = "All"
+"""What stands for no filter, unless a label or column is called so."""
 ANY = "Any two"
 WHOLE = (0, 100)
 """The confidences that a slider begins with, in percent."""
@@ -112,23 +113,32 @@ def _pick_pair(run: Run, method: str, target: str) -> Pair | None:
 
 def _pick_values(run: Run) -> dict[str, str]:
     """Values of label and prediction."""
-    found: dict[str, str] = {}
+    found: dict[str, str | None] = {}
     if len(labels := run.choices("label")) > 1:
-        found["label"] = pick_from("Label", [ALL, *labels], DataKey.LABEL)
+        found["label"] = pick_some("Label", labels, DataKey.LABEL)
     if len(predicted := run.choices("predicted")) > 1:
-        found["predicted"] = pick_from("Prediction", [ALL, *predicted], DataKey.PREDICTED)
-    return {name: value for name, value in found.items() if value != ALL}
+        found["predicted"] = pick_some("Prediction", predicted, DataKey.PREDICTED)
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _pick_slice(run: Run) -> dict[str, str]:
     """A value of one further column of the manifest."""
     if not (columns := run.slices()):
         return {}
-    column = pick_from("Column", [ALL, *columns], DataKey.COLUMN)
-    if column == ALL:
+    column = pick_some("Column", columns, DataKey.COLUMN)
+    if column is None:
         return {}
-    value = pick_from(column, [ALL, *run.slice_choices(column)], DataKey.VALUE)
-    return {} if value == ALL else {column: value}
+    value = pick_some(column, run.slice_choices(column), DataKey.VALUE)
+    return {} if value is None else {column: value}
+
+
+def pick_some(label: str, options: Sequence[str], key: DataKey) -> str | None:
+    """One of some options; None for all of them, which come first, under a name that none of them has."""
+    everything = ALL
+    while everything in options:
+        everything += " of them"
+    found = pick_from(label, [everything, *options], key)
+    return None if found == everything else found
 
 
 def pick_from(label: str, options: Sequence[str], key: DataKey) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import streamlit as st
 
@@ -16,7 +17,7 @@ from dashboard.components.progress import run_comparison
 from dashboard.components.request import Request
 from dashboard.session import DataKey
 from gradcam.model_spec import display_name
-from gradcam.runs import Run, Unit
+from gradcam.runs import Filter, Run, Unit
 from gradcam.text import minus_sign, percent
 
 
@@ -58,7 +59,7 @@ def show_opened(shown: Shown, photo: int) -> str | None:
 
 def _show_way(shown: Shown, photo: int) -> None:
     """Back to the gallery, and the photos before and after in its order."""
-    order = shown.ranked()
+    order = _order(shown.run.folder, shown.done, shown.by, shown.wanted)
     at = order.index(photo) if photo in order else None
     before = order[at - 1] if at else None
     after = order[at + 1] if at is not None and at + 1 < len(order) else None
@@ -71,6 +72,12 @@ def _show_way(shown: Shown, photo: int) -> None:
             st.button(label, on_click=open_photo, args=(to,), disabled=to is None, icon=icon, shortcut=shortcut)
         if at is not None:
             st.caption(f"{at + 1:,} of {len(order):,}", width="content")
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _order(folder: Path, done: int, by: str, wanted: Filter) -> list[int]:
+    """All photos of a ranking, asked once for all visitors. done: how many maps the run has."""
+    return Run(folder).ranked(by, **wanted)
 
 
 def _show_numbers(units: Sequence[Unit]) -> None:

@@ -64,7 +64,7 @@ def offer_start(models: tuple[str, ...]) -> None:
     limits = settings().runs
     st.session_state.setdefault(_UPLOADER, 0)
     with st.container(border=True):
-        source = st.radio("Photos", [SAMPLE, UPLOAD, *data_runs.data_sets()], key=_FROM, horizontal=True)
+        source = st.radio("Photos", [SAMPLE, UPLOAD, *_offered()], key=_FROM, horizontal=True)
         if source == UPLOAD:
             st.file_uploader(
                 "A ZIP, or many photos",
@@ -94,11 +94,16 @@ def offer_start(models: tuple[str, ...]) -> None:
         )
 
 
+def _offered() -> dict[str, str]:
+    """The names of the operator's data sets by how they read beside the two sources that are always there."""
+    return {f"{name} of this server" if name in (SAMPLE, UPLOAD) else name: name for name in data_runs.data_sets()}
+
+
 def _start(source: str, models: tuple[str, ...]) -> None:
     files = st.session_state.get(f"{_UPLOADER}-{st.session_state[_UPLOADER]}") or ()
     uploads = [(file.name, file) for file in files]
     title = source if source != UPLOAD else uploads[0][0] if len(uploads) == 1 else f"{len(uploads)} files"
-    data = {SAMPLE: None, UPLOAD: uploads}.get(source, source)
+    data = {SAMPLE: None, UPLOAD: uploads, **_offered()}.get(source, source)
     try:
         name = data_runs.start(title, data, models, QUESTIONS[st.session_state[_ASKED]])
     except GradcamError as error:

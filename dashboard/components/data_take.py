@@ -11,13 +11,14 @@ import streamlit as st
 from dashboard import library, session
 from dashboard.components.data_filters import Shown
 from dashboard.components.data_gallery import chosen_photos, forget_chosen
+from dashboard.components.data_shortcuts import noted_of
+from dashboard.components.data_verdicts import said_of
 from dashboard.components.messages import show_errors
 from dashboard.components.report_build import size_label
 from dashboard.data_runs import ListedRun
 from dashboard.session import Key
 from gradcam.files import temporary_folder
-from gradcam.layers import read_layer
-from gradcam.report import FORMATS, build_report, render_report
+from gradcam.report import FORMATS, first_by, render_report, report_of_run
 from gradcam.runs import Run, export
 from gradcam.text import count
 
@@ -29,6 +30,8 @@ EXPORTS = {
     "Parquet": (".parquet", "application/vnd.apache.parquet", "A row for each map"),
     "Overlays": (".zip", "application/zip", f"Each map over its photo as JPEG, of at most {MOST_DRAWN} photos"),
 }
+TAKEN = ("zip", "html", "pdf")
+"""Formats of a report that are offered."""
 _REPORT = "_set_report"
 
 
@@ -68,11 +71,26 @@ def _offer_report(listed: ListedRun, shown: Shown, chosen: Sequence[int]) -> Non
     """Build a report of the chosen photos, or of the first ones, computed anew; then take it away."""
     photos = list(chosen[:MOST_REPORTED]) or shown.ranked(most=MOST_REPORTED)
     which = "chosen" if chosen else "first"
-    st.caption(f"The {which} {count(len(photos), 'photo')}, with the heatmaps computed anew.")
-    key = shown.run.folder, shown.done, tuple(photos)
+    st.caption(
+        f"What the whole data set came to, with the candidates that people noted, and the {which} "
+        f"{count(len(photos), 'photo')} with their heatmaps computed anew."
+    )
+    said = said_of(listed)
+    key = shown.run.folder, shown.done, tuple(photos), tuple(one.id for one in said)
     if st.button("Build the report", icon=":material/draft:", disabled=not photos):
         with st.spinner("Computing the heatmaps"):
-            st.session_state[_REPORT] = key, _reported(listed, photos)
+            report = report_of_run(
+                listed.run,
+                photos,
+                listed.title,
+                chosen=f"chosen by hand: {len(photos)}" if chosen else _first(shown, len(photos)),
+                candidates=noted_of(listed, said),
+                verdicts=said,
+                style=session.look(),
+                now=datetime.now(UTC),
+                use=library.use,
+            )
+            st.session_state[_REPORT] = key, {name: render_report(report, name) for name in TAKEN}
     built, files = st.session_state.get(_REPORT, (None, {}))
     if built == key:
         for name, data in files.items():
@@ -88,17 +106,10 @@ def _offer_report(listed: ListedRun, shown: Shown, chosen: Sequence[int]) -> Non
             )
 
 
-def _reported(listed: ListedRun, photos: Sequence[int]) -> dict[str, bytes]:
-    run, plan = listed.run, listed.run.plan
-    report = build_report(
-        run.compare(photos, use=library.use),
-        style=session.look(),
-        title=f"Data set {listed.title}",
-        layer={model.requested_id: read_layer(model.layer) for model in plan.models},
-        fit=plan.settings.fit,
-        now=datetime.now(UTC),
-    )
-    return {name: render_report(report, name) for name in ("zip", "html")}
+def _first(shown: Shown, photos: int) -> str:
+    """How the first photos of a ranking were chosen, in words."""
+    wanted = {**(shown.wanted.get("where") or {}), **(shown.wanted.get("slices") or {})}
+    return first_by(photos, shown.by, wanted)
 
 
 def _hand_over(run: Run, photos: Sequence[int]) -> None:

@@ -9,12 +9,13 @@ import streamlit as st
 
 from dashboard.components.messages import escape_markdown
 from gradcam.report import note_html
-from gradcam.reviews import STATUSES, Comment, Review, Subject, Verdict
+from gradcam.reviews import STATUSES, Comment, Review, Subject, Verdict, split_note, titled_note
 
 if TYPE_CHECKING:
     from gradcam.reviews import ReviewStore
 
-MOST_TEXT = 20_000
+MOST_TEXT, MOST_TITLE = 19_000, 100
+"""Letters of a note or comment, and of a name; both together are kept as one note."""
 MARKDOWN = "Markdown: \\*\\*bold\\*\\*, \\*italic\\*, lists with -, links to a site."
 
 
@@ -39,8 +40,11 @@ PREVIOUS = Word("Previous", ":material/arrow_back:", "P")
 NEXT = Word("Next", ":material/arrow_forward:", "N")
 UNDO = Word("Undo", ":material/undo:", "Z")
 NOTE = Word("Note", ":material/edit_note:", "M")
+NAME = Word("Name it", ":material/edit_note:", "M")
+"""The same for a cluster, which people give a name as well."""
 
 _REPLY, _NOTING = "_reply_to", "_noting"
+_NAMES = "Such as: ruler at the edge"
 
 
 def judge(
@@ -68,7 +72,10 @@ def judge(
     ]
     acts += [
         (UNDO, lambda: store.undo(review, me, subject)),
-        (NOTE, lambda: st.session_state.update({_NOTING: None if noting else key})),
+        (
+            NAME if subject.kind == "cluster" else NOTE,
+            lambda: st.session_state.update({_NOTING: None if noting else key}),
+        ),
     ]
     if move:
         acts = [(PREVIOUS, lambda: move(-1)), *acts, (NEXT, lambda: move(1))]
@@ -107,12 +114,18 @@ def _write_note(store: ReviewStore, review: Review, subject: Subject, me: str) -
     """The note of one's verdict; kept with the status that was given, or with none yet."""
     mine = _mine(store, review, subject, me)
     with st.form(f"_note-{review.id}-{subject}", border=False):
-        before = mine.note if mine else ""
+        title, before = "", mine.note if mine else ""
+        if subject.kind == "cluster":
+            title, before = split_note(before)
+            title = st.text_input(
+                "Name", title, max_chars=MOST_TITLE, placeholder=_NAMES, key=f"_note_title-{review.id}-{subject}"
+            )
         text = st.text_area(
             "Note", before, height=100, max_chars=MOST_TEXT, help=MARKDOWN, key=f"_note_text-{review.id}-{subject}"
         )
         if st.form_submit_button("Keep the note", icon=":material/save:"):
-            store.say(review, mine.status if mine else "draft", me, subject, note=(text or "").strip())
+            note = titled_note(title or "", text or "")
+            store.say(review, mine.status if mine else "draft", me, subject, note=note)
             st.session_state[_NOTING] = None
             st.rerun()
 

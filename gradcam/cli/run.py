@@ -10,7 +10,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gradcam import runs, shortcuts
+from gradcam import reviews, runs, shortcuts
 from gradcam.cli import terminal
 from gradcam.cli.options import (
     add_checkpoint_options,
@@ -23,15 +23,18 @@ from gradcam.cli.options import (
 from gradcam.errors import OptionError, RunBusyError, nearest, quoted
 from gradcam.files import refuse_existing
 from gradcam.forward import PRECISIONS
-from gradcam.layers import read_layer, write_layer
+from gradcam.layers import write_layer
 from gradcam.models import Classifier, parse_model_id, shared_pool
 from gradcam.preprocess import FITS
-from gradcam.report import FORMATS, build_report, write_report
+from gradcam.report import FORMATS, first_by, report_of_run, write_report
 from gradcam.text import count, first_few, percent
 
 if TYPE_CHECKING:
+    from gradcam.reviews import Verdict
     from gradcam.runs import Engine, Run, Settings, Status
     from gradcam.shortcuts import Candidate
+
+Use = Callable[[str], AbstractContextManager[Classifier]]
 
 MAPS = ("float16", "float32")
 ENGINES = ("local", "ray")
@@ -148,7 +151,7 @@ def _checkpoints(options: argparse.Namespace) -> dict[str, Classifier]:
     return {str(classifier.spec): classifier for classifier in load_checkpoints(options)}
 
 
-def _user(checkpoints: dict[str, Classifier]) -> Callable[[str], AbstractContextManager[Classifier]]:
+def _user(checkpoints: dict[str, Classifier]) -> Use:
     return lambda name: nullcontext(checkpoints[name]) if name in checkpoints else shared_pool().use(name)
 
 
@@ -290,6 +293,11 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
         "unlike, like",
     )
     add("--where", action="append", default=[], metavar="NAME=VALUE", help="label, predicted, a column; repeatable")
+    add(
+        "--notes",
+        action="store_true",
+        help="tell in a report of the candidates for shortcuts that people noted in the team's store",
+    )
     add("--force", action="store_true", help="replace a file that exists")
     add_checkpoint_options(parser)
 
@@ -303,13 +311,15 @@ def _export(options: argparse.Namespace) -> int:
     as_report = out.suffix.lower() not in runs.EXPORTS or (top is not None and out.suffix.lower() == ".zip")
     if as_report:
         _check_suffix(out)
+    if options.notes and not as_report:
+        raise OptionError("expected a report for --notes, got a table or pictures; add --top N")
     if as_report and top is None:
         raise OptionError("expected the number of photos of a report, got none; add --top N")
     run = runs.Run(options.folder)
     where = dict(map(_condition, options.where))
     photos = run.ranked(options.by, where=where, most=top) if top or options.by or where else None
     if as_report:
-        _write_report(run, photos or [], options)
+        _write_report(run, photos or [], where, options)
     else:
         runs.export(run, out, photos=photos, force=options.force)
     terminal.tell(f"Wrote {out} ({out.stat().st_size / 1e3:,.0f} kB)")
@@ -332,13 +342,35 @@ def _condition(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _write_report(run: Run, photos: Sequence[int], options: argparse.Namespace) -> None:
-    plan = run.plan
-    with terminal.comparing(len(plan.models), len(photos)) as show:
-        compared = run.compare(photos, use=_user(_checkpoints(options)), on_progress=show)
-    layers = {model.requested_id: read_layer(model.layer) for model in plan.models}
-    report = build_report(compared, layer=layers, fit=plan.settings.fit)
+def _write_report(run: Run, photos: Sequence[int], where: dict[str, str], options: argparse.Namespace) -> None:
+    use = _user(_checkpoints(options))
+    candidates, said = _noted(run, use) if options.notes else ([], [])
+    with terminal.comparing(len(run.plan.models), len(photos)) as show:
+        report = report_of_run(
+            run,
+            photos,
+            run.folder.resolve().name,
+            chosen=first_by(len(photos), options.by, where),
+            candidates=candidates,
+            verdicts=said,
+            use=use,
+            on_progress=show,
+        )
     write_report(report, options.out, force=options.force)
+
+
+def _noted(run: Run, use: Use) -> tuple[list[Candidate], list[Verdict]]:
+    """The candidates of a run that people judged in the team's store, and what they said of the run."""
+    with reviews.ReviewStore() as store:
+        review = next(iter(store.reviews(evidence=run.evidence)), None)
+        said = [] if review is None else store.verdicts(review)
+    subjects = {one.subject for one in said}
+    found = shortcuts.noted_candidates(
+        run, subjects, lambda model, label: shortcuts.find_shortcuts(run, model, label, use=use)
+    )
+    if not found:
+        terminal.say(f"nobody has noted a candidate for a shortcut of {run.folder} in {reviews.default_store()}")
+    return found, said
 
 
 VERBS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int], str]] = {

@@ -25,6 +25,7 @@ from ._sign import (
 from ._write import format_of as format_of, render_report as render_report, write_report as write_report
 from .build import build_report as build_report, revised as revised
 from .checks import Check as Check, Thresholds as Thresholds, check as check, read_thresholds as read_thresholds
+from .data_set import DataSetEntry as DataSetEntry
 from .formats import FORMATS as FORMATS, Format as Format
 from .limits import YEARS as YEARS
 from .model import (
@@ -40,6 +41,7 @@ from .model import (
     Verdict as Verdict,
 )
 from .notes import note_html as note_html
+from .of_run import data_set_of as data_set_of, first_by as first_by, report_of_run as report_of_run
 from .pictures import comparison_of as comparison_of, draw_finding as draw_finding
 from .read import read_report as read_report
 from .reproduce import command as command, required_files as required_files

@@ -62,6 +62,7 @@ def diff(a: Content, b: Content) -> tuple[Change, ...]:
         ("Methods", _methods),
         ("Questions", _questions),
         ("Settings", _settings),
+        ("Data set", _data_set),
         ("Predictions", _predictions),
         ("Maps", _maps),
         ("Environment", lambda a, b: _fields(a.environment, b.environment)),
@@ -153,6 +154,28 @@ def _settings(a: Content, b: Content) -> Iterator[Found]:
     for name in ("fit", "embedded"):
         if getattr(a, name) != getattr(b, name):
             yield _was(name, getattr(a, name), getattr(b, name), str)
+
+
+def _data_set(a: Content, b: Content) -> Iterator[Found]:
+    then, now = a.data_set or None, b.data_set or None
+    if then is None or now is None:
+        if then is not now:
+            yield "what the whole data set came to was " + ("left out" if now is None else "added")
+        return
+    for name in ("name", "chosen", "photos", "maps", "failed", "evidence"):
+        if getattr(then, name) != getattr(now, name):
+            yield _was(name, getattr(then, name), getattr(now, name), str)
+    for name in ("labels", "confusions", "measures", "differences"):
+        if getattr(then, name) != getattr(now, name):
+            yield f"its {name} are others"
+    before, after = (
+        {f"{one.label} · {one.strongest[0]}" if one.strongest else one.label: one for one in side.candidates}
+        for side in (then, now)
+    )
+    yield from (f"the candidate {found}" for found in _members(list(before), list(after)))
+    for name in after:
+        if name in before and before[name].notes != after[name].notes:
+            yield f"the notes on the candidate {name} are others"
 
 
 def _predictions(a: Content, b: Content) -> Iterator[Found]:

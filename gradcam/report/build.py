@@ -23,6 +23,7 @@ from gradcam.model_spec import CHECKPOINT, display_name
 from gradcam.models.sources import SOURCES, configuration_of
 from gradcam.regions import check_region
 from gradcam.report.codec import canonical
+from gradcam.report.data_set import DataSetEntry
 from gradcam.report.environment import environment
 from gradcam.report.lazy_sequence import LazySequence
 from gradcam.report.limits import MAX_EMBEDDED_PIXELS, check_extent, check_time
@@ -89,6 +90,7 @@ def build_report(
     fit: Fit = "crop",
     embedded: Embedded = "full",
     now: datetime | None = None,
+    data_set: DataSetEntry | None = None,
 ) -> Report:
     """Everything a review of `comparison` says, ready to be written in any format.
 
@@ -98,6 +100,7 @@ def build_report(
     notes: one for each photo, in order. layer, fit: the comparison's own arguments.
     embedded: whether the photos' pixels travel along in full, with their longest side at most `SMALL_SIDE`, or not.
     now: the report's time, in UTC to the second; the present if None.
+    data_set: what the run came to that made the comparison, see `data_set_of`.
     Raises: OptionError or ReportError for an unknown choice, MapError if a map is not finite.
     """
     style = style or Style()
@@ -144,6 +147,7 @@ def build_report(
         ),
         limits=(*limits(grids, layers, methods, style, found), *([_SMALLER] if side else [])),
         environment=environment(),
+        data_set=data_set or UNSET,
         pixels=pixels,
     )
     return revised(report, verdict, notes)

@@ -37,14 +37,19 @@ def encode_in_pieces(report: Report) -> Iterator[bytes]:
 
     Raises: ReportError where a number is not finite.
     """
-    for index, name in enumerate(Content.__dataclass_fields__):
-        value = getattr(report, name)
+    for index, (name, value) in enumerate(_fields_of(report).items()):
         yield (b",\n " if index else b"{\n ") + _dumps(name) + b": "
         if isinstance(value, tuple) and value:
             yield from _items(value)
         else:
             yield _dumps(msgspec.to_builtins(value), indent=1)
     yield b"\n}\n"
+
+
+def _fields_of(content: Content) -> dict[str, Any]:
+    """The fields of a report's content by name, in order, without those that are unset."""
+    found = {name: getattr(content, name) for name in Content.__dataclass_fields__}
+    return {name: value for name, value in found.items() if value is not UNSET}
 
 
 def _items(values: Sequence[Any]) -> Iterator[bytes]:
@@ -106,12 +111,12 @@ def _check_nothing_is_lost(found: Any, read: Any, where: str = "$") -> None:
 
 def canonical(report: Report) -> Report:
     """The report as it comes back from its JSON: `1` is `1.0` where a fraction is meant, all text can be UTF-8."""
-    content = {name: getattr(report, name) for name in Content.__dataclass_fields__}
-    return _report(msgspec.convert(_encodable(msgspec.to_builtins(content)), Content, strict=False), report.pixels)
+    content = _encodable(msgspec.to_builtins(_fields_of(report)))
+    return _report(msgspec.convert(content, Content, strict=False), report.pixels)
 
 
 def _report(content: Content, pixels: Sequence[Pixels | None]) -> Report:
-    return Report(**{name: getattr(content, name) for name in Content.__dataclass_fields__}, pixels=pixels)
+    return Report(**_fields_of(content), pixels=pixels)
 
 
 def _encodable(value: Any) -> Any:
@@ -167,6 +172,7 @@ def _check(content: Content) -> None:
         raise ReportError("expected at most one answer of each model on each photo, got others; export it again")
     _check_targets(content)
     _check_agreements(content, axes)
+    _check_data_set(content)
     for answer in content.answers:
         left, top, right, bottom = answer.view.box
         sane = right > left and bottom > top and answer.view.photo_size == content.photos[answer.photo].size
@@ -206,6 +212,21 @@ def _check_agreements(content: Content, axes: dict[str, int]) -> None:
             and first < second < axes["models"]
         ):
             raise ReportError("expected agreements between models of the report, got others; export it again")
+
+
+def _check_data_set(content: Content) -> None:
+    """What a data set came to is told of the report's models, of each one where a row tells of all."""
+    if not (found := content.data_set):
+        return
+    models = len(content.models)
+    named = [one.model for one in (*found.confusions, *found.measures, *found.candidates)]
+    named += [model for one in found.differences for model in one.models]
+    of_all = {len(one.right) for one in (*found.labels, *found.candidates)}
+    if any(model >= models for model in named) or of_all - {models}:
+        raise ReportError("expected a data set seen by the report's models, got others; export the report again")
+    for heat in (map for one in found.candidates for map in (one.member_heat, one.other_heat) if map):
+        if len({len(row) for row in heat}) != 1 or not heat[0] or not np.isfinite(np.array(heat, np.float32)).all():
+            raise ReportError("expected mean maps of a candidate as rows of numbers, got others; export it again")
 
 
 def _check_map(content: Content, panel: HeatmapEntry) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from gradcam.errors import ReportError, quoted
 from gradcam.headers import MAX_PIXELS, MAX_SIDE
+from gradcam.report.data_set import DataSetEntry
 from gradcam.report.model import UNREADABLE, Content
 from gradcam.types import View
 
@@ -31,6 +32,15 @@ MAX_LENGTHS = {
     "answers": 10_000,
 }
 """The longest lists; `findings` are the panels. A ZIP has up to five files for each of them."""
+
+MAX_OF_DATA_SET = {
+    "labels": 1_000,
+    "confusions": 10_000,
+    "measures": 10_000,
+    "differences": 10_000,
+    "candidates": 1_000,
+}
+"""The longest lists of what a data set came to."""
 
 MAX_CELLS = 2_048
 MAX_INPUT = 4_096
@@ -143,6 +153,8 @@ def check_extent(content: Content) -> None:
                 f"expected at most {most:,} {name} in a report, got {len(getattr(content, name)):,}; "
                 "make several reports"
             )
+    if content.data_set:
+        _check_data_set(content.data_set)
     for photo in content.photos:
         if tuple(photo.size) != UNREADABLE:
             _check_sides(photo.size, MAX_SIDE, f"a size of the photo {quoted(photo.name, 80)}")
@@ -162,6 +174,18 @@ def check_extent(content: Content) -> None:
         if model.preprocessing is not None:
             for sides in (model.preprocessing.size, model.preprocessing.resize):
                 _check_sides(sides, MAX_INPUT, "a model's input")
+
+
+def _check_data_set(found: DataSetEntry) -> None:
+    for name, most in MAX_OF_DATA_SET.items():
+        if len(getattr(found, name)) > most:
+            raise ReportError(
+                f"expected at most {most:,} {name} of a data set in a report, got {len(getattr(found, name)):,}; "
+                "export it again"
+            )
+    for heat in (heat for one in found.candidates for heat in (one.member_heat, one.other_heat)):
+        if heat is not None:
+            _check_sides((len(heat), max(map(len, heat), default=0)), MAX_CELLS, "a mean map")
 
 
 def _check_sides(sides: tuple[int, int], most: int, what: str) -> None:

@@ -17,6 +17,8 @@ from gradcam.errors import ReportError, quoted
 from gradcam.methods import METHODS
 from gradcam.model_spec import display_name
 from gradcam.regions import MAX_CORNERS, region_share
+from gradcam.report.data_set import DataSetEntry
+from gradcam.report.fields import Correlation, Count, Index, Map, Sha256, Share, Time
 from gradcam.scaling import is_signed
 from gradcam.statuses import ReportStatus
 from gradcam.text import count
@@ -48,17 +50,10 @@ Embedded = Literal["full", "small", "none"]
 """How the photos travel along: every decoded pixel, scaled down, or not at all. Never with EXIF."""
 EMBEDDED: tuple[Embedded, ...] = get_args(Embedded)
 
-Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-Time = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
-Share = Annotated[float, Meta(ge=0, le=1)]
-Count = Annotated[int, Meta(ge=0)]
-Index = Annotated[int, Meta(ge=0)]
-"""Which of the report's photos, models, methods or targets, or which of a model's classes; from 0."""
 Plain: TypeAlias = str | int | float | bool | None
 Configuration: TypeAlias = dict[str, Plain | list[Plain]]
 """Names with plain values or lists of them, in the order they were given."""
 Region: TypeAlias = Annotated[tuple[tuple[float, float], ...], Meta(min_length=2, max_length=MAX_CORNERS)]
-Map: TypeAlias = tuple[tuple[float, ...], ...]
 Pixels: TypeAlias = NDArray[np.uint8]
 
 
@@ -310,7 +305,7 @@ class Agreement:
     target: Index
     models: tuple[Index, Index]
     same_class: bool
-    rank_correlation: Annotated[float, Meta(ge=-1, le=1)] | None
+    rank_correlation: Correlation | None
     iou: Share | None
 
 
@@ -355,6 +350,7 @@ class Content:
 
     findings: a panel for each photo × model × method × target, in that order.
     procedure: how the maps were made. limits: what they cannot show.
+    data_set: what the run came to that the photos were chosen from; unset for photos of no run.
     """
 
     format: Literal["gradcam-report-2"]
@@ -374,6 +370,7 @@ class Content:
     procedure: tuple[Paragraph, ...]
     limits: tuple[Paragraph, ...]
     environment: Environment
+    data_set: DataSetEntry | UnsetType = UNSET
 
     def is_signed(self, panel: HeatmapEntry) -> bool:
         """Whether a panel is drawn around zero, in red and blue."""

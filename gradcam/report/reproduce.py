@@ -22,6 +22,8 @@ from gradcam.types import Activation, Style, WeightsFile
 
 Layers = TypedLayer | tuple[TypedLayer, ...]
 
+_OF_RUN = "The section Data set is made of the run: see `gradcam run export`, and `data_set_of` in Python."
+
 _FLAGS = ("--stretch", "--exact")
 """Options without a value."""
 
@@ -42,7 +44,7 @@ def command(report: Content, thresholds: Thresholds | None = None) -> str:
     words = ["python", "-m", "gradcam", "report", *(_file(photo.name) for photo in report.photos)]
     for name, value in (*_options(report), *as_options(thresholds or Thresholds())):
         words += [f"{name}={value}"] if value.startswith("-") else [name, value] if name not in _FLAGS else [name]
-    return shlex.join(words)
+    return shlex.join(words) + ("\n# " + _OF_RUN if report.data_set else "")
 
 
 def required_files(report: Content) -> str:
@@ -81,6 +83,7 @@ def python_lines(report: Content) -> str:
             f"models = [{', '.join(models)}]",
             f"targets = {[entry.target for entry in report.targets]!r}",
             f"comparison = compare({', '.join(requested)})",
+            *([f"# {_OF_RUN}"] if report.data_set else []),
             "report = build_report(",
             *(f"    {argument}," for argument in ("comparison", *arguments)),
             ")",

@@ -40,13 +40,25 @@ Property: TypeAlias = Callable[[Content, int], str]
 
 
 @dataclass(frozen=True)
+class Plot:
+    """A small plot beside a row: an SVG without words, and what it shows in words."""
+
+    svg: str
+    alt: str
+
+
+@dataclass(frozen=True)
 class Table:
-    """Rows of cells under a head. `marked` rows differ within themselves; `numbers` are right-aligned columns."""
+    """Rows of cells under a head. `marked` rows differ within themselves; `numbers` are right-aligned columns.
+
+    plots: one for each row, in a column of their own at the end, for writers that can show them; or none.
+    """
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     marked: tuple[int, ...] = ()
     numbers: tuple[int, ...] = ()
+    plots: tuple[Plot, ...] = ()
 
 
 def models_table(report: Content) -> Table:

@@ -14,6 +14,8 @@ from .model import (
     Subject as Subject,
     Verdict as Verdict,
     agreed_status as agreed_status,
+    split_note as split_note,
+    titled_note as titled_note,
 )
 from .roles import Actor as Actor, Role as Role, Roles as Roles, read_roles as read_roles
 from .store import ReviewStore as ReviewStore

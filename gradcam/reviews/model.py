@@ -131,6 +131,18 @@ class Assignment:
     at: str
 
 
+def titled_note(title: str, text: str) -> str:
+    """A note that begins with a heading, which names what it is about; without a title the text alone."""
+    title = " ".join(title.split())
+    return f"# {title}\n\n{text}".strip() if title else text.strip()
+
+
+def split_note(note: str) -> tuple[str, str]:
+    """Title and text of a note, as `titled_note` takes them; the title is empty where no heading comes first."""
+    first, _, rest = note.partition("\n")
+    return (first.removeprefix("# ").strip(), rest.strip()) if first.startswith("# ") else ("", note)
+
+
 Filter = Literal["all", "mine", "open", "disputed"]
 FILTERS: tuple[Filter, ...] = get_args(Filter)
 """Which reviews: all, those that somebody began or is asked for, those not decided yet, those with a dispute."""

@@ -12,6 +12,7 @@ from .asking import (
     RANKINGS as RANKINGS,
     Confused as Confused,
     Filter as Filter,
+    Labelled as Labelled,
     MeanMap as MeanMap,
     Page as Page,
     Pair as Pair,

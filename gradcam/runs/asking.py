@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypedDict, Unpack
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gradcam.errors import OptionError, nearest, quoted
 from gradcam.runs.index import Index
-from gradcam.runs.index_tables import AGREEMENTS, MEANS, PHOTOS, SLICES, UNITS
+from gradcam.runs.index_tables import AGREEMENTS, CONFUSIONS, MEANS, PHOTOS, SLICES, UNITS
 
 
 @dataclass(frozen=True)
@@ -105,64 +105,58 @@ def can_rank(index: Index, by: str) -> bool:
 
 def ranking(index: Index, by: str | None, wanted: Filter) -> sa.Select[Any]:
     """The question that `ranked` asks."""
-    photos = sa.select(PHOTOS.c.photo).where(*_conditions(index, wanted))
+    chosen = list(_chosen(index, wanted))
     if by is None:
-        return photos.order_by(PHOTOS.c.photo)
+        photo = PHOTOS.c.photo
+        return sa.select(photo).where(*(photo.in_(some) for some in chosen)).order_by(photo)
     if by not in RANKINGS:
         raise OptionError(f"expected a ranking, got {quoted(by)}; use {nearest(by, RANKINGS)}")
     row, pair = RANKINGS[by], wanted.get("pair")
-    column: sa.ColumnElement[Any] = PHOTOS.c[row.column]
     if pair and row.column == "agreement":
-        photos = photos.join(AGREEMENTS, sa.and_(AGREEMENTS.c.photo == PHOTOS.c.photo, *_of_pair(pair)))
-        column = AGREEMENTS.c.rank_correlation
+        photo, column, same = AGREEMENTS.c.photo, AGREEMENTS.c.rank_correlation, AGREEMENTS.c.same_prediction
+        photos = sa.select(photo).where(*_of_pair(pair))
+    else:
+        photo, column, same = PHOTOS.c.photo, PHOTOS.c[row.column], PHOTOS.c.same_class
+        photos = sa.select(photo)
+    # + 0: else SQLite looks up photo by photo, in rows that are wide, and sorts what it found
+    photos = photos.where(*((photo + 0).in_(some) for some in chosen))
     if row.same_class is not None:
-        photos = photos.where(_predict_one_class(pair).is_(row.same_class), column.is_not(None))
-    return photos.order_by((column.desc() if row.high_first else column.asc()).nulls_last(), PHOTOS.c.photo)
+        photos = photos.where(same.is_(row.same_class), column.is_not(None))
+    return photos.order_by((column.desc() if row.high_first else column.asc()).nulls_last(), photo)
 
 
 def _of_pair(pair: Pair) -> list[sa.ColumnElement[bool]]:
     return [AGREEMENTS.c[name] == value for name, value in pair._asdict().items()]
 
 
-def _predict_one_class(pair: Pair | None) -> sa.ColumnElement[bool]:
-    if pair is None:
-        return PHOTOS.c.same_class
-    one, other = (
-        sa.select(UNITS.c.predicted)
-        .where(UNITS.c.photo == PHOTOS.c.photo, UNITS.c.model == model)
-        .where(UNITS.c.method == pair.method, UNITS.c.target == pair.target)
-        .scalar_subquery()
-        for model in (pair.a, pair.b)
-    )
-    return one == other
-
-
-def _conditions(index: Index, wanted: Filter) -> Iterator[sa.ColumnElement[bool]]:
+def _chosen(index: Index, wanted: Filter) -> Iterator[sa.Select[Any]]:
+    """For each filter the photos that pass it, read from an index."""
+    photos = sa.select(PHOTOS.c.photo)
     for name, value in (wanted.get("where") or {}).items():
-        yield _has(index, name, value)
+        yield _with_value(index, name, value)
     for name, value in (wanted.get("slices") or {}).items():
         yield _in_slice(name, value)
     if confidence := wanted.get("confidence"):
-        yield PHOTOS.c.confidence.between(*confidence)
+        yield photos.where(PHOTOS.c.confidence.between(*confidence))
     if (among := wanted.get("among")) is not None:
         paths = sa.func.json_each(json.dumps(sorted(among))).table_valued("value")
-        yield PHOTOS.c.path.in_(sa.select(paths.c.value))
+        yield photos.where(PHOTOS.c.path.in_(sa.select(paths.c.value)))
 
 
-def _has(index: Index, name: str, value: str) -> sa.ColumnElement[bool]:
-    """Whether a photo has a value under the name of a filter."""
+def _with_value(index: Index, name: str, value: str) -> sa.Select[Any]:
+    """The photos that have a value under the name of a filter."""
     if name == "label":
-        return PHOTOS.c.label == value
+        return sa.select(PHOTOS.c.photo).where(PHOTOS.c.label == value)
     if name == "predicted":
-        return PHOTOS.c.photo.in_(sa.select(UNITS.c.photo).where(UNITS.c.predicted == value))
+        return sa.select(UNITS.c.photo).where(UNITS.c.predicted == value)
     known = ["label", "predicted", *slices(index)]
     if name not in known:
         raise OptionError(f"expected a column to filter by, got {quoted(name)}; use {nearest(name, known)}")
     return _in_slice(name, value)
 
 
-def _in_slice(name: str, value: str) -> sa.ColumnElement[bool]:
-    return PHOTOS.c.photo.in_(sa.select(SLICES.c.photo).where(SLICES.c.name == name, SLICES.c.value == value))
+def _in_slice(name: str, value: str) -> sa.Select[Any]:
+    return sa.select(SLICES.c.photo).where(SLICES.c.name == name, SLICES.c.value == value)
 
 
 def slices(index: Index) -> list[str]:
@@ -206,8 +200,14 @@ def units(index: Index, photos: Sequence[int] | None = None) -> Iterator[sa.RowM
             yield from connection.execute(chosen.execution_options(yield_per=2000)).mappings()
 
 
-MEASURES = ("outside_box", "on_border", "likeness", "predicted_probability", "positive")
-"""Columns of units whose distribution is worth a look."""
+MEASURES = {
+    "outside_box": "Share of the heat outside the box",
+    "on_border": "Share of the heat on the photo's border",
+    "likeness": "Correlation with the mean map of its class",
+    "predicted_probability": "Probability of the first prediction",
+    "positive": "Share of the grid with heat",
+}
+"""Columns of units whose distribution is worth a look, and what they are called."""
 
 
 def measured(
@@ -241,17 +241,54 @@ class Confused(NamedTuple):
 
 
 def confusion(index: Index, model: int, method: str, target: str) -> list[Confused]:
-    """How often a model predicts which class of which label."""
-    wanted = (
-        sa.select(PHOTOS.c.label, UNITS.c.predicted, sa.func.count(), sa.func.avg(PHOTOS.c.agreement))
+    """How often a model predicts which class of which label; counted now where a run has not ended yet."""
+    with index.reading() as connection:
+        for wanted in (sa.select(CONFUSIONS).subquery(), confusions().subquery()):
+            mine = sa.select(*(wanted.c[name] for name in Confused._fields)).where(
+                wanted.c.model == model, wanted.c.method == method, wanted.c.target == target
+            )
+            if rows := connection.execute(mine.order_by(wanted.c.label, wanted.c.predicted)).all():
+                return [Confused(*row) for row in rows]
+    return []
+
+
+def confusions() -> sa.Select[Any]:
+    """The question whose answers are the rows of `CONFUSIONS`."""
+    group = (UNITS.c.model, UNITS.c.method, UNITS.c.target, PHOTOS.c.label, UNITS.c.predicted)
+    numbers = sa.func.count().label("photos"), sa.func.avg(PHOTOS.c.agreement).label("agreement")
+    return (
+        sa.select(*group, *numbers)
         .join(PHOTOS, PHOTOS.c.photo == UNITS.c.photo)
-        .where(UNITS.c.model == model, UNITS.c.method == method, UNITS.c.target == target)
         .where(PHOTOS.c.label.is_not(None), UNITS.c.predicted.is_not(None))
-        .group_by(PHOTOS.c.label, UNITS.c.predicted)
-        .order_by(PHOTOS.c.label, UNITS.c.predicted)
+        .group_by(*group)
+    )
+
+
+class Labelled(NamedTuple):
+    """The photos of a label. right: the share that a model predicts right, by its position, where that is known."""
+
+    label: str
+    photos: int
+    right: dict[int, float]
+
+
+def labelled(index: Index) -> list[Labelled]:
+    """How many photos each label has, sorted by label, and how often each model is right on them."""
+    counts = sa.select(PHOTOS.c.label, sa.func.count()).where(PHOTOS.c.label.is_not(None)).group_by(PHOTOS.c.label)
+    first = sa.select(UNITS.c.photo, UNITS.c.model, UNITS.c.right).where(UNITS.c.right.is_not(None))
+    each = first.distinct().subquery()
+    shares = (
+        sa.select(PHOTOS.c.label, each.c.model, sa.func.avg(sa.cast(each.c.right, sa.Float)))
+        .join(each, each.c.photo == PHOTOS.c.photo)
+        .where(PHOTOS.c.label.is_not(None))
+        .group_by(PHOTOS.c.label, each.c.model)
     )
     with index.reading() as connection:
-        return [Confused(*row) for row in connection.execute(wanted)]
+        right: dict[str, dict[int, float]] = {}
+        for label, model, share in connection.execute(shares):
+            right.setdefault(label, {})[model] = share
+        rows = connection.execute(counts.order_by(PHOTOS.c.label)).all()
+    return [Labelled(label, photos, right.get(label, {})) for label, photos in rows]
 
 
 class MeanMap(NamedTuple):
@@ -260,6 +297,19 @@ class MeanMap(NamedTuple):
     class_name: str
     photos: int
     map: NDArray[np.float32]
+
+
+def lacks_means(index: Index, models: Iterable[int]) -> bool:
+    """Whether a model, by its position, has maps and no mean maps: a run ended before it had worked them out."""
+    with index.reading() as connection:
+        there = set(connection.execute(sa.select(MEANS.c.model).distinct()).scalars())
+        return any(
+            connection.execute(
+                sa.select(UNITS.c.photo).where(UNITS.c.model == model, UNITS.c.reason.is_(None)).limit(1)
+            ).first()
+            for model in models
+            if model not in there
+        )
 
 
 def mean_maps(index: Index, model: int, method: str, target: str) -> list[MeanMap]:

@@ -1,4 +1,6 @@
-"""The mean map of each class and model, and how like it each map is: one pass over the shards at a run's end.
+"""What a run comes to by class: mean maps and how like them each map is, and what is taken for what.
+
+It is worked out at a run's end, in one pass over the shards.
 
 Maps are compared on the model's own grid, in shares of their own peak, so that a strong map counts no more than a
 faint one. The class of a photo is its label, or what the model predicts where it has none.
@@ -14,8 +16,9 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from gradcam.runs import shards
+from gradcam.runs.asking import confusions
 from gradcam.runs.index import Index, summarize
-from gradcam.runs.index_tables import MEANS, PHOTOS, UNITS
+from gradcam.runs.index_tables import CONFUSIONS, MEANS, PHOTOS, UNITS
 from gradcam.runs.plan import Plan
 from gradcam.runs.store import Shard, Store
 from gradcam.scaling import normalize
@@ -82,7 +85,7 @@ class _Column:
 
 
 def update(index: Index, store: Store, plan: Plan, finished: Mapping[tuple[int, int], Shard]) -> None:
-    """Work out the mean maps of all models that have none, and the likeness of their maps."""
+    """Work out the mean maps of all models that have none, and the likeness of their maps; count confusions."""
     with index.reading() as connection:
         there = set(connection.execute(sa.select(MEANS.c.model).distinct()).scalars())
     missing = [n for n, one in enumerate(plan.columns) if not one.prepared and one.model not in there]
@@ -95,6 +98,10 @@ def update(index: Index, store: Store, plan: Plan, finished: Mapping[tuple[int, 
                 index, column.model, [(photo, group, likeness(heat, means[group])) for photo, group, heat in found]
             )
         _write_means(index, column.model, sums)  # last: a model that has means has all of it
+    with index.writing() as connection:
+        if connection.execute(sa.select(CONFUSIONS.c.model).limit(1)).first() is None:
+            names = [column.name for column in CONFUSIONS.columns]
+            connection.execute(CONFUSIONS.insert().from_select(names, confusions()))
 
 
 def likeness(heat: Values, mean: Values) -> float | None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
@@ -25,6 +25,7 @@ from gradcam.runs import measuring, shards
 from gradcam.runs.data_set import Files
 from gradcam.runs.index_tables import (
     AGREEMENTS,
+    CONFUSIONS,
     FILE,
     MEANS,
     METADATA,
@@ -190,6 +191,7 @@ def _add_units(
     units = [_unit(numbered, row, shard, model, plan) for row, numbered in enumerate(numbers)]
     connection.execute(UNITS.insert().prefix_with("OR REPLACE"), units)
     connection.execute(MEANS.delete().where(MEANS.c.model == model))  # they hold for other maps
+    connection.execute(CONFUSIONS.delete())
     _describe_photos(connection, numbers)
     if agreements := _agreements(store, shard, numbers, others, plan):
         connection.execute(AGREEMENTS.insert().prefix_with("OR REPLACE"), agreements)
@@ -256,18 +258,26 @@ def _other_shards(
     ]
 
 
-_Laid = dict[tuple[int, str, str], tuple[str, NDArray[np.float32]]]
-"""Class name and map on the photo, by photo, method and target."""
+class _Laid(NamedTuple):
+    """Names of the explained class and of the first prediction, and the map on the photo."""
+
+    explained: str
+    predicted: str
+    map: NDArray[np.float32]
 
 
-def _laid_maps(path: str, numbers: Sequence[Mapping[str, Any]]) -> _Laid:
-    laid: _Laid = {}
+def _laid_maps(
+    path: str, numbers: Sequence[Mapping[str, Any]], names: Sequence[str]
+) -> dict[tuple[int, str, str], _Laid]:
+    """By photo, method and target. names: of the model's classes."""
+    laid: dict[tuple[int, str, str], _Laid] = {}
     for row, raw in zip(numbers, shards.read_arrays(path, "map"), strict=True):
         if raw is not None:
             size = (row["height"], row["width"])
             left, top, right, bottom = row["view"]
             view = View((left, top, right, bottom), size, (1, 1), "crop")
-            laid[row["photo"], row["method"], row["target"]] = row["class_name"], measuring.laid(raw, view)
+            unit = row["photo"], row["method"], row["target"]
+            laid[unit] = _Laid(row["class_name"], class_name(names, row["top"][0]), measuring.laid(raw, view))
     return laid
 
 
@@ -277,17 +287,19 @@ def _agreements(
     """How far the maps of a shard agree with those of other models."""
     if not others:
         return []
-    mine, found = _laid_maps(str(store.path(shard)), numbers), []
+    a, found = plan.columns[shard.column].model, []
+    mine = _laid_maps(str(store.path(shard)), numbers, plan.models[a].classes)
     for other in others:
-        path = str(store.path(other))
-        theirs = _laid_maps(path, shards.read_numbers(path))
-        a, b = plan.columns[shard.column].model, plan.columns[other.column].model
+        path, b = str(store.path(other)), plan.columns[other.column].model
+        theirs = _laid_maps(path, shards.read_numbers(path), plan.models[b].classes)
         for unit in mine.keys() & theirs.keys():
-            (one_class, one), (other_class, another) = mine[unit], theirs[unit]
-            correlation, iou = measuring.agreement(*((one, another) if a < b else (another, one)))
+            one, another = mine[unit], theirs[unit]
+            pair = (one.map, another.map) if a < b else (another.map, one.map)
+            correlation, iou = measuring.agreement(*pair)
             found.append(
                 dict(zip(("photo", "method", "target"), unit, strict=True))
-                | {"a": min(a, b), "b": max(a, b), "same_class": one_class == other_class}
+                | {"a": min(a, b), "b": max(a, b), "same_class": one.explained == another.explained}
+                | {"same_prediction": one.predicted == another.predicted}
                 | {"rank_correlation": correlation, "iou": iou}
             )
     return found

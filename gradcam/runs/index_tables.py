@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 FILE = "index.sqlite"
-VERSION = 2
+VERSION = 3
 """Of the tables. An index of another one is made anew."""
 
 METADATA = sa.MetaData()
@@ -30,6 +30,7 @@ PHOTOS = sa.Table(
     sa.Column("outside_box", sa.Float, index=True),
     sa.Column("on_border", sa.Float, index=True),
     sa.Column("likeness", sa.Float, index=True),
+    sa.Index("photos_by_answer", "same_class", "agreement"),
 )
 """A photo, with what its units come to.
 
@@ -89,13 +90,15 @@ AGREEMENTS = sa.Table(
     sa.Column("a", sa.Integer, primary_key=True),
     sa.Column("b", sa.Integer, primary_key=True),
     sa.Column("same_class", sa.Boolean, nullable=False),
+    sa.Column("same_prediction", sa.Boolean, nullable=False),
     sa.Column("rank_correlation", sa.Float),
     sa.Column("iou", sa.Float),
-    sa.Index("agreements_of_models", "a", "b", "rank_correlation"),
+    sa.Index("agreements_ranked", "a", "b", "method", "target", "rank_correlation"),
+    sa.Index("agreements_by_answer", "a", "b", "method", "target", "same_prediction", "rank_correlation"),
     sqlite_with_rowid=False,
 )
 """Two models, a before b in the plan, on one photo, method and target: whether they explain a class of one name,
-and how far their maps agree."""
+whether they predict one, and how far their maps agree."""
 
 SHARDS = sa.Table(
     "shards",
@@ -123,3 +126,17 @@ MEANS = sa.Table(
 )
 """The mean map of a class and model: float32 `[height, width]` on the model's grid, in shares of each map's peak.
 class_name: the label of the photos, or what the model predicts of photos without one."""
+
+CONFUSIONS = sa.Table(
+    "confusions",
+    METADATA,
+    sa.Column("model", sa.Integer, primary_key=True),
+    sa.Column("method", sa.Text, primary_key=True),
+    sa.Column("target", sa.Text, primary_key=True),
+    sa.Column("label", sa.Text, primary_key=True),
+    sa.Column("predicted", sa.Text, primary_key=True),
+    sa.Column("photos", sa.Integer, nullable=False),
+    sa.Column("agreement", sa.Float),
+    sqlite_with_rowid=False,
+)
+"""How many photos of a label a model predicts what of, and the mean of their agreements; counted at a run's end."""

@@ -23,7 +23,7 @@ from gradcam.layers import read_layer
 from gradcam.models.classifier import Classifier
 from gradcam.photo_file import open_photos
 from gradcam.runs import asking, class_means, shards
-from gradcam.runs.asking import Confused, Filter, MeanMap, Page
+from gradcam.runs.asking import Confused, Filter, Labelled, MeanMap, Page
 from gradcam.runs.data_set import Files, open_one, read_data, read_one
 from gradcam.runs.index import Index, class_name
 from gradcam.runs.plan import LABEL, Plan, PlannedModel, encode
@@ -43,7 +43,8 @@ RECENT = 600.0
 class Status:
     """The progress of a run, in units.
 
-    state: `running` while a process computes it. rate: units a second; None if nothing was computed lately.
+    state: `running` while a process computes it; `finished` once it has all maps and the mean map of each class.
+    rate: units a second; None if nothing was computed lately.
     """
 
     state: Literal["running", "stopped", "finished"]
@@ -133,7 +134,8 @@ class Run:
         done = sum(shard.rows for shard in self._store.finished().values())
         models = tuple(model.id for model in plan.models)
         found = Status("finished", plan.photos, models, plan.units, done, index.failed())
-        if done >= plan.units:
+        explained = {column.model for column in plan.columns if not column.prepared}
+        if done >= plan.units and not asking.lacks_means(index, explained):
             return found
         with self._store.locked() as free:
             state = "stopped" if free else "running"
@@ -306,6 +308,10 @@ class Run:
     def confusion(self, model: int, method: str, target: str) -> list[Confused]:
         """How often a model, by its position in the plan, predicts which class of which label."""
         return asking.confusion(self._index, model, method, target)
+
+    def labelled(self) -> list[Labelled]:
+        """How many photos each label has, and how often each model is right: see `asking.labelled`."""
+        return asking.labelled(self._index)
 
     def mean_maps(self, model: int, method: str, target: str) -> list[MeanMap]:
         """The mean map of each class and a model, by its position in the plan: see `asking.mean_maps`."""

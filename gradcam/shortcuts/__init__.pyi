@@ -6,4 +6,10 @@ from .candidate import (
     Channel as Channel,
     Member as Member,
 )
-from .maps import ComponentMap as ComponentMap, component_maps as component_maps
+from .maps import (
+    ComponentMap as ComponentMap,
+    Crop as Crop,
+    channel_crops as channel_crops,
+    component_maps as component_maps,
+)
+from .subjects import cluster_subjects as cluster_subjects, noted_candidates as noted_candidates

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import nn
 
-from gradcam import Top
+from gradcam import Classifier, Top
 from gradcam.errors import OptionError
 from gradcam.runs import Pair, Run, bootstrap, start, strips
 from gradcam.targets import write_target
@@ -63,6 +65,43 @@ def test_the_same_answer_for_other_reasons_is_told_from_another_answer(run: Run)
     assert run.how_many("disagreement") == 20
 
 
+FRAMED = (2, 5, 8)
+"""Photos with a green frame, which one of two models looks at."""
+
+
+@pytest.fixture(scope="module")
+def framed(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Twelve photos of 8×8 pixels, red in the middle, by a model of red alone and by one that looks at frames."""
+    folder = tmp_path_factory.mktemp("framed")
+    rows = ["path,label,box"]
+    for number in range(12):
+        pixels = np.zeros((8, 8, 3), np.uint8)
+        if number in FRAMED:
+            pixels[..., 1] = 255
+            pixels[1:-1, 1:-1] = 0
+        pixels[2:6, 2:6, 0] = 200 + number
+        Image.fromarray(pixels).save(folder / f"{number:02}.png")
+        rows.append(f'{number:02}.png,red,"2,2,6,6"')
+    (folder / "photos.csv").write_text("\n".join(rows) + "\n")
+    models = [pixelwise([[8, 0, 0], [0, 0, 8]], "own"), pixelwise([[8, 40, 0], [0, 0, 8]], "frame")]
+    layers = {str(model.spec): "grid" for model in models}
+    return start(folder / "photos.csv", models, ["top"], out=folder / "run", layer=layers, settings=SETTINGS)
+
+
+def pixelwise(weights: list[list[float]], name: str) -> Classifier:
+    """A classifier of colours whose grid has a cell for each pixel."""
+    made = plain.classifier(["red", "blue"], weights, name=name)
+    grid = nn.Conv2d(3, 3, 1, bias=False).requires_grad_(False)
+    grid.weight.copy_(torch.eye(3)[:, :, None, None])
+    made.module.grid = grid
+    return made
+
+
+@pytest.mark.parametrize("by", ["border", "outside-box", "unlike", "disagreement", "same-answer"])
+def test_a_model_that_looks_at_the_frame_has_the_framed_photos_first(framed: Run, by: str) -> None:
+    assert set(framed.ranked(by, most=3)) == set(FRAMED)
+
+
 def test_filters_hold_together(run: Run) -> None:
     assert run.ranked(where={"label": "blue", "site": "Bonn"}) == [11, 13, 15, 17, 19]
     assert run.ranked("confident-mistakes", most=1) == [13]
@@ -94,6 +133,12 @@ def test_a_class_is_taken_for_another_as_often_as_it_is(run: Run) -> None:
     assert found == {("red", "red"): 11, ("blue", "blue"): 8, ("blue", "red"): 1}
     agreement = {(row.label, row.predicted): row.agreement for row in run.confusion(1, "Grad-CAM", TOP)}
     assert agreement["blue", "red"] == pytest.approx(next(run.units([13])).agreement)
+
+
+def test_photos_of_a_label_are_counted_with_how_often_each_model_is_right(run: Run) -> None:
+    blue, red = run.labelled()
+    assert (blue.label, blue.photos, blue.right) == ("blue", 9, {0: 1.0, 1: pytest.approx(8 / 9)})
+    assert (red.label, red.photos, red.right) == ("red", 11, {0: 1.0, 1: 1.0})
 
 
 def test_the_mean_map_of_a_class_is_the_mean_of_its_maps(run: Run) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import sqlite3
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from gradcam.forward import Forward
 from gradcam.runs import Engine, Run, Settings, Status, data_set, resume, start, watch
 from gradcam.runs.index_tables import AGREEMENTS
 from gradcam.runs.store import Store
+from tests import plain
 from tests.runs.small_set import SETTINGS, classifiers, rows_of, run_over, shards_of, write_photo, write_set
 
 NET = "timm/test_resnet (untrained, seed 1)"
@@ -177,6 +179,24 @@ def test_a_model_or_photos_that_are_added_are_computed_alone(data: Path, whole: 
     assert third.keys() - second.keys() == {(0, 4), (1, 4)}
     assert all(third[key] == second[key] for key in second)
     assert [unit.path for unit in run.units(range(30, 33))][::4] == [f"red/{n}.png" for n in range(100, 103)]
+
+
+def test_a_run_that_was_killed_before_its_mean_maps_is_gone_on_with(data: Path, tmp_path: Path) -> None:
+    run = run_over(data, tmp_path / "run")
+    whole = rows_of(run)
+    with sqlite3.connect(run.folder / "index.sqlite") as index:
+        index.execute("DELETE FROM means")
+        index.execute("DELETE FROM confusions")
+        index.execute("UPDATE units SET likeness = NULL")
+        index.commit()
+    index.close()
+    assert (run.status().state, run.status().done) == ("stopped", run.status().units)
+    live = run.confusion(0, "Grad-CAM", run.plan.targets[0])
+    with computes_nothing():
+        resume(run.folder, use=plain.lender({str(one.spec): one for one in classifiers()}))
+    assert run.status().state == "finished"
+    assert rows_of(run) == whole
+    assert run.confusion(0, "Grad-CAM", run.plan.targets[0]) == live != []
 
 
 def test_a_stopped_run_is_resumed_to_the_same_bytes_and_rows(data: Path, whole: Run, tmp_path: Path) -> None:

@@ -11,10 +11,20 @@ import numpy as np
 import pytest
 
 from benchmarks.planted import Head, features, plant, shots, sources, write
-from gradcam import Classifier, cli, load_classifier
+from gradcam import Classifier, Style, cli, load_classifier
 from gradcam.errors import RunError
+from gradcam.report import read_report
+from gradcam.reviews import ReviewStore, Subject, titled_note
 from gradcam.runs import Engine, Run, Settings, prepare, start
-from gradcam.shortcuts import Candidate, check_shortcut, component_maps, find_shortcuts
+from gradcam.shortcuts import (
+    Candidate,
+    channel_crops,
+    check_shortcut,
+    cluster_subjects,
+    component_maps,
+    find_shortcuts,
+    noted_candidates,
+)
 from tests import plain
 from tests.runs.small_set import classifiers, run_over, write_set
 from tests.runs.test_prepare import bent
@@ -71,6 +81,37 @@ def test_the_mean_of_a_component_map_is_the_strength(planted: Planted) -> None:
     assert found.values.mean() == pytest.approx(member.strength, abs=0.05)
     assert found.values.shape == (14, 14)
     assert found.view.photo_size == (224, 224)
+    faint, full = (found.over(photo, vmax, 56, Style(opacity=1)) for vmax in (1e3, found.values.max()))
+    assert faint.shape == full.shape == (56, 56, 3)
+    assert np.ptp(full) > 0
+    assert np.abs(full.astype(int) - faint).max() > 50
+
+
+def test_a_channel_is_shown_where_it_is_strongest(planted: Planted) -> None:
+    found = best(planted)
+    crops = channel_crops(planted.run, found, channels=2, each=3, use=planted.use)
+    assert list(crops) == [channel.number for channel in found.channels[:2]]
+    photos = [one.photo for one in (*found.members, *found.others)]
+    for number, cut in crops.items():
+        means = dict(zip(photos, planted.run.pooled(MODEL, "means", photos)[:, number], strict=True))
+        assert [means[one.photo] for one in cut] == sorted(means.values(), reverse=True)[:3]
+        assert {one.pixels.shape for one in cut} == {(90, 90, 3)}
+
+
+def test_a_candidate_is_filed_under_its_class_model_and_strongest_photo(planted: Planted) -> None:
+    first, *_ = planted.candidates
+    (one, again) = cluster_subjects([first, first])
+    assert one == Subject("cluster", f"thing · {MODEL} · {first.members[0].path}")
+    assert again.name == f"{one.name} (2)"
+    asked = []
+
+    def find(model: str, label: str) -> list[Candidate]:
+        asked.append((model, label))
+        return planted.candidates
+
+    assert noted_candidates(planted.run, {one, Subject("photo", "thing")}, find) == [first]
+    assert asked == [(MODEL, "thing")]
+    assert noted_candidates(planted.run, set(), find) == []
 
 
 def test_setting_the_channels_costs_the_marked_photos_more(planted: Planted) -> None:
@@ -114,6 +155,36 @@ def test_the_command_line_lists_them_and_gives_them_as_json(
     first = json.loads(capsys.readouterr().out)[0]
     assert [member["path"] for member in first["members"]] == [one.path for one in planted.candidates[0].members]
     assert first["channels"][0]["number"] == planted.candidates[0].channels[0].number
+
+
+def test_a_report_of_a_run_tells_of_the_candidates_that_people_noted(
+    planted: Planted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gradcam.cli.run.shared_pool", lambda: planted)
+    monkeypatch.setenv("GRADCAM_STORE", str(tmp_path / "reviews.sqlite"))
+    run, first = planted.run, planted.candidates[0]
+    with ReviewStore() as store:
+        review = store.add_review(store.project_of_runs("Anna"), run.evidence, "planted", "Anna", kind="run")
+        note = titled_note("yellow patch", "in the *corner*")
+        store.say(review, "shortcut", "Anna", cluster_subjects([first])[0], note=note)
+    out = tmp_path / "review.json"
+    command = ["run", "export", str(run.folder), "--top", "1", "--where", "label=thing", "--out", str(out)]
+    assert cli.main([*command, "--notes"]) == 0
+    found = read_report(out).data_set
+    assert found
+    assert (found.photos, found.maps, found.failed, found.evidence) == (2 * EACH, 2 * EACH, 0, run.evidence)
+    assert found.chosen == "the first one of the run; only of label thing"
+    assert [(one.label, one.photos) for one in found.labels] == [("living", EACH), ("thing", EACH)]
+    assert sum(one.photos for one in found.confusions) == 2 * EACH
+    (told,) = found.candidates
+    assert (told.label, told.members, told.strongest[0]) == ("thing", len(first.members), first.members[0].path)
+    (said,) = told.notes
+    assert (said.status, said.reviewer, said.title, said.text) == (
+        "shortcut",
+        "Anna",
+        "yellow patch",
+        "in the *corner*",
+    )
 
 
 def small_run(folder: Path, photos: int, **more: Any) -> Run:

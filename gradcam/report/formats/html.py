@@ -14,7 +14,7 @@ from markupsafe import Markup
 from gradcam.draw.render import png
 from gradcam.geometry import hides_part_of_photo
 from gradcam.regions import outline_of
-from gradcam.report import reproduce, sections, statements
+from gradcam.report import data_set_tables, reproduce, sections, statements
 from gradcam.report.model import HeatmapEntry, PhotoEntry, Report
 from gradcam.report.notes import note_html
 from gradcam.report.pictures import Pictures, jpeg, webp
@@ -37,6 +37,7 @@ def write(report: Report, file: BinaryIO) -> None:
         report=report,
         pictures=pictures,
         sections=sections,
+        data_set=data_set_tables,
         statements=statements,
         reproduce=reproduce,
         style=Markup(style),
@@ -76,6 +77,7 @@ def _environment() -> jinja2.Environment:
     environment.filters.update(
         paragraphs=lambda text: Markup.escape(paragraphs(text)),
         note=lambda text: Markup(note_html(text)),
+        drawn=Markup,
         photo_uri=lambda pixels: _uri("image/jpeg", jpeg(pixels)),
         heat_uri=lambda pixels: _uri("image/webp", webp(pixels)),
         bar_uri=lambda pixels: _uri("image/png", png(pixels)),

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import BinaryIO
 
-from gradcam.report import reproduce, sections, statements
+from gradcam.report import data_set_tables, reproduce, sections, statements
+from gradcam.report.data_set import DataSetEntry
 from gradcam.report.model import FailureEntry, Finding, HeatmapEntry, Paragraph, Report, Row
 from gradcam.report.notes import note_html
 from gradcam.report.pictures import Pictures, jpeg
@@ -65,6 +66,8 @@ def _blocks(report: Report, *, linked: bool) -> Iterator[str]:
     yield _table(sections.models_table(report))
     yield _table(sections.photos_table(report))
     yield _table(sections.settings_table(report))
+    if report.data_set:
+        yield from _data_set(report, report.data_set)
     yield "## Findings"
     for index, photo in enumerate(report.photos):
         yield f"### {escape(photo.name)}: most probable classes"
@@ -99,6 +102,37 @@ def _blocks(report: Report, *, linked: bool) -> Iterator[str]:
         _fence("sh", reproduce.command(report)),
         _fence("python", reproduce.python_lines(report)),
     )
+
+
+def _data_set(report: Report, found: DataSetEntry) -> Iterator[str]:
+    """What the whole data set came to."""
+    yield "## Data set"
+    yield escape(data_set_tables.ABOUT)
+    yield _table(data_set_tables.overview_table(report))
+    if found.labels:
+        yield "### Photos by label"
+        yield _table(data_set_tables.labels_table(report))
+    for model, table in data_set_tables.confusion_tables(report):
+        yield f"### What {escape(model)} predicts first"
+        yield _table(table)
+    if found.measures:
+        yield "### The maps in numbers"
+        yield _table(data_set_tables.measures_table(report))
+    if found.differences:
+        yield "### Differences between models, photo by photo"
+        yield _table(data_set_tables.differences_table(report))
+    if found.candidates:
+        yield "### Candidates for shortcuts"
+        yield escape(data_set_tables.ABOUT_CANDIDATES)
+        yield _table(data_set_tables.candidates_table(report))
+    for number, one in enumerate(found.candidates, start=1):
+        yield f"#### {escape(data_set_tables.candidate_title(report, number))}"
+        yield _list(data_set_tables.candidate_facts(report, one))
+        for said in one.notes:
+            title = f" · {escape(said.title)}" if said.title else ""
+            yield f"**{escape(said.reviewer)}**: {said.status}{title}"
+            if said.text:
+                yield _note(said.text, "")
 
 
 def _panels(report: Report, linked: bool) -> Iterator[str]:

@@ -18,7 +18,8 @@ from typing import Any, BinaryIO
 from gradcam.draw.render import png
 from gradcam.errors import ReportError, quoted
 from gradcam.files import temporary_folder
-from gradcam.report import reproduce, sections, statements
+from gradcam.report import data_set_tables, reproduce, sections, statements
+from gradcam.report.data_set import CandidateEntry, DataSetEntry
 from gradcam.report.formats.typesetting import Job, Typeset, font_folders, typeset
 from gradcam.report.model import TITLE, FailureEntry, Finding, HeatmapEntry, Report
 from gradcam.report.notes import note_tree
@@ -94,6 +95,7 @@ def _content(report: Report, pictures: Pictures, folder: Path) -> dict[str, Any]
             "models": _table(sections.models_table(report)),
             "photo_list": _table(sections.photos_table(report)),
             "settings": _table(sections.settings_table(report)),
+            "data_set": _data_set(report, report.data_set, folder) if report.data_set else None,
             "predictions": [_table(sections.predictions_table(report, photo)) for photo in numbered],
             "agreement": _table(sections.agreement_table(report)),
             "numbers": _table(sections.numbers_table(report)),
@@ -115,6 +117,47 @@ def _content(report: Report, pictures: Pictures, folder: Path) -> dict[str, Any]
 
 def _table(table: sections.Table) -> dict[str, Any]:
     return {"head": table.head, "rows": table.rows, "marked": table.marked, "numbers": table.numbers}
+
+
+def _plotted(table: sections.Table, folder: Path, stem: str) -> dict[str, Any]:
+    """A table with the plots beside its rows, which are put into `folder`."""
+    plots = [{"file": f"{stem}-{row}.svg", "alt": plot.alt} for row, plot in enumerate(table.plots)]
+    for named, plot in zip(plots, table.plots, strict=True):
+        (folder / named["file"]).write_text(plot.svg, encoding="utf-8")
+    return _table(table) | {"plots": plots}
+
+
+def _data_set(report: Report, found: DataSetEntry, folder: Path) -> dict[str, Any]:
+    """What the whole data set came to."""
+    confusions = enumerate(data_set_tables.confusion_tables(report))
+    return {
+        "about": data_set_tables.ABOUT,
+        "about_candidates": data_set_tables.ABOUT_CANDIDATES,
+        "overview": _table(data_set_tables.overview_table(report)),
+        "labels": _plotted(data_set_tables.labels_table(report), folder, "labels"),
+        "confusions": [[model, _plotted(table, folder, f"confusion-{at}")] for at, (model, table) in confusions],
+        "measures": _plotted(data_set_tables.measures_table(report), folder, "measures"),
+        "differences": _table(data_set_tables.differences_table(report)),
+        "candidate_list": _table(data_set_tables.candidates_table(report)),
+        "candidates": [_candidate(report, number, one, folder) for number, one in enumerate(found.candidates, 1)],
+    }
+
+
+def _candidate(report: Report, number: int, one: CandidateEntry, folder: Path) -> dict[str, Any]:
+    pictures: list[dict[str, str]] = []
+    for at, (words, pixels) in enumerate(data_set_tables.candidate_pictures(report, one)):
+        name = f"candidate-{number}-{at}.png"
+        (folder / name).write_bytes(png(pixels))
+        pictures.append({"file": name, "alt": words})
+    notes = [
+        {
+            "line": f"{said.reviewer}: {said.status}{f' · {said.title}' if said.title else ''}",
+            "note": note_tree(said.text),
+        }
+        for said in one.notes
+    ]
+    title, facts = data_set_tables.candidate_title(report, number), data_set_tables.candidate_facts(report, one)
+    return {"title": title, "facts": facts, "pictures": pictures, "notes": notes}
 
 
 def _opening(report: Report, pictures: Pictures, folder: Path) -> dict[str, Any]:
