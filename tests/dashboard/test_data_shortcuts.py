@@ -49,7 +49,7 @@ def test_candidates_are_listed_and_one_is_opened_with_its_photos_channels_and_ch
     assert list(listed["Photos"]) == [f"{len(one.members)} of 32" for one in planted.candidates]
     assert page.subheader[0].value == "Candidate 1"
     assert len(models) == 1
-    pictures = [found.proto.imgs[0].caption for found in page.get("imgs")]
+    pictures = [found.proto.imgs[0].caption for found in page.get("image")]
     assert sum(caption.startswith("Channel ") for caption in pictures) == data_candidate.CHANNELS
     assert f"**{first.members[0].path.rpartition('/')[2]}**" in words(page).replace("\\", "")
     press(page, "Check the cause")
