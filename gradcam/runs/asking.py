@@ -255,9 +255,10 @@ def confusion(index: Index, model: int, method: str, target: str) -> list[Confus
 def confusions() -> sa.Select[Any]:
     """The question whose answers are the rows of `CONFUSIONS`."""
     group = (UNITS.c.model, UNITS.c.method, UNITS.c.target, PHOTOS.c.label, UNITS.c.predicted)
-    numbers = sa.func.count().label("photos"), sa.func.avg(PHOTOS.c.agreement).label("agreement")
+    counted = sa.func.count().label("photos"), sa.func.avg(PHOTOS.c.agreement).label("agreement")
+    columns: list[sa.ColumnElement[Any]] = [*group, *counted]
     return (
-        sa.select(*group, *numbers)
+        sa.select(*columns)
         .join(PHOTOS, PHOTOS.c.photo == UNITS.c.photo)
         .where(PHOTOS.c.label.is_not(None), UNITS.c.predicted.is_not(None))
         .group_by(*group)
