@@ -31,6 +31,7 @@ class Key(StrEnum):
     CLASSES = "classes"
     METHODS = "methods"
     METHODS_BESIDE = "methods-beside"
+    WRAPPER = "wrapper"
     FIT = "fit"
     COLORMAP = "colormap"
     OPACITY = "opacity"

@@ -61,7 +61,7 @@ def compare(
 
     models: ids, or classifiers already loaded.
     photos: may be `UnreadablePhoto`s among others.
-    methods: rows of `methods.METHODS`.
+    methods: rows of `methods.METHODS`, bare or in wrappers, as `explain` takes them.
     targets: one or several, as `explain` takes them.
     layer: for every model, or by model id; a model that the mapping lacks uses its own target layer.
     activation: for every model, or by model id; a model that the mapping lacks uses its own.

@@ -76,8 +76,8 @@ def explain(
     """Explain what `classifier` looks at in `photo`, for each target, with one forward.
 
     photo: opened, or a path, encoded bytes, a Pillow image, or pixels uint8 `[H, W, 3]`.
-    method: a row of `methods.METHODS`. A list of them gives an explanation by each, in their order, from one
-        forward and one batch of gradients.
+    method: a row of `methods.METHODS`, bare or in wrappers of `methods.WRAPPERS`, such as `SmoothGrad(LayerCAM)`. A
+        list of them gives an explanation by each, in their order, from one forward and one batch of gradients.
     fit: `crop` (the model's own evaluation transform), `squash` (whole photo, aspect lost) or `pad`.
     layer: `"auto"`, a module's name, an index into `candidate_layers`, a `TargetLayer`, or several: see `heatmaps`.
     precision: a row of `PRECISIONS`.

@@ -67,8 +67,10 @@ def heatmaps(
         inputs a tuple or list of all of them, or a mapping by the names of its forward's arguments.
     classes: one class, a list of K classes for every image, or B lists of K classes each.
     layer: `"auto"`, a module's name, an index into `candidate_layers(model)`, a `TargetLayer`, or several of these,
-        whose raw maps are averaged on the finest of their grids; each costs a forward.
-    method: a row of `methods.METHODS`, or several, which share one forward and its gradients.
+        whose raw maps are averaged on the finest of their grids, unless the method says otherwise; each costs a
+        forward.
+    method: a row of `methods.METHODS`, bare or in wrappers such as `SmoothGrad(LayerCAM)`, or several, which share
+        one forward and its gradients.
     input: which of several inputs the heatmaps lie on, by position or name; by default the first with images.
     output: which of several outputs are the class scores: an index, a key or attribute, or a function of them all;
         needed only where several can be and none is named like scores (`logits`, `prediction`, …).
@@ -88,7 +90,7 @@ def heatmaps(
         lambda images, skip: trace(model, inputs.with_images(images), skip=skip),
     )
     signals = signals_of(recordings, one_hot(indices, recordings[0].logits), layers, methods, rerun)
-    found = tuple(averaged_maps(signals, one) for one in methods)
+    found = tuple(fused_maps(signals, one) for one in methods)
     for maps in found:
         if not maps.isfinite().all():
             column = int((~maps.isfinite()).flatten(2).any(2).any(0).nonzero()[0])
@@ -101,8 +103,8 @@ def heatmaps(
     return found[0] if isinstance(method, str) else found
 
 
-def averaged_maps(signals: Sequence[LayerSignals], method: Method) -> Tensor:
-    """A method's maps of one or several layers, `[B, K, h, w]`, averaged on the finest of their grids; a single
+def fused_maps(signals: Sequence[LayerSignals], method: Method) -> Tensor:
+    """A method's maps of one or several layers, `[B, K, h, w]`, fused on the finest of their grids; a single
     map is not changed.
 
     The forward may have run under autocast; these computations do not.
@@ -113,7 +115,7 @@ def averaged_maps(signals: Sequence[LayerSignals], method: Method) -> Tensor:
         if len(maps) > 1:
             finest = max((heat.shape[2:] for heat in maps), key=prod)
             maps = [nn.functional.interpolate(heat, finest, mode="bilinear") for heat in maps]
-            maps = [torch.stack(maps).mean(dim=0)]
+            maps = [method.fuse(torch.stack(maps))]
     heat = maps[0]
     return (
         heat if heat.shape[1] == targets else heat.expand(-1, targets, -1, -1).contiguous()

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gradcam._heatmaps import averaged_maps, channel_contributions
+from gradcam._heatmaps import channel_contributions, fused_maps
 from gradcam.capture import Recording, Trace, record, trace
 from gradcam.errors import QUOTED, MapError, MethodError, OptionError, PhotoError, nearest, quoted
 from gradcam.inputs import Inputs
@@ -195,7 +195,7 @@ def scores_of(classifier: Classifier, forward: Forward, targets: Sequence[Sequen
 def _maps(signals: Sequence[LayerSignals], method: Method) -> NDArray[np.float32] | MethodError:
     """A method's maps of all photos, `[B, K, h, w]`, or why it cannot explain the model."""
     try:
-        return averaged_maps(signals, method).cpu().numpy()
+        return fused_maps(signals, method).cpu().numpy()
     except MethodError as error:
         return error
 

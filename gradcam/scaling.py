@@ -26,7 +26,7 @@ def is_signed(method: str, raw: Values) -> bool:
     """Whether a raw map is drawn around zero: as the method's row says, so that all its maps look alike; if no row
     has that name, whether any value lies clearly below zero.
     """
-    row = methods.METHODS.get(method)
+    row = methods.known_method(method)
     return row.signed if row else bool((np.asarray(raw) < -FLOOR).any())
 
 

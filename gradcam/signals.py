@@ -99,7 +99,8 @@ class LayerSignals(Signals):
         return self._rerun.trace(self.images, None)
 
     def again(self, images: Tensor) -> LayerSignals:
-        return replace(self, recording=self._rerun.record(images, self.layer), keep=False)
+        rerun = replace(self._rerun, images=lambda: images)
+        return replace(self, recording=rerun.record(images, self.layer), keep=False, rerun=rerun)
 
     @property
     def _rerun(self) -> Rerun:

@@ -40,7 +40,7 @@ from dashboard.components.layout import headline, section
 from dashboard.components.let_in import let_in
 from dashboard.components.look import pick_colours, pick_look
 from dashboard.components.messages import escape_markdown, say_error, show_errors
-from dashboard.components.methods import BESIDE, pick_methods, show_methods
+from dashboard.components.methods import BESIDE, pick_methods, pick_wrapper, show_methods
 from dashboard.components.models import pick_models
 from dashboard.components.names import name_markdown
 from dashboard.components.panel_dialog import offer_large
@@ -120,6 +120,7 @@ __all__ = [
     "pick_run",
     "pick_shown",
     "pick_verdict",
+    "pick_wrapper",
     "replay_report",
     "run_comparison",
     "run_depths",

@@ -8,12 +8,13 @@ import numpy as np
 import streamlit as st
 
 from dashboard import results, session
+from dashboard.components.messages import say_error
 from dashboard.components.viewer import view_panels, view_tools
 from dashboard.session import Key
-from gradcam import Heatmap, Panel, Style
+from gradcam import Heatmap, OptionError, Panel, Style
 from gradcam.draw import Caption
 from gradcam.measures import rank_correlation
-from gradcam.methods import GRADCAM, METHODS, Method
+from gradcam.methods import GRADCAM, METHODS, WRAPPERS, Method, find_method
 from gradcam.text import minus_sign
 
 BESIDE = ("Grad-CAM", "Grad-CAM++", "HiResCAM", "LayerCAM", "Finer-CAM", "Eigen-CAM")
@@ -24,17 +25,53 @@ IN_A_ROW, LEAST = 4, 13
 
 
 def pick_methods(key: Key, default: Sequence[str]) -> tuple[str, ...]:
-    """The methods that make the heatmaps, in the order in which they were picked; the default where none is."""
+    """The methods that make the heatmaps, in the order in which they were picked; the default where none is.
+
+    A name in wrappers may be typed; a name that is none becomes a sentence on the page.
+    """
     papers = (f"[{method.name}]({method.link}): {method.says}" for method in METHODS.values())
     picked = st.multiselect(
         "Methods",
         list(METHODS),
         default=list(default),
         select_all=False,
-        help="How the heatmaps are made; several are shown below each other. " + "  \n".join(papers),
+        accept_new_options=True,
+        help="How the heatmaps are made; several are shown below each other. A method in a wrapper is typed: "
+        "SmoothGrad(LayerCAM). " + "  \n".join(papers),
         **session.linked(key),
     )
-    return tuple(picked) or tuple(default)
+    found = dict.fromkeys(method.name for name in picked if (method := _read(name)))
+    return tuple(found) or tuple(default)
+
+
+def _read(name: str) -> Method | None:
+    try:
+        return find_method(name)
+    except OptionError as error:
+        say_error(str(error))
+        return None
+
+
+def pick_wrapper(methods: Sequence[str]) -> tuple[str, ...]:
+    """The methods in the wrapper that was picked, if one was; those that it does not fit stay as they are."""
+    at_one_layer = {name: wrapper for name, wrapper in WRAPPERS.items() if not wrapper.fuse}
+    wrapper = st.selectbox(
+        "All of them in",
+        list(at_one_layer),
+        index=None,
+        placeholder="no wrapper",
+        help="A wrapper makes a method from each of these methods.  \n"
+        + "  \n".join(f"{name}: {one.says.format(base='the method')}" for name, one in at_one_layer.items()),
+        **session.linked(Key.WRAPPER),
+    )
+    return tuple(_wrapped(name, wrapper) for name in methods) if wrapper else tuple(methods)
+
+
+def _wrapped(method: str, wrapper: str) -> str:
+    try:
+        return find_method(f"{wrapper}({method})").name
+    except OptionError:
+        return method
 
 
 def show_methods(panels: Sequence[Panel], style: Style, key: str = "methods") -> Style:
@@ -67,7 +104,7 @@ def _like_gradcam(panels: Sequence[Panel]) -> list[str]:
 
 
 def _caption(panel: Panel, alike: str) -> Caption:
-    method = METHODS[panel.method]
+    method = find_method(panel.method)
     facts = [f"like Grad-CAM {alike}"] if method is not GRADCAM else []
     facts += [] if method.class_specific else ["the same for every class"]
     subtitle = str(panel.scored) if isinstance(panel, Heatmap) else "no map"
@@ -76,7 +113,7 @@ def _caption(panel: Panel, alike: str) -> Caption:
 
 def methods_list(names: Sequence[str], alike: Sequence[str]) -> str:
     """What methods are, in Markdown, an item each; `alike` is how far each agrees with Grad-CAM."""
-    return "\n".join(_item(METHODS[name], number) for name, number in zip(names, alike, strict=True))
+    return "\n".join(_item(find_method(name), number) for name, number in zip(names, alike, strict=True))
 
 
 def _item(method: Method, alike: str) -> str:

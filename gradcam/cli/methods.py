@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from gradcam.cli import terminal
-from gradcam.methods import METHODS, Method, markdown_table
+from gradcam.methods import METHODS, WRAPPERS, Method, Wrapper, markdown_table
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +16,7 @@ def run(options: argparse.Namespace) -> int:
     if options.markdown:
         lines = markdown_table().splitlines()
     else:
-        lines = [_sentence(method) for method in METHODS.values()]
+        lines = [*map(_sentence, METHODS.values()), *map(_sentence_of_wrapper, WRAPPERS.values())]
     for line in lines:
         terminal.tell(line)
     return 0
@@ -24,3 +24,9 @@ def run(options: argparse.Namespace) -> int:
 
 def _sentence(method: Method) -> str:
     return " · ".join([method.name, method.says, method.cost, f"{method.citation}, {method.link}"])
+
+
+def _sentence_of_wrapper(wrapper: Wrapper) -> str:
+    published = [f"{wrapper.paper}, {wrapper.link}"] if wrapper.paper else []
+    cost = f"{wrapper.times} times the method's cost"
+    return " · ".join([f"{wrapper.name}(METHOD)", wrapper.says.format(base="the method"), cost, *published])

@@ -131,7 +131,7 @@ def add_method_option(parser: argparse.ArgumentParser) -> None:
         "--method",
         action="append",
         metavar="NAME",
-        help=f"see `gradcam methods`, such as gradcam++; repeatable [{GRADCAM.name}]",
+        help=f"see `gradcam methods`, such as gradcam++ or SmoothGrad(LayerCAM); repeatable [{GRADCAM.name}]",
     )
 
 

@@ -14,7 +14,7 @@ from gradcam.comparison import Comparison
 from gradcam.draw import captions, render
 from gradcam.draw.figures import plotly_script
 from gradcam.draw.viewer import SCRIPT, STYLES, comparison_scene, scene_json
-from gradcam.methods import METHODS
+from gradcam.methods import known_method
 from gradcam.scaling import FLOOR, NO_EVIDENCE
 from gradcam.text import count, dimensions, duration, listed, percent
 from gradcam.types import Failure, Heatmap, Panel, Photo, ScaledMap, Style
@@ -127,7 +127,7 @@ def _request_text(comparison: Comparison) -> str:
 
 def _cited(methods: Sequence[str]) -> str:
     """` (Selvaraju et al. 2017, eq. 1 and 2)`: where the methods were published; empty where nobody knows."""
-    citations = [METHODS[method].citation for method in methods if method in METHODS]
+    citations = [row.citation for row in map(known_method, methods) if row]
     return f" ({'; '.join(citations)})" if citations else ""
 
 

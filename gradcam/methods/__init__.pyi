@@ -4,5 +4,7 @@ from .table import (
     METHODS as METHODS,
     find_method as find_method,
     find_methods as find_methods,
+    known_method as known_method,
     markdown_table as markdown_table,
 )
+from .wrappers import WRAPPERS as WRAPPERS, Wrapper as Wrapper

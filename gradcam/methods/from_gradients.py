@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gradcam.errors import MethodError
 from gradcam.methods.method import Compute, Signals
+from gradcam.methods.wrappers import noisy_copies
 
 MOST_PLACES = 4096
 """Of a grid, for a kernel between all of its places."""
@@ -126,32 +127,17 @@ def kpca_cam(signals: Signals) -> Tensor:
     return _as_maps(_with_positive_peak(component), signals.activation).relu()
 
 
-def finer_cam(base: Compute, classes: int, gamma: float) -> Compute:
-    """`base` of y − γ · the mean score of the classes whose logits are closest to y.
-
-    Differs from pytorch-grad-cam, which weights these classes by their softmax probabilities.
-    """
-
-    def compute(signals: Signals) -> Tensor:
-        return base(signals.rather_than_similar(classes, gamma))
-
-    return compute
-
-
 def smooth_grad_cam_plus_plus(samples: int, noise: float, seed: int) -> Compute:
     """Grad-CAM++ with g, g² and g³ each averaged over noisy copies of the photo, on the clean photo's A.
 
-    noise: its standard deviation, as a share of the image's range; the same noise for every image of a batch.
+    samples, noise, seed: as for `noisy_copies`.
     Differs from torchcam, which draws on the last noisy A and draws other noise in each call.
     """
 
     def compute(signals: Signals) -> Tensor:
-        images, generator = signals.images, torch.Generator().manual_seed(seed)
-        width = noise * (images.amax((1, 2, 3), keepdim=True) - images.amin((1, 2, 3), keepdim=True))
-        noises = (torch.randn(images.shape[1:], generator=generator).to(images) for _ in range(samples))
-        first = second = third = images.new_zeros(())
-        for one in noises:
-            drawn = signals.again(images + width * one).gradients / samples
+        first = second = third = signals.images.new_zeros(())
+        for images in noisy_copies(signals.images, samples, noise, seed):
+            drawn = signals.again(images).gradients / samples
             first, second, third = first + drawn, second + samples * drawn**2, third + samples**2 * drawn**3
         denominator = 2 * second + third * signals.activation.sum((2, 3))[..., None, None]
         share = torch.where(denominator != 0, second / denominator, 0)

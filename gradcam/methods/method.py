@@ -122,6 +122,14 @@ Compute: TypeAlias = Callable[[Signals], Tensor]
 """A method as a function: it makes the raw maps `[B, K, h, w]`, or `[B, 1, h, w]` if they do not depend on the
 class."""
 
+Fuse: TypeAlias = Callable[[Tensor], Tensor]
+"""What makes one map of several layers' maps: `[L, B, K, h, w]` to `[B, K, h, w]`."""
+
+
+def average(maps: Tensor) -> Tensor:
+    """The mean over the layers, in the units of the method."""
+    return maps.mean(dim=0)
+
 
 @dataclass(frozen=True)
 class Method:
@@ -138,6 +146,7 @@ class Method:
     class_specific: whether another class gives another map.
     parameters: what could be chosen otherwise, name by name in alphabetical order. seed: of the random numbers it
         draws; None if it draws none.
+    fuse: what it makes of the maps of several layers.
     """
 
     name: str
@@ -157,6 +166,7 @@ class Method:
     class_specific: bool = True
     parameters: tuple[tuple[str, Value], ...] = ()
     seed: int | None = None
+    fuse: Fuse = average
 
     @property
     def reads_layer(self) -> bool:

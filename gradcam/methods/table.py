@@ -8,12 +8,14 @@ new property there, computed in `gradcam/signals.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from gradcam.errors import OptionError, nearest, quoted
 from gradcam.methods import from_attention as attention, from_gradients as gradients
 from gradcam.methods.method import Method
+from gradcam.methods.wrappers import WRAPPERS, Wrapper
 
 FLOOR = "Zero: no positive evidence. Drawn from zero."
 SIGNED = "Zero: no evidence; below it, evidence against the class. Drawn around zero, red above and blue below."
@@ -152,18 +154,13 @@ _ROWS = (
         backwards=2,
         compute=gradients.shapley_cam,
     ),
-    Method(
+    replace(
+        WRAPPERS["Finer-CAM"].of(GRADCAM),
         name="Finer-CAM",
         paper="Zhang et al. 2025",
-        title="Finer-CAM: Spotting the Difference Reveals Finer Details for Visual Explanation",
-        link="https://arxiv.org/abs/2501.11309",
+        equations="",
         formula="Grad-CAM of y − γ · the mean score of the n classes whose logits are closest to y",
         says="What speaks for this class and not for the ones most like it.",
-        zero=FLOOR,
-        caveats="The similar classes count alike; pytorch-grad-cam weights them by their probabilities.",
-        needs=("activations", "mean gradients", "scores"),
-        parameters=(("classes", 3), ("gamma", 0.6)),
-        compute=gradients.finer_cam(gradients.grad_cam, 3, 0.6),
     ),
     replace(
         GRADCAM,
@@ -286,18 +283,42 @@ _ROWS = (
     ),
 )
 
+Row = TypeVar("Row", Method, Wrapper)
+
 METHODS: dict[str, Method] = {method.name: method for method in _ROWS}
 
 
 def find_method(name: str) -> Method:
-    """A row of `METHODS` by its name, without regard to case and hyphens.
+    """A row of `METHODS` by its name, without regard to case and hyphens, or a row that `WRAPPERS` make of one:
+    `SmoothGrad(LayerCAM)`.
 
-    Raises: OptionError naming the nearest methods.
+    Raises: OptionError naming the nearest methods or wrappers, also for a wrapper that does not fit.
     """
-    plain = {_plain(known): method for known, method in METHODS.items()}
-    if _plain(name := str(name)) not in plain:
+    name = str(name)
+    if row := _find(name, METHODS):
+        return row
+    outer, bracket, inner = name.strip().partition("(")
+    if not bracket:
         raise OptionError(f"expected a method, got {quoted(name)}; use {nearest(name, METHODS)}")
-    return plain[_plain(name)]
+    wrapper = _find(outer, WRAPPERS)
+    if wrapper is None:
+        known = ", ".join(f"{known}(…)" for known in WRAPPERS)
+        raise OptionError(f"expected a wrapper before the bracket, got {quoted(outer)}; use {known}")
+    if not inner.endswith(")") or inner.count("(") > len(WRAPPERS):
+        raise OptionError(
+            f"expected a method in brackets, got {quoted(name)}; write {wrapper.name}({GRADCAM.name})"
+        )
+    row = wrapper.of(find_method(inner[:-1]))
+    return METHODS.get(row.name.removesuffix(f"({GRADCAM.name})"), row)
+
+
+def known_method(name: str) -> Method | None:
+    """The row that has exactly this name, which may come from a file; None if no row has."""
+    try:
+        row = find_method(name)
+    except OptionError:
+        return None
+    return row if row.name == name else None
 
 
 def find_methods(names: str | Sequence[str]) -> tuple[Method, ...]:
@@ -308,12 +329,16 @@ def find_methods(names: str | Sequence[str]) -> tuple[Method, ...]:
     return tuple({method.name: method for method in found}.values())
 
 
+def _find(name: str, rows: Mapping[str, Row]) -> Row | None:
+    return rows.get(name) or {_plain(known): row for known, row in rows.items()}.get(_plain(name))
+
+
 def _plain(name: str) -> str:
     return name.lower().replace("-", "").replace(" ", "")
 
 
 def markdown_table() -> str:
-    """All methods and what they need and cost, as a table of Markdown."""
+    """All methods and what they need and cost, then the wrappers, as tables of Markdown."""
     head = ("method", "what it shows", "reads", "class", "signs", "forwards", "backwards a class")
     rows = [
         (
@@ -327,5 +352,17 @@ def markdown_table() -> str:
         )
         for method in METHODS.values()
     ]
-    lines = [" | ".join(row) for row in (head, ("---",) * 5 + ("--:",) * 2, *rows)]
-    return "\n".join(f"| {line} |" for line in lines)
+    wrappers = [
+        (
+            f"[{name}(…)]({wrapper.link})<br>{wrapper.paper}" if wrapper.link else f"{name}(…)",
+            " ".join((wrapper.says.format(base="the method"), wrapper.caveats)),
+            f"× {wrapper.times}",
+        )
+        for name, wrapper in WRAPPERS.items()
+    ]
+    by_columns = _table(head, ("---",) * 5 + ("--:",) * 2, *rows)
+    return f"{by_columns}\n\n{_table(('wrapper', 'what it shows', 'cost'), ('---', '---', '--:'), *wrappers)}"
+
+
+def _table(*rows: tuple[str, ...]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -11,7 +11,7 @@ import numpy as np
 
 from gradcam._compare import OnProgress, Use, compare
 from gradcam.errors import quoted
-from gradcam.methods import METHODS
+from gradcam.methods import known_method
 from gradcam.report._diff import TOLERANCE, difference_caption, environment_changes, largest_difference
 from gradcam.report.model import UNREADABLE, FailureEntry, Finding, HeatmapEntry, Report, pixels_sha256
 from gradcam.report.pictures import photo_of
@@ -85,7 +85,7 @@ def _panels(
 ) -> dict[tuple[int, int, int, Target], Panel]:
     """The panels computed again, by their indices in the report and their target; none without a photo at hand."""
     found = _photos(report, photos)
-    methods = {index: method.name for index, method in enumerate(report.methods) if method.name in METHODS}
+    methods = {index: method.name for index, method in enumerate(report.methods) if known_method(method.name)}
     if not (found and methods):
         return {}
     targets = [entry.target for entry in report.targets]
@@ -135,7 +135,7 @@ def _judge(
     method = report.methods[finding.method].name
     if panel is None and report.photos[finding.photo].size == UNREADABLE:
         return "cannot be checked", f"cannot be checked because there was no photo: {reason}", None
-    if method not in METHODS:
+    if known_method(method) is None:
         words = f"cannot be checked because this gradcam has no method {quoted(method)}"
         return "cannot be checked", words, None
     if panel is None:

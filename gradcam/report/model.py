@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from numpy.typing import NDArray
 
 from gradcam.errors import ReportError, quoted
-from gradcam.methods import METHODS
+from gradcam.methods import known_method
 from gradcam.model_spec import display_name
 from gradcam.regions import MAX_CORNERS, region_share
 from gradcam.report.data_set import DataSetEntry
@@ -160,8 +160,8 @@ class MethodEntry:
 
     @classmethod
     def of(cls, name: str) -> MethodEntry:
-        """The entry of a row of `METHODS`, or of a name that is not among them."""
-        row = METHODS.get(name)
+        """The entry of a method that `known_method` knows, or of a name that is not among them."""
+        row = known_method(name)
         if row is None:
             return cls(name, "", "", "")
         return cls(name, row.citation, row.title, row.formula, row.reads_layer)

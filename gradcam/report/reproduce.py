@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 from gradcam.layers import TypedLayer, read_layer, write_layer
-from gradcam.methods import GRADCAM, METHODS
+from gradcam.methods import GRADCAM, known_method
 from gradcam.model_spec import HUBS, architecture_of, find_spec
 from gradcam.models.checkpoint import LABEL_SETS, input_of
 from gradcam.photo import SAMPLES, sample_photo
@@ -36,7 +36,7 @@ def command(report: Content, thresholds: Thresholds | None = None) -> str:
     """
     if pythonic := [clean(model.id) for model in report.models if _is_from_python(model)]:
         return f"# No command loads {listed(pythonic)} the way Python did: run the lines of Python."
-    if unknown := [clean(name) for name in _methods(report) if name not in METHODS]:
+    if unknown := [clean(name) for name in _methods(report) if known_method(name) is None]:
         return f"# No command knows the method {listed(unknown)}: use the gradcam that wrote the report."
     ways = {photo.stretched for photo in report.photos if not _is_sample(photo)}
     if len(ways) > 1:

@@ -9,7 +9,7 @@ import numpy as np
 from gradcam.draw.captions import ONLY_AGAINST, scale_label
 from gradcam.errors import quoted
 from gradcam.geometry import hides_part_of_photo
-from gradcam.methods import GRADCAM, METHODS, Method
+from gradcam.methods import GRADCAM, Method, known_method
 from gradcam.report.model import (
     Agreement,
     Answer,
@@ -171,9 +171,9 @@ def procedure(
             if method.formula
         ),
         *(
-            Paragraph(f"Reading {method.name}", _reading(METHODS[method.name]))
+            Paragraph(f"Reading {method.name}", _reading(row))
             for method in methods
-            if method.name in METHODS and method.name != GRADCAM.name
+            if (row := known_method(method.name)) and row is not GRADCAM
         ),
         Paragraph(
             "Target scalar",

@@ -33,6 +33,16 @@ def test_grad_cam_is_there_whatever_is_picked_and_a_link_holds_the_choice() -> N
     assert "the same for every class" in scene["panels"][2]["facts"]
 
 
+def test_a_wrapper_makes_a_method_of_each_that_it_fits_and_a_name_in_a_wrapper_may_be_typed() -> None:
+    page = opened(methods_beside=["FEM", "finer-cam(layercam)"], wrapper="Finer-CAM")
+    (scene,) = scenes(page)
+    assert [panel["title"] for panel in scene["panels"]] == ["Grad-CAM", "FEM", "Finer-CAM(LayerCAM)"]
+    page = opened(methods_beside=["LayerCAM", "nonsense"], wrapper="Augmented")
+    (scene,) = scenes(page)
+    assert [panel["title"] for panel in scene["panels"]] == ["Grad-CAM", "Augmented(LayerCAM)"]
+    assert "expected a method, got 'nonsense'" in page.error[0].value
+
+
 def test_compare_models_takes_several_methods_as_rows() -> None:
     page = open_page("compare_models", models=[LITE0], methods=["LayerCAM", "Grad-CAM"])
     (scene,) = scenes(page)

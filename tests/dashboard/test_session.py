@@ -18,6 +18,7 @@ LINK: dict[Key, str | list[str]] = {
     Key.CLASSES: ["espresso", "tabby"],
     Key.METHODS: ["LayerCAM", "Grad-CAM"],
     Key.METHODS_BESIDE: ["FEM", "CAM"],
+    Key.WRAPPER: "Augmented",
     Key.FIT: "squash",
     Key.COLORMAP: "inferno",
     Key.OPACITY: "80",
@@ -62,7 +63,7 @@ DRAWN_ON: dict[str, set[Key]] = {
     "compare_classes": {Key.PHOTOS, Key.MODELS, Key.COMPETING, Key.RIVALS_SCALE, Key.FIT, *LOOK, Key.LAYERS},
     "layers": {Key.PHOTOS, Key.MODELS, Key.CLASS, Key.FIT, Key.DEPTH, Key.DEPTH_SCALE, *LOOK, Key.LAYERS}
     | {Key.SHOWN_PHOTO, Key.SHOWN_MODEL},
-    "methods": {Key.PHOTOS, Key.MODELS, Key.CLASS, Key.METHODS_BESIDE, Key.FIT, *LOOK, Key.LAYERS}
+    "methods": {Key.PHOTOS, Key.MODELS, Key.CLASS, Key.METHODS_BESIDE, Key.WRAPPER, Key.FIT, *LOOK, Key.LAYERS}
     | {Key.SHOWN_PHOTO, Key.SHOWN_MODEL},
     "reports": {Key.TASK},
     "reviews": {Key.PROJECT, Key.REVIEWS, Key.REVIEW, Key.SUBJECT},

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from torch import Tensor, nn
 
 from gradcam import heatmaps
-from gradcam.methods import METHODS, Method
+from gradcam.methods import METHODS, Method, find_method
 from tests.methods.nets import NETS, Blocks, ChannelsLast, PooledHead, Tokens, images, net
 
 CLASSES = [3, 1]
@@ -18,6 +18,7 @@ IGNORED = 1
 def maps_of(model: PooledHead, batch: Tensor, classes: list[int]) -> dict[str, Tensor]:
     """Each method's maps; a method that cannot explain this kind of network has none."""
     names = [name for name, method in METHODS.items() if can_explain(method, type(model))]
+    names += ["Augmented(HiResCAM)", "SmoothGrad(LayerCAM)", "Finer-CAM(Eigen-Grad-CAM)"]
     return dict(zip(names, heatmaps(model, batch, classes, model.layer, method=names), strict=True))
 
 
@@ -48,9 +49,9 @@ def test_a_method_leaves_the_model_and_does_not_see_the_rest_of_the_batch(
     alone = maps_of(model, batch[-1:], CLASSES)
     for name, maps in together.items():
         assert maps.shape == (count, 2, *model.layer.grid), name
-        assert METHODS[name].signed or maps.min() >= 0, name
+        assert find_method(name).signed or maps.min() >= 0, name
         assert torch.allclose(maps[-1:], alone[name], rtol=0, atol=1e-6 * float(maps.abs().max())), name
-        assert METHODS[name].class_specific or torch.equal(maps[:, 0], maps[:, 1]), name
+        assert find_method(name).class_specific or torch.equal(maps[:, 0], maps[:, 1]), name
 
 
 @pytest.mark.parametrize("kind", NETS)
@@ -66,8 +67,8 @@ def test_a_class_that_the_network_ignores_has_an_empty_map(kind: type[PooledHead
     model = net(kind)
     model.head.weight[IGNORED] = 0
     for name, maps in maps_of(model, images(), [IGNORED]).items():
-        compares = "scores" in METHODS[name].needs  # with other classes, which the network does not ignore
-        assert METHODS[name].class_specific is False or compares or not maps.any(), name
+        compares = "scores" in find_method(name).needs  # with other classes, which the network does not ignore
+        assert find_method(name).class_specific is False or compares or not maps.any(), name
 
 
 @pytest.mark.parametrize("kind", [PooledHead, ChannelsLast, Tokens, Blocks])
@@ -83,7 +84,7 @@ def test_a_layout_is_read_as_it_lies(kind: type[PooledHead]) -> None:
         model.body[0].weight.copy_((model.body[0].weight + model.body[0].weight.flip(3)) / 2)
     seen, mirrored = (maps_of(model, batch, CLASSES) for batch in (images(), images().flip(3)))
     for name, maps in seen.items():
-        if METHODS[name].seed is not None:
+        if find_method(name).seed is not None:
             continue  # its noise is not mirrored
         assert torch.allclose(maps.flip(3), mirrored[name], atol=1e-9 * float(maps.abs().max())), name
         assert not torch.allclose(maps, mirrored[name], atol=1e-3 * float(maps.abs().max())), name

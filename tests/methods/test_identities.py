@@ -9,7 +9,7 @@ import torch
 
 from gradcam import heatmaps
 from gradcam.methods import METHODS, from_gradients
-from gradcam.methods.from_gradients import finer_cam
+from gradcam.methods.wrappers import finer_cam
 from tests.methods.nets import NETS, DeepHead, PooledHead, images, net
 
 CLASSES = [2, 0]
@@ -30,7 +30,7 @@ def test_at_a_pooled_linear_head_cam_grad_cam_hirescam_and_xgrad_cam_are_one_map
 @pytest.mark.parametrize("base", ["Grad-CAM", "LayerCAM", "Eigen-Grad-CAM"])
 def test_finer_cam_without_strength_is_its_base(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
     row = METHODS[base]
-    monkeypatch.setitem(METHODS, "weak", replace(row, name="weak", compute=finer_cam(row.compute, 3, 0.0)))
+    monkeypatch.setitem(METHODS, "weak", replace(row, name="weak", compute=finer_cam(3, 0.0)(row.compute)))
     model = net(DeepHead)
     strong, weak = heatmaps(model, images(), CLASSES, model.layer, method=[base, "weak"])
     assert torch.equal(strong, weak)

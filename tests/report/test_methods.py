@@ -168,6 +168,17 @@ def test_it_replays_method_by_method(made: Report) -> None:
     assert str(done.checks[3]) == "red.png · plain/a · top prediction · Other-CAM: same"
 
 
+def test_a_method_in_a_wrapper_is_told_of_recomputed_and_replayed() -> None:
+    asked = ["Augmented(Grad-CAM)", "SmoothGrad(LayerCAM)"]
+    made = build_report(compare([MODELS["a"]], PHOTOS[:1], "cat", methods=asked, fit="squash"), now=NOON)
+    told = {paragraph.heading: paragraph.text for paragraph in made.procedure}
+    assert "SmoothGrad(LayerCAM) (Smilkov et al. 2017, of Jiang et al. 2021)" in told["Method"]
+    assert "noise level 0.15, noisy copies 8 and seed 0" in told["Reading SmoothGrad(LayerCAM)"]
+    assert "--method 'SmoothGrad(LayerCAM)'" in command(made)
+    assert replay(made, use=use).count("same") == 2
+    assert not [*diff(made, read_report(render_report(made, "zip")))]
+
+
 def test_a_method_that_this_gradcam_does_not_have_cannot_be_checked(
     made: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
