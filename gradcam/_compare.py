@@ -20,7 +20,20 @@ from gradcam.models.pool import shared_pool
 from gradcam.panel_key import ModelKey, PanelKey
 from gradcam.panel_store import NOTHING_KEPT, PanelStore, with_photo, without_photo
 from gradcam.targets import as_targets
-from gradcam.types import Activation, Explanation, Failure, Fit, Heatmap, Panel, Photo, Target, Top, UnreadablePhoto
+from gradcam.types import (
+    Activation,
+    Explanation,
+    Failure,
+    Fit,
+    Heatmap,
+    Panel,
+    Photo,
+    PythonTarget,
+    Target,
+    TargetLike,
+    Top,
+    UnreadablePhoto,
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +57,7 @@ Say: TypeAlias = Callable[[int, str | None], None]
 def compare(
     models: Sequence[str | Classifier],
     photos: Sequence[Photo],
-    targets: Target | Sequence[Target] = (Top(1),),
+    targets: TargetLike | Sequence[TargetLike] = (Top(1),),
     *,
     methods: Sequence[str] = (GRADCAM.name,),
     fit: Fit = "crop",
@@ -62,7 +75,7 @@ def compare(
     models: ids, or classifiers already loaded.
     photos: may be `UnreadablePhoto`s among others.
     methods: rows of `methods.METHODS`, bare or in wrappers, as `explain` takes them.
-    targets: one or several, as `explain` takes them.
+    targets: one or several, as `explain` takes them; what a function makes is never kept in `results`.
     layer: for every model, or by model id; a model that the mapping lacks uses its own target layer.
     activation: for every model, or by model id; a model that the mapping lacks uses its own.
     precision: a row of `forward.PRECISIONS`.
@@ -120,7 +133,7 @@ class _Request:
 def _request(
     models: Sequence[str | Classifier],
     photos: Sequence[Photo],
-    targets: Target | Sequence[Target],
+    targets: TargetLike | Sequence[TargetLike],
     methods: Sequence[str],
     fit: Fit,
     layer: LayerChoices | Mapping[str, LayerChoices],
@@ -199,6 +212,8 @@ class _Column:
             for method, target in product(methods, targets):
                 if isinstance(photo, UnreadablePhoto):
                     self.add(position, Failure(photo, self.model, method, target, photo.reason))
+                elif isinstance(target, PythonTarget):
+                    continue  # a function of the same name may be another
                 elif known and (kept := self.results.get(self._key(known, photo, method, target))):
                     self.add(position, with_photo(kept, photo))
 
@@ -289,7 +304,8 @@ class _Column:
     def _keep(self, position: int, panel: Panel, known: ModelKey) -> None:
         """Add a panel that was computed, and keep it for other comparisons."""
         self.add(position, panel)
-        if panel.photo.sha256:  # a photo made by hand may have no hash
+        lasts = not isinstance(panel.target, PythonTarget)
+        if lasts and panel.photo.sha256:  # a photo made by hand may have no hash
             self.results.put(self._key(known, panel.photo, panel.method, panel.target), without_photo(panel))
 
     @property

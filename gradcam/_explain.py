@@ -25,7 +25,7 @@ from gradcam.models.classifier import Classifier
 from gradcam.photo import as_photo, open_photo
 from gradcam.running import clone_sharing_weights
 from gradcam.targets import as_targets
-from gradcam.types import Explanation, Fit, Photo, PhotoFailure, Target, Top, UnreadablePhoto
+from gradcam.types import Explanation, Fit, Photo, PhotoFailure, Target, TargetLike, Top, UnreadablePhoto
 
 Methods: TypeAlias = list[str] | tuple[str, ...]
 """Names of rows of `methods.METHODS`; a name alone asks for one."""
@@ -41,7 +41,7 @@ other uses the processor."""
 def explain(
     classifier: Classifier,
     photo: Photo | str | Path | bytes | Image.Image | NDArray[np.uint8],
-    targets: Target | Sequence[Target] = Top(1),
+    targets: TargetLike | Sequence[TargetLike] = Top(1),
     *,
     method: str = GRADCAM.name,
     fit: Fit = "crop",
@@ -54,7 +54,7 @@ def explain(
 def explain(
     classifier: Classifier,
     photo: Photo | str | Path | bytes | Image.Image | NDArray[np.uint8],
-    targets: Target | Sequence[Target] = Top(1),
+    targets: TargetLike | Sequence[TargetLike] = Top(1),
     *,
     method: Methods,
     fit: Fit = "crop",
@@ -66,7 +66,7 @@ def explain(
 def explain(
     classifier: Classifier,
     photo: Photo | str | Path | bytes | Image.Image | NDArray[np.uint8],
-    targets: Target | Sequence[Target] = Top(1),
+    targets: TargetLike | Sequence[TargetLike] = Top(1),
     *,
     method: str | Methods = GRADCAM.name,
     fit: Fit = "crop",
@@ -76,6 +76,7 @@ def explain(
     """Explain what `classifier` looks at in `photo`, for each target, with one forward.
 
     photo: opened, or a path, encoded bytes, a Pillow image, or pixels uint8 `[H, W, 3]`.
+    targets: classes, ranks or contrasts, or functions that make one number of a photo's logits, a tensor `[C]`.
     method: a row of `methods.METHODS`, bare or in wrappers of `methods.WRAPPERS`, such as `SmoothGrad(LayerCAM)`. A
         list of them gives an explanation by each, in their order, from one forward and one batch of gradients.
     fit: `crop` (the model's own evaluation transform), `squash` (whole photo, aspect lost) or `pad`.
@@ -116,7 +117,7 @@ def found_by_all(answers: Sequence[Answer]) -> tuple[Explanation, ...]:
 def explain_many(
     classifier: Classifier,
     photos: Iterable[Photo | str | Path],
-    targets: Target | Sequence[Target] = Top(1),
+    targets: TargetLike | Sequence[TargetLike] = Top(1),
     *,
     method: str = GRADCAM.name,
     fit: Fit = "crop",
@@ -130,7 +131,7 @@ def explain_many(
 def explain_many(
     classifier: Classifier,
     photos: Iterable[Photo | str | Path],
-    targets: Target | Sequence[Target] = Top(1),
+    targets: TargetLike | Sequence[TargetLike] = Top(1),
     *,
     method: Methods,
     fit: Fit = "crop",
@@ -143,7 +144,7 @@ def explain_many(
 def explain_many(
     classifier: Classifier,
     photos: Iterable[Photo | str | Path],
-    targets: Target | Sequence[Target] = Top(1),
+    targets: TargetLike | Sequence[TargetLike] = Top(1),
     *,
     method: str | Methods = GRADCAM.name,
     fit: Fit = "crop",

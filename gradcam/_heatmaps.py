@@ -6,9 +6,9 @@ equations 1 and 2: α_k = mean over places of ∂y/∂A_k; L = ReLU(Σ_k α_k A_
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
-from typing import Any, overload
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 import torch
@@ -19,17 +19,22 @@ from gradcam.errors import ClassError, MapError, quoted
 from gradcam.inputs import Batch, Inputs
 from gradcam.layers import LayerChoices, find_layers, merge_layers
 from gradcam.methods import GRADCAM, Method, find_methods
+from gradcam.python_target import gradients_of, python_target
 from gradcam.running import unwrapped
 from gradcam.scores import Output
 from gradcam.signals import LayerSignals, Rerun, mean_over_places, one_hot, signals_of
-from gradcam.types import TargetLayer
+from gradcam.types import PythonTarget, TargetLayer
+
+Scalar: TypeAlias = Callable[[Tensor], Tensor]
+Classes: TypeAlias = int | Sequence[int] | Sequence[Sequence[int]] | Scalar | Sequence[Scalar]
+"""What `heatmaps` explains: classes by index, or functions of an image's logits."""
 
 
 @overload
 def heatmaps(
     model: nn.Module,
     batch: Batch,
-    classes: int | Sequence[int] | Sequence[Sequence[int]],
+    classes: Classes,
     layer: LayerChoices = "auto",
     *,
     method: str = GRADCAM.name,
@@ -42,7 +47,7 @@ def heatmaps(
 def heatmaps(
     model: nn.Module,
     batch: Batch,
-    classes: int | Sequence[int] | Sequence[Sequence[int]],
+    classes: Classes,
     layer: LayerChoices = "auto",
     *,
     method: list[str] | tuple[str, ...],
@@ -54,7 +59,7 @@ def heatmaps(
 def heatmaps(
     model: nn.Module,
     batch: Batch,
-    classes: int | Sequence[int] | Sequence[Sequence[int]],
+    classes: Classes,
     layer: LayerChoices = "auto",
     *,
     method: str | list[str] | tuple[str, ...] = GRADCAM.name,
@@ -65,7 +70,8 @@ def heatmaps(
 
     batch: `[B, C, H, W]`, preprocessed, on the model's device; a NumPy array is put there. For a model of several
         inputs a tuple or list of all of them, or a mapping by the names of its forward's arguments.
-    classes: one class, a list of K classes for every image, or B lists of K classes each.
+    classes: one class, a list of K classes for every image, or B lists of K classes each. Or a function, or a list
+        of K, that makes one number of an image's logits `[C]`: its gradient takes the place of a logit's.
     layer: `"auto"`, a module's name, an index into `candidate_layers(model)`, a `TargetLayer`, or several of these,
         whose raw maps are averaged on the finest of their grids, unless the method says otherwise; each costs a
         forward.
@@ -83,24 +89,39 @@ def heatmaps(
     model, modules = unwrapped(model)
     layers = find_layers(model, inputs, layer, modules, needed=any(one.reads_layer for one in methods))
     recordings = [record(model, inputs, found, modules) for found in layers]
-    indices = class_table(classes, *recordings[0].logits.shape)
+    functions = _functions(classes)
+    indices = None if functions else class_table(classes, *recordings[0].logits.shape)
+
+    def cotangents(logits: Tensor) -> Tensor:
+        return gradients_of(functions, logits) if indices is None else one_hot(indices, logits)
+
     rerun = Rerun(
         lambda: inputs.images,
         lambda images, found: record(model, inputs.with_images(images), found, modules),
         lambda images, skip: trace(model, inputs.with_images(images), skip=skip),
+        cotangents,
     )
-    signals = signals_of(recordings, one_hot(indices, recordings[0].logits), layers, methods, rerun)
+    signals = signals_of(recordings, layers, methods, rerun, linear=not functions)
     found = tuple(fused_maps(signals, one) for one in methods)
     for maps in found:
         if not maps.isfinite().all():
             column = int((~maps.isfinite()).flatten(2).any(2).any(0).nonzero()[0])
-            named = indices[:, column].unique().tolist()
+            named = functions[column] if indices is None else f"class {indices[:, column].unique().tolist()}"
             where = f"layer {quoted(merge_layers(layers).name)}" if layers[0].name else "the model"
             raise MapError(
-                f"expected finite heat from {where} for class {named}, "
+                f"expected finite heat from {where} for {named}, "
                 "got NaN or infinity; check the weights and the input, or use float32"
             )
     return found[0] if isinstance(method, str) else found
+
+
+def _functions(classes: Classes) -> list[PythonTarget]:
+    """The functions among the classes, all or none. Raises: ClassError for a mixture."""
+    given = classes if isinstance(classes, list | tuple) else [classes]
+    functions = [python_target(one) for one in given if callable(one)]
+    if functions and len(functions) < len(given):
+        raise ClassError(f"expected classes or functions, got both in {quoted(classes)}; ask for them apart")
+    return functions
 
 
 def fused_maps(signals: Sequence[LayerSignals], method: Method) -> Tensor:

@@ -10,7 +10,18 @@ from gradcam.errors import OptionError, quoted
 from gradcam.scaling import scale_panels
 from gradcam.showing import Shown
 from gradcam.text import count
-from gradcam.types import Contrast, Explanation, Failure, Heatmap, Panel, Photo, ScaledMap, Style, Target
+from gradcam.types import (
+    Contrast,
+    Explanation,
+    Failure,
+    Heatmap,
+    Panel,
+    Photo,
+    PythonTarget,
+    ScaledMap,
+    Style,
+    Target,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +126,12 @@ def as_comparison(shown: object) -> Comparison:
         )
     photo, model, method = shown.photo, str(shown.model), shown.method
     targets: list[Target] = [
-        one.index if one.against is None else Contrast(one.index, one.against) for one in shown.targets
+        one.index
+        if one.against is None
+        else Contrast(one.index, one.against)
+        if one.is_class
+        else PythonTarget(one.label)
+        for one in shown.targets
     ]
     panels = [Heatmap(photo, model, method, target, shown, position) for position, target in enumerate(targets)]
     return Comparison((photo,), (model,), (method,), tuple(targets), tuple(panels))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -24,10 +24,11 @@ from gradcam.models.classifier import Classifier
 from gradcam.models.labels import labels_of_head
 from gradcam.models.numerics import Runner, runner_for
 from gradcam.preprocess import to_input, view_of
+from gradcam.python_target import value_and_gradient
 from gradcam.running import unwrapped
 from gradcam.scores import ACTIVATION_OF, ENDS, output_statement, output_text
 from gradcam.signals import LayerSignals, Rerun, mean_over_places, scores_are_linear, signals_of
-from gradcam.targets import probabilities, score_target, with_negative
+from gradcam.targets import probabilities, score_target, scored_by_function, with_negative
 from gradcam.text import clean, shorten
 from gradcam.types import (
     NUMERICS,
@@ -37,6 +38,7 @@ from gradcam.types import (
     Numerics,
     Photo,
     Preprocessing,
+    PythonTarget,
     ScoredTarget,
     Target,
     TargetLayer,
@@ -156,8 +158,9 @@ def explanations(
     """
     started = time.perf_counter()
     scores = scores_of(classifier, forward, targets)
-    cotangents = _cotangents(scores.targets, forward.recordings[0].logits)
-    signals = signals_of(forward.recordings, cotangents, forward.layers, methods, _rerun(classifier, forward))
+    rerun = _rerun(classifier, forward, lambda logits: _cotangents_with_functions(targets, scores.targets, logits))
+    is_linear = all(target.is_class for row in scores.targets for target in row)
+    signals = signals_of(forward.recordings, forward.layers, methods, rerun, linear=is_linear)
     maps = [_maps(signals, method) for method in methods]
     seconds = forward.seconds + (time.perf_counter() - started) / len(forward.photos)
     return [
@@ -186,8 +189,13 @@ def scores_of(classifier: Classifier, forward: Forward, targets: Sequence[Sequen
     activation: Activation = "sigmoid" if graph.shape[1] == 1 else ACTIVATION_OF.get(ends_in, classifier.activation)
     logits = [with_negative(row) for row in graph.detach().float().cpu().numpy()]
     scored = [
-        tuple(score_target(target, row, labels, activation) for target in requested)
-        for requested, row in zip(targets, logits, strict=True)
+        tuple(
+            scored_by_function(target, value_and_gradient(target, own)[0])
+            if isinstance(target, PythonTarget)
+            else score_target(target, row, labels, activation)
+            for target in requested
+        )
+        for requested, row, own in zip(targets, logits, graph, strict=True)
     ]
     return Scores(scored, logits, labels.names, activation)
 
@@ -250,7 +258,7 @@ def _answer(shared: Explanation, number: int, method: Method, maps: NDArray[np.f
     return found
 
 
-def _rerun(classifier: Classifier, forward: Forward) -> Rerun:
+def _rerun(classifier: Classifier, forward: Forward, cotangents: Callable[[Tensor], Tensor]) -> Rerun:
     """Runs what the forward ran; a forward keeps no pixels, so the photos are prepared again."""
     modules = dict(zip(forward.layers, forward.runners, strict=True))
 
@@ -270,7 +278,7 @@ def _rerun(classifier: Classifier, forward: Forward) -> Rerun:
         with _computing_in(forward.precision, classifier.device):
             return trace(own, Inputs.of(images, own, output=classifier.output), skip=skip)
 
-    return Rerun(images, run, run_whole)
+    return Rerun(images, run, run_whole, cotangents)
 
 
 @dataclass(frozen=True, eq=False)
@@ -342,15 +350,29 @@ def _computing_in(precision: str, device: torch.device) -> AbstractContextManage
 
 
 def _cotangents(targets: Sequence[Sequence[ScoredTarget]], logits: Tensor) -> Tensor:
-    """`[K, B, C]`: +1 at each target's class and −1 at the class it is contrasted with."""
+    """`[K, B, C]`: +1 at each target's class and −1 at the class it is contrasted with; 0 for what is no class."""
     images, heads = logits.shape
     cotangents = logits.new_zeros(len(targets[0]), images, max(heads, 2))
     for image, row in enumerate(targets):
         for k, target in enumerate(row):
+            if not target.is_class:
+                continue
             cotangents[k, image, target.index] = 1
             if target.against is not None:
                 cotangents[k, image, target.against] = -1
     return of_heads(cotangents, logits)
+
+
+def _cotangents_with_functions(
+    targets: Sequence[Sequence[Target]], scored: Sequence[Sequence[ScoredTarget]], logits: Tensor
+) -> Tensor:
+    """`_cotangents`, and the gradient of each target that is a function at these logits."""
+    cotangents = _cotangents(scored, logits)
+    for image, row in enumerate(targets):
+        for k, target in enumerate(row):
+            if isinstance(target, PythonTarget):
+                cotangents[k, image] = value_and_gradient(target, logits[image])[1]
+    return cotangents
 
 
 def of_heads(cotangents: Tensor, logits: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from gradcam.layers import LayerChoices
 from gradcam.methods import GRADCAM, find_methods
 from gradcam.models.classifier import Classifier
 from gradcam.targets import as_targets
-from gradcam.types import Explanation, Fit, Photo, Target, Top
+from gradcam.types import Explanation, Fit, Photo, TargetLike, Top
 
 
 class ForwardCache:
@@ -39,7 +39,7 @@ class ForwardCache:
         self,
         classifier: Classifier,
         photo: Photo,
-        targets: Target | Sequence[Target] = Top(1),
+        targets: TargetLike | Sequence[TargetLike] = Top(1),
         *,
         method: str = GRADCAM.name,
         fit: Fit = "crop",
@@ -52,7 +52,7 @@ class ForwardCache:
         self,
         classifier: Classifier,
         photo: Photo,
-        targets: Target | Sequence[Target] = Top(1),
+        targets: TargetLike | Sequence[TargetLike] = Top(1),
         *,
         method: Methods,
         fit: Fit = "crop",
@@ -64,7 +64,7 @@ class ForwardCache:
         self,
         classifier: Classifier,
         photo: Photo,
-        targets: Target | Sequence[Target] = Top(1),
+        targets: TargetLike | Sequence[TargetLike] = Top(1),
         *,
         method: str | Methods = GRADCAM.name,
         fit: Fit = "crop",

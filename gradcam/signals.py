@@ -37,29 +37,34 @@ class Rerun:
     """How to run the model again, for methods that need more than one forward.
 
     images: prepares them once more, `[B, channels, H, W]`. record: runs a forward of others. trace: runs one with
-        autograd on from the images on; the second argument is `skip` of `capture.trace`.
+        autograd on from the images on; the second argument is `skip` of `capture.trace`. cotangents: of other
+        logits `[B, C]`, as for `signals_of`.
     """
 
     images: Callable[[], Tensor]
     record: Callable[[Tensor, TargetLayer], Recording]
     trace: Callable[[Tensor, tuple[str, str] | None], Trace]
+    cotangents: Callable[[Tensor], Tensor]
 
 
 def signals_of(
     recordings: Sequence[Recording],
-    cotangents: Tensor,
     layers: Sequence[TargetLayer],
     methods: Sequence[Method],
     rerun: Rerun,
+    *,
+    linear: bool = True,
 ) -> list[LayerSignals]:
-    """The signals of each layer, for scores that are weighted sums of logits.
+    """The signals of each layer, for scores whose gradients at the logits `rerun.cotangents` gives: `[K, B, C]`,
+    one-hot for a class, +1 and −1 for a contrast.
 
-    cotangents: the weights `[K, B, C]`, one-hot for a class, +1 and −1 for a contrast.
-    methods: all that will read the signals.
+    methods: all that will read the signals. linear: whether each score is a weighted sum of logits, so that these
+        gradients are the same for all logits.
     """
     keep = any("gradients" in method.needs for method in methods)
+    cotangents = rerun.cotangents(recordings[0].logits)
     return [
-        LayerSignals(recording, cotangents, layer, keep, rerun)
+        LayerSignals(recording, cotangents, layer, keep, rerun, linear)
         for recording, layer in zip(recordings, layers, strict=True)
     ]
 
@@ -70,7 +75,7 @@ class LayerSignals(Signals):
 
     cotangents: as for `signals_of`. keep: whether gradients stay in memory once their mean is known, because a
         method will read all of them; without it, they are computed again.
-    rerun: None where no method will run the model again.
+    rerun: None where no method will run the model again. linear: as for `signals_of`.
     """
 
     recording: Recording
@@ -78,6 +83,7 @@ class LayerSignals(Signals):
     layer: TargetLayer
     keep: bool = False
     rerun: Rerun | None = None
+    linear: bool = True
 
     @cached_property
     def images(self) -> Tensor:
@@ -100,7 +106,9 @@ class LayerSignals(Signals):
 
     def again(self, images: Tensor) -> LayerSignals:
         rerun = replace(self._rerun, images=lambda: images)
-        return replace(self, recording=rerun.record(images, self.layer), keep=False, rerun=rerun)
+        recording = rerun.record(images, self.layer)
+        cotangents = rerun.cotangents(recording.logits)
+        return replace(self, recording=recording, cotangents=cotangents, keep=False, rerun=rerun)
 
     @property
     def _rerun(self) -> Rerun:
@@ -126,6 +134,7 @@ class LayerSignals(Signals):
 
     @cached_property
     def curvature(self) -> Tensor:
+        self._check_linear("a method that needs first derivatives only")
         if self._head_is_linear:
             return torch.zeros_like(self.gradients)
         start, cotangents = self._start
@@ -143,7 +152,12 @@ class LayerSignals(Signals):
             )
         return self.alpha * prod(self.layer.grid)
 
+    def _check_linear(self, instead: str) -> None:
+        if not self.linear:
+            raise MethodError(f"expected a class as target, got a function of the logits; use {instead}")
+
     def rather_than_similar(self, classes: int, gamma: float) -> LayerSignals:
+        self._check_linear("a method that knows no other classes")
         logits = self.recording.logits.detach()
         count = min(classes, logits.shape[1] - 1)
         own = self.cotangents.argmax(2, keepdim=True)

@@ -15,7 +15,8 @@ from gradcam.errors import ClassError, OptionError, quoted
 from gradcam.models.classifier import Classifier
 from gradcam.models.ids import class_names
 from gradcam.models.labels import Labels
-from gradcam.types import Activation, Contrast, ScoredTarget, Target, Top
+from gradcam.python_target import python_target
+from gradcam.types import Activation, Contrast, PythonTarget, ScoredTarget, Target, Top
 
 Choice = int | str | Top
 """One class: all targets but a contrast."""
@@ -37,7 +38,7 @@ def parse_target(text: str, names: Container[str] = ()) -> Target:
     A text that is in `names` (see `known_names`) is the name of that class, whatever else it could mean. `#281` is
     always an index and `#top-3` always a rank; a name in quotes, as JSON writes it, is always a name. Digits stay
     text, because a class may have them as its name: `Labels.index` decides.
-    `parse_target(write_target(target)) == target` for every target.
+    `parse_target(write_target(target)) == target` for every target but a `PythonTarget`, which is only described.
     Raises: ClassError for an empty text, a number of many digits, or invalid Unicode.
     """
     _check_unicode(text)
@@ -58,6 +59,8 @@ def write_target(target: Target, names: Container[str] = ()) -> str:
 
     names: the names that `parse_target` will be given.
     """
+    if isinstance(target, PythonTarget):
+        return str(target)
     if not isinstance(target, Contrast):
         return _write_choice(target, names)
     of, rather_than = (_write_choice(choice, names) for choice in (target.of, target.rather_than))
@@ -147,11 +150,11 @@ def _check_unicode(text: str) -> None:
 
 
 def as_targets(targets: Any) -> list[Target]:
-    """One target or several as a list; NumPy's and PyTorch's integers become indices.
+    """One target or several as a list; NumPy's and PyTorch's integers become indices, functions `PythonTarget`s.
 
     Raises: OptionError if there is none, ClassError for a value that is no class, such as 0.9, True or −1.
     """
-    if isinstance(targets, (str, bytes, Top, Contrast)) or not _is_iterable(targets):
+    if isinstance(targets, (str, bytes, Top, Contrast)) or callable(targets) or not _is_iterable(targets):
         targets = (targets,)
     found = [_as_target(target) for target in targets]
     if not found:
@@ -171,6 +174,10 @@ def _is_iterable(value: Any) -> bool:
 def _as_target(target: Any) -> Target:
     if isinstance(target, Contrast):
         return Contrast(_as_choice(target.of), _as_choice(target.rather_than))
+    if isinstance(target, PythonTarget):
+        return target
+    if callable(target) and not isinstance(target, type):
+        return python_target(target)
     return _as_choice(target)
 
 
@@ -199,7 +206,10 @@ def _as_whole(value: Any, expected: str) -> int:
 
 
 def score_target(
-    target: Target, logits: NDArray[np.float32], labels: Labels, activation: Activation = "softmax"
+    target: int | str | Top | Contrast,
+    logits: NDArray[np.float32],
+    labels: Labels,
+    activation: Activation = "softmax",
 ) -> ScoredTarget:
     """Resolve a target for one photo.
 
@@ -235,6 +245,11 @@ def score_target(
         against=against,
         against_label=None if against is None else labels.names[against],
     )
+
+
+def scored_by_function(target: PythonTarget, value: float) -> ScoredTarget:
+    """A target that is no class, with its value for one photo."""
+    return ScoredTarget(index=-1, label=target.name, score=value, probability=0.0, rank=0)
 
 
 def with_negative(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,11 +145,29 @@ class Contrast:
         return f"{self.of} rather than {self.rather_than}"
 
 
-Target: TypeAlias = int | str | Top | Contrast
-"""What is explained: a class by index or by name, the k-th prediction, or a contrast.
+@dataclass(frozen=True)
+class PythonTarget:
+    """A number that a Python function makes of a photo's logits: it is never kept, stored in a run or replayed.
+
+    function: takes the logits of one photo, a tensor `[C]` as the model has them, and returns a scalar that PyTorch
+        can differentiate; None if only its name is known, from a report.
+    """
+
+    name: str
+    function: Callable[[Any], Any] | None = None
+
+    def __str__(self) -> str:
+        return f"defined in Python by {self.name}"
+
+
+Target: TypeAlias = int | str | Top | Contrast | PythonTarget
+"""What is explained: a class by index or by name, the k-th prediction, a contrast, or what a function computes.
 
 An `int` is always an index; a `str` is a name, or an index where no class is so named (`Labels.index`).
 """
+
+TargetLike: TypeAlias = Target | Callable[[Any], Any]
+"""A target, or a function that becomes a `PythonTarget`."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +178,7 @@ class ScoredTarget:
     score: the scalar that was differentiated (a logit, or the difference of two).
     probability: of `index`, in [0, 1], by the model's `Activation`.
     rank: position of `index` among the predictions, from 1.
+    A `PythonTarget` is no class: its index is −1, its probability and rank are 0, its label is the function's name.
     """
 
     index: int
@@ -169,7 +189,19 @@ class ScoredTarget:
     against: int | None = None
     against_label: str | None = None
 
+    @property
+    def is_class(self) -> bool:
+        """Whether a class, or a contrast of two, was differentiated."""
+        return self.rank > 0
+
+    @property
+    def result(self) -> str:
+        """What the model says: a probability such as `62.0 %`, or the value of a function."""
+        return percent(self.probability) if self.is_class else f"value {self.score:.4g}"
+
     def __str__(self) -> str:
+        if not self.is_class:
+            return str(PythonTarget(self.label))
         return self.label if self.against_label is None else f"{self.label} rather than {self.against_label}"
 
 
@@ -297,7 +329,7 @@ class Explanation(Shown):
 
 def _target_and_heat(target: ScoredTarget, raw: NDArray[np.float32]) -> str:
     """A target with its probability and what its map holds: `tabby 62.0 %, peak 1.23`."""
-    return f"{_on_one_line(str(target), 80)} {percent(target.probability)}, {_heat(raw)}"
+    return f"{_on_one_line(str(target), 80)} {target.result}, {_heat(raw)}"
 
 
 def _heat(raw: NDArray[np.float32]) -> str:

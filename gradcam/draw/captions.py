@@ -14,7 +14,7 @@ from gradcam.model_spec import display_name
 from gradcam.regions import region_share
 from gradcam.scaling import FLOOR, difference, is_signed, normalize
 from gradcam.targets import write_target
-from gradcam.text import dimensions, duration, minus_sign, percent
+from gradcam.text import dimensions, duration, minus_sign
 from gradcam.types import Failure, Heatmap, Panel, Scale, ScaledMap, Style, Target
 
 SCALE_LABELS: dict[Scale, str] = {
@@ -67,7 +67,7 @@ def model_caption(panel: Panel) -> str:
 
 def target_caption(panel: Panel) -> str:
     """The target and its probability, such as `tabby · 62.0 %`; `no map` for a failure."""
-    return f"{panel.scored} · {percent(panel.scored.probability)}" if isinstance(panel, Heatmap) else "no map"
+    return f"{panel.scored} · {panel.scored.result}" if isinstance(panel, Heatmap) else "no map"
 
 
 def layer_caption(panel: Panel) -> str:

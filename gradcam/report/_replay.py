@@ -18,7 +18,7 @@ from gradcam.report.pictures import photo_of
 from gradcam.report.reproduce import layers_of
 from gradcam.report.statements import request_text
 from gradcam.text import count, dimensions
-from gradcam.types import Contrast, Failure, Heatmap, Panel, Photo, Target
+from gradcam.types import Contrast, Failure, Heatmap, Panel, Photo, PythonTarget, Target
 
 Outcome = Literal["same", "same within tolerance", "differs", "cannot be checked"]
 OUTCOMES: tuple[Outcome, ...] = ("same", "same within tolerance", "differs", "cannot be checked")
@@ -90,7 +90,9 @@ def _panels(
         return {}
     targets = [entry.target for entry in report.targets]
     targets += [_target(report, finding) for finding in report.findings]
-    targets = list(dict.fromkeys(targets))
+    targets = [target for target in dict.fromkeys(targets) if not isinstance(target, PythonTarget)]
+    if not targets:
+        return {}
     again = compare(
         [model.id for model in report.models],
         list(found.values()),
@@ -138,6 +140,8 @@ def _judge(
     if known_method(method) is None:
         words = f"cannot be checked because this gradcam has no method {quoted(method)}"
         return "cannot be checked", words, None
+    if isinstance(target := report.targets[finding.target].target, PythonTarget):
+        return "cannot be checked", f"cannot be checked because it is {target}; it cannot be recomputed", None
     if panel is None:
         sha256 = report.photos[finding.photo].sha256
         return (

@@ -28,6 +28,7 @@ from gradcam.types import (
     Fit,
     Numerics,
     Preprocessing,
+    PythonTarget,
     ScoredTarget,
     Style,
     Target,
@@ -193,15 +194,19 @@ class ChoiceEntry:
 
 @dataclass(frozen=True)
 class TargetEntry(ChoiceEntry):
-    """A target as data: one class, by index, name or rank, and for a contrast the class that it is against.
+    """A target as data: one class, by index, name or rank, and for a contrast the class that it is against; or the
+    name of a function of the logits.
 
-    `TargetEntry.of(target).target == target`.
+    `TargetEntry.of(target).target == target`, except that a function itself is not kept.
     """
 
     rather_than: ChoiceEntry | None = None
+    function: str | UnsetType = UNSET
 
     @classmethod
     def of(cls, target: Target) -> TargetEntry:
+        if isinstance(target, PythonTarget):
+            return cls(function=target.name)
         is_contrast = isinstance(target, Contrast)
         one = ChoiceEntry.of(target.of if is_contrast else target)
         against = ChoiceEntry.of(target.rather_than) if is_contrast else None
@@ -210,6 +215,10 @@ class TargetEntry(ChoiceEntry):
     @property
     def target(self) -> Target:
         """Raises: ValueError if the entry is no target."""
+        if self.function is not UNSET:
+            if (self.index, self.name, self.rank, self.rather_than) != (None,) * 4:
+                raise ValueError("a class beside a function")
+            return PythonTarget(self.function)
         return self.choice if self.rather_than is None else Contrast(self.choice, self.rather_than.choice)
 
 

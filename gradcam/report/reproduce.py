@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from dataclasses import fields
+from keyword import iskeyword
 
 from gradcam.layers import TypedLayer, read_layer, write_layer
 from gradcam.methods import GRADCAM, known_method
@@ -18,7 +19,7 @@ from gradcam.report.sections import is_marked
 from gradcam.targets import known_names, write_target
 from gradcam.teaching.script import loading
 from gradcam.text import clean, listed
-from gradcam.types import Activation, Style, WeightsFile
+from gradcam.types import Activation, PythonTarget, Style, Target, WeightsFile
 
 Layers = TypedLayer | tuple[TypedLayer, ...]
 
@@ -38,6 +39,8 @@ def command(report: Content, thresholds: Thresholds | None = None) -> str:
         return f"# No command loads {listed(pythonic)} the way Python did: run the lines of Python."
     if unknown := [clean(name) for name in _methods(report) if known_method(name) is None]:
         return f"# No command knows the method {listed(unknown)}: use the gradcam that wrote the report."
+    if functions := [clean(target.name) for target in _functions(report)]:
+        return f"# No command computes what is defined in Python by {listed(functions)}: run the lines of Python."
     ways = {photo.stretched for photo in report.photos if not _is_sample(photo)}
     if len(ways) > 1:
         return "# No command stretches some photos and not others: run the lines of Python."
@@ -65,7 +68,7 @@ def python_lines(report: Content) -> str:
     if any(note != Note() for note in notes):
         arguments.append(f"notes={notes!r}")
     models = [_loaded(model, number, _is_exact(report)) for number, model in enumerate(report.models, 1)]
-    requested = ["models", "photos", "targets"]
+    requested, functions = ["models", "photos", "targets"], _functions(report)
     if _methods(report) != [GRADCAM.name]:
         requested.append(f"methods={_methods(report)!r}")
     requested += [f"fit={report.fit!r}", f"layer={layers_of(report)!r}"]
@@ -81,7 +84,11 @@ def python_lines(report: Content) -> str:
             *_made_by_hand(report),
             f"photos = [{', '.join(_opened(photo) for photo in report.photos)}]",
             f"models = [{', '.join(models)}]",
-            f"targets = {[entry.target for entry in report.targets]!r}",
+            *(
+                f"# {clean(target.name)}: define this function, the report has its name alone"
+                for target in functions
+            ),
+            f"targets = [{', '.join(_as_code(entry.target) for entry in report.targets)}]",
             f"comparison = compare({', '.join(requested)})",
             *([f"# {_OF_RUN}"] if report.data_set else []),
             "report = build_report(",
@@ -90,6 +97,17 @@ def python_lines(report: Content) -> str:
             "write_report(report, 'review.zip')",
         )
     )
+
+
+def _functions(report: Content) -> list[PythonTarget]:
+    return [target for entry in report.targets if isinstance(target := entry.target, PythonTarget)]
+
+
+def _as_code(target: Target) -> str:
+    """What makes the target in Python: a function by its name, if it has one that Python can read."""
+    if not isinstance(target, PythonTarget):
+        return repr(target)
+    return target.name if target.name.isidentifier() and not iskeyword(target.name) else "function"
 
 
 def _methods(report: Content) -> list[str]:

@@ -258,14 +258,16 @@ def panel_title(finding: Finding) -> str:
     """`Egyptian cat · 43.1 %`, or that there is no map."""
     if isinstance(finding, FailureEntry):
         return "No map"
-    return f"{finding.scored} · {percent(finding.scored.probability)}"
+    return f"{finding.scored} · {finding.scored.result}"
 
 
 def panel_facts(report: Content, panel: HeatmapEntry) -> tuple[str, ...]:
     """The numbers and the layer of a panel, a phrase each."""
     layer, numbers = report.layer_of(panel), panel.numbers
     facts = (
-        f"Prediction {panel.scored.rank}, score {panel.scored.score:.3g}",
+        f"Prediction {panel.scored.rank}, score {panel.scored.score:.3g}"
+        if panel.scored.is_class
+        else panel.scored.result.capitalize(),
         f"{f'Layer {layer.name}' if layer else 'No layer'}, {dimensions(*panel.grid)} cells",
         f"Peak {numbers.peak:.3g}, mean {numbers.mean:.3g} (raw); {numbers.positive:.0%} of cells above 0",
     )
@@ -357,7 +359,8 @@ def _number_row(report: Content, finding: Finding) -> tuple[str, ...]:
     measured = (f"{scored.score:.3g}", f"{numbers.peak:.3g}", f"{numbers.mean:.3g}", f"{numbers.positive:.0%}")
     inside = UNKNOWN if numbers.inside is UNSET else f"{numbers.inside:.0%}"
     last = (hottest, inside) if is_marked(report) else (hottest,)
-    return (*start, str(scored), percent(scored.probability), str(scored.rank), *measured, *last)
+    answer = (percent(scored.probability), str(scored.rank)) if scored.is_class else (UNKNOWN, UNKNOWN)
+    return (*start, str(scored), *answer, *measured, *last)
 
 
 def _layers(report: Content, index: int) -> str:

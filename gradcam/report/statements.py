@@ -86,12 +86,16 @@ def _flat(panel: HeatmapEntry, answer: Answer, model: ModelEntry) -> str | None:
 
 
 def _unlikely(panel: HeatmapEntry, answer: Answer, model: ModelEntry) -> str | None:
-    if panel.scored.rank <= 5:
+    if panel.scored.rank <= 5:  # also 0, of what is no class
         return None
     return (
         f"The model does not expect this class: it is number {panel.scored.rank} among its predictions, with "
         f"{percent(panel.scored.probability)}."
     )
+
+
+def _no_class(panel: HeatmapEntry, answer: Answer, model: ModelEntry) -> str | None:
+    return None if panel.scored.is_class else f"Defined in Python by {panel.scored.label}; cannot be recomputed."
 
 
 def _untrained(panel: HeatmapEntry, answer: Answer, model: ModelEntry) -> str | None:
@@ -119,6 +123,7 @@ WARNINGS: tuple[Callable[[HeatmapEntry, Answer, ModelEntry], str | None], ...] =
     _no_evidence,
     _flat,
     _unlikely,
+    _no_class,
     _untrained,
     _hidden,
     _squashed,

@@ -73,7 +73,8 @@ def _row(report: Report, finding: Finding) -> list[str | int | float | None]:
     if isinstance(finding, FailureEntry):
         return [*row, *[None] * (len(_columns(report)) - len(row) - 1), finding.reason]
     scored, numbers, layer = finding.scored, finding.numbers, report.layer_of(finding)
-    row += [scored.label, scored.index, scored.against_label, scored.probability, scored.rank, scored.score]
+    answer = (scored.index, scored.against_label, scored.probability, scored.rank)
+    row += [scored.label, *(answer if scored.is_class else (None,) * 4), scored.score]
     row += [layer and layer.name, *finding.grid, numbers.peak, numbers.mean, numbers.positive, numbers.vmax]
     row += numbers.hottest or (None, None)
     with_others = report.agreements_of(finding)

@@ -1,0 +1,51 @@
+"""Targets that are functions of a photo's logits: their values and gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gradcam.errors import QUOTED, ClassError, quoted
+from gradcam.text import clean, shorten
+from gradcam.types import PythonTarget
+
+
+def value_and_gradient(target: PythonTarget, logits: Tensor) -> tuple[float, Tensor]:
+    """A target's value at the logits `[C]` of one photo, and its gradient there, `[C]`.
+
+    Raises: ClassError if the function is not known, fails, or gives no number that PyTorch can differentiate.
+    """
+    if target.function is None:
+        raise ClassError(f"expected a function to differentiate, got the name {quoted(target.name)}; pass both")
+    wanted = f"expected {quoted(target.name)} to make one number of logits {list(logits.shape)}"
+    better = "return a scalar of PyTorch that depends on them"
+    with torch.enable_grad():
+        precision = torch.promote_types(logits.dtype, torch.float32)
+        leaf = logits.detach().to(precision).requires_grad_()
+        try:
+            value = target.function(leaf.clone())  # which may be changed in place
+        except Exception as error:
+            raise ClassError(f"{wanted}, got {type(error).__name__} {quoted(str(error))}; {better}") from error
+        if not isinstance(value, Tensor) or value.numel() != 1:
+            got = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise ClassError(f"{wanted}, got {got}; {better}")
+        gradient = None
+        if value.requires_grad:
+            (gradient,) = torch.autograd.grad(value.sum(), leaf, allow_unused=True)
+        if gradient is None:
+            raise ClassError(f"{wanted}, got one that does not depend on them; {better}")
+    return value.item(), gradient.to(logits.dtype)
+
+
+def gradients_of(targets: Sequence[PythonTarget], logits: Tensor) -> Tensor:
+    """Cotangents `[K, B, C]`: the gradients of K targets at the logits `[B, C]`."""
+    return torch.stack([torch.stack([value_and_gradient(target, row)[1] for row in logits]) for target in targets])
+
+
+def python_target(function: Callable[[Any], Any]) -> PythonTarget:
+    """A function as a target, under its own name."""
+    name = getattr(function, "__name__", type(function).__name__)
+    return PythonTarget(shorten(clean(str(name)), QUOTED), function)
