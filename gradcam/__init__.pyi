@@ -2,6 +2,7 @@ __version__: str
 
 from ._compare import Progress as Progress, compare as compare
 from ._explain import explain as explain, explain_many as explain_many
+from ._factorise import Factorisation as Factorisation, factorise as factorise
 from ._heatmaps import heatmaps as heatmaps
 from .comparison import Comparison as Comparison, Row as Row
 from .errors import (
@@ -50,6 +51,7 @@ from .types import (
     Photo as Photo,
     PhotoFailure as PhotoFailure,
     Preprocessing as Preprocessing,
+    PythonTarget as PythonTarget,
     ScoredTarget as ScoredTarget,
     Style as Style,
     Target as Target,

@@ -130,7 +130,7 @@ def as_comparison(shown: object) -> Comparison:
         if one.against is None
         else Contrast(one.index, one.against)
         if one.is_class
-        else PythonTarget(one.label)
+        else PythonTarget.called(one.label)
         for one in shown.targets
     ]
     panels = [Heatmap(photo, model, method, target, shown, position) for position, target in enumerate(targets)]

@@ -249,7 +249,7 @@ def score_target(
 
 def scored_by_function(target: PythonTarget, value: float) -> ScoredTarget:
     """A target that is no class, with its value for one photo."""
-    return ScoredTarget(index=-1, label=target.name, score=value, probability=0.0, rank=0)
+    return ScoredTarget(index=-1, label=str(target), score=value, probability=0.0, rank=0)
 
 
 def with_negative(logits: NDArray[np.float32]) -> NDArray[np.float32]:

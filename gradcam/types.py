@@ -157,7 +157,15 @@ class PythonTarget:
     function: Callable[[Any], Any] | None = None
 
     def __str__(self) -> str:
-        return f"defined in Python by {self.name}"
+        return f"{_DEFINED_BY}{self.name}"
+
+    @classmethod
+    def called(cls, text: str) -> PythonTarget:
+        """The target of these words, without its function."""
+        return cls(text.removeprefix(_DEFINED_BY))
+
+
+_DEFINED_BY = "defined in Python by "
 
 
 Target: TypeAlias = int | str | Top | Contrast | PythonTarget
@@ -178,7 +186,7 @@ class ScoredTarget:
     score: the scalar that was differentiated (a logit, or the difference of two).
     probability: of `index`, in [0, 1], by the model's `Activation`.
     rank: position of `index` among the predictions, from 1.
-    A `PythonTarget` is no class: its index is −1, its probability and rank are 0, its label is the function's name.
+    A `PythonTarget` is no class: its index is −1, its probability and rank are 0, its label is the target in words.
     """
 
     index: int
@@ -200,8 +208,6 @@ class ScoredTarget:
         return percent(self.probability) if self.is_class else f"value {self.score:.4g}"
 
     def __str__(self) -> str:
-        if not self.is_class:
-            return str(PythonTarget(self.label))
         return self.label if self.against_label is None else f"{self.label} rather than {self.against_label}"
 
 

@@ -95,7 +95,8 @@ def _unlikely(panel: HeatmapEntry, answer: Answer, model: ModelEntry) -> str | N
 
 
 def _no_class(panel: HeatmapEntry, answer: Answer, model: ModelEntry) -> str | None:
-    return None if panel.scored.is_class else f"Defined in Python by {panel.scored.label}; cannot be recomputed."
+    words = panel.scored.label
+    return None if panel.scored.is_class else f"{words[:1].upper()}{words[1:]}; cannot be recomputed."
 
 
 def _untrained(panel: HeatmapEntry, answer: Answer, model: ModelEntry) -> str | None:
