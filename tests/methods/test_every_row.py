@@ -13,6 +13,8 @@ from tests.methods.nets import NETS, Blocks, ChannelsLast, PooledHead, Tokens, i
 
 CLASSES = [3, 1]
 IGNORED = 1
+AS_GOOD_AS_EQUAL = {torch.float32: 1e-3, torch.float64: 1e-6}
+"""Shares of a map's own peak; where a weight divides by what nearly cancels, float32 keeps few digits."""
 
 
 def maps_of(model: PooledHead, batch: Tensor, classes: list[int]) -> dict[str, Tensor]:
@@ -38,11 +40,16 @@ def as_found(model: nn.Module) -> tuple[object, ...]:
 
 
 @settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-@given(kind=st.sampled_from(NETS), seed=st.integers(0, 2**16), count=st.integers(1, 3))
+@given(
+    kind=st.sampled_from(NETS),
+    seed=st.integers(0, 2**16),
+    count=st.integers(1, 3),
+    precision=st.sampled_from([torch.float32, torch.float64]),
+)
 def test_a_method_leaves_the_model_and_does_not_see_the_rest_of_the_batch(
-    kind: type[PooledHead], seed: int, count: int
+    kind: type[PooledHead], seed: int, count: int, precision: torch.dtype
 ) -> None:
-    model, batch = net(kind, seed), images(count, seed + 1)
+    model, batch = net(kind, seed).to(precision), images(count, seed + 1).to(precision)
     before = as_found(model)
     together = maps_of(model, batch, CLASSES)
     assert as_found(model) == before
@@ -50,7 +57,9 @@ def test_a_method_leaves_the_model_and_does_not_see_the_rest_of_the_batch(
     for name, maps in together.items():
         assert maps.shape == (count, 2, *model.layer.grid), name
         assert find_method(name).signed or maps.min() >= 0, name
-        assert torch.allclose(maps[-1:], alone[name], rtol=0, atol=1e-6 * float(maps.abs().max())), name
+        assert maps.dtype == precision, name
+        apart = (maps[-1:] - alone[name]).abs().amax((2, 3))
+        assert (apart <= AS_GOOD_AS_EQUAL[precision] * alone[name].abs().amax((2, 3))).all(), name
         assert find_method(name).class_specific or torch.equal(maps[:, 0], maps[:, 1]), name
 
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
-from torch import Tensor
+import torchvision
+from torch import Tensor, nn
 
 from gradcam import heatmaps
 from tests.methods.nets import NETS, DeepHead, PooledHead, images, net, walked
@@ -74,6 +77,83 @@ def test_pytorch_grad_cam_makes_the_same_map(name: str, kind: type[PooledHead]) 
         signs = (1, -1) if name in EITHER_SIGN else (1,)
         apart = min(float((mine - (sign * other).relu()).abs().max()) for sign in signs)
         assert apart <= 1e-5 * float(mine.max()), name
+
+
+def untrained_vgg() -> nn.Module:
+    """VGG-11 with a first linear layer of 32 outputs instead of 4,096, which fits into a test."""
+    with torch.device("meta"):
+        model = torchvision.models.vgg11(num_classes=10)
+        model.classifier[0], model.classifier[3] = nn.Linear(25088, 32), nn.Linear(32, 32)
+        model.classifier[6] = nn.Linear(32, 10)
+    return model.to_empty(device="cpu")
+
+
+ARCHITECTURES: dict[str, tuple[Callable[[], nn.Module], str, str]] = {
+    "VGG": (untrained_vgg, "features.19", "classifier.6"),
+    "ResNet": (lambda: torchvision.models.resnet18(num_classes=10), "layer4.1", "fc"),
+    "ViT": (
+        lambda: timm.create_model("vit_tiny_patch16_224", img_size=64, num_classes=10, depth=2),
+        "blocks.1.norm1",
+        "head",
+    ),
+}
+"""How a real architecture is built, its target layer, and its last linear layer."""
+
+
+@pytest.fixture(scope="module", params=ARCHITECTURES)
+def real(request: pytest.FixtureRequest) -> tuple[str, nn.Module, Tensor, Tensor, Tensor]:
+    """A real architecture with random weights in float64, a batch, and A and g as pytorch-grad-cam's hooks read
+    them. The last layer is enlarged as in `scaled`."""
+    installed("pytorch_grad_cam")
+    make, layer, head = ARCHITECTURES[request.param]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = make().double().eval().requires_grad_(False)
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                nn.init.kaiming_normal_(parameter)
+            elif request.param == "VGG":
+                nn.init.zeros_(parameter)  # whose memory nobody has filled
+        model.get_submodule(head).weight.mul_(1e4)
+        batch = torch.randn(2, 3, 64, 64).double()
+    hooks = import_module("pytorch_grad_cam.activations_and_gradients").ActivationsAndGradients
+
+    def to_maps(tokens: Tensor) -> Tensor:
+        return tokens[:, 1:].mT.unflatten(2, (4, 4))
+
+    kept = hooks(model, [model.get_submodule(layer)], to_maps if request.param == "ViT" else None)
+    kept(batch.clone().requires_grad_())[:, CLASS].sum().backward()
+    (activation,), (gradients,) = kept.activations, kept.gradients
+    kept.release()
+    return layer, model, batch, activation, gradients
+
+
+def test_real_architectures_have_the_maps_of_pytorch_grad_cam(
+    real: tuple[str, nn.Module, Tensor, Tensor, Tensor],
+) -> None:
+    layer, model, batch, activation, gradients = real
+    found = heatmaps(model, batch, CLASS, layer, method=list(SAME))
+    for name, ours in zip(SAME, found, strict=True):
+        theirs = peer(name, activation, gradients).to(ours)
+        for mine, other in zip(ours[:, 0].relu(), theirs, strict=True):
+            signs = (1, -1) if name in EITHER_SIGN else (1,)
+            apart = min(float((mine - (sign * other).relu()).abs().max()) for sign in signs)
+            assert apart <= 1e-5 * float(mine.max()), name
+            assert mine.max() > 0, name
+
+
+def test_real_architectures_have_the_grad_cam_of_captum(
+    real: tuple[str, nn.Module, Tensor, Tensor, Tensor],
+) -> None:
+    layer, model, batch, *_ = real
+    module = model.get_submodule(layer)
+    ours = heatmaps(model, batch, CLASS, layer)
+    theirs = installed("captum.attr").LayerGradCam(model, module)
+    found = theirs.attribute(batch.clone().requires_grad_(), target=CLASS, relu_attributions=True).detach()
+    if layer.endswith("norm1"):
+        assert found.shape != ours.shape  # captum takes tokens for channels; we do not
+    else:
+        assert float((ours - found).abs().max()) <= 1e-5 * float(ours.max())
 
 
 @pytest.mark.parametrize("kind", [PooledHead, DeepHead])
