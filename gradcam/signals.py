@@ -63,10 +63,16 @@ def signals_of(
     """
     keep = any("gradients" in method.needs for method in methods)
     cotangents = rerun.cotangents(recordings[0].logits)
-    return [
+    found = [
         LayerSignals(recording, cotangents, layer, keep, rerun, linear)
         for recording, layer in zip(recordings, layers, strict=True)
     ]
+    for method in methods:
+        if "scores" in method.needs and "forwards" not in method.needs:
+            chosen = dict(method.parameters)
+            for signals in found:  # known before the first gradient is computed, they are computed with it
+                signals.rather_than_similar(int(chosen["classes"]), float(chosen["gamma"]))
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +163,15 @@ class LayerSignals(Signals):
             raise MethodError(f"expected a class as target, got a function of the logits; use {instead}")
 
     def rather_than_similar(self, classes: int, gamma: float) -> LayerSignals:
+        if (classes, gamma) not in self._similar:
+            self._similar[classes, gamma] = self._rather_than_similar(classes, gamma)
+        return self._similar[classes, gamma]
+
+    @cached_property
+    def _similar(self) -> dict[tuple[int, float], LayerSignals]:
+        return {}
+
+    def _rather_than_similar(self, classes: int, gamma: float) -> LayerSignals:
         self._check_linear("a method that knows no other classes")
         logits = self.recording.logits.detach()
         count = min(classes, logits.shape[1] - 1)
@@ -205,20 +220,37 @@ class LayerSignals(Signals):
         """The gradients of `factor` · y at the pooled or the layer's own edge, of a few scores at a time."""
         activation, edge = self.recording.activation, self._pooled_edge
         shape = activation.shape if edge is None else shape_at(edge)
-        start, cotangents = self._start
-        size = _chunk_size(self.recording, prod(shape) * activation.element_size(), len(cotangents))
+        cotangents, nbytes = self._start[1], prod(shape) * activation.element_size()
+        size = _chunk_size(self.recording, nbytes, len(cotangents))
+        self._share(factor, shape)
         for number, chunk in enumerate(cotangents.split(size)):
             gradient = self._kept.get((factor, number))
             if gradient is None:
-                chunk = chunk * factor if factor != 1 else chunk
-                if self._head_is_linear:
-                    gradient = chunk.reshape(len(chunk), *shape)
-                else:
-                    end = self.recording.gradient_edge if edge is None else edge
-                    (gradient,) = differentiate(start, chunk, [end])
+                gradient = self._walk(chunk, factor, shape)
                 if self.keep:
                     self._kept[factor, number] = gradient
             yield gradient
+
+    def _walk(self, cotangents: Tensor, factor: int, shape: Sequence[int]) -> Tensor:
+        """The gradients of `factor` · y back to the pooled or the layer's own edge, of this shape."""
+        cotangents = cotangents * factor if factor != 1 else cotangents
+        if self._head_is_linear:
+            return cotangents.reshape(len(cotangents), *shape)
+        edge = self.recording.gradient_edge if self._pooled_edge is None else self._pooled_edge
+        return differentiate(self._start[0], cotangents, [edge])[0]
+
+    def _share(self, factor: int, shape: Sequence[int]) -> None:
+        """Compute the gradients of these and of the similar classes' scores together, if so many may be in memory:
+        a large head is read once for all of them."""
+        alike = [self, *self._similar.values()]
+        parts = [one._start[1] for one in alike]
+        count = sum(map(len, parts))
+        nbytes = prod(shape) * self.recording.activation.element_size()
+        if len(alike) == 1 or (factor, 0) in self._kept or _chunk_size(self.recording, nbytes, count) < count:
+            return
+        gradients = self._walk(torch.cat(parts), factor, shape)
+        for one, gradient in zip(alike, gradients.split([*map(len, parts)]), strict=True):
+            one._kept[factor, 0] = gradient
 
     def _mean(self, gradient: Tensor) -> Tensor:
         """The mean over the places of the grid, of gradients `[K, …]` as `_chunks` yields them."""
