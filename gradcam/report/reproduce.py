@@ -35,12 +35,12 @@ def command(report: Content, thresholds: Thresholds | None = None) -> str:
     A comment names each model that only Python can make.
     thresholds: those that the command checks.
     """
+    if functions := [clean(target.name) for target in _functions(report)]:
+        return f"# No command computes what is defined in Python by {listed(functions)}: run the lines of Python."
     if pythonic := [clean(model.id) for model in report.models if _is_from_python(model)]:
         return f"# No command loads {listed(pythonic)} the way Python did: run the lines of Python."
     if unknown := [clean(name) for name in _methods(report) if known_method(name) is None]:
         return f"# No command knows the method {listed(unknown)}: use the gradcam that wrote the report."
-    if functions := [clean(target.name) for target in _functions(report)]:
-        return f"# No command computes what is defined in Python by {listed(functions)}: run the lines of Python."
     ways = {photo.stretched for photo in report.photos if not _is_sample(photo)}
     if len(ways) > 1:
         return "# No command stretches some photos and not others: run the lines of Python."
@@ -84,10 +84,7 @@ def python_lines(report: Content) -> str:
             *_made_by_hand(report),
             f"photos = [{', '.join(_opened(photo) for photo in report.photos)}]",
             f"models = [{', '.join(models)}]",
-            *(
-                f"# {clean(target.name)}: define this function, the report has its name alone"
-                for target in functions
-            ),
+            *(f"# {clean(target.name)}: define it, the report has only its name" for target in functions),
             f"targets = [{', '.join(_as_code(entry.target) for entry in report.targets)}]",
             f"comparison = compare({', '.join(requested)})",
             *([f"# {_OF_RUN}"] if report.data_set else []),

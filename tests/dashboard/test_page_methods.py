@@ -40,7 +40,7 @@ def test_a_wrapper_makes_a_method_of_each_that_it_fits_and_a_name_in_a_wrapper_m
     page = opened(methods_beside=["LayerCAM", "nonsense"], wrapper="Augmented")
     (scene,) = scenes(page)
     assert [panel["title"] for panel in scene["panels"]] == ["Grad-CAM", "Augmented(LayerCAM)"]
-    assert "expected a method, got 'nonsense'" in page.error[0].value
+    assert "Expected a method, got 'nonsense'" in page.error[0].value
 
 
 def test_compare_models_takes_several_methods_as_rows() -> None:

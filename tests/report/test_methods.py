@@ -174,7 +174,7 @@ def test_a_method_in_a_wrapper_is_told_of_recomputed_and_replayed() -> None:
     told = {paragraph.heading: paragraph.text for paragraph in made.procedure}
     assert "SmoothGrad(LayerCAM) (Smilkov et al. 2017, of Jiang et al. 2021)" in told["Method"]
     assert "noise level 0.15, noisy copies 8 and seed 0" in told["Reading SmoothGrad(LayerCAM)"]
-    assert "--method 'SmoothGrad(LayerCAM)'" in command(made)
+    assert f"methods={asked!r}" in python_lines(made)
     assert replay(made, use=use).count("same") == 2
     assert not [*diff(made, read_report(render_report(made, "zip")))]
 
