@@ -78,6 +78,10 @@ class Wrapper:
             )
         if f"{self.name}(" in f"{base.name}(":
             raise OptionError(f"expected each wrapper once, got {self.name}({base.name}); write {base.name}")
+        if self.fuse and not base.reads_layer:
+            raise OptionError(
+                f"expected a method that reads a layer in {self.name}(…), got {base.name}; use LayerCAM in it"
+            )
         if self.of_a_class and not base.class_specific:
             raise OptionError(
                 f"expected a method that knows the class in {self.name}(…), got {base.name}, whose map is the same "
