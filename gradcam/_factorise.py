@@ -85,8 +85,9 @@ class Factorisation:
 
     def __repr__(self) -> str:
         where = f"{quoted(self.explanation.photo.name, 60)}, {shorten(str(self.explanation.model), 160)}"
-        layer = f"{count(len(self.maps), 'concept')} at {self.explanation.layer.name}"
-        return f"Factorisation({where}, {layer}, {percent(self.unexplained)} unexplained)"
+        layer = self.explanation.layer
+        concepts = count(len(self.maps), "concept") + (f" at {layer.name}" if layer else "")
+        return f"Factorisation({where}, {concepts}, {percent(self.unexplained)} unexplained)"
 
 
 def factorise(
