@@ -110,6 +110,8 @@ def factorise(
     batch = Batch.of((as_photo(photo),), classifier.preprocessing, fit)
     forward = Forward.of(batch, classifier, layer)
     ((explanation,),) = explanations(classifier, forward, [[Top(1)]])
+    if not isinstance(explanation, Explanation):
+        raise explanation
     if len(forward.layers) != 1:
         raise LayerError(f"expected one layer to factorise, got {len(forward.layers)}; factorise each by itself")
     (found,) = forward.layers

@@ -79,7 +79,7 @@ class ForwardCache:
         self,
         classifier: Classifier,
         photo: Photo,
-        targets: Target | Sequence[Target] = Top(1),
+        targets: TargetLike | Sequence[TargetLike] = Top(1),
         method: str | Methods = GRADCAM.name,
         fit: Fit = "crop",
         layer: LayerChoices = "auto",

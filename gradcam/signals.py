@@ -68,7 +68,7 @@ def signals_of(
         for recording, layer in zip(recordings, layers, strict=True)
     ]
     for method in methods:
-        if "scores" in method.needs and "forwards" not in method.needs:
+        if linear and "scores" in method.needs and "forwards" not in method.needs:
             chosen = dict(method.parameters)
             for signals in found:  # known before the first gradient is computed, they are computed with it
                 signals.rather_than_similar(int(chosen["classes"]), float(chosen["gamma"]))
