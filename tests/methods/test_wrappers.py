@@ -41,6 +41,7 @@ def test_a_name_is_a_method_in_brackets_after_its_wrapper(typed: str, name: str)
         ("Augmented(Augmented(FEM))", r"each wrapper once, got .*; write Augmented\(FEM\)"),
         ("Finer-CAM(Finer-CAM)", "each wrapper once"),
         ("Finer-CAM(FEM)", r"knows the class in Finer-CAM\(…\), got FEM"),
+        ("Layer-max(LeGrad)", r"reads a layer in Layer-max\(…\), got LeGrad"),
         ("SmoothGrad(Layer-max(CAM))", r"fuses layers outermost, got .*; write Layer-max\(SmoothGrad\(CAM\)\)"),
         ("Layer-mean(Layer-max(CAM))", r"fuses layers outermost, got .*; write Layer-max\(CAM\)"),
         ("Augmented(" * 9999 + ")" * 9999, "expected a method in brackets"),
@@ -55,7 +56,8 @@ def test_a_name_that_is_none_is_refused_in_a_sentence(typed: str, sentence: str)
 def test_every_wrapper_makes_a_whole_row_of_every_row_that_it_fits() -> None:
     for wrapper in WRAPPERS.values():
         for base in METHODS.values():
-            if (wrapper.of_a_class and not base.class_specific) or base.name == wrapper.name:
+            fits = base.class_specific if wrapper.of_a_class else base.reads_layer or wrapper.fuse is None
+            if not fits or base.name == wrapper.name:
                 continue
             row = wrapper.of(base)
             assert find_method(row.name).name in (row.name, wrapper.name)
