@@ -93,7 +93,7 @@ def explain(
 def explain_each(
     classifier: Classifier,
     photo: Photo,
-    targets: Target | Sequence[Target] = Top(1),
+    targets: TargetLike | Sequence[TargetLike] = Top(1),
     method: str | Methods = GRADCAM.name,
     fit: Fit = "crop",
     layer: LayerChoices = "auto",
@@ -177,7 +177,7 @@ def explain_many(
 def explain_each_of(
     classifier: Classifier,
     photos: Iterable[Photo | str | Path],
-    targets: Target | Sequence[Target],
+    targets: TargetLike | Sequence[TargetLike],
     method: Methods,
     fit: Fit,
     layer: LayerChoices,
