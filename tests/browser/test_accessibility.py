@@ -1,9 +1,9 @@
-"""Every page of the dashboard and every page that leaves it as a file under axe, in both themes."""
+"""Every page of the dashboard and every exported one: walked by Tab, and under axe in both themes."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -25,26 +25,79 @@ STREAMLITS_OWN = {
 """Rules that Streamlit's own markup breaks and no page can mend: rule id, and how the markup is known."""
 
 
+MOST = 400
+"""Presses of a key on one page."""
+
+FOCUSED = """() => {
+    const known = (window.walked ??= []);
+    const at = document.activeElement;
+    if (!at || at === document.body || at === document.documentElement) return null;
+    if (!known.includes(at)) known.push(at);
+    return [known.indexOf(at), at.outerHTML.slice(0, 160)];
+}"""
+"""Which control has the focus: a number that stays the same for it, and its markup; null where none has."""
+
+MISSED = """() => {
+    const GROUP = "[role=radiogroup], [role=toolbar]";  // one stop of Tab, with arrow keys within
+    return [...document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex]")]
+    .filter(it => it.tabIndex >= 0 && !it.disabled)
+    .filter(it => it.checkVisibility({visibilityProperty: true, contentVisibilityAuto: true}))
+    .filter(it => it.getBoundingClientRect().width && !it.closest("[inert]"))
+    .filter(it => it.type !== "radio" || it.checked)
+    .filter(it => !window.walked.some(at => at.closest(GROUP) && at.closest(GROUP) === it.closest(GROUP)))
+    .filter(it => !window.walked.includes(it))
+    .map(it => it.outerHTML.slice(0, 160));
+}"""
+"""Controls that can be seen, and had no focus yet."""
+
+
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_keeps_nobody_out_in_either_theme(visit: Visit, name: str) -> None:
+def test_a_page_keeps_nobody_out_by_keyboard_or_in_either_theme(visit: Visit, name: str) -> None:
     page = visit(PAGES[name], wait_for=None)
     finish(page, name)
+    assert_walked(page, least=9)
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)  # the page follows at once
         assert what_stays(page) == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", EXPORTS)
-def test_an_exported_page_keeps_nobody_out_in_either_theme(
-    browser: Browser, tmp_path: Path, name: str, scheme: Literal["light", "dark"]
+def test_an_exported_page_keeps_nobody_out_by_keyboard_or_in_either_theme(
+    browser: Browser, tmp_path: Path, name: str
 ) -> None:
-    context = browser.new_context(viewport=DESKTOP, color_scheme=scheme, bypass_csp=True)  # for axe itself
+    context = browser.new_context(viewport=DESKTOP, bypass_csp=True)  # for axe itself
     page = context.new_page()
     page.goto(write_export(name, tmp_path).as_uri())
     page.wait_for_timeout(1_000)
-    assert grave(Axe().run(page).response["violations"]) == []
+    assert_walked(page, least=8)
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_timeout(300)
+        assert grave(Axe().run(page).response["violations"]) == []
     context.close()
+
+
+def walk(page: Page, key: str) -> list[tuple[int, str]]:
+    """The controls that a key leads to, from where the focus is until it leaves the page or comes round again."""
+    passed: list[tuple[int, str]] = []
+    for _ in range(MOST):
+        page.keyboard.press(key)
+        focused = page.evaluate(FOCUSED)
+        if focused is None or (passed and focused[0] == passed[0][0]):
+            return passed
+        assert not passed or focused[0] != passed[-1][0], f"{key} cannot leave {focused[1]}"
+        passed.append(tuple(focused))
+    raise AssertionError(f"{key} did not come to the end of the page in {MOST} steps")
+
+
+def assert_walked(page: Page, least: int) -> None:
+    """Tab leads from the first control to the last past every one that can be seen, and Shift+Tab back."""
+    forth = walk(page, "Tab")
+    assert len(forth) >= least
+    assert page.evaluate(MISSED) == []
+    page.evaluate("document.activeElement.blur()")
+    back = walk(page, "Shift+Tab")
+    assert [number for number, _ in back] == [number for number, _ in reversed(forth)]
 
 
 def what_stays(page: Page) -> list[str]:
