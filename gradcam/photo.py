@@ -20,6 +20,7 @@ from PIL import Image, ImageOps
 
 from gradcam.errors import PhotoError, machine_trouble, nearest, quoted
 from gradcam.headers import MAX_PIXELS, Header, check_size, holds_all_rows, read_header
+from gradcam.text import percent
 from gradcam.types import Photo
 
 T = TypeVar("T")
@@ -336,8 +337,8 @@ def _black_and_white(
     if white < usual:
         return 0, white, f"white is level {white:g}, as the file's own tags say"
     if 0 < high < usual / 2:
-        share = f"{high / usual:.0%}" if high / usual >= 0.01 else "less than 1%"
-        return 0, white, f"its brightest level is {share.replace('%', ' %')} of white; stretch it to see more"
+        share = percent(high / usual, 0) if high / usual >= 0.01 else "less than 1 %"
+        return 0, white, f"its brightest level is {share} of white; stretch it to see more"
     return 0, white, ""
 
 

@@ -66,9 +66,10 @@ def _shown(character: str) -> str:
     return f"⟨U+{code:04X}⟩" if hidden and code not in _TAGS else character
 
 
-def percent(share: float) -> str:
-    """A probability in words: `95.1 %`, `<0.1 %`."""
-    return "<0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"
+def percent(share: float, digits: int = 1) -> str:
+    """A share in words: `95.1 %`, `<0.1 %`; without digits after the point `95 %`, `<1 %`."""
+    least = 10**-digits
+    return f"<{least:g} %" if 0 < 100 * share < least / 2 else f"{100 * share:.{digits}f} %"
 
 
 def shorten(text: str, limit: int) -> str:

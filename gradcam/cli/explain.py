@@ -18,7 +18,7 @@ from gradcam.comparison import Comparison
 from gradcam.draw import WIDTH, check_width, comparison_html, grid_png, panels_slide, png, three_panels
 from gradcam.files import make_folder, refuse_full_folder, write_whole
 from gradcam.methods import GRADCAM
-from gradcam.text import shorten
+from gradcam.text import percent, shorten
 from gradcam.types import Failure, Heatmap, Panel, Style
 
 WRITERS = 2
@@ -67,7 +67,7 @@ def _sentence(panel: Panel) -> str:
         return f"{where} · FAILED: {panel.reason}"
     layer = panel.explanation.layer
     read = f"layer {layer} · {layer.rule}" if layer else "no layer"
-    return f"{where} · {panel.scored} {panel.scored.probability:.1%} · {read}"
+    return f"{where} · {panel.scored} {percent(panel.scored.probability)} · {read}"
 
 
 def _other_method(panel: Panel) -> list[str]:

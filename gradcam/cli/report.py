@@ -83,7 +83,7 @@ def _add_threshold_options(parser: argparse.ArgumentParser) -> None:
         metavar="[PHOTO=]CLASS",
         help="that every model predicts first",
     )
-    add("--max-outside-box", type=float, metavar="SHARE", help="most heat outside a photo's box")
+    add("--max-outside-box", type=float, metavar="SHARE", help="most heat outside a photo's box, else its region")
     add("--box", action="append", default=[], metavar="PHOTO=LEFT,TOP,RIGHT,BOTTOM", help="in pixels")
 
 
@@ -144,6 +144,7 @@ def _thresholds(options: argparse.Namespace) -> Thresholds:
         expect_classes=options.expect_class,
         max_outside_box=options.max_outside_box,
         boxes=options.box,
+        marked=bool(options.region),
     )
 
 

@@ -12,6 +12,7 @@ from gradcam.report.model import FailureEntry, Finding, HeatmapEntry, Report
 from gradcam.report.sections import figure, panel_title
 from gradcam.report.statements import request_text
 from gradcam.text import percent
+from gradcam.types import Region
 
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom on a photo, in its pixels."""
@@ -23,7 +24,7 @@ class Thresholds:
 
     min_agreement: the least rank correlation between any two models, in [-1, 1].
     expect_classes: (photo's name or None for every photo, label) that every model must predict first.
-    max_outside_box: the largest share of a map's heat outside the photo's box, in [0, 1].
+    max_outside_box: the largest share of a map's heat outside the photo's box, else outside its mark, in [0, 1].
     boxes: (photo's name, (left, top, right, bottom) in photo pixels).
     """
 
@@ -48,7 +49,8 @@ def check(report: Report, thresholds: Thresholds | None = None) -> tuple[Check, 
     Raises: OptionError where a threshold names a photo that the report does not have, or is outside its range.
     """
     thresholds = thresholds or Thresholds()
-    check_thresholds(thresholds, [photo.name for photo in report.photos])
+    marked = any(photo.region for photo in report.photos)
+    check_thresholds(thresholds, [photo.name for photo in report.photos], marked=marked)
     return (
         *_computed(report),
         *_agreeing(report, thresholds.min_agreement),
@@ -57,9 +59,9 @@ def check(report: Report, thresholds: Thresholds | None = None) -> tuple[Check, 
     )
 
 
-def outside_box(report: Report, panel: HeatmapEntry, box: Box) -> float:
-    """The share of a map's heat that lies outside a box on the photo, in [0, 1]; NaN where there is no heat."""
-    return 1 - heat_inside(panel.values, report.answer(panel).view, region_of_box(box))
+def heat_outside(report: Report, panel: HeatmapEntry, region: Region) -> float:
+    """The share of a map's heat that lies outside a region of the photo, in [0, 1]; NaN where there is no heat."""
+    return 1 - heat_inside(panel.values, report.answer(panel).view, region)
 
 
 def _computed(report: Report) -> Iterator[Check]:
@@ -105,12 +107,13 @@ def _inside(report: Report, thresholds: Thresholds) -> Iterator[Check]:
         return
     most, boxes = thresholds.max_outside_box, dict(thresholds.boxes)
     for panel in report.heatmaps:
-        photo = _photo(report, panel)
-        if photo in boxes:
-            share = outside_box(report, panel, boxes[photo])
-            failure = f"expected at most {100 * most:.4g} % of the heat outside the box, got {100 * share:.4g} %"
-            name = f"heat of {_model(report, panel)} ({panel_title(panel)}) lies in the box"
-            yield Check(photo, name, None if share <= most else failure)
+        photo = report.photos[panel.photo]
+        what, region = ("box", region_of_box(boxes[photo.name])) if photo.name in boxes else ("mark", photo.region)
+        if region:
+            share = heat_outside(report, panel, region)
+            failure = f"expected at most {100 * most:.4g} % of the heat outside the {what}, got {100 * share:.4g} %"
+            name = f"heat of {_model(report, panel)} ({panel_title(panel)}) lies in the {what}"
+            yield Check(photo.name, name, None if share <= most else failure)
 
 
 def read_thresholds(
@@ -120,14 +123,16 @@ def read_thresholds(
     expect_classes: Sequence[str] = (),
     max_outside_box: float | None = None,
     boxes: Sequence[str] = (),
+    marked: bool = False,
 ) -> Thresholds:
     """Thresholds as somebody writes them: `CLASS` or `PHOTO=CLASS`, and `PHOTO=LEFT,TOP,RIGHT,BOTTOM` in pixels.
 
+    marked: whether a region is marked on any of the photos.
     Raises: OptionError for a text that cannot be read or makes no sense for these photos.
     """
     expected = tuple(_of_photo(text, photos) for text in expect_classes)
     read = Thresholds(min_agreement, expected, max_outside_box, tuple(_box(text, photos) for text in boxes))
-    check_thresholds(read, photos)
+    check_thresholds(read, photos, marked=marked)
     return read
 
 
@@ -164,8 +169,11 @@ def _box(text: str, photos: Sequence[str]) -> tuple[str, Box]:
     return photo, (left, top, right, bottom)
 
 
-def check_thresholds(thresholds: Thresholds, names: Sequence[str]) -> None:
-    """Raises: OptionError where a threshold is outside its range, or is about a photo that is not among `names`."""
+def check_thresholds(thresholds: Thresholds, names: Sequence[str], *, marked: bool) -> None:
+    """Raises: OptionError where a threshold is outside its range, or is about a photo that is not among `names`.
+
+    marked: whether a region is marked on any of the photos.
+    """
     named = [photo for photo, _ in (*thresholds.expect_classes, *thresholds.boxes) if photo is not None]
     for photo in named:
         if photo not in names:
@@ -177,8 +185,10 @@ def check_thresholds(thresholds: Thresholds, names: Sequence[str]) -> None:
         raise OptionError(f"expected a rank correlation from -1 to 1 as the least agreement, got {least:g}")
     if most is not None and not 0 <= most <= 1:
         raise OptionError(f"expected a share from 0 to 1 of heat outside a box, got {most:g}")
-    if most is not None and not thresholds.boxes:
-        raise OptionError("expected a box to keep the heat in, got none; name one, such as cat.jpg=10,20,200,180")
+    if most is not None and not (thresholds.boxes or marked):
+        raise OptionError(
+            "expected a box to keep the heat in, got none; mark the object, or name a box: cat.jpg=10,20,200,180"
+        )
 
 
 def _photo(report: Report, finding: Finding) -> str:

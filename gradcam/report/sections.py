@@ -269,7 +269,7 @@ def panel_facts(report: Content, panel: HeatmapEntry) -> tuple[str, ...]:
         if panel.scored.is_class
         else panel.scored.result.capitalize(),
         f"{f'Layer {layer.name}' if layer else 'No layer'}, {dimensions(*panel.grid)} cells",
-        f"Peak {numbers.peak:.3g}, mean {numbers.mean:.3g} (raw); {numbers.positive:.0%} of cells above 0",
+        f"Peak {numbers.peak:.3g}, mean {numbers.mean:.3g} (raw); {percent(numbers.positive, 0)} of cells above 0",
     )
     if numbers.inside is UNSET:
         return facts
@@ -356,8 +356,8 @@ def _number_row(report: Content, finding: Finding) -> tuple[str, ...]:
         return (*start, "no map", *[UNKNOWN] * (7 + is_marked(report)))
     scored, numbers = finding.scored, finding.numbers
     hottest = UNKNOWN if numbers.hottest is None else f"{numbers.hottest[0]:.0f}, {numbers.hottest[1]:.0f}"
-    measured = (f"{scored.score:.3g}", f"{numbers.peak:.3g}", f"{numbers.mean:.3g}", f"{numbers.positive:.0%}")
-    inside = UNKNOWN if numbers.inside is UNSET else f"{numbers.inside:.0%}"
+    measured = (f"{scored.score:.3g}", f"{numbers.peak:.3g}", f"{numbers.mean:.3g}", percent(numbers.positive, 0))
+    inside = UNKNOWN if numbers.inside is UNSET else percent(numbers.inside, 0)
     last = (hottest, inside) if is_marked(report) else (hottest,)
     answer = (percent(scored.probability), str(scored.rank)) if scored.is_class else (UNKNOWN, UNKNOWN)
     return (*start, str(scored), *answer, *measured, *last)

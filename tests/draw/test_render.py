@@ -244,6 +244,7 @@ def test_long_words_keep_their_beginning_and_end():
 
 def test_small_probabilities_are_not_called_zero():
     assert [percent(p) for p in (0.951, 0.0001, 0.0, 1.0)] == ["95.1 %", "<0.1 %", "0.0 %", "100.0 %"]
+    assert [percent(p, 0) for p in (0.951, 0.004, 0.0, 1.0)] == ["95 %", "<1 %", "0 %", "100 %"]
 
 
 def test_untrained_models_are_called_so():

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 from gradcam.errors import OptionError
+from gradcam.regions import region_of_box
 from gradcam.report import (
     Thresholds,
     build_report,
     check,
     render_report,
 )
-from gradcam.report.checks import outside_box
+from gradcam.report.checks import heat_outside
 from tests import fakes
-from tests.report_fakes import NOON, report
+from tests.report_fakes import NOON, comparison, report
 
 
 def test_thresholds_that_hold_give_no_failure():
@@ -40,7 +42,16 @@ def test_the_share_outside_a_box_is_the_heat_outside_it():
     photo = fakes.photo(40, 40)
     heat = np.array([[1, 1], [1, 1]], np.float32)
     made = build_report(fakes.comparison(fakes.panel(photo, heat)), now=NOON)
-    assert outside_box(made, made.heatmaps[0], (0, 0, 10, 40)) == pytest.approx(0.75)
+    assert heat_outside(made, made.heatmaps[0], region_of_box((0, 0, 10, 40))) == pytest.approx(0.75)
+
+
+def test_a_photo_without_a_box_is_held_to_its_mark():
+    heat = np.array([[1, 1], [1, 1]], np.float32)
+    photos = [replace(fakes.photo(40, 40, name=name), region=((0, 0), (10, 40))) for name in ("a.jpg", "b.jpg")]
+    made = build_report(comparison(photos, models=("x/a",), heat=heat), now=NOON)
+    asked = Thresholds(max_outside_box=0.5, boxes=(("b.jpg", (0, 0, 30, 40)),))
+    told = {one.photo: one.failure for one in check(made, asked) if "lies in the" in one.name}
+    assert told == {"a.jpg": "expected at most 50 % of the heat outside the mark, got 75 %", "b.jpg": None}
 
 
 @pytest.mark.parametrize(

@@ -22,12 +22,12 @@ def prediction_bars(explanation: Explanation, count: int = 5, *, theme: Theme = 
             y=list(range(len(top))),
             orientation="h",
             text=[f"{escape(shorten(label, 30))} · {percent(share)}" for label, share in top],
-            customdata=[escape(label) for label, _ in top],
+            customdata=[f"{escape(label)}: {percent(share)}" for label, share in top],
             textposition="outside",
             cliponaxis=False,
             textfont={"size": 12, "color": strong},
             marker={"color": ["#2563eb" if label in targets else "#94a3b8" for label, _ in top]},
-            hovertemplate="%{customdata}: %{x:.1%}<extra></extra>",
+            hovertemplate="%{customdata}<extra></extra>",
         )
     )
     figure.update_layout(
