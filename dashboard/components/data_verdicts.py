@@ -1,4 +1,4 @@
-"""What a team says of the photos of a run and of its candidates, kept with all its other reviews."""
+"""Records what a team says of the photos of a run and of its candidates, with all its other reviews."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def pick_verdict(listed: ListedRun) -> Filter:
-    """Only photos of one verdict; nothing is asked of somebody unknown, or before anybody has said something."""
+    """Let the visitor show photos of one verdict only, once they are known and somebody has judged a photo."""
     if identity.actor() is None:
         return Filter()
     of_photos = [one for one in said_of(listed) if one.subject.kind == "photo" and one.status != "draft"]
@@ -43,7 +43,7 @@ def said_of(listed: ListedRun) -> list[Verdict]:
 
 
 def offer_verdict(listed: ListedRun, subject: Subject) -> None:
-    """Say something of a photo or a candidate by a button or its key, and take the last word back."""
+    """Let the visitor judge a photo or a candidate by a button or its key, and undo that."""
     with st.container(border=True), show_errors():
         if not identity.is_asked():
             say_who()
@@ -58,7 +58,8 @@ def offer_verdict(listed: ListedRun, subject: Subject) -> None:
             judge(store, review, subject, me)
             show_verdicts(store, review, subject)
         elif st.button("Begin a review of this run", icon=":material/rate_review:"):
-            store.add_review(store.project_of_runs(me), listed.run.evidence, listed.title, me, kind="run")
+            with st.spinner("Checking its maps"):
+                _begin(store, listed, me)
             st.rerun()
 
 
@@ -73,3 +74,9 @@ def _review(store: ReviewStore, listed: ListedRun) -> Review | None:
 
 def _is_finished(listed: ListedRun) -> bool:
     return listed.status is not None and listed.status.state == "finished"
+
+
+def _begin(store: ReviewStore, listed: ListedRun, me: str) -> Review:
+    """Begin a review of the maps as they lie on the disk. Raises: RunError if one was changed there."""
+    listed.run.check_shards()
+    return store.add_review(store.project_of_runs(me), listed.run.evidence, listed.title, me, kind="run")

@@ -1,15 +1,16 @@
-"""Two reports side by side: what either concludes, what changed in words, and each map that changed."""
+"""Shows two reports side by side: their conclusions, what changed in words, and each map that changed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
 from itertools import groupby
+from typing import Protocol
 
 import streamlit as st
 
 from dashboard.components.messages import escape_markdown
-from dashboard.components.report_read import Opened
+from dashboard.components.report_read import HasReport
 from gradcam.report import Change, ChangedPanel, Report, changed_panels, conclusion, diff, draw_finding, extent
 
 MOST_MAPS = 12
@@ -20,8 +21,15 @@ SIDE = 560
 _ALL = "_all_changed_maps"
 
 
-def show_changes(before: Opened, after: Opened) -> None:
-    """The earlier report on the left and the later one on the right, section by section."""
+class Named(HasReport, Protocol):
+    """A report, and the name under which it is shown."""
+
+    @property
+    def name(self) -> str: ...
+
+
+def show_changes(before: Named, after: Named) -> None:
+    """Show the earlier report on the left and the later one on the right, section by section."""
     changes = diff(before.report, after.report)
     for column, opened, label in zip(st.columns(2), (before, after), ("Earlier", "Later"), strict=True):
         with column, st.container(border=True):
@@ -42,7 +50,7 @@ def show_changes(before: Opened, after: Opened) -> None:
             _show_pair(before.report, after.report, panel)
 
 
-def _show_head(opened: Opened, label: str) -> None:
+def _show_head(opened: Named, label: str) -> None:
     report = opened.report
     made = report.created.replace("T", " ").replace("Z", " UTC")
     st.markdown(
@@ -53,7 +61,7 @@ def _show_head(opened: Opened, label: str) -> None:
 
 
 def _show_words(section: str, changes: Sequence[Change]) -> None:
-    """Values side by side, in full; what came or went, and maps, as sentences."""
+    """Show values side by side, in full, and as sentences what came, went, or changed in maps."""
     if values := [change for change in changes if change.what]:
         st.html(values_html(section, values))
     if sentences := [change.statement for change in changes if not change.what]:
@@ -61,7 +69,7 @@ def _show_words(section: str, changes: Sequence[Change]) -> None:
 
 
 def values_html(section: str, changes: Sequence[Change]) -> str:
-    """A row for each value that is another now: what it is, and the value in the earlier and the later report."""
+    """Write a row for each changed value: its name, and the value in the earlier and in the later report."""
     rows = "".join(
         f'<tr><th scope="row">{escape(change.what)}</th>'
         + "".join(f"<td>{escape(value.strip()) or '–'}</td>" for value in (change.before, change.after))
@@ -75,7 +83,7 @@ def values_html(section: str, changes: Sequence[Change]) -> str:
 
 
 def _show_pair(before: Report, after: Report, panel: ChangedPanel) -> None:
-    """One panel as either report has it."""
+    """Show one panel as each report has it."""
     st.markdown(f"**{escape_markdown(panel.title)}**: {escape_markdown(panel.statement)}")
     sides = ((before, panel.before, "earlier"), (after, panel.after, "later"))
     for column, (report, finding, when) in zip(st.columns(2), sides, strict=True):

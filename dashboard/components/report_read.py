@@ -1,4 +1,4 @@
-"""A report that somebody wrote: opened, checked, and shown as it was reviewed."""
+"""Opens a report that somebody wrote, checks it, and shows it as it was reviewed."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Opened:
 
 
 def open_report(key: ReportKey, label: str) -> Opened | None:
-    """A report from a file of the visitor's, kept until another is opened; what is wrong is one sentence."""
+    """Open a report from a file and keep it until another is opened; say in a sentence what is wrong."""
     widget_key = f"{key}-{st.session_state.setdefault(key + _TURN, 0)}"
     opened: Opened | None = st.session_state.get(key)
     with st.container():
@@ -95,7 +95,7 @@ def _take(key: ReportKey, widget_key: str) -> None:
 
 
 def show_report(opened: Opened) -> None:
-    """What its hashes say, then what was reviewed: verdict, notes, models, questions, and the whole as it reads."""
+    """Show what the hashes say, then what was reviewed: verdict, notes, models, questions, and the whole report."""
     _show_seal(opened)
     report = opened.report
     made = report.created.replace("T", " ").replace("Z", " UTC")
@@ -119,7 +119,7 @@ def show_report(opened: Opened) -> None:
 
 
 def _show_seal(opened: Opened) -> None:
-    """What is known of the file, and nothing more; on demand every page and picture in it is checked too."""
+    """Say what is known of the file, and no more; check every page and picture in it on demand."""
     slot = st.empty()
     if opened.verified.has_manifest and st.button(
         "Check every file in it",
@@ -148,7 +148,7 @@ def _tone(verified: Verification) -> tuple[Callable[..., object], str]:
 
 
 def _rendered(verified: Verification) -> str:
-    """What came of rendering every file again, where none was found to be changed."""
+    """Say what rendering every file again came to, if none was found to be changed."""
     if verified.unknown:
         files = escape_markdown(first_few(list(verified.unknown)))
         return f"Another version of gradcam made {files}; whether they show what report.json says is not known."
@@ -156,7 +156,7 @@ def _rendered(verified: Verification) -> str:
 
 
 def preview(holder: HasReport, label: str) -> None:
-    """The HTML report in a frame that cannot reach this page and asks no other host; made when it is opened."""
+    """Show the HTML report, made when it is opened, in a frame that reaches neither this page nor other hosts."""
     box = st.expander(label, icon=":material/preview:", on_change="rerun", key=f"{_PAGE}-{label}")
     if box.open:
         with box, st.spinner("Typesetting"):
@@ -170,7 +170,7 @@ def preview(holder: HasReport, label: str) -> None:
 
 
 def _page_of(report: Report) -> bytes:
-    """The report's HTML, kept for the one shown last."""
+    """Return the report's HTML, and keep it for the report that was shown last."""
     shown, page = st.session_state.get(_PAGE, (None, b""))
     if shown is not report:
         page = render_report(report, "html")

@@ -1,4 +1,4 @@
-"""Which review: who asks, the projects of the team, the reviews of one, and another report brought in."""
+"""Lets the visitor say who they are, pick a project and a review, and bring in another report."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NONE = "none"
 
 
 def say_who() -> None:
-    """Who the visitor is: typed, where the server asks nobody."""
+    """Ask the visitor for a name, if the server asks nobody to sign in."""
     if not identity.is_asked():
         st.text_input(
             "Your name",
@@ -36,7 +36,7 @@ def say_who() -> None:
 
 
 def pick_project(store: ReviewStore) -> Project | None:
-    """The project whose reviews are shown, and a new one from an owner; None as long as there is none."""
+    """Let the visitor pick a project, and an owner make one; return None as long as there is none."""
     found = {project.name: project for project in store.projects()}
     name = None
     if found:
@@ -56,7 +56,7 @@ def _offer_project(store: ReviewStore) -> None:
 
 
 def opened_review(store: ReviewStore) -> Review | None:
-    """The review that the visitor opened, or that their link names."""
+    """Return the review that the visitor opened, or that their link names."""
     id = st.session_state.get(Key.REVIEW, st.query_params.get(Key.REVIEW, ""))
     found = next((review for review in store.reviews() if review.id == id), None) if id else None
     if found:
@@ -76,7 +76,7 @@ def turn_to_review(review: Review | None) -> None:
 
 
 def list_reviews(project: Project) -> None:
-    """The project's reviews with their state and who is asked, read again while others work."""
+    """List the project's reviews with their state and who is asked, read again while others work."""
     picked = st.segmented_control("Reviews", FILTERS, default="all", required=True, **linked(Key.REVIEWS))
     which = cast(Filter, picked or "all")
 

@@ -1,4 +1,4 @@
-"""A review that is open: its evidence photo by photo, the whole, how far people agree, and who stands for it."""
+"""Shows an open review: its evidence photo by photo, the verdicts, the agreement, and the signatures."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from dashboard import identity
-from dashboard.components.messages import escape_markdown, say_error, show_errors
+from dashboard.components.messages import escape_markdown, show_errors
 from dashboard.components.panels import panel_width
+from dashboard.components.report_check import replay_report
+from dashboard.components.review_changes import show_other_review
+from dashboard.components.review_evidence import open_evidence
 from dashboard.components.review_list import turn_to_review
 from dashboard.components.signing import offer_signed_zip, show_signatures
 from dashboard.components.verdicts import decide, discuss, judge, show_verdicts
 from dashboard.session import Key
-from gradcam import GradcamError
-from gradcam.report import Report, Verification, draw_finding, evidence_under_review, photo_subjects, target_title
+from gradcam.report import Report, draw_finding, photo_subjects, target_title
 from gradcam.reviews import WHOLE, Review, Subject, agreed_status
 
 if TYPE_CHECKING:
@@ -29,22 +31,22 @@ MOST_MAPS = 12
 """Maps of a photo that are shown."""
 
 _ASKED = "_asked_name"
-_EVIDENCE = "_evidence"
-"""Under which a session keeps the report under review, until somebody signs its ZIP."""
 
 
 def show_review(store: ReviewStore, review: Review, me: str) -> None:
-    """Everything of a review, to go on with whoever began it."""
+    """Show everything of a review, so that anybody can go on with it."""
     _watch(review)
     if st.button("All reviews", icon=":material/arrow_back:", type="tertiary"):
         turn_to_review(None)
         st.rerun()
     _show_head(store, review, me)
-    evidence = _evidence(store, review)
+    evidence = open_evidence(store, review)
     subjects: Sequence[Subject] = ()
     if evidence:
         subjects = _ordered(store, review, photo_subjects(evidence.report))
         _show_photo(store, review, me, evidence.report, subjects)
+        replay_report(evidence.report)
+        show_other_review(store, review, evidence.report)
     st.header("The whole", anchor=False)
     judge(store, review, WHOLE, me, keys=False)
     _show_words(store, review, WHOLE, me)
@@ -111,39 +113,14 @@ def _is_owner() -> bool:
     return (who := identity.actor()) is not None and who.may("owner")
 
 
-def _evidence(store: ReviewStore, review: Review) -> Verification | None:
-    """The report under review, opened once in a session; None where there is none here, which is said."""
-    number = store.evidence_number(review)
-    kept_of, kept = st.session_state.get(_EVIDENCE, (None, None))
-    if kept_of == (review.id, number):
-        return kept
-    if review.kind == "run":
-        st.info("A run: its photos are judged on the page Data set.", icon=":material/dataset:")
-        return None
-    try:
-        with st.spinner("Opening the evidence"):
-            found = evidence_under_review(store, review)
-    except GradcamError as error:
-        say_error(str(error))
-        return None
-    if found is None:
-        st.warning(
-            "The report's file is not in this store; bring the same ZIP again to see its maps.",
-            icon=":material/hide_image:",
-        )
-    else:
-        st.session_state[_EVIDENCE] = (review.id, number), found
-    return found
-
-
 def _ordered(store: ReviewStore, review: Review, subjects: Sequence[Subject]) -> Sequence[Subject]:
-    """The photos, the disputed ones first once everybody may see which they are."""
+    """Put the disputed photos first, once everybody may see which they are."""
     first = set(store.disputed(review)) if store.is_open(review) else set()
     return sorted(subjects, key=lambda subject: subject not in first)
 
 
 def _show_photo(store: ReviewStore, review: Review, me: str, report: Report, subjects: Sequence[Subject]) -> None:
-    """One photo with its maps, what people say of it, and the way to the next."""
+    """Show one photo with its maps, what people say of it, and the way to the next."""
     names = [subject.name for subject in subjects]
     wanted = st.session_state.get(Key.SUBJECT) or st.query_params.get(Key.SUBJECT)
     at = names.index(wanted) if wanted in names else 0
@@ -186,7 +163,7 @@ def _show_words(store: ReviewStore, review: Review, subject: Subject, me: str) -
 
 
 def _show_agreement(store: ReviewStore, review: Review) -> None:
-    """How far people agree, and what they do not agree on; while it is blind, whom it waits for."""
+    """Show how far people agree and what is disputed; while it is blind, whom it waits for."""
     if not store.is_open(review):
         waits = ", ".join(map(escape_markdown, store.waiting_for(review))) or "a second reviewer"
         st.info(

@@ -145,6 +145,7 @@ class Run:
     def evidence(self) -> str:
         """SHA-256 of what a review of it is bound to: the plan, and every shard, which names its photos by hash.
 
+        The hashes of the shards are those listed when they were written; `check_shards` computes them again.
         Raises: RunError for a run that has not finished.
         """
         plan, finished = self.plan, self._store.finished()
@@ -158,6 +159,10 @@ class Run:
         for (column, batch), shard in sorted(finished.items()):
             digest.update(f"{column} {batch} {shard.sha256}\n".encode())
         return digest.hexdigest()
+
+    def check_shards(self) -> None:
+        """Read every shard again. Raises: RunError if one has another hash than was listed when it was written."""
+        self._store.check()
 
     def ranked(self, by: str | None = None, **page: Unpack[Page]) -> list[int]:
         """The numbers of the photos that pass the filters, in order: see `asking.ranked`."""

@@ -178,6 +178,15 @@ class Store:
             if _size(self.path(shard)) == shard.bytes
         }
 
+    def check(self) -> None:
+        """Read every finished shard again. Raises: RunError if one is not what `shards.jsonl` lists."""
+        for shard in self.finished().values():
+            if _sha256(self.path(shard)) != shard.sha256:
+                raise RunError(
+                    f"expected {quoted(self.path(shard))} as the run wrote it, got another file; delete it, and "
+                    "`gradcam run resume` computes it again"
+                )
+
     # ------------------------------------------------------------------------------- one process at a time
 
     @contextmanager

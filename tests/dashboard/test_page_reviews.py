@@ -10,11 +10,11 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import identity, serving
 from gradcam import keys
-from gradcam.report import Verdict, render_report, review_report, verify_report, with_signature
+from gradcam.report import Verdict, build_report, render_report, review_report, verify_report, with_signature
 from gradcam.reviews import Review, ReviewStore, Subject
 from tests import fakes
 from tests.opening import open_page
-from tests.report_fakes import report
+from tests.report_fakes import HEAT, NOON, comparison, report
 
 ONE, TWO = Subject("photo", "one.jpg"), Subject("photo", "two.jpg")
 ZIP = render_report(
@@ -205,6 +205,24 @@ def test_a_review_and_its_zip_are_countersigned_and_the_first_signature_stays(
     assert "one signed as it is already" in page.error[0].value
     store.say(review, "rejected", "Anna", ONE)
     assert "VOID" in words(page.run())
+
+
+def test_a_review_is_replayed_and_compared_with_the_one_whose_place_it_takes(
+    store: ReviewStore, review: Review
+) -> None:
+    photos = [fakes.photo(name="one.jpg"), fakes.photo(name="two.jpg")]
+    again = build_report(comparison(photos, heat=HEAT[::-1]), now=NOON, title="Lesions again")
+    project = store.project_of(review)
+    later = review_report(store, project, render_report(again, "zip"), "Anna", supersedes=review)
+    store.say(review, "rejected", "Anna", ONE)
+    store.say(later, "approved", "Anna", ONE)
+    page = opened(later)
+    assert press(page, "Replay").table[0].value["Photo"].tolist() == ["one.jpg"] * 2 + ["two.jpg"] * 2
+    page.toggle(key="_other_review").set_value(True).run()
+    assert not page.exception
+    said, *_ = [html.proto.body for html in page.get("html") if 'class="changes"' in html.proto.body]
+    assert "photo one.jpg</th><td>rejected</td><td>approved</td>" in said
+    assert "Maps that changed" in words(page)
 
 
 def test_a_report_brought_again_keeps_and_gains_signatures(store: ReviewStore, review: Review) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -21,6 +21,10 @@ from dashboard import identity
 from gradcam.config import Auth, Settings
 from gradcam.reviews import Actor
 from tests.server import dashboard
+from tests.visiting import FIRST_VISIT
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the provider runs in this process, and warns as it likes
 SECRET = "a secret of this test that is long enough"
@@ -28,7 +32,7 @@ HOURS = 12
 """After which somebody has to sign in again."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def provider() -> Iterator[str]:
     """To whom everybody is who they say."""
     from oidc_provider_mock import run_server_in_thread
@@ -37,11 +41,14 @@ def provider() -> Iterator[str]:
         yield f"http://localhost:{server.server_port}"
 
 
-@pytest.fixture
-def address(provider: str, tmp_path: Path) -> Iterator[str]:
-    """A dashboard that asks that provider."""
-    (tmp_path / ".streamlit").mkdir()
-    (tmp_path / ".streamlit" / "secrets.toml").write_text(
+@pytest.fixture(scope="module")
+def address(provider: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A dashboard that asks that provider, and knows one reviewer."""
+    folder = tmp_path_factory.mktemp("server")
+    (folder / "roles.toml").write_text('reviewer = ["ben@example.org"]\n')
+    (folder / "gradcam.toml").write_text(f'[auth]\nroles = "{folder / "roles.toml"}"\n')
+    (folder / ".streamlit").mkdir()
+    (folder / ".streamlit" / "secrets.toml").write_text(
         "[auth]\n"
         'redirect_uri = "http://127.0.0.1:{port}/oauth2callback"\n'
         f'cookie_secret = "{SECRET}"\n'
@@ -49,7 +56,7 @@ def address(provider: str, tmp_path: Path) -> Iterator[str]:
         'client_secret = "not asked for"\n'
         f'server_metadata_url = "{provider}/.well-known/openid-configuration"\n'
     )
-    with dashboard(start_in=tmp_path, no_proxy="localhost,127.0.0.1") as address:
+    with dashboard(start_in=folder, no_proxy="localhost,127.0.0.1") as address:
         yield address
 
 
@@ -93,3 +100,19 @@ def test_people_sign_in_have_the_role_that_they_were_given_sign_out_and_are_aske
         monkeypatch.setattr(identity, "time", SimpleNamespace(time=lambda: later))
         assert claims(browser)["is_logged_in"]
         assert identity.actor() is None
+
+
+@pytest.mark.browser
+def test_a_visitor_presses_sign_in_says_to_the_provider_who_they_are_and_signs_out(
+    browser: Browser, address: str
+) -> None:
+    page = browser.new_page()
+    page.set_default_timeout(FIRST_VISIT)
+    page.goto(f"{address}/models")
+    page.get_by_role("button", name="Sign in").click()
+    page.locator("[name=sub]").fill("ben@example.org")
+    page.locator("[type=submit]").first.click()
+    page.get_by_text("ben@example.org · reviewer").wait_for()
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="Sign in").wait_for()
+    page.close()

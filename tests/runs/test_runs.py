@@ -255,6 +255,11 @@ def test_a_review_is_bound_to_the_very_photos_and_maps_of_a_run_that_has_finishe
     write_photo(other / "red" / "00001.png", 7)
     runs = [run_over(data, tmp_path / f"run-{data.name}", classifiers()[:1]) for data in (one, same, other)]
     assert runs[0].evidence == runs[1].evidence != runs[2].evidence
+    runs[2].check_shards()
+    changed = next((runs[2].folder / "shards").rglob("*.parquet"))
+    changed.write_bytes(changed.read_bytes()[::-1])  # of the same size
+    with pytest.raises(RunError, match="as the run wrote it, got another file; delete it, and"):
+        runs[2].check_shards()
     next((runs[0].folder / "shards").rglob("*.parquet")).unlink()
     with pytest.raises(RunError, match="expected a finished run to review, got one with 0 of 4 maps"):
         _ = runs[0].evidence
