@@ -32,8 +32,10 @@ from gradcam import (
     Progress,
     Target,
     TargetLayer,
+    Top,
     candidate_layers,
     compare,
+    sample_photo,
 )
 from gradcam.config import settings
 from gradcam.forward_cache import ForwardCache
@@ -161,6 +163,20 @@ def compared(
         use=use_when_loaded,
         explainer=forward_cache().explain_each,
         on_progress=say,
+    )
+
+
+def compute_first_page() -> None:
+    """Compute what a visitor sees who has chosen nothing, one model after the other."""
+    photos = list(map(sample_photo, library.DEFAULT_PHOTOS))
+    explainer = forward_cache().explain
+    compare(
+        library.DEFAULT_MODELS,
+        photos,
+        [Top(1)],
+        results=_shared_panels(),
+        use=library.pool().use,
+        explainer=explainer,
     )
 
 

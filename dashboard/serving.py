@@ -11,8 +11,8 @@ import ipaddress
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -24,12 +24,11 @@ from gradcam.errors import GradcamError
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-IMPORTED = (
+IMPORTED_FIRST = (
     "numpy",
     "pandas",
     "pyarrow.pandas_compat",
     "PIL.Image",
-    "scipy.stats",
     "torch",
     "torchvision",
     "timm",
@@ -41,6 +40,14 @@ IMPORTED = (
     "gradcam.models.torchvision_source",
     "gradcam.models.transformers_source",
     "gradcam.draw.viewer",
+    "dashboard.results",
+)
+"""What every page reads. Libraries look for each other in `sys.modules`, where a package that another thread is
+still importing stands half made; so one thread imports all of it, and a visit waits for that before it imports
+anything but Streamlit. `dashboard.components` is not there: Streamlit takes a component only from a visit."""
+
+IMPORTED_LATER = (
+    "scipy.linalg",
     "gradcam.report",
     "gradcam.report.formats.zip",
     "pyarrow.parquet",
@@ -50,12 +57,9 @@ IMPORTED = (
     "gradcam.runs.thumbnails",
     "gradcam.reviews.store",
     "gradcam.shortcuts",
-    "dashboard.results",
     "dashboard.data_runs",
 )
-"""What every session reads. Libraries look for each other in `sys.modules`, where a package that another thread is
-still importing stands half made; so one thread imports all of it, and a visit waits for that before it imports
-anything but Streamlit. `dashboard.components` is not there: Streamlit takes a component only from a visit."""
+"""What some pages read as well; their first visit waits for it."""
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -98,35 +102,56 @@ def check_settings() -> None:
     print(f"  {_where(found)}\n", flush=True)
 
 
-_preparing: threading.Thread | None = None
+_thread: threading.Thread | None = None
+_first, _hurry = threading.Event(), threading.Event()
+PAUSE = 20.0
+"""Seconds before what few pages read is imported unasked: the first visitor's heatmaps go before."""
 
 
-@asynccontextmanager
-async def prepared(app: object) -> AsyncIterator[None]:
-    """The life of the server: it answers at once, and everything is imported meanwhile, by one thread."""
-    global _preparing
-    _preparing = threading.Thread(target=_prepare, name="prepare", daemon=True)
-    _preparing.start()
-    yield
+def prepared(begin: Callable[[], object]) -> Callable[[object], AbstractAsyncContextManager[None]]:
+    """The life of the server: it answers at once, and one thread imports everything meanwhile.
+
+    begin: called by that thread as soon as it has imported what every page reads.
+    """
+
+    @asynccontextmanager
+    async def live(app: object) -> AsyncIterator[None]:
+        global _thread
+        _thread = threading.Thread(target=_prepare, args=(begin,), name="prepare", daemon=True)
+        _thread.start()
+        yield
+
+    return live
 
 
-def _prepare() -> None:
+def _prepare(begin: Callable[[], object]) -> None:
     # PyTorch's threads burn their processor while they wait for each other, which slows every other one down: on a
     # machine with two processors and three models to load at once, all of them four times.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    for module in IMPORTED:
+    sys.setswitchinterval(0.001)  # seconds: visitors are answered in between, five times as soon as by default
+    try:
+        for module in IMPORTED_FIRST:
+            importlib.import_module(module)
+        begin()
+    finally:
+        _first.set()
+    _hurry.wait(PAUSE)
+    for module in IMPORTED_LATER:
         importlib.import_module(module)
 
 
-def is_prepared() -> bool:
-    """Whether everything is imported; no visit may import any of it before."""
-    return _preparing is None or not _preparing.is_alive()
+def is_prepared(*, everything: bool) -> bool:
+    """Whether what a page reads is imported; no visit may import any of it before."""
+    return _thread is None or (not _thread.is_alive() if everything else _first.is_set())
 
 
-def wait_until_prepared() -> None:
-    """Wait for the thread that imports everything."""
-    if _preparing:
-        _preparing.join()
+def wait_until_prepared(*, everything: bool) -> None:
+    """Wait for the thread that imports what a page reads."""
+    if _thread and everything:
+        _hurry.set()
+        _thread.join()
+    elif _thread:
+        _first.wait()
 
 
 def _where(found: Settings) -> str:

@@ -1,22 +1,22 @@
 """Everything a visitor has chosen or brought, in one typed place.
 
 A choice lives under a `Key`, in the session and in the link: a copied link reopens the same view, and every page
-finds the same choices. Photos live in the session as the bytes that were uploaded: a change of page loses nothing.
+finds the same choices.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any, Literal, TypedDict, get_args
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from dashboard import uploads
 from gradcam import Classifier, OptionError, Photo, Style
 from gradcam.draw import SEQUENTIAL
 from gradcam.regions import read_region, write_region
@@ -86,6 +86,9 @@ class DataKey(StrEnum):
     CANDIDATE = "candidate"
 
 
+PHOTO_PAGE = "_photo_page"
+"""Which photos are shown, where more are chosen than fit: in no link, for only uploads are so many."""
+
 _FILLED = "_filled"
 _PAGE, _ASKED = "_page_shown", "_asked"
 _WORN = {Key.COLORMAP, Key.OPACITY, Key.BLEND, Key.THRESHOLD, Key.LAYERS, Key.REGIONS}
@@ -115,7 +118,7 @@ def turn_to(page: str) -> None:
         _take_from_link()
     if st.session_state.get(_PAGE) == page:
         return
-    forget_refused()
+    uploads.forget_refused()
     if _PAGE not in st.session_state:
         st.session_state[_ASKED] = {key: st.query_params.get_all(key) for key in Key if key in st.query_params}
         look()
@@ -401,82 +404,3 @@ def drafted(draft: Draft, photo: Photo | None = None, *, of: str = "") -> Drafte
     """
     whose = f"-{photo.sha256[:16]}" if photo else ""
     return {"key": f"{draft.value}{whose}{of and f'~{of}'}", "persist_state": "session"}
-
-
-# Photos -------------------------------------------------------------------------------------------------------
-
-_UPLOADS, _REFUSED = "_uploads", "_refused"
-PHOTO_PAGE = "_photo_page"
-"""Which photos are shown, where more are chosen than fit: in no link, for only uploads are so many."""
-MOST_UPLOADS, MOST_UPLOADED_BYTES = 100, 1_000_000_000
-"""What a session keeps of uploads; the oldest leave first."""
-_MARK = "~"
-_STRETCHED = "-stretched"
-
-
-@dataclass(frozen=True)
-class Upload:
-    """A photo that this visitor brought, as encoded bytes."""
-
-    name: str
-    data: bytes
-    sha256: str
-
-    @classmethod
-    def of(cls, name: str, data: bytes) -> Upload:
-        return cls(name, data, hashlib.sha256(data).hexdigest())
-
-    @property
-    def token(self) -> str:
-        """What stands for it in a list of photos and in a link."""
-        return f"{self.name}{_MARK}{self.sha256[:16]}"
-
-
-def uploads() -> dict[str, Upload]:
-    """This visitor's photos by token, oldest first."""
-    return st.session_state.setdefault(_UPLOADS, {})
-
-
-def remember(upload: Upload) -> str:
-    """Keep a photo for this session, and of all the newest that it has room for; returns its token."""
-    mine = uploads()
-    mine.pop(upload.token, None)
-    mine[upload.token] = upload
-    while len(mine) > MOST_UPLOADS or sum(len(one.data) for one in mine.values()) > MOST_UPLOADED_BYTES:
-        del mine[next(iter(mine))]
-    return upload.token
-
-
-def refused_uploads() -> list[str]:
-    """Why files of the last upload were not taken: said until that is dismissed, or something else is done."""
-    return st.session_state.setdefault(_REFUSED, [])
-
-
-def forget_refused() -> None:
-    """What was refused is no longer of interest."""
-    refused_uploads().clear()
-
-
-def stretch(token: str, on: bool = True) -> str:
-    """The token of the same upload, with its levels stretched from black to white or as they are."""
-    return token.removesuffix(_STRETCHED) + _STRETCHED * on
-
-
-def is_here(token: str) -> bool:
-    """Whether this session has the upload that a token stands for."""
-    return stretch(token, on=False) in uploads()
-
-
-def is_stretched(token: str) -> bool:
-    """Whether a token stands for an upload whose levels are stretched."""
-    return is_upload(token) and token.endswith(_STRETCHED)
-
-
-def is_upload(token: str) -> bool:
-    """Whether a token stands for a photo that somebody uploaded, here or where the link was made."""
-    return _MARK in token
-
-
-def photo_name(token: str) -> str:
-    """The name of the photo that a token stands for."""
-    return token.rpartition(_MARK)[0] or token

@@ -59,6 +59,7 @@ def listen(page: Page, complaints: list[str], strangers: list[str]) -> None:
 
 def arrive(page: Page, wait_for: str | None) -> None:
     """Wait until a page is there."""
+    page.locator(".outline").wait_for(state="detached", timeout=FIRST_VISIT)
     page.get_by_role("heading", level=1).wait_for(timeout=FIRST_VISIT)
     if wait_for:
         page.locator(wait_for).first.wait_for(timeout=FIRST_VISIT)

@@ -1,4 +1,4 @@
-"""How far the models agree on one photo: in numbers, and where they differ."""
+"""Shows how far the models agree on one photo: in numbers, and where they differ."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from gradcam import Comparison, Heatmap, Panel, Style
 from gradcam.draw import DIFFERS, model_caption, request_caption
 from gradcam.measures import comparable, iou_of_hottest, rank_correlation
 from gradcam.model_spec import display_name, short_name
-from gradcam.text import minus_sign
+from gradcam.text import minus_sign, percent
 
 UNSAID = "–"
 """Stands for a number that two maps do not have: one of them is missing, or has no contrast."""
 
 
 def show_agreement(comparison: Comparison, style: Style, key: str = "photo") -> None:
-    """A table of how far every two models agree, and the difference of any two.
+    """Show a table of how far every two models agree, and the difference of any two.
 
     key: as given to `show_comparison`, which comes before.
     """
@@ -55,7 +55,7 @@ def show_agreement(comparison: Comparison, style: Style, key: str = "photo") -> 
 
 
 def _why_left_out(models: Sequence[str], kept: Sequence[Panel]) -> str:
-    """Why predictions of these models are not compared with the others', and what can be asked of all."""
+    """Say why the predictions of these models are not compared with the others', and what all could be asked."""
     who = "; ".join(f"**{name_markdown(model)}**, which knows {library.knows(model)} only" for model in models)
     names = [library.class_names(model) for model in (*models, *(panel.model for panel in kept))]
     common = [name for name in names[0] if all(name in other for other in names)]
@@ -88,7 +88,7 @@ def _show_tables(panels: Sequence[Panel]) -> None:
 
 
 def _summary(names: Sequence[str], table: NDArray[np.float64]) -> str:
-    """Which two agree most and which least, in a sentence."""
+    """Say in a sentence which two models agree most and which least."""
     pairs = {(a, b): table[a, b] for b in range(len(names)) for a in range(b) if np.isfinite(table[a, b])}
     if not pairs:
         return "How far they agree cannot be said: fewer than two of them have a map with contrast."
@@ -104,7 +104,7 @@ def _summary(names: Sequence[str], table: NDArray[np.float64]) -> str:
 
 
 def matrix_html(title: str, names: Sequence[str], table: NDArray[np.float64]) -> str:
-    """A symmetric table of numbers with its names, tinted by size: blue above zero, red below."""
+    """Write a symmetric table of numbers with its names, tinted by size: blue above zero, red below."""
     numbers = range(1, len(names) + 1)
     head = "".join(
         f'<th scope="col" title="{escape(name)}">{number}</th>' for number, name in zip(numbers, names, strict=True)
@@ -135,7 +135,7 @@ def _number(value: float) -> str:
 
 
 def _show_difference(panels: Sequence[Heatmap], style: Style, key: str) -> None:
-    """A − B of two of these panels, chosen by model, between the two."""
+    """Show A − B of two panels that the visitor picks, between A and B."""
     st.subheader("Where two of them differ", anchor=False)
     names = [panel.model for panel in panels]
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -144,7 +144,7 @@ def _show_difference(panels: Sequence[Heatmap], style: Style, key: str) -> None:
         fade = st.toggle(
             "Show only where they differ",
             help="Fades the photo where both models put the same heat. Nothing is faded where their heats are "
-            f"{DIFFERS:.0%} of full colour apart, or more.",
+            f"{percent(DIFFERS, 0)} of full colour apart, or more.",
             **session.linked(Key.FADE),
         )
     view_difference(panels[names.index(a)], panels[names.index(b)], style, key, fade=fade)

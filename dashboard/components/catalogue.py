@@ -1,4 +1,4 @@
-"""The catalogue: every model that can be compared, found by words, source and where its weights are."""
+"""Lets the visitor search the catalogue of models by words, by source and by where the weights are."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TABLE, _LOCATED = "_catalogue-{}", "_located"
 
 
 def search_catalogue() -> list[CatalogueEntry]:
-    """The entries that fit the search, closest first."""
+    """Let the visitor search; return the entries that fit, closest first."""
     known = list(library.catalogue().values())
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = st.text_input(
@@ -46,7 +46,7 @@ def search_catalogue() -> list[CatalogueEntry]:
 
 
 def pick_entries(entries: Sequence[CatalogueEntry]) -> list[str]:
-    """The ids of the rows that are ticked in a table of these entries."""
+    """Show the entries as a table; return the ids of the rows that the visitor ticked."""
     if not entries:
         st.info("No model fits. Try fewer words, or another source.", icon=":material/search_off:")
         return []
@@ -84,7 +84,7 @@ def _row(entry: CatalogueEntry) -> dict[str, object]:
 
 
 def offer_models(ticked: Sequence[str], chosen: Sequence[str]) -> None:
-    """Buttons that take the ticked models to every page and find the target layers of these, else of the chosen."""
+    """Offer to use the ticked models on every page, and to find target layers: theirs, else the chosen models'."""
     new = [model for model in ticked if model not in chosen]
     room = len(chosen) + max(len(new), len(ticked)) <= MOST
     located: set[str] = st.session_state.setdefault(_LOCATED, set())

@@ -1,4 +1,4 @@
-"""What is typed into a box of classes: a number becomes its class, and what is no class the nearest one."""
+"""Reads what a visitor types into a box of classes: an index becomes its class, a typing error the nearest."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from gradcam.targets import known_names, write_target
 _TAKEN = "_taken-{}"
 
 
-def settle_typed(key: Key, models: Sequence[str]) -> None:
-    """Put real classes in the place of what was typed; call it when the box, of one class or several, changes."""
+def replace_typed(key: Key, models: Sequence[str]) -> None:
+    """Replace what was typed by real classes; call it when a box of one class or of several changes."""
     value: str | list[str] | None = st.session_state[key]
     typed = [value] if isinstance(value, str) else value or []
     labels = [found for model in models if (found := library.labels(model))]
@@ -30,8 +30,8 @@ def settle_typed(key: Key, models: Sequence[str]) -> None:
     st.session_state[key] = classes[0] if isinstance(value, str) else classes
 
 
-def say_taken(key: Key) -> None:
-    """Say once which class was taken for what is none."""
+def say_replaced(key: Key) -> None:
+    """Say once which class took the place of a typing error."""
     for text, name in st.session_state.pop(_TAKEN.format(key), {}).items():
         st.caption(
             f":material/spellcheck: *{escape_markdown(text)}* is no class; the nearest, "
@@ -40,7 +40,7 @@ def say_taken(key: Key) -> None:
 
 
 def _class_of(text: str, labels: Sequence[Labels], known: frozenset[str]) -> str | None:
-    """The class that was typed, as text; the same text where it asks for something else, None for no class."""
+    """Return the class that a text means; the text itself if it asks for something else, None for no class."""
     try:
         target = parse_target(text, known)
     except GradcamError:
@@ -54,7 +54,7 @@ def _class_of(text: str, labels: Sequence[Labels], known: frozenset[str]) -> str
 
 
 def _name_of(target: int | str, labels: Labels) -> str | None:
-    """The class that text or an index means, where it means one."""
+    """Return the name of the class that a text or an index means, if the model has it."""
     try:
         return labels.names[labels.index(target)]
     except GradcamError:

@@ -1,4 +1,4 @@
-"""Classes that compete for one photo: which ones, and what speaks for each."""
+"""Shows the classes that compete for one photo, and what speaks for each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 
 from dashboard import session
-from dashboard.components.class_box import say_taken, settle_typed
+from dashboard.components.class_box import replace_typed, say_replaced
 from dashboard.components.messages import escape_markdown
 from dashboard.components.panel_dialog import offer_large
 from dashboard.components.panels import GAP, panel_width, show_facts
@@ -43,19 +43,19 @@ _A, _B = "_rather_a", "_rather_b"
 
 
 def is_pair(photo: Photo) -> bool:
-    """Whether a photo is a sample made of two photos."""
+    """Return whether a photo is a sample made of two photos."""
     return photo.sha256 in {sample_photo(name).sha256 for name, files in SAMPLES.items() if len(files) == 2}
 
 
 def default_competing_classes(photos: Sequence[Photo]) -> tuple[Target, ...]:
-    """What is asked of photos where nobody has asked yet: two classes, and what tells them apart."""
+    """Return what is asked of photos at first: two classes, and what tells them apart."""
     pair = bool(photos) and all(map(is_pair, photos))
     a, b = ("Egyptian cat", "espresso") if pair else (Top(1), Top(2))
     return a, b, Contrast(a, b)
 
 
 def pick_competing_classes(models: Sequence[str], photos: Sequence[Photo]) -> tuple[Target, ...]:
-    """The classes to compare: predictions, classes by name, and *A rather than B*."""
+    """Let the visitor pick the classes to compare: predictions, classes by name, and *A rather than B*."""
     usual = default_competing_classes(photos)
     known = known_classes(models)
     default = [write_target(target, known) for target in usual]
@@ -71,10 +71,10 @@ def pick_competing_classes(models: Sequence[str], photos: Sequence[Photo]) -> tu
         accept_new_options=True,
         placeholder="Type a part of a name",
         help=HELP,
-        on_change=settle_typed,
+        on_change=replace_typed,
         args=(Key.COMPETING, models),
     )
-    say_taken(Key.COMPETING)
+    say_replaced(Key.COMPETING)
     with st.container(horizontal=True, gap="xsmall"):
         for count in (3, PREDICTIONS):
             top = [write_target(Top(rank + 1), known) for rank in range(count)]
@@ -94,7 +94,7 @@ def _pick_contrast(options: Sequence[str], known: frozenset[str]) -> None:
 
 
 def write_contrast(a: str, b: str, known: frozenset[str]) -> str:
-    """*A rather than B* of two options, which may have those words in their own names."""
+    """Write *A rather than B* of two options, which may have those words in their own names."""
     of, rather_than = parse_target(a, known), parse_target(b, known)
     assert not isinstance(of, Contrast)
     assert not isinstance(rather_than, Contrast)
@@ -110,7 +110,7 @@ def _ask_more(text: str) -> None:
 
 
 def show_competing_classes(comparison: Comparison, style: Style, key: str = "rivals") -> Style:
-    """Every photo's classes side by side, each model's facts, and who leads; returns the toolbar's style."""
+    """Show every photo's classes side by side, each model's facts and who leads; return the toolbar's style."""
     base = session.settled_look(style, (key, [photo.sha256 for photo in comparison.photos]))
     scaled = comparison.scaled(base)
     chosen = view_tools(comparison.heatmaps, base, f"{key}-tools", scaled, markable=True)
@@ -132,16 +132,14 @@ def show_competing_classes(comparison: Comparison, style: Style, key: str = "riv
             for number, model in enumerate(comparison.models):
                 with st.container(gap="xsmall"):
                     classes = comparison.of(photo=photo, model=model)
-                    show_facts(
-                        _in_one_explanation(classes), f"{key}-{index}-{number}", comparison_sentence(classes)
-                    )
+                    show_facts(_in_one_explanation(classes), comparison_sentence(classes))
                     offer_large(classes, scaled, chosen, f"{key}-{index}-{number}")
     session.keep_look(chosen)
     return chosen
 
 
 def _caption(panel: Panel, scaled: Mapping[Heatmap, ScaledMap], several: bool) -> Caption:
-    """The class above all, its standing, and in what layer it was found."""
+    """Write the class, its probability and rank, and the layer that it was found in."""
     parts = [model_caption(panel)] if several else []
     if isinstance(panel, Failure):
         return Caption(request_caption(panel.target), " · ".join(parts), "")
@@ -158,7 +156,7 @@ def _caption(panel: Panel, scaled: Mapping[Heatmap, ScaledMap], several: bool) -
 
 
 def _in_one_explanation(panels: Sequence[Panel]) -> list[Panel]:
-    """The panels with all their targets in each explanation: they may have been asked for one after another."""
+    """Put all targets into each panel's explanation: they may have been asked for one after another."""
     targets = tuple(panel.scored for panel in panels if isinstance(panel, Heatmap))
     return [
         replace(panel, explanation=replace(panel.explanation, targets=targets))
@@ -169,7 +167,7 @@ def _in_one_explanation(panels: Sequence[Panel]) -> list[Panel]:
 
 
 def comparison_sentence(panels: Sequence[Panel]) -> str:
-    """One model's classes in a sentence or two: who leads, by how much, and whether they are seen in one place."""
+    """Say which of one model's classes leads, by how much, and whether two are seen in one place."""
     heatmaps = [panel for panel in panels if isinstance(panel, Heatmap)]
     classes = {panel.scored.index: panel for panel in heatmaps if panel.scored.against is None}
     ranked = sorted(classes.values(), key=lambda panel: panel.scored.rank)
@@ -186,17 +184,17 @@ def comparison_sentence(panels: Sequence[Panel]) -> str:
     )
     if first.scored.rank > 1:
         text += f" The model's own first choice is {own[0]}."
-    text += _nearest(first, classes.keys())
+    text += _runner_up(first, classes.keys())
     common = agreement([first, second], iou_of_hottest)[0, 1]
     if common >= 0.01:
-        text += f" The hottest fifths of their maps overlap by {common:.0%} (intersection over union)."
+        text += f" The hottest fifths of their maps overlap by {percent(common, 0)} (intersection over union)."
     elif common >= 0:
         text += " The hottest fifths of their maps do not overlap."
     return text
 
 
-def _nearest(leader: Heatmap, requested: Container[int]) -> str:
-    """The best class that nobody asked for, where it comes before some that were."""
+def _runner_up(leader: Heatmap, requested: Container[int]) -> str:
+    """Say which class that nobody asked for comes next, if it comes before some that were asked for."""
     logits = leader.explanation.logits
     best = next((int(index) for index in np.argsort(-logits, kind="stable") if index not in requested), None)
     if best is None or leader.scored.rank > 1:

@@ -1,4 +1,4 @@
-"""Bring your own: a checkpoint for a known architecture, kept in the visitor's session and nowhere else."""
+"""Loads a visitor's own checkpoint for a known architecture into the session, and keeps it nowhere else."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _REFUSED, _ADDED, _TURN, _GUESS = "_own-refused", "_own-added", "_own-turn", "_o
 
 
 def offer_custom_model() -> None:
-    """A file, and the form for what the file does not say. What was added is chosen for every page at once."""
+    """Take a file and ask what it does not say; choose the model for every page once it is loaded."""
     file = st.file_uploader(
         "Checkpoint",
         type=[suffix[1:] for suffix in SUFFIXES],
@@ -114,7 +114,7 @@ def offer_custom_model() -> None:
 
 
 def _guessed(file: UploadedFile | None) -> Guess:
-    """What the file may be for, found out once; the only architecture that fits is chosen for the visitor."""
+    """Find out once what the file may be for; choose an architecture if it is the only one that fits."""
     known: tuple[str, Guess] = st.session_state.get(_GUESS, ("", Guess(())))
     if file is None or file.size > _most_bytes():
         return Guess(())
@@ -131,7 +131,7 @@ def _guessed(file: UploadedFile | None) -> Guess:
 
 
 def _guess_statement(guess: Guess) -> str:
-    """What the guess says of the list."""
+    """Say how many architectures fit the file."""
     if guess.is_named:
         return f"The file names **{escape_markdown(guess.fitting[0])}**, and its tensors fit."
     if guess.only:
@@ -169,7 +169,7 @@ def _key(field: str) -> str:
 
 
 def _add() -> None:
-    """Load what the form holds, keep it in the session and choose it; or say why not and keep the form as it is."""
+    """Load what the form holds, keep it in the session and choose it; else say why not and keep the form."""
     form = {
         field: st.session_state[_key(field)]
         for field in ("file", "architecture", "name", "prefix", "names", "set", "activation", *INPUT)
@@ -193,7 +193,7 @@ def _load(
     known: str | None,
     form: dict[str, Any],
 ) -> str:
-    """Bring the model into the session; returns its id. Raises: GradcamError."""
+    """Load the model into the session; return its id. Raises: GradcamError."""
     if file is None:
         raise OptionError("expected a checkpoint, got no file; add a checkpoint")
     if file.size > _most_bytes():
@@ -230,12 +230,12 @@ def _load(
 
 
 def _is_name_taken(model: str) -> bool:
-    """Whether another model of the visitor's own is called the same."""
+    """Return whether another model of this visitor has the same name."""
     return display_name(model) in {display_name(other) for other in session.custom_models() if other != model}
 
 
 def show_custom_models() -> None:
-    """The visitor's own models, each with a button that removes it."""
+    """Show the visitor's own models, each with a button that removes it."""
     own = session.custom_models()
     if not own:
         return

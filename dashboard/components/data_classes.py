@@ -1,8 +1,9 @@
-"""A run class by class: what is taken for what, where each class is seen, and how models differ in numbers."""
+"""Shows a run class by class: which classes are confused, where each is seen, how models differ in numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from html import escape
 from itertools import combinations
 from pathlib import Path
@@ -19,7 +20,7 @@ from dashboard.session import DataKey
 from gradcam.draw import PLOTLY_CONFIG, draw_map, measure_boxes
 from gradcam.model_spec import display_name
 from gradcam.runs import MEASURES, Confused, Interval, Run, bootstrap
-from gradcam.text import count, minus_sign
+from gradcam.text import count, minus_sign, percent
 
 MOST_CLASSES = 20
 """Labels, and predictions, of a table of what is taken for what; those of most photos."""
@@ -37,7 +38,7 @@ KNOWN_BY = {
 
 
 def show_classes(shown: Shown) -> None:
-    """All three; each says what it needs where the run does not have it."""
+    """Show confusion, mean maps and measures; each part says what it needs if the run lacks it."""
     names = {position: display_name(model.id) for position, model in enumerate(shown.run.plan.models)}
     st.header("What is taken for what", anchor=False)
     _show_confusion(shown, names)
@@ -72,7 +73,7 @@ def _show_confusion(shown: Shown, names: Mapping[int, str]) -> None:
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def _confusion(folder: Path, done: int, model: int, method: str, target: str) -> list[Confused]:
-    """`Run.confusion`, counted once for all visitors. done: how many maps the run has."""
+    """Count `Run.confusion` once for all visitors. done: how many maps the run has."""
     return Run(folder).confusion(model, method, target)
 
 
@@ -181,12 +182,12 @@ def _show_measure(shown: Shown, names: Mapping[int, str]) -> None:
 def _measured(
     folder: Path, done: int, measure: str, method: str, target: str, label: str | None
 ) -> dict[int, dict[int, float]]:
-    """`Run.measured`, read once for all visitors. done: how many maps the run has."""
+    """Read `Run.measured` once for all visitors. done: how many maps the run has."""
     return Run(folder).measured(measure, method, target, label)
 
 
 def _show_pairs(found: Mapping[int, Mapping[int, float]], names: Mapping[int, str], measure: str) -> None:
-    """The difference of every two models over the photos that both have, with its interval."""
+    """Show the difference of every two models over the photos that both have, with its interval."""
     if len(names) < 2:
         st.caption("Run a second model over the set to see on how many photos it looks at the object more.")
         return
@@ -201,12 +202,14 @@ def _show_pairs(found: Mapping[int, Mapping[int, float]], names: Mapping[int, st
 def _pair_words(both: Sequence[tuple[float, float]], a: str, b: str, measure: str) -> str:
     a, b = (f"**{escape_markdown(name)}**" for name in (a, b))
     difference = bootstrap([one - other for one, other in both])
-    words = f"{a} − {b}: {_interval(difference, '+.3f')} over {count(len(both), 'photo')}, photo by photo."
+    words = (
+        f"{a} − {b}: {_interval(difference, '{:+.3f}'.format)} over {count(len(both), 'photo')}, photo by photo."
+    )
     if measure == "outside_box":
-        inside = bootstrap([float(one < other) for one, other in both])
-        words = f"{a} looks at the object more than {b} on {_interval(inside, '.0%')} of the photos. {words}"
+        more = _interval(bootstrap([float(one < other) for one, other in both]), partial(percent, digits=0))
+        words = f"{a} looks at the object more than {b} on {more} of the photos. {words}"
     return words
 
 
-def _interval(found: Interval, form: str) -> str:
-    return minus_sign(f"{found.mean:{form}} ({found.low:{form}} to {found.high:{form}})")
+def _interval(found: Interval, write: Callable[[float], str]) -> str:
+    return minus_sign(f"{write(found.mean)} ({write(found.low)} to {write(found.high)})")

@@ -1,4 +1,4 @@
-"""Which photos of a run are shown, and in which order: chosen in the sidebar, carried by the link."""
+"""Lets the visitor pick in the sidebar which photos of a run are shown, and in which order."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Shown:
 
 
 def _pick_maps(run: Run) -> tuple[str, str]:
-    """Method and target of the maps that are shown; nothing is asked where the run has one of each."""
+    """Let the visitor pick method and target of the shown maps, if the run has more than one."""
     plan = run.plan
     names = {
         _map_name(method, target, len(plan.methods)): (method, target)
@@ -77,7 +77,7 @@ def _map_name(method: str, target: str, methods: int) -> str:
 
 
 def pick_shown(listed: ListedRun, among: Callable[[ListedRun], Filter]) -> Shown:
-    """Maps, ranking and filters. among: asks which verdicts are wanted."""
+    """Let the visitor pick maps, ranking and filters. among: asks which verdicts are wanted."""
     run = listed.run
     method, target = _pick_maps(run)
     by = _pick_ranking(run)
@@ -98,7 +98,7 @@ def pick_shown(listed: ListedRun, among: Callable[[ListedRun], Filter]) -> Shown
 
 
 def _pick_ranking(run: Run) -> str:
-    """A row of `RANKINGS` that can say something of this run."""
+    """Let the visitor pick a row of `RANKINGS` that can say something of this run."""
     titles = {RANKING_TITLES[name]: name for name in RANKINGS if run.can_rank(name)}
     return titles[pick_from("First", list(titles), DataKey.RANKING)] if titles else "doubt"
 
@@ -112,7 +112,7 @@ def _pick_pair(run: Run, method: str, target: str) -> Pair | None:
 
 
 def _pick_values(run: Run) -> dict[str, str]:
-    """Values of label and prediction."""
+    """Let the visitor pick labels and predictions."""
     found: dict[str, str | None] = {}
     if len(labels := run.choices("label")) > 1:
         found["label"] = pick_some("Label", labels, DataKey.LABEL)
@@ -122,7 +122,7 @@ def _pick_values(run: Run) -> dict[str, str]:
 
 
 def _pick_slice(run: Run) -> dict[str, str]:
-    """A value of one further column of the manifest."""
+    """Let the visitor pick a value of one further column of the manifest."""
     if not (columns := run.slices()):
         return {}
     column = pick_some("Column", columns, DataKey.COLUMN)
@@ -142,7 +142,7 @@ def pick_some(label: str, options: Sequence[str], key: DataKey) -> str | None:
 
 
 def pick_from(label: str, options: Sequence[str], key: DataKey) -> str:
-    """One of some options, the first by default; one that is gone, as with another run, makes way for it."""
+    """Let the visitor pick one option; the first one if the picked one is gone, as with another run."""
     if st.session_state.get(key) not in (None, *options):
         del st.session_state[key]
     return st.selectbox(label, options, **session.linked(key)) or options[0]

@@ -1,4 +1,4 @@
-"""A page of a run's photos: the photo, the models' maps over it, and what they say, small and still."""
+"""Shows a page of a run's photos, small: each photo, the models' maps over it, and what they say."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CHOSEN = "_chosen_photos"
 
 
 def show_gallery(shown: Shown) -> None:
-    """The page of photos that is turned to, each with a button that opens it and a box that chooses it."""
+    """Show the current page of photos, each with a button that opens it and a box that chooses it."""
     total = shown.how_many()
     if not total:
         st.info("No photo fits all that is chosen in the sidebar.", icon=":material/filter_alt_off:")
@@ -44,30 +44,30 @@ def show_gallery(shown: Shown) -> None:
 
 
 def chosen_photos(run: Run) -> list[int]:
-    """The photos of a run that the visitor has chosen, in the order of choosing."""
+    """Return the photos of a run that the visitor has chosen, in the order of choosing."""
     return st.session_state.setdefault(f"{_CHOSEN}-{run.folder}", [])
 
 
 def forget_chosen(run: Run) -> None:
-    """Choose no photo of a run; the boxes on the page are unticked with it."""
+    """Choose no photo of a run any more, and untick the boxes on the page."""
     for photo in chosen_photos(run):
-        if (box := _box(run, photo)) in st.session_state:
+        if (box := _box_key(run, photo)) in st.session_state:
             st.session_state[box] = False
     chosen_photos(run).clear()
 
 
-def _box(run: Run, photo: int) -> str:
-    """The key of the box that chooses a photo; another run has another photo of this number."""
+def _box_key(run: Run, photo: int) -> str:
+    """Return the key of the box that chooses a photo; another run has another photo of this number."""
     return f"_choose-{photo}-{run.folder}"
 
 
 def open_photo(photo: int | None) -> None:
-    """Show one photo of the gallery large; None goes back to all."""
+    """Open one photo of the gallery; None goes back to all."""
     st.session_state[DataKey.OPENED] = photo
 
 
 def _turn_pages(total: int) -> int:
-    """Where the page that is turned to begins."""
+    """Let the visitor turn pages; return where the current page begins."""
     pages = -(-total // PER_PAGE)
     if pages < 2:
         return 0
@@ -77,7 +77,7 @@ def _turn_pages(total: int) -> int:
 
 
 def strips_of(shown: Shown, photos: Sequence[int], models: Sequence[str]) -> dict[int, bytes]:
-    """Of each photo that is done, itself and these models' maps over it side by side, as JPEG. models: ids."""
+    """Draw each finished photo and these models' maps over it side by side, as JPEG. models: ids."""
     return _strips(shown.run.folder, tuple(photos), tuple(models), shown.method, shown.target, shown.done)
 
 
@@ -85,7 +85,7 @@ def strips_of(shown: Shown, photos: Sequence[int], models: Sequence[str]) -> dic
 def _strips(
     folder: Path, photos: Sequence[int], models: Sequence[str], method: str, target: str, done: int
 ) -> dict[int, bytes]:
-    """`strips`, drawn once for all visitors. done: how many maps the run has, for a run that still computes."""
+    """Draw `strips` once for all visitors. done: how many maps the run has, for a run that still computes."""
     return strips(Run(folder), photos, models, method, target)
 
 
@@ -114,7 +114,7 @@ def _show_cell(shown: Shown, photo: int, units: Sequence[Unit], picture: bytes) 
             st.checkbox(
                 "Choose",
                 photo in chosen_photos(shown.run),
-                key=_box(shown.run, photo),
+                key=_box_key(shown.run, photo),
                 on_change=_choose,
                 args=(shown.run, photo),
             )
@@ -123,11 +123,11 @@ def _show_cell(shown: Shown, photo: int, units: Sequence[Unit], picture: bytes) 
 def _choose(run: Run, photo: int) -> None:
     """Choose a photo or not, as its box says."""
     others = [one for one in chosen_photos(run) if one != photo]
-    chosen_photos(run)[:] = [*others, photo] if st.session_state[_box(run, photo)] else others
+    chosen_photos(run)[:] = [*others, photo] if st.session_state[_box_key(run, photo)] else others
 
 
 def _words(units: Sequence[Unit]) -> str:
-    """Name, label, first predictions and agreement of a photo."""
+    """Write name, label, first predictions and agreement of a photo."""
     first = units[0]
     name = f"**{escape_markdown(first.path.rpartition('/')[2])}**"
     label = f" · {escape_markdown(first.label)}" if first.label else ""

@@ -1,4 +1,4 @@
-"""One photo of a run, large: the linked viewer, the numbers that the run stored, and the way to the next photo."""
+"""Shows one photo of a run, large, with the numbers that the run stored, and the way to the next photo."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gradcam.text import minus_sign, percent
 
 
 def opened_photo(run: Run) -> int | None:
-    """The number of the photo that is open, by a click or by the link; None where the gallery is."""
+    """Return the number of the open photo, from a click or the link; None while the gallery is shown."""
     text = st.query_params.get(DataKey.OPENED, "")
     if session.went_back() or DataKey.OPENED not in st.session_state:
         known = text.isascii() and text.isdigit() and len(text) < 10
@@ -38,7 +38,7 @@ def opened_photo(run: Run) -> int | None:
 
 
 def show_opened(shown: Shown, photo: int) -> str | None:
-    """The photo with its heatmaps. Returns: its path in the data set; None where nothing is known of it yet."""
+    """Show the photo with its heatmaps; return its path in the data set, None if nothing is known of it yet."""
     units = list(shown.run.units([photo]))
     _show_way(shown, photo)
     if not units:
@@ -58,7 +58,7 @@ def show_opened(shown: Shown, photo: int) -> str | None:
 
 
 def _show_way(shown: Shown, photo: int) -> None:
-    """Back to the gallery, and the photos before and after in its order."""
+    """Offer to go back to the gallery, and to the photos before and after."""
     order = _order(shown.run.folder, shown.done, shown.by, shown.wanted)
     at = order.index(photo) if photo in order else None
     before = order[at - 1] if at else None
@@ -81,7 +81,7 @@ def _order(folder: Path, done: int, by: str, wanted: Filter) -> list[int]:
 
 
 def _show_numbers(units: Sequence[Unit]) -> None:
-    """What the run stored of each map."""
+    """Show what the run stored of each map."""
     first = units[0]
     if first.label:
         st.markdown(f"Label **{escape_markdown(first.label)}**")

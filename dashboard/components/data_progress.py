@@ -1,4 +1,4 @@
-"""How far a run is, and what its visitor may do with it: cancel, go on, delete."""
+"""Shows how far a run is, and lets its visitor cancel, resume or delete it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _REASON = "_not_done"
 
 
 def show_progress(listed: ListedRun) -> None:
-    """A line about the run, and while it computes a bar that moves by itself; the page follows when it ends."""
+    """Show a line about the run, and while it computes a bar that moves by itself."""
     if listed.is_active:
         st.fragment(run_every=SECONDS_BETWEEN_LOOKS)(_follow)(listed.name)
     else:
@@ -29,7 +29,7 @@ def show_progress(listed: ListedRun) -> None:
 
 
 def _follow(name: str) -> None:
-    """Show a run that computes; look at the whole page again once it has ended."""
+    """Show a run that computes, and run the whole page again once it has ended."""
     try:
         listed = data_runs.opened(name)
     except GradcamError:
@@ -98,7 +98,7 @@ def _delete(name: str) -> None:
 
 
 def _try(do: Callable[[str], None], name: str) -> None:
-    """Do something with a run, or keep why it cannot be done."""
+    """Do something with a run, or keep the reason why it failed."""
     try:
         do(name)
     except GradcamError as error:

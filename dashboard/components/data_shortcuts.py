@@ -1,4 +1,4 @@
-"""What a class may stand on: candidates for shortcuts, what people call them, and one of them opened."""
+"""Shows what a class may stand on: candidates for shortcuts, what people call them, and one of them opened."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ UNKNOWN = "–"
 
 
 def show_shortcuts(listed: ListedRun, shown: Shown) -> None:
-    """Choose a model and a class, list its candidates, and open one to look at, check, name and judge."""
+    """Let the visitor pick a model and a class, list its candidates, and open one to look at, check, name and judge."""
     st.header("What does a class stand on?", anchor=False)
     st.markdown(
         "A candidate is a group of photos of one class that share something which the model uses and the class's "
@@ -65,7 +65,7 @@ def noted_of(listed: ListedRun, said: Iterable[Verdict]) -> list[Candidate]:
 
 @st.cache_resource(max_entries=64, show_spinner="Looking for what photos share")
 def _found(folder: Path, done: int, model: str, label: str) -> list[Candidate]:
-    """`find_shortcuts`, worked out once for all visitors. done: how many maps the run has."""
+    """Run `find_shortcuts` once for all visitors. done: how many maps the run has."""
     return find_shortcuts(Run(folder), model, label, use=library.use)
 
 

@@ -1,4 +1,4 @@
-"""Which run: one of the visitor's own, one that is shown to all, or a new one on photos that the visitor brings."""
+"""Lets the visitor choose a run: their own, one that is shown to all, or a new one on their photos."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _UPLOADER, _FROM, _ASKED, _REASON = "_set_uploader", "_set_from", "_set_asked", 
 
 
 def pick_run() -> ListedRun | None:
-    """The chosen run; None for a new one. The link carries its name."""
+    """Let the visitor pick a run; return None for a new one. The link carries its name."""
     if session.went_back() or DataKey.RUN not in st.session_state:
         st.session_state[DataKey.RUN] = st.query_params.get(DataKey.RUN, NEW)
     found = None
@@ -47,7 +47,7 @@ def pick_run() -> ListedRun | None:
 
 
 def _begin_at_its_gallery() -> None:
-    """Another run has other photos."""
+    """Go back to the gallery, as another run has other photos."""
     st.session_state[DataKey.OPENED] = None
     st.session_state.pop(DataKey.PAGE, None)
 
@@ -60,7 +60,7 @@ def _write_link(found: ListedRun | None) -> None:
 
 
 def offer_start(models: tuple[str, ...]) -> None:
-    """Choose photos and a question, and start a run of these models over them."""
+    """Let the visitor choose photos and a question, and start a run of these models over them."""
     limits = settings().runs
     st.session_state.setdefault(_UPLOADER, 0)
     with st.container(border=True):

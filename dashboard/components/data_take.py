@@ -1,4 +1,4 @@
-"""What is taken away from a run: tables, pictures, a report, or photos to look at on the page *Compare models*."""
+"""Offers what can be taken from a run: tables, pictures, a report, or photos for the page *Compare models*."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard import library, session
+from dashboard import library, session, uploads
 from dashboard.components.data_filters import Shown
 from dashboard.components.data_gallery import chosen_photos, forget_chosen
 from dashboard.components.data_shortcuts import noted_of
@@ -36,7 +36,7 @@ _REPORT = "_set_report"
 
 
 def offer_to_take(listed: ListedRun, shown: Shown) -> None:
-    """Buttons for the photos that are chosen, or else for all that fit the filters."""
+    """Offer files of the chosen photos, or else of all that fit the filters."""
     chosen = chosen_photos(shown.run)
     what = count(len(chosen), "chosen photo") if chosen else "all photos that fit" if shown.is_filtered else "all"
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -55,12 +55,12 @@ def offer_to_take(listed: ListedRun, shown: Shown) -> None:
             _offer_report(listed, shown, chosen)
         if chosen:
             if st.button("Open in Compare models", icon=":material/compare:"):
-                _hand_over(shown.run, chosen[:MOST_COMPARED])
+                _open_in_compare_models(shown.run, chosen[:MOST_COMPARED])
             st.button("Choose none", on_click=forget_chosen, args=(shown.run,), type="tertiary")
 
 
 def _exported(shown: Shown, chosen: Sequence[int], suffix: str) -> bytes:
-    """A file as `gradcam run export` writes it, of the chosen photos or else of all that fit."""
+    """Write a file as `gradcam run export` does, of the chosen photos or else of all that fit."""
     photos = list(chosen) or (shown.ranked() if shown.is_filtered or suffix == ".zip" else None)
     with temporary_folder() as folder:
         photos = photos[:MOST_DRAWN] if suffix == ".zip" and photos else photos
@@ -68,7 +68,7 @@ def _exported(shown: Shown, chosen: Sequence[int], suffix: str) -> bytes:
 
 
 def _offer_report(listed: ListedRun, shown: Shown, chosen: Sequence[int]) -> None:
-    """Build a report of the chosen photos, or of the first ones, computed anew; then take it away."""
+    """Build a report of the chosen photos, or of the first ones, computed anew; then offer it."""
     photos = list(chosen[:MOST_REPORTED]) or shown.ranked(most=MOST_REPORTED)
     which = "chosen" if chosen else "first"
     st.caption(
@@ -112,10 +112,10 @@ def _first(shown: Shown, photos: int) -> str:
     return first_by(photos, shown.by, wanted)
 
 
-def _hand_over(run: Run, photos: Sequence[int]) -> None:
-    """Show photos of a run on the page *Compare models*, with the run's models."""
+def _open_in_compare_models(run: Run, photos: Sequence[int]) -> None:
+    """Open photos of a run on the page *Compare models*, with the run's models."""
     paths = {unit.photo: unit.path for unit in run.units(photos)}
-    uploads = [session.Upload.of(paths[photo].rpartition("/")[2], run.read(paths[photo])) for photo in photos]
-    st.session_state[Key.PHOTOS] = list(dict.fromkeys(map(session.remember, uploads)))
+    found = [uploads.Upload.of(paths[photo].rpartition("/")[2], run.read(paths[photo])) for photo in photos]
+    st.session_state[Key.PHOTOS] = list(dict.fromkeys(map(uploads.keep, found)))
     st.session_state[Key.MODELS] = [model.requested_id for model in run.plan.models]
     st.switch_page("app_pages/compare_models.py")

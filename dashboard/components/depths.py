@@ -1,4 +1,4 @@
-"""One class at every depth of a model: which class and depth, what each depth shows, and why the last is usual."""
+"""Shows one class at every depth of a model, and why the last depth is usual."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from dashboard import results, session
-from dashboard.components.class_box import say_taken, settle_typed
+from dashboard.components.class_box import replace_typed, say_replaced
 from dashboard.components.competing_classes import is_pair
 from dashboard.components.messages import escape_markdown
 from dashboard.components.names import name_markdown
@@ -30,22 +30,22 @@ CLOSE = 0.25
 
 
 def pick_class(models: Sequence[str]) -> Target:
-    """The one class that is asked for."""
+    """Let the visitor pick one class."""
     text = st.selectbox(
         "Class",
         class_options(models),
         accept_new_options=True,
         help=HELP,
-        on_change=settle_typed,
+        on_change=replace_typed,
         args=(Key.CLASS, models),
         **session.linked(Key.CLASS),
     )
-    say_taken(Key.CLASS)
+    say_replaced(Key.CLASS)
     return next(iter(read_targets([text] if text else [], models)), Top(1))
 
 
 def run_depths(model: str, photo: Photo, target: Target, fit: Fit) -> tuple[Panel, ...]:
-    """Explain at every depth, with a bar; nothing is shown where everything is there already."""
+    """Explain at every depth, with a bar if anything is left to compute."""
     slot = st.empty()
 
     def show(progress: Progress) -> None:
@@ -62,7 +62,7 @@ def run_depths(model: str, photo: Photo, target: Target, fit: Fit) -> tuple[Pane
 
 
 def show_depths(panels: Sequence[Heatmap], style: Style, key: str = "depths") -> Style:
-    """A slider through the depths of one map, all of them as a strip, and why the last one is usual.
+    """Show a slider through the depths of one map, all depths as a strip, and why the last one is usual.
 
     panels: of one photo, model and class, from early to late, each with an explanation.
     Returns: the style as set in the toolbar.
@@ -78,7 +78,7 @@ def show_depths(panels: Sequence[Heatmap], style: Style, key: str = "depths") ->
         st.markdown(_depth_statement(panels, depth))
         _offer_pin(panels, depth)
         st.header("Why the last one is the usual choice", anchor=False)
-        st.markdown(why_the_last(panels))
+        st.markdown(why_last_depth(panels))
         st.caption(
             "Measured on this photo, class and model. *Like the last*: rank correlation with the last map. Heat "
             "adds up to the score where only averaging and one linear layer follow, as in most CNNs, and but for "
@@ -102,7 +102,7 @@ def _pick_depth(names: Sequence[str]) -> int:
 
 
 def _captions(panels: Sequence[Heatmap]) -> list[Caption]:
-    """Module and grid above each depth, its numbers below."""
+    """Write module and grid above each depth, and its numbers below."""
     agreements = agreement(panels)[-1]
     captions = []
     for panel, alike in zip(panels, agreements, strict=True):
@@ -119,12 +119,12 @@ def _number(value: float) -> str:
 
 
 def _heat(panel: Heatmap) -> float:
-    """All heat of a map: the sum over its cells, in the units of the score."""
+    """Return all heat of a map: the sum over its cells, in the units of the score."""
     return float(panel.map.sum())
 
 
-def _left(panel: Heatmap) -> float:
-    """Share of a map's heat that lies on the left half of the photo; NaN without heat."""
+def _share_on_left(panel: Heatmap) -> float:
+    """Return the share of a map's heat that lies on the left half of the photo; NaN without heat."""
     laid = np.nan_to_num(
         project_to_photo(panel.map, panel.explanation.view, fit_within(panel.photo.size, 400, 400))
     )
@@ -132,7 +132,7 @@ def _left(panel: Heatmap) -> float:
 
 
 def _depth_statement(panels: Sequence[Heatmap], depth: int) -> str:
-    """The depth that is shown, in words."""
+    """Describe the shown depth in words."""
     panel, last = panels[depth], depth == len(panels) - 1
     layer = panel.explanation.target_layer
     what = "the last, the model's own target layer" if last else f"number {depth + 1} of {len(panels)}"
@@ -145,7 +145,7 @@ def _depth_statement(panels: Sequence[Heatmap], depth: int) -> str:
 
 
 def _offer_pin(panels: Sequence[Heatmap], depth: int) -> None:
-    """A button that has every page draw this model on this layer."""
+    """Offer to draw this model on this layer on every page."""
     model = panels[depth].model
     names = [panel.explanation.target_layer.name for panel in panels]
     here, there = names[depth], session.pinned().get(model)
@@ -172,14 +172,14 @@ def _offer_pin(panels: Sequence[Heatmap], depth: int) -> None:
         )
 
 
-def why_the_last(panels: Sequence[Heatmap]) -> str:
-    """What speaks for the last of these depths and what for earlier ones, measured on them, as Markdown."""
+def why_last_depth(panels: Sequence[Heatmap]) -> str:
+    """Say what speaks for the last depth and what for earlier ones, measured on them, as Markdown."""
     target = panels[-1].scored
     pair = is_pair(panels[0].photo)
     columns = {
         "Layer": [f"`{_name(panel)}`" for panel in panels],
         f"Heat, of a score of {target.score:.2f}": [f"{_heat(panel):.2f}" for panel in panels],
-        "On the left photo": [_share(_left(panel)) for panel in panels] if pair else [],
+        "On the left photo": [_share(_share_on_left(panel)) for panel in panels] if pair else [],
         "Like the last": [_number(alike) for alike in agreement(panels)[-1]],
     }
     told = {name: cells for name, cells in columns.items() if cells}
@@ -187,16 +187,16 @@ def why_the_last(panels: Sequence[Heatmap]) -> str:
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     reasons = [
         _meaning(panels),
-        *([_place(panels)] if pair else []),
+        *([_placement(panels)] if pair else []),
         *([_detail(panels)] if len(panels) > 1 else []),
     ]
     return "\n\n".join([table, *reasons])
 
 
-def _place(panels: Sequence[Heatmap]) -> str:
-    """Where the classes of a sample of two photos are, and on which one each of the last depths puts the heat."""
+def _placement(panels: Sequence[Heatmap]) -> str:
+    """Say where both classes of a sample of two photos are, and where each of the last depths puts the heat."""
     left, right = panels[0].photo.name.split(" and ")
-    last, *before = (f"`{_name(panel)}` puts {_share(_left(panel))}" for panel in panels[:-3:-1])
+    last, *before = (f"`{_name(panel)}` puts {_share(_share_on_left(panel))}" for panel in panels[:-3:-1])
     return (
         f"**Place.** This sample is two photos, so the heat should be on its own half: {left} left, {right} right. "
         f"{last} on the left one" + "".join(f"; {words}" for words in before) + "."
@@ -204,7 +204,7 @@ def _place(panels: Sequence[Heatmap]) -> str:
 
 
 def _meaning(panels: Sequence[Heatmap]) -> str:
-    """Whether the last map accounts for the class's score."""
+    """Say whether the last map accounts for the class's score."""
     target = panels[-1].scored
     if target.score <= 0:
         return "**Meaning.** The score is not positive: there is little to account for. Ask for another class."
@@ -218,7 +218,7 @@ def _meaning(panels: Sequence[Heatmap]) -> str:
 
 
 def _detail(panels: Sequence[Heatmap]) -> str:
-    """What the last map is coarser by, and whether the one before says the same."""
+    """Say how much coarser the last map is, and whether the one before agrees with it."""
     last, before = panels[-1], panels[-2]
     return (
         f"**Detail.** Earlier layers are finer: `{_name(before)}` has {_grid(before)} cells, `{_name(last)}` "
@@ -232,7 +232,7 @@ def _name(panel: Heatmap) -> str:
 
 
 def _share(value: float) -> str:
-    return "no heat" if np.isnan(value) else f"{value:.0%}"
+    return "no heat" if np.isnan(value) else percent(value, 0)
 
 
 def _grid(panel: Heatmap) -> str:

@@ -1,4 +1,4 @@
-"""Taking a comparison, its panels or a figure away."""
+"""Offers a comparison, its panels or a figure as files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PANELS_WIDTH = "_panels_width"
 
 
 def offer_downloads(comparison: Comparison, style: Style) -> None:
-    """Buttons whose files are made on the click, from this frozen comparison."""
+    """Offer files that are made on the click, from this frozen comparison."""
     st.download_button(
         "PNG",
         partial(grid_png, comparison, style),
@@ -41,7 +41,7 @@ def offer_downloads(comparison: Comparison, style: Style) -> None:
 
 
 def offer_panels(panels: Sequence[Heatmap]) -> None:
-    """The classic picture of every panel, to take away."""
+    """Offer the classic picture of every panel."""
     with st.popover("Panels", icon=":material/view_column:"):
         _offer_classic(panels)
 
@@ -51,7 +51,7 @@ Figure = tuple[str, Callable[[], Slide]]
 
 
 def offer_figures(figures: Sequence[Figure], panel: Heatmap) -> None:
-    """Every figure of a page at one place, each made on the click, and the classic picture of a panel."""
+    """Offer every figure of a page at one place, each made on the click, and the classic picture of a panel."""
     with st.popover("Figures", icon=":material/download:", help="Each figure of this page as PNG or SVG"):
         for name, make in figures:
             with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
@@ -62,7 +62,7 @@ def offer_figures(figures: Sequence[Figure], panel: Heatmap) -> None:
 
 
 def _offer_classic(panels: Sequence[Heatmap]) -> None:
-    """Photo, heatmap and overlay beside each other, as wide as the visitor says, as PNG or SVG."""
+    """Offer photo, heatmap and overlay beside each other, as wide as the visitor says, as PNG or SVG."""
     st.markdown("**Photo, heatmap, overlay** of every panel in one picture, in JET at half opacity")
     width = st.number_input("Width in pixels", *WIDTHS, WIDTH, step=100, key=_PANELS_WIDTH)
     with st.container(horizontal=True):

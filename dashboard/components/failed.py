@@ -1,4 +1,4 @@
-"""Models that have no map at all: a line each, so that the grid has no holes."""
+"""Shows models that have no map at all as one line each, so that the grid has no holes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gradcam.model_spec import display_name, untrained
 
 
 def show_failed(comparison: Comparison) -> Comparison:
-    """Say of each model without a map why, in a line that opens; returns the comparison of the others."""
+    """Say of each model without a map why, in a line that opens; return the comparison of the others."""
     mapped = {panel.model for panel in comparison.heatmaps} | set(waiting_models(comparison))
     for model in comparison.models:
         if model not in mapped:
@@ -44,6 +44,6 @@ def _show_line(model: str, reason: str) -> None:
 
 
 def _replace(model: str, others: list[str]) -> None:
-    """Choose others in a model's place."""
+    """Choose other models in a model's place."""
     chosen = [other for one in st.session_state[Key.MODELS] for other in (others if one == model else [one])]
     st.session_state[Key.MODELS] = list(dict.fromkeys(chosen))

@@ -1,4 +1,4 @@
-"""What every page shares in shape: its opening words, its groups of controls."""
+"""Gives every page the same shape: its opening words and its groups of controls."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PRODUCT, WHAT_IT_IS = "Grad-CAM", "what image classifiers look at, and whether t
 
 
 def headline(title: str, lead: str) -> DeltaGenerator:
-    """The product, the page's title and its question; returns the place beside it for the page's actions."""
+    """Show the product, the page's title and its question; return the place beside it for the page's actions."""
     st.caption(f"**{PRODUCT}** · {WHAT_IT_IS}")
     st.title(title, anchor=False)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
@@ -22,7 +22,7 @@ def headline(title: str, lead: str) -> DeltaGenerator:
 
 @contextmanager
 def section(title: str) -> Iterator[None]:
-    """A titled group of controls in the sidebar."""
+    """Group controls under a title."""
     with st.container(gap="xsmall"):
         st.header(title, anchor=False)
         yield

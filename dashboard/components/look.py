@@ -1,4 +1,4 @@
-"""How the heat is shown: never what it is, so a change here runs no model."""
+"""Lets the visitor set how the heat is drawn, which runs no model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gradcam.types import Scale
 
 
 def pick_look(key: Key = Key.SCALE, default: Scale = "each") -> Style:
-    """The scale, with the opacity, threshold and colour map that the visitor has set in the viewer or link.
+    """Let the visitor pick the scale; opacity, threshold and colour map come from the viewer or the link.
 
     key, default: pages that compare other things have a scale of their own.
     """
@@ -33,7 +33,7 @@ def pick_look(key: Key = Key.SCALE, default: Scale = "each") -> Style:
 
 
 def pick_colours() -> Style:
-    """Colour map and opacity, for a page without a viewer to set them in; kept for every other page."""
+    """Let the visitor pick colour map and opacity on a page without a viewer; every other page keeps them."""
     look = session.look()
     by_colormap, by_opacity = session.PICKED_LOOK
     for key, value in ((by_colormap, look.colormap), (by_opacity, round(100 * look.opacity))):

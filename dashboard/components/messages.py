@@ -1,4 +1,4 @@
-"""Errors as sentences, and other people's words as plain text."""
+"""Shows errors as sentences, and other people's words as plain text."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+\-!|~$:])")
 
 
 def escape_markdown(text: str) -> str:
-    """Text that Markdown shows as it is: a file name must not become a link, a picture or a formula."""
+    """Escape text so that Markdown shows it as it is: a file name becomes no link, picture or formula."""
     return _MARKUP.sub(r"\\\1", " ".join(text.split()))
 
 
 def say_error(sentence: str) -> None:
-    """An error as a sentence on the page; the name of a file or a model at its beginning stays as it is."""
+    """Show an error as a sentence; the name of a file or a model at its beginning stays as it is."""
     shown = f"E{sentence[1:]}" if sentence.startswith("expected ") else sentence
     st.error(f"{escape_markdown(shown)}.", icon=":material/error:")
 

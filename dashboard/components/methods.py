@@ -1,4 +1,4 @@
-"""Which methods make the heatmaps, and several of them on one photo, model and class side by side."""
+"""Lets the visitor pick methods, and shows several of them on one photo, model and class side by side."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ IN_A_ROW, LEAST = 4, 13
 
 
 def pick_methods(key: Key, default: Sequence[str]) -> tuple[str, ...]:
-    """The methods that make the heatmaps, in the order in which they were picked; the default where none is.
+    """Let the visitor pick methods; return them in that order, or the default if none is picked.
 
     A name in wrappers may be typed; a name that is none becomes a sentence on the page.
     """
@@ -75,7 +75,7 @@ def _wrapped(method: str, wrapper: str) -> str:
 
 
 def show_methods(panels: Sequence[Panel], style: Style, key: str = "methods") -> Style:
-    """The panels of one photo, model and class by several methods, and what the methods are.
+    """Show the panels of one photo, model and class by several methods, and what the methods are.
 
     panels: one of them by Grad-CAM. Returns: the style as set in the toolbar.
     """
@@ -97,7 +97,7 @@ def show_methods(panels: Sequence[Panel], style: Style, key: str = "methods") ->
 
 
 def _like_gradcam(panels: Sequence[Panel]) -> list[str]:
-    """The rank correlation of each panel with Grad-CAM's."""
+    """Return the rank correlation of each panel with Grad-CAM's."""
     position = next(number for number, panel in enumerate(panels) if panel.method == GRADCAM.name)
     numbers = results.agreements(panels, rank_correlation)[position]
     return ["–" if np.isnan(number) else minus_sign(f"{number:.2f}") for number in numbers]
@@ -112,7 +112,7 @@ def _caption(panel: Panel, alike: str) -> Caption:
 
 
 def methods_list(names: Sequence[str], alike: Sequence[str]) -> str:
-    """What methods are, in Markdown, an item each; `alike` is how far each agrees with Grad-CAM."""
+    """Describe methods in Markdown, an item each; `alike` is how far each agrees with Grad-CAM."""
     return "\n".join(_item(find_method(name), number) for name, number in zip(names, alike, strict=True))
 
 

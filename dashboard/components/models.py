@@ -1,4 +1,4 @@
-"""Which models: found by typing, over the whole catalogue."""
+"""Lets the visitor pick models by typing, over the whole catalogue."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from gradcam.measures import FEW_CLASSES
 from gradcam.model_spec import architecture_of, checkpoint_name, is_checkpoint, untrained
 from gradcam.models import has_weights
 
-DEFAULT = ("bundled/tf_efficientnet_lite0", "bundled/tf_efficientnet_lite1", "bundled/tf_efficientnet_lite2")
 MOST = 8
 VGG16 = "torchvision/vgg16@IMAGENET1K_V1"
 
 
-def pick_models(default: Sequence[str] = DEFAULT) -> tuple[str, ...]:
-    """The ids of the chosen models; an id that the catalogue does not list can be typed in full."""
+def pick_models(default: Sequence[str] = library.DEFAULT_MODELS) -> tuple[str, ...]:
+    """Let the visitor pick models, or type an id that the catalogue does not list; return the ids."""
     session.open_link(Key.MODELS, default, MOST)
     known = library.catalogue()
 
@@ -52,7 +51,7 @@ def pick_models(default: Sequence[str] = DEFAULT) -> tuple[str, ...]:
 
 
 def _offer_own(chosen: Sequence[str]) -> None:
-    """A button that leaves nothing but the visitor's own models, where others are chosen beside them."""
+    """Offer to show nothing but the visitor's own models, if others are chosen beside them."""
     own = [model for model in chosen if model in session.custom_models()]
     if own and len(own) < len(chosen):
         st.button(
@@ -65,7 +64,7 @@ def _offer_own(chosen: Sequence[str]) -> None:
 
 
 def _offer_vgg16(chosen: Sequence[str]) -> None:
-    """A button that adds a model unlike the bundled ones, where none of its kind is chosen."""
+    """Offer to add a model unlike the bundled ones, if none of its kind is chosen."""
     if len(chosen) < MOST and not any(architecture_of(model) == architecture_of(VGG16) for model in chosen):
         st.button(
             "Add VGG16",

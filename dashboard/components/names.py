@@ -1,4 +1,4 @@
-"""Names of models on the page: an owner's short name or an id, cut in its middle where there is little room."""
+"""Writes the names of models: an owner's short name or an id, cut in its middle where there is little room."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ TAIL = 10
 
 
 def name_markdown(model: str) -> str:
-    """What a model is called, in Markdown."""
+    """Write what a model is called, in Markdown."""
     return escape_markdown(display_name(model))
 
 
 def name_html(name: str, tip: str = "") -> str:
-    """A name in one line, and its tooltip, by default the whole name. `style.css` cuts it."""
+    """Write a name in one line with a tooltip, by default the whole name. `style.css` cuts it."""
     tail = name[-TAIL:] if len(name) > 2 * TAIL else ""
     parts = [part for part in (name[: len(name) - len(tail)], tail) if part]
     spans = "".join(f"<span>{escape(part)}</span>" for part in parts)

@@ -1,4 +1,4 @@
-"""One cell of a comparison, large: its picture, all its facts, and its files."""
+"""Shows one cell of a comparison, large: its picture, all its facts, and its files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CLASS = "_large_class"
 
 
 def offer_large(panels: Sequence[Panel], scaled: Mapping[Heatmap, ScaledMap], style: Style, key: str) -> None:
-    """A button that opens one model's heatmaps of one photo large, one class at a time."""
+    """Offer to open one model's heatmaps of one photo large, one class at a time."""
     heatmaps = [panel for panel in panels if isinstance(panel, Heatmap)]
     if heatmaps and st.button(
         "Open large",
@@ -62,7 +62,7 @@ def _show_large(heatmaps: Sequence[Heatmap], scaled: Mapping[Heatmap, ScaledMap]
 
 
 def _pick_class(panels: Sequence[Heatmap]) -> int:
-    """Which of one model's classes is shown, each named by its class and, where that differs, by its question."""
+    """Let the visitor pick one of a model's classes, named by its class and, if that differs, by its question."""
     if len(panels) == 1:
         return 0
     names, by_method = [], len({panel.method for panel in panels}) > 1
@@ -77,7 +77,7 @@ def _pick_class(panels: Sequence[Heatmap]) -> int:
 
 
 def panel_facts_table(panel: Heatmap, heat: ScaledMap) -> dict[str, str]:
-    """Everything that is known of one heatmap, in words."""
+    """Collect everything that is known of one heatmap, in words."""
     explanation, target, raw = panel.explanation, panel.scored, panel.map
     layer, view = explanation.layer, explanation.view
     facts = {
@@ -103,7 +103,7 @@ def panel_facts_table(panel: Heatmap, heat: ScaledMap) -> dict[str, str]:
 
 
 def panel_png(panel: Heatmap, style: Style, heat: ScaledMap) -> bytes:
-    """The heatmap over its photo, enlarged where the photo is small."""
+    """Draw the heatmap over its photo, enlarged if the photo is small."""
     factor = max(1.0, LONG_SIDE / max(panel.photo.size))
     size = round(panel.photo.size[0] * factor), round(panel.photo.size[1] * factor)
     out = io.BytesIO()
@@ -112,14 +112,14 @@ def panel_png(panel: Heatmap, style: Style, heat: ScaledMap) -> bytes:
 
 
 def panel_npy(panel: Heatmap) -> bytes:
-    """The raw map `[h, w]` as NumPy writes it."""
+    """Write the raw map `[h, w]` as NumPy does."""
     out = io.BytesIO()
     np.save(out, panel.map, allow_pickle=False)
     return out.getvalue()
 
 
 def panel_json(panel: Heatmap) -> bytes:
-    """Target, layer, view, raw map and predictions as numbers."""
+    """Write target, layer, view, raw map and predictions as numbers."""
     explanation, target, raw = panel.explanation, panel.scored, panel.map
     facts: dict[str, Any] = {
         "photo": {"name": panel.photo.name, "sha256": panel.photo.sha256, "size": panel.photo.size},

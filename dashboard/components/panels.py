@@ -1,4 +1,4 @@
-"""A comparison on the page: per photo its linked heatmaps, and under each what the model says."""
+"""Shows a comparison: the linked heatmaps of each photo, and under each what the model says."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from dashboard.components.names import name_html
 from dashboard.components.panel_dialog import offer_large
 from dashboard.components.viewer import view_photo, view_tools
 from gradcam import Comparison, Explanation, Failure, Heatmap, Panel, Style
-from gradcam.draw import PLOTLY_CONFIG, Theme, model_caption, prediction_bars
-from gradcam.text import dimensions
+from gradcam.draw import Theme, model_caption
+from gradcam.text import dimensions, percent
 
 GAP = 22
 """Pixels between panels in the viewer's own grid: facts wrap where heatmaps do, and so stand under them."""
 
 
 def panel_width(models: int) -> int:
-    """Pixels below which panels wrap, chosen so that rows come out even: six models as 3 + 3, eight as 4 + 4."""
+    """Return the pixels below which panels wrap, for even rows: six models as 3 + 3, eight as 4 + 4."""
     return {6: 320, 7: 240, 8: 240}.get(models, 208)
 
 
 def show_comparison(comparison: Comparison, style: Style, key: str = "photo") -> Style:
-    """Every photo with its heatmaps, predictions, layers and failures; returns the style as set in the toolbar.
+    """Show every photo with its heatmaps, predictions, layers and failures; return the style as set in the toolbar.
 
     key: differs between the pages that show a comparison.
     """
@@ -40,19 +40,19 @@ def show_comparison(comparison: Comparison, style: Style, key: str = "photo") ->
             for number, model in enumerate(comparison.models):
                 with st.container(gap="xsmall"):
                     panels = comparison.of(photo=photo, model=model)
-                    show_facts(panels, f"{key}-{index}-{number}")
+                    show_facts(panels)
                     offer_large(panels, scaled, chosen, f"{key}-{index}-{number}")
     session.keep_look(chosen)
     return chosen
 
 
 def what_is_shown(comparison: Comparison, key: str) -> object:
-    """What `session.settled_look` is told of a comparison: its photos, and whether a difference joins them."""
+    """Return what tells `session.settled_look` one comparison from another: photos, and one model or several."""
     return key, [photo.sha256 for photo in comparison.photos], len(comparison.models) > 1
 
 
-def show_facts(panels: Sequence[Panel], key: str, lead: str = "") -> None:
-    """What one model says of one photo, after a leading sentence: predictions, layer, why that layer, time.
+def show_facts(panels: Sequence[Panel], lead: str = "") -> None:
+    """Show what one model says of one photo: a leading sentence, predictions, layer, why that layer, time.
 
     What failed is said in the viewer.
     """
@@ -65,9 +65,7 @@ def show_facts(panels: Sequence[Panel], key: str, lead: str = "") -> None:
         return
     if lead:
         st.markdown(lead)
-    bars = prediction_bars(explanation, theme=theme())
-    alt = f"{model_caption(panels[0])} predicts {_predictions_text(explanation)}."
-    st.plotly_chart(bars, key=key, config={**PLOTLY_CONFIG, "displayModeBar": False}, alt=alt)
+    st.html(predictions_html(explanation, f"{model_caption(panels[0])} predicts"))
     if knows := library.knows(panels[0].model):
         st.caption(f"Knows {escape_markdown(knows)} and nothing else; this photo may show none.")
     layer, numbers = explanation.layer, f"{dimensions(*explanation.grid)} grid · {explanation.seconds:.2f} s"
@@ -79,10 +77,17 @@ def show_facts(panels: Sequence[Panel], key: str, lead: str = "") -> None:
     st.html(f'<details class="why"><summary>{facts}</summary><p>Why this layer: {escape(why)}.</p></details>')
 
 
-def _predictions_text(explanation: Explanation) -> str:
-    return ", ".join(f"{label} {share:.0%}" for label, share in explanation.top())
+def predictions_html(explanation: Explanation, title: str) -> str:
+    """The most probable classes with their probabilities, each over a bar; those that were asked for in blue."""
+    targets = {target.label for target in explanation.targets}
+    rows = "".join(
+        f'<li{" class=asked" * (label in targets)}><span style="background-size: {100 * share:.1f}% 100%">'
+        f"{escape(label)}</span> <b>{percent(share)}</b></li>"
+        for label, share in explanation.top()
+    )
+    return f'<ol class="predictions" aria-label="{escape(title)}">{rows}</ol>'
 
 
 def theme() -> Theme:
-    """The theme that the visitor's browser shows."""
+    """Return the theme that the visitor's browser shows."""
     return "dark" if st.context.theme.type == "dark" else "light"

@@ -1,4 +1,4 @@
-"""Which photos: samples, and the visitor's own."""
+"""Lets the visitor pick photos: samples, and their own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from dashboard import library, session
+from dashboard import library, session, uploads
 from dashboard.components.messages import escape_markdown, say_error
 from dashboard.session import Key
 from gradcam import GradcamError, Photo
@@ -16,10 +16,6 @@ from gradcam.errors import quoted
 from gradcam.photo import SAMPLES
 from gradcam.text import first_few
 
-DEFAULT = ("cat and coffee",)
-"""Of the sample photos and twenty others the one on which the bundled ImageNet models look in places furthest
-apart: two of them at the cat and one at the cup, with rank correlations of 0.89, −0.74 and −0.69. On the cat alone
-they are 0.68 to 0.87, on the cup alone 0.83 to 0.96, with the two changed over −0.72, −0.62 and 0.93."""
 MOST, AT_ONCE = 100, 6
 """Photos that are chosen, and those of them that a page shows at once."""
 
@@ -27,15 +23,15 @@ _UPLOADER = "_uploader"
 
 
 def pick_photos() -> tuple[Photo, ...]:
-    """The chosen photos that are shown at once, from a list of samples and uploads; uploading one chooses it.
+    """Let the visitor pick samples and upload photos, which are then picked; return those that are shown at once.
 
     Each has the region that the visitor has marked on it.
     """
-    session.open_link(Key.PHOTOS, DEFAULT, MOST)
+    session.open_link(Key.PHOTOS, library.DEFAULT_PHOTOS, MOST)
     chosen = st.session_state[Key.PHOTOS]
     tokens = st.multiselect(
         "Photos",
-        list(dict.fromkeys([*SAMPLES, *session.uploads(), *chosen])),
+        list(dict.fromkeys([*SAMPLES, *uploads.by_token(), *chosen])),
         format_func=_label,
         key=Key.PHOTOS,
         persist_state="session",
@@ -43,19 +39,19 @@ def pick_photos() -> tuple[Photo, ...]:
         select_all=False,
         placeholder="Take a sample or upload one",
         label_visibility="collapsed",
-        on_change=session.forget_refused,
+        on_change=uploads.forget_refused,
     )
-    session.write_link(Key.PHOTOS, DEFAULT)
+    session.write_link(Key.PHOTOS, library.DEFAULT_PHOTOS)
     session.write_regions()
     shown = _turn_pages(tokens)
     _uploader()
     _say_refused()
-    _ask_again([token for token in tokens if session.is_upload(token) and not session.is_here(token)])
+    _ask_again([token for token in tokens if uploads.is_upload(token) and not uploads.is_kept(token)])
     return tuple(photo for token in shown if (photo := _opened(token)) is not None)
 
 
 def _turn_pages(tokens: Sequence[str]) -> Sequence[str]:
-    """The tokens of the page of photos that is turned to."""
+    """Let the visitor turn pages; return the tokens of the current page."""
     pages = -(-len(tokens) // AT_ONCE)
     if pages < 2:
         st.session_state.pop(session.PHOTO_PAGE, None)
@@ -70,7 +66,7 @@ def _turn_pages(tokens: Sequence[str]) -> Sequence[str]:
 
 
 def offer_next_photos() -> None:
-    """A button at the end of a page that turns to the next photos, where there are more."""
+    """Offer at the end of a page to turn to the next photos, if there are more."""
     page, chosen = st.session_state.get(session.PHOTO_PAGE, 1), len(st.session_state[Key.PHOTOS])
     left = chosen - AT_ONCE * page
     if left > 0:
@@ -85,7 +81,7 @@ def offer_next_photos() -> None:
 def _ask_again(missing: Sequence[str]) -> None:
     """Say that this session has no such uploads, as after a reload."""
     if missing:
-        names = first_few([quoted(session.photo_name(token), 40) for token in missing], 3)
+        names = first_few([quoted(uploads.photo_name(token), 40) for token in missing], 3)
         files = "that file" if len(missing) == 1 else "those files"
         say_error(
             f"expected {names}, which this link shows but does not carry, as after a reload; upload {files} again"
@@ -93,8 +89,8 @@ def _ask_again(missing: Sequence[str]) -> None:
 
 
 def _say_refused() -> None:
-    """One line for all files that were not taken, until it is dismissed."""
-    refused = session.refused_uploads()
+    """Say in one line which files were not taken, until the visitor dismisses it."""
+    refused = uploads.refused()
     if not refused:
         return
     if len(refused) == 1:
@@ -103,17 +99,17 @@ def _say_refused() -> None:
         say_error(f"{len(refused)} files were not taken; the first: {refused[0]}")
         with st.expander("The others"):
             st.markdown("\n".join(f"- {escape_markdown(sentence)}" for sentence in refused[1:]))
-    st.button("Dismiss", on_click=session.forget_refused, type="tertiary", icon=":material/close:")
+    st.button("Dismiss", on_click=uploads.forget_refused, type="tertiary", icon=":material/close:")
 
 
 def _label(token: str) -> str:
-    if not session.is_upload(token):
+    if not uploads.is_upload(token):
         return f"{token} · sample"
-    return session.photo_name(token) + " · stretched" * session.is_stretched(token)
+    return uploads.photo_name(token) + " · stretched" * uploads.is_stretched(token)
 
 
 def _opened(token: str) -> Photo | None:
-    if session.is_upload(token) and not session.is_here(token):
+    if uploads.is_upload(token) and not uploads.is_kept(token):
         return None
     try:
         photo = library.photo(token)
@@ -127,8 +123,8 @@ def _opened(token: str) -> Photo | None:
 
 
 def _offer_stretch(token: str, photo: Photo) -> None:
-    """Let the visitor stretch the levels of an upload, or take them as they are: a part of its token and link."""
-    if session.is_upload(token):
+    """Let the visitor stretch the levels of an upload, which changes its token and the link."""
+    if uploads.is_upload(token):
         st.checkbox(
             f"Stretch {escape_markdown(photo.name)} from black to white",
             photo.stretched,
@@ -139,13 +135,13 @@ def _offer_stretch(token: str, photo: Photo) -> None:
 
 
 def _turn_stretch(token: str) -> None:
-    other = session.stretch(token, on=not session.is_stretched(token))
+    other = uploads.stretch(token, on=not uploads.is_stretched(token))
     chosen = (other if one == token else one for one in st.session_state[Key.PHOTOS])
     st.session_state[Key.PHOTOS] = list(dict.fromkeys(chosen))
 
 
 def _uploader() -> None:
-    """The uploader; it is emptied after each upload, for the list of photos then holds what it took.
+    """Show the uploader; it is emptied after each upload, for the list of photos then holds what it took.
 
     It takes every kind of file: one that a list of kinds keeps out is dropped without a word.
     """
@@ -167,13 +163,13 @@ def _take(key: str) -> None:
     chosen = [] if session.is_untouched(Key.PHOTOS) else list(st.session_state[Key.PHOTOS])
     refused: list[str] = []
     for file in st.session_state[key] or ():
-        upload = session.Upload.of(file.name, file.getvalue())
+        upload = uploads.Upload.of(file.name, file.getvalue())
         try:
             library.decoded(upload)
         except GradcamError as error:
             refused.append(str(error))
             continue
-        token = session.remember(upload)
+        token = uploads.keep(upload)
         if token not in chosen and len(chosen) == MOST:
             refused.append(
                 f"expected at most {MOST} photos at once, got {quoted(file.name)} as well; take one out first"
@@ -181,6 +177,6 @@ def _take(key: str) -> None:
         elif token not in chosen:
             chosen.append(token)
     st.session_state[Key.PHOTOS] = chosen or st.session_state[Key.PHOTOS]
-    session.forget_refused()
-    session.refused_uploads().extend(refused)
+    uploads.forget_refused()
+    uploads.refused().extend(refused)
     st.session_state[_UPLOADER] += 1

@@ -1,4 +1,4 @@
-"""Layers that the visitor has pinned on the page *Layers*: told on every page that draws on them."""
+"""Shows the layers that the visitor has pinned on the page *Layers*, on every page that draws on them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dashboard.components.names import name_markdown
 
 
 def pick_layers() -> dict[str, str]:
-    """The pinned layers by model, each with a button that lets go of it; nothing is shown where there are none."""
+    """Show the pinned layers, each with a button that unpins it; return them by model."""
     pins = session.pinned()
     if pins:
         st.caption("Pinned layers")

@@ -1,4 +1,4 @@
-"""Running a comparison: its progress per model, a way to stop it, and word of what finished."""
+"""Runs a comparison: shows its progress by model, lets the visitor stop it, and says what finished."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from gradcam import Comparison, Failure, Photo, Progress, Target
 
 WORTH_A_TOAST = 2.0
 """Seconds: what takes longer may have been left alone, and says when it is there."""
+
+AHEAD = 2
+"""Models that load at the same time: the one whose turn it is, and the next. More would make both slower."""
 
 _SHOWN, _CANCELLED, _STARTED, _FAILED = "_shown", "_cancelled", "_started", "_failed"
 
@@ -46,7 +49,7 @@ def run_comparison(models: Sequence[str], photos: Sequence[Photo], request: Requ
 def begin_comparison(
     models: Sequence[str], photos: Sequence[Photo], request: Request
 ) -> tuple[Comparison, Callable[[], None]]:
-    """What there is now of a comparison, and a function that computes the next model and shows the page anew.
+    """Return what is there of a comparison, and a function that computes the next model and runs the page again.
 
     Call the function at the end of the page: so each model appears as soon as it is ready, while the others load.
     """
@@ -66,7 +69,7 @@ def begin_comparison(
     def go_on() -> None:
         if st.session_state.get(_STARTED, (None, 0.0))[0] != run_key:
             st.session_state[_STARTED] = run_key, time.monotonic()
-        library.load_ahead(waiting)
+        library.load_ahead(waiting[:AHEAD])
         found = results.compared(
             waiting[:1],
             photos,
@@ -84,7 +87,7 @@ def begin_comparison(
 
 
 def waiting_models(comparison: Comparison) -> list[str]:
-    """The models of which something has not been computed yet."""
+    """Return the models of which something has not been computed yet."""
     return list(dict.fromkeys(panel.model for panel in comparison.failures if panel.reason == results.WAITING))
 
 
@@ -93,7 +96,7 @@ def _place(panel: Failure) -> tuple[str, str, str, Target]:
 
 
 def _with_failures(comparison: Comparison, run_key: object) -> Comparison:
-    """With the reasons of what could not be computed in this run, which nothing else keeps."""
+    """Add the reasons of what could not be computed in this run, which nothing else keeps."""
     known, at, failed = st.session_state.get(_FAILED, (None, 0.0, {}))
     is_old = time.monotonic() - at > library.SECONDS_BEFORE_RETRY and _STARTED not in st.session_state
     if known != run_key or is_old:
@@ -106,7 +109,7 @@ def _with_failures(comparison: Comparison, run_key: object) -> Comparison:
 
 
 def _say_what_finished(comparison: Comparison, run_key: object) -> None:
-    """A word at the end of a run that took a while."""
+    """Say at the end of a run that took a while what it computed."""
     known, started = st.session_state.pop(_STARTED, (None, 0.0))
     if known == run_key and time.monotonic() - started >= WORTH_A_TOAST:
         _toast(comparison.models, comparison)
@@ -123,7 +126,7 @@ def _toast(models: Sequence[str], comparison: Comparison) -> None:
 
 
 def _what_finished(models: Sequence[str], photos: Sequence[Photo], request: Request) -> Comparison:
-    """What a cancelled comparison has, and a way to go on with it."""
+    """Return what a cancelled comparison has, and offer to go on with it."""
     comparison = results.kept(
         models,
         photos,

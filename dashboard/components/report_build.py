@@ -1,4 +1,4 @@
-"""From what is on the page to files: one report, frozen with its time, and every format made from it."""
+"""Builds a report of what is on the page, frozen with its time, and every format from it."""
 
 from __future__ import annotations
 
@@ -76,9 +76,9 @@ class Built:
 def offer_report(
     comparison: Comparison, request: Request, style: Style, verdict: Verdict, notes: Sequence[Note]
 ) -> None:
-    """Choose what goes along, build the report, and take it away."""
+    """Let the visitor choose what goes along, build the report, and take it."""
     title, embedded, formats = _pick_export()
-    thresholds = pick_thresholds([photo.name for photo in comparison.photos]) if "junit" in formats else None
+    thresholds = pick_thresholds(comparison.photos) if "junit" in formats else None
     photos = tuple((photo.name, photo.sha256, photo.region) for photo in comparison.photos)
     layers = tuple((model, request.layers[model]) for model in comparison.models if model in request.layers)
     what = (photos, comparison.models, tuple(map(write_target, comparison.targets)), request.fit, layers)
@@ -103,7 +103,7 @@ def offer_report(
 
 
 def offer_continued(report: Report, verdict: Verdict, notes: Sequence[Note], id: str) -> None:
-    """The same report with another verdict and other notes; its maps, photos and time stay as they are.
+    """Offer the same report with another verdict and other notes; its maps, photos and time stay as they are.
 
     id: what tells the report from others in a session.
     """
@@ -153,7 +153,7 @@ def _name(format: str) -> str:
 
 
 def _in_one_forward(comparison: Comparison, request: Request) -> Comparison:
-    """The comparison as the command line computes it: all classes of a photo together.
+    """Return the comparison as the command line computes it: all classes of a photo together.
 
     Classes that were asked for one after the other may differ from that in the last digit.
     """

@@ -1,4 +1,4 @@
-"""Whether a report still holds: its maps computed again."""
+"""Checks whether a report still holds, by computing its maps again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import streamlit as st
 
-from dashboard import library, session
+from dashboard import library, uploads
 from dashboard.components.messages import escape_markdown, show_errors
 from dashboard.session import ReportKey
 from gradcam import GradcamError, Photo, Progress
@@ -43,11 +43,11 @@ def replay_report(report: Report) -> None:
 
 
 def _at_hand(report: Report) -> Sequence[Photo]:
-    """The samples and this visitor's photos that the report is about."""
+    """Return the samples and this visitor's photos that the report is about."""
     hashes = {photo.sha256 for photo in report.photos}
     found: list[Photo] = []
-    stretched = map(session.stretch, session.uploads()) if any(photo.stretched for photo in report.photos) else ()
-    for token in (*SAMPLES, *session.uploads(), *stretched):
+    stretched = map(uploads.stretch, uploads.by_token()) if any(photo.stretched for photo in report.photos) else ()
+    for token in (*SAMPLES, *uploads.by_token(), *stretched):
         with suppress(GradcamError):
             if (photo := library.photo(token)).sha256 in hashes:
                 found.append(photo)

@@ -1,4 +1,4 @@
-"""Going on with a report that somebody has reviewed: another verdict and other notes on the same evidence."""
+"""Lets a reviewer go on with a report: another verdict and other notes on the same evidence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gradcam.report import comparison_of
 
 
 def continue_report(opened: Opened) -> None:
-    """The words of a reopened report, to go on writing, and the report with them to take away."""
+    """Let the visitor go on writing a reopened report, and take it with the new words."""
     report = opened.report
     st.header("Continue this report", anchor=False)
     st.caption(

@@ -1,4 +1,4 @@
-"""What a review must keep to pass in a build server: thresholds for the JUnit file, and what does not hold."""
+"""Lets the visitor set the thresholds of the JUnit file, and shows which checks do not hold."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ import streamlit as st
 
 from dashboard.components.messages import escape_markdown
 from dashboard.session import Draft, drafted
+from gradcam import Photo
 from gradcam.report import Report, Thresholds, check, read_thresholds
 
 MOST_SHOWN = 10
 
 
-def pick_thresholds(photos: Sequence[str]) -> Thresholds:
-    """The thresholds that a visitor asks for; nothing is asked at first. Raises: OptionError."""
+def pick_thresholds(photos: Sequence[Photo]) -> Thresholds:
+    """Let the visitor set thresholds; none is set at first. Raises: OptionError."""
+    names = [photo.name for photo in photos]
     with st.container(border=True):
         st.caption(
             "What must hold for the JUnit file to pass, besides a map in every panel; leave out what need not."
@@ -31,37 +33,42 @@ def pick_thresholds(photos: Sequence[str]) -> Thresholds:
                 **drafted(Draft.MIN_AGREEMENT),
             )
             most = st.number_input(
-                "Most heat outside a photo's box",
+                "Most heat outside a photo's box or mark",
                 0.0,
                 1.0,
                 None,
                 0.05,
                 placeholder="any",
-                help="A share of all heat, for the photos that have a box.",
+                help="A share of all heat, for photos with a box below, or else with a mark on the object.",
                 **drafted(Draft.MAX_OUTSIDE_BOX),
             )
         with st.container(horizontal=True):
             classes = st.text_area(
                 "Classes that every model must predict first, one a line",
                 height=84,
-                placeholder=f"espresso\n{photos[0]}=Egyptian cat",
+                placeholder=f"espresso\n{names[0]}=Egyptian cat",
                 help="A class, for every photo; or a photo, an equals sign and its class.",
                 **drafted(Draft.EXPECT_CLASSES),
             )
             boxes = st.text_area(
                 "Boxes, one a line",
                 height=84,
-                placeholder=f"{photos[0]}=10,20,200,180",
+                placeholder=f"{names[0]}=10,20,200,180",
                 help="A photo, an equals sign, then left, top, right and bottom in its pixels.",
                 **drafted(Draft.BOXES),
             )
     return read_thresholds(
-        photos, min_agreement=least, expect_classes=_lines(classes), max_outside_box=most, boxes=_lines(boxes)
+        names,
+        min_agreement=least,
+        expect_classes=_lines(classes),
+        max_outside_box=most,
+        boxes=_lines(boxes),
+        marked=any(photo.region for photo in photos),
     )
 
 
 def show_failing(report: Report, thresholds: Thresholds | None) -> None:
-    """Which of the JUnit file's checks do not hold, if any."""
+    """Show which of the JUnit file's checks do not hold."""
     checks = check(report, thresholds)
     failing = [one for one in checks if one.failure is not None]
     if not failing:

@@ -1,4 +1,4 @@
-"""What the reviewer says: a note and a status on each photo, then the verdict on the whole."""
+"""Lets the reviewer write a note and a status for each photo, then the verdict on the whole."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MARKDOWN = "Markdown: \\*\\*bold\\*\\*, \\*italic\\*, lists with -, links to a s
 def write_notes(
     comparison: Comparison, style: Style, before: Sequence[Note] | None = None, *, of: str = ""
 ) -> tuple[Note, ...]:
-    """A note on each photo, beside its heatmaps for the first question.
+    """Let the reviewer write a note on each photo, beside its heatmaps for the first question.
 
     before: the notes to begin with, those of the report that is continued. of: as in `session.drafted`.
     """
@@ -81,7 +81,7 @@ def _write_note(photo: Photo, before: Note, of: str) -> Note:
 
 
 def write_verdict(before: Verdict | None = None, *, of: str = "") -> Verdict:
-    """The verdict on the whole.
+    """Let the reviewer write the verdict on the whole.
 
     before: the verdict to begin with, that of the report that is continued. of: as in `session.drafted`.
     """
@@ -121,7 +121,7 @@ def write_verdict(before: Verdict | None = None, *, of: str = "") -> Verdict:
 
 
 def _pick_date(before: str, of: str) -> str:
-    """A day as `2026-11-22`; other words of a report that is continued stay until a day is picked."""
+    """Let the reviewer pick a day, `2026-11-22`; other words of a continued report stay until then."""
     day = None
     with suppress(ValueError):
         day = date.fromisoformat(before)

@@ -1,4 +1,4 @@
-"""What every model is to explain: the classes, and how the photo is fitted to the input."""
+"""Lets the visitor pick what every model is to explain: classes, methods, and how the photo is fitted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypedDict, get_args
 import streamlit as st
 
 from dashboard import library, session
-from dashboard.components.class_box import say_taken, settle_typed
+from dashboard.components.class_box import replace_typed, say_replaced
 from dashboard.components.messages import say_error
 from dashboard.components.methods import pick_methods
 from dashboard.components.pins import pick_layers
@@ -64,7 +64,7 @@ def pick_request(models: Sequence[str]) -> Request:
 
 
 def pick_classes(models: Sequence[str]) -> tuple[Target, ...]:
-    """The targets; each model's own top prediction where none is chosen."""
+    """Let the visitor pick targets; each model's own top prediction if none is picked."""
     typed = st.multiselect(
         "Classes",
         class_options(models),
@@ -74,16 +74,16 @@ def pick_classes(models: Sequence[str]) -> tuple[Target, ...]:
         accept_new_options=True,
         placeholder="Type a part of a name",
         help=HELP,
-        on_change=settle_typed,
+        on_change=replace_typed,
         args=(Key.CLASSES, models),
         **session.linked(Key.CLASSES),
     )
-    say_taken(Key.CLASSES)
+    say_replaced(Key.CLASSES)
     return read_targets(typed, models) or DEFAULT
 
 
 def class_options(models: Sequence[str], predictions: int = 3) -> list[str]:
-    """The models' own predictions, then every class that one of them has, each once, for `read_targets`."""
+    """Return the models' own predictions, then every class that one of them has, each once, for `read_targets`."""
     known = known_classes(models)
     tops = (Top(rank + 1) for rank in range(predictions))
     names = (name for model in models for name in library.class_names(model))
@@ -91,12 +91,12 @@ def class_options(models: Sequence[str], predictions: int = 3) -> list[str]:
 
 
 def known_classes(models: Sequence[str]) -> frozenset[str]:
-    """The names that text typed for these models may mean."""
+    """Return the names that text typed for these models may mean."""
     return known_names(name for model in models for name in library.class_names(model))
 
 
 def read_targets(typed: Iterable[str], models: Sequence[str]) -> tuple[Target, ...]:
-    """The targets that were typed, each once; text that names no target becomes a sentence on the page."""
+    """Read the typed targets, each once; show a sentence for text that names no target."""
     known = known_classes(models)
     return tuple(dict.fromkeys(target for text in typed if (target := _read(text, known)) is not None))
 
@@ -110,7 +110,7 @@ def _read(text: str, known: frozenset[str]) -> Target | None:
 
 
 def pick_fit() -> Fit:
-    """How a photo is fitted to the model's input."""
+    """Let the visitor pick how a photo is fitted to the model's input."""
     fit = st.radio(
         "Fit",
         get_args(Fit),

@@ -1,4 +1,4 @@
-"""Who stands for a review or a report, and the visitor's own signature beside those that are there."""
+"""Shows the signatures of a review or a report, and lets the visitor add their own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ZIP = "application/zip"
 
 
 def show_signatures(store: ReviewStore, review: Review, me: str) -> None:
-    """Every signature of a review, void where evidence or verdicts differ, and a button for one's own."""
+    """Show every signature of a review, void if evidence or verdicts differ, and offer to sign."""
     found = store.signatures(review, own_keys().values())
     for by, signature in found:
         say = st.success if signature.state is State.VALID else st.warning
@@ -35,7 +35,7 @@ def show_signatures(store: ReviewStore, review: Review, me: str) -> None:
 
 
 def offer_signed_zip(store: ReviewStore, review: Review, me: str, evidence: Verification) -> None:
-    """The ZIP under review with its own signatures, to sign and to take away."""
+    """Offer to sign the ZIP under review, and to take it with its signatures."""
     for signature in evidence.signatures:
         st.markdown(f"In the ZIP: {escape_markdown(str(signature))}")
     with st.container(horizontal=True):
@@ -54,7 +54,7 @@ def offer_signed_zip(store: ReviewStore, review: Review, me: str, evidence: Veri
 
 
 def offer_signature(opened: Opened) -> None:
-    """Sign a ZIP that the visitor opened; the signatures that it has stay."""
+    """Offer to sign a ZIP that the visitor opened; the signatures that it has stay."""
     st.header("Sign", anchor=False)
     st.caption("Adds your signature to the ZIP: its evidence and its verdict. Nothing else in it changes.")
     if st.button("Sign it", icon=":material/signature:"):

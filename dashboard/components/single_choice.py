@@ -1,4 +1,4 @@
-"""One of what was chosen, for pages that show one thing at a time."""
+"""Lets the visitor pick one of several things, for pages that show one at a time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dashboard.session import DataKey, Key
 
 
 def pick_one(label: str, names: Sequence[str], key: Key | DataKey) -> int:
-    """The index of the picked name, the first by default; nothing is shown if there is only one name.
+    """Let the visitor pick a name; return its index, 0 at first. Nothing is shown if there is only one name.
 
     A name that has just been added is picked by itself.
     """

@@ -1,4 +1,4 @@
-"""Grad-CAM step by step: words for everybody and a formula on one side, the visitor's own numbers on the other."""
+"""Shows Grad-CAM step by step: words and formulas on one side, the visitor's own numbers on the other."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ HOPELESS = 0.1
 
 @contextmanager
 def _step(title: str, words: str, *formulas: str) -> Iterator[DeltaGenerator]:
-    """Words and formulas on the left; what is drawn in the block stands on the right."""
+    """Write words and formulas on the left; what is drawn in the block stands on the right."""
     st.header(title, anchor=False)
     left, right = st.columns([2, 3], gap="large")
     with left:
@@ -64,7 +64,7 @@ def _step(title: str, words: str, *formulas: str) -> Iterator[DeltaGenerator]:
 
 
 def show_question(of: GradcamSteps) -> list[Figure]:
-    """What the model says of the photo, and the number that is to be explained."""
+    """Show what the model says of the photo, and the number that is to be explained."""
     explanation = of.explanation
     (target,) = explanation.targets
     photo = explanation.photo
@@ -88,7 +88,7 @@ def show_question(of: GradcamSteps) -> list[Figure]:
 
 
 def _show_chance(target: ScoredTarget, classes: int) -> None:
-    """Rank and probability of the class, and a warning where a heatmap of it says next to nothing."""
+    """Show rank and probability of the class, and warn if a heatmap of it says next to nothing."""
     rank = "Rank" if target.against is None else f"**{escape_markdown(target.label)}**: rank"
     share = percent(target.probability)
     st.markdown(f"{rank} **{target.rank:,}** of {classes:,} classes, probability **{share}**")
@@ -101,7 +101,7 @@ def _show_chance(target: ScoredTarget, classes: int) -> None:
 
 
 def show_maps(of: GradcamSteps) -> list[Figure]:
-    """Step 1: the feature maps with the largest and the smallest weights."""
+    """Show step 1: the feature maps with the largest and the smallest weights."""
     layer = of.explanation.target_layer
     height, width = layer.grid
     words = (
@@ -120,7 +120,7 @@ def show_maps(of: GradcamSteps) -> list[Figure]:
             for kind, channels in _extremes(of)
         ]
         figure = _show_rows(rows, "Feature map")
-        silent = of.channels - len(_awake(of))
+        silent = of.channels - len(_active_channels(of))
         none, full = COLORMAP_ENDS[session.look().colormap]
         st.caption(
             f"Each on its own scale: {full} is its strongest cell, {none} is none; where a map goes below 0, red "
@@ -131,7 +131,7 @@ def show_maps(of: GradcamSteps) -> list[Figure]:
 
 
 def show_weights(of: GradcamSteps) -> list[Figure]:
-    """Step 2: the gradients of the same maps, and every channel's weight."""
+    """Show step 2: the gradients of the same maps, and every channel's weight."""
     words = (
         "How much would the score rise if one cell of one map became a little brighter? That is the **gradient**, "
         "and the network itself can tell it. Its mean over all cells is the **weight** α of the map: above 0 the "
@@ -166,7 +166,7 @@ def show_weights(of: GradcamSteps) -> list[Figure]:
 
 
 def show_sum(of: GradcamSteps) -> list[Figure]:
-    """Step 3: the weighted sum growing map by map, before and after ReLU."""
+    """Show step 3: the weighted sum growing map by map, before and after ReLU."""
     words = (
         "Every map times its weight, all added up. A cell ends above 0 where more speaks for the class than "
         "against it. **ReLU** cuts off what is below 0, for that belongs to other classes. Add the maps one by "
@@ -194,7 +194,7 @@ def show_sum(of: GradcamSteps) -> list[Figure]:
 
 
 def show_photo(of: GradcamSteps) -> list[Figure]:
-    """Step 4: the grid back on the photo, as it is and smooth."""
+    """Show step 4: the grid back on the photo, as it is and smooth."""
     explanation = of.explanation
     photo = explanation.photo
     height, width = explanation.grid
@@ -218,7 +218,7 @@ def show_photo(of: GradcamSteps) -> list[Figure]:
 
 
 def show_other_line(of: GradcamSteps) -> list[Figure]:
-    """Another method's one line over the same feature maps and gradients, and what becomes of the map."""
+    """Show another method's line over the same feature maps and gradients, and the map that it makes."""
     words = (
         "Most other methods differ from Grad-CAM in **one line**: what they make of the same feature maps and the "
         "same gradients. Choose another line and see the map change."
@@ -239,7 +239,7 @@ def show_other_line(of: GradcamSteps) -> list[Figure]:
 
 
 def show_classic(of: GradcamSteps) -> list[Figure]:
-    """Photo, heatmap and overlay as one picture, the way that most papers show them."""
+    """Show photo, heatmap and overlay as one picture, the way that most papers do."""
     photo = of.explanation.photo
     words = (
         "**Photo, heatmap, overlay** beside each other, in JET at half opacity: the picture of most papers and "
@@ -253,7 +253,7 @@ def show_classic(of: GradcamSteps) -> list[Figure]:
 
 
 def show_code(of: GradcamSteps) -> list[Figure]:
-    """The same computation as a script."""
+    """Show the same computation as a script."""
     st.header("The same in Python", anchor=False)
     st.markdown("Four steps of plain PyTorch. Copy it and run it: `heat` then holds the numbers above.")
     name = of.explanation.photo.name
@@ -262,29 +262,29 @@ def show_code(of: GradcamSteps) -> list[Figure]:
 
 
 def panel_of(of: GradcamSteps) -> Heatmap:
-    """The heatmap that the steps lead to."""
+    """Return the heatmap that the steps lead to."""
     return Heatmap(of.explanation.photo, str(of.explanation.model), of.explanation.method, 0, of.explanation)
 
 
-def _awake(of: GradcamSteps) -> Sequence[int]:
-    """The channels that answer to this photo at all, from the largest weight to the smallest."""
+def _active_channels(of: GradcamSteps) -> Sequence[int]:
+    """Return the channels that are not silent on this photo, from the largest weight to the smallest."""
     return [int(k) for k in of.by_weight if of.activation[k].any()]
 
 
 def _extremes(of: GradcamSteps) -> list[tuple[str, Sequence[int]]]:
-    """Of the channels that are not silent those with the largest and those with the smallest weights."""
-    awake = _awake(of)
+    """Return the active channels with the largest and those with the smallest weights."""
+    awake = _active_channels(of)
     few = min(SHOWN, -(-len(awake) // 2))
     return [("largest", awake[:few]), ("smallest", awake[::-1][:few])]
 
 
 def _cells() -> Style:
-    """Cells with hard edges, in the colours that the visitor has chosen."""
+    """Draw cells with hard edges, in the colours that the visitor has chosen."""
     return Style(colormap=session.look().colormap, interpolation="nearest")
 
 
 def _show_rows(rows: Sequence[PictureRow], alt: str) -> Figure:
-    """Rows of pictures as far as there is room; returns all of them as one figure."""
+    """Show rows of pictures as far as there is room; return all of them as one figure."""
     for row in rows:
         if row.title:
             st.markdown(row.title)
@@ -303,7 +303,7 @@ def _is_flat(of: GradcamSteps) -> bool:
 
 
 def _pick_count(of: GradcamSteps) -> int:
-    """How many maps are added up, all of them at first."""
+    """Let the visitor pick how many maps are added up, all of them at first."""
     if st.session_state.get(Key.STEP, 1) > of.channels:
         st.session_state[Key.STEP] = of.channels
     return st.slider("Maps in the sum", 1, of.channels, of.channels, **session.linked(Key.STEP))

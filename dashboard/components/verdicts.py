@@ -1,4 +1,4 @@
-"""What people say of one subject, said by buttons and keys: verdicts, a note, and a thread of comments."""
+"""Records what people say of one subject, by buttons and keys: verdicts, a note, and a thread of comments."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def judge(
     keys: bool = True,
     move: Callable[[int], None] | None = None,
 ) -> None:
-    """Buttons for all that `me` can say of a subject; each verdict supersedes the one before, and undo that.
+    """Offer all that `me` can say of a subject; each verdict supersedes the one before, and undo takes it back.
 
     keys: whether keys do it too, which they can for one subject of a page. move: called with 1 to go to the next
     subject, with −1 to the one before.
@@ -89,7 +89,7 @@ def judge(
 
 
 def decide(store: ReviewStore, review: Review, subject: Subject, me: str) -> None:
-    """Buttons of an owner, whose word counts between the verdicts of others."""
+    """Offer an owner to decide between the verdicts of others."""
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         st.markdown("**Decide:**", width="content")
         for status in STATUSES[subject.kind]:
@@ -105,13 +105,13 @@ def _button(word: Word, key: str, keys: bool) -> bool:
 
 
 def _mine(store: ReviewStore, review: Review, subject: Subject, me: str) -> Verdict | None:
-    """What `me` thinks themselves, whatever they decided between others."""
+    """Return what `me` thinks themselves, whatever they decided between others."""
     said = store.verdicts(review, subject)
     return next((one for one in said if one.reviewer == me and not one.adjudicates), None)
 
 
 def _write_note(store: ReviewStore, review: Review, subject: Subject, me: str) -> None:
-    """The note of one's verdict; kept with the status that was given, or with none yet."""
+    """Let the reviewer write a note; it is kept with the status of their verdict, if they gave one."""
     mine = _mine(store, review, subject, me)
     with st.form(f"_note-{review.id}-{subject}", border=False):
         title, before = "", mine.note if mine else ""
@@ -131,7 +131,7 @@ def _write_note(store: ReviewStore, review: Review, subject: Subject, me: str) -
 
 
 def show_verdicts(store: ReviewStore, review: Review, subject: Subject) -> None:
-    """What each person whom the visitor may hear said of a subject, the latest word of each."""
+    """Show what each person whom the visitor may hear said last of a subject."""
     for one in store.verdicts(review, subject):
         if one.status == "draft" and not one.note:
             continue
@@ -142,7 +142,7 @@ def show_verdicts(store: ReviewStore, review: Review, subject: Subject) -> None:
 
 
 def discuss(store: ReviewStore, review: Review, subject: Subject, me: str) -> None:
-    """The comments on a subject as threads, and a field for another one."""
+    """Show the comments on a subject as threads, and a field for another one."""
     key = f"{review.id}-{subject}"
     comments = store.comments(review, subject)
     answered: Comment | None = next((one for one in comments if one.id == st.session_state.get(_REPLY)), None)
@@ -166,7 +166,7 @@ def discuss(store: ReviewStore, review: Review, subject: Subject, me: str) -> No
 
 
 def _threads(comments: list[Comment], under: str | None = None, depth: int = 0) -> Iterator[tuple[Comment, int]]:
-    """Each comment with how deep it lies in its thread, answers after what they answer."""
+    """Yield each comment with its depth in the thread, answers after what they answer."""
     for comment in comments:
         if comment.replies_to == under:
             yield comment, min(depth, 4)

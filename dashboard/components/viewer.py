@@ -1,4 +1,4 @@
-"""Linked heatmaps on the page: the package's viewer as a component, whose look changes without running a model.
+"""Shows linked heatmaps: the package's viewer as a component, whose look changes without running a model.
 
     style = view_tools(comparison.heatmaps, style, key="tools")
     view_photo(comparison, photo, style, key="photo-0")
@@ -17,12 +17,11 @@ from typing import Any
 
 import streamlit as st
 from streamlit.components import v2
-from streamlit.components.v1 import declare_component
 
 from dashboard import session
+from dashboard.first_answers import PLOTLY_ADDRESS
 from gradcam import Comparison, GradcamError, Heatmap, Panel, Photo, Style
 from gradcam.draw import (
-    PLOTLY_SCRIPT,
     SCRIPT,
     STYLES,
     Caption,
@@ -37,12 +36,6 @@ from gradcam.regions import check_region
 from gradcam.scaling import scale_panels
 from gradcam.types import ScaledMap
 
-# Plotly's 4.8 MB travel on their own, at a visitor's first heatmap and with no rerun. Only a component of the first
-# kind hands out a folder as it is, here the one that pip installed: the second kind takes files from packages that
-# declare them, static serving only those beside Home.py.
-_plotly = declare_component("plotly", path=str(PLOTLY_SCRIPT.parent))
-_PLOTLY = f"component/{_plotly.name}/{PLOTLY_SCRIPT.name}"
-
 # Plotly styles its parts and follows the pointer through the document, which a shadow root would hide from it.
 _viewer = v2.component("gradcam_viewer", css=STYLES, js=SCRIPT, isolate_styles=False)
 
@@ -55,7 +48,7 @@ def view_tools(
     *,
     markable: bool = False,
 ) -> Style:
-    """Tools and legend of all viewers on the page; returns the style as set there.
+    """Show tools and legend of all viewers on the page; return the style as set there.
 
     markable: whether to offer marking the object in the viewers that are markable, too.
     """
@@ -70,7 +63,7 @@ def view_tools(
 
 
 def view_photo(comparison: Comparison, photo: Photo, style: Style, key: str, *, least: float = 13) -> None:
-    """One photo's heatmaps, on the scale of the whole comparison: a row a target, a column a model.
+    """Show one photo's heatmaps on the scale of the whole comparison: a row a target, a column a model.
 
     The object can be marked on the photo.
     """
@@ -89,7 +82,7 @@ def view_panels(
     least: float = 13,
     markable: bool = False,
 ) -> None:
-    """Any panels of one photo, such as one class at several layers; see `gradcam.draw.viewer.panels_scene`.
+    """Show any panels of one photo, such as one class at several layers; see `gradcam.draw.viewer.panels_scene`.
 
     markable: whether the object can be marked on the photo.
     """
@@ -100,7 +93,7 @@ def view_panels(
 
 
 def view_difference(a: Heatmap, b: Heatmap, style: Style, key: str, *, fade: bool = False) -> None:
-    """A − B of two maps of one photo, between A and B: red where A has more heat, blue where B has.
+    """Show A − B of two maps of one photo, between A and B: red where A has more heat, blue where B has.
 
     fade: whether to fade the photo where the two agree.
     """
@@ -108,14 +101,14 @@ def view_difference(a: Heatmap, b: Heatmap, style: Style, key: str, *, fade: boo
 
 
 def _view(scene: Scene, key: str) -> None:
-    """A viewer without tools; a legend stands under one that has colours of its own."""
+    """Show a viewer without tools; a legend stands under one that has colours of its own."""
     _component(scene | {"tools": False, "legend": scene["bar"]["diverging"]}, key)
 
 
 def _component(scene: Scene, key: str) -> Any:
     return _viewer(
         key=key,
-        data=scene | {"plotly": _PLOTLY, "turn": session.turns()},
+        data=scene | {"plotly": PLOTLY_ADDRESS, "turn": session.turns()},
         on_look_change=lambda: None,
         on_region_change=lambda: _keep_mark(key, scene["photo"]["sha256"]),
     ).look

@@ -84,14 +84,15 @@ let loading;
 function load(place) {
   if (window.Plotly || loading) return;
   const app = document.querySelector("script[src*='static/js/']")?.src.split("static/js/")[0] ?? document.baseURI;
-  loading = element("script", { src: new URL(place, app).href });
+  const src = new URL(place, app).href;
+  loading = [...document.scripts].find((script) => script.src === src) ?? element("script", { src });
   loading.onload = () => mounted.forEach((viewer) => viewer.redraw());
   loading.onerror = () => {
     loading = null;
     mounted.forEach((viewer) => viewer.spoken.classList.remove("spoken"));
     mounted.forEach((viewer) => (viewer.spoken.textContent = "The heatmaps could not be loaded. Load the page again."));
   };
-  document.head.append(loading);
+  if (!loading.isConnected) document.head.append(loading);
 }
 
 /** Streamlit's themes are its own, so the browser draws its sliders for the wrong one unless told. */

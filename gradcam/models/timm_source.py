@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import timm
 from timm.data.imagenet_info import infer_imagenet_subset
-from timm.models import PretrainedCfg, get_arch_pretrained_cfgs
+from timm.models import PretrainedCfg, filter_pretrained_cfg, get_arch_pretrained_cfgs
 from torch import Tensor, nn
 
 from gradcam.models.labels import labels_of_timm
@@ -32,7 +32,7 @@ def _timm_names() -> tuple[str, ...]:
 
 
 def _timm_weights(name: str) -> tuple[str, ...]:
-    configurations = get_arch_pretrained_cfgs(name).values()
+    configurations = _timm_configurations(name).values()
     tags = [
         configuration.tag for configuration in configurations if configuration.has_weights and configuration.tag
     ]
@@ -41,9 +41,16 @@ def _timm_weights(name: str) -> tuple[str, ...]:
 
 
 @cache
+def _timm_configurations(name: str) -> dict[str, PretrainedCfg]:
+    """The configurations of an architecture's weights; timm copies them deeply each time."""
+    return get_arch_pretrained_cfgs(name)
+
+
+@cache
 def _timm_configuration(spec: ModelSpec) -> PretrainedCfg:
     name = spec.name if spec.untrained or not spec.weights else f"{spec.name}.{spec.weights}"
-    return timm.get_pretrained_cfg(name) or PretrainedCfg(architecture=spec.name)
+    known = _timm_configurations(spec.name).get(name)
+    return known or timm.get_pretrained_cfg(name) or PretrainedCfg(architecture=spec.name)
 
 
 def _timm_build(spec: ModelSpec, file: Path | None) -> nn.Module:
@@ -154,7 +161,7 @@ _TIMM = Source(
     weights=_timm_weights,
     build=_timm_build,
     build_with_classes=lambda name, classes: timm.create_model(name, num_classes=classes),
-    preprocessing=lambda spec: preprocessing_of_timm(_timm_configuration(spec).to_dict()),
+    preprocessing=lambda spec: preprocessing_of_timm(filter_pretrained_cfg(vars(_timm_configuration(spec)))),
     labels=lambda spec: labels_of_timm(_timm_configuration(spec).to_dict()),
     classes=_timm_classes,
     parameters=_timm_parameters,

@@ -9,7 +9,7 @@ from html import unescape
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from dashboard.components.models import DEFAULT as THREE_MODELS
+from dashboard.library import DEFAULT_MODELS as THREE_MODELS
 
 LITE0, LITE1, LITE2 = THREE_MODELS
 

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import library, results
 from dashboard.components import Request
-from dashboard.components.photos import DEFAULT
+from dashboard.library import DEFAULT_PHOTOS as DEFAULT
 from gradcam import Classifier, Explanation, GradcamError, Progress, Top, parse_target, sample_photo
 from gradcam.forward_cache import ForwardCache
 from tests.dashboard.first_page import (

@@ -65,10 +65,10 @@ def test_numbers_show_why_the_last_layer_is_usual() -> None:
     assert list(measured) == DEPTHS
     assert max(heats[:-1]) < 0.5 * heats[-1]
     assert heats[-1] == pytest.approx(9.34, rel=0.1)
-    assert measured["bn2"][1:] == ["93%", "1.00"]
-    assert measured["blocks.4"][1:] == ["37%", "−0.28"]
+    assert measured["bn2"][1:] == ["93 %", "1.00"]
+    assert measured["blocks.4"][1:] == ["37 %", "−0.28"]
     assert "so the map accounts for the score" in words(page)
-    assert "cat left, coffee right. `bn2` puts 93% on the left one; `blocks.4` puts 37%." in words(page)
+    assert "cat left, coffee right. `bn2` puts 93 % on the left one; `blocks.4` puts 37 %." in words(page)
 
 
 def test_without_a_sample_of_two_photos_no_half_is_told() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shlex
 import subprocess
 import sys
@@ -19,9 +20,10 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 from streamlit.testing.v1 import AppTest
 
+from dashboard import serving
 from dashboard.components.report_build import Built, size_label
 from dashboard.session import ReportKey
-from gradcam import load_checkpoint
+from gradcam import keys, load_checkpoint
 from gradcam.models.label_files import read_labels
 from gradcam.report import Report, Verdict, build_report, read_report, render_report, replay, revised
 from gradcam.report.reproduce import command
@@ -244,6 +246,20 @@ def test_every_file_of_a_reopened_report_is_rendered_again_when_that_is_asked_fo
     assert "anyone could have rewritten both" in said_first(page)
     press(page, "Check every file in it")
     assert said_first(page).endswith("report.html does not say what report.json says; do not trust them.")
+
+
+def test_a_reopened_zip_takes_the_visitors_signature_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADCAM_KEYS", str(tmp_path))
+    monkeypatch.setattr(serving, "is_local", lambda: True)
+    keys.new_key("Ben")
+    page = opened(task="Reopen")
+    upload(page, ReportKey.REOPENED, "review.zip", render_report(report(verdict=Verdict("approved", "Ada")), "zip"))
+    assert "nobody has signed it" in said_first(page)
+    press(page, "Sign it")
+    assert re.search(r"- approved, .*, Ben \(.*\): it fits the evidence and the verdict", said_first(page))
+    assert "Take it with its signatures" in [one.label for one in page.get("download_button")]
+    press(page, "Sign it")
+    assert "one signed as it is already" in page.error[0].value
 
 
 def test_a_report_is_continued_with_other_words_on_the_same_evidence() -> None:

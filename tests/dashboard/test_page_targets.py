@@ -12,7 +12,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dashboard import library
-from dashboard.components.class_box import settle_typed
+from dashboard.components.class_box import replace_typed
 from dashboard.components.competing_classes import write_contrast
 from dashboard.components.request import class_options, known_classes
 from dashboard.session import Key
@@ -146,7 +146,7 @@ def test_what_is_typed_becomes_the_nearest_real_class_in_boxes_of_one_and_of_sev
     monkeypatch.setattr("dashboard.session.custom_models", dict)
     monkeypatch.setattr(st, "session_state", {Key.CLASS: typed, Key.CLASSES: [typed, "tabby"]})
     for key in (Key.CLASS, Key.CLASSES):
-        settle_typed(key, LITES)
+        replace_typed(key, LITES)
     assert st.session_state[Key.CLASS] == taken
     assert st.session_state[Key.CLASSES] == [taken, "tabby"]
 

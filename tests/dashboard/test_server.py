@@ -20,7 +20,7 @@ import pytest
 import streamlit as st
 from streamlit import config
 
-from dashboard import library, results, serving, session
+from dashboard import library, results, serving, uploads
 from gradcam import GradcamError, ModelError, OptionError, Photo, Top, WeightsError, sample_photo
 from gradcam.config import Limits, Runs, Server, Settings
 from gradcam.models.pool import ModelPool
@@ -244,17 +244,15 @@ def test_decoded_photos_stay_within_their_memory_and_under_no_name(monkeypatch: 
     )
     photos = library._Photos(most_bytes=5 * 8 * 8 * 3)
     for number in range(20):
-        assert photos.open(session.Upload.of(f"mine {number}", bytes([number])), False).name == f"mine {number}"
+        assert photos.open(uploads.Upload.of(f"mine {number}", bytes([number])), False).name == f"mine {number}"
     assert len(photos._kept) == 5
     assert {photo.name for photo in photos._kept.values()} == {""}
 
 
 def test_a_session_keeps_its_newest_uploads() -> None:
-    for number in range(session.MOST_UPLOADS + 5):
-        session.remember(session.Upload.of(f"{number}.png", bytes([number])))
-    assert [one.name for one in session.uploads().values()] == [
-        f"{n}.png" for n in range(5, session.MOST_UPLOADS + 5)
-    ]
+    for number in range(uploads.MOST + 5):
+        uploads.keep(uploads.Upload.of(f"{number}.png", bytes([number])))
+    assert [one.name for one in uploads.by_token().values()] == [f"{n}.png" for n in range(5, uploads.MOST + 5)]
     st.session_state.clear()
 
 
@@ -271,10 +269,10 @@ def test_a_file_that_takes_long_holds_up_nobody_elses(monkeypatch: pytest.Monkey
         return Photo(a_photo(1).pixels, name, "")
 
     monkeypatch.setattr(library, "open_photo", slow)
-    first = threading.Thread(target=library.decoded, args=(session.Upload.of("slow.png", b"1"),))
+    first = threading.Thread(target=library.decoded, args=(uploads.Upload.of("slow.png", b"1"),))
     first.start()
     assert begun.wait(20)
-    assert library.decoded(session.Upload.of("quick.png", b"2")).name == "quick.png"
+    assert library.decoded(uploads.Upload.of("quick.png", b"2")).name == "quick.png"
     assert first.is_alive()
     go_on.set()
     first.join(20)

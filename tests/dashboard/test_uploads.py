@@ -12,8 +12,9 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import library
 from dashboard.components.messages import escape_markdown
-from dashboard.components.photos import AT_ONCE, DEFAULT, MOST as MOST_PHOTOS
-from dashboard.session import Upload
+from dashboard.components.photos import AT_ONCE, MOST as MOST_PHOTOS
+from dashboard.library import DEFAULT_PHOTOS as DEFAULT
+from dashboard.uploads import Upload
 from tests.dashboard.first_page import (
     heatmaps,
     one_model,

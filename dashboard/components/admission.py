@@ -1,4 +1,4 @@
-"""Who may see any page at all, where the server asks who somebody is."""
+"""Lets a visitor in, or asks who they are, where the server asks that."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dashboard.components.messages import escape_markdown, show_errors
 
 
 def let_in() -> bool:
-    """Whether the visitor may see the page; if not, what they can do about it is shown in its place."""
+    """Return whether the visitor may see the page; if not, show what they can do about it."""
     if not identity.is_asked():
         return True
     with show_errors():

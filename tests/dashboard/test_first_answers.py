@@ -1,0 +1,31 @@
+"""What a page answers first: its outline, while everything else is still on its way."""
+
+from __future__ import annotations
+
+from starlette.responses import PlainTextResponse
+from starlette.testclient import TestClient
+
+from dashboard.first_answers import PLOTLY, PLOTLY_ADDRESS, FirstAnswers
+
+PAGES = {"": ("Compare", "Do they agree?"), "layers": ("Layers & <depths>", "At which depth?")}
+
+
+def test_a_page_answers_with_its_title_and_question_and_nothing_else_is_touched() -> None:
+    browser = TestClient(FirstAnswers(PlainTextResponse("the rest"), PAGES))
+    for path, title, question in [
+        ("/", "Compare", "Do they agree?"),
+        ("/layers", "Layers &amp; &lt;depths&gt;", "At"),
+    ]:
+        answer = browser.get(path)
+        assert answer.headers["content-type"].startswith("text/html")
+        assert answer.headers["cache-control"] == "no-cache"
+        assert f"<h1>{title}</h1><p>{question}" in answer.text
+        assert '<div id="root"><style>' in answer.text  # which Streamlit's scripts fill
+        assert '<script type="module"' in answer.text
+        assert f'script.src = "./{PLOTLY_ADDRESS}"' in answer.text
+    script = browser.get(f"/{PLOTLY_ADDRESS}")
+    assert PLOTLY in PLOTLY_ADDRESS
+    assert "plotly.js" in script.text[:200]
+    assert "immutable" in script.headers["cache-control"]
+    for asked in (browser.get("/static/layers"), browser.get("/layers/x"), browser.post("/layers")):
+        assert asked.text == "the rest"
