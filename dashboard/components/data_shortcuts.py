@@ -26,7 +26,7 @@ UNKNOWN = "–"
 
 
 def show_shortcuts(listed: ListedRun, shown: Shown) -> None:
-    """Let the visitor pick a model and a class, list its candidates, and open one to look at, check, name and judge."""
+    """Let the visitor pick a model and a class, list its candidates, and open, check, name and judge one."""
     st.header("What does a class stand on?", anchor=False)
     st.markdown(
         "A candidate is a group of photos of one class that share something which the model uses and the class's "
