@@ -6,7 +6,7 @@ server still imports, so that the first heatmap need not wait for them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from html import escape
 from importlib.metadata import version
@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from starlette.responses import FileResponse, HTMLResponse
+from starlette.responses import FileResponse, HTMLResponse, Response
 from streamlit import config, file_util
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class FirstAnswers:
         base = f"/{config.get_option('server.baseUrlPath')}".rstrip("/")
         document = Path(file_util.get_static_dir(), "index.html").read_text("utf-8")
         document = document.replace("</head>", f"<script>{_LOAD_PLOTLY}</script></head>")
-        self._answers = {
+        self._answers: dict[str, Callable[[], Response]] = {
             f"{base}/{name}": partial(
                 HTMLResponse,
                 document.replace(_ROOT, f'<div id="root">{outline(title, question)}</div>'),

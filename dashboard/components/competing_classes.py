@@ -96,8 +96,8 @@ def _pick_contrast(options: Sequence[str], known: frozenset[str]) -> None:
 def write_contrast(a: str, b: str, known: frozenset[str]) -> str:
     """Write *A rather than B* of two options, which may have those words in their own names."""
     of, rather_than = parse_target(a, known), parse_target(b, known)
-    assert not isinstance(of, Contrast)
-    assert not isinstance(rather_than, Contrast)
+    assert isinstance(of, int | str | Top)
+    assert isinstance(rather_than, int | str | Top)
     return write_target(Contrast(of, rather_than), known)
 
 
