@@ -33,7 +33,7 @@ from gradcam.text import count, minus_sign, percent
 
 Pixels = NDArray[np.uint8]
 
-SHOWN = 6
+SHOWN = 8
 """Members, and photos beside them, that are shown."""
 CHANNELS, CROPS = 6, 4
 """Channels that are shown, and photos of each."""

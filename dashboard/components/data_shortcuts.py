@@ -22,8 +22,6 @@ from gradcam.runs import Run
 from gradcam.shortcuts import Candidate, cluster_subjects, find_shortcuts, noted_candidates
 from gradcam.text import count, percent
 
-UNKNOWN = "–"
-
 
 def show_shortcuts(listed: ListedRun, shown: Shown) -> None:
     """Let the visitor pick a model and a class, list its candidates, and open, check, name and judge one."""
@@ -47,7 +45,8 @@ def show_shortcuts(listed: ListedRun, shown: Shown) -> None:
             st.info("No group of this class's photos stands out.", icon=":material/check:")
             return
         subjects = cluster_subjects(found)
-        st.table(_listed(found, [_of(said, subject) for subject in subjects]))
+        lines = [_line(one, _of(said, subject)) for one, subject in zip(found, subjects, strict=True)]
+        st.markdown("\n".join(f"{number}. {line}" for number, line in enumerate(lines, start=1)))
         names = [f"Candidate {number}" for number in range(1, len(found) + 1)]
         at = names.index(pick_from("Look at", names, DataKey.CANDIDATE))
         title = _title(_of(said, subjects[at]))
@@ -85,18 +84,16 @@ def _show_noted(said: Iterable[Verdict]) -> None:
             st.markdown("\n".join(lines))
 
 
-def _listed(found: Sequence[Candidate], said: Sequence[Sequence[Verdict]]) -> dict[str, list[str]]:
-    """The candidates as columns of a table, the highest score first."""
-    right = [one.accuracy[one.model] for one in found]
-    return {
-        "": [f"Candidate {number}" for number in range(1, len(found) + 1)],
-        "Name": [escape_markdown(_title(one)) or UNKNOWN for one in said],
-        "Noted": [_status(one) for one in said],
-        "Photos": [f"{len(one.members):,} of {len(one.members) + len(one.others):,}" for one in found],
-        "Score": [f"{one.score:.2f}" for one in found],
-        "Right on these": [_share(one.members) for one in right],
-        "Right on the others": [_share(one.others) for one in right],
-    }
+def _line(one: Candidate, said: Sequence[Verdict]) -> str:
+    """A candidate in the list: what people call it and think of it, its size, its score, how often it is right."""
+    right, photos = one.accuracy[one.model], len(one.members) + len(one.others)
+    title, status = _title(said), agreed_status(said)
+    words = [f"**{escape_markdown(title)}**"] if title else []
+    words += [f"**{status}**"] if status != "draft" else []
+    words += [f"{len(one.members):,} of {count(photos, 'photo')}", f"score {one.score:.2f}"]
+    if right.members is not None and right.others is not None:
+        words.append(f"right on {percent(right.members)} of these and on {percent(right.others)} of the others")
+    return " · ".join(words)
 
 
 def _of(said: Iterable[Verdict], subject: Subject) -> list[Verdict]:
@@ -107,12 +104,3 @@ def _title(said: Iterable[Verdict]) -> str:
     """What people call a candidate: the name that was given last."""
     named = {one.number: title for one in said if (title := split_note(one.note)[0])}
     return named[max(named)] if named else ""
-
-
-def _status(said: Iterable[Verdict]) -> str:
-    found = agreed_status(said)
-    return UNKNOWN if found == "draft" else found
-
-
-def _share(value: float | None) -> str:
-    return UNKNOWN if value is None else percent(value)

@@ -166,6 +166,11 @@ class Index:
         with self.reading() as connection:
             return connection.execute(sa.select(sa.func.coalesce(sa.func.sum(SHARDS.c.failed), 0))).scalar_one()
 
+    def units(self) -> int:
+        """How many units it knows, with a map or without."""
+        with self.reading() as connection:
+            return connection.execute(sa.select(sa.func.coalesce(sa.func.sum(SHARDS.c.rows), 0))).scalar_one()
+
     def rate(self, since: float) -> float | None:
         """Units a second between the first and the last shard since then; None where there are not two."""
         recent = sa.select(SHARDS.c.at, SHARDS.c.rows).where(SHARDS.c.at >= since).order_by(SHARDS.c.at)

@@ -135,7 +135,7 @@ class Run:
         models = tuple(model.id for model in plan.models)
         found = Status("finished", plan.photos, models, plan.units, done, index.failed())
         explained = {column.model for column in plan.columns if not column.prepared}
-        if done >= plan.units and not asking.lacks_means(index, explained):
+        if done >= plan.units <= index.units() and not asking.lacks_means(index, explained):
             return found
         with self._store.locked() as free:
             state = "stopped" if free else "running"

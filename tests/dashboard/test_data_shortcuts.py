@@ -45,10 +45,10 @@ def test_candidates_are_listed_and_one_is_opened_with_its_photos_channels_and_ch
     page = opened()
     assert not page.error
     first = planted.candidates[0]
-    listed, models = (found.value for found in page.table)
-    assert list(listed["Photos"]) == [f"{len(one.members)} of 32" for one in planted.candidates]
+    for number, one in enumerate(planted.candidates, start=1):
+        assert f"{number}. {len(one.members)} of 32 photos · score {one.score:.2f} · right on " in words(page)
     assert page.subheader[0].value == "Candidate 1"
-    assert len(models) == 1
+    assert len(page.table[0].value) == 1
     pictures = [found.proto.imgs[0].caption for found in page.get("image")]
     assert sum(caption.startswith("Channel ") for caption in pictures) == data_candidate.CHANNELS
     assert f"**{first.members[0].path.rpartition('/')[2]}**" in words(page).replace("\\", "")
@@ -77,11 +77,11 @@ def test_a_candidate_is_named_and_noted_for_the_next_visit_and_for_others() -> N
 
     ben = opened()
     assert ben.subheader[0].value == "Candidate 1 · yellow patch"
-    assert [ben.table[0].value[name][0] for name in ("Name", "Noted")] == ["yellow patch", "shortcut"]
-    assert "**yellow patch**: shortcut" in words(ben)
+    assert "1. **yellow patch** · **shortcut** · " in words(ben)
+    assert "- **yellow patch**: shortcut" in words(ben)
     ben.text_input(key="_own_name").set_value("Ben").run()
     press(ben, "Fine")
-    assert ben.table[0].value["Noted"][0] == "disputed"
-    assert "in the" in words(ben) or any("corner" in found.proto.body for found in ben.get("html"))
+    assert "1. **yellow patch** · **disputed** · " in words(ben)
+    assert any("<em>corner</em>" in found.proto.body for found in ben.get("html"))
     press(ben, "Undo")
-    assert opened().table[0].value["Noted"][0] == "shortcut"
+    assert "1. **yellow patch** · **shortcut** · " in words(opened())
