@@ -139,6 +139,10 @@ class LayerSignals(Signals):
         return self._from_gradients(self._at_every_place)
 
     @cached_property
+    def products(self) -> Tensor:
+        return self.gradients * self.activation
+
+    @cached_property
     def curvature(self) -> Tensor:
         self._check_linear("a method that needs first derivatives only")
         if self._head_is_linear:

@@ -53,23 +53,23 @@ def grad_cam_plus_plus(signals: Signals) -> Tensor:
 def xgrad_cam(signals: Signals) -> Tensor:
     """ReLU(Σₖ wₖ Aₖ), with wₖ = Σ (g · Aₖ) / ΣAₖ; 0 where ΣAₖ is."""
     total = signals.activation.sum((2, 3))
-    share = (signals.gradients * signals.activation).sum((3, 4)) / total
+    share = signals.products.sum((3, 4)) / total
     return weighted_sum(torch.where(total != 0, share, 0), signals.activation).relu()
 
 
 def hires_cam(signals: Signals) -> Tensor:
     """Σₖ gₖ ⊙ Aₖ; below zero where the evidence is against the class."""
-    return torch.einsum("kbchw,bchw->bkhw", signals.gradients, signals.activation)
+    return signals.products.sum(2).transpose(0, 1)
 
 
 def element_wise(signals: Signals) -> Tensor:
     """Σₖ ReLU(gₖ ⊙ Aₖ)."""
-    return (signals.gradients * signals.activation).relu_().sum(2).transpose(0, 1)
+    return signals.products.relu().sum(2).transpose(0, 1)
 
 
 def layer_cam(signals: Signals) -> Tensor:
     """ReLU(Σₖ ReLU(gₖ) ⊙ Aₖ)."""
-    return torch.einsum("kbchw,bchw->bkhw", signals.gradients.relu(), signals.activation).relu()
+    return (signals.gradients.relu() * signals.activation).sum(2).transpose(0, 1).relu()
 
 
 def shapley_cam(signals: Signals) -> Tensor:
@@ -99,7 +99,7 @@ def eigen_grad_cam(signals: Signals) -> Tensor:
 
     Differs from pytorch-grad-cam, whose sign is arbitrary: here the component goes with Σₖ gₖ ⊙ Aₖ.
     """
-    rows = _rows(signals.gradients * signals.activation)
+    rows = _rows(signals.products)
     component, towards = _first_component(_centred(rows)), rows.sum(-1).cpu()
     against = (component * towards).sum(-1, keepdim=True) < 0
     return _as_maps(torch.where(against, -component, component), signals.activation).relu()

@@ -51,6 +51,11 @@ class Signals(Protocol):
         ...
 
     @cached_property
+    def products(self) -> Tensor:
+        """∂y/∂A ⊙ A at every place, `[K, B, C, h, w]`."""
+        ...
+
+    @cached_property
     def curvature(self) -> Tensor:
         """The second derivative of y applied to A, Σ ∂²y/∂A∂A′ · A′, `[K, B, C, h, w]`; a backward for each score
         more. It is zero if y is piecewise linear in A.

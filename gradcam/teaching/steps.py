@@ -59,7 +59,10 @@ class GradcamSteps:
         """What another method makes of the same feature maps and gradients, float32 `[h, w]`; one of `LINES`."""
         activation, gradients, alpha = map(torch.from_numpy, (self.activation, self.gradients, self.alpha))
         signals = SimpleNamespace(
-            activation=activation[None], gradients=gradients[None, None], alpha=alpha[None, None]
+            activation=activation[None],
+            gradients=gradients[None, None],
+            products=(gradients * activation)[None, None],
+            alpha=alpha[None, None],
         )
         return method.compute(cast(Signals, signals))[0, 0].numpy()
 
