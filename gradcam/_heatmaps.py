@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from gradcam.capture import Recording, record, trace
 from gradcam.errors import ClassError, MapError, quoted
 from gradcam.inputs import Batch, Inputs
-from gradcam.layers import LayerChoices, find_layers, merge_layers
+from gradcam.layers import LayerChoices, candidate_layers, find_layers, merge_layers
 from gradcam.methods import GRADCAM, Method, find_methods
 from gradcam.python_target import gradients_of, python_target
 from gradcam.running import unwrapped
@@ -100,6 +100,7 @@ def heatmaps(
         lambda images, found: record(model, inputs.with_images(images), found, modules),
         lambda images, skip: trace(model, inputs.with_images(images), skip=skip),
         cotangents,
+        lambda: candidate_layers(model, inputs),
     )
     signals = signals_of(recordings, layers, methods, rerun, linear=not functions)
     found = tuple(fused_maps(signals, one) for one in methods)

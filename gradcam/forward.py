@@ -18,7 +18,7 @@ from gradcam._heatmaps import channel_contributions, fused_maps
 from gradcam.capture import Recording, Trace, record, trace
 from gradcam.errors import QUOTED, MapError, MethodError, OptionError, PhotoError, nearest, quoted
 from gradcam.inputs import Inputs
-from gradcam.layers import LayerChoices, find_layers, merge_layers
+from gradcam.layers import LayerChoices, candidate_layers, find_layers, merge_layers
 from gradcam.methods import GRADCAM, Method
 from gradcam.models.classifier import Classifier
 from gradcam.models.labels import labels_of_head
@@ -268,17 +268,22 @@ def _rerun(classifier: Classifier, forward: Forward, cotangents: Callable[[Tenso
         return pixels.to(classifier.device, classifier.dtype, memory_format=torch.channels_last)
 
     def run(images: Tensor, layer: TargetLayer) -> Recording:
-        runner = modules[layer]
-        inputs = Inputs.of(images, runner.module, output=classifier.output)
+        runner = modules.get(layer)
+        module, parts = (runner.module, runner.modules) if runner else unwrapped(classifier.module)
+        inputs = Inputs.of(images, module, output=classifier.output)
         with _computing_in(forward.precision, classifier.device):
-            return record(runner.module, inputs, layer, runner.modules)
+            return record(module, inputs, layer, parts)
 
     def run_whole(images: Tensor, skip: tuple[str, str] | None) -> Trace:
         own, _ = unwrapped(classifier.module)  # no copy: biases are those of its own modules
         with _computing_in(forward.precision, classifier.device):
             return trace(own, Inputs.of(images, own, output=classifier.output), skip=skip)
 
-    return Rerun(images, run, run_whole, cotangents)
+    def layers() -> Sequence[TargetLayer]:
+        own, _ = unwrapped(classifier.module)
+        return candidate_layers(own, Inputs.of(images()[:1], own, output=classifier.output))
+
+    return Rerun(images, run, run_whole, cotangents, layers)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,9 +12,11 @@ from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
 from gradcam.attention import TracedAttention
+from gradcam.biases import at_places, full_gradients
 from gradcam.capture import Recording, Trace
-from gradcam.errors import MethodError, quoted
+from gradcam.errors import LayerError, MethodError, quoted
 from gradcam.gradients import differentiate
+from gradcam.guided import guided_gradients
 from gradcam.layers.graph import before_linear, edge_after_pooling, holds_the_same, shape_at
 from gradcam.layers.layouts import place_dims, to_grid
 from gradcam.methods import Method, Signals
@@ -38,13 +40,14 @@ class Rerun:
 
     images: prepares them once more, `[B, channels, H, W]`. record: runs a forward of others. trace: runs one with
         autograd on from the images on; the second argument is `skip` of `capture.trace`. cotangents: of other
-        logits `[B, C]`, as for `signals_of`.
+        logits `[B, C]`, as for `signals_of`. layers: those of `candidate_layers`.
     """
 
     images: Callable[[], Tensor]
     record: Callable[[Tensor, TargetLayer], Recording]
     trace: Callable[[Tensor, tuple[str, str] | None], Trace]
     cotangents: Callable[[Tensor], Tensor]
+    layers: Callable[[], Sequence[TargetLayer]]
 
 
 def signals_of(
@@ -109,6 +112,25 @@ class LayerSignals(Signals):
     @cached_property
     def _trace(self) -> Trace:
         return self._rerun.trace(self.images, None)
+
+    def full_gradients(self) -> Iterator[Iterator[Tensor]]:
+        size = (self.images.shape[2], self.images.shape[3])
+        for cotangent in self.cotangents.split(1):
+            shares = full_gradients(self._trace, cotangent)
+            placed = (at_places(*share, self.layer, size) for share in shares)
+            yield (share[0].to(self._precision) for share in placed if share is not None)
+
+    @cached_property
+    def guided_gradients(self) -> Tensor:
+        return guided_gradients(self._trace, self.cotangents).to(self._precision)
+
+    def stages(self) -> Iterator[LayerSignals]:
+        try:
+            last = {layer.grid: layer for layer in self._rerun.layers()}
+        except LayerError as error:
+            raise MethodError(str(error)) from error
+        for layer in last.values():
+            yield replace(self, recording=self._rerun.record(self.images, layer), layer=layer, keep=False)
 
     def again(self, images: Tensor) -> LayerSignals:
         rerun = replace(self._rerun, images=lambda: images)

@@ -41,7 +41,7 @@ LayerChoice = str | int | TargetLayer | nn.Module
 LayerChoices = LayerChoice | Sequence[LayerChoice]
 """One layer, or several as a list or as a text such as `"features.22 + features.29"`."""
 
-InputSize = tuple[int, int] | Batch | None
+InputSize = tuple[int, int] | Batch | Inputs | None
 """Height and width in pixels, a preprocessed example as `heatmaps` takes it, or None for the model's own size."""
 
 Answer = TypeVar("Answer")

@@ -20,6 +20,7 @@ Need: TypeAlias = Literal[
     "attention",
     "attention gradients",
     "biases",
+    "pixel gradients",
     "layers",
 ]
 """What a method reads of a model. `gradients`: those of every place, not only their mean over the grid."""
@@ -80,6 +81,26 @@ class Signals(Protocol):
     @cached_property
     def attention(self) -> Attention:
         """The self-attention of every block, after one forward more."""
+        ...
+
+    def full_gradients(self) -> Iterator[Iterator[Tensor]]:
+        """For each of the K scores: x ⊙ ∂y/∂x of the pixels x, then b ⊙ ∂y/∂b of every bias b that has places.
+
+        Each is `[B, C, h, w]` with channels and a grid of its own; one forward more, then a backward a score.
+        """
+        ...
+
+    @cached_property
+    def guided_gradients(self) -> Tensor:
+        """∂y/∂pixels, `[K, B, channels, H, W]`, where every ReLU passes only what is above zero back.
+
+        Raises: MethodError if the model has other activation functions.
+        """
+        ...
+
+    def stages(self) -> Iterator[Signals]:
+        """The signals of the same scores at the last layer of each grid that the model has, early to late; each
+        takes a forward."""
         ...
 
     def again(self, images: Tensor) -> Signals:

@@ -13,7 +13,12 @@ from dataclasses import replace
 from typing import TypeVar
 
 from gradcam.errors import OptionError, nearest, quoted
-from gradcam.methods import from_attention as attention, from_gradients as gradients
+from gradcam.methods import (
+    from_attention as attention,
+    from_gradients as gradients,
+    from_layers as layers,
+    from_pixels as pixels,
+)
 from gradcam.methods.method import Method
 from gradcam.methods.wrappers import WRAPPERS, Wrapper
 
@@ -236,6 +241,54 @@ _ROWS = (
         class_specific=False,
         parameters=(("sigmas", 2),),
         compute=gradients.fem,
+    ),
+    Method(
+        name="FullGrad",
+        paper="Srinivas and Fleuret 2019",
+        title="Full-Gradient Representation for Neural Network Visualization",
+        link="https://arxiv.org/abs/1905.00780",
+        formula="S = Σ ψ(x ⊙ ∂y/∂x) + Σ ψ(b ⊙ ∂y/∂b) over all biases b; ψ takes absolute values, stretches them to "
+        "0 … 1 and enlarges them to the input's size",
+        says="Places where the pixels or the biases of any layer matter to the score, for or against it.",
+        zero="Zero: nothing matters there. Drawn from zero.",
+        caveats="Each bias is stretched by itself, so that a small one counts as much as a large one. Evidence for "
+        "and against the class looks the same. Biases without places, or that no module adds, are left out.",
+        needs=("biases", "pixel gradients"),
+        forwards=2,
+        compute=pixels.full_grad,
+    ),
+    Method(
+        name="Guided Grad-CAM",
+        paper="Selvaraju et al. 2017",
+        title="Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization",
+        equations="section 3.2",
+        link="https://arxiv.org/abs/1610.02391",
+        formula="L ⊙ Σ |∂y/∂x| over the colours of the pixels x, with Grad-CAM's L, where every ReLU passes only "
+        "what is above zero back (Springenberg et al. 2015)",
+        says="Fine detail inside what Grad-CAM marks.",
+        zero="Zero: no detail, or nothing that Grad-CAM marks. Drawn from zero.",
+        caveats="Most of the detail stays when the weights are random (Adebayo et al. 2018): it shows the photo's "
+        "edges, not what the model makes of them. Only for models with ReLUs. Cells of 4×4 pixels; the paper shows "
+        "the product of each pixel and colour.",
+        needs=("activations", "mean gradients", "pixel gradients"),
+        forwards=2,
+        backwards=2,
+        parameters=(("cell", pixels.CELL),),
+        compute=pixels.guided_grad_cam,
+    ),
+    Method(
+        name="RefineCAM",
+        paper="Domeniconi et al. 2026",
+        title="How to Evaluate and Refine your CAM",
+        link="https://arxiv.org/abs/2605.14641",
+        formula="the product over stages of Grad-CAM++ at the stage's last layer, each divided by its maximum",
+        says="What Grad-CAM++ marks in late layers, with the outlines that it has in early ones.",
+        zero="Zero: some stage has no positive evidence there. Drawn from zero.",
+        caveats="A stage with an empty map empties all of it. A transformer that keeps one grid has one stage.",
+        needs=("layers", "gradients", "forwards"),
+        forwards="1 + stages",
+        backwards="stages",
+        compute=layers.refine_cam,
     ),
     Method(
         name="LeGrad",

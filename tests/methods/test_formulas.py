@@ -91,7 +91,7 @@ def test_each_map_is_the_papers_step_by_step(kind: type[PooledHead]) -> None:
 
 def test_the_methods_that_are_left_have_tests_of_their_own() -> None:
     others = {"CAM", "Shapley-CAM", "Finer-CAM", "Smooth Grad-CAM++", "Integrated Grad-CAM"}
-    others |= {"LeGrad", "Generic attention", "Attention rollout"}
+    others |= {"FullGrad", "Guided Grad-CAM", "RefineCAM", "LeGrad", "Generic attention", "Attention rollout"}
     assert METHODS.keys() - REFERENCES.keys() == others
 
 

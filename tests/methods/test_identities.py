@@ -49,7 +49,14 @@ def test_all_methods_share_one_forward_and_one_batch_of_gradients(
     kind: type[PooledHead], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, batch = net(kind), images()
-    more = {"linear head", "curvature", "scores", "forwards", "attention"}  # other scores, or other forwards
+    more = {
+        "linear head",
+        "curvature",
+        "scores",
+        "forwards",
+        "attention",
+        "pixel gradients",
+    }  # other scores, or other forwards
     names = [name for name, method in METHODS.items() if more.isdisjoint(method.needs)]
     heatmaps(model, batch, CLASSES, model.layer)  # what is learnt of a model once
     forwards: list[torch.nn.Module] = []
