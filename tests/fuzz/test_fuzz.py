@@ -14,7 +14,7 @@ from tests.fuzz.kind import Kind, wrong
 from tests.fuzz.memory import Growth, can_be_counted, counted_by_system, watched
 from tests.fuzz.run import run
 
-INPUTS = 200
+INPUTS = 100
 
 
 @pytest.mark.parametrize("kind", KINDS)
