@@ -170,6 +170,8 @@ section { border-top: 1px solid var(--line); margin-top: 2rem; padding-top: 1.5r
 .scroll { overflow-x: auto; }
 .remarks .note { margin: .5rem 0; padding: .1rem 1rem; border-left: 3px solid var(--line); max-width: 46rem; }
 .remarks ul { list-style: disc; padding-left: 1.3rem; }
+.remarks h2 + p { margin: .25rem 0 .75rem; }
+.remarks caption { padding: 1.1rem 0 .3rem; text-align: left; font-weight: 600; }
 .badge { display: inline-block; padding: .05rem .6rem; border: 1px solid currentColor; border-radius: 99px;
   font-size: .85rem; font-weight: 600; }
 .failed { color: var(--bad); margin: .25rem 0; }

@@ -76,17 +76,20 @@ class Crop:
 def component_maps(
     run: Run, candidate: Candidate, photos: Sequence[Photo], *, use: Use | None = None
 ) -> list[ComponentMap]:
-    """Where the candidate's component is on each photo, from one forward of them all.
+    """Where the candidate's component is on each photo.
 
     use: turns a model's id into a classifier, as `runs.start` takes it.
     Raises: PhotoError, RunError.
     """
-    planned = run.model(candidate.model)
+    planned, signs = run.model(candidate.model), class_signs(run, candidate.model, candidate.label)
+    found: list[ComponentMap] = []
     with (use or shared_pool().use)(planned.requested_id) as classifier:
-        forward = _forward(run, candidate, photos, classifier)
-        with torch.autocast(classifier.device.type, enabled=False):
-            values = _maps(forward, planned.earlier, candidate, class_signs(run, candidate.model, candidate.label))
-    return [ComponentMap(row, view) for row, view in zip(values.float().cpu().numpy(), forward.views, strict=True)]
+        for first in range(0, len(photos), AT_ONCE):
+            forward = _forward(run, candidate, photos[first : first + AT_ONCE], classifier)
+            with torch.autocast(classifier.device.type, enabled=False):
+                values = _maps(forward, planned.earlier, candidate, signs).float().cpu().numpy()
+            found += [ComponentMap(row, view) for row, view in zip(values, forward.views, strict=True)]
+    return found
 
 
 def channel_crops(

@@ -82,6 +82,37 @@ def test_without_a_run_the_page_teaches_and_offers_to_start_one() -> None:
     ]
 
 
+def test_a_data_set_of_the_operator_that_is_called_like_ours_is_told_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gradcam.toml").write_text(f'[runs.data_sets]\n"Sample set" = "{tmp_path}"\nPets = "{tmp_path}"\n')
+    settings.cache_clear()
+    page = open_page("data_set")
+    names = ["Sample set", "Upload", "Sample set of this server", "Pets"]
+    assert page.radio(key="_set_from").options == names
+    started = []
+    monkeypatch.setattr(data_runs, "start", lambda title, data, *_: started.append(data) or "")
+    for name in (names[0], *names[2:]):
+        page.radio(key="_set_from").set_value(name).run()
+        press(page, "Start the run")
+    assert started == [None, "Sample set", "Pets"]
+
+
+def test_a_label_that_is_called_all_is_a_filter_like_others() -> None:
+    def page() -> None:
+        import streamlit as st
+
+        from dashboard.components.data_filters import pick_some
+        from dashboard.session import DataKey
+
+        st.text(repr(pick_some("Label", ["All", "cat"], DataKey.LABEL)))
+
+    opened = AppTest.from_function(page).run()
+    assert opened.selectbox[0].options == ["All of them", "All", "cat"]
+    assert opened.text[0].value == "None"
+    assert opened.selectbox[0].set_value("All").run().text[0].value == "'All'"
+
+
 def test_a_run_that_is_shown_to_all_is_a_gallery_that_nobody_deletes() -> None:
     page = opened()
     assert len(cells(page)) == 24
