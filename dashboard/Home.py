@@ -35,6 +35,7 @@ class Row(NamedTuple):
     later: bool = False
 
 
+# The first one opens where the address names none.
 PAGES = (
     Row("compare_models", "Compare models", "compare", "What do several models look at in the same photo?"),
     Row(
@@ -58,7 +59,6 @@ PAGES = (
     ),
     Row("models", "Models", "deployed_code", "Which models are there, and how do I bring my own?"),
 )
-"""The first one opens where the address names none."""
 
 
 def pages() -> list[StreamlitPage]:

@@ -34,7 +34,7 @@ _LOAD_PLOTLY = f"""
 """
 """What the browser does once Streamlit's own scripts are there."""
 _ROOT = '<div id="root"></div>'
-"""Where Streamlit's scripts put the page, in place of what is there."""
+"""Where Streamlit's scripts put the page; the outline lies over it."""
 
 
 class FirstAnswers:
@@ -51,7 +51,7 @@ class FirstAnswers:
         self._answers: dict[str, Callable[[], Response]] = {
             f"{base}/{name}": partial(
                 HTMLResponse,
-                document.replace(_ROOT, f'<div id="root">{outline(title, question)}</div>'),
+                document.replace(_ROOT, _ROOT + outline(title, question)),
                 headers={"Cache-Control": "no-cache"},
             )
             for name, (title, question) in pages.items()

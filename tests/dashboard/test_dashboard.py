@@ -28,6 +28,7 @@ def test_first_sight_shows_three_real_heatmaps_with_predictions_layer_grid_reaso
     assert not page.error
     assert [heat.split(": ")[0] for heat in heatmaps(page)] == list(THREE_MODELS)
     assert len(predictions(page)) == 3
+    assert page.main.markdown[0].value.startswith("What does each model look at")  # no stray string of a script
     said = words(page)
     assert said.count("7×7 grid") == 1
     assert said.count("Why this layer: ") == 3

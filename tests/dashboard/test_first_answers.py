@@ -20,7 +20,7 @@ def test_a_page_answers_with_its_title_and_question_and_nothing_else_is_touched(
         assert answer.headers["content-type"].startswith("text/html")
         assert answer.headers["cache-control"] == "no-cache"
         assert f"<h1>{title}</h1><p>{question}" in answer.text
-        assert '<div id="root"><style>' in answer.text  # which Streamlit's scripts fill
+        assert '<div id="root"></div><style>' in answer.text  # what Streamlit's scripts fill, and the outline
         assert '<script type="module"' in answer.text
         assert f'script.src = "./{PLOTLY_ADDRESS}"' in answer.text
     script = browser.get(f"/{PLOTLY_ADDRESS}")
