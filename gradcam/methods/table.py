@@ -297,7 +297,7 @@ _ROWS = (
         link="https://arxiv.org/abs/2404.03214",
         formula="M = the mean over blocks, heads and rows of ReLU(∂s/∂A), with the attention A of a block and the "
         "score s that the model's end makes of what leaves this block",
-        says="Places to which each block of a transformer had better attend more, to raise the score.",
+        says="Places to which the blocks of a transformer would have to attend more, to raise the score.",
         zero="Zero: more attention to the place would raise the score nowhere. Drawn from zero.",
         caveats=f"{ATTENTION} All blocks count alike; the authors' code takes the last two unless told otherwise.",
         needs=("attention", "attention gradients", "forwards"),
