@@ -196,7 +196,7 @@ def _show_check(check: Check) -> None:
     if check.effects:
         st.markdown(
             f"Without these channels the prediction changes on **{_flips(check.members)}** of these photos, and on "
-            f"**{_flips(check.others)}** as many others beside them."
+            f"**{_flips(check.others)}** other photos of the class."
         )
     if check.failed:
         path, reason = next(iter(check.failed.items()))

@@ -57,9 +57,8 @@ def show_shortcuts(listed: ListedRun, shown: Shown) -> None:
 
 def noted_of(listed: ListedRun, said: Iterable[Verdict]) -> list[Candidate]:
     """The candidates of a run that somebody judged. said: of the run."""
-    subjects = {one.subject for one in said if one.status != "draft" or one.note}
     done = listed.status.done if listed.status else 0
-    return noted_candidates(listed.run, subjects, partial(_found, listed.run.folder, done))
+    return noted_candidates(listed.run, said, partial(_found, listed.run.folder, done))
 
 
 @st.cache_resource(max_entries=64, show_spinner="Looking for what photos share")

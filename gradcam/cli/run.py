@@ -364,9 +364,8 @@ def _noted(run: Run, use: Use) -> tuple[list[Candidate], list[Verdict]]:
     with reviews.ReviewStore() as store:
         review = next(iter(store.reviews(evidence=run.evidence)), None)
         said = [] if review is None else store.verdicts(review)
-    subjects = {one.subject for one in said}
     found = shortcuts.noted_candidates(
-        run, subjects, lambda model, label: shortcuts.find_shortcuts(run, model, label, use=use)
+        run, said, lambda model, label: shortcuts.find_shortcuts(run, model, label, use=use)
     )
     if not found:
         terminal.say(f"nobody has noted a candidate for a shortcut of {run.folder} in {reviews.default_store()}")

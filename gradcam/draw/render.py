@@ -240,7 +240,7 @@ def draw_panel(
 
 def draw_map(values: Values, colormap: str, long_side: int) -> Pixels:
     """A map in shares of full scale by itself, enlarged to this many pixels: RGB uint8 `[H, W, 3]`."""
-    height, width = (round(side * long_side / max(values.shape)) for side in values.shape)
+    height, width = (max(1, round(side * long_side / max(values.shape))) for side in values.shape)
     large = cv2.resize(values.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     return np.ascontiguousarray(colourise(large.astype(np.float32), colormap)[..., :3])
 

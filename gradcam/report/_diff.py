@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam.errors import quoted
+from gradcam.report.data_set import CandidateEntry, DataSetEntry
 from gradcam.report.environment import environment
 from gradcam.report.model import (
     Answer,
@@ -162,20 +163,51 @@ def _data_set(a: Content, b: Content) -> Iterator[Found]:
         if then is not now:
             yield "what the whole data set came to was " + ("left out" if now is None else "added")
         return
-    for name in ("name", "chosen", "photos", "maps", "failed", "evidence"):
+    for name in _OF_DATA_SET:
         if getattr(then, name) != getattr(now, name):
             yield _was(name, getattr(then, name), getattr(now, name), str)
     for name in ("labels", "confusions", "measures", "differences"):
         if getattr(then, name) != getattr(now, name):
             yield f"its {name} are others"
-    before, after = (
-        {f"{one.label} · {one.strongest[0]}" if one.strongest else one.label: one for one in side.candidates}
-        for side in (then, now)
-    )
+    before, after = _candidates(a, then), _candidates(b, now)
     yield from (f"the candidate {found}" for found in _members(list(before), list(after)))
-    for name in after:
-        if name in before and before[name].notes != after[name].notes:
-            yield f"the notes on the candidate {name} are others"
+    for name, candidate in after.items():
+        yield from _about(f"the candidate {name}", _candidate(before.get(name, candidate), candidate))
+
+
+def _candidates(report: Content, found: DataSetEntry) -> dict[str, CandidateEntry]:
+    """The candidates by class, model and strongest photo; of two with one strongest photo the second is `… (2)`."""
+    seen: Counter[str] = Counter()
+    named: dict[str, CandidateEntry] = {}
+    for one in found.candidates:
+        name = " · ".join((one.label, report.models[one.model].id, *one.strongest[:1]))
+        seen[name] += 1
+        named[name if seen[name] == 1 else f"{name} ({seen[name]})"] = one
+    return named
+
+
+def _candidate(one: CandidateEntry, other: CandidateEntry) -> Iterator[Found]:
+    for name in ("score", "members", "others", "channels", "status"):
+        if getattr(one, name) != getattr(other, name):
+            yield _was(name, getattr(one, name), getattr(other, name))
+    for name, words in _MORE_OF_CANDIDATES.items():
+        if getattr(one, name) != getattr(other, name):
+            yield f"{words} are others"
+
+
+_OF_DATA_SET = (
+    *("name", "chosen", "method", "target", "label_count"),
+    *("photos", "maps", "failed", "planned", "evidence"),
+)
+"""Fields of a data set of which `diff` shows both values."""
+_MORE_OF_CANDIDATES = {
+    "right": "the shares of right answers",
+    "strongest": "its strongest photos",
+    "member_heat": "the values of its mean map",
+    "other_heat": "the values of the mean map of the others",
+    "notes": "its notes",
+}
+"""Fields of a candidate whose values `diff` does not show, in words."""
 
 
 def _predictions(a: Content, b: Content) -> Iterator[Found]:

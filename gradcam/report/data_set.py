@@ -62,7 +62,7 @@ class DifferenceEntry:
 
 @dataclass(frozen=True)
 class CandidateNote:
-    """What one person said of a candidate. title: what they call it. text: Markdown."""
+    """What one person said of a candidate. title: what they call it. text: Markdown. at: the latest comes last."""
 
     status: Literal["draft", "shortcut", "fine", "unsure"]
     reviewer: str
@@ -78,6 +78,7 @@ class CandidateEntry:
     members, others: how many photos of the class share it, and do not. strongest: paths of the first members.
     right: of each model, the shares of members and of others that it is right on. channels: of the target layer.
     member_heat, other_heat: the mean map of either group, as shares of each map's peak.
+    status: what all notes come to, `draft` where nobody judged it.
     """
 
     model: Index
@@ -90,6 +91,7 @@ class CandidateEntry:
     strongest: tuple[str, ...]
     member_heat: Map | None
     other_heat: Map | None
+    status: Literal["draft", "shortcut", "fine", "unsure", "disputed"]
     notes: tuple[CandidateNote, ...]
 
 
@@ -97,15 +99,17 @@ class CandidateEntry:
 class DataSetEntry:
     """A data set as a run saw it, through the report's models in their order.
 
-    maps, failed: how many the run has, and how many of them are missing. evidence: what its review is bound to;
-    None before the run has finished. chosen: how the photos of the report were chosen, in words.
-    method, target: of the maps that agreement and measures are of. label_count: of which `labels` are the largest.
+    maps, failed, planned: how many the run has, how many of them are missing, and how many it will have.
+    evidence: what its review is bound to; None before the run has finished.
+    chosen: how the photos of the report were chosen, in words. method, target: of the maps that agreement and
+    measures are of. label_count: of which `labels` are the largest.
     """
 
     name: str
     photos: Count
     maps: Count
     failed: Count
+    planned: Count
     evidence: Sha256 | None
     chosen: str
     method: str

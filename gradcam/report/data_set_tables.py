@@ -11,6 +11,7 @@ from msgspec import UNSET
 from gradcam.draw import render
 from gradcam.report.data_set import (
     CandidateEntry,
+    CandidateNote,
     ConfusionEntry,
     DataSetEntry,
     Interval,
@@ -19,7 +20,7 @@ from gradcam.report.data_set import (
 from gradcam.report.fields import Map
 from gradcam.report.model import Content, Pixels
 from gradcam.report.sections import UNKNOWN, Plot, Table, figure
-from gradcam.text import count, listed, minus_sign, percent
+from gradcam.text import count, minus_sign, percent
 
 MOST_ROWS = 20
 """Labels, and pairs of label and prediction of a model, that are shown; the JSON holds more."""
@@ -44,13 +45,18 @@ def overview_table(report: Content) -> Table:
     rows = (
         ("Data set", found.name),
         ("Photos", f"{found.photos:,}"),
-        ("Maps", f"{found.maps:,}" + (f", {found.failed:,} missing" if found.failed else "")),
+        ("Maps", _maps(found)),
         ("Labels", f"{found.label_count:,}" if found.label_count else UNKNOWN),
         ("Photos of this report", found.chosen),
         ("Maps below", f"{found.method}, {found.target}"),
         ("Evidence", found.evidence or "the run has not finished"),
     )
     return Table(("", ""), rows)
+
+
+def _maps(found: DataSetEntry) -> str:
+    planned = f" of {found.planned:,} planned" if found.maps < found.planned else ""
+    return f"{found.maps:,}{planned}" + (f", {found.failed:,} missing" if found.failed else "")
 
 
 def labels_table(report: Content) -> Table:
@@ -122,8 +128,8 @@ def candidates_table(report: Content) -> Table:
             str(number),
             one.label,
             report.model_names[one.model],
-            listed(list(dict.fromkeys(note.title for note in one.notes if note.title))) or UNKNOWN,
-            listed(list(dict.fromkeys(note.status for note in one.notes if note.status != "draft"))) or UNKNOWN,
+            _name(one) or UNKNOWN,
+            UNKNOWN if one.status == "draft" else one.status,
             f"{one.members:,} of {one.members + one.others:,}",
             _number(one.score),
             " / ".join(map(_share, one.right[one.model])),
@@ -137,8 +143,19 @@ def candidates_table(report: Content) -> Table:
 def candidate_title(report: Content, number: int) -> str:
     """A candidate as a heading; number: from 1."""
     one = _of(report).candidates[number - 1]
-    name = next((note.title for note in one.notes if note.title), "")
+    name = _name(one)
     return f"Candidate {number}{f': {name}' if name else ''} · {one.label} · {report.model_names[one.model]}"
+
+
+def _name(one: CandidateEntry) -> str:
+    """What people call a candidate: the name that was given last; empty where nobody named it."""
+    return next((note.title for note in reversed(one.notes) if note.title), "")
+
+
+def note_parts(said: CandidateNote) -> tuple[str, ...]:
+    """Who said something of a candidate, what, its name if they gave one, and when: parts of one line."""
+    at = said.at.replace("T", " ").replace("Z", " UTC")
+    return said.reviewer, said.status, *([said.title] if said.title else []), at
 
 
 def candidate_facts(report: Content, one: CandidateEntry) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ from gradcam.report.fields import Map
 from gradcam.report.limits import MAX_OF_DATA_SET
 from gradcam.report.model import Report, number
 from gradcam.report.statements import target_text
-from gradcam.reviews.model import Verdict, split_note
+from gradcam.reviews.model import Verdict, agreed_status, split_note
 from gradcam.targets import parse_target
 from gradcam.text import listed
 from gradcam.types import Style
@@ -105,8 +105,9 @@ def data_set_of(
     return DataSetEntry(
         name=name,
         photos=status.photos,
-        maps=status.units,
+        maps=status.done,
         failed=status.failed,
+        planned=status.units,
         evidence=_evidence(run),
         chosen=chosen,
         method=method,
@@ -166,6 +167,7 @@ def _candidates(run: Run, candidates: Sequence[Candidate], verdicts: Sequence[Ve
         return  # nor is the extra `shortcuts` needed
     models = [model.id for model in run.plan.models]
     for one, subject in zip(candidates, shortcuts.cluster_subjects(candidates), strict=True):
+        said = sorted((word for word in verdicts if word.subject == subject), key=lambda word: word.number)
         yield CandidateEntry(
             model=models.index(one.model),
             label=one.label,
@@ -179,12 +181,9 @@ def _candidates(run: Run, candidates: Sequence[Candidate], verdicts: Sequence[Ve
             strongest=tuple(member.path for member in one.members[:STRONGEST]),
             member_heat=_map(one.member_heat),
             other_heat=_map(one.other_heat),
-            notes=tuple(_note(said) for said in verdicts if said.subject == subject and _says(said)),
+            status=agreed_status(said),  # pyright: ignore[reportArgumentType]
+            notes=tuple(_note(word) for word in said if word.tells),
         )
-
-
-def _says(said: Verdict) -> bool:
-    return said.status != "draft" or bool(said.note)
 
 
 def _note(said: Verdict) -> CandidateNote:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from gradcam.report.limits import read_json
@@ -18,21 +19,28 @@ NO_EVIDENCE = frozenset({"format", "title", "created", "verdict", "embedded", "p
 version of gradcam tells whether the pages in the ZIP can be rendered again and compared."""
 
 NO_EVIDENCE_OF_PHOTOS = frozenset({"note", "embedded_sha256"})
+NO_EVIDENCE_OF_CANDIDATES = frozenset({"status", "notes"})
 
 
 def signed_of(report_json: bytes) -> Signed:
     """What can be signed of a `report.json` that has been read as a report before.
 
     Its evidence is photos, models, methods, targets, settings, answers, maps, numbers and environment; its verdict
-    what the reviewer says of the whole, and the status of each photo. A note on a photo is a comment and changes
-    neither. The hashes are over the file's own fields, so that a later version reads the same ones.
+    what the reviewer says of the whole, and the status of each photo and of each candidate for a shortcut. A note
+    on either is a comment and changes neither. The hashes are over the file's own fields, so that a later version
+    reads the same ones.
     """
     content: dict[str, Any] = read_json(report_json)
     evidence = {name: value for name, value in content.items() if name not in NO_EVIDENCE}
-    evidence["photos"] = [
-        {name: value for name, value in photo.items() if name not in NO_EVIDENCE_OF_PHOTOS}
-        for photo in content["photos"]
-    ]
+    evidence["photos"] = _without(NO_EVIDENCE_OF_PHOTOS, content["photos"])
     verdict = content["verdict"]
-    statuses = [photo.get("note", {}).get("status") for photo in content["photos"]]
-    return Signed(sha256_of(evidence), sha256_of([verdict, statuses]), verdict.get("status", "needs review"))
+    said = [verdict, [photo.get("note", {}).get("status") for photo in content["photos"]]]
+    if data_set := content.get("data_set"):
+        candidates = data_set["candidates"]
+        evidence["data_set"] = {**data_set, "candidates": _without(NO_EVIDENCE_OF_CANDIDATES, candidates)}
+        said.append([one["status"] for one in candidates])
+    return Signed(sha256_of(evidence), sha256_of(said), verdict.get("status", "needs review"))
+
+
+def _without(names: Collection[str], entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: value for name, value in entry.items() if name not in names} for entry in entries]

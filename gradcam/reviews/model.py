@@ -103,6 +103,11 @@ class Verdict:
     supersedes: str | None = None
     adjudicates: bool = False
 
+    @property
+    def tells(self) -> bool:
+        """Whether it says anything: a draft without a note only takes back what was said."""
+        return self.status != "draft" or bool(self.note)
+
 
 @dataclass(frozen=True)
 class Comment:

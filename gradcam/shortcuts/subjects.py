@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from gradcam.reviews import Subject
+from gradcam.reviews import Subject, Verdict
 from gradcam.runs import Run
 from gradcam.shortcuts.candidate import Candidate
 
@@ -25,12 +25,14 @@ def cluster_subjects(candidates: Sequence[Candidate]) -> list[Subject]:
 
 
 def noted_candidates(
-    run: Run, subjects: Collection[Subject], find: Callable[[str, str], list[Candidate]]
+    run: Run, verdicts: Iterable[Verdict], find: Callable[[str, str], list[Candidate]]
 ) -> list[Candidate]:
-    """The candidates of a run that somebody has judged, model by model and class by class.
+    """The candidates of a run that somebody has judged or noted, model by model and class by class.
 
-    subjects: of the run's review. find: gives the candidates of a model, by its id, and a label.
+    verdicts: of the run's review, those that nobody superseded.
+    find: gives the candidates of a model, by its id, and a label.
     """
+    subjects = {verdict.subject for verdict in verdicts if verdict.tells}
     names = [subject.name for subject in subjects if subject.kind == "cluster"]
     pairs = [(model.id, label) for model in run.plan.models for label in model.label_classes]
     found: list[Candidate] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,8 +14,8 @@ import pytest
 from benchmarks.planted import Head, features, plant, shots, sources, write
 from gradcam import Classifier, Style, cli, load_classifier
 from gradcam.errors import RunError
-from gradcam.report import read_report
-from gradcam.reviews import ReviewStore, Subject, titled_note
+from gradcam.report import data_set_of, read_report
+from gradcam.reviews import ReviewStore, Subject, Verdict, titled_note
 from gradcam.runs import Engine, Run, Settings, prepare, start
 from gradcam.shortcuts import (
     Candidate,
@@ -109,9 +110,29 @@ def test_a_candidate_is_filed_under_its_class_model_and_strongest_photo(planted:
         asked.append((model, label))
         return planted.candidates
 
-    assert noted_candidates(planted.run, {one, Subject("photo", "thing")}, find) == [first]
+    assert noted_candidates(planted.run, [said(one), said(Subject("photo", "thing"), "rejected")], find) == [first]
     assert asked == [(MODEL, "thing")]
-    assert noted_candidates(planted.run, set(), find) == []
+    taken_back = [said(one, "draft")]
+    assert noted_candidates(planted.run, taken_back, find) == noted_candidates(planted.run, [], find) == []
+    assert asked == [(MODEL, "thing")]
+
+
+def said(subject: Subject, status: str = "shortcut", number: int = 1, note: str = "") -> Verdict:
+    return Verdict(str(number), number, "review", subject, status, "Anna", note, "2026-11-28T12:00:00", None)
+
+
+def test_a_report_of_a_run_that_goes_on_says_how_many_maps_it_has_and_who_named_a_candidate_last(
+    planted: Planted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    going = replace(planted.run.status(), state="running", done=10)
+    monkeypatch.setattr(Run, "status", lambda run: going)
+    candidate = planted.candidates[0]
+    (subject,) = cluster_subjects([candidate])
+    verdicts = [said(subject, "fine", 2), said(subject, "draft", 3), said(subject, "shortcut", 1, "# tape")]
+    found = data_set_of(planted.run, "planted", chosen="all", candidates=[candidate], verdicts=verdicts)
+    assert (found.maps, found.planned) == (10, 2 * EACH)
+    assert found.candidates[0].status == "disputed"
+    assert [note.status for note in found.candidates[0].notes] == ["shortcut", "fine"]
 
 
 def test_setting_the_channels_costs_the_marked_photos_more(planted: Planted) -> None:

@@ -6,9 +6,10 @@ from html import escape
 from typing import BinaryIO
 
 from gradcam.draw.page import Remarks, html_in_pieces
+from gradcam.draw.render import pixels_uri
 from gradcam.report import data_set_tables
 from gradcam.report.data_set import DataSetEntry
-from gradcam.report.model import Report
+from gradcam.report.model import Pixels, Report
 from gradcam.report.notes import note_html
 from gradcam.report.pictures import comparison_of
 from gradcam.report.sections import Table
@@ -49,8 +50,15 @@ def _data_set(report: Report, found: DataSetEntry) -> str:
     for number, one in enumerate(found.candidates, start=1):
         parts.append(f"<h3>{_text(data_set_tables.candidate_title(report, number))}</h3>")
         parts.append("".join(f"<p>{_text(fact)}.</p>" for fact in data_set_tables.candidate_facts(report, one)))
-        parts += [_remark(said.status, said.text, _text(said.reviewer)) for said in one.notes]
+        parts += [_picture(*shown) for shown in data_set_tables.candidate_pictures(report, one)]
+        for said in one.notes:
+            parts.append(f"<p>{' · '.join(map(_text, data_set_tables.note_parts(said)))}</p>{_note(said.text)}")
     return "\n".join(parts)
+
+
+def _picture(words: str, pixels: Pixels) -> str:
+    alt = escape(words)
+    return f"<figure><img src='{pixels_uri(pixels)}' alt='{alt}'><figcaption>{alt}</figcaption></figure>"
 
 
 def _table(caption: str, table: Table) -> str:
@@ -72,8 +80,11 @@ def _table(caption: str, table: Table) -> str:
 
 def _remark(status: str, text: str, who: str = "") -> str:
     """A status, who gave it, and what was written, as HTML."""
-    line = f"<p><span class='badge'>{escape(status)}</span> {who}</p>"
-    return f"{line}<div class='note'>{note_html(text)}</div>" if text else line
+    return f"<p><span class='badge'>{escape(status)}</span> {who}</p>{_note(text)}"
+
+
+def _note(text: str) -> str:
+    return f"<div class='note'>{note_html(text)}</div>" if text else ""
 
 
 def _text(text: str) -> str:

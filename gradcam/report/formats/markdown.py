@@ -129,8 +129,7 @@ def _data_set(report: Report, found: DataSetEntry) -> Iterator[str]:
         yield f"#### {escape(data_set_tables.candidate_title(report, number))}"
         yield _list(data_set_tables.candidate_facts(report, one))
         for said in one.notes:
-            title = f" · {escape(said.title)}" if said.title else ""
-            yield f"**{escape(said.reviewer)}**: {said.status}{title}"
+            yield " · ".join(map(escape, data_set_tables.note_parts(said)))
             if said.text:
                 yield _note(said.text, "")
 

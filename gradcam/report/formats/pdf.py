@@ -150,11 +150,7 @@ def _candidate(report: Report, number: int, one: CandidateEntry, folder: Path) -
         (folder / name).write_bytes(png(pixels))
         pictures.append({"file": name, "alt": words})
     notes = [
-        {
-            "line": f"{said.reviewer}: {said.status}{f' · {said.title}' if said.title else ''}",
-            "note": note_tree(said.text),
-        }
-        for said in one.notes
+        {"line": " · ".join(data_set_tables.note_parts(said)), "note": note_tree(said.text)} for said in one.notes
     ]
     title, facts = data_set_tables.candidate_title(report, number), data_set_tables.candidate_facts(report, one)
     return {"title": title, "facts": facts, "pictures": pictures, "notes": notes}
