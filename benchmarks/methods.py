@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from benchmarks import forwards
 from benchmarks.contenders import MODELS, Work, bare, build
 from gradcam import heatmaps, resolve_target_layer
 from gradcam.methods import METHODS
@@ -50,9 +51,13 @@ def main(arguments: list[str], machine: dict[str, str]) -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--each", action="store_true", help="every method by itself, too")
     parser.add_argument("--busy", action="store_true", help="others compute on the machine: count processor time")
+    parser.add_argument("--from-forwards", action="store_true", help="only methods of many forwards, beside peers")
     parser.add_argument("--out", type=Path, help="a folder for METHODS.md and methods.json")
     parser.add_argument("--peak", help=argparse.SUPPRESS)  # one memory measurement, in a process of its own
     options = parser.parse_args(arguments)
+    if options.from_forwards:
+        forwards.main(options.models, machine)
+        return
     if options.peak:
         print(_peak_here(*json.loads(options.peak)))
         return

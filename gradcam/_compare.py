@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from gradcam._explain import explain_each, explain_each_of
 from gradcam.comparison import Comparison
@@ -38,20 +38,34 @@ from gradcam.types import (
 
 @dataclass(frozen=True)
 class Progress:
-    """The step that `compare` takes next: number `done` of `total`. `photo` is None while a model is loading."""
+    """The step that `compare` takes next: number `done` of `total`. `photo` is None while a model is loading.
+
+    forwards: how many a method has done and of how many, inside a step with a method that needs many.
+    """
 
     done: int
     total: int
     model: str
     photo: str | None
+    forwards: tuple[int, int] | None = None
+
+    @property
+    def share(self) -> float:
+        """How much of all is done, in [0, 1]."""
+        within = self.forwards[0] / self.forwards[1] if self.forwards else 0
+        return (self.done + within) / self.total
 
 
 OnProgress: TypeAlias = Callable[[Progress], None]
 Use: TypeAlias = Callable[[str], AbstractContextManager[Classifier]]
 Explainer: TypeAlias = Callable[..., Any]
 """Takes what `explain` takes, and returns what each method of a list makes of the photo."""
-Say: TypeAlias = Callable[[int, str | None], None]
-"""Takes the step that begins and the name of its photo."""
+
+
+class Say(Protocol):
+    """Takes the step that begins, or goes on, and the name of its photo."""
+
+    def __call__(self, step: int, photo: str | None, forwards: tuple[int, int] | None = None) -> None: ...
 
 
 def compare(
@@ -86,8 +100,10 @@ def compare(
         models in memory. If it raises a GradcamError, the model's missing panels are failures with that sentence.
     explainer: explains one photo with one model; `ForwardCache().explain_each` reuses forwards.
     batch_size: photos of one forward, see `explain_many`; more than 1 is faster, and maps differ in their last
-        digits. `explainer` then explains only the photos that failed, to find the reason.
-    on_progress: called before each step that takes time; an exception raised in it ends the comparison.
+        digits. `explainer` then explains only the photos that failed, to find the reason, and all photos by methods
+        that need many forwards.
+    on_progress: called before each step that takes time, and before each batch of forwards of a method that needs
+        many; an exception raised in it ends the comparison.
     Raises: OptionError if there is nothing to compare. Never raises for one model's failure.
     """
     request = _request(models, photos, targets, methods, fit, layer, activation, precision)
@@ -95,9 +111,11 @@ def compare(
     steps = len(photos) + 1
     for position, model in enumerate(models):
 
-        def say(step: int, photo: str | None, position: int = position) -> None:
+        def say(
+            step: int, photo: str | None, forwards: tuple[int, int] | None = None, position: int = position
+        ) -> None:
             name = request.models[position]
-            on_progress(Progress(position * steps + step, len(models) * steps, name, photo))
+            on_progress(Progress(position * steps + step, len(models) * steps, name, photo, forwards))
 
         by_id = isinstance(model, str)  # the module of a classifier that is passed in may change
         _Column(request, position, results if by_id and results else NOTHING_KEPT).fill(
@@ -187,14 +205,18 @@ class _Column:
         return self.request.models[self.position]
 
     def missing(self) -> list[_Missing]:
-        """What each photo lacks; methods that lack the same targets are asked together, with one forward."""
+        """What each photo lacks; methods that lack the same targets are asked together, with one forward. A method
+        that takes long is asked last and by itself, so that what the others found is kept."""
         there, found = self.request.panels, []
         for photo in range(len(self.request.photos)):
-            alike: dict[tuple[Target, ...], list[str]] = {}
-            for method in self.request.methods:
+            alike: dict[tuple[tuple[Target, ...], str], list[str]] = {}
+            for method in sorted(self.request.methods, key=lambda name: find_method(name).takes_long):
                 lacking = (t for t in self.request.targets if (photo, self.position, method, t) not in there)
-                alike.setdefault(tuple(lacking), []).append(method)
-            found += [_Missing(photo, tuple(methods), targets) for targets, methods in alike.items() if targets]
+                apart = method if find_method(method).takes_long else ""
+                alike.setdefault((tuple(lacking), apart), []).append(method)
+            found += [
+                _Missing(photo, tuple(methods), targets) for (targets, _), methods in alike.items() if targets
+            ]
         return found
 
     def add(self, photo: int, panel: Panel) -> None:
@@ -234,8 +256,10 @@ class _Column:
                 if batch_size > 1:
                     self._explain_together(classifier, known, batch_size, say)
                 for missing in self.missing():
-                    say(missing.photo + 1, photos[missing.photo].name)
-                    self._explain(missing, partial(explainer, classifier), known)
+                    step, name = missing.photo + 1, photos[missing.photo].name
+                    say(step, name)
+                    on_forwards = partial(_say_forwards, say, step, name)
+                    self._explain(missing, partial(explainer, classifier, on_forwards=on_forwards), known)
         except (GradcamError, MemoryError) as error:  # the model could not be loaded
             short = f"{self.model} needs more memory than there is"
             reason = str(error) if isinstance(error, GradcamError) else short
@@ -255,7 +279,8 @@ class _Column:
         photos = self.request.photos
         alike: dict[tuple[tuple[str, ...], tuple[Target, ...]], list[int]] = {}
         for photo, methods, targets in self.missing():
-            alike.setdefault((methods, targets), []).append(photo)
+            if not find_method(methods[0]).takes_long:
+                alike.setdefault((methods, targets), []).append(photo)
         for (methods, targets), positions in alike.items():
             answers = explain_each_of(
                 classifier,
@@ -316,6 +341,10 @@ class _Column:
     def _key(self, known: ModelKey, photo: Photo, method: str, target: Target) -> PanelKey:
         row, fit, precision = find_method(method), self.request.fit, self.request.precision
         return PanelKey(photo.sha256, known, method, target, self._layer, fit, precision, row.parameters, row.seed)
+
+
+def _say_forwards(say: Say, step: int, photo: str, done: int, total: int) -> None:
+    say(step, photo, (done, total))
 
 
 def _parts(missing: _Missing, error: GradcamError) -> list[_Missing]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Event
 from typing import TypeAlias, TypeVar, overload
 
 import numpy as np
@@ -24,6 +25,7 @@ from gradcam.methods import GRADCAM, Method, find_methods
 from gradcam.models.classifier import Classifier
 from gradcam.photo import as_photo, open_photo
 from gradcam.running import clone_sharing_weights
+from gradcam.signals import OnForwards, say_nothing
 from gradcam.targets import as_targets
 from gradcam.types import Explanation, Fit, Photo, PhotoFailure, Target, TargetLike, Top, UnreadablePhoto
 
@@ -47,6 +49,7 @@ def explain(
     fit: Fit = "crop",
     layer: LayerChoices = "auto",
     precision: str = "float32",
+    on_forwards: OnForwards = say_nothing,
 ) -> Explanation: ...
 
 
@@ -60,6 +63,7 @@ def explain(
     fit: Fit = "crop",
     layer: LayerChoices = "auto",
     precision: str = "float32",
+    on_forwards: OnForwards = say_nothing,
 ) -> tuple[Explanation, ...]: ...
 
 
@@ -72,6 +76,7 @@ def explain(
     fit: Fit = "crop",
     layer: LayerChoices = "auto",
     precision: str = "float32",
+    on_forwards: OnForwards = say_nothing,
 ) -> Explanation | tuple[Explanation, ...]:
     """Explain what `classifier` looks at in `photo`, for each target, with one forward.
 
@@ -82,11 +87,14 @@ def explain(
     fit: `crop` (the model's own evaluation transform), `squash` (whole photo, aspect lost) or `pad`.
     layer: `"auto"`, a module's name, an index into `candidate_layers`, a `TargetLayer`, or several: see `heatmaps`.
     precision: a row of `PRECISIONS`.
+    on_forwards: is called before each batch of forwards of a method that needs many, with how many are done and how
+        many there are; an exception raised in it ends the explanation.
     Raises: ClassError for a class that the model does not have, LayerError, ModelError, or MapError if a map is not
         finite.
     Source: the method's `citation`.
     """
-    found = found_by_all(explain_each(classifier, as_photo(photo), targets, method, fit, layer, precision))
+    photo = as_photo(photo)
+    found = found_by_all(explain_each(classifier, photo, targets, method, fit, layer, precision, on_forwards))
     return found[0] if isinstance(method, str) else found
 
 
@@ -98,10 +106,11 @@ def explain_each(
     fit: Fit = "crop",
     layer: LayerChoices = "auto",
     precision: str = "float32",
+    on_forwards: OnForwards = say_nothing,
 ) -> tuple[Answer, ...]:
     """What each method makes of a photo, in their order; the arguments and other errors are those of `explain`."""
     request = _Request(classifier, as_targets(targets), find_methods(method), fit, layer, precision)
-    (answers,) = request.answers([photo], classifier.module)
+    (answers,) = request.answers([photo], classifier.module, on_forwards)
     return answers
 
 
@@ -207,6 +216,12 @@ def _of_many(
     for module in (own, *(clone_sharing_weights(own) for _ in range(WORKERS - 1))):
         modules.put(module)
 
+    ended = Event()
+
+    def go_on(done: int, total: int) -> None:
+        if ended.is_set():
+            raise _Ended
+
     def take() -> tuple[Photo | PhotoFailure, ...]:
         return next(waiting, ())
 
@@ -214,16 +229,23 @@ def _of_many(
         module = modules.get()
         try:
             batch = taken.result()
-            answers = iter(request.answers([photo for photo in batch if isinstance(photo, Photo)], module))
+            answers = iter(request.answers([photo for photo in batch if isinstance(photo, Photo)], module, go_on))
             return [finish(photo, next(answers)) if isinstance(photo, Photo) else photo for photo in batch]
         finally:
             modules.put(module)
 
     with ThreadPoolExecutor(1, "open") as opening, ThreadPoolExecutor(WORKERS, "explain") as lanes:
         coming = deque(lanes.submit(answer, opening.submit(take)) for _ in range(WORKERS + 1))
-        while found := coming.popleft().result():
-            coming.append(lanes.submit(answer, opening.submit(take)))
-            yield from found
+        try:
+            while found := coming.popleft().result():
+                coming.append(lanes.submit(answer, opening.submit(take)))
+                yield from found
+        finally:
+            ended.set()
+
+
+class _Ended(Exception):  # noqa: N818 — no error, a signal
+    """Nobody waits any more for what a worker computes."""
 
 
 def _opened(photos: Iterable[Photo | str | Path]) -> Iterator[Photo | PhotoFailure]:
@@ -284,20 +306,24 @@ class _Request:
     def __post_init__(self) -> None:
         check_precision(self.precision)
 
-    def answers(self, photos: Sequence[Photo], module: nn.Module) -> list[tuple[Answer, ...]]:
+    def answers(
+        self, photos: Sequence[Photo], module: nn.Module, on_forwards: OnForwards
+    ) -> list[tuple[Answer, ...]]:
         """What each method makes of each photo.
 
         module: the classifier's own, or a clone over the same weights.
         """
-        batch = tuple(photos)
-        return self._answers(Batch.of(batch, self.classifier.preprocessing, self.fit), module) if batch else []
+        if not photos:
+            return []
+        return self._answers(Batch.of(tuple(photos), self.classifier.preprocessing, self.fit), module, on_forwards)
 
-    def _answers(self, batch: Batch, module: nn.Module) -> list[tuple[Answer, ...]]:
+    def _answers(self, batch: Batch, module: nn.Module, on_forwards: OnForwards) -> list[tuple[Answer, ...]]:
         spec, device = self.classifier.spec, self.classifier.device
         try:
             needed = any(method.reads_layer for method in self.methods)
             forward = Forward.of(batch, self.classifier, self.layer, self.precision, module, needed=needed)
-            return explanations(self.classifier, forward, [self.targets] * len(batch.photos), self.methods)
+            targets = [self.targets] * len(batch.photos)
+            return explanations(self.classifier, forward, targets, self.methods, on_forwards)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -307,4 +333,4 @@ class _Request:
                     "use a smaller model or another device"
                 ) from error
             log.warning("%s: %d photos do not fit into memory, halving", spec, len(batch.photos))
-        return [answer for half in batch.halves() for answer in self._answers(half, module)]
+        return [answer for half in batch.halves() for answer in self._answers(half, module, on_forwards)]

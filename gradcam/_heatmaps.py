@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gradcam.capture import Recording, record, trace
+from gradcam.capture import Recording, logits_with, record, trace
 from gradcam.errors import ClassError, MapError, quoted
 from gradcam.inputs import Batch, Inputs
 from gradcam.layers import LayerChoices, candidate_layers, find_layers, merge_layers
@@ -97,10 +97,11 @@ def heatmaps(
 
     rerun = Rerun(
         lambda: inputs.images,
-        lambda images, found: record(model, inputs.with_images(images), found, modules),
+        lambda images, found: record(model, inputs.repeated(images), found, modules),
         lambda images, skip: trace(model, inputs.with_images(images), skip=skip),
         cotangents,
         lambda: candidate_layers(model, inputs),
+        lambda images, found, edit: logits_with(model, inputs.repeated(images), [(found, edit)], modules),
     )
     signals = signals_of(recordings, layers, methods, rerun, linear=not functions)
     found = tuple(fused_maps(signals, one) for one in methods)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gradcam._heatmaps import channel_contributions, fused_maps
-from gradcam.capture import Recording, Trace, record, trace
+from gradcam.capture import Edit, Recording, Trace, logits_with, record, trace
 from gradcam.errors import QUOTED, MapError, MethodError, OptionError, PhotoError, nearest, quoted
 from gradcam.inputs import Inputs
 from gradcam.layers import LayerChoices, candidate_layers, find_layers, merge_layers
@@ -27,7 +27,15 @@ from gradcam.preprocess import to_input, view_of
 from gradcam.python_target import value_and_gradient
 from gradcam.running import unwrapped
 from gradcam.scores import ACTIVATION_OF, ENDS, output_statement, output_text
-from gradcam.signals import LayerSignals, Rerun, mean_over_places, scores_are_linear, signals_of
+from gradcam.signals import (
+    LayerSignals,
+    OnForwards,
+    Rerun,
+    mean_over_places,
+    say_nothing,
+    scores_are_linear,
+    signals_of,
+)
 from gradcam.targets import probabilities, score_target, scored_by_function, with_negative
 from gradcam.text import clean, shorten
 from gradcam.types import (
@@ -148,17 +156,19 @@ def explanations(
     forward: Forward,
     targets: Sequence[Sequence[Target]],
     methods: Sequence[Method] = (GRADCAM,),
+    on_forwards: OnForwards = say_nothing,
 ) -> list[tuple[Answer, ...]]:
     """Compute all gradients of a forward at once; return for each of its photos an answer by each method.
 
     A method that cannot explain the model and a map that is not finite fail no other method and no other photo.
 
-    targets: for each photo, the same number.
+    targets: for each photo, the same number. on_forwards: see there.
     Raises: ClassError.
     """
     started = time.perf_counter()
     scores = scores_of(classifier, forward, targets)
     rerun = _rerun(classifier, forward, lambda logits: _cotangents_with_functions(targets, scores.targets, logits))
+    rerun = replace(rerun, on_forwards=on_forwards)
     is_linear = all(target.is_class for row in scores.targets for target in row)
     signals = signals_of(forward.recordings, forward.layers, methods, rerun, linear=is_linear)
     maps = [_maps(signals, method) for method in methods]
@@ -283,7 +293,13 @@ def _rerun(classifier: Classifier, forward: Forward, cotangents: Callable[[Tenso
         own, _ = unwrapped(classifier.module)
         return candidate_layers(own, Inputs.of(images()[:1], own, output=classifier.output))
 
-    return Rerun(images, run, run_whole, cotangents, layers)
+    def run_with(images: Tensor, layer: TargetLayer, edit: Edit) -> Tensor:
+        runner = modules[layer]
+        inputs = Inputs.of(images, runner.module, output=classifier.output)
+        with _computing_in(forward.precision, classifier.device):
+            return logits_with(runner.module, inputs, [(layer, edit)], runner.modules)
+
+    return Rerun(images, run, run_whole, cotangents, layers, run_with)
 
 
 @dataclass(frozen=True, eq=False)

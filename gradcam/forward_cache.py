@@ -16,6 +16,7 @@ from gradcam.forward import Answer, Batch, Forward, check_precision, explanation
 from gradcam.layers import LayerChoices
 from gradcam.methods import GRADCAM, find_methods
 from gradcam.models.classifier import Classifier
+from gradcam.signals import OnForwards, say_nothing
 from gradcam.targets import as_targets
 from gradcam.types import Explanation, Fit, Photo, TargetLike, Top
 
@@ -45,6 +46,7 @@ class ForwardCache:
         fit: Fit = "crop",
         layer: LayerChoices = "auto",
         precision: str = "float32",
+        on_forwards: OnForwards = say_nothing,
     ) -> Explanation: ...
 
     @overload
@@ -58,6 +60,7 @@ class ForwardCache:
         fit: Fit = "crop",
         layer: LayerChoices = "auto",
         precision: str = "float32",
+        on_forwards: OnForwards = say_nothing,
     ) -> tuple[Explanation, ...]: ...
 
     def explain(
@@ -70,9 +73,11 @@ class ForwardCache:
         fit: Fit = "crop",
         layer: LayerChoices = "auto",
         precision: str = "float32",
+        on_forwards: OnForwards = say_nothing,
     ) -> Explanation | tuple[Explanation, ...]:
         """Explain as `explain` does, with the same arguments and errors; `seconds` counts new work only."""
-        found = found_by_all(self.explain_each(classifier, photo, targets, method, fit, layer, precision))
+        answers = self.explain_each(classifier, photo, targets, method, fit, layer, precision, on_forwards)
+        found = found_by_all(answers)
         return found[0] if isinstance(method, str) else found
 
     def explain_each(
@@ -84,6 +89,7 @@ class ForwardCache:
         fit: Fit = "crop",
         layer: LayerChoices = "auto",
         precision: str = "float32",
+        on_forwards: OnForwards = say_nothing,
     ) -> tuple[Answer, ...]:
         """What each method makes of a photo, in their order; otherwise as `explain`."""
         check_precision(precision)
@@ -92,12 +98,12 @@ class ForwardCache:
             try:
                 needed = any(method.reads_layer for method in methods)
                 forward = replace(self._forward(classifier, photo, fit, precision, needed), photos=(photo,))
-                (answers,) = explanations(classifier, forward, [as_targets(targets)], methods)
+                (answers,) = explanations(classifier, forward, [as_targets(targets)], methods, on_forwards)
                 return answers
             except torch.OutOfMemoryError:
                 with self._guard:
                     self._kept.clear()
-        return explain_each(classifier, photo, targets, method, fit, layer, precision)
+        return explain_each(classifier, photo, targets, method, fit, layer, precision, on_forwards)
 
     def _forward(self, classifier: Classifier, photo: Photo, fit: Fit, precision: str, needed: bool) -> Forward:
         """needed: whether any method reads a layer."""

@@ -68,6 +68,12 @@ class Inputs:
             return replace(self, args=(*self.args[: self.at], images, *self.args[self.at + 1 :]))
         return replace(self, kwargs={**self.kwargs, self.at: images})
 
+    def repeated(self, images: Tensor) -> Inputs:
+        """Other images, `[n · B, C, H, W]`, and n times what else these B inputs hold."""
+        times = len(images) // len(self.images)
+        repeated = self if times == 1 else self.each(lambda value: value.repeat(times, *[1] * (value.ndim - 1)))
+        return repeated.with_images(images)
+
     def each(self, change: Callable[[Tensor], Tensor]) -> Inputs:
         """The same inputs, after `change` of every tensor that has an entry for each image."""
         count = len(self.images)

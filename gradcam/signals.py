@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -13,10 +14,11 @@ from torch.autograd.graph import GradientEdge
 
 from gradcam.attention import TracedAttention
 from gradcam.biases import at_places, full_gradients
-from gradcam.capture import Recording, Trace
+from gradcam.capture import Edit, Recording, Trace
 from gradcam.errors import LayerError, MethodError, quoted
 from gradcam.gradients import differentiate
 from gradcam.guided import guided_gradients
+from gradcam.layers import input_as_layer
 from gradcam.layers.graph import before_linear, edge_after_pooling, holds_the_same, shape_at
 from gradcam.layers.layouts import place_dims, to_grid
 from gradcam.methods import Method, Signals
@@ -30,17 +32,30 @@ CHUNKS = 24
 for all targets, and little memory is added."""
 
 
+IMAGES_TOGETHER = 16
+"""Images in one forward of a method that needs many."""
+
 ENLARGED = 2**12
 """Gradients of float16 networks are computed this many times larger: values below 6e-8 would become zero."""
+
+
+OnForwards: TypeAlias = Callable[[int, int], None]
+"""Takes how many forwards of a method are done, and of how many; called before each batch of them. An exception
+that it raises ends the explanation."""
+
+
+def say_nothing(done: int, total: int) -> None:
+    """An `OnForwards` for callers that do not wait."""
 
 
 @dataclass(frozen=True, eq=False)
 class Rerun:
     """How to run the model again, for methods that need more than one forward.
 
-    images: prepares them once more, `[B, channels, H, W]`. record: runs a forward of others. trace: runs one with
-        autograd on from the images on; the second argument is `skip` of `capture.trace`. cotangents: of other
-        logits `[B, C]`, as for `signals_of`. layers: those of `candidate_layers`.
+    images: prepares them once more, `[B, channels, H, W]`. record: runs a forward of others, of whose batch B is a
+        part. trace: runs one with autograd on from the images on; the second argument is `skip` of `capture.trace`.
+    cotangents: of other logits `[B, C]`, as for `signals_of`. layers: those of `candidate_layers`.
+    logits_with: those of a forward of others in which the layer's output is changed. on_forwards: see there.
     """
 
     images: Callable[[], Tensor]
@@ -48,6 +63,8 @@ class Rerun:
     trace: Callable[[Tensor, tuple[str, str] | None], Trace]
     cotangents: Callable[[Tensor], Tensor]
     layers: Callable[[], Sequence[TargetLayer]]
+    logits_with: Callable[[Tensor, TargetLayer, Edit], Tensor]
+    on_forwards: OnForwards = say_nothing
 
 
 def signals_of(
@@ -132,11 +149,63 @@ class LayerSignals(Signals):
         for layer in last.values():
             yield replace(self, recording=self._rerun.record(self.images, layer), layer=layer, keep=False)
 
+    @cached_property
+    def scores(self) -> Tensor:
+        return self._scores(self.recording.logits[None])[..., 0]
+
     def again(self, images: Tensor) -> LayerSignals:
         rerun = replace(self._rerun, images=lambda: images)
         recording = rerun.record(images, self.layer)
         cotangents = rerun.cotangents(recording.logits)
         return replace(self, recording=recording, cotangents=cotangents, keep=False, rerun=rerun)
+
+    def at_input(self, images: Tensor) -> LayerSignals:
+        layer = input_as_layer(images)
+        recording = self._rerun.record(images.to(self.images), layer)
+        return replace(self, recording=recording, layer=layer, keep=False)
+
+    def only(self, target: int) -> LayerSignals:
+        return replace(self, cotangents=self.cotangents[target, None])
+
+    def scores_of(self, change: Callable[[int], Tensor], count: int) -> Tensor:
+        def logits(images: Tensor) -> Tensor:
+            return self._rerun.record(images.to(self.images), self.layer).logits
+
+        return self._in_batches(change, count, logits)
+
+    def scores_with(self, change: Callable[[int], Tensor], count: int) -> Tensor:
+        def logits(activation: Tensor) -> Tensor:
+            images = self.images.repeat(len(activation) // len(self.images), 1, 1, 1)
+
+            def put(output: Tensor) -> None:
+                to_grid(output, self.layer).copy_(activation)
+
+            return self._rerun.logits_with(images, self.layer, put)
+
+        return self._in_batches(change, count, logits)
+
+    def counted(self, count: int) -> Iterator[int]:
+        for number in range(count):
+            self._rerun.on_forwards(number, count)
+            yield number
+
+    def _in_batches(
+        self, change: Callable[[int], Tensor], count: int, logits: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        """The scores `[K, B, count]` of what `change` makes. logits: of a batch of it, `[n · B, classes]`."""
+        together, found = max(1, IMAGES_TOGETHER // len(self.images)), []
+        for first in range(0, count, together):
+            self._rerun.on_forwards(first, count)
+            made = [change(number) for number in range(first, min(first + together, count))]
+            found.append(self._scores(logits(torch.cat(made)).unflatten(0, (len(made), -1))))
+        return torch.cat(found, 2)
+
+    def _scores(self, logits: Tensor) -> Tensor:
+        """The scores `[K, B, n]` in logits `[n, B, classes]`. Raises: MethodError if they are no weighted sums."""
+        self._check_linear("a method of gradients")
+        return torch.einsum(
+            "kbc,nbc->kbn", *(part.detach().to(self._precision) for part in (self.cotangents, logits))
+        )
 
     @property
     def _rerun(self) -> Rerun:
@@ -174,10 +243,16 @@ class LayerSignals(Signals):
         return torch.stack(grids).to(self._precision)
 
     @cached_property
-    def head(self) -> Tensor:
+    def has_linear_head(self) -> bool:
+        if not self._head_is_linear:
+            return False
         gradients = self.gradients
         apart = gradients.amax((3, 4)) - gradients.amin((3, 4))
-        if not self._head_is_linear or (apart > 1e-5 * gradients.abs().amax((3, 4))).any():
+        return not bool((apart > 1e-5 * gradients.abs().amax((3, 4))).any())
+
+    @cached_property
+    def head(self) -> Tensor:
+        if not self.has_linear_head:
             raise MethodError(
                 f"expected scores that are one linear layer of the means of layer {quoted(self.layer.name)}, got a "
                 "model that computes more between the two; use Grad-CAM or HiResCAM"

@@ -67,7 +67,7 @@ def test_a_method_that_runs_the_model_again_differentiates_the_function_anew() -
     assert torch.allclose(found[:, 0], total.relu(), rtol=1e-9)
 
 
-@pytest.mark.parametrize("method", ["Finer-CAM", "Shapley-CAM"])
+@pytest.mark.parametrize("method", ["Finer-CAM", "Shapley-CAM", "RISE"])
 def test_a_method_that_needs_a_class_says_so(method: str) -> None:
     model = net(DeepHead)
     with pytest.raises(MethodError, match="expected a class as target, got a function of the logits; use"):

@@ -15,7 +15,7 @@ from gradcam import Heatmap, OptionError, Panel, Style
 from gradcam.draw import Caption
 from gradcam.measures import rank_correlation
 from gradcam.methods import GRADCAM, METHODS, WRAPPERS, Method, find_method
-from gradcam.text import minus_sign
+from gradcam.text import listed, minus_sign
 
 BESIDE = ("Grad-CAM", "Grad-CAM++", "HiResCAM", "LayerCAM", "Finer-CAM", "Eigen-CAM")
 """What the page *Methods* shows at first."""
@@ -40,7 +40,9 @@ def pick_methods(key: Key, default: Sequence[str]) -> tuple[str, ...]:
         "SmoothGrad(LayerCAM). " + "  \n".join(papers),
         **session.linked(key),
     )
-    found = dict.fromkeys(method.name for name in picked if (method := _read(name)))
+    found = {method.name: method for name in picked if (method := _read(name))}
+    if waits := long_methods([*found.values()]):
+        st.caption(waits)
     return tuple(found) or tuple(default)
 
 
@@ -72,6 +74,15 @@ def _wrapped(method: str, wrapper: str) -> str:
         return find_method(f"{wrapper}({method})").name
     except OptionError:
         return method
+
+
+def long_methods(methods: Sequence[Method]) -> str:
+    """What to expect of methods that take long, in a sentence; empty if none does."""
+    costs = [f"{method.name} {method.cost.partition(', ')[0]}" for method in methods if method.takes_long]
+    if not costs:
+        return ""
+    each = ", and a layer has hundreds of channels" if any(method.per == "channel" for method in methods) else ""
+    return f"This can take minutes: {listed(costs)} of each photo and model{each}. Cancel keeps what is finished."
 
 
 def show_methods(panels: Sequence[Panel], style: Style, key: str = "methods") -> Style:

@@ -28,8 +28,9 @@ def run_comparison(models: Sequence[str], photos: Sequence[Photo], request: Requ
     """Compare, with a bar for each model; nothing is shown where everything is there already.
 
     *Cancel* needs no thread: a click reruns the page, and that ends this run at its next word, which comes before
-    each explanation and several times a second while a model loads. `results` keeps what has finished. A model,
-    which everybody shares, goes on loading for the next who asks.
+    each explanation, before every few forwards of a method that needs many, and several times a second while a
+    model loads. `results` keeps what has finished. A model, which everybody shares, goes on loading for the next
+    visitor who asks.
     """
     run_key = (tuple(models), tuple(photo.sha256 for photo in photos), request)
     if st.session_state.get(_CANCELLED) == run_key:
@@ -164,8 +165,10 @@ class _Bars:
             self._worked.append(progress.model)
             for model in self._models[: self._models.index(progress.model)]:
                 self._bars[model].progress(1.0, f"{name_markdown(model)} · done")
-        share = (progress.done % self._steps) / self._steps  # the first is loading
+        done, total = progress.forwards or (0, 1)
+        share = (progress.done % self._steps + done / total) / self._steps  # the first is loading
         doing = "loading" if progress.photo is None else f"explaining {escape_markdown(progress.photo)}"
+        doing += f" · {done:,} of {total:,} forwards" if progress.forwards else ""
         self._bars[progress.model].progress(share, f"**{name_markdown(progress.model)}** · {doing}")
 
     def say_what_finished(self, comparison: Comparison) -> None:

@@ -31,7 +31,7 @@ def replay_report(report: Report) -> None:
 
         def show(progress: Progress) -> None:
             doing = "loading" if progress.photo is None else f"explaining {escape_markdown(progress.photo)}"
-            bar.progress(progress.done / progress.total, f"**{escape_markdown(progress.model)}** · {doing}")
+            bar.progress(progress.share, f"**{escape_markdown(progress.model)}** · {doing}")
 
         shown, done = st.session_state[ReportKey.REPLAYED] = None, None
         with show_errors():  # a photo in the report may be another than it says

@@ -20,7 +20,7 @@ from typing import Any, NoReturn, TextIO
 from tqdm import tqdm
 
 from gradcam import starting
-from gradcam._compare import OnProgress
+from gradcam._compare import OnProgress, Progress
 from gradcam.errors import GradcamError, OptionError, is_out_of_memory, machine_trouble, quoted
 from gradcam.files import remove_leftovers
 from gradcam.text import clean, shorten
@@ -129,7 +129,12 @@ def progress(total: int, unit: str = "step", done: int = 0) -> Iterator[Callable
 def comparing(models: int, photos: int) -> Iterator[OnProgress]:
     """The bar of a comparison."""
     with progress(models * (photos + 1)) as show:
-        yield lambda now: show(now.done, f"{now.model}: {now.photo or 'loading'}")
+        yield lambda now: show(now.done, f"{now.model}: {now.photo or 'loading'}{_forwards(now)}")
+
+
+def _forwards(now: Progress) -> str:
+    """`, 320 of 1,000 forwards`, while a method does many."""
+    return f", {now.forwards[0]:,} of {now.forwards[1]:,} forwards" if now.forwards else ""
 
 
 class _Terminated(KeyboardInterrupt):

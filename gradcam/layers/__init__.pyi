@@ -4,6 +4,7 @@ from .find import (
     candidate_layers as candidate_layers,
     find_layer as find_layer,
     find_layers as find_layers,
+    input_as_layer as input_as_layer,
     merge_layers as merge_layers,
     resolve_target_layer as resolve_target_layer,
     target_layer_support as target_layer_support,

@@ -25,6 +25,9 @@ Need: TypeAlias = Literal[
 ]
 """What a method reads of a model. `gradients`: those of every place, not only their mean over the grid."""
 
+Per: TypeAlias = Literal["photo", "channel", "place", "class"]
+"""What a number of forwards is for: a photo, or each channel, place or class of it."""
+
 Value: TypeAlias = str | int | float | bool
 """A parameter of a method: it is written into the keys of stored panels."""
 
@@ -74,6 +77,11 @@ class Signals(Protocol):
         ...
 
     @cached_property
+    def has_linear_head(self) -> bool:
+        """Whether there is such a layer, so that `head` can be read."""
+        ...
+
+    @cached_property
     def images(self) -> Tensor:
         """The images as the model takes them, `[B, channels, H, W]`."""
         ...
@@ -103,8 +111,40 @@ class Signals(Protocol):
         takes a forward."""
         ...
 
+    @cached_property
+    def scores(self) -> Tensor:
+        """The scores y, `[K, B]`."""
+        ...
+
+    def scores_of(self, change: Callable[[int], Tensor], count: int) -> Tensor:
+        """The scores of other images, `[K, B, count]`, with a few images in each forward.
+
+        change: makes the images `[B, channels, H, W]` of a number; called with 0, 1, … in order.
+        """
+        ...
+
+    def scores_with(self, change: Callable[[int], Tensor], count: int) -> Tensor:
+        """The scores when the target layer gives something else, `[K, B, count]`, a few images in each forward.
+
+        change: makes the activation `[B, C, h, w]` of a number; called with 0, 1, … in order.
+        """
+        ...
+
+    def counted(self, count: int) -> Iterator[int]:
+        """0, 1, … `count` − 1, one for each forward that begins: progress is told, and a caller may end it all."""
+        ...
+
     def again(self, images: Tensor) -> Signals:
         """The signals of the same scores after a forward of other images, `[B, channels, H, W]`."""
+        ...
+
+    def at_input(self, images: Tensor) -> Signals:
+        """The signals of the same scores after a forward of images `[B, channels, H, W]`, with the images in the
+        place of the target layer's output: `gradients` are ∂y/∂images."""
+        ...
+
+    def only(self, target: int) -> Signals:
+        """The signals of one of the K scores."""
         ...
 
     def rather_than_similar(self, classes: int, gamma: float) -> Signals:
@@ -144,6 +184,9 @@ class Attention(Protocol):
         ...
 
 
+FEW_FORWARDS = 20
+"""Up to so many forwards for a photo nobody has to be asked about."""
+
 Compute: TypeAlias = Callable[[Signals], Tensor]
 """A method as a function: it makes the raw maps `[B, K, h, w]`, or `[B, 1, h, w]` if they do not depend on the
 class."""
@@ -166,8 +209,8 @@ class Method:
     formula: the map in the paper's own symbols. compute: the formula as a function.
     says: what the map shows, in a sentence for people who do not compute. zero: what zero means, and from where on
         the map is drawn. caveats: what to know before trusting it; empty if there is nothing beyond Grad-CAM's own.
-    needs: what it reads of a model. forwards: of the model for a photo. backwards: through the end of the model,
-        for each class; 0 where there is one for none.
+    needs: what it reads of a model. forwards: of the model, `per` photo or more often; in words where that is no
+        number. backwards: through the end of the model, for each class; 0 where there is one for none.
     signed: whether values below zero mean something; they are drawn blue, those above zero red.
     class_specific: whether another class gives another map.
     parameters: what could be chosen otherwise, name by name in alphabetical order. seed: of the random numbers it
@@ -187,6 +230,7 @@ class Method:
     caveats: str = ""
     needs: tuple[Need, ...] = ("activations", "gradients")
     forwards: int | str = 1
+    per: Per = "photo"
     backwards: int | str = 1
     signed: bool = False
     class_specific: bool = True
@@ -205,11 +249,31 @@ class Method:
         return f"{self.paper}, {self.equations}" if self.equations else self.paper
 
     @property
+    def takes_long(self) -> bool:
+        """Whether there are so many forwards that somebody should choose this method on purpose."""
+        is_many = isinstance(self.forwards, int) and self.forwards > FEW_FORWARDS
+        return is_many or self.per in ("channel", "place")
+
+    @property
+    def forwards_text(self) -> str:
+        """`1`, `1,001` or `8 a channel`."""
+        return _counted(self.forwards) + self._a_part
+
+    @property
+    def _a_part(self) -> str:
+        return "" if self.per == "photo" else f" a {self.per}"
+
+    @property
     def cost(self) -> str:
         """`1 forward, 1 backward a class`."""
+        forwards = _times(self.forwards, "forward") + self._a_part
         backwards = "no backward" if self.backwards == 0 else f"{_times(self.backwards, 'backward')} a class"
-        return f"{_times(self.forwards, 'forward')}, {backwards}"
+        return f"{forwards}, {backwards}"
 
 
 def _times(number: int | str, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return f"{number} {noun}" if number == 1 else f"{_counted(number)} {noun}s"
+
+
+def _counted(number: int | str) -> str:
+    return f"{number:,}" if isinstance(number, int) else number

@@ -2,8 +2,8 @@
 
 A method over activations and gradients is a row here and a function in `from_gradients.py`. One that needs more,
 such as many forwards, the model's attention or its biases, is a row here and a function in one other file of this
-folder, which takes `Signals` too: `images` and `again(images)` run the model once more, and what else it reads is a
-new property there, computed in `gradcam/signals.py`.
+folder, which takes `Signals` too: `again(images)`, `scores_of` and `scores_with` run the model once more, and what
+else it reads is a new property there, computed in `gradcam/signals.py`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TypeVar
 from gradcam.errors import OptionError, nearest, quoted
 from gradcam.methods import (
     from_attention as attention,
+    from_forwards as forwards,
     from_gradients as gradients,
     from_layers as layers,
     from_pixels as pixels,
@@ -54,6 +55,22 @@ GRADCAM = Method(
     zero=FLOOR,
     needs=("activations", "mean gradients"),
     compute=gradients.grad_cam,
+)
+
+SCORE_CAM = Method(
+    name="Score-CAM",
+    paper="Wang et al. 2019",
+    title="Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural Networks",
+    equations="algorithm 1",
+    link="https://arxiv.org/abs/1910.01279",
+    formula="L = ReLU(Σₖ αₖ Aₖ), with α = softmax over k of y(X ⊙ Hₖ), where Hₖ is Aₖ stretched to [0, 1]",
+    says="Features through which the photo alone scores high, where they are strong.",
+    zero="Zero: no such feature. Drawn from zero.",
+    caveats="The softmax leaves little but the few best features.",
+    needs=("activations", "forwards"),
+    per="channel",
+    backwards=0,
+    compute=forwards.score_cam,
 )
 
 _ROWS = (
@@ -334,6 +351,119 @@ _ROWS = (
         class_specific=False,
         compute=attention.attention_rollout,
     ),
+    SCORE_CAM,
+    replace(
+        SCORE_CAM,
+        name="SS-CAM",
+        paper="Wang et al. 2020",
+        title="SS-CAM: Smoothed Score-CAM for Sharper Visual Feature Localization",
+        link="https://arxiv.org/abs/2006.14255",
+        formula="Score-CAM with the mean of y(X ⊙ (Hₖ + δ)) over noise δ",
+        says="Score-CAM, with what noise in the masks changes averaged out.",
+        caveats="The paper takes 35 samples; the noise is the same in every call.",
+        forwards=8,
+        parameters=(("noise", 2.0), ("samples", 8)),
+        seed=0,
+        compute=forwards.ss_cam(samples=8, noise=2.0, seed=0),
+    ),
+    replace(
+        SCORE_CAM,
+        name="IS-CAM",
+        paper="Naidu et al. 2020",
+        title="IS-CAM: Integrated Score-CAM for axiomatic-based explanations",
+        link="https://arxiv.org/abs/2010.03023",
+        formula="Score-CAM with the mean of y(t X ⊙ Hₖ) over t from 1/n to 1",
+        says="Score-CAM, averaged while each masked photo comes out of a plain one.",
+        caveats="",
+        forwards=10,
+        parameters=(("steps", 10),),
+        compute=forwards.is_cam(steps=10),
+    ),
+    Method(
+        name="Ablation-CAM",
+        paper="Desai and Ramaswamy 2020",
+        title="Ablation-CAM: Visual Explanations for Deep Convolutional Network via Gradient-free Localization",
+        equations="eq. 3 and 4",
+        link="https://doi.org/10.1109/WACV45572.2020.9093360",
+        formula="L = ReLU(Σₖ wₖ Aₖ), with wₖ = (y − yₖ) / |y|, where yₖ is the score without channel k",
+        says="Features that the score loses most without, where they are strong.",
+        zero=FLOOR,
+        caveats="Divided by |y|, not by y: else a negative score turned every weight round. It takes no forward if "
+        "the scores are one linear layer of the means.",
+        needs=("activations", "forwards"),
+        per="channel",
+        backwards=0,
+        compute=forwards.ablation_cam,
+    ),
+    Method(
+        name="Recipro-CAM",
+        paper="Byun and Lee 2022",
+        title="Recipro-CAM: Fast gradient-free visual explanations for convolutional neural networks",
+        link="https://arxiv.org/abs/2209.14074",
+        formula="L(p) = y(A ⊙ Gₚ) − y(0), with a bump Gₚ of 3×3 places around p",
+        says="How high each place scores when it alone is left of the features.",
+        zero="Zero: no more than nothing at all; below it, less. Drawn around zero, red above and blue below.",
+        caveats="The score is the logit; the paper takes the probability and stretches the map.",
+        needs=("activations", "forwards"),
+        per="place",
+        backwards=0,
+        signed=True,
+        compute=forwards.recipro_cam,
+    ),
+    Method(
+        name="Opti-CAM",
+        paper="Zhang et al. 2023",
+        title="Opti-CAM: Optimizing saliency maps for interpretability",
+        link="https://arxiv.org/abs/2301.07002",
+        formula="L = Σₖ αₖ ReLU(Aₖ), with α = softmax(u), where u maximises y(X ⊙ H), H = L stretched to [0, 1]",
+        says="The mixture of features through which the photo scores highest.",
+        zero="Zero: nothing that the best mixture lets through. Drawn from zero.",
+        caveats="Found in small steps: other steps find other mixtures.",
+        needs=("activations", "forwards"),
+        forwards=100,
+        per="class",
+        backwards=100,
+        parameters=(("rate", 0.1), ("steps", 100)),
+        compute=forwards.opti_cam(steps=100, rate=0.1),
+    ),
+    Method(
+        name="RISE",
+        paper="Petsiuk et al. 2018",
+        title="RISE: Randomized Input Sampling for Explanation of Black-box Models",
+        equations="eq. 6",
+        link="https://arxiv.org/abs/1806.07421",
+        formula="S = Σᵢ (yᵢ − mean y) Mᵢ / (N p), with yᵢ = y(X ⊙ Mᵢ) and N random masks Mᵢ that keep a share p",
+        says="Places that the score is higher with, over many random cut-outs of the photo.",
+        zero="Zero: as much as a random mask leaves on average; below it, less. Drawn around zero, red above and "
+        "blue below.",
+        caveats="It reads no layer. The paper takes the probability, subtracts no mean, and has 4,000 to 8,000 "
+        "masks; fewer leave more noise. The masks are the same in every call; the map has at most 56×56 cells.",
+        needs=("forwards",),
+        forwards=1001,
+        backwards=0,
+        signed=True,
+        parameters=(("cells", 7), ("samples", 1000), ("share", 0.5)),
+        seed=0,
+        compute=forwards.rise(samples=1000, cells=7, share=0.5, seed=0),
+    ),
+    Method(
+        name="Occlusion",
+        paper="Zeiler and Fergus 2014",
+        title="Visualizing and Understanding Convolutional Networks",
+        equations="section 4.2",
+        link="https://arxiv.org/abs/1311.2901",
+        formula="L(p) = y(X) − y(X without a patch around p)",
+        says="How much the score loses when a grey patch covers the place.",
+        zero="Zero: nothing changes; below it, the score rises. Drawn around zero, red above and blue below.",
+        caveats="It reads no layer. The patch has the colour that the model takes for the mean, and an edge of its "
+        "own; there are 14×14 patches, each twice as wide as a cell.",
+        needs=("forwards",),
+        forwards=197,
+        backwards=0,
+        signed=True,
+        parameters=(("cells", 14),),
+        compute=forwards.occlusion(cells=14),
+    ),
 )
 
 Row = TypeVar("Row", Method, Wrapper)
@@ -400,7 +530,7 @@ def markdown_table() -> str:
             ", ".join(method.needs),
             "yes" if method.class_specific else "no",
             "±" if method.signed else "+",
-            str(method.forwards),
+            method.forwards_text,
             str(method.backwards),
         )
         for method in METHODS.values()

@@ -156,8 +156,8 @@ def procedure(
     """
     cited = [f"{method.name} ({method.citation})" if method.citation else method.name for method in methods]
     smooth = {
-        "bilinear": "Bilinear (as align_corners=False means it), from the layer's grid straight to the photo.",
-        "nearest": "None: each cell of the layer's grid is shown as a block.",
+        "bilinear": "Bilinear (as align_corners=False means it), from the map's grid straight to the photo.",
+        "nearest": "None: each cell of the map's grid is shown as a block.",
     }
     few = (
         f" The predictions of {listed(not_compared)} are left out: a model that knows few classes names one of "
@@ -171,7 +171,7 @@ def procedure(
         *(
             Paragraph(
                 "Formula" if len(methods) == 1 else f"Formula of {method.name}",
-                f"{method.formula}. A is the target layer's output and k runs over its feature maps.",
+                f"{method.formula}." + (f" {_SYMBOLS}" if method.reads_layer else ""),
             )
             for method in methods
             if method.formula
@@ -204,6 +204,9 @@ def procedure(
         ),
         *([_MARKED] if marked else []),
     )
+
+
+_SYMBOLS = "A is the target layer's output and k runs over its feature maps."
 
 
 def _reading(method: Method) -> str:

@@ -16,7 +16,7 @@ from typing import Literal
 import msgspec
 
 from gradcam import __version__
-from gradcam.errors import LayerError, RunError, nearest, quoted
+from gradcam.errors import LayerError, OptionError, RunError, nearest, quoted
 from gradcam.forward import check_precision
 from gradcam.layers import TypedLayer, candidate_layers, read_layer, resolve_target_layer
 from gradcam.methods import GRADCAM, find_method
@@ -377,8 +377,13 @@ def label_classes(
 
 
 def method_names(methods: Sequence[str]) -> tuple[str, ...]:
-    """As rows of the table of methods are called. Raises: OptionError."""
-    return tuple(find_method(method).name for method in methods)
+    """As rows of the table of methods are called. Raises: OptionError, also for one that would take days."""
+    rows = [find_method(method) for method in methods]
+    if slow := [f"{row.name} ({row.cost})" for row in rows if row.takes_long]:
+        raise OptionError(
+            f"expected methods of few forwards for a data set, got {listed(slow)}; explain single photos so"
+        )
+    return tuple(row.name for row in rows)
 
 
 def earlier_layer(classifier: Classifier, target: TargetLayer) -> TargetLayer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from dashboard.components import BESIDE
-from dashboard.components.methods import methods_list
+from dashboard.components.methods import long_methods, methods_list
 from gradcam.methods import METHODS
 from tests.dashboard.first_page import LITE0, scenes, words
 from tests.opening import open_page
@@ -47,6 +47,15 @@ def test_compare_models_takes_several_methods_as_rows() -> None:
     page = open_page("compare_models", models=[LITE0], methods=["LayerCAM", "Grad-CAM"])
     (scene,) = scenes(page)
     assert [panel["title"].rpartition(" · ")[2] for panel in scene["panels"]] == ["LayerCAM", "Grad-CAM"]
+
+
+def test_methods_that_take_minutes_say_how_many_forwards_and_none_is_picked_at_first() -> None:
+    assert not any(METHODS[name].takes_long for name in BESIDE)
+    assert long_methods([METHODS[name] for name in BESIDE]) == ""
+    said = long_methods([METHODS[name] for name in ("Grad-CAM", "RISE", "Score-CAM")])
+    assert "RISE 1,001 forwards" in said
+    assert "Score-CAM 1 forward a channel" in said
+    assert "Grad-CAM " not in said
 
 
 def test_every_name_links_to_its_paper() -> None:

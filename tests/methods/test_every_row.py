@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings, strategies as st
@@ -9,13 +12,30 @@ from torch import Tensor, nn
 
 from gradcam import heatmaps
 from gradcam.methods import METHODS, Method, find_method
+from gradcam.methods.from_forwards import is_cam, occlusion, opti_cam, rise, ss_cam
 from tests.methods.nets import NETS, Blocks, ChannelsLast, PooledHead, Tokens, images, net
 
 CLASSES = [3, 1]
 IGNORED = 1
-OWN_GRIDS = {"FullGrad": (12, 12), "Guided Grad-CAM": (3, 3)}
+OWN_GRIDS = {"FullGrad": (12, 12), "Guided Grad-CAM": (3, 3), "RISE": (12, 12), "Occlusion": (4, 4)}
 AS_GOOD_AS_EQUAL = 1e-6
 """A share of a map's own peak."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _fewer_steps() -> Iterator[None]:
+    """Methods of many steps take a few here, and their rows hold all the same."""
+    fewer = {
+        "SS-CAM": ss_cam(samples=2, noise=2.0, seed=0),
+        "IS-CAM": is_cam(steps=2),
+        "Opti-CAM": opti_cam(steps=3, rate=0.1),
+        "RISE": rise(samples=40, cells=3, share=0.5, seed=0),
+        "Occlusion": occlusion(cells=4),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, compute in fewer.items():
+            patch.setitem(METHODS, name, replace(METHODS[name], compute=compute))
+        yield
 
 
 def maps_of(model: PooledHead, batch: Tensor, classes: list[int]) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
@@ -172,3 +173,49 @@ def test_torchcam_makes_the_same_map_but_for_the_denominator_of_grad_cam_plus_pl
     ours = heatmaps(model, batch.detach(), CLASS, model.layer, method=name)[:, 0]
     ours, found = (maps / maps.max() for maps in (ours, found.relu()))
     assert torch.allclose(ours, found.to(ours), rtol=0, atol=1e-5) is same
+
+
+def at_stride(stride: int) -> PooledHead:
+    """A pooled head on a grid of 12×12 or 4×4 cells, each with its middle in the middle of a pixel of 12×12."""
+    model = net(PooledHead)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        model.body[0] = nn.Conv2d(3, 8, 3, stride, 1).double().requires_grad_(False)
+    model.head.weight /= 3  # a softmax that leaves more than one channel
+    model.layer = replace(model.layer, grid=(12 // stride, 12 // stride))
+    return model
+
+
+@pytest.mark.parametrize(("by", "stride"), [("pytorch-grad-cam", 1), ("torchcam", 1), ("torchcam", 3)])
+def test_score_cam_is_the_peers_where_they_upsample_alike(by: str, stride: int) -> None:
+    model, batch = at_stride(stride), images(1)
+    ours = heatmaps(model, batch, CLASS, model.layer, method="Score-CAM")[:, 0]
+    if by == "torchcam":
+        with installed("torchcam.methods").ScoreCAM(model, "body", input_shape=(3, 12, 12)) as extractor:
+            (theirs,) = extractor(CLASS, model(batch), normalized=False)
+    else:
+        theirs = weighted_by_grad_cam("score_cam", "ScoreCAM", model, batch).relu()
+    ours, theirs = (maps / maps.max() for maps in (ours, theirs))
+    assert torch.allclose(ours, theirs.to(ours), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [PooledHead, DeepHead])
+def test_ablation_cam_is_pytorch_grad_cams_but_for_the_sign_of_a_negative_score(kind: type[PooledHead]) -> None:
+    model, batch = net(kind), images(4)
+    model.head.bias[CLASS] -= model(batch)[:, CLASS].mean()
+    theirs = weighted_by_grad_cam("ablation_cam", "AblationCAM", model, batch)
+    ours = heatmaps(model, batch, CLASS, model.layer, method="Ablation-CAM")[:, 0]
+    signs = model(batch)[:, CLASS].sign()
+    assert set(signs.tolist()) == {-1, 1}
+    for mine, other, sign in zip(ours, theirs.to(ours), signs, strict=True):
+        assert torch.allclose(mine, (sign * other).relu(), rtol=0, atol=1e-5 * float(mine.max()))
+
+
+def weighted_by_grad_cam(module: str, kind: str, model: PooledHead, batch: Tensor) -> Tensor:
+    """Σ wA before ReLU, `[B, h, w]`, with the weights of pytorch-grad-cam's class."""
+    installed("pytorch_grad_cam")
+    target = import_module("pytorch_grad_cam.utils.model_targets").ClassifierOutputTarget(CLASS)
+    activation = model.body(batch)
+    with getattr(import_module(f"pytorch_grad_cam.{module}"), kind)(model, [model.body]) as cam:
+        weights = cam.get_cam_weights(batch, model.body, [target] * len(batch), activation.numpy(), None)
+    return torch.einsum("bc,bchw->bhw", torch.from_numpy(np.asarray(weights)).double(), activation)

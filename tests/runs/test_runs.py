@@ -19,7 +19,7 @@ from PIL import Image
 from gradcam import Top, compare, open_photo, sample_photo
 from gradcam.errors import OptionError, RunBusyError, RunError
 from gradcam.forward import Forward
-from gradcam.runs import Engine, Run, Settings, Status, data_set, resume, start, watch
+from gradcam.runs import Engine, Run, Settings, Status, data_set, plan, resume, start, watch
 from gradcam.runs.index_tables import AGREEMENTS
 from gradcam.runs.store import Store
 from tests import plain
@@ -436,3 +436,11 @@ def test_resume_finds_the_photos_and_models_by_itself(tmp_path: Path) -> None:
 def test_an_engine_that_there_is_not_is_refused(more: dict[str, object], sentence: str) -> None:
     with pytest.raises(OptionError, match=sentence):
         Engine(more.pop("engine"), **more)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_method_of_many_forwards_is_refused_for_a_data_set() -> None:
+    assert plan.method_names(["gradcam++"]) == ("Grad-CAM++",)
+    with pytest.raises(
+        OptionError, match=r"few forwards for a data set, got RISE \(1,001 forwards, no backward\);"
+    ):
+        plan.method_names(["Grad-CAM", "rise"])
