@@ -76,6 +76,21 @@ def test_all_methods_share_one_forward_and_one_batch_of_gradients(
     )
 
 
+def test_the_scores_of_similar_classes_walk_the_model_s_end_together_with_the_classes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, batch = net(DeepHead), images()
+    alone = heatmaps(model, batch, CLASSES, model.layer, method="Finer-CAM")
+    backwards: list[object] = []
+    grad = torch.autograd.grad
+    monkeypatch.setattr(
+        torch.autograd, "grad", lambda *args, **named: (backwards.append(args[0]), grad(*args, **named))[1]
+    )
+    _, beside = heatmaps(model, batch, CLASSES, model.layer, method=["Grad-CAM", "Finer-CAM"])
+    assert len(backwards) == 1
+    assert torch.allclose(alone, beside, rtol=1e-9)
+
+
 def test_several_methods_come_in_the_order_in_which_they_were_asked_for() -> None:
     model = net(PooledHead)
     one, two = heatmaps(model, images(), 0, model.layer, method=["fem", "grad-cam"])
