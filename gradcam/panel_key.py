@@ -15,7 +15,7 @@ from gradcam.models.classifier import Classifier
 from gradcam.scores import Output
 from gradcam.types import Activation, Fit, Numerics, Preprocessing, Target
 
-VERSION = 1
+VERSION = 2
 """Version of the keys. Raise it when a field is added or changes its meaning, or when the same fields give another
 map: panels that an older version has stored are then no longer found."""
 

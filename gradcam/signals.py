@@ -280,7 +280,10 @@ class LayerSignals(Signals):
         distances = (logits - logits.expand(len(own), -1, -1).gather(2, own)).abs().scatter(2, own, torch.inf)
         others = distances.topk(count, dim=2, largest=False).indices
         weights = torch.zeros_like(self.cotangents).scatter_(2, others, gamma / max(count, 1))
-        return replace(self, cotangents=self.cotangents - weights)
+        rerun = self.rerun and replace(
+            self.rerun, cotangents=lambda logits: self._rerun.cotangents(logits) - weights
+        )
+        return replace(self, cotangents=self.cotangents - weights, rerun=rerun)
 
     # --------------------------------------------------------------------------------------------- gradients
 

@@ -148,7 +148,10 @@ class Signals(Protocol):
         ...
 
     def rather_than_similar(self, classes: int, gamma: float) -> Signals:
-        """The signals of y − γ · the mean score of the `classes` other classes whose logits are closest to y's."""
+        """The signals of y − γ · the mean score of the `classes` other classes whose logits are closest to y's.
+
+        These classes are chosen once: forwards of other images keep them.
+        """
         ...
 
 

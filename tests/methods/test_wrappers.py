@@ -9,7 +9,7 @@ from gradcam import compare, heatmaps, scaling
 from gradcam.errors import OptionError
 from gradcam.methods import METHODS, WRAPPERS, find_method, find_methods, known_method
 from gradcam.methods.wrappers import LEAST_PEAK, fused
-from tests.methods.nets import DeepHead, PooledHead, images, net, walked
+from tests.methods.nets import Blocks, DeepHead, PooledHead, images, net, walked
 from tests.test_explain import colours, quarters
 
 CLASSES = [2, 0]
@@ -83,6 +83,32 @@ def test_finer_cam_of_another_base_asks_it_for_the_class_rather_than_the_closest
     finer = gradients[0] - 0.6 * gradients[1:].mean(0)
     found = heatmaps(model, batch, 2, model.layer, method="Finer-CAM(LayerCAM)")[:, 0]
     assert torch.allclose(found, (finer.relu() * activation).sum(1).relu(), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "base", [name for name, row in METHODS.items() if row.class_specific and row.name != "Finer-CAM"]
+)
+def test_finer_cam_of_any_base_is_another_map_that_the_batch_does_not_change(base: str) -> None:
+    model, batch = net(Blocks if "attention" in METHODS[base].needs else PooledHead), images()
+    plain, finer = heatmaps(model, batch, CLASSES, model.layer, method=[base, f"Finer-CAM({base})"])
+    alone = [heatmaps(model, one[None], CLASSES, model.layer, method=f"Finer-CAM({base})") for one in batch]
+    peak = plain.abs().max()
+    assert (finer - plain).abs().max() > 0.01 * peak
+    assert torch.allclose(finer, torch.cat(alone), rtol=1e-6, atol=1e-9 * float(peak))
+
+
+@pytest.mark.parametrize(
+    "base", ["SmoothGrad(LayerCAM)", "Augmented(HiResCAM)", "Smooth Grad-CAM++", "Integrated Grad-CAM"]
+)
+def test_finer_cam_asks_every_forward_of_its_base_for_the_same_difference(base: str) -> None:
+    """The base of a function that is the same sum of logits, with the classes closest to it on the photo itself."""
+    model, batch = net(DeepHead), images(1)
+    logits = model(batch)[0]
+    others = sorted({0, 1, 3}, key=lambda one: abs(float(logits[one] - logits[2])))
+    expected = heatmaps(model, batch, lambda y: y[2] - 0.6 * y[others].mean(), model.layer, method=base)
+    found = heatmaps(model, batch, 2, model.layer, method=f"Finer-CAM({base})")
+    assert torch.allclose(found, expected, rtol=1e-9)
+    assert found.abs().max() > 0
 
 
 def test_smooth_grad_is_the_mean_over_noisy_photos_the_same_in_every_call() -> None:
