@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import pytest
@@ -21,10 +21,6 @@ from dashboard import identity
 from gradcam.config import Auth, Settings
 from gradcam.reviews import Actor
 from tests.server import dashboard
-from tests.visiting import FIRST_VISIT
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the provider runs in this process, and warns as it likes
 SECRET = "a secret of this test that is long enough"
@@ -100,19 +96,3 @@ def test_people_sign_in_have_the_role_that_they_were_given_sign_out_and_are_aske
         monkeypatch.setattr(identity, "time", SimpleNamespace(time=lambda: later))
         assert claims(browser)["is_logged_in"]
         assert identity.actor() is None
-
-
-@pytest.mark.browser
-def test_a_visitor_presses_sign_in_says_to_the_provider_who_they_are_and_signs_out(
-    browser: Browser, address: str
-) -> None:
-    page = browser.new_page()
-    page.set_default_timeout(FIRST_VISIT)
-    page.goto(f"{address}/models")
-    page.get_by_role("button", name="Sign in").click()
-    page.get_by_role("textbox").fill("ben@example.org")
-    page.get_by_role("button", name="Authorize").click()
-    page.get_by_text("ben@example.org · reviewer").wait_for()
-    page.get_by_role("button", name="Sign out").click()
-    page.get_by_role("button", name="Sign in").wait_for()
-    page.close()
