@@ -16,10 +16,11 @@ from dashboard.components.data_verdicts import said_of
 from dashboard.components.messages import show_errors
 from dashboard.components.report_build import size_label
 from dashboard.data_runs import ListedRun
-from dashboard.session import Key
+from dashboard.session import DataKey, Key
 from gradcam.files import temporary_folder
+from gradcam.model_spec import display_name
 from gradcam.report import FORMATS, first_by, render_report, report_of_run
-from gradcam.runs import Run, export
+from gradcam.runs import RANKINGS, Run, export
 from gradcam.text import count
 
 MOST_REPORTED, MOST_COMPARED, MOST_DRAWN = 12, 6, 500
@@ -76,14 +77,15 @@ def _offer_report(listed: ListedRun, shown: Shown, chosen: Sequence[int]) -> Non
         f"{count(len(photos), 'photo')} with their heatmaps computed anew."
     )
     said = said_of(listed)
-    key = shown.run.folder, shown.done, tuple(photos), tuple(one.id for one in said)
+    how = f"chosen by hand: {len(photos)}" if chosen else _first(shown, len(photos))
+    key = shown.run.folder, shown.done, tuple(photos), how, session.look(), tuple(one.id for one in said)
     if st.button("Build the report", icon=":material/draft:", disabled=not photos):
         with st.spinner("Computing the heatmaps"):
             report = report_of_run(
                 listed.run,
                 photos,
                 listed.title,
-                chosen=f"chosen by hand: {len(photos)}" if chosen else _first(shown, len(photos)),
+                chosen=how,
                 candidates=noted_of(listed, said),
                 verdicts=said,
                 style=session.look(),
@@ -108,8 +110,24 @@ def _offer_report(listed: ListedRun, shown: Shown, chosen: Sequence[int]) -> Non
 
 def _first(shown: Shown, photos: int) -> str:
     """How the first photos of a ranking were chosen, in words."""
-    wanted = {**(shown.wanted.get("where") or {}), **(shown.wanted.get("slices") or {})}
-    return first_by(photos, shown.by, wanted)
+    wanted = shown.wanted
+    kept = [f"{name} {value}" for name, value in (wanted.get("where") or {}).items()]
+    kept += [f"column {name} {value}" for name, value in (wanted.get("slices") or {}).items()]
+    if confidence := wanted.get("confidence"):
+        low, high = (round(100 * end) for end in confidence)
+        kept.append(f"confidence {low} to {high} %")
+    if wanted.get("among"):
+        kept.append(f"verdict {st.session_state[DataKey.VERDICT]}")
+    return first_by(photos, shown.by, kept, of=_whose(shown))
+
+
+def _whose(shown: Shown) -> str:
+    """The two models whose agreement ranks the photos; empty where it is that of any two."""
+    pair = shown.wanted.get("pair")
+    if not pair or RANKINGS[shown.by].column != "agreement":
+        return ""
+    models = [display_name(shown.run.plan.models[number].id) for number in (pair.a, pair.b)]
+    return f"{' and '.join(models)} by {pair.method}, target {pair.target}"
 
 
 def _open_in_compare_models(run: Run, photos: Sequence[int]) -> None:

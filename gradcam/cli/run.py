@@ -350,7 +350,7 @@ def _write_report(run: Run, photos: Sequence[int], where: dict[str, str], option
             run,
             photos,
             run.folder.resolve().name,
-            chosen=first_by(len(photos), options.by, where),
+            chosen=first_by(len(photos), options.by, [f"{name} {value}" for name, value in where.items()]),
             candidates=candidates,
             verdicts=said,
             use=use,

@@ -71,12 +71,14 @@ def report_of_run(
     )
 
 
-def first_by(photos: int, by: str | None, where: Mapping[str, str]) -> str:
-    """How the first photos of a ranking were chosen, in words. where: values of label, prediction or a column."""
+def first_by(photos: int, by: str | None, kept: Sequence[str] = (), *, of: str = "") -> str:
+    """How the first photos of a ranking were chosen, in words.
+
+    kept: what all of them have, such as `label tabby`. of: whose maps the ranking is by, where it is of two models.
+    """
     first = f"the first {photos}" if photos > 1 else "the first one"
     ranked = f", where {runs.RANKINGS[by].says}" if by else " of the run"
-    kept = f"; only of {listed([f'{name} {value}' for name, value in where.items()])}" if where else ""
-    return f"{first}{ranked}{kept}"
+    return f"{first}{ranked}{f' ({of})' if of else ''}{f'; only of {listed(list(kept))}' if kept else ''}"
 
 
 def data_set_of(

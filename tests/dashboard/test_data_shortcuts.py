@@ -55,6 +55,7 @@ def test_candidates_are_listed_and_one_is_opened_with_its_photos_channels_and_ch
     press(page, "Check the cause")
     assert not page.exception
     assert f"of {len(first.members)}** of these photos" in words(page)
+    assert f"of {len(first.members)}** other photos of the class." in words(page)
     gone = Check((), (), (), {"a.png": "expected a photo, got none"}, True)
     monkeypatch.setattr(data_candidate, "check_shortcut", lambda *_, **__: gone)
     press(page, "Check the cause")

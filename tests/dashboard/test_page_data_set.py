@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,13 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Checkbox
 
-from dashboard import data_runs
+from dashboard import data_runs, session
 from dashboard.components import data_gallery, data_take
 from dashboard.components.data_filters import RANKING_TITLES, Shown
 from gradcam.config import settings
 from gradcam.errors import RunError
-from gradcam.runs import RANKINGS, Run, Settings, start
+from gradcam.model_spec import display_name
+from gradcam.runs import RANKINGS, Filter, Pair, Run, Settings, start
 from tests.opening import open_page
 from tests.runs.small_set import write_photo
 
@@ -174,10 +176,37 @@ def test_chosen_photos_are_exported_reported_and_compared(run: Run, monkeypatch:
     assert len(lines) == 1 + 2 * len(MODELS)
     press(page, "Build the report")
     assert not page.exception
-    assert any("HTML" in found.label for found in page.get("download_button"))
+    assert is_offered(page, "HTML")
+    page.session_state[session._LOOK] = replace(page.session_state[session._LOOK], opacity=0.1)
+    assert not is_offered(page.run(), "HTML")
     press(page, "Open in Compare models")
     assert len(page.session_state["photos"]) == 2
     assert page.session_state["models"] == MODELS
+
+
+def is_offered(page: AppTest, name: str) -> bool:
+    return any(name in found.label for found in page.get("download_button"))
+
+
+def test_a_report_says_every_filter_by_which_its_photos_were_chosen(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(st, "session_state", {"verdict": "rejected"})
+    wanted = Filter(
+        where={"label": "cat"},
+        slices={"label": "old"},
+        pair=Pair(0, 1, "Grad-CAM", "top"),
+        confidence=(0, 0.5),
+        among=["a.png"],
+    )
+    models = " and ".join(map(display_name, MODELS))
+    assert data_take._first(Shown(run, 0, "disagreement", "Grad-CAM", "top", wanted), 12) == (
+        f"the first 12, where maps of two models agree least ({models} by Grad-CAM, target top); only of "
+        "label cat, column label old, confidence 0 to 50 % and verdict rejected"
+    )
+    assert data_take._first(Shown(run, 0, "doubt", "Grad-CAM", "top", Filter(pair=wanted["pair"])), 1) == (
+        "the first one, where a model's first prediction has a low probability"
+    )
 
 
 def test_boxes_tell_which_photos_are_chosen_also_after_choose_none(run: Run) -> None:
@@ -194,7 +223,7 @@ def test_boxes_tell_which_photos_are_chosen_also_after_choose_none(run: Run) -> 
 
 def box(page: AppTest, run: Run, number: int) -> Checkbox:
     """The box that chooses a photo."""
-    return page.checkbox(key=data_gallery._box(run, number))
+    return page.checkbox(key=data_gallery._box_key(run, number))
 
 
 def shown_of(run: Run) -> Shown:
