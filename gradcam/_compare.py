@@ -215,7 +215,9 @@ class _Column:
                 apart = method if find_method(method).takes_long else ""
                 alike.setdefault((tuple(lacking), apart), []).append(method)
             found += [
-                _Missing(photo, tuple(methods), targets) for (targets, _), methods in alike.items() if targets
+                _Missing(photo, tuple(methods), part)
+                for (targets, _), methods in alike.items()
+                for part in _functions_apart(targets)
             ]
         return found
 
@@ -345,6 +347,14 @@ class _Column:
 
 def _say_forwards(say: Say, step: int, photo: str, done: int, total: int) -> None:
     say(step, photo, (done, total))
+
+
+def _functions_apart(targets: Sequence[Target]) -> Iterator[tuple[Target, ...]]:
+    """The classes and the functions among the targets, if there are any: a method that needs a class, and so fails
+    for a function, explains the classes beside it."""
+    for of_functions in (False, True):
+        if part := tuple(target for target in targets if isinstance(target, PythonTarget) is of_functions):
+            yield part
 
 
 def _parts(missing: _Missing, error: GradcamError) -> list[_Missing]:

@@ -26,18 +26,23 @@ def value_and_gradient(target: PythonTarget, logits: Tensor) -> tuple[float, Ten
         precision = torch.promote_types(logits.dtype, torch.float32)
         leaf = logits.detach().to(precision).requires_grad_()
         try:
-            value = target.function(leaf.clone())  # which may be changed in place
+            value, gradient = _differentiated(target.function, leaf)
         except Exception as error:
             raise ClassError(f"{wanted}, got {type(error).__name__} {quoted(str(error))}; {better}") from error
         if not isinstance(value, Tensor) or value.numel() != 1:
             got = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise ClassError(f"{wanted}, got {got}; {better}")
-        gradient = None
-        if value.requires_grad:
-            (gradient,) = torch.autograd.grad(value.sum(), leaf, allow_unused=True)
         if gradient is None:
             raise ClassError(f"{wanted}, got one that does not depend on them; {better}")
     return value.item(), gradient.to(logits.dtype)
+
+
+def _differentiated(function: Callable[[Any], Any], leaf: Tensor) -> tuple[Any, Tensor | None]:
+    """What the function makes of the leaf, and its gradient, if it is one number that depends on the leaf."""
+    value = function(leaf.clone())  # which may be changed in place
+    if not isinstance(value, Tensor) or value.numel() != 1 or not value.requires_grad:
+        return value, None
+    return value, torch.autograd.grad(value.sum(), leaf, allow_unused=True)[0]
 
 
 def gradients_of(targets: Sequence[PythonTarget], logits: Tensor) -> Tensor:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import operator
 import re
 from collections.abc import Container, Iterable, Sequence
+from dataclasses import replace
+from itertools import chain, count
 from typing import Any
 
 import numpy as np
@@ -150,7 +153,8 @@ def _check_unicode(text: str) -> None:
 
 
 def as_targets(targets: Any) -> list[Target]:
-    """One target or several as a list; NumPy's and PyTorch's integers become indices, functions `PythonTarget`s.
+    """One target or several as a list; NumPy's and PyTorch's integers become indices, functions `PythonTarget`s,
+    each with a name of its own: `<lambda>`, `<lambda> 2`.
 
     Raises: OptionError if there is none, ClassError for a value that is no class, such as 0.9, True or −1.
     """
@@ -159,6 +163,20 @@ def as_targets(targets: Any) -> list[Target]:
     found = [_as_target(target) for target in targets]
     if not found:
         raise OptionError("expected at least one target to explain, got none; name a class or use Top(1)")
+    return _named_apart(found)
+
+
+def _named_apart(targets: Sequence[Target]) -> list[Target]:
+    """The targets, with a number after the name of a function if another function before it has the same."""
+    functions: dict[str, Any] = {}
+    found: list[Target] = []
+    for target in targets:
+        own = target
+        if isinstance(target, PythonTarget):
+            names = chain([target.name], (f"{target.name} {number}" for number in count(2)))
+            free = (name for name in names if functions.setdefault(name, target.function) is target.function)
+            own = replace(target, name=next(free))
+        found.append(own)
     return found
 
 
@@ -248,7 +266,12 @@ def score_target(
 
 
 def scored_by_function(target: PythonTarget, value: float) -> ScoredTarget:
-    """A target that is no class, with its value for one photo."""
+    """A target that is no class, with its value for one photo. Raises: ClassError if the value is not finite."""
+    if not math.isfinite(value):
+        raise ClassError(
+            f"expected {quoted(target.name)} to make a finite number of the logits, got {value}; "
+            "return one that is defined for all logits"
+        )
     return ScoredTarget(index=-1, label=str(target), score=value, probability=0.0, rank=0)
 
 

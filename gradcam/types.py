@@ -150,11 +150,12 @@ class PythonTarget:
     """A number that a Python function makes of a photo's logits: it is never kept, stored in a run or replayed.
 
     function: takes the logits of one photo, a tensor `[C]` as the model has them, and returns a scalar that PyTorch
-        can differentiate; None if only its name is known, from a report.
+        can differentiate; None if only its name is known, from a report. It may have no hash: targets of one name
+        are equal, and `as_targets` gives each function of a list a name of its own.
     """
 
     name: str
-    function: Callable[[Any], Any] | None = None
+    function: Callable[[Any], Any] | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         return f"{_DEFINED_BY}{self.name}"
@@ -273,7 +274,8 @@ class Explanation(Shown):
     logits, probabilities: float32 `[C]`; labels: the C class names. A head with a single logit y has two classes,
         whose logits are −y and y.
     layer: the target layer; None if the method reads no layer.
-    seconds: wall time of preprocessing, forward and gradients; NaN if it was not kept.
+    seconds: wall time of preprocessing, forward and this method; what methods asked together share counts for the
+        first that reads it; NaN if it was not kept.
     preprocessing, device, dtype: what the model's input was made with and computed on.
     activation: what made the probabilities of the logits.
     output: which of several outputs of the model the logits are, in words; empty where nobody chose one.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import jsonschema
 import numpy as np
@@ -81,6 +81,8 @@ def test_a_method_that_needs_a_class_says_so(method: str) -> None:
         (lambda logits: 3.0, "got float; return"),
         (lambda logits: torch.tensor(1.0), "got one that does not depend on them"),
         (lambda logits: logits[9], "got IndexError"),
+        (lambda logits: logits.exp().add_(1).sum(), "got RuntimeError"),
+        (lambda logits: logits[0] * 1j, "got RuntimeError"),
     ],
 )
 def test_a_function_that_makes_no_number_is_refused_in_a_sentence(function: object, got: str) -> None:
@@ -109,6 +111,59 @@ def test_any_callable_is_a_target_by_its_name() -> None:
     ]
     with pytest.raises(ClassError, match="expected a function to differentiate, got the name 'gone'; pass both"):
         explain(colours(), quarters(), PythonTarget("gone"), layer=LAYER)
+
+
+@dataclass
+class Likeness:
+    """A function without a hash."""
+
+    reference: Tensor
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        return logits @ self.reference
+
+
+def test_functions_of_one_name_are_told_apart_and_need_no_hash() -> None:
+    asked = [
+        Likeness(torch.tensor([1.0, 0, 0])),
+        Likeness(torch.tensor([0, 3.0, 0])),
+        lambda y: y[0],
+        lambda y: 3 * y[1],
+    ]
+    found = compare([colours()], [quarters()], [*asked, asked[0]], layer=LAYER)
+    first, second, third, fourth, again = found.heatmaps
+    names = [write_target(panel.target).rpartition(" by ")[2] for panel in found.heatmaps]
+    assert names == ["Likeness", "Likeness 2", "<lambda>", "<lambda> 2", "Likeness"]
+    assert first.scored.score == third.scored.score != second.scored.score == fourth.scored.score
+    assert np.array_equal(first.map, again.map)
+    lines = python_lines(build_report(found, now=NOON))
+    assert "targets = [Likeness, function_2, function_3, function_4, " in lines
+    assert "# function_4: define it, the report has only the name <lambda> 2" in lines
+
+
+def test_the_script_gives_its_own_names_to_no_function() -> None:
+    def photos(logits: Tensor) -> Tensor:
+        return logits[0]
+
+    report = build_report(compare([colours()], [quarters()], [photos, two_classes], layer=LAYER), now=NOON)
+    assert "targets = [function_1, two_classes]" in python_lines(report)
+
+
+def test_a_function_without_a_finite_value_fails_alone() -> None:
+    asked = [lambda logits: (logits[0] - 1e6).log(), "red"]
+    found = compare([colours()], [quarters()], asked, layer=LAYER)
+    assert [panel.target for panel in found.heatmaps] == ["red"]
+    assert "to make a finite number of the logits, got nan" in found.failures[0].reason
+
+
+@pytest.mark.parametrize("method", ["Finer-CAM", "Shapley-CAM"])
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_a_class_beside_a_function_is_explained_by_a_method_that_needs_one(method: str, batch_size: int) -> None:
+    found = compare(
+        [colours()], [quarters()], ["red", two_classes], methods=[method], layer=LAYER, batch_size=batch_size
+    )
+    assert [panel.target for panel in found.heatmaps] == ["red"]
+    assert "expected a class as target, got a function" in found.failures[0].reason
 
 
 def compared() -> Comparison:
@@ -152,7 +207,7 @@ def test_a_report_comes_back_the_same_and_replays_all_but_the_function(made: Rep
     assert [entry.target for entry in again.targets] == [PythonTarget("two_classes"), "red"]
     assert not [*diff(made, again)]
     assert "No command computes what is defined in Python by two_classes" in command(again)
-    assert "# two_classes: define it" in python_lines(again)
+    assert "# two_classes: define it, the report has only the name two_classes" in python_lines(again)
     assert "targets = [two_classes, 'red']" in python_lines(again)
     checks = replay(again, use=lambda _: nullcontext(colours())).checks
     assert "because it is defined in Python by two_classes; it cannot be recomputed" in checks[0].statement

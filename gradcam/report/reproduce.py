@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from keyword import iskeyword
 
@@ -24,6 +25,12 @@ from gradcam.types import Activation, PythonTarget, Style, Target, WeightsFile
 Layers = TypedLayer | tuple[TypedLayer, ...]
 
 _OF_RUN = "The section Data set is made of the run: see `gradcam run export`, and `data_set_of` in Python."
+
+_OWN_NAME = re.compile(
+    "Contrast|Labels|Note|Preprocessing|Style|Top|Verdict|build_report|compare|comparison|datetime|load_checkpoint|"
+    "load_classifier|models|open_photos?|photos|replace|report|sample_photo|targets|write_report|(model|function)_.*"
+)
+"""What the lines of Python may call something themselves."""
 
 _FLAGS = ("--stretch", "--exact")
 """Options without a value."""
@@ -69,6 +76,7 @@ def python_lines(report: Content) -> str:
         arguments.append(f"notes={notes!r}")
     models = [_loaded(model, number, _is_exact(report)) for number, model in enumerate(report.models, 1)]
     requested, functions = ["models", "photos", "targets"], _functions(report)
+    names = _names_in_code(functions)
     if _methods(report) != [GRADCAM.name]:
         requested.append(f"methods={_methods(report)!r}")
     requested += [f"fit={report.fit!r}", f"layer={layers_of(report)!r}"]
@@ -84,8 +92,11 @@ def python_lines(report: Content) -> str:
             *_made_by_hand(report),
             f"photos = [{', '.join(_opened(photo) for photo in report.photos)}]",
             f"models = [{', '.join(models)}]",
-            *(f"# {clean(target.name)}: define it, the report has only its name" for target in functions),
-            f"targets = [{', '.join(_as_code(entry.target) for entry in report.targets)}]",
+            *(
+                f"# {name}: define it, the report has only the name {clean(target.name)}"
+                for name, target in zip(names, functions, strict=True)
+            ),
+            f"targets = [{', '.join(_as_code([entry.target for entry in report.targets], names))}]",
             f"comparison = compare({', '.join(requested)})",
             *([f"# {_OF_RUN}"] if report.data_set else []),
             "report = build_report(",
@@ -100,11 +111,19 @@ def _functions(report: Content) -> list[PythonTarget]:
     return [target for entry in report.targets if isinstance(target := entry.target, PythonTarget)]
 
 
-def _as_code(target: Target) -> str:
-    """What makes the target in Python: a function by its name, if it has one that Python can read."""
-    if not isinstance(target, PythonTarget):
-        return repr(target)
-    return target.name if target.name.isidentifier() and not iskeyword(target.name) else "function"
+def _names_in_code(functions: Sequence[PythonTarget]) -> list[str]:
+    """What the lines of Python call each function: its own name if that is free, else `function_1` and so on."""
+    names: list[str] = []
+    for number, name in enumerate((target.name for target in functions), 1):
+        is_free = name.isidentifier() and not iskeyword(name) and not _OWN_NAME.fullmatch(name)
+        names.append(name if is_free and name not in names else f"function_{number}")
+    return names
+
+
+def _as_code(targets: Sequence[Target], names: Sequence[str]) -> Iterator[str]:
+    """What makes each target in Python; `names` are those of the functions among them."""
+    left = iter(names)
+    return (next(left) if isinstance(target, PythonTarget) else repr(target) for target in targets)
 
 
 def _methods(report: Content) -> list[str]:
