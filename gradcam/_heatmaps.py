@@ -15,10 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from gradcam.capture import Recording, logits_with, record, trace
-from gradcam.errors import ClassError, MapError, quoted
+from gradcam.errors import ClassError, MapError, MethodError, quoted
 from gradcam.inputs import Batch, Inputs
 from gradcam.layers import LayerChoices, candidate_layers, find_layers, merge_layers
 from gradcam.methods import GRADCAM, Method, find_methods
+from gradcam.methods.method import average
 from gradcam.python_target import gradients_of, python_target
 from gradcam.running import unwrapped
 from gradcam.scores import Output
@@ -131,7 +132,13 @@ def fused_maps(signals: Sequence[LayerSignals], method: Method) -> Tensor:
     map is not changed.
 
     The forward may have run under autocast; these computations do not.
+    Raises: MethodError if the method fuses layers in its own way and there is one layer.
     """
+    if len(signals) == 1 and method.fuse is not average:
+        raise MethodError(
+            f"expected several layers for {method.name}, got {quoted(signals[0].layer.name)} alone; name "
+            "them, such as --layer 'layer3 + layer4'"
+        )
     cotangents, targets = signals[0].cotangents, len(signals[0].cotangents)
     with torch.autocast(cotangents.device.type, enabled=False):
         maps = [method.compute(one) for one in (signals if method.reads_layer else signals[:1])]

@@ -539,7 +539,7 @@ def markdown_table() -> str:
         (
             f"[{name}(…)]({wrapper.link})<br>{wrapper.paper}" if wrapper.link else f"{name}(…)",
             " ".join((wrapper.says.format(base="the method"), wrapper.caveats)),
-            f"× {wrapper.times}",
+            f"× {wrapper.times}" + ", + 1 forward" * (wrapper.times > 1),
         )
         for name, wrapper in WRAPPERS.items()
     ]

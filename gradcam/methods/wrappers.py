@@ -28,7 +28,8 @@ class Wrapper:
     says, formula: of the new row, with `{base}` for the other's name. paper, title, link: of the wrapper's own
         paper; empty if it has none. caveats: added to the other's.
     wrap: makes the function. fuse: of the maps of several layers; None for a wrapper that leaves that to the base.
-    times: the forwards and backwards of the new row for one of the other.
+    times: how often the new row runs the other on another image, beside a forward of the photo itself; 1 for a
+        wrapper that runs it on the photo alone.
     needs, parameters, seed: added to the other's.
     of_a_class: whether it makes sense only for a method that knows the class.
     """
@@ -63,7 +64,7 @@ class Wrapper:
             compute=self.wrap(base.compute),
             fuse=self.fuse or base.fuse,
             needs=tuple(dict.fromkeys((*base.needs, *self.needs))),
-            forwards=_product(self.times, base.forwards),
+            forwards=_forwards(self.times, base),
             backwards=_product(self.times, base.backwards),
             parameters=tuple(sorted((*base.parameters, *self.parameters))),
             seed=base.seed if self.seed is None else self.seed,
@@ -87,6 +88,14 @@ class Wrapper:
                 f"expected a method that knows the class in {self.name}(…), got {base.name}, whose map is the same "
                 "for every class; use LayerCAM"
             )
+
+
+def _forwards(times: int, base: Method) -> int | str:
+    """Those of `times` other images, and one of the photo itself unless the base counts by anything smaller."""
+    product = _product(times, base.forwards)
+    if times == 1 or base.per != "photo":
+        return product
+    return 1 + product if isinstance(product, int) else f"1 + {product}"
 
 
 def _product(times: int, number: int | str) -> int | str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gradcam import compare, heatmaps, scaling
-from gradcam.errors import OptionError
+from gradcam import Failure, Heatmap, compare, heatmaps, scaling
+from gradcam.errors import MethodError, OptionError
 from gradcam.methods import METHODS, WRAPPERS, find_method, find_methods, known_method
 from gradcam.methods.wrappers import LEAST_PEAK, fused
 from tests.methods.nets import Blocks, DeepHead, PooledHead, images, net, walked
@@ -70,9 +70,20 @@ def test_every_wrapper_makes_a_whole_row_of_every_row_that_it_fits() -> None:
             assert None in (base.seed, wrapper.seed) or base.seed == wrapper.seed
             assert row.link.startswith("https://")
     smooth = find_method("SmoothGrad(LayerCAM)")
-    assert smooth.cost == "8 forwards, 8 backwards a class"
+    assert smooth.cost == "9 forwards, 8 backwards a class"
+    assert find_method("SmoothGrad(Score-CAM)").cost == "8 forwards a channel, no backward"
+    assert find_method("Augmented(LeGrad)").forwards == "1 + 6 × (1 + blocks)"
     assert smooth.citation == "Smilkov et al. 2017, of Jiang et al. 2021"
     assert (smooth.parameters, smooth.seed) == ((("noise level", 0.15), ("noisy copies", 8)), 0)
+
+
+@pytest.mark.parametrize("name", ["Finer-CAM(LayerCAM)", "SmoothGrad(Grad-CAM)", "Augmented(SmoothGrad(Grad-CAM))"])
+def test_a_row_counts_every_forward_of_the_model(name: str) -> None:
+    model, batch = net(PooledHead), images(1)
+    forwards: list[object] = []
+    with model.head.register_forward_hook(lambda *_: forwards.append(model)):
+        heatmaps(model, batch, 2, model.layer, method=name)
+    assert len(forwards) == find_method(name).forwards
 
 
 def test_finer_cam_of_another_base_asks_it_for_the_class_rather_than_the_closest() -> None:
@@ -85,9 +96,10 @@ def test_finer_cam_of_another_base_asks_it_for_the_class_rather_than_the_closest
     assert torch.allclose(found, (finer.relu() * activation).sum(1).relu(), rtol=1e-9)
 
 
-@pytest.mark.parametrize(
-    "base", [name for name, row in METHODS.items() if row.class_specific and row.name != "Finer-CAM"]
-)
+FINER = [name for name, row in METHODS.items() if row.class_specific and not row.takes_long and name != "Finer-CAM"]
+
+
+@pytest.mark.parametrize("base", FINER)
 def test_finer_cam_of_any_base_is_another_map_that_the_batch_does_not_change(base: str) -> None:
     model, batch = net(Blocks if "attention" in METHODS[base].needs else PooledHead), images()
     plain, finer = heatmaps(model, batch, CLASSES, model.layer, method=[base, f"Finer-CAM({base})"])
@@ -159,6 +171,17 @@ def test_each_fusion_is_over_the_layers_that_were_asked_for() -> None:
     for name, maps, wanted in zip(names, found, expected, strict=True):
         assert torch.allclose(maps, wanted, rtol=1e-9), name
         assert maps.max() > 0, name
+
+
+def test_a_fusion_of_one_layer_is_refused_in_a_sentence() -> None:
+    sentence = r"expected several layers for Layer-max\(Grad-CAM\), got 'maps' alone; name them"
+    with pytest.raises(MethodError, match=sentence):
+        heatmaps(colours().module, images().float(), CLASSES, "maps", method="Layer-max(Grad-CAM)")
+    plain, wrapped = compare(
+        [colours()], [quarters()], ["red"], methods=["Grad-CAM", "Layer-max(Grad-CAM)"], layer="maps"
+    ).panels
+    assert isinstance(plain, Heatmap)
+    assert isinstance(wrapped, Failure)
 
 
 def test_a_comparison_files_a_wrapped_method_under_its_whole_name() -> None:
