@@ -171,10 +171,10 @@ def explanations(
     rerun = replace(rerun, on_forwards=on_forwards)
     is_linear = all(target.is_class for row in scores.targets for target in row)
     signals = signals_of(forward.recordings, forward.layers, methods, rerun, linear=is_linear)
-    maps = [_maps(signals, method) for method in methods]
     seconds = forward.seconds + (time.perf_counter() - started) / len(forward.photos)
+    maps = [_timed(signals, method) for method in methods]
     return [
-        tuple(_answer(one, number, *pair) for pair in zip(methods, maps, strict=True))
+        tuple(_answer(one, number, method, *found) for method, found in zip(methods, maps, strict=True))
         for number, one in enumerate(_without_maps(classifier, forward, scores, seconds))
     ]
 
@@ -210,6 +210,13 @@ def scores_of(classifier: Classifier, forward: Forward, targets: Sequence[Sequen
     return Scores(scored, logits, labels.names, activation)
 
 
+def _timed(signals: Sequence[LayerSignals], method: Method) -> tuple[NDArray[np.float32] | MethodError, float]:
+    """What `_maps` returns, and its seconds for each photo."""
+    started = time.perf_counter()
+    maps = _maps(signals, method)
+    return maps, (time.perf_counter() - started) / len(signals[0].recording.logits)
+
+
 def _maps(signals: Sequence[LayerSignals], method: Method) -> NDArray[np.float32] | MethodError:
     """A method's maps of all photos, `[B, K, h, w]`, or why it cannot explain the model."""
     try:
@@ -221,7 +228,7 @@ def _maps(signals: Sequence[LayerSignals], method: Method) -> NDArray[np.float32
 def _without_maps(
     classifier: Classifier, forward: Forward, scores: Scores, seconds: float
 ) -> Iterator[Explanation]:
-    """An explanation of each photo that lacks its maps: all that the methods share."""
+    """An explanation of each photo that lacks its maps: all that the methods share, and its `seconds`."""
     layer = merge_layers(forward.layers)
     for statement in (ENDS[forward.recordings[0].ends_in], output_statement(classifier.output)):
         if statement not in layer.rule:
@@ -251,12 +258,21 @@ def _without_maps(
         )
 
 
-def _answer(shared: Explanation, number: int, method: Method, maps: NDArray[np.float32] | MethodError) -> Answer:
-    """The explanation by one method of photo `number` of a batch, or why there is none."""
+def _answer(
+    shared: Explanation, number: int, method: Method, maps: NDArray[np.float32] | MethodError, seconds: float
+) -> Answer:
+    """The explanation by one method of photo `number` of a batch, or why there is none.
+
+    seconds: of the method alone.
+    """
     if isinstance(maps, MethodError):
         return maps
     found = replace(
-        shared, maps=maps[number], method=method.name, layer=shared.layer if method.reads_layer else None
+        shared,
+        maps=maps[number],
+        method=method.name,
+        layer=shared.layer if method.reads_layer else None,
+        seconds=shared.seconds + seconds,
     )
     for target, heat in zip(found.targets, found.maps, strict=True):
         if not np.isfinite(heat).all():

@@ -6,6 +6,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -42,6 +43,7 @@ from gradcam import (
     sample_photo,
 )
 from gradcam._compare import Progress
+from gradcam.methods import METHODS, Signals
 from gradcam.running import clone_sharing_weights, lock_of
 
 BUNDLED = [f"bundled/tf_efficientnet_lite{i}" for i in range(3)]
@@ -154,6 +156,20 @@ class Poisoned(Colours):
 def test_a_map_that_is_not_finite_names_model_layer_and_class() -> None:
     with pytest.raises(MapError, match=r"own/colours at layer 'maps' for class red"):
         explain(colours(Poisoned()), quarters(), "red", layer="maps")
+
+
+def test_the_seconds_of_a_method_hold_no_other_method_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+
+    def slow(signals: Signals) -> Tensor:
+        clock[0] += 60
+        return METHODS["Grad-CAM"].compute(signals)
+
+    monkeypatch.setitem(METHODS, "slow", replace(METHODS["Grad-CAM"], name="slow", compute=slow))
+    monkeypatch.setattr("gradcam.forward.time.perf_counter", lambda: clock[0])
+    names = ["Grad-CAM", "slow", "LayerCAM"]
+    found = explain(colours(), quarters(), "red", method=names, layer="maps")
+    assert [one.seconds for one in found] == [0, 60, 0]
 
 
 def test_many_photos_in_batches_give_what_each_gives_alone() -> None:
