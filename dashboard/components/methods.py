@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from dashboard import results, session
-from dashboard.components.messages import say_error
+from dashboard.components.messages import escape_markdown, say_error
 from dashboard.components.viewer import view_panels, view_tools
 from dashboard.session import Key
 from gradcam import Heatmap, OptionError, Panel, Style
@@ -66,14 +66,20 @@ def pick_wrapper(methods: Sequence[str]) -> tuple[str, ...]:
         + "  \n".join(f"{name}: {one.says.format(base='the method')}" for name, one in at_one_layer.items()),
         **session.linked(Key.WRAPPER),
     )
-    return tuple(_wrapped(name, wrapper) for name in methods) if wrapper else tuple(methods)
-
-
-def _wrapped(method: str, wrapper: str) -> str:
-    try:
-        return find_method(f"{wrapper}({method})").name
-    except OptionError:
-        return method
+    if not wrapper:
+        return tuple(methods)
+    found, reasons = [], {}
+    for name in methods:
+        try:
+            found.append(find_method(f"{wrapper}({name})").name)
+        except OptionError as error:
+            found.append(name)
+            reasons[name] = escape_markdown(str(error))
+    if left := [name for name in reasons if f"{wrapper}(" not in f"{name}("]:  # the others are in it already
+        st.caption(
+            f"Not in {wrapper}: {escape_markdown(listed(left))}.", help="  \n".join(map(reasons.__getitem__, left))
+        )
+    return tuple(found)
 
 
 def long_methods(methods: Sequence[Method]) -> str:

@@ -37,6 +37,9 @@ def test_a_wrapper_makes_a_method_of_each_that_it_fits_and_a_name_in_a_wrapper_m
     page = opened(methods_beside=["FEM", "finer-cam(layercam)"], wrapper="Finer-CAM")
     (scene,) = scenes(page)
     assert [panel["title"] for panel in scene["panels"]] == ["Grad-CAM", "FEM", "Finer-CAM(LayerCAM)"]
+    (told,) = [caption for caption in page.sidebar.caption if caption.value.startswith("Not in ")]
+    assert told.value == "Not in Finer-CAM: FEM."  # and nothing of what is in it already
+    assert "whose map is the same for every class" in told.help
     page = opened(methods_beside=["LayerCAM", "nonsense"], wrapper="Augmented")
     (scene,) = scenes(page)
     assert [panel["title"] for panel in scene["panels"]] == ["Grad-CAM", "Augmented(LayerCAM)"]
