@@ -47,10 +47,20 @@ PAGES = (
     Row("layers", "Layers", "layers", "At which depth does a model see the class, and how finely?"),
     Row("methods", "Methods", "compare_arrows", "Would another method say the same?"),
     Row(
-        "data_set", "Data set", "photo_library", "On which photos do models differ, and what does a class stand on?"
+        "data_set",
+        "Data set",
+        "photo_library",
+        "On which photos do models differ, and what does a class stand on?",
+        later=True,
     ),
-    Row("reports", "Reports", "draft", "What do we conclude, and can anybody check it?"),
-    Row("reviews", "Reviews", "rate_review", "Who says what about which evidence, and who stands for it?"),
+    Row("reports", "Reports", "draft", "What do we conclude, and can anybody check it?", later=True),
+    Row(
+        "reviews",
+        "Reviews",
+        "rate_review",
+        "Who says what about which evidence, and who stands for it?",
+        later=True,
+    ),
     Row(
         "how_it_works",
         "How it works",

@@ -10,7 +10,7 @@ from dashboard.components.messages import escape_markdown
 from dashboard.components.report_changes import show_changes, values_html
 from dashboard.components.review_evidence import open_evidence
 from gradcam.report import Change, Report
-from gradcam.reviews import Review, agreed_status
+from gradcam.reviews import Review, agreed_status, by_subject
 
 if TYPE_CHECKING:
     from gradcam.reviews import ReviewStore
@@ -58,10 +58,11 @@ def _show_statuses(store: ReviewStore, before: Review, after: Review) -> None:
     if blind:
         st.caption(f"What people say is compared once {escape_markdown(_name(blind[0]))} is no longer blind.")
         return
+    sides = [by_subject(store.verdicts(review)) for review in (before, after)]
     changes = [
         Change(SAID, "", str(subject), earlier, later)
-        for subject in dict.fromkeys(one.subject for review in (before, after) for one in store.verdicts(review))
-        for earlier, later in [[agreed_status(store.verdicts(review, subject)) for review in (before, after)]]
+        for subject in dict.fromkeys(subject for side in sides for subject in side)
+        for earlier, later in [[agreed_status(side.get(subject, ())) for side in sides]]
         if earlier != later
     ]
     st.subheader(SAID, anchor=False)

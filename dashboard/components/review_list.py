@@ -57,6 +57,9 @@ def _offer_project(store: ReviewStore) -> None:
 
 def opened_review(store: ReviewStore) -> Review | None:
     """Return the review that the visitor opened, or that their link names."""
+    if session.went_back():
+        for key in (Key.REVIEW, Key.SUBJECT):
+            st.session_state.pop(key, None)
     id = st.session_state.get(Key.REVIEW, st.query_params.get(Key.REVIEW, ""))
     found = next((review for review in store.reviews() if review.id == id), None) if id else None
     if found:

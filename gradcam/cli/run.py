@@ -20,7 +20,7 @@ from gradcam.cli.options import (
     load_checkpoints,
     of_model,
 )
-from gradcam.errors import OptionError, RunBusyError, nearest, quoted
+from gradcam.errors import OptionError, ReviewError, RunBusyError, nearest, quoted
 from gradcam.files import refuse_existing
 from gradcam.forward import PRECISIONS
 from gradcam.layers import write_layer
@@ -363,6 +363,11 @@ def _noted(run: Run, use: Use) -> tuple[list[Candidate], list[Verdict]]:
     """The candidates of a run that people judged in the team's store, and what they said of the run."""
     with reviews.ReviewStore() as store:
         review = next(iter(store.reviews(evidence=run.evidence)), None)
+        if review is not None and not store.is_open(review):
+            raise ReviewError(
+                f"expected a review that all may read for --notes, got {quoted(review.title)}, which is still "
+                "blind; wait for its reviewers, or leave --notes out"
+            )
         said = [] if review is None else store.verdicts(review)
     found = shortcuts.noted_candidates(
         run, said, lambda model, label: shortcuts.find_shortcuts(run, model, label, use=use)

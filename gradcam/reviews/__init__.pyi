@@ -1,5 +1,6 @@
 from .agreement import Agreement as Agreement, cohen_kappa as cohen_kappa, krippendorff_alpha as krippendorff_alpha
 from .database import default_store as default_store
+from .judging import by_subject as by_subject
 from .model import (
     FILTERS as FILTERS,
     STATES as STATES,

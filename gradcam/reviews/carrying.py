@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, BinaryIO
+from collections.abc import Callable, Container, Mapping
+from typing import Any, BinaryIO, get_args
 
 import msgspec
 import sqlalchemy as sa
 
 from gradcam.errors import ReviewError, quoted
+from gradcam.reviews.model import NEEDED_SIGNATURES, Kind
 from gradcam.reviews.rows import rows_of
 from gradcam.reviews.tables import CARRIED, SAME
+from gradcam.statuses import STATUSES
+
+ALLOWED: Mapping[str, Callable[[Mapping[str, Any]], Container[object]]] = {
+    "signatures": lambda row: NEEDED_SIGNATURES,
+    "kind": lambda row: get_args(Kind),
+    "subject_kind": lambda row: STATUSES,
+    "status": lambda row: STATUSES.get(row["subject_kind"], ()),
+}
+"""What a column may say in a row, whatever its table."""
 
 
 def write_rows(connection: sa.Connection, file: BinaryIO) -> int:
@@ -73,6 +83,16 @@ def _imported(line: bytes, number: int, tables: dict[str, sa.Table]) -> tuple[st
         raise ReviewError(wrong)
     later: Mapping[str, None] = {column.name: None for column in tables[name].c if column.nullable}
     row = {**later, **row}  # an earlier version did not know of these
-    if row.keys() != {column.name for column in tables[name].c} - {"number"}:
+    if row.keys() != {column.name for column in tables[name].c} - {"number"} or not _is_sound(tables[name], row):
         raise ReviewError(wrong)
     return str(name), row
+
+
+def _is_sound(table: sa.Table, row: Mapping[str, Any]) -> bool:
+    """Whether a row holds only what the store itself would have written: nothing is ever taken out of it again."""
+    typed = all(
+        type(row[column.name]) is column.type.python_type or (column.nullable and row[column.name] is None)
+        for column in table.c
+        if column.name != "number"
+    )
+    return typed and all(row[name] in allowed(row) for name, allowed in ALLOWED.items() if name in row)

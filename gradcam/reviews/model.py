@@ -14,6 +14,8 @@ Kind = Literal["report", "run"]
 RUNS = "Data sets"
 """The project that runs are reviewed in where nobody names another."""
 
+NEEDED_SIGNATURES = range(101)
+"""Of how many people a project may need the signatures."""
 MAX_EVIDENCE = 400_000_000
 """Bytes of a file of evidence that the store keeps."""
 MAX_TEXT = 20_000

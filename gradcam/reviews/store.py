@@ -19,6 +19,7 @@ from gradcam.reviews.database import Database, default_store
 from gradcam.reviews.judging import agreement_of, disputed, finished, opening, signed_of, until
 from gradcam.reviews.model import (
     MAX_EVIDENCE,
+    NEEDED_SIGNATURES,
     RUNS,
     STATES,
     WHOLE,
@@ -102,7 +103,7 @@ class ReviewStore:
     def add_project(self, name: str, by: str, signatures: int = 1) -> Project:
         """A new project, by an owner. signatures: of how many people a review needs to be approved."""
         name = checked_name(name, "a project's name")
-        if not 0 <= signatures <= 100:
+        if signatures not in NEEDED_SIGNATURES:
             raise ReviewError(f"expected 0 to 100 signatures, got {quoted(signatures)}")
         with self._writing(by, "owner") as connection:
             if connection.execute(sa.select(PROJECTS.c.id).where(PROJECTS.c.name == name)).first():

@@ -88,16 +88,19 @@ def update(index: Index, store: Store, plan: Plan, finished: Mapping[tuple[int, 
     """Work out the mean maps of all models that have none, and the likeness of their maps; count confusions."""
     with index.reading() as connection:
         there = set(connection.execute(sa.select(MEANS.c.model).distinct()).scalars())
-    missing = [n for n, one in enumerate(plan.columns) if not one.prepared and one.model not in there]
-    for number in missing:
-        column = _Column(index, store, plan, number, finished)
-        sums = _sums(column)
-        means = {group: found.mean for group, found in sums.items()}
-        for found in column.maps():
-            _write_likeness(
-                index, column.model, [(photo, group, likeness(heat, means[group])) for photo, group, heat in found]
-            )
-        _write_means(index, column.model, sums)  # last: a model that has means has all of it
+    missing: dict[int, list[_Column]] = {}
+    for number, column in enumerate(plan.columns):
+        if not column.prepared and column.model not in there:
+            missing.setdefault(column.model, []).append(_Column(index, store, plan, number, finished))
+    for model, columns in missing.items():
+        sums: dict[Group, _Sum] = {}
+        for column in columns:
+            sums |= (mine := _sums(column))
+            means = {group: found.mean for group, found in mine.items()}
+            for found in column.maps():
+                alike = [(photo, group, likeness(heat, means[group])) for photo, group, heat in found]
+                _write_likeness(index, model, alike)
+        _write_means(index, model, sums)  # last, and at once: a model that has means has all of it
     with index.writing() as connection:
         if connection.execute(sa.select(CONFUSIONS.c.model).limit(1)).first() is None:
             names = [column.name for column in CONFUSIONS.columns]

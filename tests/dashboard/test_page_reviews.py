@@ -8,7 +8,8 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from dashboard import identity, serving
+from dashboard import identity, serving, session
+from dashboard.components import review_changes
 from gradcam import keys
 from gradcam.report import Verdict, build_report, render_report, review_report, verify_report, with_signature
 from gradcam.reviews import Review, ReviewStore, Subject
@@ -125,6 +126,28 @@ def test_somebody_goes_on_with_what_another_began_photo_by_photo(store: ReviewSt
     press(page, "Comment")
     first, second = store.comments(review, ONE)
     assert (first.text, second.text, second.replies_to) == ("Why?", "A watermark.", first.id)
+
+
+def test_the_browsers_back_leads_to_the_photo_and_to_the_list_that_were_there_before(
+    store: ReviewStore, review: Review, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = press(opened(), "Open")
+    press(page, "Next")
+    monkeypatch.setattr(session, "went_back", lambda: True)
+    for key, shown in [("subject", "one.jpg · draft"), ("review", "**Lesions** · draft")]:
+        del page.query_params[key]
+        assert shown in words(page.run())
+
+
+def test_verdicts_of_two_reviews_are_read_once_however_many_photos_have_some(
+    store: ReviewStore, review: Review, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for subject in (ONE, TWO):
+        store.say(review, "approved", "Anna", subject)
+    asked, verdicts = [], ReviewStore.verdicts
+    monkeypatch.setattr(ReviewStore, "verdicts", lambda *of: asked.append(of[1:]) or verdicts(*of))
+    review_changes._show_statuses(store, review, review)
+    assert asked == [(review,), (review,)]
 
 
 def test_what_can_be_said_has_a_key(store: ReviewStore, review: Review) -> None:

@@ -24,6 +24,7 @@ from dashboard import library, results, serving, uploads
 from gradcam import GradcamError, ModelError, OptionError, Photo, Top, WeightsError, sample_photo
 from gradcam.config import Limits, Runs, Server, Settings
 from gradcam.models.pool import ModelPool
+from tests.opening import open_page
 from tests.server import ROOT, dashboard
 from tests.visitors import at_once, wrong
 
@@ -64,6 +65,18 @@ def test_two_visitors_come_at_once_to_a_fresh_server_that_others_cannot_reach(st
             found, headers = ask(address + path)
             assert found == status
             assert {name: headers[name] for name in serving.HEADERS} == serving.HEADERS
+
+
+@pytest.mark.parametrize(
+    ("page", "all_of_it"), [("data_set", True), ("reports", True), ("reviews", True), ("models", False)]
+)
+def test_a_visit_waits_for_what_its_page_alone_reads(
+    monkeypatch: pytest.MonkeyPatch, page: str, all_of_it: bool
+) -> None:
+    waited_for: list[bool] = []
+    monkeypatch.setattr(serving, "is_prepared", lambda *, everything: waited_for.append(everything) or st.stop())
+    open_page(page)
+    assert waited_for[-1] is all_of_it
 
 
 def ask(url: str) -> tuple[int, dict[str, str]]:

@@ -456,6 +456,44 @@ def test_an_import_with_a_bad_line_adds_nothing(store, review, tmp_path):
         assert other.projects() == []
 
 
+@pytest.mark.parametrize(
+    ("said", "instead"),
+    [
+        ('"signatures":0', '"signatures":"abc"'),
+        ('"signatures":0', '"signatures":101'),
+        ('"signatures":0', '"signatures":true'),
+        ('"kind":"report"', '"kind":"rumour"'),
+        ('"blind":false', '"blind":"yes"'),
+        ('"blind":false', '"blind":null'),
+        ('"status":"approved"', '"status":"shortcut"'),
+        ('"subject_kind":"photo"', '"subject_kind":"planet"'),
+    ],
+)
+def test_an_import_of_what_no_store_would_write_adds_nothing(exported, other, said, instead):
+    assert said in exported
+    with pytest.raises(ReviewError, match="expected a row of an export in line"):
+        other.import_(io.BytesIO(exported.replace(said, instead).encode()))
+    assert other.projects() == []
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReviewStore]:
+    """A store that holds nothing."""
+    with ReviewStore(tmp_path_factory.mktemp("other") / "other.sqlite") as store:
+        yield store
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A review with a verdict on a photo, as a store exports it."""
+    with ReviewStore(tmp_path_factory.mktemp("one") / "one.sqlite") as store:
+        review = store.add_review(store.add_project("Skin", "Anna", 0), EVIDENCE, "Lesions", "Anna")
+        store.say(review, "approved", "Anna", PHOTO)
+        file = io.BytesIO()
+        store.export(file)
+    return file.getvalue().decode()
+
+
 def test_an_import_that_says_something_else_is_refused(store, review):
     store.say(review, "approved", "Anna", PHOTO)
     file = io.BytesIO()

@@ -19,7 +19,7 @@ from PIL import Image
 from gradcam import Top, compare, open_photo, sample_photo
 from gradcam.errors import OptionError, RunBusyError, RunError
 from gradcam.forward import Forward
-from gradcam.runs import Engine, Run, Settings, Status, data_set, plan, resume, start, watch
+from gradcam.runs import Engine, Run, Settings, Status, class_means, data_set, plan, resume, start, watch
 from gradcam.runs.index_tables import AGREEMENTS
 from gradcam.runs.store import Store
 from tests import plain
@@ -37,6 +37,26 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run that nothing interrupted."""
     return run_over(data, tmp_path_factory.mktemp("runs") / "whole")
+
+
+def test_a_run_that_is_stopped_between_two_methods_works_out_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, methods, sums = write_set(tmp_path / "set", 4), ["Grad-CAM", "Grad-CAM++"], class_means._sums
+
+    def stop_at_the_second(column: class_means._Column) -> object:
+        if column.number == 1:
+            raise KeyboardInterrupt
+        return sums(column)
+
+    run = run_over(data, tmp_path / "run", classifiers()[:1], targets=["top"], methods=methods[:1])
+    monkeypatch.setattr(class_means, "_sums", stop_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        run_over(data, run.folder, classifiers()[:1], targets=["top"], methods=methods)
+    monkeypatch.setattr(class_means, "_sums", sums)
+    run_over(data, run.folder, classifiers()[:1], targets=["top"], methods=methods)
+    assert [len(run.mean_maps(0, method, "top prediction")) for method in methods] == [2, 2]
+    assert all(unit.likeness is not None for unit in run.units())
 
 
 def computes_nothing() -> mock._patch[object]:

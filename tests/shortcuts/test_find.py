@@ -208,6 +208,21 @@ def test_a_report_of_a_run_tells_of_the_candidates_that_people_noted(
     )
 
 
+def test_a_report_tells_nothing_of_a_blind_review_before_it_opens(
+    planted: Planted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("gradcam.cli.run.shared_pool", lambda: planted)
+    monkeypatch.setenv("GRADCAM_STORE", str(tmp_path / "reviews.sqlite"))
+    with ReviewStore() as store:
+        project = store.project_of_runs("Anna")
+        review = store.add_review(project, planted.run.evidence, "planted", "Anna", kind="run", blind=True)
+        store.say(review, "shortcut", "Anna", cluster_subjects(planted.candidates[:1])[0])
+    out = tmp_path / "review.json"
+    assert cli.main(["run", "export", str(planted.run.folder), "--top", "1", "--notes", "--out", str(out)]) == 2
+    assert "got 'planted', which is still blind; wait for its reviewers" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def small_run(folder: Path, photos: int, **more: Any) -> Run:
     """Red and blue photos, as many of each."""
     return run_over(write_set(folder / "set", 2 * photos), folder / "run", **more)
