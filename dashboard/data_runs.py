@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -14,7 +15,10 @@ from dashboard import identity, library
 from gradcam.config import runs_folder, settings
 from gradcam.errors import OptionError, ReviewError, RunError, nearest, quoted
 from gradcam.model_spec import is_checkpoint
-from gradcam.runs import SAMPLE, HostedRun, Run, RunHost, Status
+from gradcam.runs import SAMPLE, HostedRun, Run, RunHost, Status, without_place
+
+Version = tuple[int, str]
+"""What a kept answer about a run holds for."""
 
 _OWNER, _MINE = "_owner", "_my_runs"
 
@@ -32,6 +36,11 @@ class ListedRun:
     run: Run
     status: Status | None
     hosted: HostedRun | None = None
+
+    @property
+    def version(self) -> Version:
+        """How many maps the run has, and its state: at its end, its answers change while that number stays."""
+        return (self.status.done, self.status.state) if self.status else (0, "")
 
     @property
     def is_active(self) -> bool:
@@ -79,11 +88,21 @@ def opened(name: str) -> ListedRun:
     """The run of a name in a link. Raises: RunError where there is none."""
     if path := shown().get(name):
         run = Run(path)
-        return ListedRun(name, name, run, run.status())
+        with hide_place(run):
+            return ListedRun(name, name, run, run.status())
     hosted = host().get(name)
     if name not in mine():
         mine().insert(0, name)
     return ListedRun(name, hosted.job.title, hosted.run, hosted.status, hosted)
+
+
+@contextmanager
+def hide_place(run: Run) -> Iterator[None]:
+    """Raise a RunError of this block without the folder of the run, which is no visitor's business."""
+    try:
+        yield
+    except RunError as error:
+        raise RunError(without_place(str(error), run.folder)) from error
 
 
 def start(

@@ -25,6 +25,7 @@ from dashboard.components import (
     show_progress,
     show_shortcuts,
 )
+from dashboard.data_runs import hide_place
 from dashboard.session import DataKey
 from gradcam.reviews import Subject
 
@@ -43,7 +44,7 @@ if listed is None:
     )
     offer_start(models)
 else:
-    with show_errors():
+    with show_errors(), hide_place(listed.run):
         show_progress(listed)
         if listed.status and listed.status.done:
             with st.sidebar, section("Photos"):

@@ -16,6 +16,7 @@ from dashboard import library, session
 from dashboard.components.data_filters import Shown
 from dashboard.components.data_gallery import strips_of
 from dashboard.components.messages import escape_markdown
+from dashboard.data_runs import Version
 from gradcam import PhotoError, Style
 from gradcam.draw import draw_map
 from gradcam.model_spec import display_name
@@ -47,7 +48,7 @@ def show_candidate(shown: Shown, candidate: Candidate) -> None:
     """Everything that is known of one candidate, the photos first."""
     look = session.look()
     with st.spinner("Looking where the photos share it"):
-        maps = _maps(shown.run.folder, shown.done, _key(candidate), look, candidate)
+        maps = _maps(shown.run.folder, shown.version, _key(candidate), look, candidate)
     st.caption(
         "Photo and heatmap; below them where the photo has what the group shares, in full colour where it is "
         "strongest on any of these photos. The strength is in standard deviations over all photos."
@@ -75,7 +76,7 @@ def _key(candidate: Candidate) -> tuple[str, str, int]:
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def _maps(
-    folder: Path, done: int, key: tuple[str, str, int], style: Style, _candidate: Candidate
+    folder: Path, version: Version, key: tuple[str, str, int], style: Style, _candidate: Candidate
 ) -> dict[int, bytes]:
     """The component over each photo that is shown, as JPEG, drawn once for all; none over a photo that is gone."""
     run = Run(folder)
@@ -121,7 +122,7 @@ def _show_channels(shown: Shown, candidate: Candidate) -> None:
     st.markdown("**The channels that make it**")
     st.caption("Each with the class's photos on which it is strongest, cut out around its strongest place.")
     with st.spinner("Looking what the channels see"):
-        crops = _crops(shown.run.folder, shown.done, _key(candidate), candidate)
+        crops = _crops(shown.run.folder, shown.version, _key(candidate), candidate)
     with st.grid(min_column_width=CROP_SIDE * 2, gap="small"):
         for channel in candidate.channels[:CHANNELS]:
             title = f"Channel {channel.number} · {percent(channel.share)} of it"
@@ -132,7 +133,7 @@ def _show_channels(shown: Shown, candidate: Candidate) -> None:
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def _crops(folder: Path, done: int, key: tuple[str, str, int], _candidate: Candidate) -> dict[int, bytes]:
+def _crops(folder: Path, version: Version, key: tuple[str, str, int], _candidate: Candidate) -> dict[int, bytes]:
     """Of each channel that is shown, its crops side by side as JPEG, cut once for all visitors."""
     found = channel_crops(Run(folder), _candidate, channels=CHANNELS, each=CROPS, use=library.use)
     return {number: _beside([one.pixels for one in crops]) for number, crops in found.items() if crops}
@@ -179,7 +180,7 @@ def _difference(inside: float | None, outside: float | None) -> str:
 def _offer_check(shown: Shown, candidate: Candidate) -> None:
     """A button that asks the model again without what makes the candidate, and what it then predicts."""
     checks: dict[object, Check] = st.session_state.setdefault(_CHECKS, {})
-    key = shown.run.folder, shown.done, _key(candidate)
+    key = shown.run.folder, shown.version, _key(candidate)
     if st.button("Check the cause", icon=":material/science:", help=_HELP):
         bar = st.progress(0.0, "Asking the model again")
 

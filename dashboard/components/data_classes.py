@@ -16,6 +16,7 @@ from dashboard.components.messages import escape_markdown
 from dashboard.components.names import name_html
 from dashboard.components.panels import theme
 from dashboard.components.single_choice import pick_one
+from dashboard.data_runs import Version
 from dashboard.session import DataKey
 from gradcam.draw import PLOTLY_CONFIG, draw_map, measure_boxes
 from gradcam.model_spec import display_name
@@ -60,7 +61,7 @@ def _show_confusion(shown: Shown, names: Mapping[int, str]) -> None:
         )
         return
     model = pick_one("Model", list(names.values()), DataKey.MODEL)
-    found = _confusion(shown.run.folder, shown.done, model, shown.method, shown.target)
+    found = _confusion(shown.run.folder, shown.version, model, shown.method, shown.target)
     st.html(_confusion_html(found))
     st.caption(
         "How many photos of a label (row) the model predicts as what (column); below, how far the two models that "
@@ -72,8 +73,8 @@ def _show_confusion(shown: Shown, names: Mapping[int, str]) -> None:
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def _confusion(folder: Path, done: int, model: int, method: str, target: str) -> list[Confused]:
-    """Count `Run.confusion` once for all visitors. done: how many maps the run has."""
+def _confusion(folder: Path, version: Version, model: int, method: str, target: str) -> list[Confused]:
+    """Count `Run.confusion` once for all visitors. version: of the run."""
     return Run(folder).confusion(model, method, target)
 
 
@@ -155,7 +156,7 @@ def _show_measure(shown: Shown, names: Mapping[int, str]) -> None:
     with st.container(horizontal=True):
         title = pick_from("Measure", list(known), DataKey.MEASURE)
         label = pick_some("Of label", shown.run.choices("label"), DataKey.OF_LABEL)
-    found = _measured(shown.run.folder, shown.done, known[title], shown.method, shown.target, label)
+    found = _measured(shown.run.folder, shown.version, known[title], shown.method, shown.target, label)
     by_model = {
         name: [values[position] for values in found.values() if position in values]
         for position, name in names.items()
@@ -180,9 +181,9 @@ def _show_measure(shown: Shown, names: Mapping[int, str]) -> None:
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def _measured(
-    folder: Path, done: int, measure: str, method: str, target: str, label: str | None
+    folder: Path, version: Version, measure: str, method: str, target: str, label: str | None
 ) -> dict[int, dict[int, float]]:
-    """Read `Run.measured` once for all visitors. done: how many maps the run has."""
+    """Read `Run.measured` once for all visitors. version: of the run."""
     return Run(folder).measured(measure, method, target, label)
 
 

@@ -9,7 +9,7 @@ from itertools import combinations
 import streamlit as st
 
 from dashboard import session
-from dashboard.data_runs import ListedRun
+from dashboard.data_runs import ListedRun, Version
 from dashboard.session import DataKey
 from gradcam import parse_target
 from gradcam.draw import request_caption
@@ -39,11 +39,11 @@ WHOLE = (0, 100)
 class Shown:
     """Photos of a run in an order.
 
-    done: how many maps the run has. by: a row of `RANKINGS`. method, target: of the maps that are shown.
+    version: of the run. by: a row of `RANKINGS`. method, target: of the maps that are shown.
     """
 
     run: Run
-    done: int
+    version: Version
     by: str
     method: str
     target: str
@@ -94,7 +94,7 @@ def pick_shown(listed: ListedRun, among: Callable[[ListedRun], Filter]) -> Shown
     if (low, high) != WHOLE:
         wanted["confidence"] = low / 100, high / 100
     wanted.update(among(listed))
-    return Shown(run, listed.status.done if listed.status else 0, by, method, target, wanted)
+    return Shown(run, listed.version, by, method, target, wanted)
 
 
 def _pick_ranking(run: Run) -> str:

@@ -10,6 +10,7 @@ import streamlit as st
 from dashboard import session
 from dashboard.components.data_filters import Shown
 from dashboard.components.messages import escape_markdown
+from dashboard.data_runs import Version
 from dashboard.session import DataKey
 from gradcam.model_spec import display_name
 from gradcam.runs import RANKINGS, Run, Unit, strips
@@ -78,14 +79,14 @@ def _turn_pages(total: int) -> int:
 
 def strips_of(shown: Shown, photos: Sequence[int], models: Sequence[str]) -> dict[int, bytes]:
     """Draw each finished photo and these models' maps over it side by side, as JPEG. models: ids."""
-    return _strips(shown.run.folder, tuple(photos), tuple(models), shown.method, shown.target, shown.done)
+    return _strips(shown.run.folder, tuple(photos), tuple(models), shown.method, shown.target, shown.version)
 
 
 @st.cache_data(max_entries=32, show_spinner="Drawing the photos of this page")
 def _strips(
-    folder: Path, photos: Sequence[int], models: Sequence[str], method: str, target: str, done: int
+    folder: Path, photos: Sequence[int], models: Sequence[str], method: str, target: str, version: Version
 ) -> dict[int, bytes]:
-    """Draw `strips` once for all visitors. done: how many maps the run has, for a run that still computes."""
+    """Draw `strips` once for all visitors. version: of the run."""
     return strips(Run(folder), photos, models, method, target)
 
 

@@ -15,6 +15,7 @@ from dashboard.components.messages import escape_markdown
 from dashboard.components.panels import show_comparison
 from dashboard.components.progress import run_comparison
 from dashboard.components.request import Request
+from dashboard.data_runs import Version
 from dashboard.session import DataKey
 from gradcam.model_spec import display_name
 from gradcam.runs import Filter, Run, Unit
@@ -59,7 +60,7 @@ def show_opened(shown: Shown, photo: int) -> str | None:
 
 def _show_way(shown: Shown, photo: int) -> None:
     """Offer to go back to the gallery, and to the photos before and after."""
-    order = _order(shown.run.folder, shown.done, shown.by, shown.wanted)
+    order = _order(shown.run.folder, shown.version, shown.by, shown.wanted)
     at = order.index(photo) if photo in order else None
     before = order[at - 1] if at else None
     after = order[at + 1] if at is not None and at + 1 < len(order) else None
@@ -75,8 +76,8 @@ def _show_way(shown: Shown, photo: int) -> None:
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def _order(folder: Path, done: int, by: str, wanted: Filter) -> list[int]:
-    """All photos of a ranking, asked once for all visitors. done: how many maps the run has."""
+def _order(folder: Path, version: Version, by: str, wanted: Filter) -> list[int]:
+    """All photos of a ranking, asked once for all visitors. version: of the run."""
     return Run(folder).ranked(by, **wanted)
 
 

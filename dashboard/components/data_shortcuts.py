@@ -14,7 +14,7 @@ from dashboard.components.data_filters import Shown, pick_from
 from dashboard.components.data_verdicts import offer_verdict, said_of
 from dashboard.components.messages import escape_markdown, show_errors
 from dashboard.components.single_choice import pick_one
-from dashboard.data_runs import ListedRun
+from dashboard.data_runs import ListedRun, Version
 from dashboard.session import DataKey
 from gradcam.model_spec import display_name
 from gradcam.reviews import Subject, Verdict, agreed_status, split_note
@@ -40,7 +40,7 @@ def show_shortcuts(listed: ListedRun, shown: Shown) -> None:
     position = pick_one("Model", [display_name(model.id) for model in plan.models], DataKey.MODEL)
     label = pick_from("Class", labels, DataKey.OF_LABEL)
     with show_errors():
-        found = _found(shown.run.folder, shown.done, plan.models[position].id, label)
+        found = _found(shown.run.folder, shown.version, plan.models[position].id, label)
         if not found:
             st.info("No group of this class's photos stands out.", icon=":material/check:")
             return
@@ -57,13 +57,12 @@ def show_shortcuts(listed: ListedRun, shown: Shown) -> None:
 
 def noted_of(listed: ListedRun, said: Iterable[Verdict]) -> list[Candidate]:
     """The candidates of a run that somebody judged. said: of the run."""
-    done = listed.status.done if listed.status else 0
-    return noted_candidates(listed.run, said, partial(_found, listed.run.folder, done))
+    return noted_candidates(listed.run, said, partial(_found, listed.run.folder, listed.version))
 
 
 @st.cache_resource(max_entries=64, show_spinner="Looking for what photos share")
-def _found(folder: Path, done: int, model: str, label: str) -> list[Candidate]:
-    """Run `find_shortcuts` once for all visitors. done: how many maps the run has."""
+def _found(folder: Path, version: Version, model: str, label: str) -> list[Candidate]:
+    """Run `find_shortcuts` once for all visitors. version: of the run."""
     return find_shortcuts(Run(folder), model, label, use=library.use)
 
 

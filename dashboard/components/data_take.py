@@ -78,7 +78,7 @@ def _offer_report(listed: ListedRun, shown: Shown, chosen: Sequence[int]) -> Non
     )
     said = said_of(listed)
     how = f"chosen by hand: {len(photos)}" if chosen else _first(shown, len(photos))
-    key = shown.run.folder, shown.done, tuple(photos), how, session.look(), tuple(one.id for one in said)
+    key = shown.run.folder, shown.version, tuple(photos), how, session.look(), tuple(one.id for one in said)
     if st.button("Build the report", icon=":material/draft:", disabled=not photos):
         with st.spinner("Computing the heatmaps"):
             report = report_of_run(

@@ -12,8 +12,9 @@ from dashboard.components.data_filters import pick_some
 from dashboard.components.messages import show_errors
 from dashboard.components.review_list import say_who
 from dashboard.components.verdicts import judge, show_verdicts
-from dashboard.data_runs import ListedRun
+from dashboard.data_runs import ListedRun, hide_place
 from dashboard.session import DataKey
+from gradcam.errors import RunError
 from gradcam.reviews import Review, Subject, Verdict
 from gradcam.runs import Filter
 
@@ -44,7 +45,7 @@ def said_of(listed: ListedRun) -> list[Verdict]:
 
 def offer_verdict(listed: ListedRun, subject: Subject) -> None:
     """Let the visitor judge a photo or a candidate by a button or its key, and undo that."""
-    with st.container(border=True), show_errors():
+    with st.container(border=True), show_errors(), hide_place(listed.run):
         if not identity.is_asked():
             say_who()
         if identity.actor() is None:
@@ -78,5 +79,10 @@ def _is_finished(listed: ListedRun) -> bool:
 
 def _begin(store: ReviewStore, listed: ListedRun, me: str) -> Review:
     """Begin a review of the maps as they lie on the disk. Raises: RunError if one was changed there."""
-    listed.run.check_shards()
+    try:
+        listed.run.check_shards()
+    except RunError as error:
+        raise RunError(
+            "expected the maps as the run wrote them, got another file among them; tell whoever keeps this server"
+        ) from error
     return store.add_review(store.project_of_runs(me), listed.run.evidence, listed.title, me, kind="run")

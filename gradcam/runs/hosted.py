@@ -32,7 +32,7 @@ def main(folder: Path) -> int:
         os.nice(NICE)
 
     def for_visitors(sentence: str) -> str:
-        return reduce(without_place, places, " ".join(sentence.split()))
+        return " ".join(reduce(without_place, places, sentence).split())
 
     def say(sentence: str) -> None:
         line = for_visitors(sentence)

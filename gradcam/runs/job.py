@@ -9,12 +9,13 @@ reason.txt  why it ended before its time, if it did
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from gradcam.errors import RunError
+from gradcam.errors import QUOTED, RunError
 from gradcam.files import make_folder, write_whole
 
 JOB, UPLOAD, RUN, SAID, REASON = "job.json", "upload", "run", "said.txt", "reason.txt"
@@ -61,5 +62,11 @@ def read_words(folder: Path, name: str) -> tuple[str, ...]:
 
 
 def without_place(sentence: str, place: Path) -> str:
-    """A sentence for a visitor, who is not told where on the server a file or folder lies, only its name."""
-    return sentence.replace(str(place), place.name)
+    """A sentence for a visitor, who is not told where on the server a file or folder lies, only its name.
+
+    The path is found as `quoted` writes it, too: with escapes, and cut in its middle.
+    """
+    written, name = (repr(text)[1:-1] for text in (str(place), place.name))
+    half = QUOTED // 2
+    cut = f"{re.escape(written[: half - 1])}….{{{half - 2}}}"  # less the two quotes and the ellipsis
+    return re.sub(cut, lambda _: name, sentence).replace(str(place), place.name).replace(written, name)

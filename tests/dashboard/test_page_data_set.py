@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import streamlit as st
@@ -14,12 +18,12 @@ from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Checkbox
 
 from dashboard import data_runs, session
-from dashboard.components import data_gallery, data_take
+from dashboard.components import data_gallery, data_opened, data_take
 from dashboard.components.data_filters import RANKING_TITLES, Shown
 from gradcam.config import settings
-from gradcam.errors import RunError
+from gradcam.errors import RunError, quoted
 from gradcam.model_spec import display_name
-from gradcam.runs import RANKINGS, Filter, Pair, Run, Settings, start
+from gradcam.runs import RANKINGS, Filter, Pair, Run, Settings, resume, start
 from tests.opening import open_page
 from tests.runs.small_set import write_photo
 
@@ -227,7 +231,7 @@ def box(page: AppTest, run: Run, number: int) -> Checkbox:
 
 
 def shown_of(run: Run) -> Shown:
-    return Shown(run, 48, "disagreement", *run.plan.methods, *run.plan.targets)
+    return Shown(run, (48, "finished"), "disagreement", *run.plan.methods, *run.plan.targets)
 
 
 def html(page: AppTest) -> str:
@@ -264,6 +268,42 @@ def test_a_link_to_a_run_that_is_gone_is_one_sentence() -> None:
     page = open_page("data_set", run="x" * 32)
     assert "Expected a run behind this link, got none" in page.error[0].value.replace("\\", "")
     assert "run" not in page.query_params
+
+
+def test_what_is_wrong_with_a_run_is_said_without_where_it_lies(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "secret" / "gone"
+    damaged = Run(shutil.copytree(run.folder, tmp_path / "secret" / "damaged"))
+    shard = next(damaged.folder.glob("shards/*/*/*.parquet"))
+    shard.write_bytes(shard.read_bytes()[::-1])
+    monkeypatch.setattr(data_runs, "shown", lambda: {"Gone": gone, "Damaged": damaged.folder})
+    errors = [open_page("data_set", run="Gone").error[0].value]
+    page = open_page("data_set", run="Damaged", opened="0")
+    page.text_input(key="_own_name").set_value("Anna").run()
+    errors.append(press(page, "Begin a review of this run").error[0].value)
+    trouble = RunError(f"expected to use {quoted(damaged.folder / 'index.sqlite')}")
+    monkeypatch.setattr(Run, "can_rank", mock.Mock(side_effect=trouble))
+    errors.append(page.run().error[0].value)
+    for error, said in zip(errors, ("gone", "got another file among them", "damaged/index"), strict=True):
+        assert said in error.replace("\\", "")
+        assert "secret" not in error
+
+
+def test_an_answer_of_before_the_end_of_a_run_is_not_kept_for_after(run: Run, tmp_path: Path) -> None:
+    copy = Run(shutil.copytree(run.folder, tmp_path / "copy"))
+    with closing(sqlite3.connect(copy.folder / "index.sqlite")) as index, index:
+        index.execute("UPDATE units SET likeness = NULL")
+        index.execute("UPDATE photos SET likeness = NULL")
+        index.execute("DELETE FROM means")
+
+    def order() -> list[int]:
+        listed = data_runs.ListedRun("copy", "copy", copy, copy.status())
+        return data_opened._order(copy.folder, listed.version, "unlike", Filter())
+
+    assert order() == list(range(24))
+    resume(copy.folder)
+    assert order() == run.ranked("unlike") != list(range(24))
 
 
 def test_a_run_starts_on_the_sample_set_is_left_come_back_to_and_deleted() -> None:

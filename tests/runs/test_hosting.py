@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from gradcam.config import Runs
-from gradcam.errors import RunError
+from gradcam.errors import RunError, quoted
 from gradcam.runs import HostedRun, RunHost, job_queue, read_data
-from gradcam.runs.job import read_job, write_job
+from gradcam.runs.job import read_job, without_place, write_job
 from tests.runs.small_set import write_set
 
 MODEL = "timm/test_resnet (untrained, seed 1)"
@@ -38,6 +38,20 @@ def _idle(monkeypatch: pytest.MonkeyPatch) -> None:
         return subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
 
     monkeypatch.setattr(job_queue, "_begin", begin)
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["/srv/secret", "/srv/it's secret", "/srv/a\\secret\t", "/srv/" + "secret/" * 13, "/srv/" + "secret/" * 60],
+)
+@pytest.mark.parametrize("letters", [1, 300])
+def test_a_visitor_is_told_the_name_of_a_folder_and_not_where_it_lies(place: str, letters: int) -> None:
+    folder = Path(place, "run")
+    for sentence in (f"expected {quoted(folder / ('x' * letters))}, got none", f"no {folder}"):
+        told = without_place(sentence, folder)
+        assert "run" in told
+        assert not any(part in told for part in ("secret", "srv"))
+        assert told.endswith((", got none", "no run"))
 
 
 def wait_until(host: RunHost, token: str, fits: Callable[[HostedRun], bool], seconds: float = 100) -> HostedRun:
