@@ -7,6 +7,7 @@ equations 1 and 2: α_k = mean over places of ∂y/∂A_k; L = ReLU(Σ_k α_k A_
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from math import prod
 from typing import Any, TypeAlias, overload
 
@@ -104,6 +105,7 @@ def heatmaps(
         lambda: candidate_layers(model, inputs),
         lambda images, found, edit: logits_with(model, inputs.repeated(images), [(found, edit)], modules),
     )
+    rerun = _computing_as_now(rerun, inputs.images.device.type)
     signals = signals_of(recordings, layers, methods, rerun, linear=not functions)
     found = tuple(fused_maps(signals, one) for one in methods)
     for maps in found:
@@ -116,6 +118,12 @@ def heatmaps(
                 "got NaN or infinity; check the weights and the input, or use float32"
             )
     return found[0] if isinstance(method, str) else found
+
+
+def _computing_as_now(rerun: Rerun, device: str) -> Rerun:
+    """The same, under the autocast that is on now, whichever is on when a part is called."""
+    now = torch.autocast(device, torch.get_autocast_dtype(device), torch.is_autocast_enabled(device))
+    return Rerun(**{part.name: now(getattr(rerun, part.name)) for part in fields(rerun)})
 
 
 def _functions(classes: Classes) -> list[PythonTarget]:

@@ -30,6 +30,9 @@ from gradcam.types import TargetLayer
 FUSED = "ScaledDotProduct"
 """How the names of PyTorch's fused attentions begin in the graph: there is one for each kind of device."""
 
+SOFTMAXES = ("Softmax", "SafeSoftmax")
+"""What a model calls, and what PyTorch's attention calls where it is not fused, as for a mask with a gradient."""
+
 Shortened: TypeAlias = Callable[[str, str], Trace]
 """Traces the forward again, with the output of one module, named first, in the place of that of a later one."""
 
@@ -38,12 +41,12 @@ Shortened: TypeAlias = Callable[[str, str], Trace]
 class TracedAttention(Attention):
     """The `Attention` of a forward; see there what each part is.
 
-    traced: the forward. cotangents: `[K, B, C]`, of the scores. layer: on whose grid the maps lie. tokens: of that
-        layer's output, None if it has another layout. shortened: runs the forward again.
+    traced: the forward. cotangents: `[K, B, C]`, of the scores, at given logits `[B, C]`. layer: on whose grid the
+        maps lie. tokens: of that layer's output, None if it has another layout. shortened: runs the forward again.
     """
 
     traced: Trace
-    cotangents: Tensor
+    cotangents: Callable[[Tensor], Tensor]
     layer: TargetLayer
     tokens: int | None
     shortened: Shortened
@@ -53,14 +56,14 @@ class TracedAttention(Attention):
 
     def gradients(self) -> Iterator[Tensor]:
         edges = [attention.edge for attention in self._found]
-        at_edges = differentiate(*before_linear(self.traced.logits, self.cotangents), edges)
+        at_edges = differentiate(*self._start, edges)
         return (one.gradient(at_edge) for one, at_edge in zip(self._found, at_edges, strict=True))
 
     def own_gradients(self) -> Iterator[Tensor]:
         for number in range(1, len(self._found) + 1):
             ended = self._ended_after(number)
             last = ended._found[-1]
-            (at_edge,) = differentiate(*before_linear(ended.traced.logits, self.cotangents), [last.edge])
+            (at_edge,) = differentiate(*ended._start, [last.edge])
             yield last.gradient(at_edge)
 
     def on_grid(self, tokens: Tensor) -> Tensor:
@@ -74,6 +77,12 @@ class TracedAttention(Attention):
         (gradient,) = differentiate(logits, some, [last.edge])
         is_read = (gradient != 0).movedim(-2, 0).flatten(1).any(1)
         return _precise(is_read.to(logits)) / is_read.sum().clamp(min=1)
+
+    @property
+    def _start(self) -> tuple[Tensor | GradientEdge, Tensor]:
+        """Where the gradients begin, and the cotangents there."""
+        logits = self.traced.logits
+        return before_linear(logits, self.cotangents(logits))
 
     # ------------------------------------------------------------------------------------------ what is found
 
@@ -179,11 +188,11 @@ def _shape(node: Any) -> tuple[int, ...] | None:
     """The shape `[…, rows, columns]` of the attention that a node computes; None if it computes anything else."""
     if _is_fused(node):
         return (*node._saved_query.shape[:-1], node._saved_key.shape[-2])
-    if operation(node) != "Softmax":
+    if operation(node) not in SOFTMAXES:
         return None
     shape = tuple(node._saved_result.shape)
     over_last = node._saved_dim in (-1, 2**64 - 1, len(shape) - 1)  # autograd saves −1 as 2⁶⁴ − 1
-    return shape if over_last and len(shape) >= 3 and min(shape[-2:]) > 1 else None
+    return shape if over_last and len(shape) >= 3 and shape[-1] > 1 else None
 
 
 _MASKS = ("_saved_attn_mask", "_saved_attn_bias")

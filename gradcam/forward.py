@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from gradcam._heatmaps import channel_contributions, fused_maps
 from gradcam.capture import Edit, Recording, Trace, logits_with, record, trace
-from gradcam.errors import QUOTED, MapError, MethodError, OptionError, PhotoError, nearest, quoted
+from gradcam.errors import QUOTED, LayerError, MapError, ModelError, OptionError, PhotoError, nearest, quoted
 from gradcam.inputs import Inputs
 from gradcam.layers import LayerChoices, candidate_layers, find_layers, merge_layers
 from gradcam.methods import GRADCAM, Method
@@ -147,8 +147,11 @@ class Forward:
         return cls(batch.photos, batch.views, layers, tuple(runners), recordings, precision, seconds, numerics)
 
 
-Answer: TypeAlias = Explanation | MethodError | MapError
+Answer: TypeAlias = Explanation | ModelError | LayerError | MapError
 """What a method makes of a photo: an explanation, or why there is none."""
+
+Maps: TypeAlias = NDArray[np.float32] | ModelError | LayerError
+"""A method's maps of all photos, `[B, K, h, w]`, or why it cannot explain the model."""
 
 
 def explanations(
@@ -210,18 +213,17 @@ def scores_of(classifier: Classifier, forward: Forward, targets: Sequence[Sequen
     return Scores(scored, logits, labels.names, activation)
 
 
-def _timed(signals: Sequence[LayerSignals], method: Method) -> tuple[NDArray[np.float32] | MethodError, float]:
+def _timed(signals: Sequence[LayerSignals], method: Method) -> tuple[Maps, float]:
     """What `_maps` returns, and its seconds for each photo."""
     started = time.perf_counter()
     maps = _maps(signals, method)
     return maps, (time.perf_counter() - started) / len(signals[0].recording.logits)
 
 
-def _maps(signals: Sequence[LayerSignals], method: Method) -> NDArray[np.float32] | MethodError:
-    """A method's maps of all photos, `[B, K, h, w]`, or why it cannot explain the model."""
+def _maps(signals: Sequence[LayerSignals], method: Method) -> Maps:
     try:
         return fused_maps(signals, method).cpu().numpy()
-    except MethodError as error:
+    except (ModelError, LayerError) as error:  # a method may read more of the model than the layer
         return error
 
 
@@ -258,14 +260,12 @@ def _without_maps(
         )
 
 
-def _answer(
-    shared: Explanation, number: int, method: Method, maps: NDArray[np.float32] | MethodError, seconds: float
-) -> Answer:
+def _answer(shared: Explanation, number: int, method: Method, maps: Maps, seconds: float) -> Answer:
     """The explanation by one method of photo `number` of a batch, or why there is none.
 
     seconds: of the method alone.
     """
-    if isinstance(maps, MethodError):
+    if isinstance(maps, ModelError | LayerError):
         return maps
     found = replace(
         shared,

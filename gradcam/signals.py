@@ -120,7 +120,7 @@ class LayerSignals(Signals):
         tokens = self.recording.activation.shape[1] if self.layer.layout == "tokens" else None
         return TracedAttention(
             self._trace,
-            self.cotangents,
+            (lambda logits: self.cotangents) if self.linear else self._rerun.cotangents,
             self.layer,
             tokens,
             lambda first, last: self._rerun.trace(self.images, (first, last)),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gradcam import load_classifier, sample_photo
+from gradcam import Explanation, GradcamError, LayerError, ModelError, load_classifier, sample_photo
 from gradcam.forward import Batch, Forward, channels_of, explanations
 from gradcam.layers import candidate_layers
-from gradcam.types import Top
+from gradcam.methods import find_method
+from gradcam.types import TargetLayer, Top
 from tests import plain
 
 WEIGHTS = [[4.0, 0, 0], [0, 0, 8.0]]
@@ -22,6 +23,22 @@ def test_each_photo_of_a_batch_may_have_a_target_of_its_own() -> None:
     found = explanations(classifier, forward, [["blue"], [Top(2)]])
     assert [explanation.targets[0].label for (explanation,) in found] == ["blue", "red"]
     assert [explanation.targets[0].score for (explanation,) in found] == [0, 0]
+
+
+@pytest.mark.parametrize(("learns", "error"), [(True, LayerError), (False, ModelError)])
+def test_a_method_that_reads_more_of_the_model_than_autograd_sees_fails_no_other(
+    learns: bool, error: type[GradcamError]
+) -> None:
+    classifier = plain.classifier(["red", "blue"], WEIGHTS)
+    layer = TargetLayer("grid", (2, 2), 3, "by hand")
+    classifier.module.get_submodule("grid").register_forward_pre_hook(lambda _module, args: args[0].detach())
+    classifier.module.get_submodule("head").requires_grad_(learns)
+    forward = Forward.of(Batch.of((plain.photo(RED),), classifier.preprocessing, "squash"), classifier, layer)
+    methods = [find_method("Grad-CAM"), find_method("FullGrad")]
+    ((seen, unseen),) = explanations(classifier, forward, [["red"]], methods)
+    assert isinstance(seen, Explanation)
+    assert seen.maps.max() > 0
+    assert isinstance(unseen, error)
 
 
 def test_contributions_at_a_head_that_pools_are_weight_times_mean_and_add_up_to_the_logit() -> None:

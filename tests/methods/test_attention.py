@@ -76,6 +76,16 @@ def of_hugging_face() -> Transformer:
     )
 
 
+def of_beit() -> Transformer:
+    """Its mask, a bias for each pair of places, has a gradient: PyTorch does not fuse such attention."""
+    sizes = {"img_size": 32, "patch_size": 8, "embed_dim": 16, "depth": 2, "num_heads": 2, "num_classes": 4}
+    model = timm.create_model("beit_base_patch16_224", **sizes)
+    nn.init.normal_(model.head.weight)
+    return Transformer(
+        model, layer("blocks.1.norm1", 1), ["blocks.0", "blocks.1"], model.forward_head, slice(1, None)
+    )
+
+
 def of_our_own() -> Transformer:
     model = net(Blocks)
     names = ["blocks.0", "blocks.1", "blocks.2"]
@@ -89,6 +99,7 @@ KINDS: dict[str, Callable[[], Transformer]] = {
     "timm ViT": lambda: of_timm("vit_tiny_patch16_224", 1),
     "timm ViT with registers": lambda: of_timm("vit_tiny_patch16_224", 5, reg_tokens=4),
     "DeiT": lambda: of_timm("deit_tiny_distilled_patch16_224", 2),
+    "BEiT": of_beit,
     "torchvision ViT": of_torchvision,
     "Hugging Face ViT": of_hugging_face,
 }
@@ -99,7 +110,7 @@ def transformer(request: pytest.FixtureRequest) -> Transformer:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         found = KINDS[request.param]()
-    found.model.double().eval().requires_grad_(False)
+    found.model.double().eval().requires_grad_(request.param == "BEiT")
     return found
 
 
@@ -108,8 +119,11 @@ def walked(found: Transformer, batch: Tensor) -> tuple[list[Tensor], list[Tensor
     attention: list[Tensor] = []
     outputs: list[Tensor] = []
 
-    def attend(q: Tensor, k: Tensor, v: Tensor, *_: object, **__: object) -> Tensor:
-        attention.append((q @ k.mT / q.shape[-1] ** 0.5).softmax(-1).requires_grad_())
+    def attend(
+        q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None = None, *_: object, **__: object
+    ) -> Tensor:
+        scores = q @ k.mT / q.shape[-1] ** 0.5
+        attention.append((scores if attn_mask is None else scores + attn_mask).softmax(-1).requires_grad_())
         return attention[-1] @ v
 
     with pytest.MonkeyPatch.context() as patch, ExitStack() as hooks:
@@ -169,6 +183,33 @@ def test_each_map_is_the_papers_step_by_step(transformer: Transformer) -> None:
                 assert maps[image, k].numpy() == pytest.approx(reference, abs=1e-9 * reference.max()), name
 
 
+def test_legrad_of_a_function_takes_its_gradient_at_what_each_block_ends_in() -> None:
+    found, batch = of_our_own(), images()
+
+    def evidence(logits: Tensor) -> Tensor:
+        return logits.log_softmax(-1)[0]
+
+    maps = heatmaps(found.model, batch, evidence, found.layer, method="LeGrad")
+    attention, outputs, _ = walked(found, batch)
+    pairs = [
+        (found.end(output).log_softmax(-1)[:, 0].sum(), one) for output, one in zip(outputs, attention, strict=True)
+    ]
+    own = [gradients(score, [one])[0] for score, one in pairs]
+    for image in range(len(batch)):
+        expected = legrad(found, [one[image] for one in own])
+        assert maps[image, 0].numpy() == pytest.approx(expected, abs=1e-9 * expected.max())
+
+
+@pytest.mark.parametrize("name", ["SmoothGrad(Grad-CAM)", "Generic attention", "LeGrad", "FullGrad"])
+def test_every_forward_of_a_method_runs_in_the_callers_autocast(name: str) -> None:
+    model, computed_in = net(Blocks).float(), set[torch.dtype]()
+    model.head.register_forward_hook(lambda *call: computed_in.add(call[2].dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        maps = heatmaps(model, images(1).float(), 0, model.layer, method=name)
+    assert maps.dtype == torch.float32
+    assert computed_in == {torch.bfloat16}
+
+
 def test_attention_that_a_model_writes_out_is_read_too() -> None:
     """The `Tokens` net has one block, whose softmax is a function of one head."""
     model, batch = net(Tokens), images()
@@ -186,6 +227,16 @@ def test_a_rollout_adds_up_to_what_the_scores_read_of_the_photo(transformer: Tra
     maps = heatmaps(transformer.model, batch, 0, transformer.layer, method="attention rollout")
     assert (maps > 0).all()
     assert (maps.sum((2, 3)) < 1).all()  # the rest is read of the class token or registers
+
+
+def of_class_attention() -> nn.Module:
+    """A CaiT of one block, whose class attention, one row of all tokens, is written out."""
+    sizes = {"img_size": 56, "patch_size": 8, "embed_dim": 16, "depth": 1, "num_heads": 2, "num_classes": 4}
+    model = timm.create_model("cait_xxs24_224", **sizes)
+    for module in model.modules():
+        if hasattr(module, "fused_attn"):
+            module.fused_attn = False
+    return model
 
 
 def test_nothing_of_the_model_is_switched_meanwhile() -> None:
@@ -215,8 +266,9 @@ def test_nothing_of_the_model_is_switched_meanwhile() -> None:
             TargetLayer("norm", (14, 14), 12, "by hand", "NHWC"),
             "such as within windows",
         ),
+        (of_class_attention, TargetLayer("blocks.0.norm1", (7, 7), 16, "by hand", "tokens"), "or between fewer"),
     ],
-    ids=["ResNet", "Swin"],
+    ids=["ResNet", "Swin", "CaiT"],
 )
 def test_a_model_without_such_attention_is_refused_in_a_sentence(
     build: Callable[[], nn.Module], grid: TargetLayer, words: str, name: str
