@@ -57,8 +57,11 @@ def can_explain(method: Method, kind: type[PooledHead]) -> bool:
 
 def as_found(model: nn.Module) -> tuple[object, ...]:
     """All that a method could leave behind."""
-    modules = [(len(one._forward_hooks), len(one._backward_hooks), one.training) for one in model.modules()]
-    return modules, [(w.requires_grad, w.grad) for w in model.parameters()], [w.sum() for w in model.parameters()]
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    modules = [(*(len(getattr(one, kind)) for kind in hooks), one.training) for one in model.modules()]
+    weights = [(weight.requires_grad, weight.grad) for weight in model.parameters()]
+    values = [value.flatten().tolist() for value in model.state_dict().values()]
+    return modules, weights, values, torch.is_grad_enabled()
 
 
 @settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
