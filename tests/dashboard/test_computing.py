@@ -11,7 +11,8 @@ from streamlit.testing.v1 import AppTest
 from dashboard import library, results
 from dashboard.components import Request
 from dashboard.library import DEFAULT_PHOTOS as DEFAULT
-from gradcam import Classifier, Explanation, GradcamError, Progress, Top, parse_target, sample_photo
+from gradcam import Classifier, GradcamError, Progress, Top, parse_target, sample_photo
+from gradcam.forward import Answer
 from gradcam.forward_cache import ForwardCache
 from tests.dashboard.first_page import (
     LITE0,
@@ -29,13 +30,13 @@ def test_a_change_of_look_runs_no_model_and_a_new_model_only_itself(
     results._shared_panels.clear()
     one_model(page).run()
     asked: list[str] = []
-    explain = ForwardCache.explain
+    explain = ForwardCache.explain_each
 
-    def counted(cache: ForwardCache, classifier: Classifier, *args: Any, **options: Any) -> Explanation:
+    def counted(cache: ForwardCache, classifier: Classifier, *args: Any, **options: Any) -> tuple[Answer, ...]:
         asked.append(str(classifier.spec))
         return explain(cache, classifier, *args, **options)
 
-    monkeypatch.setattr(ForwardCache, "explain", counted)
+    monkeypatch.setattr(ForwardCache, "explain_each", counted)
     page.radio(key="scale").set_value("shared").run()
     page.run()
     assert asked == []
