@@ -90,7 +90,7 @@ class TracedAttention(Attention):
     def _found(self) -> list[_SelfAttention]:
         """The self-attention of every block, first to last.
 
-        Raises: MethodError if there is none, or one that is not between the same tokens as the others.
+        Raises: MethodError if there is none, one that is not between the same tokens as the others, or no layer.
         """
         nodes = upstream(self.traced.logits.grad_fn) if self.traced.logits.grad_fn is not None else ()
         every = ((node, _shape(node)) for node in nodes)
@@ -99,6 +99,11 @@ class TracedAttention(Attention):
             raise MethodError(
                 "expected a model with self-attention, got one that has none, or none that autograd's graph shows; "
                 "use Grad-CAM"
+            )
+        if not self.layer.name:
+            raise MethodError(
+                "expected a model with a target layer, on whose grid attention is laid, got one that has none; "
+                "use RISE"
             )
         images, places = len(self.traced.logits), prod(self.layer.grid)
         tokens = {shape[-2:] for shape in shapes.values()}

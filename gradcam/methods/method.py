@@ -243,7 +243,11 @@ class Method:
 
     @property
     def reads_layer(self) -> bool:
-        """Whether the map depends on the target layer; without one, the method explains any model."""
+        """Whether the map is made of what the target layer puts out.
+
+        False for attention, which is read of every block and only laid on the layer's grid, and for RefineCAM,
+        which reads the last layer of every stage: another layer of the same grid gives the same map.
+        """
         return "activations" in self.needs
 
     @property

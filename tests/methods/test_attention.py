@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -237,6 +237,38 @@ def of_class_attention() -> nn.Module:
         if hasattr(module, "fused_attn"):
             module.fused_attn = False
     return model
+
+
+class Mixed(Blocks):
+    """Three tokens, each made of the whole photo: no layer has a grid."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Linear(3 * 12 * 12, 3 * 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.embed(x.flatten(1)).unflatten(1, (3, 8))
+        return self.head(self.norm(self.blocks(tokens))[:, 0])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_another_layer_of_the_same_grid_gives_the_same_map(name: str) -> None:
+    model, batch = net(Blocks), images()
+    late, early = (
+        heatmaps(model, batch, CLASSES, replace(model.layer, name=f"blocks.{number}.norm"), method=name)
+        for number in (2, 0)
+    )
+    assert torch.equal(late, early)
+    assert late.max() > 0
+    assert not METHODS[name].reads_layer
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_without_a_target_layer_is_refused_in_a_sentence(name: str) -> None:
+    with pytest.raises(
+        MethodError, match=r"expected a model with a target layer, .* got one that has none; use RISE"
+    ):
+        heatmaps(net(Mixed), images(), CLASSES, method=name)
 
 
 def test_nothing_of_the_model_is_switched_meanwhile() -> None:
