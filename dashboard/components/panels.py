@@ -81,7 +81,7 @@ def predictions_html(explanation: Explanation, title: str) -> str:
     """The most probable classes with their probabilities, each over a bar; those that were asked for in blue."""
     targets = {target.label for target in explanation.targets}
     rows = "".join(
-        f'<li{" class=asked" * (label in targets)}><span style="background-size: {100 * share:.1f}% 100%">'
+        f'<li{" class=asked" if label in targets else ""}><span style="background-size: {100 * share:.1f}% 100%">'
         f"{escape(label)}</span> <b>{percent(share)}</b></li>"
         for label, share in explanation.top()
     )

@@ -68,7 +68,7 @@ def test_the_first_sight_is_three_real_heatmaps_of_a_sample(visit: Visit) -> Non
     expect(why).to_be_hidden()
     page.get_by_text("7×7 grid").click()
     expect(why).to_be_visible()
-    expect(page.locator(".barlayer .trace.bars")).to_have_count(3)
+    expect(page.locator(".predictions")).to_have_count(3)
 
 
 def test_the_look_changes_without_losing_the_zoom_and_goes_into_the_link(visit: Visit) -> None:
@@ -173,7 +173,7 @@ def test_the_dark_theme_writes_light_on_dark(visit: Visit) -> None:
     ground = page.locator(".stApp").evaluate("it => getComputedStyle(it).backgroundColor")
     words = [
         page.locator(".viewer figcaption").first.evaluate("it => getComputedStyle(it).color"),
-        page.locator(".barlayer .bartext").first.evaluate("it => getComputedStyle(it).fill"),
+        page.locator(".predictions span").first.evaluate("it => getComputedStyle(it).color"),
     ]
 
     def brightness(colour: str) -> float:
