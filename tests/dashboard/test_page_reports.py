@@ -435,8 +435,11 @@ def test_a_verdict_is_written_taken_away_reopened_and_replayed_as_same(visit: Vi
     expect(page.get_by_role("textbox", name="Summary")).to_have_value("Good **enough**")
     write_note(page, "Summary", "Better")
     page.get_by_role("button", name="Write it with these words").click()
+    take = page.get_by_role("button", name="ZIP ·")
+    expect(take.first).to_be_visible(timeout=60_000)
+    settle(page)  # until what stood there before is gone
     with page.expect_download() as download:
-        page.get_by_role("button", name="ZIP ·").click(timeout=60_000)
+        take.click(timeout=60_000)
     assert read_report(download.value.path().read_bytes()).verdict.summary == "Better"
 
 
