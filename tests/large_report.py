@@ -1,7 +1,7 @@
 """`python -m tests.large_report`: 4,500 panels, written in the heavy formats and reopened, a line a step.
 
 CPU seconds on a busy machine with two cores: interactive page 3.2; JSON 1.0, and 1.2 to reopen; ZIP, with page and
-PDF, 79, and 3.3 to reopen.
+PDF, 62, and 2.5 to reopen.
 """
 
 from __future__ import annotations
