@@ -45,25 +45,26 @@ TOGETHER = [
 
 def main(arguments: list[str], machine: dict[str, str]) -> None:
     parser = argparse.ArgumentParser(prog="benchmarks methods", description=__doc__)
-    parser.add_argument("--models", nargs="+", default=list(AIMS), choices=MODELS)
+    parser.add_argument("--models", nargs="+", choices=MODELS)
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 8])
     parser.add_argument("--classes", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--each", action="store_true", help="every method by itself, too")
     parser.add_argument("--busy", action="store_true", help="others compute on the machine: count processor time")
     parser.add_argument("--from-forwards", action="store_true", help="only methods of many forwards, beside peers")
+    parser.add_argument("--methods", nargs="+", default=forwards.COMPARED, help="of many forwards, by name")
     parser.add_argument("--out", type=Path, help="a folder for METHODS.md and methods.json")
     parser.add_argument("--peak", help=argparse.SUPPRESS)  # one memory measurement, in a process of its own
     options = parser.parse_args(arguments)
     if options.from_forwards:
-        forwards.main(options.models, machine)
+        forwards.main(options.models or forwards.MODELS, options.methods, machine)
         return
     if options.peak:
         print(_peak_here(*json.loads(options.peak)))
         return
     rows = [
         _row(model, batch, options.classes, options.rounds, each=options.each, busy=options.busy)
-        for model in options.models
+        for model in options.models or AIMS
         for batch in options.batches
     ]
     result = {"machine": machine, "busy": options.busy, "rows": rows}

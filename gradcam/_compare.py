@@ -298,8 +298,7 @@ class _Column:
                 for position, answer in zip(positions, answers, strict=True):
                     say(position + 1, photos[position].name)
                     if isinstance(answer, tuple):
-                        for panel in self._panels(position, methods, answer, targets):
-                            self._keep(position, panel, known)
+                        self._keep_all(position, methods, answer, targets, known)
 
     def _explain(self, missing: _Missing, explainer: Explainer, known: ModelKey) -> None:
         """Add all panels; if a class has none in this model, or memory is short, that fails no other panel."""
@@ -307,26 +306,37 @@ class _Column:
         _, methods, targets = missing
         try:
             found = explainer(photo, targets, method=methods, fit=fit, layer=self._layer, precision=precision)
-            panels = [*self._panels(missing.photo, methods, found, targets)]
         except GradcamError as error:
             parts = _parts(missing, error)
-            for part in parts:
-                self._explain(part, explainer, known)
-            pairs = [] if parts else product(methods, targets)
-            panels = [Failure(photo, self.model, method, target, str(error)) for method, target in pairs]
-        for panel in panels:
-            self._keep(missing.photo, panel, known)
+            for method, target in () if parts else product(methods, targets):
+                self._keep(missing.photo, Failure(photo, self.model, method, target, str(error)), known)
+        else:
+            parts = self._keep_all(missing.photo, methods, found, targets, known)
+        for part in parts:
+            self._explain(part, explainer, known)
 
-    def _panels(
-        self, position: int, methods: Sequence[str], answers: Sequence[Answer], targets: Sequence[Target]
-    ) -> Iterator[Panel]:
-        """What each method made of a photo as panels."""
-        photo = self.request.photos[position]
-        for (method, answer), (number, target) in product(zip(methods, answers, strict=True), enumerate(targets)):
-            if isinstance(answer, Explanation):
-                yield Heatmap(photo, self.model, method, target, answer, number)
-            else:
-                yield Failure(photo, self.model, method, target, str(answer))
+    def _keep_all(
+        self,
+        position: int,
+        methods: Sequence[str],
+        answers: Sequence[Answer],
+        targets: Sequence[Target],
+        known: ModelKey,
+    ) -> list[_Missing]:
+        """Keep what each method made of a photo. Returns: what to ask by itself, for one of its targets failed."""
+        photo, apart = self.request.photos[position], []
+        for method, answer in zip(methods, answers, strict=True):
+            if isinstance(answer, ClassError) and len(targets) > 1:
+                apart += [_Missing(position, (method,), (target,)) for target in targets]
+                continue
+            for number, target in enumerate(targets):
+                panel = (
+                    Heatmap(photo, self.model, method, target, answer, number)
+                    if isinstance(answer, Explanation)
+                    else Failure(photo, self.model, method, target, str(answer))
+                )
+                self._keep(position, panel, known)
+        return apart
 
     def _keep(self, position: int, panel: Panel, known: ModelKey) -> None:
         """Add a panel that was computed, and keep it for other comparisons."""

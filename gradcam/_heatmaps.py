@@ -100,10 +100,12 @@ def heatmaps(
     rerun = Rerun(
         lambda: inputs.images,
         lambda images, found: record(model, inputs.repeated(images), found, modules),
-        lambda images, skip: trace(model, inputs.with_images(images), skip=skip),
+        lambda images, ends: trace(model, inputs.with_images(images), ends=ends),
         cotangents,
         lambda: candidate_layers(model, inputs),
-        lambda images, found, edit: logits_with(model, inputs.repeated(images), [(found, edit)], modules),
+        lambda images, found, edit, times: logits_with(
+            model, inputs.repeated(images), [(found, edit)], modules, times
+        ),
     )
     rerun = _computing_as_now(rerun, inputs.images.device.type)
     signals = signals_of(recordings, layers, methods, rerun, linear=not functions)

@@ -8,18 +8,19 @@ result of its softmax.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from math import prod
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
-from gradcam.capture import ModuleCall, Trace
-from gradcam.errors import MethodError, quoted
-from gradcam.gradients import differentiate
+from gradcam.capture import Ends, ModuleCall, Trace
+from gradcam.errors import LayerError, MethodError, ModelError, quoted
+from gradcam.gradients import chunk_size, differentiate
 from gradcam.layers.graph import before_linear, find_dominators, upstream
 from gradcam.layers.layouts import MOST_PREFIX
 from gradcam.methods import Attention
@@ -33,38 +34,45 @@ FUSED = "ScaledDotProduct"
 SOFTMAXES = ("Softmax", "SafeSoftmax")
 """What a model calls, and what PyTorch's attention calls where it is not fused, as for a mask with a gradient."""
 
-Shortened: TypeAlias = Callable[[str, str], Trace]
-"""Traces the forward again, with the output of one module, named first, in the place of that of a later one."""
+Ended: TypeAlias = Callable[[Ends], Trace]
+"""Traces the forward again, with other ends."""
+
+CLOSE = 1e-5
+"""A share of the largest value: what is computed of more images at once differs by rounding, which is less."""
 
 
 @dataclass(frozen=True, eq=False)
 class TracedAttention(Attention):
     """The `Attention` of a forward; see there what each part is.
 
-    traced: the forward. cotangents: `[K, B, C]`, of the scores, at given logits `[B, C]`. layer: on whose grid the
-        maps lie. tokens: of that layer's output, None if it has another layout. shortened: runs the forward again.
+    model: whose weights tell how much may be in memory. traced: the forward. cotangents: `[K, B, C]`, of the
+        scores, at given logits `[B, C]`. layer: on whose grid the maps lie. tokens: of that layer's output, None if
+        it has another layout. ended: runs the forward again.
     """
 
+    model: nn.Module
     traced: Trace
     cotangents: Callable[[Tensor], Tensor]
     layer: TargetLayer
     tokens: int | None
-    shortened: Shortened
+    ended: Ended
 
     def values(self) -> Iterator[Tensor]:
         return (attention.values() for attention in self._found)
 
-    def gradients(self) -> Iterator[Tensor]:
-        edges = [attention.edge for attention in self._found]
-        at_edges = differentiate(*self._start, edges)
-        return (one.gradient(at_edge) for one, at_edge in zip(self._found, at_edges, strict=True))
+    def gradients(self) -> Iterator[Iterator[Tensor]]:
+        cotangents = self.cotangents(self.traced.logits)
+        for few in cotangents.split(self._together(len(cotangents))):
+            yield _gradients(self.traced, few, self._found)
 
-    def own_gradients(self) -> Iterator[Tensor]:
-        for number in range(1, len(self._found) + 1):
-            ended = self._ended_after(number)
-            last = ended._found[-1]
-            (at_edge,) = differentiate(*ended._start, [last.edge])
-            yield last.gradient(at_edge)
+    def own_gradients(self) -> Iterator[Iterator[Tensor]]:
+        ends = self._ends()
+        cotangents = [self._of_each_block(traced.logits) for traced, _ in ends]
+        few = self._together(len(cotangents[0]))
+        for parts in zip(*(one.split(few) for one in cotangents), strict=True):
+            yield chain.from_iterable(
+                _gradients(traced, part, found) for (traced, found), part in zip(ends, parts, strict=True)
+            )
 
     def on_grid(self, tokens: Tensor) -> Tensor:
         height, width = self.layer.grid
@@ -78,11 +86,14 @@ class TracedAttention(Attention):
         is_read = (gradient != 0).movedim(-2, 0).flatten(1).any(1)
         return _precise(is_read.to(logits)) / is_read.sum().clamp(min=1)
 
-    @property
-    def _start(self) -> tuple[Tensor | GradientEdge, Tensor]:
-        """Where the gradients begin, and the cotangents there."""
-        logits = self.traced.logits
-        return before_linear(logits, self.cotangents(logits))
+    def _together(self, count: int) -> int:
+        """For how many of `count` scores the gradients of all blocks may be in memory."""
+        nbytes = sum(prod(_shape(one.node) or ()) for one in self._found) * self.traced.logits.element_size()
+        return chunk_size(self.model, nbytes, count)
+
+    def _of_each_block(self, logits: Tensor) -> Tensor:
+        """The cotangents `[K, blocks · B, C]` of logits `[blocks · B, C]`."""
+        return torch.cat([*map(self.cotangents, logits.split(len(self.traced.logits)))], 1)
 
     # ------------------------------------------------------------------------------------------ what is found
 
@@ -92,10 +103,9 @@ class TracedAttention(Attention):
 
         Raises: MethodError if there is none, one that is not between the same tokens as the others, or no layer.
         """
-        nodes = upstream(self.traced.logits.grad_fn) if self.traced.logits.grad_fn is not None else ()
-        every = ((node, _shape(node)) for node in nodes)
-        shapes = {node: shape for node, shape in every if shape is not None}
-        if not shapes:
+        found = _attention_in(self.traced, len(self.traced.logits))
+        shapes = [_shape(one.node) or () for one in found]
+        if not found:
             raise MethodError(
                 "expected a model with self-attention, got one that has none, or none that autograd's graph shows; "
                 "use Grad-CAM"
@@ -106,15 +116,15 @@ class TracedAttention(Attention):
                 "use RISE"
             )
         images, places = len(self.traced.logits), prod(self.layer.grid)
-        tokens = {shape[-2:] for shape in shapes.values()}
-        odd = next((shape for shape in shapes.values() if not _is_global(shape, images, places)), None)
+        tokens = {shape[-2:] for shape in shapes}
+        odd = next((shape for shape in shapes if not _is_global(shape, images, places)), None)
         if odd is not None or len(tokens) > 1:
             raise MethodError(
                 f"expected self-attention between all places of layer {quoted(self.layer.name)}, "
                 f"{dimensions(*self.layer.grid)}, got attention of the shape {list(odd or (images, *tokens))}, "
                 "such as within windows or between fewer tokens; use Grad-CAM"
             )
-        return [_SelfAttention(node, images) for node in sorted(shapes, key=_order)]
+        return found
 
     @cached_property
     def _prefix(self) -> int:
@@ -122,14 +132,23 @@ class TracedAttention(Attention):
         tokens = self._found[0].tokens
         return self.layer.prefix if tokens == self.tokens else tokens - prod(self.layer.grid)
 
-    def _ended_after(self, number: int) -> TracedAttention:
-        """The same after a forward in which what leaves block `number` skips all later blocks."""
-        if number == len(self._found):
-            return self
-        return replace(self, traced=self.shortened(self._blocks[number - 1], self._blocks[-1]))
+    def _ends(self) -> list[tuple[Trace, list[_SelfAttention]]]:
+        """Forwards whose logits `[blocks · B, C]` the model's end makes of what leaves each of some blocks, and the
+        attention of these blocks: one forward for all blocks, or one for each."""
+        if len(self._found) == 1:
+            return [(self.traced, self._found)]
+        images, blocks = len(self.traced.logits), self._blocks
+        try:
+            together = self.ended(Ends(blocks, blocks[-1]))
+        except (LayerError, ModelError):
+            together = None
+        if together and is_close(together.logits[-images:], self.traced.logits):
+            return [(together, _attention_in(together, images))]
+        each = [self.ended(Ends((block,), blocks[-1])) for block in blocks]
+        return [(traced, _attention_in(traced, images)[-1:]) for traced in each]
 
     @cached_property
-    def _blocks(self) -> list[str]:
+    def _blocks(self) -> tuple[str, ...]:
         """The names of the innermost modules that hold one self-attention each, and whose outputs every path to the
         scores passes through."""
         dominators = find_dominators(self.traced.logits, self.traced.pixels)
@@ -141,7 +160,7 @@ class TracedAttention(Attention):
                 "expected a model with a module for each block, got one whose blocks cannot be told apart; use "
                 "Generic attention"
             )
-        return [name for name in names if name is not None]
+        return tuple(name for name in names if name is not None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,6 +208,19 @@ class _SelfAttention:
         return begin < _order(self.node) <= _order(call.output_edge.node)
 
 
+def _attention_in(traced: Trace, images: int) -> list[_SelfAttention]:
+    """All attention that the logits of a forward of B images depend on, first to last."""
+    nodes = upstream(traced.logits.grad_fn) if traced.logits.grad_fn is not None else ()
+    found = (node for node in nodes if _shape(node) is not None)
+    return [_SelfAttention(node, images) for node in sorted(found, key=_order)]
+
+
+def _gradients(traced: Trace, cotangents: Tensor, found: list[_SelfAttention]) -> Iterator[Tensor]:
+    """The gradient with respect to each attention of a forward, for a few scores, by one backward."""
+    at_edges = differentiate(*before_linear(traced.logits, cotangents), [one.edge for one in found])
+    return (one.gradient(at_edge) for one, at_edge in zip(found, at_edges, strict=True))
+
+
 def _shape(node: Any) -> tuple[int, ...] | None:
     """The shape `[…, rows, columns]` of the attention that a node computes; None if it computes anything else."""
     if _is_fused(node):
@@ -212,6 +244,11 @@ def _is_global(shape: tuple[int, ...], images: int, places: int) -> bool:
 
 def _is_fused(node: Any) -> bool:
     return operation(node).startswith(FUSED)
+
+
+def is_close(found: Tensor, expected: Tensor) -> bool:
+    """Whether two tensors of logits are the same but for rounding."""
+    return bool((found - expected).abs().max() <= CLOSE * expected.abs().max())
 
 
 def _order(node: Any) -> int:

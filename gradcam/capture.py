@@ -182,37 +182,39 @@ def logits_with(
     batch: Batch | Inputs,
     edits: Sequence[tuple[TargetLayer, Edit]],
     modules: Modules | None = None,
+    times: int = 1,
 ) -> Tensor:
-    """The logits `[B, C]` of a forward in which the outputs of layers are changed; the model is left as found.
+    """The logits `[times · B, C]` of a forward in which outputs of layers are changed; the model is left as found.
 
-    batch, modules: as for `record`.
+    batch, modules: as for `record`. times: how often each image occurs in an output that is changed, and behind it:
+        1, 2, … B, 1, 2, … B, and so on. Not every model can be run so.
     Raises: LayerError if a layer never ran, or its output holds no tensor that can be replaced.
     """
     if modules is None:
         model, modules = unwrapped(model)
     inputs = Inputs.of(batch, model)
-    return borrow(model, modules, lambda running: _logits_with(model, running, inputs, edits))
+    return borrow(model, modules, lambda running: _logits_with(model, running, inputs, edits, times))
 
 
 def _logits_with(
-    model: nn.Module, running: nn.Module, inputs: Inputs, edits: Sequence[tuple[TargetLayer, Edit]]
+    model: nn.Module, running: nn.Module, inputs: Inputs, edits: Sequence[tuple[TargetLayer, Edit]], times: int
 ) -> Tensor:
     """running: `model` or its clone."""
 
     def forward() -> Tensor:
         with torch.no_grad(), ExitStack() as hooks:
-            calls = [hooks.enter_context(_replacing(running, layer, edit)) for layer, edit in edits]
-            scores = run_model(running, inputs.copied())
+            calls = [hooks.enter_context(_replacing(running, layer, edit, times)) for layer, edit in edits]
+            scores = run_model(running, inputs.copied(), times)
         for (layer, _), made in zip(edits, calls, strict=True):
             if len(made) <= layer.call:
                 raise _never_ran(layer)
         return scores
 
-    return read_logits(model, inputs, forward)[0].detach()
+    return read_logits(model, inputs, forward, times)[0].detach()
 
 
 @contextmanager
-def _replacing(running: nn.Module, layer: TargetLayer, edit: Edit) -> Iterator[list[None]]:
+def _replacing(running: nn.Module, layer: TargetLayer, edit: Edit, times: int) -> Iterator[list[None]]:
     """The layer's output is a changed copy in this thread while the block runs; an item for each call."""
     thread = threading.get_ident()
     calls: list[None] = []
@@ -223,13 +225,8 @@ def _replacing(running: nn.Module, layer: TargetLayer, edit: Edit) -> Iterator[l
         calls.append(None)
         if len(calls) != layer.call + 1:
             return None
-        tensor, found = first_tensor(output), tree_leaves(output)
-        if tensor is None or not any(leaf is tensor for leaf in found):
-            raise LayerError(
-                f"expected a tensor from layer {quoted(layer.name)}, got {type(output).__name__}; "
-                "name a layer inside it"
-            )
-        copy = tensor.detach().clone()
+        tensor = _replaceable(output, layer.name)
+        copy = tensor.detach().repeat(times, *[1] * (tensor.ndim - 1))
         edit(copy)
         torch.set_grad_enabled(
             True
@@ -241,6 +238,16 @@ def _replacing(running: nn.Module, layer: TargetLayer, edit: Edit) -> Iterator[l
         yield calls
     finally:
         handle.remove()
+
+
+def _replaceable(output: Any, name: str) -> Tensor:
+    """The tensor that the output of layer `name` is or begins with. Raises: LayerError if it cannot be replaced."""
+    tensor = first_tensor(output)
+    if tensor is None or not any(leaf is tensor for leaf in tree_leaves(output)):
+        raise LayerError(
+            f"expected a tensor from layer {quoted(name)}, got {type(output).__name__}; name a layer inside it"
+        )
+    return tensor
 
 
 def _never_ran(layer: TargetLayer) -> LayerError:
@@ -350,23 +357,21 @@ def trace(
     model: nn.Module,
     batch: Batch | Inputs,
     reads: Reads | None = None,
-    skip: tuple[str, str] | None = None,
+    ends: Ends | None = None,
 ) -> Trace:
     """Run one forward and note where every module's output stands in the autograd graph; no tensor is kept.
 
     batch: `[B, C, H, W]`, on the model's device, or all `Inputs`; may be meta tensors for a meta model. The model
     is left as found.
     reads: filled with what the functions of this forward read.
-    skip: two modules, by name; the output of the first takes the place of the second's, as if none ran in between.
+    ends: makes logits of more than the model's last block, see there.
     """
     inputs = Inputs.of(batch, model)
-    return borrow(model, tuple(model.modules()), lambda running: _trace(model, running, inputs, reads, skip))
+    return borrow(model, tuple(model.modules()), lambda running: _trace(model, running, inputs, reads, ends))
 
 
-def _trace(
-    model: nn.Module, running: nn.Module, inputs: Inputs, reads: Reads | None, skip: tuple[str, str] | None
-) -> Trace:
-    thread = threading.get_ident()
+def _trace(model: nn.Module, running: nn.Module, inputs: Inputs, reads: Reads | None, ends: Ends | None) -> Trace:
+    thread, times = threading.get_ident(), len(ends.blocks) if ends else 1
     pixels = inputs.images
     input_edge: dict[nn.Module, list[GradientEdge | None]] = {}
     calls: dict[nn.Module, int] = {}
@@ -398,35 +403,60 @@ def _trace(
         copies = inputs.copied()
         pixels = copies.images.requires_grad_()
         with reads if reads is not None else nullcontext():
-            return run_model(running, copies.with_images(pixels.clone()))  # the model may change its input in place
+            # the model may change its input in place
+            return run_model(running, copies.with_images(pixels.clone()), times)
 
     with torch.enable_grad(), ExitStack() as hooks:
-        if skip is not None:
-            hooks.enter_context(_skipping(running, *skip))
+        if ends is not None:
+            hooks.enter_context(_ending(running, ends))
         for name, module in running.named_modules():
             if module is not running:
                 hooks.callback(module.register_forward_pre_hook(enter, with_kwargs=True).remove)
                 hooks.callback(module.register_forward_hook(leave(name)).remove)
-        logits, ends_in = read_logits(model, inputs, forward)
+        logits, ends_in = read_logits(model, inputs, forward, times)
     return Trace(logits, pixels, tuple(module_calls), ends_in)
 
 
+@dataclass(frozen=True)
+class Ends:
+    """A forward in which the model's end sees what leaves several blocks, each as if it were the last.
+
+    The outputs of `blocks` take the place of the output of `last`, as further images: the logits are
+    `[blocks · B, C]`. Behind each block the graph is cut, so that what leaves it depends on this block alone, or on
+    all modules before if it is the only one.
+
+    blocks, last: names of modules, in the order in which they run; `last` may be one of the blocks.
+    """
+
+    blocks: tuple[str, ...]
+    last: str
+
+
 @contextmanager
-def _skipping(running: nn.Module, first: str, last: str) -> Iterator[None]:
-    """In this thread, while the block runs, the output of module `last` is the latest of module `first`."""
+def _ending(running: nn.Module, ends: Ends) -> Iterator[None]:
+    """A forward in this thread is what `ends` says while the block runs."""
     thread = threading.get_ident()
-    outputs: list[Any] = []
+    outputs: dict[str, Tensor] = {}
 
-    def keep(_module: nn.Module, _args: Any, output: Any) -> None:
-        if threading.get_ident() == thread:
-            outputs[:] = [output]
+    def leave(name: str) -> Callable[[nn.Module, Any, Any], Any]:
+        def put(_module: nn.Module, _args: Any, output: Any) -> Any:
+            if threading.get_ident() != thread:
+                return None
+            tensor = _replaceable(output, name)
+            if name in ends.blocks:
+                outputs[name] = tensor
+            found = (
+                torch.cat([outputs[block] for block in ends.blocks])
+                if name == ends.last
+                else tensor.detach().requires_grad_().clone()  # which the next module may change in place
+            )
+            return tree_map(lambda leaf: found if leaf is tensor else leaf, output)
 
-    def replace(_module: nn.Module, _args: Any, _output: Any) -> Any:
-        return outputs[0] if threading.get_ident() == thread else None
+        return put
 
     with ExitStack() as hooks:
-        hooks.callback(running.get_submodule(first).register_forward_hook(keep).remove)
-        hooks.callback(running.get_submodule(last).register_forward_hook(replace).remove)
+        for name in dict.fromkeys((*ends.blocks, ends.last)):
+            hooks.callback(running.get_submodule(name).register_forward_hook(leave(name)).remove)
         yield
 
 

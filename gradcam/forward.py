@@ -15,8 +15,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gradcam._heatmaps import channel_contributions, fused_maps
-from gradcam.capture import Edit, Recording, Trace, logits_with, record, trace
-from gradcam.errors import QUOTED, LayerError, MapError, ModelError, OptionError, PhotoError, nearest, quoted
+from gradcam.capture import Edit, Ends, Recording, Trace, logits_with, record, trace
+from gradcam.errors import (
+    QUOTED,
+    ClassError,
+    LayerError,
+    MapError,
+    ModelError,
+    OptionError,
+    PhotoError,
+    nearest,
+    quoted,
+)
 from gradcam.inputs import Inputs
 from gradcam.layers import LayerChoices, candidate_layers, find_layers, merge_layers
 from gradcam.methods import GRADCAM, Method
@@ -147,11 +157,15 @@ class Forward:
         return cls(batch.photos, batch.views, layers, tuple(runners), recordings, precision, seconds, numerics)
 
 
-Answer: TypeAlias = Explanation | ModelError | LayerError | MapError
+Refusal: TypeAlias = ModelError | LayerError | ClassError
+"""Why a method cannot explain a model; a ClassError if a target is a function that fails at the logits of another
+forward of the method."""
+
+Answer: TypeAlias = Explanation | Refusal | MapError
 """What a method makes of a photo: an explanation, or why there is none."""
 
-Maps: TypeAlias = NDArray[np.float32] | ModelError | LayerError
-"""A method's maps of all photos, `[B, K, h, w]`, or why it cannot explain the model."""
+Maps: TypeAlias = NDArray[np.float32] | Refusal
+"""A method's maps of all photos, `[B, K, h, w]`, or why there are none."""
 
 
 def explanations(
@@ -223,7 +237,7 @@ def _timed(signals: Sequence[LayerSignals], method: Method) -> tuple[Maps, float
 def _maps(signals: Sequence[LayerSignals], method: Method) -> Maps:
     try:
         return fused_maps(signals, method).cpu().numpy()
-    except (ModelError, LayerError) as error:  # a method may read more of the model than the layer
+    except (ModelError, LayerError, ClassError) as error:  # a method may read more of the model than the layer
         return error
 
 
@@ -265,7 +279,7 @@ def _answer(shared: Explanation, number: int, method: Method, maps: Maps, second
 
     seconds: of the method alone.
     """
-    if isinstance(maps, ModelError | LayerError):
+    if isinstance(maps, ModelError | LayerError | ClassError):
         return maps
     found = replace(
         shared,
@@ -300,20 +314,20 @@ def _rerun(classifier: Classifier, forward: Forward, cotangents: Callable[[Tenso
         with _computing_in(forward.precision, classifier.device):
             return record(module, inputs, layer, parts)
 
-    def run_whole(images: Tensor, skip: tuple[str, str] | None) -> Trace:
+    def run_whole(images: Tensor, ends: Ends | None) -> Trace:
         own, _ = unwrapped(classifier.module)  # no copy: biases are those of its own modules
         with _computing_in(forward.precision, classifier.device):
-            return trace(own, Inputs.of(images, own, output=classifier.output), skip=skip)
+            return trace(own, Inputs.of(images, own, output=classifier.output), ends=ends)
 
     def layers() -> Sequence[TargetLayer]:
         own, _ = unwrapped(classifier.module)
         return candidate_layers(own, Inputs.of(images()[:1], own, output=classifier.output))
 
-    def run_with(images: Tensor, layer: TargetLayer, edit: Edit) -> Tensor:
+    def run_with(images: Tensor, layer: TargetLayer, edit: Edit, times: int) -> Tensor:
         runner = modules[layer]
         inputs = Inputs.of(images, runner.module, output=classifier.output)
         with _computing_in(forward.precision, classifier.device):
-            return logits_with(runner.module, inputs, [(layer, edit)], runner.modules)
+            return logits_with(runner.module, inputs, [(layer, edit)], runner.modules, times)
 
     return Rerun(images, run, run_whole, cotangents, layers, run_with)
 

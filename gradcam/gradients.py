@@ -6,10 +6,25 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
 from gradcam.errors import LayerError, ModelError, quoted
+
+LEAST_CHUNK = 2 << 20
+"""Bytes of gradients that are always computed at once: little beside the memory of the forward itself."""
+
+CHUNKS = 24
+"""For large models the limit grows to 1/24 of the weights' bytes, so that a large head is read once or a few times
+for all targets, and little memory is added."""
+
+
+def chunk_size(model: nn.Module, nbytes: int, count: int) -> int:
+    """How many of `count` gradients, each of `nbytes`, may be in memory together."""
+    if count * nbytes <= LEAST_CHUNK:
+        return count
+    weights = sum(weight.nbytes for weight in model.parameters())
+    return max(1, max(LEAST_CHUNK, weights // CHUNKS) // nbytes)
 
 
 def differentiate(

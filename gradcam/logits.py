@@ -37,8 +37,11 @@ _WANTS_GRAPH = re.compile("no_grad|requires?[ _]grad|grad_fn|NoneType")
 """Matches errors of model code that only works while autograd records, such as `register_hook` on a tensor."""
 
 
-def run_model(model: nn.Module, inputs: Inputs) -> Tensor:
-    """The class scores `[B, C]`; an exception of the model's own code becomes a ModelError."""
+def run_model(model: nn.Module, inputs: Inputs, times: int = 1) -> Tensor:
+    """The class scores `[times · B, C]`; an exception of the model's own code becomes a ModelError.
+
+    times: how many images leave the model for each that enters it, where a hook makes several of one.
+    """
     try:
         output = model(*inputs.args, **inputs.kwargs)
     except (GradcamError, ReachesOriginal):
@@ -50,7 +53,7 @@ def run_model(model: nn.Module, inputs: Inputs) -> Tensor:
         kind = GraphTooShort if _WANTS_GRAPH.search(str(error)) else ModelError
         shape, advice = list(inputs.images.shape), advice_on(inputs.images, model)
         raise kind(f"the model failed on a batch {shape}: {said}{advice}") from error
-    return class_scores(output, len(inputs.images), inputs.output)
+    return class_scores(output, len(inputs.images) * times, inputs.output)
 
 
 @dataclass(frozen=True)
@@ -87,12 +90,15 @@ _plain: weakref.WeakKeyDictionary[nn.Module, set[Any]] = weakref.WeakKeyDictiona
 found."""
 
 
-def read_logits(model: nn.Module, inputs: Inputs, forward: Callable[[], Tensor]) -> tuple[Tensor, str]:
-    """The logits `[B, C]` of a forward, before a softmax or sigmoid at its end, and a key of `scores.ENDS`.
+def read_logits(
+    model: nn.Module, inputs: Inputs, forward: Callable[[], Tensor], times: int = 1
+) -> tuple[Tensor, str]:
+    """The logits `[times · B, C]` of a forward, before a softmax or sigmoid at its end, and a key of `scores.ENDS`.
 
+    times: as for `run_model`, which `forward` calls.
     A model with such an end runs three times in its first forward here, and once in every later one.
     """
-    endings, images = _endings.setdefault(model, {}), len(inputs.images)
+    endings, images = _endings.setdefault(model, {}), len(inputs.images) * times
     if endings and (known := endings.pop(inputs.key, None)):
         logits = known.logits(forward, images)
         if logits is not None:

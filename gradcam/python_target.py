@@ -16,7 +16,7 @@ from gradcam.types import PythonTarget
 def value_and_gradient(target: PythonTarget, logits: Tensor) -> tuple[float, Tensor]:
     """A target's value at the logits `[C]` of one photo, and its gradient there, `[C]`.
 
-    Raises: ClassError if the function is not known, fails, or gives no number that PyTorch can differentiate.
+    Raises: ClassError if the function is not known, fails, or makes no finite number that can be differentiated.
     """
     if target.function is None:
         raise ClassError(f"expected a function to differentiate, got the name {quoted(target.name)}; pass both")
@@ -34,6 +34,11 @@ def value_and_gradient(target: PythonTarget, logits: Tensor) -> tuple[float, Ten
             raise ClassError(f"{wanted}, got {got}; {better}")
         if gradient is None:
             raise ClassError(f"{wanted}, got one that does not depend on them; {better}")
+        if not value.isfinite():
+            raise ClassError(
+                f"expected {quoted(target.name)} to make a finite number of the logits, got {value.item()}; "
+                "return one that is defined for all logits"
+            )
     return value.item(), gradient.to(logits.dtype)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from math import prod
 from typing import TypeAlias
 
@@ -12,25 +12,17 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
-from gradcam.attention import TracedAttention
+from gradcam.attention import TracedAttention, is_close
 from gradcam.biases import at_places, full_gradients
-from gradcam.capture import Edit, Recording, Trace
-from gradcam.errors import LayerError, MethodError, quoted
-from gradcam.gradients import differentiate
+from gradcam.capture import Edit, Ends, Recording, Trace
+from gradcam.errors import LayerError, MethodError, ModelError, quoted
+from gradcam.gradients import chunk_size, differentiate
 from gradcam.guided import guided_gradients
 from gradcam.layers import input_as_layer
 from gradcam.layers.graph import before_linear, edge_after_pooling, holds_the_same, shape_at
 from gradcam.layers.layouts import place_dims, to_grid
 from gradcam.methods import Method, Signals
 from gradcam.types import TargetLayer
-
-LEAST_CHUNK = 2 << 20
-"""Bytes of gradients that are always computed at once: little beside the memory of the forward itself."""
-
-CHUNKS = 24
-"""For large models the limit grows to 1/24 of the weights' bytes, so that a large head is read once or a few times
-for all targets, and little memory is added."""
-
 
 IMAGES_TOGETHER = 16
 """Images in one forward of a method that needs many."""
@@ -40,8 +32,9 @@ ENLARGED = 2**12
 
 
 OnForwards: TypeAlias = Callable[[int, int], None]
-"""Takes how many forwards of a method are done, and of how many; called before each batch of them. An exception
-that it raises ends the explanation."""
+"""Takes how many forwards of a method are done, and of how many; called before each batch of them. A method that
+runs another one several times tells of all its forwards together. An exception that it raises ends the explanation.
+"""
 
 
 def say_nothing(done: int, total: int) -> None:
@@ -53,18 +46,27 @@ class Rerun:
     """How to run the model again, for methods that need more than one forward.
 
     images: prepares them once more, `[B, channels, H, W]`. record: runs a forward of others, of whose batch B is a
-        part. trace: runs one with autograd on from the images on; the second argument is `skip` of `capture.trace`.
+        part. trace: runs one with autograd on from the images on; the second argument is `ends` of `capture.trace`.
     cotangents: of other logits `[B, C]`, as for `signals_of`. layers: those of `candidate_layers`.
-    logits_with: those of a forward of others in which the layer's output is changed. on_forwards: see there.
+    logits_with: those of a forward of others in which the layer's output is changed; the last argument is `times`
+        of `capture.logits_with`. on_forwards: see there.
     """
 
     images: Callable[[], Tensor]
     record: Callable[[Tensor, TargetLayer], Recording]
-    trace: Callable[[Tensor, tuple[str, str] | None], Trace]
+    trace: Callable[[Tensor, Ends | None], Trace]
     cotangents: Callable[[Tensor], Tensor]
     layers: Callable[[], Sequence[TargetLayer]]
-    logits_with: Callable[[Tensor, TargetLayer, Edit], Tensor]
+    logits_with: Callable[[Tensor, TargetLayer, Edit, int], Tensor]
     on_forwards: OnForwards = say_nothing
+
+    def part(self, number: int, count: int) -> Rerun:
+        """The same for part `number` of `count` equal ones, whose forwards are told as some of all parts'."""
+
+        def on_forwards(done: int, total: int) -> None:
+            self.on_forwards(number * total + done, count * total)
+
+        return replace(self, on_forwards=on_forwards)
 
 
 def signals_of(
@@ -119,16 +121,21 @@ class LayerSignals(Signals):
     def attention(self) -> TracedAttention:
         tokens = self.recording.activation.shape[1] if self.layer.layout == "tokens" else None
         return TracedAttention(
+            self.recording.model,
             self._trace,
             (lambda logits: self.cotangents) if self.linear else self._rerun.cotangents,
             self.layer,
             tokens,
-            lambda first, last: self._rerun.trace(self.images, (first, last)),
+            self._traced,
         )
 
     @cached_property
     def _trace(self) -> Trace:
-        return self._rerun.trace(self.images, None)
+        return self._traced(None)
+
+    def _traced(self, ends: Ends | None) -> Trace:
+        self._rerun.on_forwards(0, 1)
+        return self._rerun.trace(self.images, ends)
 
     def full_gradients(self) -> Iterator[Iterator[Tensor]]:
         size = (self.images.shape[2], self.images.shape[3])
@@ -139,33 +146,39 @@ class LayerSignals(Signals):
 
     @cached_property
     def guided_gradients(self) -> Tensor:
-        return guided_gradients(self._trace, self.cotangents).to(self._precision)
+        each = [guided_gradients(self._trace, cotangent) for cotangent in self.cotangents.split(1)]
+        return torch.cat(each).to(self._precision)
 
     def stages(self) -> Iterator[LayerSignals]:
         try:
             last = {layer.grid: layer for layer in self._rerun.layers()}
         except LayerError as error:
             raise MethodError(str(error)) from error
-        for layer in last.values():
-            yield replace(self, recording=self._rerun.record(self.images, layer), layer=layer, keep=False)
+        for number, layer in zip(self.counted(len(last)), last.values(), strict=True):
+            recording = self._rerun.record(self.images, layer)
+            rerun = self._rerun.part(number, len(last))
+            yield replace(self, recording=recording, layer=layer, keep=False, rerun=rerun)
 
     @cached_property
     def scores(self) -> Tensor:
         return self._scores(self.recording.logits[None])[..., 0]
 
-    def again(self, images: Tensor) -> LayerSignals:
-        rerun = replace(self._rerun, images=lambda: images)
-        recording = rerun.record(images, self.layer)
-        cotangents = rerun.cotangents(recording.logits)
-        return replace(self, recording=recording, cotangents=cotangents, keep=False, rerun=rerun)
+    def again(self, images: Iterable[Tensor], count: int) -> Iterator[LayerSignals]:
+        for number, one in zip(self.counted(count), images, strict=True):
+            rerun = replace(self._rerun.part(number, count), images=partial(_same, one))
+            recording = rerun.record(one, self.layer)
+            cotangents = rerun.cotangents(recording.logits)
+            yield replace(self, recording=recording, cotangents=cotangents, keep=False, rerun=rerun)
 
     def at_input(self, images: Tensor) -> LayerSignals:
         layer = input_as_layer(images)
         recording = self._rerun.record(images.to(self.images), layer)
         return replace(self, recording=recording, layer=layer, keep=False)
 
-    def only(self, target: int) -> LayerSignals:
-        return replace(self, cotangents=self.cotangents[target, None])
+    def one_by_one(self) -> Iterator[LayerSignals]:
+        count = len(self.cotangents)
+        for number, cotangents in enumerate(self.cotangents.split(1)):
+            yield replace(self, cotangents=cotangents, rerun=self._rerun.part(number, count))
 
     def scores_of(self, change: Callable[[int], Tensor], count: int) -> Tensor:
         def logits(images: Tensor) -> Tensor:
@@ -174,15 +187,32 @@ class LayerSignals(Signals):
         return self._in_batches(change, count, logits)
 
     def scores_with(self, change: Callable[[int], Tensor], count: int) -> Tensor:
-        def logits(activation: Tensor) -> Tensor:
-            images = self.images.repeat(len(activation) // len(self.images), 1, 1, 1)
+        return self._in_batches(change, count, partial(self._logits_of, whole=not self._end_runs_alone))
 
-            def put(output: Tensor) -> None:
-                to_grid(output, self.layer).copy_(activation)
+    def _logits_of(self, activation: Tensor, *, whole: bool) -> Tensor:
+        """The logits `[n · B, classes]` when the layer gives `activation` `[n · B, C, h, w]`.
 
-            return self._rerun.logits_with(images, self.layer, put)
+        whole: whether the part of the model before the layer runs n times, too.
+        """
+        times = len(activation) // len(self.images)
+        images = self.images.repeat(times, 1, 1, 1) if whole else self.images
 
-        return self._in_batches(change, count, logits)
+        def put(output: Tensor) -> None:
+            to_grid(output, self.layer).copy_(activation)
+
+        return self._rerun.logits_with(images, self.layer, put, 1 if whole else times)
+
+    @cached_property
+    def _end_runs_alone(self) -> bool:
+        """Whether the part of the model behind the layer makes of several activations what the whole model makes of
+        each: measured with the photo's own and with none."""
+        probe = torch.cat([self.activation, torch.zeros_like(self.activation)])
+        whole = self._logits_of(probe, whole=True)
+        try:
+            end = self._logits_of(probe, whole=False)
+        except (LayerError, ModelError):  # as where a path leads around the layer
+            return False
+        return is_close(end, whole)
 
     def counted(self, count: int) -> Iterator[int]:
         for number in range(count):
@@ -325,7 +355,7 @@ class LayerSignals(Signals):
         activation, edge = self.recording.activation, self._pooled_edge
         shape = activation.shape if edge is None else shape_at(edge)
         cotangents, nbytes = self._start[1], prod(shape) * activation.element_size()
-        size = _chunk_size(self.recording, nbytes, len(cotangents))
+        size = chunk_size(self.recording.model, nbytes, len(cotangents))
         self._share(factor, shape)
         for number, chunk in enumerate(cotangents.split(size)):
             gradient = self._kept.get((factor, number))
@@ -350,7 +380,7 @@ class LayerSignals(Signals):
         parts = [one._start[1] for one in alike]
         count = sum(map(len, parts))
         nbytes = prod(shape) * self.recording.activation.element_size()
-        if len(alike) == 1 or (factor, 0) in self._kept or _chunk_size(self.recording, nbytes, count) < count:
+        if len(alike) == 1 or (factor, 0) in self._kept or chunk_size(self.recording.model, nbytes, count) < count:
             return
         gradients = self._walk(torch.cat(parts), factor, shape)
         for one, gradient in zip(alike, gradients.split([*map(len, parts)]), strict=True):
@@ -402,6 +432,10 @@ def scores_are_linear(recordings: Sequence[Recording], layers: Sequence[TargetLa
     return all(LayerSignals(recording, cotangents, layer)._head_is_linear for recording, layer in pairs)
 
 
+def _same(images: Tensor) -> Tensor:
+    return images
+
+
 def mean_over_places(output: Tensor, layer: TargetLayer) -> Tensor:
     """The mean of a layer's output over its grid, `[B, channels]`; float32, or float64 for a float64 model."""
     precision = torch.promote_types(output.dtype, torch.float32)
@@ -412,11 +446,3 @@ def one_hot(classes: Tensor, logits: Tensor) -> Tensor:
     """Cotangents `[K, B, C]` that pick `classes` `[B, K]` out of the logits `[B, C]`."""
     cotangents = logits.new_zeros(classes.shape[1], *logits.shape)
     return cotangents.scatter_(2, classes.T[..., None].to(logits.device), 1)
-
-
-def _chunk_size(recording: Recording, nbytes: int, count: int) -> int:
-    """How many of `count` gradients, each of `nbytes`, may be in memory together."""
-    if count * nbytes <= LEAST_CHUNK:
-        return count
-    weights = sum(weight.nbytes for weight in recording.model.parameters())
-    return max(1, max(LEAST_CHUNK, weights // CHUNKS) // nbytes)

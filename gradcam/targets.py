@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import operator
 import re
 from collections.abc import Container, Iterable, Sequence
@@ -266,12 +265,7 @@ def score_target(
 
 
 def scored_by_function(target: PythonTarget, value: float) -> ScoredTarget:
-    """A target that is no class, with its value for one photo. Raises: ClassError if the value is not finite."""
-    if not math.isfinite(value):
-        raise ClassError(
-            f"expected {quoted(target.name)} to make a finite number of the logits, got {value}; "
-            "return one that is defined for all logits"
-        )
+    """A target that is no class, with its value for one photo."""
     return ScoredTarget(index=-1, label=str(target), score=value, probability=0.0, rank=0)
 
 

@@ -83,6 +83,7 @@ def test_a_method_that_needs_a_class_says_so(method: str) -> None:
         (lambda logits: logits[9], "got IndexError"),
         (lambda logits: logits.exp().add_(1).sum(), "got RuntimeError"),
         (lambda logits: logits[0] * 1j, "got RuntimeError"),
+        (lambda logits: (logits[0] - 1e6).log(), "a finite number of the logits, got nan; return one"),
     ],
 )
 def test_a_function_that_makes_no_number_is_refused_in_a_sentence(function: object, got: str) -> None:
@@ -154,6 +155,24 @@ def test_a_function_without_a_finite_value_fails_alone() -> None:
     found = compare([colours()], [quarters()], asked, layer=LAYER)
     assert [panel.target for panel in found.heatmaps] == ["red"]
     assert "to make a finite number of the logits, got nan" in found.failures[0].reason
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_a_function_that_fails_at_another_forward_fails_the_method_of_that_forward_alone(batch_size: int) -> None:
+    def bright(logits: Tensor) -> Tensor:
+        if logits[0] < 0.4:
+            raise ValueError("too dark")
+        return logits[0]
+
+    methods = ["Integrated Grad-CAM", "Grad-CAM"]
+    found = compare(
+        [colours()], [quarters()], [bright, two_classes], methods=methods, layer=LAYER, batch_size=batch_size
+    )
+    assert [(panel.method, str(panel.target)) for panel in found.failures] == [
+        ("Integrated Grad-CAM", "defined in Python by bright")
+    ]
+    assert "too dark" in found.failures[0].reason
+    assert len(found.heatmaps) == 3
 
 
 @pytest.mark.parametrize("method", ["Finer-CAM", "Shapley-CAM"])

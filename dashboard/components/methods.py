@@ -12,6 +12,7 @@ from dashboard.components.messages import escape_markdown, say_error
 from dashboard.components.viewer import view_panels, view_tools
 from dashboard.session import Key
 from gradcam import Heatmap, OptionError, Panel, Style
+from gradcam.config import settings
 from gradcam.draw import Caption
 from gradcam.measures import rank_correlation
 from gradcam.methods import GRADCAM, METHODS, WRAPPERS, Method, find_method
@@ -40,10 +41,25 @@ def pick_methods(key: Key, default: Sequence[str]) -> tuple[str, ...]:
         "SmoothGrad(LayerCAM). " + "  \n".join(papers),
         **session.linked(key),
     )
-    found = {method.name: method for name in picked if (method := _read(name))}
-    if waits := long_methods([*found.values()]):
+    found = within_limit(tuple({method.name: method for name in picked if (method := _read(name))}.values()))
+    if waits := long_methods(found):
         st.caption(waits)
-    return tuple(found) or tuple(default)
+    return tuple(method.name for method in found) or tuple(default)
+
+
+def within_limit(methods: Sequence[Method]) -> list[Method]:
+    """Those methods, from the first on, that a visitor may ask for together; say so of the others on the page."""
+    most, total, found = settings().limits.forwards, 0, []
+    for method in methods:
+        if total + method.about_forwards <= most:
+            total += method.about_forwards
+            found.append(method)
+        else:
+            say_error(
+                f"expected methods of at most {most:,} forwards of each photo and model, got about "
+                f"{total + method.about_forwards:,} with {method.name}; take fewer methods, or no wrapper"
+            )
+    return found
 
 
 def _read(name: str) -> Method | None:
@@ -79,7 +95,7 @@ def pick_wrapper(methods: Sequence[str]) -> tuple[str, ...]:
         st.caption(
             f"Not in {wrapper}: {escape_markdown(listed(left))}.", help="  \n".join(map(reasons.__getitem__, left))
         )
-    return tuple(found)
+    return tuple(method.name for method in within_limit([*map(find_method, found)]))
 
 
 def long_methods(methods: Sequence[Method]) -> str:

@@ -7,6 +7,8 @@ alike.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -28,11 +30,17 @@ def generic_attention(signals: Signals) -> Tensor:
     Differs from the paper in I, which is taken off at the end: it is no relevance, and would be added to every
     place of a model whose scores read the mean of all places. For a class token the map is the same.
     """
-    attention, relevance = signals.attention, torch.zeros(())
-    for values, gradients in zip(attention.values(), attention.gradients(), strict=True):
-        rising = (gradients * values).relu().mean(2)
+    attention = signals.attention
+    return torch.cat([_relevant(attention, gradients) for gradients in attention.gradients()]).transpose(0, 1)
+
+
+def _relevant(attention: Attention, gradients: Iterator[Tensor]) -> Tensor:
+    """The maps `[few, B, h, w]` of a few scores, from the gradients of every block."""
+    relevance = torch.zeros(())
+    for values, slopes in zip(attention.values(), gradients, strict=True):
+        rising = (slopes * values).relu().mean(2)
         relevance = relevance + rising @ (relevance + _identity(values))
-    return _as_read(attention, relevance).transpose(0, 1)
+    return _as_read(attention, relevance)
 
 
 def legrad(signals: Signals) -> Tensor:
@@ -42,8 +50,11 @@ def legrad(signals: Signals) -> Tensor:
     tokens of a CLIP model that are read through its class token, and stretches the map to values from 0 to 1.
     """
     attention = signals.attention
-    blocks = [gradients.relu().mean((2, 3)) for gradients in attention.own_gradients()]
-    return attention.on_grid(torch.stack(blocks).mean(0)).transpose(0, 1)
+    few = [
+        torch.stack([one.relu().mean((2, 3)) for one in gradients]).mean(0)
+        for gradients in attention.own_gradients()
+    ]
+    return attention.on_grid(torch.cat(few)).transpose(0, 1)
 
 
 def _identity(values: Tensor) -> Tensor:

@@ -79,7 +79,7 @@ def opti_cam(steps: int, rate: float) -> Compute:
     """
 
     def compute(signals: Signals) -> Tensor:
-        return torch.cat([_climbed(signals.only(k), steps, rate) for k in range(len(signals.scores))], 1)
+        return torch.cat([_climbed(one, steps, rate) for one in signals.one_by_one()], 1)
 
     return compute
 

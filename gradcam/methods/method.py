@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol, TypeAlias
@@ -25,8 +25,11 @@ Need: TypeAlias = Literal[
 ]
 """What a method reads of a model. `gradients`: those of every place, not only their mean over the grid."""
 
-Per: TypeAlias = Literal["photo", "channel", "place", "class"]
-"""What a number of forwards is for: a photo, or each channel, place or class of it."""
+Per: TypeAlias = Literal["photo", "stage", "channel", "place", "class"]
+"""What a number of forwards is for: a photo, or each stage of the model, or each channel, place or class of it."""
+
+USUAL: dict[Per, int] = {"photo": 1, "stage": 5, "channel": 1000, "place": 196, "class": 1}
+"""About how many there are, before a model has been seen."""
 
 Value: TypeAlias = str | int | float | bool
 """A parameter of a method: it is written into the keys of stored panels."""
@@ -124,7 +127,8 @@ class Signals(Protocol):
         ...
 
     def scores_with(self, change: Callable[[int], Tensor], count: int) -> Tensor:
-        """The scores when the target layer gives something else, `[K, B, count]`, a few images in each forward.
+        """The scores when the target layer gives something else, `[K, B, count]`, a few images in each forward; if
+        the part of the model behind the layer can be run by itself, nothing before it runs so often.
 
         change: makes the activation `[B, C, h, w]` of a number; called with 0, 1, … in order.
         """
@@ -134,8 +138,9 @@ class Signals(Protocol):
         """0, 1, … `count` − 1, one for each forward that begins: progress is told, and a caller may end it all."""
         ...
 
-    def again(self, images: Tensor) -> Signals:
-        """The signals of the same scores after a forward of other images, `[B, channels, H, W]`."""
+    def again(self, images: Iterable[Tensor], count: int) -> Iterator[Signals]:
+        """The signals of the same scores after a forward of each of `count` other `images`, `[B, channels, H, W]`,
+        one after the other; told like `counted`."""
         ...
 
     def at_input(self, images: Tensor) -> Signals:
@@ -143,8 +148,8 @@ class Signals(Protocol):
         place of the target layer's output: `gradients` are ∂y/∂images."""
         ...
 
-    def only(self, target: int) -> Signals:
-        """The signals of one of the K scores."""
+    def one_by_one(self) -> Iterator[Signals]:
+        """The signals of each of the K scores alone, one after the other."""
         ...
 
     def rather_than_similar(self, classes: int, gamma: float) -> Signals:
@@ -165,13 +170,15 @@ class Attention(Protocol):
         """A, `[B, heads, N, N]`, of each block; what a token reads of all others is a row, which adds up to 1."""
         ...
 
-    def gradients(self) -> Iterator[Tensor]:
-        """∂y/∂A, `[K, B, heads, N, N]`, of each block; one backward for all."""
+    def gradients(self) -> Iterator[Iterator[Tensor]]:
+        """∂y/∂A, `[few, B, heads, N, N]`, of each block, for a few of the K scores at a time, in order; a backward
+        for all blocks."""
         ...
 
-    def own_gradients(self) -> Iterator[Tensor]:
-        """∂s/∂A, `[K, B, heads, N, N]`, of each block, for the score s that the model's end makes of what leaves
-        this block, as if it were the last; a forward and a backward for each block but the last.
+    def own_gradients(self) -> Iterator[Iterator[Tensor]]:
+        """∂s/∂A like `gradients`, for the score s that the model's end makes of what leaves the block, as if it
+        were the last. A forward and a backward for all blocks, or for each block if the model's end cannot take the
+        outputs of all as further images.
         """
         ...
 
@@ -212,8 +219,8 @@ class Method:
     formula: the map in the paper's own symbols. compute: the formula as a function.
     says: what the map shows, in a sentence for people who do not compute. zero: what zero means, and from where on
         the map is drawn. caveats: what to know before trusting it; empty if there is nothing beyond Grad-CAM's own.
-    needs: what it reads of a model. forwards: of the model, `per` photo or more often; in words where that is no
-        number. backwards: through the end of the model, for each class; 0 where there is one for none.
+    needs: what it reads of a model. forwards: of the model, `per` photo or more often. backwards: through the end
+        of the model, for each class; in words where that is no number, 0 where there is none.
     signed: whether values below zero mean something; they are drawn blue, those above zero red.
     class_specific: whether another class gives another map.
     parameters: what could be chosen otherwise, name by name in alphabetical order. seed: of the random numbers it
@@ -232,7 +239,7 @@ class Method:
     equations: str = ""
     caveats: str = ""
     needs: tuple[Need, ...] = ("activations", "gradients")
-    forwards: int | str = 1
+    forwards: int = 1
     per: Per = "photo"
     backwards: int | str = 1
     signed: bool = False
@@ -258,13 +265,17 @@ class Method:
     @property
     def takes_long(self) -> bool:
         """Whether there are so many forwards that somebody should choose this method on purpose."""
-        is_many = isinstance(self.forwards, int) and self.forwards > FEW_FORWARDS
-        return is_many or self.per in ("channel", "place")
+        return self.about_forwards > FEW_FORWARDS
+
+    @property
+    def about_forwards(self) -> int:
+        """About how many forwards a photo takes, whatever the model."""
+        return self.forwards * USUAL[self.per]
 
     @property
     def forwards_text(self) -> str:
         """`1`, `1,001` or `8 a channel`."""
-        return _counted(self.forwards) + self._a_part
+        return f"{self.forwards:,}{self._a_part}"
 
     @property
     def _a_part(self) -> str:
@@ -279,8 +290,5 @@ class Method:
 
 
 def _times(number: int | str, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{_counted(number)} {noun}s"
-
-
-def _counted(number: int | str) -> str:
-    return f"{number:,}" if isinstance(number, int) else number
+    counted = f"{number:,}" if isinstance(number, int) else number
+    return f"{counted} {noun}" if number == 1 else f"{counted} {noun}s"

@@ -303,7 +303,7 @@ _ROWS = (
         zero="Zero: some stage has no positive evidence there. Drawn from zero.",
         caveats="A stage with an empty map empties all of it. A transformer that keeps one grid has one stage.",
         needs=("layers", "gradients", "forwards"),
-        forwards="1 + stages",
+        per="stage",
         backwards="stages",
         compute=layers.refine_cam,
     ),
@@ -318,8 +318,7 @@ _ROWS = (
         zero="Zero: more attention to the place would raise the score nowhere. Drawn from zero.",
         caveats=f"{ATTENTION} All blocks count alike; the authors' code takes the last two unless told otherwise.",
         needs=("attention", "attention gradients", "forwards"),
-        forwards="1 + blocks",
-        backwards="blocks",
+        forwards=3,
         compute=attention.legrad,
     ),
     Method(
@@ -360,7 +359,8 @@ _ROWS = (
         link="https://arxiv.org/abs/2006.14255",
         formula="Score-CAM with the mean of y(X ⊙ (Hₖ + δ)) over noise δ",
         says="Score-CAM, with what noise in the masks changes averaged out.",
-        caveats="The paper takes 35 samples; the noise is the same in every call.",
+        caveats="The paper takes 35 samples; the noise is the same in every call. How it is added is torchcam's "
+        "reading of the paper.",
         forwards=8,
         parameters=(("noise", 2.0), ("samples", 8)),
         seed=0,
@@ -374,7 +374,7 @@ _ROWS = (
         link="https://arxiv.org/abs/2010.03023",
         formula="Score-CAM with the mean of y(t X ⊙ Hₖ) over t from 1/n to 1",
         says="Score-CAM, averaged while each masked photo comes out of a plain one.",
-        caveats="",
+        caveats="The steps are torchcam's reading of the paper, made even.",
         forwards=10,
         parameters=(("steps", 10),),
         compute=forwards.is_cam(steps=10),
@@ -389,7 +389,8 @@ _ROWS = (
         says="Features that the score loses most without, where they are strong.",
         zero=FLOOR,
         caveats="Divided by |y|, not by y: else a negative score turned every weight round. It takes no forward if "
-        "the scores are one linear layer of the means.",
+        "the scores are one linear layer of the means; else only the model's part behind the layer runs so often, "
+        "where it can run by itself.",
         needs=("activations", "forwards"),
         per="channel",
         backwards=0,
@@ -403,7 +404,8 @@ _ROWS = (
         formula="L(p) = y(A ⊙ Gₚ) − y(0), with a bump Gₚ of 3×3 places around p",
         says="How high each place scores when it alone is left of the features.",
         zero="Zero: no more than nothing at all; below it, less. Drawn around zero, red above and blue below.",
-        caveats="The score is the logit; the paper takes the probability and stretches the map.",
+        caveats="The score is the logit; the paper takes the probability and stretches the map. Only the model's "
+        "part behind the layer runs so often, where it can run by itself.",
         needs=("activations", "forwards"),
         per="place",
         backwards=0,

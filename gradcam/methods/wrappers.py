@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -90,12 +91,9 @@ class Wrapper:
             )
 
 
-def _forwards(times: int, base: Method) -> int | str:
+def _forwards(times: int, base: Method) -> int:
     """Those of `times` other images, and one of the photo itself unless the base counts by anything smaller."""
-    product = _product(times, base.forwards)
-    if times == 1 or base.per != "photo":
-        return product
-    return 1 + product if isinstance(product, int) else f"1 + {product}"
+    return times * base.forwards + (times > 1 and base.per == "photo")
 
 
 def _product(times: int, number: int | str) -> int | str:
@@ -133,7 +131,7 @@ def smooth_grad(copies: int, noise: float, seed: int) -> Callable[[Compute], Com
 
     def wrap(base: Compute) -> Compute:
         def compute(signals: Signals) -> Tensor:
-            return _mean(base(signals.again(one)) for one in noisy_copies(signals.images, copies, noise, seed))
+            return _mean(map(base, signals.again(noisy_copies(signals.images, copies, noise, seed), copies)))
 
         return compute
 
@@ -144,10 +142,10 @@ def augmented(base: Compute) -> Compute:
     """The mean of the base's maps of the photo and of its mirror image, mirrored back, at each of `CONTRASTS`."""
 
     def compute(signals: Signals) -> Tensor:
-        images, mirrored = signals.images, signals.images.flip(3)
-        as_they_are = (base(signals.again(images * contrast)) for contrast in CONTRASTS)
-        back = (base(signals.again(mirrored * contrast)).flip(3) for contrast in CONTRASTS)
-        return (_mean(as_they_are) + _mean(back)) / 2
+        images = (signals.images, signals.images.flip(3))
+        contrasted = (one * contrast for one in images for contrast in CONTRASTS)
+        found = map(base, signals.again(contrasted, 2 * len(CONTRASTS)))
+        return (_mean(islice(found, len(CONTRASTS))) + _mean(found).flip(3)) / 2
 
     return compute
 

@@ -40,10 +40,11 @@ def test_a_wrapper_makes_a_method_of_each_that_it_fits_and_a_name_in_a_wrapper_m
     (told,) = [caption for caption in page.sidebar.caption if caption.value.startswith("Not in ")]
     assert told.value == "Not in Finer-CAM: FEM."  # and nothing of what is in it already
     assert "whose map is the same for every class" in told.help
-    page = opened(methods_beside=["LayerCAM", "nonsense"], wrapper="Augmented")
+    page = opened(methods_beside=["LayerCAM", "nonsense", "SmoothGrad(IS-CAM)"], wrapper="Augmented")
     (scene,) = scenes(page)
     assert [panel["title"] for panel in scene["panels"]] == ["Grad-CAM", "Augmented(LayerCAM)"]
     assert "Expected a method, got 'nonsense'" in page.error[0].value
+    assert "of at most 25,000 forwards of each photo and model, got about 80,001 with Smooth" in page.error[1].value
 
 
 def test_compare_models_takes_several_methods_as_rows() -> None:

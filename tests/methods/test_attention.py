@@ -12,9 +12,13 @@ import timm
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge
 from torchvision.models import VisionTransformer, resnet18
 
+import gradcam.attention
+import gradcam.gradients
 from gradcam import MethodError, TargetLayer, heatmaps
+from gradcam.gradients import differentiate
 from gradcam.methods import METHODS
 from tests.methods.nets import Blocks, Tokens, images, net
 
@@ -198,6 +202,49 @@ def test_legrad_of_a_function_takes_its_gradient_at_what_each_block_ends_in() ->
     for image in range(len(batch)):
         expected = legrad(found, [one[image] for one in own])
         assert maps[image, 0].numpy() == pytest.approx(expected, abs=1e-9 * expected.max())
+
+
+class Reshaped(Blocks):
+    """Its end remembers how many images came in, so that it takes no further ones."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = torch.cat([self.leading.expand(len(x), -1, -1), self.patches(x).flatten(2).mT], 1)
+        return self.head(self.norm(self.blocks(tokens))[:, 2:].reshape(len(x), -1, 8).mean(1))
+
+
+@pytest.mark.parametrize(("kind", "forwards"), [(Blocks, 3), (Reshaped, 6)])  # the ends of all blocks, or of each
+def test_legrad_takes_the_ends_of_all_blocks_from_one_forward_where_it_can(
+    kind: type[Blocks], forwards: int
+) -> None:
+    model, batch = net(kind), images()
+    expected = heatmaps(net(Blocks), batch, CLASSES, model.layer, method="LeGrad")
+    heatmaps(model, batch, CLASSES, model.layer)  # what is learnt of a model once
+    ran: list[object] = []
+    model.patches.register_forward_hook(lambda *call: ran.append(len(call[2])))
+    found = heatmaps(model, batch, CLASSES, model.layer, method="LeGrad")
+    assert torch.allclose(found, expected, rtol=0, atol=1e-9 * float(expected.max()))
+    assert len(ran) == forwards
+
+
+@pytest.mark.parametrize("name", ["Generic attention", "LeGrad"])
+def test_gradients_of_many_classes_are_in_memory_a_few_at_a_time(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: list[int] = []
+
+    def counted(start: Tensor, cotangents: Tensor, ends: list[GradientEdge]) -> list[Tensor]:
+        counts.append(len(cotangents))
+        return differentiate(start, cotangents, ends)
+
+    monkeypatch.setattr(gradcam.attention, "differentiate", counted)
+    model, batch = net(Blocks), images(1)
+    together = heatmaps(model, batch, [3, 1, 0], model.layer, method=name)
+    assert max(counts) == 3
+    counts.clear()
+    monkeypatch.setattr(gradcam.gradients, "LEAST_CHUNK", 1)
+    one_by_one = heatmaps(model, batch, [3, 1, 0], model.layer, method=name)
+    assert max(counts) == 1
+    assert torch.allclose(one_by_one, together, rtol=0, atol=1e-9 * float(together.max()))
 
 
 @pytest.mark.parametrize("name", ["SmoothGrad(Grad-CAM)", "Generic attention", "LeGrad", "FullGrad"])

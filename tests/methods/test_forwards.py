@@ -17,9 +17,11 @@ from gradcam._compare import OnProgress
 from gradcam.methods import METHODS
 from gradcam.methods.from_forwards import is_cam, opti_cam, rise, ss_cam
 from gradcam.methods.grids import on_coarse_grid
+from gradcam.models.classifier import Classifier
+from gradcam.models.labels import make_labels
 from gradcam.panel_store import PanelMemory
-from gradcam.types import Photo
-from tests.methods.nets import NETS, ChannelsLast, DeepHead, PooledHead, Tokens, images, net, walked
+from gradcam.types import ModelSpec, Photo, Preprocessing
+from tests.methods.nets import NETS, Blocks, ChannelsLast, DeepHead, PooledHead, Tokens, images, net, walked
 from tests.test_explain import colours, quarters
 
 CLASSES = [2, 0]
@@ -173,6 +175,47 @@ def test_ablation_cam_behind_a_pooled_linear_head_has_a_closed_form_and_takes_no
     assert torch.allclose(found, torch.einsum("bkc,bchw->bkhw", weights, activation).relu(), rtol=1e-9)
 
 
+class Around(DeepHead):
+    """A path leads around the target layer."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        behind = self.middle(self.pool(self.body(x)).flatten(1)).relu()
+        return self.head(torch.cat([behind[:, 3:], x.mean((2, 3))], 1))
+
+
+class Counted(DeepHead):
+    """It remembers how many images came in."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.middle(self.pool(self.body(x)).reshape(len(x), -1)).relu())
+
+
+@pytest.mark.parametrize("name", ["Ablation-CAM", "Recipro-CAM"])
+@pytest.mark.parametrize(("kind", "by_itself"), [(DeepHead, True), (Around, False), (Counted, False)])
+def test_only_the_part_behind_the_layer_runs_so_often_where_it_can(
+    kind: type[PooledHead], by_itself: bool, name: str
+) -> None:
+    model, batch = net(kind), images()
+    entered: list[int] = []
+    with model.body.register_forward_hook(lambda *call: entered.append(len(call[2]))):
+        found = maps(model, batch, name)
+    changes = {"Ablation-CAM": 5, "Recipro-CAM": 37}[name]  # channels; places, and nothing at all
+    assert (sum(entered) < 2 * (changes + 3)) == by_itself  # beside the forward itself, and a trial of two
+    for image, mine in zip(batch.split(1), found, strict=True):
+        (activation,), _ = walked(model, image, CLASSES)
+        nothing = behind(model, image, lambda places: places.zero_())
+        if name == "Recipro-CAM":
+            corner = torch.zeros(6, 6, dtype=torch.float64)
+            corner[:2, :2] = torch.tensor([[4, 2], [2, 1]]) / 16
+            alone = behind(model, image, lambda places, corner=corner: places.mul_(corner))
+            assert torch.allclose(mine[:, 0, 0], alone - nothing, rtol=0, atol=1e-9 * float(mine.abs().max()))
+        else:
+            without = [behind(model, image, lambda places, k=k: places[:, k].zero_()) for k in range(5)]
+            drops = torch.stack([model(image)[0, CLASSES] - one for one in without])
+            weighted = torch.einsum("ck,chw->khw", drops / model(image)[0, CLASSES].abs(), activation)
+            assert torch.allclose(mine, weighted.relu(), rtol=0, atol=1e-9 * float(weighted.abs().max()))
+
+
 def test_a_negative_score_turns_no_weight_of_ablation_cam_round() -> None:
     model, batch = net(PooledHead), images(1)
     model.head.bias -= float(model(batch).max()) + 1
@@ -282,6 +325,40 @@ def test_a_method_tells_its_forwards_and_can_be_ended_between_batches() -> None:
     with pytest.raises(Enough):
         explain(colours(), quarters(), ["red", "blue"], method="RISE", on_forwards=end)
     assert told == [(0, 1000), (16, 1000), (32, 1000)]
+
+
+AGAIN = [
+    *("Smooth Grad-CAM++", "Integrated Grad-CAM", "FullGrad", "Guided Grad-CAM", "RefineCAM", "LeGrad"),
+    *("Generic attention", "Opti-CAM", "Recipro-CAM", "SmoothGrad(Ablation-CAM)", "SmoothGrad(RefineCAM)"),
+    "Augmented(SmoothGrad(LeGrad))",
+]
+
+
+@pytest.mark.parametrize("name", AGAIN)
+def test_whatever_runs_the_model_again_tells_one_count_of_forwards_and_can_be_ended(name: str) -> None:
+    size = Preprocessing(
+        (12, 12), (12, 12), mode="squash", interpolation="nearest", mean=(0.5,) * 3, std=(0.2,) * 3
+    )
+    labels = make_labels(["a", "b", "c", "d"])
+    classifier = Classifier(net(Blocks).float(), size, labels, ModelSpec("own", "blocks"))
+    photo = Photo(np.random.default_rng(0).integers(0, 255, (12, 12, 3), np.uint8), "noise", "2" * 64)
+    told: list[float] = []
+
+    def ask(last: int) -> None:
+        def tell(done: int, total: int) -> None:
+            told.append(done / total)
+            if len(told) == last:
+                raise Enough
+
+        told.clear()
+        explain(classifier, photo, ["a", "c"], method=name, layer=Blocks.layer, on_forwards=tell)
+
+    ask(0)
+    assert told[0] == 0
+    assert told == sorted(told)
+    assert told[-1] < 1
+    with pytest.raises(Enough):
+        ask(len(told))
 
 
 def test_compare_tells_them_and_keeps_what_other_methods_found() -> None:

@@ -72,7 +72,8 @@ def test_every_wrapper_makes_a_whole_row_of_every_row_that_it_fits() -> None:
     smooth = find_method("SmoothGrad(LayerCAM)")
     assert smooth.cost == "9 forwards, 8 backwards a class"
     assert find_method("SmoothGrad(Score-CAM)").cost == "8 forwards a channel, no backward"
-    assert find_method("Augmented(LeGrad)").forwards == "1 + 6 × (1 + blocks)"
+    assert find_method("Augmented(LeGrad)").forwards == 1 + 6 * 3
+    assert find_method("Augmented(RefineCAM)").cost == "6 forwards a stage, 6 × (stages) backwards a class"
     assert smooth.citation == "Smilkov et al. 2017, of Jiang et al. 2021"
     assert (smooth.parameters, smooth.seed) == ((("noise level", 0.15), ("noisy copies", 8)), 0)
 
