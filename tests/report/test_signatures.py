@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from msgspec import structs
 
@@ -28,6 +29,7 @@ from gradcam.report import (
     write_report,
 )
 from gradcam.report.codec import encode
+from gradcam.report.model import pixels_sha256
 from gradcam.report.signatures import signed_of
 from gradcam.report.zip_layout import manifest
 from gradcam.signatures import CheckedSignature, Signed, check_signature, read_signature
@@ -145,6 +147,7 @@ def test_a_trusted_keys_owner_is_named_as_the_trust_says_not_as_the_signer_wrote
         (lambda r: noted(r, Note("rejected")), State.OTHER_VERDICT),
         (lambda r: noted(r, Note(text="A comment.")), State.VALID),
         (lambda r: replace(r, title="Another title"), State.VALID),
+        (lambda r: replace(r, limits=()), State.OTHER_EVIDENCE),
         (lambda r: replace(r, style=replace(r.style, threshold=0.5)), State.OTHER_EVIDENCE),
         (lambda r: replace(r, fit="letterbox" if r.fit != "letterbox" else "model"), State.OTHER_EVIDENCE),
         (lambda r: replace(r, models=(replace(r.models[0], weights_sha256="0" * 64),)), State.OTHER_EVIDENCE),
@@ -184,6 +187,24 @@ def test_a_changed_map_is_shown_void(review, made, anna):
     changed = replace(made, findings=(brighter, *made.findings[1:]))
     found = verify_report(with_signatures_of(review, changed))
     assert [signature.state for signature in found.signatures] == [State.OTHER_EVIDENCE]
+
+
+@pytest.mark.parametrize("embedded", ["full", "small", "none"])
+def test_another_photo_in_the_place_of_the_one_that_was_signed_is_shown_void(tmp_path, anna, embedded):
+    """An attacker swaps the pixels that travel along and their hash, and renders every page anew."""
+    made = revised(report(fakes.photo(name="one.jpg"), embedded=embedded), verdict=APPROVED)
+    path = write_report(made, tmp_path / "review.zip")
+    sign_report(path)
+    assert verify_report(path).holds
+    pixels = np.full_like(fakes.photo().pixels, 7)
+    photo = replace(made.photos[0], embedded_sha256=pixels_sha256(pixels))
+    found = verify_report(with_signatures_of(path, replace(made, photos=(photo,), pixels=(pixels,))))
+    assert [signature.state for signature in found.signatures] == [State.OTHER_EVIDENCE]
+
+
+def test_whether_photos_travel_along_is_no_evidence():
+    full, none = (report(fakes.photo(), embedded=embedded) for embedded in ("full", "none"))
+    assert signed_of(encode(full)) == signed_of(encode(none))
 
 
 def test_a_statement_that_was_changed_is_forged(review, anna):
