@@ -215,14 +215,18 @@ class Guard:
 
 
 def _believed(scope: Scope) -> list[tuple[bytes, bytes]]:
-    """The headers of a request; those that say who asks only if a trusted proxy sent it."""
+    """The headers of a request; those that say who asks only if a trusted proxy sent it, and said each once.
+
+    A proxy that adds a header, where it should set it, leaves the visitor's own before it.
+    """
     auth = settings().auth
     # uvicorn puts the address in X-Forwarded-For in place of a proxy on this machine; to a server on loopback, this
     # machine alone can speak
     peer = "127.0.0.1" if is_on_loopback() else (scope.get("client") or ("",))[0]
-    if _is_in(peer, auth.proxies):
-        return scope["headers"]
     names = {name.lower().encode() for name in (auth.email_header, auth.groups_header)}
+    said = [name.lower() for name, _ in scope["headers"] if name.lower() in names]
+    if _is_in(peer, auth.proxies) and len(said) == len(set(said)):
+        return scope["headers"]
     return [(name, value) for name, value in scope["headers"] if name.lower() not in names]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 
 from gradcam.cli import terminal
+from gradcam.errors import ReportError
+from gradcam.files import read_file
 from gradcam.keys import keys_in
 from gradcam.report import verify_report
 from gradcam.text import first_few
@@ -23,7 +25,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print each signature and what is known; 1 if anything does not fit or nobody trusted has signed."""
     trusted = keys_in(options.trust).values() if options.trust else ()
-    found = verify_report(options.report, trusted)
+    read_file(options.report, 0, "a report", error=ReportError)  # a file that is not there is another mistake
+    try:
+        found = verify_report(options.report, trusted)
+    except ReportError as error:
+        terminal.tell(str(error))
+        return terminal.DIFFERENT
     for signature in found.signatures:
         terminal.tell(str(signature))
     if found.unknown:

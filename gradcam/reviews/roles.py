@@ -39,8 +39,10 @@ class Roles:
     given: Mapping[Role, frozenset[str]]
 
     def role_of(self, email: str, groups: Iterable[str] = ()) -> Role | None:
-        """The highest role of a person; None for one whom the file does not name."""
-        known = {email.strip().lower(), *(f"{GROUP}{group.strip()}".lower() for group in groups)}
+        """The highest role of a person; None for one whom the file does not name. No address names a group."""
+        address = email.strip().lower()
+        known = {f"{GROUP}{group.strip()}".lower() for group in groups}
+        known |= set() if address.startswith(GROUP) else {address}
         return next((role for role in reversed(ROLES) if known & self.given[role]), None)
 
 
