@@ -11,11 +11,11 @@ from dashboard import identity
 from dashboard.components.data_filters import pick_some
 from dashboard.components.messages import show_errors
 from dashboard.components.review_list import say_who
-from dashboard.components.verdicts import judge, show_verdicts
+from dashboard.components.verdicts import discuss, judge, show_verdicts
 from dashboard.data_runs import ListedRun, hide_place
 from dashboard.session import DataKey
 from gradcam.errors import RunError
-from gradcam.reviews import Review, Subject, Verdict
+from gradcam.reviews import Review, Subject, Verdict, agreed_status, by_subject
 from gradcam.runs import Filter
 
 if TYPE_CHECKING:
@@ -29,9 +29,12 @@ def pick_verdict(listed: ListedRun) -> Filter:
     of_photos = [one for one in said_of(listed) if one.subject.kind == "photo" and one.status != "draft"]
     if not of_photos:
         return Filter()
-    status = pick_some("Verdict", sorted({one.status for one in of_photos}), DataKey.VERDICT)
-    among = [one.subject.name for one in of_photos if one.status == status]
-    return Filter(among=among) if status else Filter()
+    statuses = sorted({one.status for one in of_photos})
+    photos = {status: [one.subject.name for one in of_photos if one.status == status] for status in statuses}
+    if disputed := [one.name for one, said in by_subject(of_photos).items() if agreed_status(said) == "disputed"]:
+        photos["disputed"] = disputed
+    status = pick_some("Verdict", list(photos), DataKey.VERDICT)
+    return Filter(among=photos[status]) if status else Filter()
 
 
 def said_of(listed: ListedRun) -> list[Verdict]:
@@ -44,7 +47,7 @@ def said_of(listed: ListedRun) -> list[Verdict]:
 
 
 def offer_verdict(listed: ListedRun, subject: Subject) -> None:
-    """Let the visitor judge a photo or a candidate by a button or its key, and undo that."""
+    """Let the visitor judge a photo or a candidate by a button or its key, undo that, and discuss it."""
     with st.container(border=True), show_errors(), hide_place(listed.run):
         if not identity.is_asked():
             say_who()
@@ -58,6 +61,7 @@ def offer_verdict(listed: ListedRun, subject: Subject) -> None:
         if review := _review(store, listed):
             judge(store, review, subject, me)
             show_verdicts(store, review, subject)
+            discuss(store, review, subject, me)
         elif st.button("Begin a review of this run", icon=":material/rate_review:"):
             with st.spinner("Checking its maps"):
                 _begin(store, listed, me)

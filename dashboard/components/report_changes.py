@@ -11,7 +11,17 @@ import streamlit as st
 
 from dashboard.components.messages import escape_markdown
 from dashboard.components.report_read import HasReport
-from gradcam.report import Change, ChangedPanel, Report, changed_panels, conclusion, diff, draw_finding, extent
+from gradcam.report import (
+    Change,
+    ChangedPanel,
+    Report,
+    changed_panels,
+    conclusion,
+    diff,
+    draw_change,
+    draw_finding,
+    extent,
+)
 
 MOST_MAPS = 12
 """Changed maps shown at first; a switch shows the rest."""
@@ -43,6 +53,10 @@ def show_changes(before: Named, after: Named) -> None:
         _show_words(section, list(found))
     if panels := changed_panels(before.report, after.report):
         st.header("Maps that changed", anchor=False)
+        st.caption(
+            "Earlier, later, and the difference: red where the later map has more heat, blue where the earlier one "
+            "has, in full colour where they differ most."
+        )
         shown = (
             panels if len(panels) <= MOST_MAPS or st.toggle(f"All {len(panels)}", key=_ALL) else panels[:MOST_MAPS]
         )
@@ -83,13 +97,16 @@ def values_html(section: str, changes: Sequence[Change]) -> str:
 
 
 def _show_pair(before: Report, after: Report, panel: ChangedPanel) -> None:
-    """Show one panel as each report has it."""
+    """Show one panel as each report has it, and the difference of the two."""
     st.markdown(f"**{escape_markdown(panel.title)}**: {escape_markdown(panel.statement)}")
-    sides = ((before, panel.before, "earlier"), (after, panel.after, "later"))
-    for column, (report, finding, when) in zip(st.columns(2), sides, strict=True):
+    pictures = {
+        "earlier": draw_finding(before, panel.before, SIDE),
+        "later": draw_finding(after, panel.after, SIDE),
+        "difference": draw_change(before, panel.before, after, panel.after, SIDE),
+    }
+    for column, (what, picture) in zip(st.columns(3), pictures.items(), strict=True):
         with column:
-            picture = draw_finding(report, finding, SIDE)
             if picture is None:
                 st.info("No map.", icon=":material/hide_image:")
             else:
-                st.image(picture, width="stretch", alt=f"{panel.title}, {when}")
+                st.image(picture, width="stretch", alt=f"{panel.title}, {what}")

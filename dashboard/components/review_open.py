@@ -176,7 +176,8 @@ def _show_agreement(store: ReviewStore, review: Review) -> None:
     for subject in found:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"Disputed: {escape_markdown(str(subject))}", width="content")
-            if subject.kind == "photo" and st.button("Look", key=f"_look-{subject}", type="tertiary"):
+            here = subject.kind == "photo" and review.kind == "report"
+            if here and st.button("Look", key=f"_look-{subject}", type="tertiary"):
                 st.session_state[Key.SUBJECT] = st.query_params[Key.SUBJECT] = subject.name
                 st.rerun()
     if not found:

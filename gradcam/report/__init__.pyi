@@ -42,7 +42,7 @@ from .model import (
 )
 from .notes import note_html as note_html
 from .of_run import data_set_of as data_set_of, first_by as first_by, report_of_run as report_of_run
-from .pictures import comparison_of as comparison_of, draw_finding as draw_finding
+from .pictures import comparison_of as comparison_of, draw_change as draw_change, draw_finding as draw_finding
 from .read import read_report as read_report
 from .reproduce import command as command, required_files as required_files
 from .signatures import (

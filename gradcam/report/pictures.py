@@ -81,6 +81,26 @@ def draw_finding(report: Report, finding: Finding, side: int) -> Pixels | None:
     return Pictures(report, side).heatmap_and_overlay(finding)[1] if isinstance(finding, HeatmapEntry) else None
 
 
+def draw_change(before: Report, then: Finding, after: Report, now: Finding, side: int) -> Pixels | None:
+    """The difference of a panel's maps in two reports, over the photo in grey.
+
+    Red where the later one has more heat, blue where the earlier one has, in full colour at the largest difference.
+
+    Its longer side is at most `side` pixels, RGB uint8 `[H, W, 3]`; None for a failure in either report.
+    """
+    if not (isinstance(then, HeatmapEntry) and isinstance(now, HeatmapEntry)):
+        return None
+    photo, style = Pictures(after, side).photos[now.photo], after.style
+    size = photo.shape[0], photo.shape[1]
+    earlier, later = (
+        project_to_photo(panel.values, report.answer(panel).view, size, style.interpolation)
+        for report, panel in ((before, then), (after, now))
+    )
+    largest = float(np.abs(np.nan_to_num(later - earlier)).max())
+    heat = render.colourise((later - earlier) / (largest or 1.0), signed=True)
+    return render.blend(render.grey(photo), heat, style.opacity)
+
+
 def comparison_of(report: Report) -> Comparison:
     """The comparison of a report, as far as the report keeps it: only five predictions and their logits."""
     photos = tuple(photo_of(report, index) for index in range(len(report.photos)))

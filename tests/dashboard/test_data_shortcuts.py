@@ -84,5 +84,8 @@ def test_a_candidate_is_named_and_noted_for_the_next_visit_and_for_others() -> N
     press(ben, "Fine")
     assert "1. **yellow patch** · **disputed** · " in words(ben)
     assert any("<em>corner</em>" in found.proto.body for found in ben.get("html"))
+    next(field for field in ben.text_area if field.label == "Comment").set_value("On *every* photo?")
+    press(ben, "Comment")
+    assert any("<em>every</em>" in found.proto.body for found in ben.get("html"))
     press(ben, "Undo")
     assert "1. **yellow patch** · **shortcut** · " in words(opened())

@@ -371,7 +371,9 @@ def test_a_map_that_changed_is_shown_as_either_report_has_it() -> None:
     assert [one.value for one in page.main.header] == ["What changed", "Maps that changed"]
     alts = [picture.alt for images in page.get("image") for picture in images.proto.imgs]
     assert alts == [
-        f"cat.jpg · {model} · top prediction, {when}" for model in ("x/a", "x/b") for when in ("earlier", "later")
+        f"cat.jpg · {model} · top prediction, {what}"
+        for model in ("x/a", "x/b")
+        for what in ("earlier", "later", "difference")
     ]
     assert "Earlier: **a.zip**" in words(page).replace("\\", "")
 
