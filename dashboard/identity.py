@@ -118,6 +118,11 @@ def signing_key() -> SecretKey:
                 "ask an owner"
             )
         key = secret_key()
+        if not key.public.vouches:
+            raise SigningError(
+                f"expected the server's own key, got {key.public}, which is a person's; whoever keeps the server "
+                'makes one with gradcam key new --server --name "…"'
+            )
         return structs.replace(key, public=structs.replace(key.public, name=who.name))
     if not serving.is_local():
         raise SigningError(

@@ -10,6 +10,7 @@ import os
 import re
 import stat
 import unicodedata
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -41,12 +42,16 @@ class Revocation(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PublicKey(Struct, frozen=True, forbid_unknown_fields=True):
-    """The public half of a key. name: of its owner, as the owner wrote it. created: UTC. key: 32 bytes."""
+    """The public half of a key. name: of its owner, as the owner wrote it. created: UTC. key: 32 bytes.
+
+    vouches: whether it is a server's, which signs in the names of those who sign in there.
+    """
 
     name: Name
     created: Time
     key: Key
     revoked: Revocation | None = None
+    vouches: bool = False
     format: Literal["gradcam-public-key-1"] = "gradcam-public-key-1"
 
     @property
@@ -99,17 +104,18 @@ def own_folder() -> Path:
     return Path(os.environ.get("GRADCAM_KEYS") or "~/.config/gradcam/keys").expanduser()
 
 
-def new_key(name: str, folder: Path | None = None) -> SecretKey:
+def new_key(name: str, folder: Path | None = None, *, vouches: bool = False) -> SecretKey:
     """Make a key and both of its files. Raises: SigningError for an empty name, or one that has a key there."""
     folder, name = folder or own_folder(), " ".join(name.split())
     if not 1 <= len(name) <= 100:
         raise SigningError(f"expected a name of 1 to 100 letters, got {quoted(name)}; say who signs")
     private = _ed25519().Ed25519PrivateKey.generate()
-    made = SecretKey(PublicKey(name, now(), private.public_key().public_bytes_raw()), private.private_bytes_raw())
+    public = PublicKey(name, now(), private.public_key().public_bytes_raw(), vouches=vouches)
+    made = SecretKey(public, private.private_bytes_raw())
     make_folder(folder)
     file = secret_file(name, folder)
     with write_whole(file, force=False, error=SigningError, mode=0o600) as out:
-        out.write(_encoded(made))
+        out.write(encode(made))
     _write_public(made.public, file.with_suffix(".pub"))
     return made
 
@@ -140,21 +146,31 @@ def public_key(file: Path) -> PublicKey:
     return _decoded(file, PublicKey)
 
 
+def read_public_key(data: bytes, name: str) -> PublicKey:
+    """The key in the bytes of a `.pub` file of this name. Raises: SigningError."""
+    return _read(data, PublicKey, name)
+
+
+def by_bytes(keys: Iterable[PublicKey]) -> dict[bytes, PublicKey]:
+    """Public keys by their 32 bytes; of a key that is there twice the first one counts, or one that is revoked."""
+    found: dict[bytes, PublicKey] = {}
+    for key in keys:
+        if key.key not in found or (key.revoked and not found[key.key].revoked):
+            found[key.key] = key
+    return found
+
+
 def keys_in(folder: Path) -> dict[bytes, PublicKey]:
-    """The public keys of a folder, by their 32 bytes; if a key is there twice, the revoked one counts.
+    """The public keys of a folder, as `by_bytes` has them.
 
     Raises: SigningError for a folder that is not there, and for a file in it that is no key.
     """
     if not folder.is_dir():
         raise SigningError(f"expected a folder of .pub files, got {quoted(folder)}, which is none; check the path")
-    found: dict[bytes, PublicKey] = {}
     files = sorted(folder.glob("*.pub"))
     if len(files) > MAX_KEYS:
         raise SigningError(f"expected at most {MAX_KEYS:,} keys in {quoted(folder)}, got {len(files):,}")
-    for key in map(public_key, files):
-        if key.key not in found or key.revoked:
-            found[key.key] = key
-    return found
+    return by_bytes(map(public_key, files))
 
 
 def own_keys() -> dict[bytes, PublicKey]:
@@ -179,23 +195,30 @@ _K = TypeVar("_K", PublicKey, SecretKey)
 
 
 def _decoded(file: Path, kind: type[_K]) -> _K:
-    what = "a public key" if kind is PublicKey else "a secret key"
-    data = read_file(file, MAX_BYTES, what, error=SigningError)
+    return _read(read_file(file, MAX_BYTES, _WHAT[kind], error=SigningError), kind, file)
+
+
+_WHAT = {PublicKey: "a public key", SecretKey: "a secret key"}
+
+
+def _read(data: bytes, kind: type[_K], file: str | Path) -> _K:
     try:
-        return msgspec.json.decode(data, type=kind)
+        return msgspec.json.decode(data[: MAX_BYTES + 1], type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SigningError(
-            f"expected {what} as `gradcam key new` writes it, got another file, {quoted(file)}; check the path"
+            f"expected {_WHAT[kind]} as `gradcam key new` writes it, got another file, {quoted(file)}; "
+            "check the path"
         ) from error
 
 
-def _encoded(key: PublicKey | SecretKey) -> bytes:
+def encode(key: PublicKey | SecretKey) -> bytes:
+    """The bytes of its file."""
     return msgspec.json.format(msgspec.json.encode(key), indent=1) + b"\n"
 
 
 def _write_public(key: PublicKey, file: Path) -> None:
     with write_whole(file, error=SigningError) as out:
-        out.write(_encoded(key))
+        out.write(encode(key))
 
 
 def secret_file(name: str, folder: Path | None = None) -> Path:

@@ -109,7 +109,8 @@ def offer_custom_model() -> None:
         st.toast(f"Added **{name_markdown(added)}**. Every page can use it now.", icon=":material/check:")
     st.caption(
         "Your model and what is computed with it stay in this session: no other visitor can see or use them, and "
-        "they are gone when it ends. A link names the file and the hash of its weights, but carries neither."
+        "they are gone when it ends, unless you share the model with a project on the page *Reviews*. A link names "
+        "the file and the hash of its weights, but carries neither."
     )
 
 
@@ -204,7 +205,7 @@ def _load(
         architecture = guess_architecture(data, name, prefix).only
     told = {field: form[field] for field in INPUT}
     preprocessing = None if architecture is None else preprocessing_for(architecture, **told)
-    own, suffix = session.custom_models(), PurePath(name).suffix
+    suffix = PurePath(name).suffix
     stem = (form["name"] or "").strip() or name.removesuffix(suffix)
 
     def load(called: str) -> Classifier:
@@ -219,9 +220,15 @@ def _load(
         )
 
     classifier, number = load(stem), 1
-    while _is_name_taken(model := str(classifier.spec)):
+    while _is_name_taken(str(classifier.spec)):
         number += 1
         classifier = load(f"{stem}-{number}")
+    return keep_custom_model(classifier)
+
+
+def keep_custom_model(classifier: Classifier) -> str:
+    """Keep a checkpoint in the session; return its id. Raises: OptionError where the visitor has enough."""
+    own, model = session.custom_models(), str(classifier.spec)
     if model not in own and len(own) == MAX_CUSTOM_MODELS:
         raise OptionError(f"expected at most {MAX_CUSTOM_MODELS} models of your own at once; remove one first")
     own[model] = classifier

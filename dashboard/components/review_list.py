@@ -8,7 +8,9 @@ import streamlit as st
 
 from dashboard import identity, session
 from dashboard.components.messages import escape_markdown, show_errors
+from dashboard.components.review_models import show_models
 from dashboard.session import Key, linked
+from gradcam.keys import read_public_key
 from gradcam.report import review_report
 from gradcam.reviews import FILTERS, Filter, Project, Review
 
@@ -19,6 +21,7 @@ MOST, EVERY = 50, 5
 """Reviews that are listed, and seconds after which the list is read again."""
 
 _NEW_NAME, _NEW_SIGNATURES, _UPLOADED, _BLIND, _SUPERSEDES = "_new_project", "_signatures", "_zip", "_blind", "_old"
+_KEY = "_trusted_key"
 _NONE = "none"
 
 
@@ -36,14 +39,39 @@ def say_who() -> None:
 
 
 def pick_project(store: ReviewStore) -> Project | None:
-    """Let the visitor pick a project, and an owner make one; return None as long as there is none."""
+    """Let the visitor pick a project, with its trusted keys and models; return None as long as there is none.
+
+    An owner makes one, and adds to the keys.
+    """
     found = {project.name: project for project in store.projects()}
     name = None
     if found:
         name = st.selectbox("Project", list(found), label_visibility="collapsed", **linked(Key.PROJECT))
     with st.popover("New project", icon=":material/create_new_folder:"):
         _offer_project(store)
-    return found.get(name or "")
+    if project := found.get(name or ""):
+        with st.popover("Trusted keys", icon=":material/key:"):
+            _show_keys(store, project)
+        with st.popover("Models", icon=":material/deployed_code:"):
+            show_models(store, project)
+    return project
+
+
+def _show_keys(store: ReviewStore, project: Project) -> None:
+    """Show the keys whose signatures count in a project, and take another one, or one that is revoked."""
+    trusted = store.trusted_keys(project).values()
+    for key in trusted:
+        revoked = f": revoked {key.revoked.at[:10]}" if key.revoked else ""
+        st.markdown(f"{escape_markdown(str(key))}{revoked}")
+    if not trusted:
+        st.caption("None is named, so a signature by any key counts here, each key and each name once.")
+    file = st.file_uploader(
+        "Another key, or a trusted one that is revoked now", type=["pub"], max_upload_size=1, key=_KEY
+    )
+    if st.button("Trust it", disabled=file is None) and file is not None:
+        with show_errors():
+            store.trust(project, read_public_key(file.getvalue(), file.name), identity.known_actor().name)
+            st.rerun()
 
 
 def _offer_project(store: ReviewStore) -> None:
@@ -122,7 +150,10 @@ def offer_review(store: ReviewStore, project: Project) -> None:
             "A report's ZIP or JSON, as the page Reports writes it", type=["zip", "json"], key=_UPLOADED
         )
         blind = st.toggle(
-            "Blind", key=_BLIND, help="Reviewers see each other's verdicts when all who are asked are done."
+            "Blind",
+            key=_BLIND,
+            help="Reviewers see each other's verdicts when all who are asked are done. A verdict in the report's "
+            "own file can be read all the same: bring one without.",
         )
         earlier = {review.id: review for review in store.reviews(project)}
         old = st.selectbox(

@@ -12,6 +12,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(required=True, metavar="WHAT")
     new = commands.add_parser("new", help="make a key in your own folder, where it is found and trusted by itself")
     new.add_argument("--name", required=True, help="who signs with it, as others are to read it")
+    new.add_argument(
+        "--server", action="store_true", help="for a server, which signs with it in the names of those who sign in"
+    )
     new.set_defaults(run_key=_new)
     listed = commands.add_parser("list", help="list the keys of your own folder, or of another")
     listed.add_argument("folder", nargs="?", type=terminal.path, metavar="FOLDER")
@@ -27,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _new(options: argparse.Namespace) -> int:
-    key = keys.new_key(options.name)
+    key = keys.new_key(options.name, vouches=options.server)
     file = keys.secret_file(options.name)
     terminal.tell(f"{key.public} signs by default now; keep {file}")
     terminal.tell(f"hand {file.with_suffix('.pub')} to those who are to trust it")
@@ -38,7 +41,8 @@ def _list(options: argparse.Namespace) -> int:
     found = keys.own_keys() if options.folder is None else keys.keys_in(options.folder)
     for key in found.values():
         revoked = f" · REVOKED {key.revoked.at[:10]}: {key.revoked.reason}" if key.revoked else ""
-        terminal.tell(f"{key} · made {key.created[:10]}{revoked}")
+        server = " · a server's, in the names of those who sign in there" if key.vouches else ""
+        terminal.tell(f"{key} · made {key.created[:10]}{server}{revoked}")
     if not found:
         terminal.tell(f"no keys in {options.folder or keys.own_folder()}")
     return 0

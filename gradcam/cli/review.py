@@ -15,7 +15,7 @@ from gradcam import reviews
 from gradcam.cli import terminal
 from gradcam.errors import OptionError, ReviewError, nearest, quoted
 from gradcam.files import read_file, write_whole
-from gradcam.keys import own_keys, secret_key
+from gradcam.keys import own_keys, public_key, secret_key
 from gradcam.report import review_report
 from gradcam.statuses import STATUSES, SubjectKind
 from gradcam.text import count
@@ -103,7 +103,9 @@ def _projects(store: ReviewStore, _: argparse.Namespace) -> None:
     found = store.projects()
     for project in found:
         many = count(len(store.reviews(project)), "review")
-        terminal.tell(f"{project.name}: {many}, approved with {count(project.signatures, 'signature')}")
+        trusted = "; ".join(map(str, store.trusted_keys(project).values()))
+        by = f" by {trusted}" if trusted else ""
+        terminal.tell(f"{project.name}: {many}, approved with {count(project.signatures, 'signature')}{by}")
     if not found:
         terminal.tell("no projects yet; `gradcam review new NAME` makes one")
 
@@ -119,6 +121,21 @@ def _add_new(parser: argparse.ArgumentParser) -> None:
 def _new(store: ReviewStore, options: argparse.Namespace) -> None:
     project = store.add_project(options.name, _by(options), options.signatures)
     terminal.tell(f"{project.name}: made; `gradcam review add FILE --project …` brings a report")
+
+
+def _add_trust(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("project", metavar="PROJECT")
+    parser.add_argument(
+        "keys", nargs="+", type=terminal.path, metavar="FILE", help="a .pub file; again, once it is revoked"
+    )
+    _add_me(parser)
+
+
+def _trust(store: ReviewStore, options: argparse.Namespace) -> None:
+    project = _project(store, options.project)
+    for key in [public_key(file) for file in options.keys]:
+        store.trust(project, key, _by(options))
+        terminal.tell(f"{project.name}: {'no longer trusts' if key.revoked else 'trusts'} {key}")
 
 
 def _add_add(parser: argparse.ArgumentParser) -> None:
@@ -278,6 +295,7 @@ def _nothing(_: argparse.ArgumentParser) -> None:
 VERBS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Verb, str]] = {
     "projects": (_nothing, _projects, "List the projects."),
     "new": (_add_new, _new, "Make a project."),
+    "trust": (_add_trust, _trust, "Let signatures by these keys count in a project, and by no others."),
     "add": (_add_add, _add, "Bring a report or a run into a project, to be reviewed."),
     "list": (_add_list, _list, "List reviews with their state and who is asked."),
     "show": (_add_review_name, _show, "Show what people said of a review, how far they agree, and who signed."),

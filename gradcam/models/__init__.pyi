@@ -28,4 +28,5 @@ from .ids import (
 from .label_files import read_labels as read_labels
 from .labels import Labels as Labels
 from .pool import ModelPool as ModelPool, shared_pool as shared_pool
+from .sharing import is_file_of as is_file_of, load_shared as load_shared, write_options as write_options
 from .sources import SOURCES as SOURCES

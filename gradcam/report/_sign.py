@@ -14,7 +14,7 @@ from gradcam import __version__
 from gradcam.errors import ReportError, SigningError
 from gradcam.extras import packages_of
 from gradcam.files import write_whole
-from gradcam.keys import PublicKey, SecretKey, own_keys, secret_key
+from gradcam.keys import PublicKey, SecretKey, by_bytes, own_keys, secret_key
 from gradcam.locks import alone_with
 from gradcam.report.model import Report
 from gradcam.report.read import Reopened, bytes_of, reopen
@@ -175,10 +175,7 @@ def verify_report(
     Raises: ReportError for what is not as it was written.
     """
     found = reopen(source)
-    keys = {**own_keys()}
-    for key in trusted:
-        if key.key not in keys or key.revoked:
-            keys[key.key] = key
+    keys = by_bytes([*own_keys().values(), *trusted])
     signed = signed_of(found.content)
     checked = tuple(check_signature(signature, signed, keys) for signature in found.signatures)
     others = tuple(_others(found)) if render else ()

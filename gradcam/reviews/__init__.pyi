@@ -11,6 +11,7 @@ from .model import (
     Filter as Filter,
     Project as Project,
     Review as Review,
+    SharedModel as SharedModel,
     State as State,
     Subject as Subject,
     Verdict as Verdict,

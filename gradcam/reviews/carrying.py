@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, get_args
 
 import msgspec
 import sqlalchemy as sa
 
-from gradcam.errors import ReviewError, quoted
-from gradcam.reviews.model import NEEDED_SIGNATURES, Kind
-from gradcam.reviews.rows import rows_of
-from gradcam.reviews.tables import CARRIED, SAME
+from gradcam.errors import GradcamError, ReviewError, quoted
+from gradcam.keys import read_public_key
+from gradcam.reviews.model import NEEDED_SIGNATURES, Kind, Subject
+from gradcam.reviews.rows import checked_name, checked_text, rows_of
+from gradcam.reviews.tables import CARRIED, LATER_WORDS, SAME
+from gradcam.signatures import read_signature
 from gradcam.statuses import STATUSES
 
-ALLOWED: Mapping[str, Callable[[Mapping[str, Any]], Container[object]]] = {
-    "signatures": lambda row: NEEDED_SIGNATURES,
-    "kind": lambda row: get_args(Kind),
-    "subject_kind": lambda row: STATUSES,
-    "status": lambda row: STATUSES.get(row["subject_kind"], ()),
-}
-"""What a column may say in a row, whatever its table."""
+_ID, _SHA256 = re.compile(r"[0-9a-f]{32}"), re.compile(r"[0-9a-f]{64}")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
+
+SOUND: Mapping[str, Callable[[Mapping[str, Any], Any], object]] = {
+    "id": lambda row, said: _ID.fullmatch(said),
+    "at": lambda row, said: _TIME.fullmatch(said),
+    "evidence": lambda row, said: _SHA256.fullmatch(said),
+    "signatures": lambda row, said: said in NEEDED_SIGNATURES,
+    "kind": lambda row, said: said in get_args(Kind),
+    "subject": lambda row, said: Subject(row["subject_kind"], said),
+    "status": lambda row, said: said in STATUSES[row["subject_kind"]],
+    "note": lambda row, said: checked_text(said) == said,
+    "text": lambda row, said: checked_text(said).strip(),
+    "signature": lambda row, said: read_signature(said.encode(), ""),
+    "key": lambda row, said: read_public_key(said.encode(), ""),
+} | {name: lambda row, said: checked_name(said, "a name") == said for name in ("by", "name", "title", "reviewer")}
+"""Whether a column may say something in a row, whatever its table: it is false then, or raises a GradcamError."""
 
 
 def write_rows(connection: sa.Connection, file: BinaryIO) -> int:
@@ -38,7 +51,8 @@ def write_rows(connection: sa.Connection, file: BinaryIO) -> int:
 def add_rows(connection: sa.Connection, file: BinaryIO) -> int:
     """Add the rows of an export that are not there yet. Returns: how many.
 
-    Raises: ReviewError for a line that is no row, or says something else than the row of the same id.
+    Raises: ReviewError for a line that is no row, says something else than the row of the same id, or supersedes
+    what somebody else said.
     """
     tables = {table.name: table for table in CARRIED}
     here: dict[Any, str] = {}  # ids of what the store has under another id
@@ -49,10 +63,11 @@ def add_rows(connection: sa.Connection, file: BinaryIO) -> int:
         for column in table.c:
             if column.foreign_keys:
                 row[column.name] = here.get(row[column.name], row[column.name])
-        known = connection.execute(sa.select(table).where(table.c.id == row["id"])).mappings().first()
+        known = _row_of(connection, table, row["id"])
         if known is None and (same := _same(connection, table, row)):
             here[row["id"]] = same
         elif known is None:
+            _check_earlier(connection, table, row, number)
             connection.execute(table.insert(), [row])
             added += 1
         elif any(known[key] != value for key, value in row.items()):
@@ -61,6 +76,23 @@ def add_rows(connection: sa.Connection, file: BinaryIO) -> int:
                 "nothing was imported"
             )
     return added
+
+
+def _row_of(connection: sa.Connection, table: sa.Table, id: str) -> sa.RowMapping | None:
+    return connection.execute(sa.select(table).where(table.c.id == id)).mappings().first()
+
+
+def _check_earlier(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any], number: int) -> None:
+    """Raises: ReviewError where a row supersedes or answers one about something else, or one that is not there."""
+    column, common = LATER_WORDS.get(table, ("", ()))
+    if row.get(column) is None:
+        return
+    earlier = _row_of(connection, table, row[column])
+    if earlier is None or any(earlier[name] != row[name] for name in common):
+        raise ReviewError(
+            f"expected in line {number} what {column.replace('_', ' ')} an earlier row about the same, got "
+            f"{row['id']}, which names another; nothing was imported"
+        )
 
 
 def _same(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> str | None:
@@ -95,4 +127,7 @@ def _is_sound(table: sa.Table, row: Mapping[str, Any]) -> bool:
         for column in table.c
         if column.name != "number"
     )
-    return typed and all(row[name] in allowed(row) for name, allowed in ALLOWED.items() if name in row)
+    try:
+        return typed and all(is_sound(row, row[name]) for name, is_sound in SOUND.items() if name in row)
+    except GradcamError:
+        return False

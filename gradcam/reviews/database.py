@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,14 @@ from gradcam.files import make_folder
 WAIT = 60_000
 """Milliseconds that a writer waits for another one."""
 
-NETWORK = ("nfs", "cifs", "smb", "9p", "afs", "ncpfs", "glusterfs", "lustre", "ceph", "fuse.sshfs", "davfs")
+NETWORK = (
+    *("nfs", "cifs", "smb", "9p", "afs", "afpfs", "ncpfs", "glusterfs", "lustre", "ceph", "davfs", "webdav"),
+    *("beegfs", "gpfs", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.s3fs", "fuse.rclone"),
+)
 """Beginnings of the names of file systems on which SQLite's locks do not hold."""
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+"""The folder of what brings a store from each schema to the next."""
 
 NEWEST = "head"
 """The schema that a store is brought to."""
@@ -93,7 +98,7 @@ class Database:
     def _upgrade(self) -> None:
         """Bring the tables to the newest schema, in one process at a time."""
         config = Config()
-        config.set_main_option("script_location", str(resources.files("gradcam.reviews") / "migrations"))
+        config.set_main_option("script_location", str(MIGRATIONS))
         with self.writing() as connection:
             if not self.is_sqlite:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ONE_UPGRADE)))
@@ -153,7 +158,7 @@ def _no_store(text: str) -> ReviewError:
 def _prepare_folder(path: Path) -> None:
     """Raises: ReviewError for a file on a network file system, where a lock may be given to two."""
     make_folder(path.parent)
-    found = path.parent.resolve()
+    found = path.resolve()  # of a link, the disk that it leads to
     mounts = [part for part in psutil.disk_partitions(all=True) if found.is_relative_to(part.mountpoint)]
     here = max(mounts, key=lambda part: len(part.mountpoint), default=None)
     if here is not None and here.fstype.lower().startswith(NETWORK):

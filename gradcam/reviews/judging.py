@@ -70,11 +70,23 @@ def opening(said: Iterable[Verdict], asked: Iterable[Assignment]) -> str | None:
     return None
 
 
+def standing(said: Iterable[Verdict]) -> list[Verdict]:
+    """The verdicts that nobody superseded: the latest of each person on each subject.
+
+    Somebody who judged in two stores that came together has two verdicts that supersede nothing; the later counts.
+    """
+    said = list(said)
+    superseded = {verdict.supersedes for verdict in said}
+    kept = [verdict for verdict in said if verdict.id not in superseded]
+    in_time = sorted(kept, key=lambda one: (one.at, one.number))
+    latest = {(one.subject, one.reviewer, one.adjudicates): one.id for one in in_time}
+    counting = set(latest.values())
+    return [one for one in kept if one.id in counting]
+
+
 def until(history: Sequence[Verdict], at: str) -> list[Verdict]:
     """The verdicts that nobody had superseded at a time. history: every verdict."""
-    said = [verdict for verdict in history if verdict.at <= at]
-    superseded = {verdict.supersedes for verdict in said}
-    return [verdict for verdict in said if verdict.id not in superseded]
+    return standing(verdict for verdict in history if verdict.at <= at)
 
 
 def agreement_of(verdicts: Sequence[Verdict]) -> Agreement:

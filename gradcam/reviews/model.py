@@ -17,7 +17,7 @@ RUNS = "Data sets"
 NEEDED_SIGNATURES = range(101)
 """Of how many people a project may need the signatures."""
 MAX_EVIDENCE = 400_000_000
-"""Bytes of a file of evidence that the store keeps."""
+"""Bytes of a file of evidence, or of a shared model, that the store keeps."""
 MAX_TEXT = 20_000
 """Letters of a note or comment."""
 MAX_NAME = 500
@@ -134,6 +134,17 @@ class Assignment:
     review: str
     reviewer: str
     asked: bool
+    by: str
+    at: str
+
+
+@dataclass(frozen=True)
+class SharedModel:
+    """A model of somebody's own that they share with a project. name: its id."""
+
+    id: str
+    project: str
+    name: str
     by: str
     at: str
 

@@ -17,6 +17,7 @@ from gradcam.reviews.model import (
     Comment,
     Project,
     Review,
+    SharedModel,
     Subject,
     Verdict,
     refuse_unstorable,
@@ -71,6 +72,10 @@ def to_comment(row: Any) -> Comment:
     names = ("id", "number", "review", "text", "at", "replies_to")
     subject = Subject(row["subject_kind"], row["subject"])
     return Comment(subject=subject, author=row["by"], **{name: row[name] for name in names})
+
+
+def to_shared_model(row: Any) -> SharedModel:
+    return SharedModel(row["id"], row["project"], row["name"], row["by"], row["at"])
 
 
 def to_assignment(row: Any) -> Assignment:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,11 +12,11 @@ import sqlalchemy as sa
 
 from gradcam.errors import ReviewError, nearest, quoted
 from gradcam.files import refuse_existing
-from gradcam.keys import PublicKey, SecretKey, own_keys
+from gradcam.keys import PublicKey, SecretKey, by_bytes, encode, own_keys, read_public_key
 from gradcam.reviews.agreement import Agreement
 from gradcam.reviews.carrying import add_rows, write_rows
 from gradcam.reviews.database import Database, default_store
-from gradcam.reviews.judging import agreement_of, disputed, finished, opening, signed_of, until
+from gradcam.reviews.judging import agreement_of, disputed, finished, opening, signed_of, standing, until
 from gradcam.reviews.model import (
     MAX_EVIDENCE,
     NEEDED_SIGNATURES,
@@ -29,6 +29,7 @@ from gradcam.reviews.model import (
     Kind,
     Project,
     Review,
+    SharedModel,
     State,
     Subject,
     Verdict,
@@ -44,15 +45,18 @@ from gradcam.reviews.rows import (
     to_comment,
     to_project,
     to_review,
+    to_shared_model,
     to_verdict,
 )
 from gradcam.reviews.tables import (
     ASSIGNMENTS,
     COMMENTS,
     EVIDENCE,
+    MODELS,
     PROJECTS,
     REVIEWS,
     SIGNATURES,
+    TRUSTED_KEYS,
     VERDICTS,
 )
 from gradcam.signatures import (
@@ -101,7 +105,7 @@ class ReviewStore:
     # ------------------------------------------------------------------------------- projects and reviews
 
     def add_project(self, name: str, by: str, signatures: int = 1) -> Project:
-        """A new project, by an owner. signatures: of how many people a review needs to be approved."""
+        """A new project, by an owner. signatures: of how many people a review needs to be approved, see `trust`."""
         name = checked_name(name, "a project's name")
         if signatures not in NEEDED_SIGNATURES:
             raise ReviewError(f"expected 0 to 100 signatures, got {quoted(signatures)}")
@@ -128,6 +132,21 @@ class ReviewStore:
             wanted = sa.select(PROJECTS).where(PROJECTS.c.id == review.project)
             return to_project(connection.execute(wanted).mappings().one())
 
+    def trust(self, project: Project, key: PublicKey, by: str) -> None:
+        """Let signatures by this key count in a project, by an owner; by no other key, then, than those trusted so.
+
+        One that is revoked counts no more, whoever trusted it before.
+        """
+        with self._writing(by, "owner") as connection:
+            add_row(connection, TRUSTED_KEYS, by, project=project.id, key=encode(key).decode())
+
+    def trusted_keys(self, project: Project) -> dict[bytes, PublicKey]:
+        """The keys that a project trusts, by their 32 bytes; if it names none, any key counts in it."""
+        wanted = sa.select(TRUSTED_KEYS).where(TRUSTED_KEYS.c.project == project.id).order_by(TRUSTED_KEYS.c.number)
+        with self._reading() as connection:
+            found = list(rows_of(connection, wanted))
+        return by_bytes(read_public_key(row["key"].encode(), project.name) for row in found)
+
     def add_review(
         self,
         project: Project,
@@ -141,10 +160,15 @@ class ReviewStore:
     ) -> Review:
         """A review of a piece of evidence; the one that the project has of it already, if it has.
 
-        evidence: SHA-256 in hexadecimal digits. supersedes: an earlier review, which no longer counts then.
+        evidence: SHA-256 in hexadecimal digits. supersedes: an earlier one of the project, which counts no more.
         """
         if len(evidence) != 64 or set(evidence) - set("0123456789abcdef"):
             raise ReviewError(f"expected the SHA-256 of the evidence, got {quoted(evidence, 80)}")
+        if supersedes is not None and supersedes.project != project.id:
+            raise ReviewError(
+                f"expected a review of the project {quoted(project.name)} to take the place of, got "
+                f"{quoted(supersedes.title)}, which is of another; choose one of this project"
+            )
         known = sa.select(REVIEWS).where(REVIEWS.c.project == project.id, REVIEWS.c.evidence == evidence)
         values = {"project": project.id, "kind": kind, "evidence": evidence, "blind": blind}
         values["supersedes"] = None if supersedes is None else supersedes.id
@@ -169,11 +193,7 @@ class ReviewStore:
 
         Whoever reads it checks that it has the review's hash. Raises: ReviewError above `MAX_EVIDENCE` bytes.
         """
-        if len(data) > MAX_EVIDENCE:
-            raise ReviewError(
-                f"expected evidence of at most {MAX_EVIDENCE / 1e6:g} MB, got {len(data) / 1e6:,.0f} MB; "
-                "embed smaller photos"
-            )
+        _check_size(data, "evidence", "embed smaller photos")
         if self.evidence(review) != data:
             with self._writing(by) as connection:
                 add_row(connection, EVIDENCE, by, sha256=review.evidence, data=data)
@@ -197,6 +217,31 @@ class ReviewStore:
         """The file of a review's evidence as somebody last gave it; None where nobody did."""
         with self._reading() as connection:
             return connection.execute(_latest_evidence(review)).scalar()
+
+    def share_model(self, project: Project, name: str, options: str, data: bytes, by: str) -> SharedModel:
+        """Let everybody who reads a project use a model of somebody's own; as all that is kept, it stays.
+
+        name: its id. data, options: the file of its weights, and what else it takes to load it.
+        Raises: ReviewError above `MAX_EVIDENCE` bytes.
+        """
+        _check_size(data, "a model", "halve its precision")
+        values = {"name": checked_name(name, "a model's id"), "options": options, "data": data}
+        with self._writing(by) as connection:
+            return to_shared_model(add_row(connection, MODELS, by, project=project.id, **values))
+
+    def shared_models(self, project: Project) -> list[SharedModel]:
+        """The models that people share with a project, the first one first."""
+        columns = [column for column in MODELS.c if column.name not in ("data", "options")]
+        wanted = sa.select(*columns).where(MODELS.c.project == project.id).order_by(MODELS.c.number)
+        with self._reading() as connection:
+            return [to_shared_model(row) for row in rows_of(connection, wanted)]
+
+    def shared_file(self, model: SharedModel) -> tuple[bytes, str]:
+        """The file of a shared model's weights, and its options."""
+        wanted = sa.select(MODELS.c.data, MODELS.c.options).where(MODELS.c.id == model.id)
+        with self._reading() as connection:
+            data, options = connection.execute(wanted).one()
+        return data, options
 
     # ------------------------------------------------------------------------------- what people say
 
@@ -277,7 +322,7 @@ class ReviewStore:
         reader: who asks, by default the person whom the store acts for. In a blind review they see their own alone
         until it is open.
         """
-        return self._as_seen(review, self._verdicts(_current(), review, subject), reader)
+        return self._as_seen(review, self._standing(review, subject), reader)
 
     def is_open(self, review: Review) -> bool:
         """Whether all may see every verdict: it is not blind, or all who were asked, and two, were done once.
@@ -288,7 +333,7 @@ class ReviewStore:
 
     def waiting_for(self, review: Review) -> list[str]:
         """Who was asked and has not approved or rejected the whole yet, or of a blind review is not done."""
-        done = finished(self._verdicts(_current(), review, None if review.blind else WHOLE))
+        done = finished(self._standing(review, None if review.blind else WHOLE))
         return [one.reviewer for one in self.assignments(review) if one.reviewer not in done]
 
     def state(self, review: Review) -> State:
@@ -297,7 +342,7 @@ class ReviewStore:
         with self._reading() as connection:
             if connection.execute(later).first():
                 return "superseded"
-        status = agreed_status(self._verdicts(_current(), review, WHOLE))
+        status = agreed_status(self._standing(review, WHOLE))
         if status == "draft":
             return "in review" if self.assignments(review) else "draft"
         if not self.is_open(review):
@@ -371,20 +416,26 @@ class ReviewStore:
     def sign(self, review: Review, key: SecretKey, by: str) -> CheckedSignature:
         """Sign a review's evidence and what the verdicts on it come to; other signatures stay as they are.
 
-        Raises: ReviewError before it is approved or rejected, for a key that is revoked, or where the same person
-        or key has signed it as it is.
+        Raises: ReviewError before it is approved or rejected, for a key that is revoked or not among those that its
+        project trusts, or where the same person or key has signed it as it is.
         """
         self._check("reviewer", by)
         signed = self._signed(review)
         if not self.is_open(review) or signed.status not in DONE:
             raise ReviewError("expected a review that is approved or rejected, got one that is not; judge it first")
-        if (known := own_keys().get(key.public.key, key.public)).revoked:
-            raise ReviewError(f"expected a key that counts, got {known}, which is revoked; make another")
+        trusted, known = self._keys(review)
+        if known.get(key.public.key, key.public).revoked:
+            raise ReviewError(f"expected a key that counts, got {key.public}, which is revoked; make another")
+        if trusted and key.public.key not in trusted:
+            raise ReviewError(
+                f"expected a key that the project trusts, got {key.public}; ask an owner to trust its .pub file"
+            )
         made = make_signature(signed, key)
         with self._writing(by) as connection:
             self._one_at_a_time(connection, review.id)
             before = self._signatures(connection, review)
-            if _signers(before, signed) == _signers([*before, (by, made.encode())], signed):
+            after = [*before, (by, made.encode())]
+            if _signers(before, signed, trusted, known) == _signers(after, signed, trusted, known):
                 raise ReviewError(
                     f"expected a review that neither {quoted(by)} nor this key has signed, got one signed as it is"
                 )
@@ -392,18 +443,24 @@ class ReviewStore:
         return check_signature(made, signed, {key.public.key: key.public})
 
     def signatures(self, review: Review, trusted: Iterable[PublicKey] = ()) -> list[tuple[str, CheckedSignature]]:
-        """Who signed, the first one first, and whether it still fits evidence and verdicts."""
-        keys = {key.key: key for key in trusted}
+        """Who signed, the first one first, and whether it still fits evidence and verdicts.
+
+        trusted: keys that are trusted beside those that the project trusts.
+        """
+        keys = by_bytes([*self.trusted_keys(self.project_of(review)).values(), *trusted])
         signed = self._signed(review)
         with self._reading() as connection:
             found = self._signatures(connection, review)
         return [(by, check_signature(read_signature(data, by), signed, keys)) for by, data in found]
 
     def signers(self, review: Review) -> set[str]:
-        """Everybody whose signature fits the evidence and the verdicts as they are: each name and each key once."""
+        """Everybody whose signature fits the evidence and the verdicts as they are: each name and each key once.
+
+        If the project trusts keys, these alone.
+        """
         with self._reading() as connection:
             found = self._signatures(connection, review)
-        return _signers(found, self._signed(review)) if found else set()
+        return _signers(found, self._signed(review), *self._keys(review)) if found else set()
 
     def last_number(self, review: Review) -> int:
         """The number of a review's latest verdict: another one means that somebody said something."""
@@ -482,7 +539,7 @@ class ReviewStore:
     def _open_verdicts(self, review: Review) -> list[Verdict]:
         if not self.is_open(review):
             raise _still_blind()
-        return self._verdicts(_current(), review, None)
+        return self._standing(review)
 
     def _opened(self, review: Review) -> str | None:
         """When a blind review opened; None where it has not, and for one that never was blind."""
@@ -497,7 +554,12 @@ class ReviewStore:
             return [to_assignment(row) for row in rows_of(connection, wanted)]
 
     def _signed(self, review: Review) -> Signed:
-        return signed_of(review, self._verdicts(_current(), review, None))
+        return signed_of(review, self._standing(review))
+
+    def _keys(self, review: Review) -> tuple[dict[bytes, PublicKey], dict[bytes, PublicKey]]:
+        """The keys that a review's project trusts, and these with the others whose owner is known here."""
+        trusted = self.trusted_keys(self.project_of(review))
+        return trusted, by_bytes([*trusted.values(), *own_keys().values()])
 
     def _signatures(self, connection: sa.Connection, review: Review) -> list[tuple[str, bytes]]:
         wanted = sa.select(SIGNATURES).where(SIGNATURES.c.review == review.id).order_by(SIGNATURES.c.number)
@@ -514,9 +576,19 @@ class ReviewStore:
         if not self._database.is_sqlite:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(int(id[:15], 16))))
 
+    def _standing(self, review: Review, subject: Subject | None = None) -> list[Verdict]:
+        return standing(self._verdicts(_current(), review, subject))
+
     def _verdicts(self, select: sa.Select[Any], review: Review, subject: Subject | None) -> list[Verdict]:
         with self._reading() as connection:
             return [to_verdict(row) for row in rows_of(connection, _about(select, VERDICTS, review, subject))]
+
+
+def _check_size(data: bytes, what: str, do: str) -> None:
+    if len(data) > MAX_EVIDENCE:
+        raise ReviewError(
+            f"expected {what} of at most {MAX_EVIDENCE / 1e6:g} MB, got {len(data) / 1e6:,.0f} MB; {do}"
+        )
 
 
 def _still_blind() -> ReviewError:
@@ -542,19 +614,26 @@ def _about(select: sa.Select[Any], table: sa.Table, review: Review, subject: Sub
     return select.where(table.c.subject_kind == subject.kind, table.c.subject == subject.name)
 
 
-def _signers(signatures: Iterable[tuple[str, bytes]], signed: Signed) -> set[str]:
-    """Each name and each key counts once, a revoked key never.
+def _signers(
+    signatures: Iterable[tuple[str, bytes]],
+    signed: Signed,
+    trusted: Mapping[bytes, PublicKey],
+    known: Mapping[bytes, PublicKey],
+) -> set[str]:
+    """Each name and each key counts once, a revoked key never, and if any is trusted no other.
 
-    A server's key signs for many: it is known by another name than those that it signs in.
+    A server's key signs for many, and is known as one that vouches for them.
     """
     found: set[str] = set()
     seen: set[str | bytes] = set()
-    keys = own_keys()
     for by, data in signatures:
-        checked = check_signature(read_signature(data, by), signed, keys)
-        who = checked.statement
-        marks = {by, who.name, *([who.key] if checked.trusted_name in (None, who.name) else [])}
-        if checked.state is SignatureState.VALID and not checked.revoked and not marks & seen:
+        checked = check_signature(read_signature(data, by), signed, known)
+        said, key = checked.statement, known.get(checked.statement.key)
+        marks: set[str | bytes] = {by, said.name}
+        if key is None or not key.vouches:
+            marks |= {said.key, key.name if key else said.name}
+        counts = checked.state is SignatureState.VALID and not checked.revoked
+        if counts and (not trusted or said.key in trusted) and not marks & seen:
             found.add(by)
             seen |= marks
     return found

@@ -84,6 +84,13 @@ SIGNATURES = _table(
 )
 """`signature` is the content of a report's `signatures/N.sig`."""
 
+TRUSTED_KEYS = _table(
+    "trusted_keys",
+    _reference("project", "projects"),
+    sa.Column("key", sa.Text, nullable=False),
+)
+"""`key` is the content of a `.pub` file. In a project that trusts none, any key counts."""
+
 EVIDENCE = _table(
     "evidence",
     sa.Column("sha256", sa.String(64), nullable=False, index=True),
@@ -91,8 +98,24 @@ EVIDENCE = _table(
 )
 """Files of evidence, the ZIP of a report or where a run lies; of several with one hash the latest counts."""
 
-CARRIED = (PROJECTS, REVIEWS, VERDICTS, COMMENTS, ASSIGNMENTS, SIGNATURES)
+MODELS = _table(
+    "models",
+    _reference("project", "projects"),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("options", sa.Text, nullable=False),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+)
+"""Models that people share with a project: the model's id, the file of its weights, and what that does not say."""
+
+CARRIED = (PROJECTS, REVIEWS, VERDICTS, COMMENTS, ASSIGNMENTS, SIGNATURES, TRUSTED_KEYS)
 """What an export holds, in an order in which a table comes after those that it refers to."""
 SAME = {PROJECTS: ("name",), REVIEWS: ("project", "evidence")}
 """What makes rows of two stores the same thing, whatever their ids."""
-TABLES = (*CARRIED, EVIDENCE)
+LATER_WORDS = {
+    REVIEWS: ("supersedes", ("project",)),
+    VERDICTS: ("supersedes", ("review", "subject_kind", "subject", "by", "adjudicates")),
+    COMMENTS: ("replies_to", ("review", "subject_kind", "subject")),
+}
+"""Which column names an earlier row of the same table, and what both rows have in common: whoever supersedes a
+verdict is who said it, of the same subject."""
+TABLES = (*CARRIED, EVIDENCE, MODELS)

@@ -73,6 +73,12 @@ def test_a_team_of_two_reviews_disagrees_decides_signs_and_carries_it_elsewhere(
     keys.new_key("Anna")
     assert said("sign", "Lesions")[1].endswith("Skin · Lesions · approved")
     assert "signed as it is" in refused("sign", "Lesions")
+    ben = keys.new_key("Ben", Path("elsewhere")).public
+    assert said("trust", "Skin", "elsewhere/ben.pub") == [f"Skin: trusts {ben}"]
+    assert said("projects") == [f"Skin: 1 review, approved with 1 signature by {ben}"]
+    assert said("list")[0].endswith("in review")  # Anna's signature counts no more
+    said("trust", "Skin", "keys/anna.pub")
+    assert said("list")[0].endswith("approved")
     said("say", "Lesions", "rejected", "--photo", "one.jpg", "--as", "Carla", "--decide")
     assert any("VOID: the verdict is another" in one for one in said("show", "Lesions"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,23 @@ def test_an_unsigned_report_ends_with_1_and_says_what_is_known(review, as_anna, 
         1,
         "the files fit the manifest; nobody has signed it, so anyone could have rewritten both\n",
     )
+
+
+def test_a_report_with_a_changed_file_ends_with_1(review, as_anna, capsys):
+    assert said(capsys, "sign", review)[0] == 0
+    with zipfile.ZipFile(review) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(review, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data + b" " * (name == "report.md"))
+    code, out = said(capsys, "verify", review)
+    assert (code, "'report.md' was changed; do not trust it" in out) == (1, True)
+
+
+def test_the_key_of_a_server_is_listed_as_one(as_anna, capsys):
+    assert said(capsys, "key", "new", "--server", "--name", "gradcam at example.org")[0] == 0
+    assert "made " in said(capsys, "key", "list")[1]
+    assert said(capsys, "key", "list")[1].count("a server's, in the names of those who sign in there") == 1
 
 
 def test_a_revoked_key_is_listed_and_ends_with_1(review, as_anna, capsys):

@@ -136,8 +136,13 @@ def test_who_was_signed_out_meanwhile_says_nothing_more(asked) -> None:
 
 
 def test_the_servers_key_signs_in_the_name_that_was_vouched_for(asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    server = keys.new_key("gradcam at example.org")
     asked(claims("anna@example.org"))
+    person = keys.new_key("Carla")
+    with pytest.raises(SigningError, match="expected the server's own key, got Carla"):
+        identity.signing_key()
+    keys.secret_file("Carla").unlink()
+    server = keys.new_key("gradcam at example.org", vouches=True)
+    assert server != person
     key = identity.signing_key()
     assert (key.public.name, key.public.key) == ("anna@example.org", server.public.key)
     asked(claims("eve@example.org"))
@@ -177,3 +182,5 @@ def test_only_a_trusted_proxy_says_who_asks(
     headers = [(b"host", b"x"), (b"X-Forwarded-Email", b"anna@example.org"), (b"x-forwarded-groups", b"owners")]
     found = serving._believed({"headers": headers, "client": (client, 0)})
     assert found == (headers if believed else headers[:1])
+    twice = [*headers, (b"X-Forwarded-Email", b"mallory@example.org")]
+    assert serving._believed({"headers": twice, "client": (client, 0)}) == headers[:1]

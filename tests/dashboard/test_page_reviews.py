@@ -16,6 +16,7 @@ from gradcam.reviews import Review, ReviewStore, Subject
 from tests import fakes
 from tests.opening import open_page
 from tests.report_fakes import HEAT, NOON, comparison, report
+from tests.shapes import load, saved, state
 
 ONE, TWO = Subject("photo", "one.jpg"), Subject("photo", "two.jpg")
 ZIP = render_report(
@@ -246,6 +247,44 @@ def test_a_review_is_replayed_and_compared_with_the_one_whose_place_it_takes(
     said, *_ = [html.proto.body for html in page.get("html") if 'class="changes"' in html.proto.body]
     assert "photo one.jpg</th><td>rejected</td><td>approved</td>" in said
     assert "Maps that changed" in words(page)
+
+
+def test_an_owner_names_the_keys_that_count_in_a_project(
+    store: ReviewStore, review: Review, tmp_path: Path
+) -> None:
+    ben, carla = keys.new_key("Ben"), keys.new_key("Carla", tmp_path / "hers")
+    store.say(review, "approved", "Anna")
+    page = opened(review)
+    assert "None is named" in "".join(one.value for one in page.sidebar.caption)
+    uploader = next(one for one in page.get("file_uploader") if "key" in one.label)
+    uploader.upload("carla.pub", keys.encode(carla.public), "text/plain").run()
+    press(page, "Trust it")
+    assert list(store.trusted_keys(store.project_of(review)).values()) == [carla.public]
+    assert any(carla.public.fingerprint in one.value for one in page.sidebar.markdown)
+    assert "xpected a key that the project trusts, got Ben" in press(page, "Sign the review").error[0].value
+    store.trust(store.project_of(review), ben.public, "Anna")
+    press(page, "Sign the review")
+    assert store.signers(review) == {"Ben"}
+
+
+def test_a_model_of_ones_own_is_shared_with_a_project_for_others_to_use(store: ReviewStore, review: Review) -> None:
+    mine = load(state())
+    model = str(mine.spec)
+    anna = opened(me="Anna")
+    anna.session_state[session._OWN] = {model: mine}
+    for data, refused in [(b"another", True), (saved(state()), False)]:
+        uploader = next(one for one in anna.run().get("file_uploader") if one.label == "Its file once more")
+        uploader.upload("shapes.pt", data, "application/x").run()
+        press(anna, "Share it")
+        assert bool(anna.error) is refused
+    (shared,) = store.shared_models(store.projects()[0])
+    assert (shared.name, shared.by) == (model, "Anna")
+
+    ben = opened(me="Ben")
+    assert model not in ben.session_state[session._OWN]
+    press(ben, "Use it here")
+    assert ben.session_state[session._OWN][model].weights_sha256 == mine.weights_sha256
+    assert not ben.error
 
 
 def test_a_report_brought_again_keeps_and_gains_signatures(store: ReviewStore, review: Review) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,45 +13,21 @@ import pytest
 import streamlit as st
 from joserfc import jwt
 from joserfc.jwk import OctKey
-from streamlit.web.server.starlette.starlette_app_utils import decode_signed_value
-from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
 
 from dashboard import identity
 from gradcam.config import Auth, Settings
 from gradcam.reviews import Actor
-from tests.server import dashboard
+from tests.asking import COOKIE, SECRET, asking_dashboard, read_cookie
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the provider runs in this process, and warns as it likes
-SECRET = "a secret of this test that is long enough"
 HOURS = 12
 """After which somebody has to sign in again."""
 
 
 @pytest.fixture(scope="module")
-def provider() -> Iterator[str]:
-    """To whom everybody is who they say."""
-    from oidc_provider_mock import run_server_in_thread
-
-    with run_server_in_thread() as server:
-        yield f"http://localhost:{server.server_port}"
-
-
-@pytest.fixture(scope="module")
-def address(provider: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A dashboard that asks that provider, and knows one reviewer."""
-    folder = tmp_path_factory.mktemp("server")
-    (folder / "roles.toml").write_text('reviewer = ["ben@example.org"]\n')
-    (folder / "gradcam.toml").write_text(f'[auth]\nroles = "{folder / "roles.toml"}"\n')
-    (folder / ".streamlit").mkdir()
-    (folder / ".streamlit" / "secrets.toml").write_text(
-        "[auth]\n"
-        'redirect_uri = "http://127.0.0.1:{port}/oauth2callback"\n'
-        f'cookie_secret = "{SECRET}"\n'
-        'client_id = "gradcam"\n'
-        'client_secret = "not asked for"\n'
-        f'server_metadata_url = "{provider}/.well-known/openid-configuration"\n'
-    )
-    with dashboard(start_in=folder, no_proxy="localhost,127.0.0.1") as address:
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A dashboard that knows one reviewer."""
+    with asking_dashboard(tmp_path_factory.mktemp("server"), 'reviewer = ["ben@example.org"]\n') as address:
         yield address
 
 
@@ -69,9 +44,7 @@ def sign_in(browser: httpx.Client, address: str, who: str) -> None:
 
 def claims(browser: httpx.Client) -> dict[str, Any]:
     """What the server reads in the cookie of this browser."""
-    value = browser.cookies.get(USER_COOKIE_NAME)
-    decoded = decode_signed_value(SECRET, USER_COOKIE_NAME, value.encode()) if value else None
-    return json.loads(decoded) if decoded else {}
+    return read_cookie(browser.cookies.get(COOKIE))
 
 
 def test_people_sign_in_have_the_role_that_they_were_given_sign_out_and_are_asked_again_after_some_hours(

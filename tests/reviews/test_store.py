@@ -24,9 +24,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from gradcam.errors import ReviewError
-from gradcam.keys import SecretKey, new_key, revoke
+from gradcam.keys import PublicKey, SecretKey, new_key, revoke
 from gradcam.reviews import WHOLE, Actor, Review, ReviewStore, Subject, read_roles
-from gradcam.reviews.database import Database
+from gradcam.reviews.database import MIGRATIONS, Database
 from gradcam.reviews.roles import ROLES
 from gradcam.reviews.tables import METADATA, TABLES
 from gradcam.signatures import State as SignatureState
@@ -174,10 +174,36 @@ def test_one_person_is_not_two_signatures_and_a_revoked_key_is_none(store, tmp_p
 def test_a_servers_key_signs_for_everybody_whom_it_vouches_for(store, review, tmp_path, monkeypatch):
     monkeypatch.setenv("GRADCAM_KEYS", str(tmp_path))
     store.say(review, "approved", "Anna")
-    server = new_key("gradcam at example.org")
+    server, person = new_key("gradcam at example.org", vouches=True), new_key("Carla")
     for name in ("Anna", "Ben"):
         store.sign(review, replace_name(server, name), name)
     assert store.signers(review) == {"Anna", "Ben"}
+    store.sign(review, person, "Carla")
+    with pytest.raises(ReviewError, match="signed as it is"):  # a person's key vouches for nobody else
+        store.sign(review, replace_name(person, "Dora"), "Dora")
+
+
+def test_in_a_project_that_trusts_keys_no_other_key_counts(store, tmp_path):
+    project = store.add_project("Two", "Anna", signatures=2)
+    review = store.add_review(project, EVIDENCE, "Lesions", "Anna")
+    store.say(review, "approved", "Anna")
+    anna, another, ben = (key_of(name, tmp_path) for name in ("Anna", "Another key of Anna", "Ben"))
+    store.sign(review, anna, "Anna")
+    store.sign(review, another, "Somebody")  # where nobody asks who people are, she is two
+    assert store.state(review) == "approved"
+    for key in (anna, ben):
+        store.trust(project, key.public, "Anna")
+    assert list(store.trusted_keys(project).values()) == [anna.public, ben.public]
+    assert store.signers(review) == {"Anna"}
+    with pytest.raises(ReviewError, match="expected a key that the project trusts, got Carla"):
+        store.sign(review, key_of("Carla", tmp_path), "Carla")
+    store.sign(review, ben, "Ben")
+    assert store.state(review) == "approved"
+    assert [one.counts for _, one in store.signatures(review)] == [True, False, True]
+    store.trust(project, revoke(tmp_path / "Ben" / "ben.pub", "stolen"), "Anna")
+    store.trust(project, ben.public, "Anna")  # the older file takes nothing back
+    assert store.signers(review) == {"Anna"}
+    assert store.state(review) == "in review"
 
 
 def test_a_changed_verdict_voids_signatures_and_a_comment_or_a_note_does_not(store, review, tmp_path):
@@ -210,6 +236,9 @@ def test_a_review_is_superseded_by_a_later_one(store, review):
     assert later.supersedes == review.id
     assert store.state(review) == "superseded"
     assert store.state(later) == "draft"
+    elsewhere = store.add_project("Other", "Ben")
+    with pytest.raises(ReviewError, match="'Lesions', which is of another"):
+        store.add_review(elsewhere, "ef" * 32, "Lesions", "Ben", supersedes=later)
 
 
 def test_a_status_of_a_report_reads_as_one_of_the_table():
@@ -297,6 +326,7 @@ def test_a_blind_review_tells_nothing_before_two_are_done(store):
 
 
 ANYBODY = "Anna"
+SOMEBODYS = PublicKey("Anna", "2026-11-01T12:00:00Z", bytes(32))
 DOES = {
     "viewer": {
         "projects": lambda store, review: store.projects(),
@@ -306,6 +336,8 @@ DOES = {
         "comments": lambda store, review: store.comments(review),
         "assignments": lambda store, review: store.assignments(review),
         "signatures": lambda store, review: store.signatures(review),
+        "shared models": lambda store, review: store.shared_models(store.projects()[0]),
+        "trusted keys": lambda store, review: store.trusted_keys(store.projects()[0]),
         "state": lambda store, review: store.state(review),
         "evidence": lambda store, review: store.evidence(review),
         "pulse": lambda store, review: store.pulse(review),
@@ -314,6 +346,7 @@ DOES = {
         "say": lambda store, review: store.say(review, "approved", ANYBODY, PHOTO),
         "comment": lambda store, review: store.comment(review, "Why?", ANYBODY),
         "ask oneself": lambda store, review: store.assign(review, ANYBODY, ANYBODY),
+        "share a model": lambda store, review: store.share_model(store.projects()[0], "mine", "{}", b"", ANYBODY),
         "keep evidence": lambda store, review: store.keep_evidence(review, b"ZIP", ANYBODY),
         "begin the first review of a run": lambda store, review: store.project_of_runs(ANYBODY),
         "add a review": lambda store, review: store.add_review(store.projects()[0], "cd" * 32, "New", ANYBODY),
@@ -322,6 +355,7 @@ DOES = {
         "ask another": lambda store, review: store.assign(review, "Ben", ANYBODY),
         "decide": lambda store, review: store.say(review, "approved", ANYBODY, PHOTO, adjudicates=True),
         "add a project": lambda store, review: store.add_project("New", ANYBODY),
+        "trust a key": lambda store, review: store.trust(store.projects()[0], SOMEBODYS, ANYBODY),
         "export": lambda store, review: store.export(io.BytesIO()),
         "import": lambda store, review: store.import_(io.BytesIO()),
     },
@@ -361,6 +395,7 @@ def test_roles_are_read_by_address_and_group_the_highest_first(tmp_path):
     assert roles.role_of("anna@example.org") == "owner"
     assert roles.role_of("ben@example.org", ["pathology"]) == "reviewer"
     assert roles.role_of("eve@example.org", ["it"]) is None
+    assert roles.role_of("group:pathology") is None  # as an address
     for wrong, sentence in [
         ("owners = []", "expected a role in .*; use 'owner'"),
         ("owner = 3", "expected a list of e-mail addresses"),
@@ -408,6 +443,8 @@ def test_the_database_itself_refuses_to_change_or_delete(store, review, address,
     store.say(review, "approved", "Anna")
     store.sign(review, key_of("Anna", tmp_path), "Anna")
     store.keep_evidence(review, b"a ZIP", "Anna")
+    store.trust(store.projects()[0], SOMEBODYS, "Anna")
+    store.share_model(store.projects()[0], "mine", "{}", b"weights", "Anna")
     for change in (f"UPDATE {table} SET \"by\" = 'Eve'", f"DELETE FROM {table}"):
         with pytest.raises(ReviewError, match="what was said is never changed"), writing(address) as connection:
             connection.exec_driver_sql(change)
@@ -445,6 +482,21 @@ def test_two_stores_that_review_the_same_come_together(store, review, tmp_path):
         assert store.state(review) == "superseded"
 
 
+def test_of_two_words_of_one_person_in_two_stores_the_later_one_counts(store, review, tmp_path):
+    earlier = store.say(review, "approved", "Anna", PHOTO)
+    time.sleep(0.002)  # verdicts tell milliseconds
+    with ReviewStore(tmp_path / "other.sqlite") as other:
+        theirs = other.add_review(other.add_project("Skin", "Ben"), EVIDENCE, "Lesions", "Ben")
+        later = other.say(theirs, "rejected", "Anna", PHOTO)
+        for to, of in ((store, other), (other, store)):
+            file = io.BytesIO()
+            of.export(file)
+            to.import_(io.BytesIO(file.getvalue()))
+            (kept,) = to.verdicts(to.reviews()[0], PHOTO)
+            assert kept.id == later.id
+        assert {one.id for one in store.history(review)} == {earlier.id, later.id}
+
+
 def test_an_import_with_a_bad_line_adds_nothing(store, review, tmp_path):
     store.say(review, "approved", "Anna", PHOTO)
     file = io.BytesIO()
@@ -467,6 +519,13 @@ def test_an_import_with_a_bad_line_adds_nothing(store, review, tmp_path):
         ('"blind":false', '"blind":null'),
         ('"status":"approved"', '"status":"shortcut"'),
         ('"subject_kind":"photo"', '"subject_kind":"planet"'),
+        ('"subject_kind":"photo"', '"subject_kind":"whole"'),
+        (f'"evidence":"{EVIDENCE}"', '"evidence":"none"'),
+        ('"by":"Anna"', '"by":" "'),
+        ('"at":"2', '"at":"x'),
+        ('"id":"', '"id":"x'),
+        ('"signature":"{', '"signature":"x'),
+        ('"key":"{', '"key":"x'),
     ],
 )
 def test_an_import_of_what_no_store_would_write_adds_nothing(exported, other, said, instead):
@@ -485,13 +544,40 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReviewStore]:
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A review with a verdict on a photo, as a store exports it."""
-    with ReviewStore(tmp_path_factory.mktemp("one") / "one.sqlite") as store:
-        review = store.add_review(store.add_project("Skin", "Anna", 0), EVIDENCE, "Lesions", "Anna")
+    """A review with a verdict on a photo, signed by a trusted key, as a store exports it."""
+    folder = tmp_path_factory.mktemp("one")
+    with ReviewStore(folder / "one.sqlite") as store:
+        review = store.add_review(project := store.add_project("Skin", "Anna", 0), EVIDENCE, "Lesions", "Anna")
         store.say(review, "approved", "Anna", PHOTO)
+        store.say(review, "approved", "Anna")
+        store.trust(project, (anna := key_of("Anna", folder)).public, "Anna")
+        store.sign(review, anna, "Anna")
         file = io.BytesIO()
         store.export(file)
     return file.getvalue().decode()
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"by": "Ben", "supersedes": 0},
+        {"subject": "cat.jpg", "supersedes": 0},
+        {"adjudicates": True, "supersedes": 0},
+        {"supersedes": "0" * 32},
+        {"supersedes": "f" * 32},
+    ],
+)
+def test_an_import_supersedes_no_word_but_the_same_persons_of_the_same_subject(store, review, forged):
+    """Who forges an export hides nothing that somebody said."""
+    said = store.say(review, "rejected", "Anna", PHOTO)
+    file = io.BytesIO()
+    store.export(file)
+    (row,) = [row for row in map(json.loads, file.getvalue().splitlines()) if row["table"] == "verdicts"]
+    row |= {"id": "f" * 32, "status": "approved"} | forged
+    row["supersedes"] = row["supersedes"] or said.id
+    with pytest.raises(ReviewError, match="supersedes an earlier row about the same, got ffff"):
+        store.import_(io.BytesIO(json.dumps(row).encode()))
+    assert store.verdicts(review, PHOTO) == [said]
 
 
 def test_an_import_that_says_something_else_is_refused(store, review):
@@ -580,7 +666,11 @@ FIRST = [
 """Rows as the first schema had them."""
 
 
-def test_a_store_of_the_first_schema_is_brought_up_to_date_with_all_it_holds(address, monkeypatch):
+SCHEMAS = sorted(file.name[:4] for file in MIGRATIONS.glob("versions/[0-9]*.py"))
+
+
+@pytest.mark.parametrize("schema", SCHEMAS[:-1])
+def test_a_store_of_every_earlier_schema_is_brought_up_to_date_with_all_it_holds(address, monkeypatch, schema):
     with monkeypatch.context() as patch:
         patch.setattr("gradcam.reviews.database.NEWEST", "0001")
         with writing(address) as connection:
@@ -589,10 +679,14 @@ def test_a_store_of_the_first_schema_is_brought_up_to_date_with_all_it_holds(add
                 found = sa.Table(table, sa.MetaData(), autoload_with=connection)
                 assert {column.name for column in found.c} == {"number", *row}
                 connection.execute(found.insert(), [row])
+        patch.setattr("gradcam.reviews.database.NEWEST", schema)
+        Database(address).close()
     with ReviewStore(address) as store:
         (review,) = store.reviews()
         assert (review.title, review.supersedes) == ("Lesions", None)
         assert [one.note for one in store.verdicts(review)] == ["Fine."]
+        with pytest.raises(ReviewError, match="never changed"), store._database.writing() as connection:
+            connection.execute(sa.delete(METADATA.tables["verdicts"]))
         store.add_review(store.projects()[0], "cd" * 32, "New", "Anna", supersedes=review)
         assert store.state(review) == "superseded"
 
@@ -634,13 +728,16 @@ def test_what_is_acknowledged_is_on_the_disk(tmp_path):
 # ------------------------------------------------------------------------------------------ bad input
 
 
-def test_a_network_file_system_is_refused(tmp_path, monkeypatch):
-    mounted = SimpleNamespace(mountpoint=str(tmp_path), fstype="nfs4")
+def test_a_network_file_system_is_refused_and_a_link_to_one(tmp_path, monkeypatch):
+    (tmp_path / "mounted").mkdir()
+    (tmp_path / "linked.sqlite").symlink_to(tmp_path / "mounted" / "reviews.sqlite")
+    mounted = SimpleNamespace(mountpoint=str(tmp_path / "mounted"), fstype="nfs4")
     monkeypatch.setattr(
         "psutil.disk_partitions", lambda all: [SimpleNamespace(mountpoint="/", fstype="ext4"), mounted]
     )
-    with pytest.raises(ReviewError, match="on nfs4, where two processes can overwrite each other"):
-        ReviewStore(tmp_path / "reviews.sqlite")
+    for path in (tmp_path / "mounted" / "reviews.sqlite", tmp_path / "linked.sqlite"):
+        with pytest.raises(ReviewError, match="on nfs4, where two processes can overwrite each other"):
+            ReviewStore(path)
 
 
 @pytest.mark.parametrize("address", ["mysql://root:secret@host/x", "http://x", "sqlite://"])
