@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from tests.server import dashboard
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize as Size
+    from xdist.scheduler import LoadFileScheduling
 
     from tests.visiting import Visit
 
@@ -51,11 +53,28 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["GRADCAM_STORE"] = str(Path(home.name) / "reviews.sqlite")
 
 
+BROWSER = "tests/browser/"
+LONGEST_FIRST = (BROWSER, "tests/layers/test_families", "tests/runs/", "tests/fuzz/", "tests/test_threads")
+"""So that workers end together: what starts last must be short."""
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log) -> LoadFileScheduling:
+    """A worker takes a whole file, and one of them all that needs a browser: with one dashboard, one cache."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return BROWSER if nodeid.startswith(BROWSER) else super()._split_scope(nodeid)
+
+    return ByFile(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """On a busy machine a browser can be too late once: such a test runs a second time, and the summary says so."""
     for item in items:
         if item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.flaky(reruns=1))
+    items.sort(key=lambda item: [not item.nodeid.startswith(place) for place in LONGEST_FIRST])
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -86,8 +105,14 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(scope="session")
+def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where Chromium keeps what it has fetched and compiled, from one file of tests to the next."""
+    return tmp_path_factory.mktemp("chromium")
+
+
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def browser(profile: Path) -> Iterator[Browser]:
     """Chromium; a machine that has none skips the browser tests, unless it is the one that must run them."""
     if not Path(CHROMIUM).exists():
         if os.environ.get("CI"):
@@ -96,25 +121,41 @@ def browser() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield chromium
-        chromium.close()
+        context = playwright.chromium.launch_persistent_context(profile, executable_path=CHROMIUM, args=ARGUMENTS)
+        assert context.browser is not None
+        yield context.browser
+        context.close()
 
 
 @pytest.fixture(scope="session")
-def address() -> Iterator[str]:
+def proxy_port() -> int:
+    """Where the dashboard goes for downloads: nothing listens there, unless a test does."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def store_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of the dashboard's reviews."""
+    return tmp_path_factory.mktemp("reviews") / "reviews.sqlite"
+
+
+@pytest.fixture(scope="session")
+def address(proxy_port: int, store_path: Path) -> Iterator[str]:
     """One dashboard for all tests that visit it, as it has many visitors in use."""
-    with dashboard() as address:
+    with dashboard(proxy=f"http://127.0.0.1:{proxy_port}", GRADCAM_STORE=str(store_path)) as address:
         yield address
 
 
 @pytest.fixture(scope="module")
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    """What visitors share, who are a tab each: Streamlit and plotly.js, fetched and compiled once."""
-    context = browser.new_context()
+def context(browser: Browser) -> BrowserContext:
+    """What visitors share, who are a tab each: Streamlit and plotly.js, fetched and compiled once.
+
+    It is the context of the profile on disk: only that one keeps compiled scripts, and a visit costs half.
+    """
+    (context,) = browser.contexts
     context.add_init_script(NOTHING_BLINKS)
-    yield context
-    context.close()
+    return context
 
 
 @pytest.fixture
@@ -127,7 +168,12 @@ def visit(context: BrowserContext, address: str) -> Iterator[Visit]:
     pages, complaints, strangers = [], [], []
 
     def open_page(
-        place: str = "", *, wait_for: str | None = PLOT, viewport: Size = DESKTOP, color_scheme: str = "light"
+        place: str = "",
+        *,
+        wait_for: str | None = PLOT,
+        viewport: Size = DESKTOP,
+        color_scheme: str = "light",
+        rest: bool = True,
     ) -> Page:
         page = context.new_page()
         pages.append(page)
@@ -135,7 +181,7 @@ def visit(context: BrowserContext, address: str) -> Iterator[Visit]:
         page.emulate_media(color_scheme=color_scheme)
         listen(page, complaints, strangers)
         page.goto(f"{address}/{place}")
-        arrive(page, wait_for)
+        arrive(page, wait_for, rest=rest)
         return page
 
     expect.set_options(timeout=20_000)

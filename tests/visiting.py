@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from itertools import count
 from typing import Literal, Protocol
 
-from playwright.sync_api import Locator, Page, ViewportSize, expect
+from playwright.sync_api import Locator, Page, TimeoutError, ViewportSize
 
 DESKTOP: ViewportSize = {"width": 1440, "height": 1000}
 PHONE: ViewportSize = {"width": 390, "height": 844}
@@ -32,7 +33,7 @@ _SEARCHED = ("/_stcore/health", "/_stcore/host-config")
 
 
 class Visit(Protocol):
-    """Opens the dashboard at a place, such as `layers?fit=pad`, as a new visitor."""
+    """Opens the dashboard at a place, such as `layers?fit=pad`, as a new visitor, and lets it come to rest."""
 
     def __call__(
         self,
@@ -41,6 +42,7 @@ class Visit(Protocol):
         wait_for: str | None = PLOT,
         viewport: ViewportSize = DESKTOP,
         color_scheme: Literal["light", "dark"] = "light",
+        rest: bool = True,
     ) -> Page: ...
 
 
@@ -57,13 +59,14 @@ def listen(page: Page, complaints: list[str], strangers: list[str]) -> None:
     page.on("request", lambda asked: None if asked.url.startswith(_OWN) else strangers.append(asked.url))
 
 
-def arrive(page: Page, wait_for: str | None) -> None:
-    """Wait until a page is there."""
+def arrive(page: Page, wait_for: str | None, *, rest: bool = True) -> None:
+    """Wait until a page is there, and has come to rest if that is asked."""
     page.locator(".outline").wait_for(state="detached", timeout=FIRST_VISIT)
     page.get_by_role("heading", level=1).wait_for(timeout=FIRST_VISIT)
     if wait_for:
         page.locator(wait_for).first.wait_for(timeout=FIRST_VISIT)
-    settle(page)
+    if rest:
+        settle(page)
 
 
 def finish(page: Page, name: str) -> None:
@@ -73,22 +76,36 @@ def finish(page: Page, name: str) -> None:
     settle(page)
 
 
-_NOTHING_FADES = """() => document.getAnimations().every(
-    ({playState, effect}) => playState !== "running" || effect.getComputedTiming().iterations === Infinity)"""
+QUIET = 300
+"""Milliseconds in which nothing happens: after a click, the server has begun to answer within them."""
+
+_UNREST = """() => [
+    "[data-testid=stProgress]",  // stays from one model's run of the page to the next one's
+    "[data-test-script-state=running]",
+    "[data-test-script-state=rerunRequested]",
+    "[data-stale=true]",
+    "[data-testid=stSkeleton]",  // in the place of a widget whose script is on its way
+].filter(part => document.querySelector(part)).concat(document.getAnimations()
+    .filter(({playState, effect}) => playState === "running" && effect.getComputedTiming().iterations < Infinity)
+    .map(it => `fades: ${it.effect.target?.outerHTML.slice(0, 80)}`))"""
+"""What goes on in a page, in words."""
+
+_QUIET = f"""([call, quiet]) => {{
+    const unrest = ({_UNREST})(), now = performance.now();
+    if (window.settling?.call !== call || unrest.length) window.settling = {{call, since: now}};
+    return now - window.settling.since >= quiet;
+}}"""
+"""Whether nothing has gone on for some milliseconds since this call began; a page that loads anew begins anew."""
+
+_calls = count()
 
 
 def settle(page: Page) -> None:
     """Wait until the server has nothing more to say, and what it said last is drawn and no longer fades in."""
-    page.wait_for_timeout(300)
-    bars = page.locator("[data-testid=stProgress]")  # stay from one model's run of the page to the next one's
-    expect(bars).to_have_count(0, timeout=FIRST_VISIT)
-    expect(page.locator("[data-test-script-state='running']")).to_have_count(0, timeout=FIRST_VISIT)
-    expect(bars).to_have_count(0, timeout=FIRST_VISIT)
-    expect(page.locator("[data-stale='true']")).to_have_count(0)
-    unloaded = page.locator("[data-testid=stSkeleton]")  # in the place of a widget whose script is on its way
-    expect(unloaded).to_have_count(0, timeout=FIRST_VISIT)
-    page.wait_for_timeout(300)
-    page.wait_for_function(_NOTHING_FADES)
+    try:
+        page.wait_for_function(_QUIET, arg=[next(_calls), QUIET], polling=50, timeout=FIRST_VISIT)
+    except TimeoutError as error:
+        raise AssertionError(f"the page does not come to rest: {page.evaluate(_UNREST)}") from error
 
 
 def panels(page: Page) -> Locator:

@@ -7,12 +7,13 @@ what each start came to.
 from __future__ import annotations
 
 import argparse
-import re
+import json
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlencode, urlparse
 
 from streamlit.proto.BackMsg_pb2 import BackMsg
@@ -49,10 +50,15 @@ class Seen:
         return [one.alert.body for one in self.of("alert")]
 
     @property
+    def scenes(self) -> list[dict[str, Any]]:
+        """What every viewer shows."""
+        shown = [json.loads(one.bidi_component.json or "{}") for one in self.of("bidi_component")]
+        return [scene for scene in shown if "panels" in scene]
+
+    @property
     def titles(self) -> list[str]:
-        """Model and answer of every heatmap in the viewers."""
-        scenes = [one.bidi_component.json for one in self.of("bidi_component")]
-        return [title for scene in scenes for title in re.findall(r'"title": ?"([^"]+)", ?"subtitle"', scene)]
+        """The model of every heatmap in the viewers, and of the difference of two."""
+        return [panel["title"] for scene in self.scenes for panel in scene["panels"]]
 
     def widget(self, label: str) -> str:
         """The id of the widget with this label."""

@@ -40,32 +40,72 @@ def comparison(failing: bool = False) -> Comparison:
     return fakes.comparison(*panels, *([fakes.failure(photo, "no network", model="x/fails")] if failing else []))
 
 
+@pytest.fixture(scope="module")
+def tab(browser: Browser) -> Iterator[Page]:
+    """One tab without a network, for one visit after the other: it compiles plotly.js once."""
+    context = browser.new_context(offline=True)
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def phone(browser: Browser) -> Iterator[Page]:
+    """The same on a phone with a touch screen."""
+    context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True, offline=True)
+    yield context.new_page()
+    context.close()
+
+
 @pytest.fixture
-def visit(browser: Browser, tmp_path: Path) -> Iterator[Visit]:
+def visit(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Visit]:
     """Open a comparison's page; at the end nothing was complained of and no other host was asked."""
     complaints: list[str] = []
     strangers: list[str] = []
-    contexts = []
+    listeners = {
+        "console": lambda said: complaints.append(said.text),
+        "pageerror": lambda error: complaints.append(str(error)),
+        "request": lambda asked: strangers.append(asked.url) if asked.url.startswith("http") else None,
+    }
+    pages: list[Page] = []
 
-    def open_page(shown: Comparison | None = None, style: Style | None = None, **options) -> Page:
+    def open_page(
+        shown: Comparison | None = None,
+        style: Style | None = None,
+        *,
+        viewport: dict[str, int] = DESKTOP,
+        color_scheme: str = "light",
+        on: str = "tab",
+    ) -> Page:
         path = tmp_path / "page.html"
         path.write_text(comparison_html(shown or comparison(), style), "utf-8")
-        context = browser.new_context(**{"viewport": DESKTOP, "offline": True, **options})
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda said: complaints.append(said.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda asked: strangers.append(asked.url) if asked.url.startswith("http") else None)
+        page: Page = request.getfixturevalue(on)
+        pages.append(page)
+        for event, hear in listeners.items():
+            page.on(event, hear)
+        if on == "tab":
+            page.set_viewport_size(viewport)
+        page.emulate_media(color_scheme=color_scheme)
+        release(page)
         page.goto(path.as_uri())
         page.locator(f"{PLOT} .hm image").first.wait_for(state="attached")
         settle(page)
         return page
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.goto("about:blank")
+        for event, hear in listeners.items():
+            page.remove_listener(event, hear)
     assert complaints == []
     assert strangers == []
+
+
+def release(page: Page) -> None:
+    """Take the hands off mouse and keys."""
+    for key in (" ", "Enter", "Control"):
+        page.keyboard.up(key)
+    page.mouse.up()
+    page.mouse.move(0, 0)
 
 
 def settle(page: Page) -> None:
@@ -341,7 +381,7 @@ def test_panels_stack_on_a_phone(visit: Visit, viewport: dict[str, int], rows: i
 
 
 def test_on_a_touch_screen_a_tap_points_and_buttons_zoom(visit: Visit):
-    page = visit(viewport=PHONE, has_touch=True, is_mobile=True)
+    page = visit(on="phone")
     plot = page.locator(PLOT).first
     plot.scroll_into_view_if_needed()
     plot.tap()
@@ -352,7 +392,7 @@ def test_on_a_touch_screen_a_tap_points_and_buttons_zoom(visit: Visit):
 
 
 def test_two_fingers_zoom_every_panel_and_keep_what_is_between_them(visit: Visit):
-    page = visit(viewport=PHONE, has_touch=True, is_mobile=True)
+    page = visit(on="phone")
     plot = page.locator(PLOT).first
     plot.scroll_into_view_if_needed()
     box = plot.bounding_box()

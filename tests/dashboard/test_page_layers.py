@@ -6,13 +6,11 @@ import json
 from functools import partial
 
 import pytest
-from playwright.sync_api import expect
 from streamlit.testing.v1 import AppTest
 
 from dashboard import library
 from tests.dashboard import first_page
 from tests.opening import open_page
-from tests.visiting import Visit, panels
 
 LITE0, LITE1 = "bundled/tf_efficientnet_lite0", "bundled/tf_efficientnet_lite1"
 DEPTHS = ["bn1", "blocks.1", "blocks.2", "blocks.4", "bn2"]
@@ -161,14 +159,3 @@ def test_a_pin_that_the_model_does_not_have_is_a_reason_in_its_panels() -> None:
     page.switch_page("app_pages/compare_classes.py").run()
     assert not page.exception
     assert "blocks.99" in first_page.reasons(page)[0]
-
-
-@pytest.mark.browser
-def test_keys_move_through_the_depths(visit: Visit) -> None:
-    page = visit("layers")
-    slider = page.get_by_role("slider", name="Depth: 5 layers")
-    slider.focus()
-    slider.press("ArrowLeft")
-    expect(panels(page).first.locator("b")).to_have_text("blocks.4")
-    slider.press("Home")
-    expect(panels(page).first.locator("b")).to_have_text("bn1")

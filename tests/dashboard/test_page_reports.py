@@ -17,7 +17,6 @@ import pytest
 import timm
 import torch
 from PIL import Image
-from playwright.sync_api import Page, expect
 from streamlit.testing.v1 import AppTest
 
 from dashboard import serving
@@ -33,7 +32,6 @@ from tests.fuzz.kind import wrong_sentence
 from tests.fuzz.memory import measured
 from tests.opening import open_page
 from tests.report_fakes import HEAT, NOON, comparison, report
-from tests.visiting import PHONE, Visit, settle
 
 DATA = Path(__file__).parents[1] / "data" / "reports"
 LITES = [f"bundled/tf_efficientnet_lite{size}" for size in range(3)]
@@ -392,59 +390,6 @@ def test_two_reports_are_compared_in_words() -> None:
     assert [element.value for element in page.success] == ["Both reports say the same."]
 
 
-# ------------------------------------------------------------------------------------------- in a browser
-
-
-def write_note(page: Page, label: str, text: str) -> None:
-    box = page.get_by_role("textbox", name=label).first
-    box.fill(text)
-    box.press("Control+Enter")
-    settle(page)
-
-
-@pytest.mark.browser
-def test_a_verdict_is_written_taken_away_reopened_and_replayed_as_same(visit: Visit, tmp_path: Path) -> None:
-    page = visit(f"reports?models={LITES[0]}", wait_for="textarea")
-    write_note(page, "Summary", "Good **enough**")
-    write_note(page, "Note", "The eyes")
-    page.get_by_role("button", name="Build the report").click()
-    take = page.get_by_role("button", name="ZIP ·")
-    expect(take).to_be_visible(timeout=60_000)
-    settle(page)
-    page.get_by_text("Preview", exact=True).click()
-    inside = page.frame_locator("iframe[title^='The report']")
-    expect(inside.get_by_role("heading", level=1)).to_have_text("What the models look at", timeout=60_000)
-    expect(inside.locator("strong", has_text="enough")).to_be_visible()
-    with page.expect_download() as download:
-        take.click()
-    assert download.value.suggested_filename == "review.zip"
-    download.value.save_as(tmp_path / "review.zip")
-
-    page.get_by_role("radio", name="Reopen").click()
-    settle(page)
-    page.locator("[data-testid=stMain] input[type=file]").set_input_files(tmp_path / "review.zip")
-    seal = page.get_by_text("nobody has signed it, so anyone could have rewritten both")
-    expect(seal).to_be_visible()
-    expect(page.get_by_text("The eyes")).to_be_visible()
-    settle(page)
-    words = page.get_by_test_id("stMain").inner_text()
-    assert words.index("the files fit the manifest") < words.index("What the models look at")
-    page.get_by_role("button", name="Replay").click()
-    expect(page.get_by_text("1 panel: 1 same.")).to_be_visible(timeout=60_000)
-
-    page.get_by_text("Notes and verdict", exact=True).click()
-    settle(page)
-    expect(page.get_by_role("textbox", name="Summary")).to_have_value("Good **enough**")
-    write_note(page, "Summary", "Better")
-    page.get_by_role("button", name="Write it with these words").click()
-    take = page.get_by_role("button", name="ZIP ·")
-    expect(take.first).to_be_visible(timeout=60_000)
-    settle(page)  # until what stood there before is gone
-    with page.expect_download() as download:
-        take.click(timeout=60_000)
-    assert read_report(download.value.path().read_bytes()).verdict.summary == "Better"
-
-
 def test_the_sidebar_shows_what_acts_on_the_task_and_forgets_nothing() -> None:
     page = opened(photos="coffee", fit="squash", classes="tabby", scale="shared")
     controls = [control.label for control in (*page.sidebar.multiselect, *page.sidebar.radio)]
@@ -457,9 +402,3 @@ def test_the_sidebar_shows_what_acts_on_the_task_and_forgets_nothing() -> None:
         ["coffee"], [LITES[0]], ["tabby"],
     ]  # fmt: skip
     assert [page.radio(key=key).value for key in ("fit", "scale")] == ["squash", "shared"]
-
-
-@pytest.mark.browser
-def test_on_a_phone_the_page_is_as_wide_as_the_screen(visit: Visit) -> None:
-    page = visit(f"reports?models={LITES[0]}", wait_for="textarea", viewport=PHONE)
-    assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= PHONE["width"]

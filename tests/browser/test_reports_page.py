@@ -1,0 +1,64 @@
+"""The page *Reports* in a real browser: a report is written, taken away, reopened, replayed and continued."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from gradcam.report import read_report
+from tests.visiting import Visit, settle
+
+pytestmark = pytest.mark.browser
+
+LITE0 = "bundled/tf_efficientnet_lite0"
+
+
+def write_note(page: Page, label: str, text: str) -> None:
+    box = page.get_by_role("textbox", name=label).first
+    box.fill(text)
+    box.press("Control+Enter")
+    settle(page)
+
+
+def test_a_verdict_is_written_taken_away_reopened_and_replayed_as_same(visit: Visit, tmp_path: Path) -> None:
+    page = visit(f"reports?models={LITE0}", wait_for="textarea")
+    write_note(page, "Summary", "Good **enough**")
+    write_note(page, "Note", "The eyes")
+    page.get_by_role("button", name="Build the report").click()
+    take = page.get_by_role("button", name="ZIP ·")
+    expect(take).to_be_visible(timeout=60_000)
+    settle(page)
+    page.get_by_text("Preview", exact=True).click()
+    inside = page.frame_locator("iframe[title^='The report']")
+    expect(inside.get_by_role("heading", level=1)).to_have_text("What the models look at", timeout=60_000)
+    expect(inside.locator("strong", has_text="enough")).to_be_visible()
+    with page.expect_download() as download:
+        take.click()
+    assert download.value.suggested_filename == "review.zip"
+    download.value.save_as(tmp_path / "review.zip")
+
+    page.get_by_role("radio", name="Reopen").click()
+    settle(page)
+    page.locator("[data-testid=stMain] input[type=file]").set_input_files(tmp_path / "review.zip")
+    seal = page.get_by_text("nobody has signed it, so anyone could have rewritten both")
+    expect(seal).to_be_visible()
+    expect(page.get_by_text("The eyes")).to_be_visible()
+    settle(page)
+    words = page.get_by_test_id("stMain").inner_text()
+    assert words.index("the files fit the manifest") < words.index("What the models look at")
+    page.get_by_role("button", name="Replay").click()
+    expect(page.get_by_text("1 panel: 1 same.")).to_be_visible(timeout=60_000)
+
+    page.get_by_text("Notes and verdict", exact=True).click()
+    settle(page)
+    expect(page.get_by_role("textbox", name="Summary")).to_have_value("Good **enough**")
+    write_note(page, "Summary", "Better")
+    page.get_by_role("button", name="Write it with these words").click()
+    take = page.get_by_role("button", name="ZIP ·")
+    expect(take.first).to_be_visible(timeout=60_000)
+    settle(page)  # until what stood there before is gone
+    with page.expect_download() as download:
+        take.click(timeout=60_000)
+    assert read_report(download.value.path().read_bytes()).verdict.summary == "Better"
