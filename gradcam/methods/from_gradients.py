@@ -6,12 +6,7 @@ places of the grid. Every function returns raw maps `[B, K, h, w]`, or `[B, 1, h
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import Any
-
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from gradcam.errors import MethodError
@@ -20,9 +15,6 @@ from gradcam.methods.wrappers import noisy_copies
 
 MOST_PLACES = 4096
 """Of a grid, for a kernel between all of its places."""
-
-LANCZOS = 100
-"""From so many places on, an eigenvector is found faster step by step than at once."""
 
 
 def weighted_sum(weights: Tensor, activation: Tensor) -> Tensor:
@@ -221,19 +213,8 @@ def _leading(gram: Tensor) -> tuple[Tensor, Tensor]:
 def _leading_of(gram: Tensor) -> tuple[Tensor, Tensor]:
     if not gram.isfinite().all():
         return torch.full_like(gram[0], torch.nan), torch.full_like(gram[0, 0], torch.nan)
-    values, vectors = _leading_pair(gram.numpy())
-    return torch.from_numpy(vectors[:, 0]), torch.tensor(values[0], dtype=torch.float64)
-
-
-def _leading_pair(gram: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The largest eigenvalue `[1]` and its eigenvector `[P, 1]`, both to the last digits."""
     from scipy.linalg import eigh  # most methods need no eigenvectors
-    from scipy.sparse.linalg import ArpackError, eigsh
 
     last = len(gram) - 1
-    if last >= LANCZOS and gram.any():
-        begin = np.random.default_rng(0).standard_normal(len(gram))  # no direction of its own that could be missing
-        with suppress(ArpackError):  # as where the two largest eigenvalues are as good as equal
-            pair: Any = eigsh(gram, 1, which="LA", v0=begin)
-            return pair
-    return eigh(gram, subset_by_index=(last, last))  # the last alone takes a third of the time
+    values, vectors = eigh(gram.numpy(), subset_by_index=(last, last))  # the last alone takes a third of the time
+    return torch.from_numpy(vectors[:, 0]), torch.tensor(values[0], dtype=torch.float64)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -20,6 +22,9 @@ IGNORED = 1
 OWN_GRIDS = {"FullGrad": (12, 12), "Guided Grad-CAM": (3, 3), "RISE": (12, 12), "Occlusion": (4, 4)}
 AS_GOOD_AS_EQUAL = 1e-6
 """A share of a map's own peak."""
+
+IN_FLOAT32 = 1e-4
+"""The same in float32, whose rounding is 1e-7, where no more than 999 thousandths of what is added up cancel."""
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -87,6 +92,31 @@ def test_a_method_leaves_the_model_and_does_not_see_the_rest_of_the_batch(
         if precision is torch.float64:  # where values nearly cancel, float32 keeps few digits
             assert (apart <= AS_GOOD_AS_EQUAL * peak).all(), name
         assert find_method(name).class_specific or torch.equal(maps[:, 0], maps[:, 1]), name
+
+
+@pytest.mark.parametrize("kind", [PooledHead, Blocks])
+def test_in_float32_maps_differ_by_no_more_than_rounding(kind: type[PooledHead]) -> None:
+    """A photo alone and in a batch are rounded otherwise, because sums are added up in another order; where terms
+    nearly cancel, what is left has lost digits. Above, float64 holds 1e-6."""
+    model, batch = net(kind).float(), images().float()
+    together, alone = maps_of(model, batch, CLASSES), maps_of(model, batch[-1:], CLASSES)
+    for name, maps in together.items():
+        peak = alone[name].abs().amax((2, 3))
+        assert ((maps[-1:] - alone[name]).abs().amax((2, 3)) <= IN_FLOAT32 * peak).all(), name
+
+
+def test_eight_threads_get_what_each_would_get_alone() -> None:
+    shared, batch = net(Blocks), images(2)
+    before, alone = as_found(shared), [maps_of(shared, one, CLASSES) for one in batch.split(1)]
+    models = [shared if thread < 4 else deepcopy(shared) for thread in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        asked = [threads.submit(maps_of, model, batch[[n % 2]], CLASSES) for n, model in enumerate(models)]
+        found = [one.result() for one in asked]
+    assert as_found(shared) == before
+    for number, maps in enumerate(found):
+        for name, expected in alone[number % 2].items():
+            apart = (maps[name] - expected).abs().max()
+            assert apart <= AS_GOOD_AS_EQUAL * expected.abs().max(), name
 
 
 @pytest.mark.parametrize("kind", NETS)
