@@ -20,6 +20,7 @@ from streamlit import config
 
 from gradcam.config import Settings, settings
 from gradcam.errors import GradcamError
+from gradcam.extras import IMPORTING
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -136,8 +137,13 @@ def _prepare(begin: Callable[[], object]) -> None:
     finally:
         _first.set()
     _hurry.wait(PAUSE)
+    _import_later()
+
+
+def _import_later() -> None:
     for module in IMPORTED_LATER:
-        importlib.import_module(module)
+        with IMPORTING:  # what a visit computes meanwhile may need one of them
+            importlib.import_module(module)
 
 
 def is_prepared(*, everything: bool) -> bool:

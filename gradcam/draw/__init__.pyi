@@ -14,7 +14,6 @@ from .figures import (
     PLOTLY_SCRIPT as PLOTLY_SCRIPT,
     Theme as Theme,
     measure_boxes as measure_boxes,
-    prediction_bars as prediction_bars,
     weight_bars as weight_bars,
 )
 from .page import comparison_html as comparison_html

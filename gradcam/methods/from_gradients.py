@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gradcam.errors import MethodError
+from gradcam.extras import IMPORTING
 from gradcam.methods.method import Compute, Signals
 from gradcam.methods.wrappers import noisy_copies
 
@@ -213,7 +214,8 @@ def _leading(gram: Tensor) -> tuple[Tensor, Tensor]:
 def _leading_of(gram: Tensor) -> tuple[Tensor, Tensor]:
     if not gram.isfinite().all():
         return torch.full_like(gram[0], torch.nan), torch.full_like(gram[0, 0], torch.nan)
-    from scipy.linalg import eigh  # most methods need no eigenvectors
+    with IMPORTING:
+        from scipy.linalg import eigh  # most methods need no eigenvectors
 
     last = len(gram) - 1
     values, vectors = eigh(gram.numpy(), subset_by_index=(last, last))  # the last alone takes a third of the time

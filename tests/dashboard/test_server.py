@@ -23,6 +23,7 @@ from streamlit import config
 from dashboard import library, results, serving, uploads
 from gradcam import GradcamError, ModelError, OptionError, Photo, Top, WeightsError, sample_photo
 from gradcam.config import Limits, Runs, Server, Settings
+from gradcam.extras import IMPORTING
 from gradcam.models.pool import ModelPool
 from tests.opening import open_page
 from tests.server import ROOT, dashboard
@@ -77,6 +78,21 @@ def test_a_visit_waits_for_what_its_page_alone_reads(
     monkeypatch.setattr(serving, "is_prepared", lambda *, everything: waited_for.append(everything) or st.stop())
     open_page(page)
     assert waited_for[-1] is all_of_it
+
+
+def test_what_few_pages_read_is_imported_while_no_visit_imports_a_part_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held: list[bool] = []
+
+    def look(module: str) -> None:
+        other = threading.Thread(target=lambda: held.append(not IMPORTING.acquire(blocking=False)))
+        other.start()
+        other.join()
+
+    monkeypatch.setattr(serving.importlib, "import_module", look)
+    serving._import_later()
+    assert held == [True] * len(serving.IMPORTED_LATER)
 
 
 def ask(url: str) -> tuple[int, dict[str, str]]:

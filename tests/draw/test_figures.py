@@ -13,12 +13,7 @@ from PIL import Image
 
 from gradcam.comparison import Comparison
 from gradcam.draw import render
-from gradcam.draw.figures import (
-    PLOTLY_CONFIG,
-    comparison_figure,
-    plotly_scale,
-    prediction_bars,
-)
+from gradcam.draw.figures import PLOTLY_CONFIG, comparison_figure, plotly_scale
 from gradcam.errors import MapError, OptionError
 from gradcam.types import Style, Top
 from tests import fakes
@@ -200,12 +195,3 @@ def test_hostile_names_stay_text_in_a_figure():
 def test_nobody_is_offered_an_upload_to_a_cloud():
     assert PLOTLY_CONFIG["showSendToCloud"] is False
     assert PLOTLY_CONFIG["displaylogo"] is False
-
-
-# ----- bars
-
-
-def test_bars_show_the_most_probable_first_with_numbers():
-    (bars,) = prediction_bars(fakes.panel(fakes.photo(), HEAT).explanation).data
-    assert bars.text == ("tabby · 70.0 %", "espresso · 20.0 %", "dog · 10.0 %")
-    assert bars.x == pytest.approx((0.7, 0.2, 0.1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -187,3 +188,10 @@ def test_a_kernel_between_too_many_places_is_refused_in_a_sentence(monkeypatch: 
     model = net(PooledHead)
     with pytest.raises(MethodError, match="expected a grid of at most 3 places for KPCA-CAM, got"):
         heatmaps(model, images(), CLASSES, model.layer, method="KPCA-CAM")
+
+
+def test_one_thread_at_a_time_imports_what_eigenvectors_are_computed_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gradcam.methods.from_gradients.IMPORTING", importing := mock.MagicMock())
+    model = net(PooledHead)
+    heatmaps(model, images(1), [0], model.layer, method="Eigen-CAM")
+    assert importing.__enter__.called

@@ -1,6 +1,6 @@
 """The interactive face: Plotly figures."""
 
-from gradcam.draw.figures.bars import prediction_bars, weight_bars
+from gradcam.draw.figures.bars import weight_bars
 from gradcam.draw.figures.boxes import measure_boxes
 from gradcam.draw.figures.comparison import comparison_figure, plotly_scale
 from gradcam.draw.figures.panel import difference_plot, panel_plot
@@ -16,6 +16,5 @@ __all__ = [
     "panel_plot",
     "plotly_scale",
     "plotly_script",
-    "prediction_bars",
     "weight_bars",
 ]
