@@ -1,7 +1,8 @@
-"""Every page of the dashboard and every exported one: walked by Tab, and under axe in both themes."""
+"""Every page of the dashboard and every exported one: on a phone, walked by Tab, and under axe in both themes."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from playwright.sync_api import Browser, Page
 
 from tests.browser.exports import EXPORTS, write_export
 from tests.screenshots import PAGES
-from tests.visiting import DESKTOP, Visit, finish, settle
+from tests.visiting import DESKTOP, PHONE, PLOT, Visit, finish, panels, settle
 
 pytestmark = pytest.mark.browser
 
@@ -51,12 +52,28 @@ MISSED = """() => {
 """Controls that can be seen, and had no focus yet."""
 
 
+SPILT = """() => [...document.querySelectorAll('[data-testid=stMain] *')].filter(it => {
+    const box = it.getBoundingClientRect();
+    if (!box.width || !box.height || (box.right <= innerWidth + 1 && box.left >= -1)) return false;
+    for (let up = it.parentElement; up && up.dataset.testid !== 'stMain'; up = up.parentElement)
+        if (getComputedStyle(up).overflowX !== 'visible') return false;  // scrolls, or is cut off on purpose
+    return true;
+}).map(it => it.outerHTML.slice(0, 120))"""
+"""What lies beyond the screen's edges and cannot be scrolled to."""
+
+WITH_PANELS = ("compare_models", "compare_classes", "layers", "methods")
+
+
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_keeps_nobody_out_by_keyboard_or_in_either_theme(visit: Visit, name: str) -> None:
-    page = visit(PAGES[name], wait_for=None)
+def test_a_page_fits_a_phone_and_keeps_nobody_out_by_keyboard_or_in_either_theme(visit: Visit, name: str) -> None:
+    wait_for = PLOT if name in WITH_PANELS else None
+    page = visit(PAGES[name], wait_for=wait_for, viewport=PHONE, color_scheme="dark")
     finish(page, name)
+    assert_fits_a_phone(page, stacked=name in WITH_PANELS)
+    page.set_viewport_size(DESKTOP)
+    settle(page)
     assert_walked(page, least=9)
-    for scheme in ("light", "dark"):
+    for scheme in ("dark", "light"):
         page.emulate_media(color_scheme=scheme)  # the page follows at once
         assert what_stays(page) == []
 
@@ -75,6 +92,16 @@ def test_an_exported_page_keeps_nobody_out_by_keyboard_or_in_either_theme(
         page.wait_for_timeout(300)
         assert grave(Axe().run(page).response["violations"]) == []
     context.close()
+
+
+def assert_fits_a_phone(page: Page, *, stacked: bool) -> None:
+    """Nothing is cut off, and panels stand below one another."""
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    assert page.locator("[data-testid=stMain]").evaluate("it => it.scrollWidth") <= PHONE["width"]
+    assert page.evaluate(SPILT) == []
+    boxes = [panel.bounding_box() or {} for panel in panels(page).all()]
+    assert (len(boxes) > 1) == stacked
+    assert all(above["y"] + above["height"] <= below["y"] for above, below in pairwise(boxes))
 
 
 def walk(page: Page, key: str) -> list[tuple[int, str]]:

@@ -1,10 +1,9 @@
-"""A visitor's own model in a real browser, from its file to its heat; and every page on a phone, in the dark."""
+"""A visitor's own model in a real browser, from its file to its heat."""
 
 from __future__ import annotations
 
 import io
 import os
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,8 @@ import torch
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.screenshots import FIRST, PAGES
 from tests.shapes import ARCHITECTURE, KINDS, SIDE, draw, trained
-from tests.visiting import PHONE, PLOT, Visit, panels, settle, titles
+from tests.visiting import Visit, panels, settle, titles
 
 pytestmark = pytest.mark.browser
 
@@ -104,26 +102,3 @@ def test_ones_own_checkpoint_finds_the_shape_on_the_page_that_compares(visit: Vi
     settle(page)
     assert [title.partition("\n")[0] for title in titles(page)] == ["shapes"]
     expect(page.get_by_role("button", name="Show only mine")).to_have_count(0)
-
-
-WITH_PANELS = ("compare_classes", "layers", "methods")
-SPILT = """() => [...document.querySelectorAll('[data-testid=stMain] *')].filter(it => {
-    const box = it.getBoundingClientRect();
-    if (!box.width || !box.height || (box.right <= innerWidth + 1 && box.left >= -1)) return false;
-    for (let up = it.parentElement; up && up.dataset.testid !== 'stMain'; up = up.parentElement)
-        if (getComputedStyle(up).overflowX !== 'visible') return false;  // scrolls, or is cut off on purpose
-    return true;
-}).map(it => it.outerHTML.slice(0, 120))"""
-"""What lies beyond the screen's edges and cannot be scrolled to."""
-
-
-@pytest.mark.parametrize("name", [name for name in PAGES if name != FIRST])
-def test_on_a_phone_in_the_dark_every_page_stacks_and_nothing_is_cut_off(visit: Visit, name: str) -> None:
-    """The page that compares models is tested so beside its viewers."""
-    page = visit(PAGES[name], wait_for=PLOT if name in WITH_PANELS else None, viewport=PHONE, color_scheme="dark")
-    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    assert page.locator("[data-testid=stMain]").evaluate("it => it.scrollWidth") <= PHONE["width"]
-    assert page.evaluate(SPILT) == []
-    boxes = [panel.bounding_box() or {} for panel in panels(page).all()]
-    assert (len(boxes) > 1) == (name in WITH_PANELS)
-    assert all(above["y"] + above["height"] <= below["y"] for above, below in pairwise(boxes))
