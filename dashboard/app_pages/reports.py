@@ -55,7 +55,8 @@ if task == 0:
                 offer_report(comparison, request, style, verdict, notes)
 elif task == 1:
     with st.sidebar, section("Photos"):
-        pick_photos()  # a replay finds them, where a report carries none
+        pick_photos()
+        st.caption("For a replay of a report that carries no photos.")
     with show_errors():
         if opened := open_report(ReportKey.REOPENED, "Report to reopen"):
             show_report(opened)

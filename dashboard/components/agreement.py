@@ -116,7 +116,8 @@ def matrix_html(title: str, names: Sequence[str], table: NDArray[np.float64]) ->
         for number, name, row in zip(numbers, names, table, strict=True)
     )
     return (
-        f'<div class="sideways"><table class="agreement"><caption>{escape(title)}</caption>'
+        f'<div class="sideways"><table class="agreement" style="--models: {len(names)}">'
+        f"<caption>{escape(title)}</caption>"
         f'<thead><tr><th scope="col">Model</th>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
     )
 
@@ -138,7 +139,7 @@ def _show_difference(panels: Sequence[Heatmap], style: Style, key: str) -> None:
     """Show A − B of two panels that the visitor picks, between A and B."""
     st.subheader("Where two of them differ", anchor=False)
     names = [panel.model for panel in panels]
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.grid(3, min_column_width=280, vertical_alignment="bottom"):
         a = _pick("A", names, Key.DIFFERENCE_A)
         b = _pick("B", [name for name in names if name != a], Key.DIFFERENCE_B)
         fade = st.toggle(

@@ -12,7 +12,7 @@ from dashboard import session
 from dashboard.components.class_box import replace_typed, say_replaced
 from dashboard.components.messages import escape_markdown
 from dashboard.components.panel_dialog import offer_large
-from dashboard.components.panels import GAP, panel_width, show_facts
+from dashboard.components.panels import GAP, show_facts
 from dashboard.components.request import HELP, class_options, known_classes, read_targets
 from dashboard.components.viewer import view_panels, view_tools
 from dashboard.session import Key
@@ -29,7 +29,7 @@ from gradcam import (
     parse_target,
     sample_photo,
 )
-from gradcam.draw import Caption, layer_caption, model_caption, request_caption, scale_caption
+from gradcam.draw import Caption, layer_caption, model_caption, panel_width, request_caption, scale_caption
 from gradcam.measures import agreement, iou_of_hottest
 from gradcam.photo import SAMPLES
 from gradcam.targets import write_target
@@ -125,7 +125,6 @@ def show_competing_classes(comparison: Comparison, style: Style, key: str = "riv
             scaled=scaled,
             columns=len(comparison.models) if several else min(len(panels), 4),
             captions=[_caption(panel, scaled, several) for panel in panels],
-            least=panel_width(len(comparison.models)) / 16,
             markable=True,
         )
         with st.grid(len(comparison.models), min_column_width=panel_width(len(comparison.models)), gap=GAP):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,8 +22,8 @@ from gradcam.text import listed, minus_sign
 BESIDE = ("Grad-CAM", "Grad-CAM++", "HiResCAM", "LayerCAM", "Finer-CAM", "Eigen-CAM")
 """What the page *Methods* shows at first."""
 
-IN_A_ROW, LEAST = 4, 13
-"""Panels beside each other at most, and the width in rem below which they wrap."""
+IN_A_ROW = 8
+"""Panels beside each other at most; more stand in rows of about the same length."""
 
 
 def pick_methods(key: Key, default: Sequence[str]) -> tuple[str, ...]:
@@ -117,16 +118,24 @@ def show_methods(panels: Sequence[Panel], style: Style, key: str = "methods") ->
     heatmaps = [panel for panel in panels if isinstance(panel, Heatmap)]
     chosen = view_tools(heatmaps, base, f"{key}-tools")
     captions = [_caption(panel, number) for panel, number in zip(panels, alike, strict=True)]
-    view_panels(panels, base, f"{key}-all", captions=captions, columns=min(len(panels), IN_A_ROW), least=LEAST)
+    view_panels(panels, base, f"{key}-all", captions=captions, columns=even_columns(len(panels)))
     session.keep_look(chosen)
     st.header("What they are", anchor=False)
-    st.markdown(methods_list([panel.method for panel in panels], alike))
+    with st.grid(3, min_column_width=440, gap="medium"):
+        for panel, number in zip(panels, alike, strict=True):
+            st.markdown(method_text(panel.method, number))
     st.caption(
         "*Like Grad-CAM*: rank correlation of the two maps on the photo, 1 where they put all pixels in the same "
         "order. Agreement does not make a method right: methods may share an error, and each answers a question of "
         "its own. Forwards are of the photo, backwards of each class; what several methods need is computed once."
     )
     return chosen
+
+
+def even_columns(panels: int) -> int:
+    """Return how many panels stand beside each other, so that all rows are about equally long."""
+    rows = math.ceil(panels / IN_A_ROW)
+    return math.ceil(panels / rows)
 
 
 def _like_gradcam(panels: Sequence[Panel]) -> list[str]:
@@ -144,12 +153,9 @@ def _caption(panel: Panel, alike: str) -> Caption:
     return Caption(method.name, subtitle, " · ".join(facts))
 
 
-def methods_list(names: Sequence[str], alike: Sequence[str]) -> str:
-    """Describe methods in Markdown, an item each; `alike` is how far each agrees with Grad-CAM."""
-    return "\n".join(_item(find_method(name), number) for name, number in zip(names, alike, strict=True))
-
-
-def _item(method: Method, alike: str) -> str:
+def method_text(name: str, alike: str) -> str:
+    """Describe a method in Markdown; `alike` is how far it agrees with Grad-CAM."""
+    method = find_method(name)
     facts = (
         f"**[{method.name}]({method.link})**",
         method.citation,
@@ -158,4 +164,4 @@ def _item(method: Method, alike: str) -> str:
         f"like Grad-CAM {alike}",
     )
     text = " ".join(filter(None, (method.says, method.caveats, method.zero)))
-    return f"- {' · '.join(facts)}  \n  {text}"
+    return f"{' · '.join(facts)}  \n{text}"

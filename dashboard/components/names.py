@@ -9,6 +9,8 @@ from gradcam.model_spec import display_name
 
 TAIL = 10
 """Letters at the end of a name that are always shown, for they tell models apart."""
+UNTRAINED = " (untrained"
+"""Where the name of a model with random weights ends, and what is never cut off begins."""
 
 
 def name_markdown(model: str) -> str:
@@ -18,7 +20,9 @@ def name_markdown(model: str) -> str:
 
 def name_html(name: str, tip: str = "") -> str:
     """Write a name in one line with a tooltip, by default the whole name. `style.css` cuts it."""
-    tail = name[-TAIL:] if len(name) > 2 * TAIL else ""
-    parts = [part for part in (name[: len(name) - len(tail)], tail) if part]
+    said, bracket, mark = name.partition(UNTRAINED)
+    tail = said[-TAIL:] if len(said) > 2 * TAIL else ""
+    parts = [part for part in (said[: len(said) - len(tail)], tail) if part]
     spans = "".join(f"<span>{escape(part)}</span>" for part in parts)
-    return f'<span class="model-name" title="{escape(tip or name)}">{spans}</span>'
+    marked = f"<i>{escape(bracket + mark)}</i>" if mark else ""
+    return f'<span class="model-name" title="{escape(tip or name)}">{spans}{marked}</span>'

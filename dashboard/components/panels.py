@@ -13,16 +13,11 @@ from dashboard.components.names import name_html
 from dashboard.components.panel_dialog import offer_large
 from dashboard.components.viewer import view_photo, view_tools
 from gradcam import Comparison, Explanation, Failure, Heatmap, Panel, Style
-from gradcam.draw import Theme, model_caption
+from gradcam.draw import Theme, model_caption, panel_width
 from gradcam.text import dimensions, percent
 
 GAP = 22
 """Pixels between panels in the viewer's own grid: facts wrap where heatmaps do, and so stand under them."""
-
-
-def panel_width(models: int) -> int:
-    """Return the pixels below which panels wrap, for even rows: six models as 3 + 3, eight as 4 + 4."""
-    return {6: 320, 7: 240, 8: 240}.get(models, 208)
 
 
 def show_comparison(comparison: Comparison, style: Style, key: str = "photo") -> Style:
@@ -35,7 +30,7 @@ def show_comparison(comparison: Comparison, style: Style, key: str = "photo") ->
     chosen = view_tools(comparison.heatmaps, base, f"{key}-tools", scaled, markable=True)
     for index, photo in enumerate(comparison.photos):
         st.header(escape_markdown(photo.name), anchor=False)
-        view_photo(comparison, photo, base, f"{key}-{index}", least=panel_width(len(comparison.models)) / 16)
+        view_photo(comparison, photo, base, f"{key}-{index}")
         with st.grid(len(comparison.models), min_column_width=panel_width(len(comparison.models)), gap=GAP):
             for number, model in enumerate(comparison.models):
                 with st.container(gap="xsmall"):
@@ -52,9 +47,9 @@ def what_is_shown(comparison: Comparison, key: str) -> object:
 
 
 def show_facts(panels: Sequence[Panel], lead: str = "") -> None:
-    """Show what one model says of one photo: a leading sentence, predictions, layer, why that layer, time.
+    """Show what one model says of one photo: a leading sentence, predictions, layer and why that layer.
 
-    What failed is said in the viewer.
+    What failed, and how long it took, is said in the viewer.
     """
     found = [panel.explanation for panel in panels if isinstance(panel, Heatmap)]
     explanation = max(found, key=lambda one: one.layer is not None, default=None)  # the first that tells the layer
@@ -68,12 +63,12 @@ def show_facts(panels: Sequence[Panel], lead: str = "") -> None:
     st.html(predictions_html(explanation, f"{model_caption(panels[0])} predicts"))
     if knows := library.knows(panels[0].model):
         st.caption(f"Knows {escape_markdown(knows)} and nothing else; this photo may show none.")
-    layer, numbers = explanation.layer, f"{dimensions(*explanation.grid)} grid · {explanation.seconds:.2f} s"
+    layer, grid = explanation.layer, f"{dimensions(*explanation.grid)} grid"
     if layer is None:
-        st.caption(f"No layer · {numbers}")
+        st.caption(f"No layer · {grid}")
         return
     why = f"pinned on the page Layers, {layer.rule}" if panels[0].model in session.pinned() else layer.rule
-    facts = f"<code>{escape(layer.name)}</code> · {numbers}"
+    facts = f"<code>{escape(layer.name)}</code> · {grid}"
     st.html(f'<details class="why"><summary>{facts}</summary><p>Why this layer: {escape(why)}.</p></details>')
 
 

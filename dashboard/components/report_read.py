@@ -10,6 +10,7 @@ from typing import Protocol
 
 import streamlit as st
 
+from dashboard.components.findings import show_findings
 from dashboard.components.messages import escape_markdown, say_error, show_errors
 from dashboard.session import ReportKey
 from gradcam import GradcamError
@@ -20,6 +21,8 @@ from gradcam.report import (
     conclusion,
     extent,
     note_html,
+    opening_row,
+    opening_title,
     render_report,
     target_title,
     verify_report,
@@ -28,6 +31,8 @@ from gradcam.text import first_few
 
 HEIGHT = 680
 """Pixels of the preview."""
+MOST_MAPS = 4
+"""Maps that are shown before the preview is opened."""
 
 _PAGE, _REFUSED, _TURN, _CHECKED = "_page", "_refused", "_turn", "_checked"
 
@@ -108,6 +113,9 @@ def show_report(opened: Opened) -> None:
             st.markdown(
                 "Open questions\n" + "\n".join(f"- {escape_markdown(one)}" for one in report.verdict.questions)
             )
+        if row := opening_row(report):
+            st.caption(escape_markdown(opening_title(report, row)))
+            show_findings(report, row.findings[:MOST_MAPS])
         for photo in report.photos:
             st.markdown(f"**{escape_markdown(photo.name)}** · {photo.note.status}")
             if photo.note.text:

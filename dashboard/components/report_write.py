@@ -99,22 +99,23 @@ def write_verdict(before: Verdict | None = None, *, of: str = "") -> Verdict:
                 **drafted(Draft.REVIEWER, of=of),
             )
             when = _pick_date(before.date, of)
-        summary = st.text_area(
-            "Summary",
-            before.summary,
-            height=120,
-            max_chars=MOST_TEXT,
-            placeholder="What did the models look at, and may they be used?",
-            help=MARKDOWN,
-            **drafted(Draft.SUMMARY, of=of),
-        )
-        questions = st.text_area(
-            "Open questions, one a line",
-            "\n".join(before.questions),
-            height=84,
-            max_chars=MOST_TEXT,
-            **drafted(Draft.QUESTIONS, of=of),
-        )
+        with st.grid(2, min_column_width=480):
+            summary = st.text_area(
+                "Summary",
+                before.summary,
+                height=120,
+                max_chars=MOST_TEXT,
+                placeholder="What did the models look at, and may they be used?",
+                help=MARKDOWN,
+                **drafted(Draft.SUMMARY, of=of),
+            )
+            questions = st.text_area(
+                "Open questions, one a line",
+                "\n".join(before.questions),
+                height=120,
+                max_chars=MOST_TEXT,
+                **drafted(Draft.QUESTIONS, of=of),
+            )
     lines = tuple(line.strip() for line in (questions or "").splitlines() if line.strip())
     who, what = ((text or "").strip() for text in (reviewer, summary))
     return Verdict(cast(Status, status or Verdict.status), who, when, what, lines)

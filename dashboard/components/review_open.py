@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from dashboard import identity
+from dashboard.components.findings import show_findings
 from dashboard.components.messages import escape_markdown, show_errors
-from dashboard.components.panels import panel_width
 from dashboard.components.report_check import replay_report
 from dashboard.components.review_changes import show_other_review
 from dashboard.components.review_evidence import open_evidence
@@ -17,7 +17,7 @@ from dashboard.components.review_list import turn_to_review
 from dashboard.components.signing import offer_signed_zip, show_signatures
 from dashboard.components.verdicts import decide, discuss, judge, show_verdicts
 from dashboard.session import Key
-from gradcam.report import Report, draw_finding, photo_subjects, target_title
+from gradcam.report import Report, photo_subjects
 from gradcam.reviews import WHOLE, Review, Subject, agreed_status
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 EVERY = 3
 """Seconds after which the page looks whether somebody said anything."""
-SIDE = 480
-"""Pixels of the longer side of a map's picture."""
 MOST_MAPS = 12
 """Maps of a photo that are shown."""
 
@@ -136,23 +134,9 @@ def _show_photo(store: ReviewStore, review: Review, me: str, report: Report, sub
     judged = {one.subject for one in store.verdicts(review) if one.reviewer == me and one.status != "draft"}
     st.caption(f"Photo {at + 1} of {len(subjects)}; you have judged {len(judged.intersection(subjects))}.")
     judge(store, review, subject, me, move=move)
-    _show_maps(report, photo_subjects(report).index(subject))
+    photo = photo_subjects(report).index(subject)
+    show_findings(report, [finding for finding in report.findings if finding.photo == photo][:MOST_MAPS])
     _show_words(store, review, subject, me)
-
-
-def _show_maps(report: Report, photo: int) -> None:
-    findings = [finding for finding in report.findings if finding.photo == photo][:MOST_MAPS]
-    with st.grid(min(len(findings), 4), min_column_width=panel_width(len(report.models))):
-        for finding in findings:
-            name = report.model_names[finding.model]
-            question = target_title(report.targets[finding.target].target)
-            with st.container(gap="xxsmall"):
-                picture = draw_finding(report, finding, SIDE)
-                if picture is None:
-                    st.info("No map.", icon=":material/hide_image:")
-                else:
-                    st.image(picture, width="stretch", alt=f"Heatmap of {name} for {question}")
-                st.caption(f"{escape_markdown(name)}  \n{escape_markdown(question)}")
 
 
 def _show_words(store: ReviewStore, review: Review, subject: Subject, me: str) -> None:

@@ -62,12 +62,12 @@ def view_tools(
     return chosen
 
 
-def view_photo(comparison: Comparison, photo: Photo, style: Style, key: str, *, least: float = 13) -> None:
+def view_photo(comparison: Comparison, photo: Photo, style: Style, key: str) -> None:
     """Show one photo's heatmaps on the scale of the whole comparison: a row a target, a column a model.
 
     The object can be marked on the photo.
     """
-    _view(comparison_scene(comparison, photo, style, least=least) | {"markable": True}, key)
+    _view(comparison_scene(comparison, photo, style) | {"markable": True}, key)
     _offer_clearing(photo, key)
 
 
@@ -79,7 +79,7 @@ def view_panels(
     scaled: Mapping[Heatmap, ScaledMap] | None = None,
     columns: int | None = None,
     captions: Sequence[Caption] | None = None,
-    least: float = 13,
+    least: float | None = None,
     markable: bool = False,
 ) -> None:
     """Show any panels of one photo, such as one class at several layers; see `gradcam.draw.viewer.panels_scene`.

@@ -45,6 +45,7 @@ from .viewer import (
     Scene as Scene,
     comparison_scene as comparison_scene,
     difference_scene as difference_scene,
+    panel_width as panel_width,
     panels_scene as panels_scene,
     tools_scene as tools_scene,
 )

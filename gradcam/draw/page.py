@@ -88,13 +88,13 @@ def _section(
 
 
 def _model_row(panels: Sequence[Panel]) -> str:
-    """One model's row: predictions, layer, grid, time, and the reason of each map that is missing."""
+    """One model's row: predictions, layer, grid with time, and the reason of each map that is missing."""
     reasons = dict.fromkeys(panel.reason for panel in panels if isinstance(panel, Failure))
     failed = "".join(f"<p class='failed'>{escape(reason)}</p>" for reason in reasons)
     heatmaps = [panel for panel in panels if isinstance(panel, Heatmap)]
     name = escape(captions.model_caption([*heatmaps, *panels][0]))
     if not heatmaps:
-        return f"<tr><th scope='row'>{name}</th><td colspan='5'>{failed}</td></tr>"
+        return f"<tr><th scope='row'>{name}</th><td colspan='4'>{failed}</td></tr>"
     explanation = heatmaps[0].explanation
     where = "".join(
         f"<code>{escape(layer.name)}</code><br><small>{escape(layer.rule)}</small>"
@@ -111,7 +111,7 @@ def _model_row(panels: Sequence[Panel]) -> str:
     maps = "".join(f"<li>{_map_caption(panel, by_method)}</li>" for panel in heatmaps)
     return (
         f"<tr><th scope='row'>{name}</th><td><ol>{tops}</ol></td><td><ul>{maps}</ul>{failed}</td>"
-        f"<td>{where}</td><td>{', '.join(grids)}</td><td>{duration(explanation.seconds)}</td></tr>"
+        f"<td>{where}</td><td class='number'>{'<br>'.join([*grids, duration(explanation.seconds)])}</td></tr>"
     )
 
 
@@ -140,7 +140,7 @@ $note
 <noscript>The heatmaps need JavaScript. The table below holds their numbers.</noscript></div>
 <div class="scroll" tabindex="0" role="region" aria-label="What the models say of $label"><table>
 <thead><tr><th scope="col">Model</th><th scope="col">Predictions</th><th scope="col">Heatmaps</th>
-<th scope="col">Layer and why</th><th scope="col">Grid</th><th scope="col">Time</th></tr></thead>
+<th scope="col">Layer and why</th><th scope="col">Grid</th></tr></thead>
 <tbody>
 $rows
 </tbody></table></div>
@@ -178,9 +178,10 @@ section { border-top: 1px solid var(--line); margin-top: 2rem; padding-top: 1.5r
 table { border-collapse: collapse; width: 100%; min-width: 54rem; font-size: .9rem; overflow-wrap: normal; }
 th, td { border-top: 1px solid var(--line); padding: .6rem .9rem .6rem 0; text-align: left; vertical-align: top; }
 thead th { border: 0; color: var(--quiet); font-weight: 600; }
-tbody th { min-width: 13rem; max-width: 18rem; overflow-wrap: anywhere; }
+tbody th { min-width: 15.5rem; max-width: 18rem; overflow-wrap: anywhere; }
+.number, li b { white-space: nowrap; }
 ol, ul { list-style: none; margin: 0; padding: 0; }
-ol li { display: grid; grid-template-columns: 5rem 3.6em 1fr; gap: .5rem; align-items: baseline; }
+ol li { display: grid; grid-template-columns: 5rem 4.2em 1fr; gap: .5rem; align-items: baseline; }
 meter { height: .7rem; width: 5rem; }
 dl { display: grid; gap: .25rem 1rem; grid-template-columns: max-content 1fr; margin: 1rem 0 0; }
 dt { font-weight: 600; } dd { margin: 0; }

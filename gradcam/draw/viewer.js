@@ -13,7 +13,7 @@
 const CLOSEST = 24; // the narrowest view, in photo pixels
 const HOLD_MS = 350; // a still press on a picture for this long shows the bare photo
 const STILL_PX = 5;
-const TALLEST = 620; // of a picture, in CSS pixels
+const TALLEST = "clamp(620px, 62vh, 900px)"; // of a picture
 const CONFIG = {
   displaylogo: false,
   showSendToCloud: false,
@@ -167,7 +167,7 @@ function panelOf(viewer, panel) {
   const cross = element("div", { class: "cross", "aria-hidden": "true", hidden: "" });
   const said = panel.reason ? "No map" : panel.note;
   const { width, height } = viewer.scene.photo;
-  const shape = `aspect-ratio: ${width} / ${height}; max-width: ${(TALLEST * width) / height}px`;
+  const shape = `aspect-ratio: ${width} / ${height}; max-width: calc(${TALLEST} * ${width / height})`;
   const notice = said && element("p", { class: "notice" }, [said]);
   const sketch = element("div", { class: "sketch", "aria-hidden": "true" });
   const picture = element("div", { class: "picture", style: shape }, [plot, cross, sketch, notice]);
@@ -182,11 +182,12 @@ function panelOf(viewer, panel) {
   return { ...panel, figure, picture, cross, plot: { ...panel.plot, place: plot }, shown: null, moving: false };
 }
 
-/** A panel's title with the model's id as its tooltip; where there is little room, its middle goes. */
+/** A panel's title with the model's id as its tooltip; where there is little room, the middle of its name goes. */
 function nameOf({ title, tip }) {
-  const tail = title.length > 2 * TAIL ? title.slice(-TAIL) : "";
-  const parts = [title.slice(0, title.length - tail.length), tail].filter(Boolean);
-  return element("b", { class: "name", title: tip }, parts.map((part) => element("span", {}, [part])));
+  const [, name, mark] = title.match(/^(.*?)( \(untrained.*)?$/s);
+  const tail = name.length > 2 * TAIL ? name.slice(-TAIL) : "";
+  const parts = [name.slice(0, name.length - tail.length), tail].filter(Boolean).map((part) => element("span", {}, [part]));
+  return element("b", { class: "name", title: tip }, [...parts, mark && element("i", {}, [mark])]);
 }
 
 function clear(viewer) {

@@ -45,6 +45,11 @@ STYLES = resources.files("gradcam.draw").joinpath("viewer.css").read_text("utf-8
 _LONG_SIDE = 1280
 
 
+def panel_width(columns: int) -> int:
+    """CSS pixels below which panels wrap, for even rows: six panels as 3 + 3, eight as 4 + 4."""
+    return {6: 320, 7: 240, 8: 240}.get(columns, 208)
+
+
 @dataclass(frozen=True)
 class Caption:
     """What stands above a panel, title and subtitle, and the facts below it."""
@@ -61,13 +66,14 @@ def panels_scene(
     scaled: Mapping[Heatmap, ScaledMap] | None = None,
     columns: int | None = None,
     captions: Sequence[Caption] | None = None,
-    least: float = 13,
+    least: float | None = None,
 ) -> Scene:
     """Heatmaps of one photo side by side.
 
     scaled: the map of each panel on a scale that it shares with other panels. columns: most panels in a row.
     captions: one for each panel, instead of model, class and layer; for panels of several methods the model's
-        caption names the method, too. least: width of a panel in rem below which panels wrap.
+        caption names the method, too. least: width of a panel in rem below which panels wrap
+        [by `panel_width`].
     Raises: OptionError where the style is outside its choices, MapError where a map is not finite.
     """
     style = style or Style()
@@ -76,11 +82,12 @@ def panels_scene(
     shown = [panel for panel in panels if isinstance(panel, Heatmap)]
     nothing: list[Caption | None] = [None] * len(panels)
     by_method = len({panel.method for panel in panels}) > 1
+    columns = columns or len(panels)
     return {
         **tools_scene(shown, style, scaled),
         "photo": _photo(panels[0].photo),
-        "columns": columns or len(panels),
-        "least": least,
+        "columns": columns,
+        "least": least or panel_width(columns) / 16,
         "panels": _each_reason_once(
             [
                 _panel(panel, scaled, caption, style, by_method)
@@ -111,12 +118,10 @@ def comparison_scene(
     style: Style | None = None,
     *,
     scaled: Mapping[Heatmap, ScaledMap] | None = None,
-    least: float = 13,
 ) -> Scene:
     """One photo of a comparison: a row for each method and target, a column for each model; one model has one row.
 
     The scale is that of the whole comparison. scaled: `comparison.scaled(style)`, if known already.
-    least: width in rem below which panels wrap.
     Raises: OptionError where the style is outside its choices, MapError where a map is not finite.
     """
     style = style or Style()
@@ -124,7 +129,7 @@ def comparison_scene(
     scaled = comparison.scaled(style) if scaled is None else scaled
     panels = [panel for row in comparison.rows(photo) for panel in row.panels]
     columns = len(comparison.models) if len(comparison.models) > 1 else len(panels)
-    return panels_scene(panels, style, scaled=scaled, columns=columns, least=least)
+    return panels_scene(panels, style, scaled=scaled, columns=columns)
 
 
 def difference_scene(a: Heatmap, b: Heatmap, style: Style | None = None, *, fade: bool = False) -> Scene:

@@ -34,6 +34,7 @@ from .model import (
     TITLE as TITLE,
     Embedded as Embedded,
     FailureEntry as FailureEntry,
+    Finding as Finding,
     HeatmapEntry as HeatmapEntry,
     Note as Note,
     Report as Report,
@@ -45,6 +46,7 @@ from .of_run import data_set_of as data_set_of, first_by as first_by, report_of_
 from .pictures import comparison_of as comparison_of, draw_change as draw_change, draw_finding as draw_finding
 from .read import read_report as read_report
 from .reproduce import command as command, required_files as required_files
+from .sections import opening_row as opening_row, opening_title as opening_title, panel_title as panel_title
 from .signatures import (
     CheckedSignature as CheckedSignature,
     State as State,

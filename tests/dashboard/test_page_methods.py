@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
+import pytest
+
 from dashboard.components import BESIDE
-from dashboard.components.methods import long_methods, methods_list
+from dashboard.components.methods import even_columns, long_methods, method_text
 from gradcam.methods import METHODS
 from tests.dashboard.first_page import LITE0, scenes, words
 from tests.opening import open_page
@@ -20,8 +22,8 @@ def test_first_sight_is_six_methods_side_by_side_with_what_they_are() -> None:
     assert [panel["title"] for panel in scene["panels"]] == list(BESIDE)
     assert [bool(panel.get("diverging")) for panel in scene["panels"]] == [METHODS[name].signed for name in BESIDE]
     assert all(panel["plot"]["data"] for panel in scene["panels"])
-    items = [line for line in words(page).splitlines() if line.startswith("- **[")]
-    assert [line.split("]")[0].removeprefix("- **[") for line in items] == list(BESIDE)
+    items = [line for line in words(page).splitlines() if line.startswith("**[")]
+    assert [line.split("]")[0].removeprefix("**[") for line in items] == list(BESIDE)
     assert "like Grad-CAM 1.00" in items[0]
     assert "1 forward, no backward" in items[-1]
 
@@ -63,7 +65,12 @@ def test_methods_that_take_minutes_say_how_many_forwards_and_none_is_picked_at_f
 
 
 def test_every_name_links_to_its_paper() -> None:
-    items = methods_list(list(METHODS), ["0.50"] * len(METHODS)).split("\n- ")
-    for item, method in zip(items, METHODS.values(), strict=True):
+    for method in METHODS.values():
+        item = method_text(method.name, "0.50")
         assert f"[{method.name}]({method.link})" in item
         assert method.says in item
+
+
+@pytest.mark.parametrize(("panels", "columns"), [(1, 1), (6, 6), (8, 8), (9, 5), (12, 6), (17, 6)])
+def test_more_methods_than_fit_stand_in_rows_of_about_the_same_length(panels: int, columns: int) -> None:
+    assert even_columns(panels) == columns

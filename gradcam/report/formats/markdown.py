@@ -48,7 +48,7 @@ def _write(blocks: Iterator[str], file: BinaryIO) -> None:
 def escape(text: str) -> str:
     """Text that Markdown shows as it is: no markup, no mention, no reference, no link."""
     escaped = re.sub(r"([\\`*_\[\]<>|~&$#!])", r"\\\1", clean(text))
-    escaped = re.sub(r"^([-+=]|\d+[.)])", r"\\\1" if not escaped[:1].isdigit() else r"&#8203;\1", escaped)
+    escaped = re.sub(r"^(\d+(?=[.)](?:\s|$))|(?=[-+=]))", r"\1\\", escaped)  # no list and no rule begins here
     return re.sub(r"(@|#|:(?=//)|www(?=\.))", r"\1<!-- -->", escaped)
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zipfile
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from gradcam.report import (
     build_report,
     render_report,
 )
+from gradcam.report.formats import markdown
 from tests import fakes
 from tests.report_fakes import HEAT, NOON, report
 
@@ -147,6 +149,12 @@ def test_markdown_has_its_pictures_and_its_tables_whole():
     assert len(pictures) == 4
     sizes = [Image.open(io.BytesIO(base64.b64decode(one.partition(",")[2]))).size for one in pictures]
     assert sizes == [(60, 40)] * 2 + [(50, 50)] * 2
+
+
+@pytest.mark.parametrize("text", ["0.86", "1. one", "12) twelve", "- dash", "=", "+1", "#1 & more", "a|b"])
+def test_markdown_shows_a_name_or_a_number_as_it_is(text: str) -> None:
+    page = MarkdownIt("commonmark").render(markdown.escape(text))
+    assert unescape(re.sub(r"<!-- -->|</?p>", "", page)).strip() == text
 
 
 def test_the_markdown_in_a_zip_links_the_pictures_beside_it():
