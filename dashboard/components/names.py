@@ -24,5 +24,5 @@ def name_html(name: str, tip: str = "") -> str:
     tail = said[-TAIL:] if len(said) > 2 * TAIL else ""
     parts = [part for part in (said[: len(said) - len(tail)], tail) if part]
     spans = "".join(f"<span>{escape(part)}</span>" for part in parts)
-    marked = f"<i>{escape(bracket + mark)}</i>" if mark else ""
+    marked = f" <i>{escape(bracket.strip() + mark)}</i>" if mark else ""
     return f'<span class="model-name" title="{escape(tip or name)}">{spans}{marked}</span>'

@@ -115,7 +115,8 @@ def show_report(opened: Opened) -> None:
             )
         if row := opening_row(report):
             st.caption(escape_markdown(opening_title(report, row)))
-            show_findings(report, row.findings[:MOST_MAPS])
+            with show_errors():  # a photo that goes along is first opened here
+                show_findings(report, row.findings[:MOST_MAPS])
         for photo in report.photos:
             st.markdown(f"**{escape_markdown(photo.name)}** · {photo.note.status}")
             if photo.note.text:
