@@ -270,7 +270,7 @@ class _Copies:
         """A copy of `module`, the model or a clone of it; None if `module` itself must run."""
         request = (*((layer.name, layer.call) for layer in layers), most)
         if request not in self.proof.checked:
-            self.proof.checked[request] = self._check(layers, most)
+            self.proof.checked[request] = self._check(request, layers, most)
         pairs, numerics = self.proof.checked[request]
         copies = self.proof.copies.setdefault(module, {})
         if request not in copies and numerics != "eager":
@@ -278,8 +278,11 @@ class _Copies:
             copies[request] = Runner(copy, tuple(copy.modules()), numerics)
         return copies.get(request)
 
-    def _check(self, layers: Sequence[TargetLayer], most: Numerics) -> tuple[_Pairs, Numerics]:
-        """What is folded and how: the furthest from eager at which noise gives the model's own numbers."""
+    def _check(self, request: _Request, layers: Sequence[TargetLayer], most: Numerics) -> tuple[_Pairs, Numerics]:
+        """What is folded and how: the furthest from eager at which noise gives the model's own numbers.
+
+        The copy of the model that gave them is kept.
+        """
         pairs, noise = self.proof.before(layers), _noise(self.inputs)
         for numerics in NUMERICS[NUMERICS.index(most) : 0 : -1] if pairs else ():
             try:
@@ -287,6 +290,8 @@ class _Copies:
                 if copy is self.model:  # its modules cannot be copied
                     break
                 if _are_near(record(copy, noise, layers[0]), record(self.model, noise, layers[0])):
+                    runner = Runner(copy, tuple(copy.modules()), numerics)
+                    self.proof.copies.setdefault(self.model, {})[request] = runner
                     return pairs, numerics
             except (GradcamError, RuntimeError) as error:
                 if is_out_of_memory(error):

@@ -36,6 +36,8 @@ def _timm_weights(name: str) -> tuple[str, ...]:
     tags = [
         configuration.tag for configuration in configurations if configuration.has_weights and configuration.tag
     ]
+    if len(tags) < 2:  # most have one, and timm copies the default for whoever asks for it
+        return tuple(tags)
     default = _timm_configuration(ModelSpec("timm", name)).tag
     return tuple(sorted(tags, key=lambda tag: tag != default))
 

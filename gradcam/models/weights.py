@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import os
 import re
 import shutil
 import tempfile
@@ -19,6 +20,7 @@ from urllib.parse import urlparse
 import huggingface_hub
 import torch
 from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub.file_download import repo_folder_name
 
 from gradcam.config import weights_folder
 from gradcam.errors import WeightsError
@@ -161,20 +163,28 @@ def _digest(file: Path, kind: str, size: int, modified: int) -> str:
 
 def _places(location: Location) -> Iterator[Path]:
     """Every file that would do, best first; some may not exist."""
-    yield location.by_hand
     if location.local:
+        yield location.local
         return
-    stem = weights_folder() / location.name
-    for suffix in () if location.file else SUFFIXES:
-        yield stem.with_name(stem.name + suffix)
+    if (folder := weights_folder()).is_dir():  # asked of every model of the catalogue, and most people have none
+        yield location.by_hand
+        stem = folder / location.name
+        for suffix in () if location.file else SUFFIXES:
+            yield stem.with_name(stem.name + suffix)
     if location.bundled:
         yield location.bundled
-    for name in location.hub_files if location.hub else ():
+    for name in location.hub_files if location.hub and _is_in_hub_cache(location.hub) else ():
         cached = huggingface_hub.try_to_load_from_cache(location.hub or "", name)
         if isinstance(cached, str):
             yield Path(cached)
     if location.url:
         yield _torch_cache(location.url)
+
+
+def _is_in_hub_cache(repository: str) -> bool:
+    """Whether the hub's cache has a folder for a repository."""
+    folder = repo_folder_name(repo_id=repository, repo_type="model")
+    return os.path.isdir(os.path.join(huggingface_hub.constants.HF_HUB_CACHE, folder))
 
 
 def _torch_cache(url: str) -> Path:

@@ -22,6 +22,7 @@ def test_a_page_answers_with_its_title_and_question_and_nothing_else_is_touched(
         assert f"<h1>{title}</h1><p>{question}" in answer.text
         assert '<div id="root"></div><style>' in answer.text  # what Streamlit's scripts fill, and the outline
         assert '<script type="module"' in answer.text
+        assert '[data-testid^="stSkeleton"]' in answer.text  # Streamlit's own outlines stand still
         assert f'script.src = "./{PLOTLY_ADDRESS}"' in answer.text
     script = browser.get(f"/{PLOTLY_ADDRESS}")
     assert PLOTLY in PLOTLY_ADDRESS
