@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from benchmarks import methods, runs, shortcuts, start
+from benchmarks import folding, methods, runs, shortcuts, start
 from benchmarks.contenders import CONTENDERS, MODELS, build
 from benchmarks.measure import (
     ALLOCATORS,
@@ -33,21 +33,17 @@ from gradcam import resolve_target_layer
 THROUGHPUT = ["bundled/tf_efficientnet_lite0", "torchvision/resnet50 (untrained, seed 0)"]
 README = Path(__file__).parents[1] / "README.md"
 MARKS = "<!-- benchmarks -->", "<!-- /benchmarks -->"
+OTHERS = {"runs": runs.main, "folding": folding.main, "shortcuts": shortcuts.main, "methods": methods.main}
 PEERS = [name for name in CONTENDERS if name != "bare forward"]
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["runs"]:
-        runs.main(sys.argv[2:], machine())
+    word, rest = next(iter(sys.argv[1:]), ""), sys.argv[2:]
+    if word == "start":
+        start.main(rest)
         return
-    if sys.argv[1:2] == ["shortcuts"]:
-        shortcuts.main(sys.argv[2:], machine())
-        return
-    if sys.argv[1:2] == ["methods"]:
-        methods.main(sys.argv[2:], machine())
-        return
-    if sys.argv[1:2] == ["start"]:
-        start.main(sys.argv[2:])
+    if word in OTHERS:
+        OTHERS[word](rest, machine())
         return
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=MODELS)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import random
-import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -159,31 +159,29 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
+FRESH = """
+import sys
+from gradcam.cli import main
+from benchmarks.peak import peak_kilobytes
+
+main(sys.argv[1:])
+print(peak_kilobytes())
+"""
+"""A whole life of the command, and its peak memory."""
+
+
 def growth(folder: Path, many: int) -> dict[str, dict[str, float]]:
-    """Seconds and peak memory, in MB, of a run of few and of many small photos, and of a second start over each."""
-    context = multiprocessing.get_context("spawn")
+    """Seconds and peak memory, in MB, of `gradcam run start` over few and many small photos, first and again."""
     found: dict[str, dict[str, float]] = {}
     for size in (FEW, many):
-        data = write_photos(folder / f"small-{size}", size, (96, 64))
+        data, out = write_photos(folder / f"small-{size}", size, (96, 64)), folder / f"run-{size}"
+        command = ["run", "start", str(data), "--model", SMALL_MODEL, "--out", str(out)]
         for what in ("first", "second"):
-            with ProcessPoolExecutor(1, context) as fresh:  # whose peak is of this start alone
-                took, peak = fresh.submit(_start, data, folder / f"run-{size}").result()
+            begun = time.perf_counter()
+            ended = subprocess.run([sys.executable, "-c", FRESH, *command], stdout=subprocess.PIPE, check=True)
+            took, peak = time.perf_counter() - begun, int(ended.stdout.split()[-1]) / 1e3
             found[f"{what} start, {size:,} photos"] = {"seconds": took, "megabytes": peak}
     return {"growth": found}
-
-
-def _start(data: Path, out: Path) -> tuple[float, float]:
-    torch.set_num_threads(1)
-    took = seconds(lambda: start(data, [SMALL_MODEL], out=out))
-    return took, _peak_kilobytes() / 1e3
-
-
-def _peak_kilobytes() -> int:
-    """The most memory that this program has had; on Linux `getrusage` counts what its parent had, too."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        return int(next(line for line in status.read_text().splitlines() if line.startswith("VmHWM")).split()[1])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def index_times(folder: Path, photos: int) -> dict[str, float]:
@@ -252,7 +250,7 @@ def markdown(result: dict[str, Any]) -> str:
         "|---|--:|",
         *(f"| {name} | {found:.0f} |" for name, found in result["milliseconds"].items()),
         "",
-        f"Small photos and a small model ({SMALL_MODEL}), each start in a fresh process.",
+        f"Small photos and a small model ({SMALL_MODEL}): the whole command `gradcam run start`, imports and all.",
         "",
         "| | s | peak memory, MB |",
         "|---|--:|--:|",

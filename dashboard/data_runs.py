@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import streamlit as st
 
-from dashboard import identity, library
+from dashboard import identity, library, serving
 from gradcam.config import runs_folder, settings
 from gradcam.errors import OptionError, ReviewError, RunError, nearest, quoted
 from gradcam.model_spec import is_checkpoint
@@ -136,10 +136,13 @@ def _folder(name: str) -> Path:
 
 
 def _owner() -> str:
-    """What tells this visitor from others, for the quota: their name; where nobody is asked, the session alone."""
+    """What tells this visitor from others, for the quota.
+
+    Their name; where nobody is asked, the network that they come from; at the server's own machine, the session.
+    """
     if identity.is_asked():
         return identity.known_actor().name
-    return st.session_state.setdefault(_OWNER, secrets.token_hex(16))
+    return serving.network() or st.session_state.setdefault(_OWNER, secrets.token_hex(16))
 
 
 def cancel(name: str) -> None:

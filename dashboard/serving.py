@@ -193,6 +193,20 @@ def is_local() -> bool:
     return is_on_loopback() and _is_loopback(host) and not between
 
 
+def network() -> str:
+    """The network that the visitor of this session comes from: the address, of IPv6 its first 64 bits.
+
+    Empty at the server's own machine. A proxy there says the address, see `_believed`; any other proxy is taken for
+    the visitor.
+    """
+    try:
+        found = ipaddress.ip_address(st.context.ip_address or "")
+    except ValueError:
+        return ""
+    found = getattr(found, "ipv4_mapped", None) or found  # as a server that listens to both says an IPv4 address
+    return str(ipaddress.ip_network((found, 64 if found.version == 6 else 32), strict=False))
+
+
 def may_use_hubs() -> bool:
     """Whether this visitor may load models from a hub by id, as the operator has set it."""
     setting = settings().server.hub_models

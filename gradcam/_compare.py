@@ -92,7 +92,7 @@ def compare(
     targets: one or several, as `explain` takes them; what a function makes is never kept in `results`.
     layer: for every model, or by model id; a model that the mapping lacks uses its own target layer.
     activation: for every model, or by model id; a model that the mapping lacks uses its own.
-    precision: a row of `forward.PRECISIONS`.
+    precision: one of `types.PRECISIONS`.
     results: the store of the panels of models named by id. Panels found there are not computed again, a model is
         not loaded if all its panels are there, and panels finished before an interruption stay. A model that could
         not be loaded is tried again.

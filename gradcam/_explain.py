@@ -86,7 +86,7 @@ def explain(
         list of them gives an explanation by each, in their order, from one forward and one batch of gradients.
     fit: `crop` (the model's own evaluation transform), `squash` (whole photo, aspect lost) or `pad`.
     layer: `"auto"`, a module's name, an index into `candidate_layers`, a `TargetLayer`, or several: see `heatmaps`.
-    precision: a row of `PRECISIONS`.
+    precision: one of `types.PRECISIONS`.
     on_forwards: is called before each batch of forwards of a method that needs many, with how many are done and how
         many there are; an exception raised in it ends the explanation.
     Raises: ClassError for a class that the model does not have, LayerError, ModelError, or MapError if a map is not

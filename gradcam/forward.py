@@ -50,6 +50,7 @@ from gradcam.targets import probabilities, score_target, scored_by_function, wit
 from gradcam.text import clean, shorten
 from gradcam.types import (
     NUMERICS,
+    PRECISIONS,
     Activation,
     Explanation,
     Fit,
@@ -64,8 +65,8 @@ from gradcam.types import (
     View,
 )
 
-PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
-"""What the forward computes in; all but float32 use autocast. Maps are always float32."""
+_AUTOCAST = {name: None if name == "float32" else getattr(torch, name) for name in PRECISIONS}
+"""The type that autocast computes in, by precision."""
 
 
 def check_precision(precision: str) -> None:
@@ -141,7 +142,7 @@ class Forward:
         layers = find_layers(own, inputs, layer, modules, needed=needed)
         # Maps far from the scores follow rounding: at a chosen layer the model computes as its library built it.
         is_own = layer == "auto" and bool(layers[0].name)
-        most: Numerics = classifier.numerics if is_own and PRECISIONS[precision] is None else "eager"
+        most: Numerics = classifier.numerics if is_own and _AUTOCAST[precision] is None else "eager"
         kept = () if earlier is None else (earlier,)
         runners = [runner_for(own, modules, inputs, (layer, *kept), most, module) for layer in layers]
         started = time.perf_counter()  # layer and copy are found once for a model and remembered: not counted
@@ -267,7 +268,7 @@ def _without_maps(
             weights_sha256=classifier.weights_sha256,
             preprocessing=classifier.preprocessing,
             device=classifier.device.type,
-            dtype=forward.precision if PRECISIONS[forward.precision] else dtype,
+            dtype=forward.precision if _AUTOCAST[forward.precision] else dtype,
             activation=scores.activation,
             output=output_text(classifier.output),
             numerics=forward.numerics,
@@ -396,7 +397,7 @@ def _to_numpy(values: Tensor) -> NDArray[np.float32]:
 
 
 def _computing_in(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    dtype = PRECISIONS[precision]
+    dtype = _AUTOCAST[precision]
     return nullcontext() if dtype is None else torch.autocast(device.type, dtype)
 
 

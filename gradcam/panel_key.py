@@ -7,13 +7,15 @@ import hashlib
 import json
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gradcam.errors import OptionError, quoted
-from gradcam.layers import LayerChoices
-from gradcam.models.classifier import Classifier
-from gradcam.scores import Output
 from gradcam.types import Activation, Fit, Numerics, Preprocessing, Target
+
+if TYPE_CHECKING:
+    from gradcam.layers import LayerChoices
+    from gradcam.models import Classifier
+    from gradcam.scores import Output
 
 VERSION = 2
 """Version of the keys. Raise it when a field is added or changes its meaning, or when the same fields give another
@@ -64,7 +66,7 @@ class PanelKey:
     """The key of a stored panel: the contents that it was computed from, and no name that somebody gave them.
 
     photo_sha256: of a `Photo`. method: a row of `methods.METHODS`. layer: as it was requested, such as `"auto"`.
-    precision: a row of `forward.PRECISIONS`.
+    precision: one of `types.PRECISIONS`.
     parameters: of the method, name by name in alphabetical order; Grad-CAM has none.
     seed: of the random numbers that the method draws; None for a method that draws none.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from math import floor
-from typing import TYPE_CHECKING, Any, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -15,12 +15,10 @@ from torch import Tensor, nn
 
 from gradcam.errors import ModelError, OptionError, PhotoError, nearest, quoted
 from gradcam.photo import MAX_PIXELS
-from gradcam.types import Fit, Photo, Preprocessing, View
+from gradcam.types import FITS, Fit, Photo, Preprocessing, View
 
 if TYPE_CHECKING:
     from torchvision.transforms import InterpolationMode
-
-FITS: tuple[Fit, ...] = get_args(Fit)
 
 _FLOOR = "-floor"
 """The end of a mode's name under which half of an odd number of pixels is rounded down."""

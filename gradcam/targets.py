@@ -8,17 +8,17 @@ import re
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from itertools import chain, count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam import models
 from gradcam.errors import ClassError, OptionError, quoted
-from gradcam.models.classifier import Classifier
-from gradcam.models.ids import class_names
-from gradcam.models.labels import Labels
-from gradcam.python_target import python_target
 from gradcam.types import Activation, Contrast, PythonTarget, ScoredTarget, Target, Top
+
+if TYPE_CHECKING:
+    from gradcam.models import Classifier, Labels
 
 Choice = int | str | Top
 """One class: all targets but a contrast."""
@@ -77,16 +77,18 @@ def known_names(names: Iterable[str]) -> frozenset[str]:
     return frozenset(name.strip().lower() for name in names)
 
 
-def names_in(models: Iterable[str | Classifier]) -> frozenset[str]:
+def names_in(classifiers: Iterable[str | Classifier]) -> frozenset[str]:
     """`known_names` of the classes of ids and classifiers, as far as they are known without loading."""
     return known_names(
-        name for model in models for name in (class_names(model) if isinstance(model, str) else model.labels.names)
+        name
+        for one in classifiers
+        for name in (models.class_names(one) if isinstance(one, str) else one.labels.names)
     )
 
 
-def read_targets(texts: Sequence[str] | None, models: Sequence[str | Classifier]) -> list[Target]:
+def read_targets(texts: Sequence[str] | None, classifiers: Sequence[str | Classifier]) -> list[Target]:
     """The targets that were typed for these models; the models' top predictions if none was typed."""
-    names = names_in(models) if texts else frozenset()
+    names = names_in(classifiers) if texts else frozenset()
     return [parse_target(text, names) for text in texts or ()] or [Top(1)]
 
 
@@ -194,6 +196,8 @@ def _as_target(target: Any) -> Target:
     if isinstance(target, PythonTarget):
         return target
     if callable(target) and not isinstance(target, type):
+        from gradcam.python_target import python_target  # with PyTorch, which text needs not
+
         return python_target(target)
     return _as_choice(target)
 

@@ -20,6 +20,7 @@ from gradcam.text import clean, count, dimensions, percent, shorten
 Fit = Literal["crop", "squash", "pad"]
 """How a photo is fitted to a model's input: the model's own evaluation crop, the whole photo with its aspect
 lost, or the whole photo with bars."""
+FITS: tuple[Fit, ...] = get_args(Fit)
 
 Layout = Literal["NCHW", "NHWC", "tokens"]
 """How a layer's output lies in memory: channels first, channels last, or `[B, prefix + h·w, C]`."""
@@ -33,6 +34,9 @@ Numerics = Literal["eager", "folded", "packed"]
 """How a model's modules compute: as its library built them, with each BatchNorm folded into the convolution before
 it, or folded and with weights that oneDNN arranged in advance. Each differs from the others by rounding."""
 NUMERICS: tuple[Numerics, ...] = get_args(Numerics)
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+"""What the forward computes in; all but float32 use autocast. Maps are always float32."""
 
 Scale = Literal["each", "model", "shared"]
 """What full colour stands for: each map's own maximum, the maximum of one model's maps, or of all maps."""

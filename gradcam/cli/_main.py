@@ -1,26 +1,15 @@
-"""The command `gradcam`: a table of its commands, one file each."""
+"""The command `gradcam`: a table of its commands, one file each, of which the one that is asked for is imported."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
-from typing import Protocol
+from importlib import import_module
+from typing import Protocol, cast
 
-from gradcam.cli import (
-    diff,
-    explain,
-    key,
-    layers,
-    methods,
-    models,
-    replay,
-    report,
-    review,
-    run,
-    sign,
-    terminal,
-    verify,
-)
+from gradcam import starting
+from gradcam.cli import terminal
 
 
 class Command(Protocol):
@@ -31,21 +20,21 @@ class Command(Protocol):
     def run(self, options: argparse.Namespace, /) -> int: ...
 
 
-COMMANDS: dict[str, tuple[Command, str]] = {
-    "explain": (explain, "Compute heatmaps of photos with one or more models, side by side."),
-    "models": (models, "List the models that can be compared."),
-    "methods": (methods, "List the methods that make heatmaps: what each shows, needs and costs."),
-    "run": (run, "Run models over a data set, into a folder that is gone on with after any end."),
-    "layers": (layers, "Find the target layer of models from their shapes alone, without weights."),
-    "report": (report, "Compare models on photos and write a report that can be checked."),
-    "replay": (replay, "Compute the maps of a report again and say whether they are the same."),
-    "diff": (diff, "Say what changed between two reports."),
-    "review": (review, "Review models as a team: verdicts, comments and signatures that are kept."),
-    "key": (key, "Make, list and revoke keys that reports are signed with."),
-    "sign": (sign, "Sign a report: its evidence and its verdict."),
-    "verify": (verify, "Say who has signed a report, and whether everything in it fits."),
+COMMANDS = {
+    "explain": "Compute heatmaps of photos with one or more models, side by side.",
+    "models": "List the models that can be compared.",
+    "methods": "List the methods that make heatmaps: what each shows, needs and costs.",
+    "run": "Run models over a data set, into a folder that is gone on with after any end.",
+    "layers": "Find the target layer of models from their shapes alone, without weights.",
+    "report": "Compare models on photos and write a report that can be checked.",
+    "replay": "Compute the maps of a report again and say whether they are the same.",
+    "diff": "Say what changed between two reports.",
+    "review": "Review models as a team: verdicts, comments and signatures that are kept.",
+    "key": "Make, list and revoke keys that reports are signed with.",
+    "sign": "Sign a report: its evidence and its verdict.",
+    "verify": "Say who has signed a report, and whether everything in it fits.",
 }
-"""Each command's file, and what it does in a sentence."""
+"""What each command does in a sentence; its file has its name."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,19 +45,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
 
     def command() -> int:
-        options = _parser().parse_args(arguments)
+        words = sys.argv[1:] if arguments is None else arguments
+        options = _parser(next(iter(words), "")).parse_args(words)
+        starting.done()
         return options.run(options)
 
     return terminal.run(command)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(asked: str) -> argparse.ArgumentParser:
+    """asked: the only command whose options are read."""
     parser = terminal.Parser(
         prog="gradcam", description="What do these image classifiers look at, and do they agree?"
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, (command, text) in COMMANDS.items():
+    for name, text in COMMANDS.items():
         sub = commands.add_parser(name, help=text, description=text)
-        command.add_options(sub)
-        sub.set_defaults(run=command.run)
+        if name == asked:
+            command = cast(Command, import_module(f"gradcam.cli.{name}"))
+            command.add_options(sub)
+            sub.set_defaults(run=command.run)
     return parser

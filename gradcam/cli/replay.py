@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from gradcam.cli import terminal
-from gradcam.cli.options import add_checkpoint_options, add_exact_option, load_checkpoints, models_in_memory
+from gradcam.cli.model_options import add_checkpoint_options, add_exact_option, load_checkpoints, models_in_memory
 from gradcam.models import Classifier
 from gradcam.photo_file import open_photos, photo_file
 from gradcam.report import TOLERANCE, read_report, replay

@@ -10,34 +10,33 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gradcam import reviews, runs, shortcuts
+from gradcam import models, report, reviews, runs, shortcuts
 from gradcam.cli import terminal
-from gradcam.cli.options import (
+from gradcam.cli.model_options import (
     add_checkpoint_options,
+    add_exact_option,
     add_method_option,
     by_model,
     layer_choices,
     load_checkpoints,
+    models_in_memory,
     of_model,
 )
 from gradcam.errors import OptionError, ReviewError, RunBusyError, nearest, quoted
 from gradcam.files import refuse_existing
-from gradcam.forward import PRECISIONS
 from gradcam.layers import write_layer
-from gradcam.models import Classifier, parse_model_id, shared_pool
-from gradcam.preprocess import FITS
-from gradcam.report import FORMATS, first_by, report_of_run, write_report
 from gradcam.text import count, first_few, percent
+from gradcam.types import FITS, PRECISIONS
 
 if TYPE_CHECKING:
+    from gradcam.models import Classifier
     from gradcam.reviews import Verdict
-    from gradcam.runs import Engine, Run, Settings, Status
+    from gradcam.runs import Engine, Plan, Run, Settings, Status
     from gradcam.shortcuts import Candidate
 
-Use = Callable[[str], AbstractContextManager[Classifier]]
+    Use = Callable[[str], AbstractContextManager[Classifier]]
 
 MAPS = ("float16", "float32")
-ENGINES = ("local", "ray")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -83,76 +82,90 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
         "--previews", action="store_true", default=None, help="store a small picture of each map over its photo"
     )
     _add_engine(parser)
-    add_checkpoint_options(parser)
+    _add_models(parser)
 
 
 def _add_resume(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=terminal.path, metavar="DIR", help="folder of a run")
     _add_engine(parser)
+    _add_models(parser)
+
+
+def _add_models(parser: argparse.ArgumentParser) -> None:
+    add_exact_option(parser)
     add_checkpoint_options(parser)
 
 
 def _add_engine(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("what computes").add_argument
-    add("--engine", default="local", choices=ENGINES, help="this machine, or a Ray cluster [local]")
+    add("--engine", default="local", choices=runs.ENGINES, help="this machine, or a Ray cluster [local]")
     add("--address", metavar="ADDRESS", help="of the Ray cluster, such as auto [one on this machine]")
     add("--workers", type=int, metavar="N", help="batches side by side [2; on Ray as the cluster has processors]")
 
 
 def _start(options: argparse.Namespace) -> int:
-    checkpoints = _checkpoints(options)
-    for model in options.model:
-        if model not in checkpoints:
-            parse_model_id(model)
-    models = [*dict.fromkeys([*options.model, *checkpoints])]
-    if not models:
+    checkpoints = {str(one.spec): one for one in load_checkpoints(options)}
+    plan = _plan_there(options)
+    there = [] if plan is None else [model.requested_id for model in plan.models]
+    for name in options.model:
+        if name not in (*checkpoints, *there):
+            models.parse_model_id(name)
+    names = [*dict.fromkeys([*options.model, *checkpoints])]
+    if not names:
         raise OptionError("expected a model, got none; add --model ID or --checkpoint FILE")
     layers = [of_model(text, lambda choice: write_layer(layer_choices(choice))) for text in options.layer]
     return _computed(
         options.out,
         lambda engine: runs.start(
             options.data,
-            models,
+            [checkpoints.get(name, name) for name in names],
             options.classes or ["top"],
             out=options.out,
             methods=options.method or ["Grad-CAM"],
-            layer=by_model(layers, dict(zip(models, models, strict=True))),
+            layer=by_model(layers, dict(zip(names, names, strict=True))),
             labels_are=options.labels_are,
-            settings=_settings(options),
+            settings=_settings(options, plan),
             new=options.new,
             engine=engine,
-            use=_user(checkpoints),
+            use=_user(options, checkpoints),
         ),
         options,
     )
 
 
 def _resume(options: argparse.Namespace) -> int:
-    use = _user(_checkpoints(options))
+    use = _user(options)
     return _computed(options.folder, lambda engine: runs.resume(options.folder, engine=engine, use=use), options)
 
 
 def _prepare(options: argparse.Namespace) -> int:
-    use = _user(_checkpoints(options))
+    use = _user(options)
     return _computed(options.folder, lambda engine: runs.prepare(options.folder, engine=engine, use=use), options)
 
 
-def _settings(options: argparse.Namespace) -> Settings | None:
+def _plan_there(options: argparse.Namespace) -> Plan | None:
+    """The plan of the run that `--out` goes on with, if there is one."""
+    return runs.Run(options.out).plan if not options.new and (options.out / "plan.json").exists() else None
+
+
+def _settings(options: argparse.Namespace, plan: Plan | None) -> Settings | None:
     """The settings that were given, beside those that the run has already; None if none were given."""
     names = [field.name for field in fields(runs.Settings)]
     said = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    if not said:
-        return None
-    there = not options.new and (options.out / "plan.json").exists()
-    return replace(runs.Run(options.out).plan.settings if there else runs.Settings(), **said)
+    return replace(plan.settings if plan else runs.Settings(), **said) if said else None
 
 
-def _checkpoints(options: argparse.Namespace) -> dict[str, Classifier]:
-    return {str(classifier.spec): classifier for classifier in load_checkpoints(options)}
+def _user(options: argparse.Namespace, checkpoints: dict[str, Classifier] | None = None) -> Use:
+    """What turns an id into a classifier. checkpoints: those of the options, if they are loaded already."""
+    if checkpoints is None:
+        checkpoints = {str(one.spec): one for one in load_checkpoints(options)}
 
+    def use(name: str) -> AbstractContextManager[Classifier]:
+        if name in checkpoints:
+            return nullcontext(checkpoints[name])
+        return models_in_memory(exact=options.exact).use(name)
 
-def _user(checkpoints: dict[str, Classifier]) -> Use:
-    return lambda name: nullcontext(checkpoints[name]) if name in checkpoints else shared_pool().use(name)
+    return use
 
 
 def _computed(folder: Path, compute: Callable[[Engine], Run], options: argparse.Namespace) -> int:
@@ -227,17 +240,17 @@ def _add_shortcuts(parser: argparse.ArgumentParser) -> None:
     add("--model", metavar="ID", help="of the run [its only one]")
     add("--seed", type=int, default=0, metavar="N", help="of all that is drawn [0]")
     add("--json", action="store_true", help="as JSON, with all photos and channels, for programs")
-    add_checkpoint_options(parser)
+    _add_models(parser)
 
 
 def _shortcuts(options: argparse.Namespace) -> int:
     """Say what a class may stand on, the likeliest first."""
     run = runs.Run(options.folder)
-    models = [model.id for model in run.plan.models]
-    if options.model is None and len(models) > 1:
-        raise OptionError(f"expected --model, for the run has {len(models)}; use {nearest('', models)}")
-    use = _user(_checkpoints(options))
-    found = shortcuts.find_shortcuts(run, options.model or models[0], options.label, seed=options.seed, use=use)
+    ids = [model.id for model in run.plan.models]
+    if options.model is None and len(ids) > 1:
+        raise OptionError(f"expected --model, for the run has {len(ids)}; use {nearest('', ids)}")
+    use = _user(options)
+    found = shortcuts.find_shortcuts(run, options.model or ids[0], options.label, seed=options.seed, use=use)
     if options.json:
         print(json.dumps([_as_json(candidate) for candidate in found]))
         return 0
@@ -299,7 +312,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
         help="tell in a report of the candidates for shortcuts that people noted in the team's store",
     )
     add("--force", action="store_true", help="replace a file that exists")
-    add_checkpoint_options(parser)
+    _add_models(parser)
 
 
 def _export(options: argparse.Namespace) -> int:
@@ -327,7 +340,7 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _check_suffix(out: Path) -> None:
-    reports = [row.suffix for row in FORMATS.values() if row.suffix not in runs.EXPORTS]
+    reports = [row.suffix for row in report.FORMATS.values() if row.suffix not in runs.EXPORTS]
     if not out.name.lower().endswith((*runs.EXPORTS, *reports)):
         raise OptionError(
             f"expected a file name that ends in one of {', '.join(runs.EXPORTS)} or, with --top, in one of "
@@ -343,20 +356,20 @@ def _condition(text: str) -> tuple[str, str]:
 
 
 def _write_report(run: Run, photos: Sequence[int], where: dict[str, str], options: argparse.Namespace) -> None:
-    use = _user(_checkpoints(options))
+    use = _user(options)
     candidates, said = _noted(run, use) if options.notes else ([], [])
     with terminal.comparing(len(run.plan.models), len(photos)) as show:
-        report = report_of_run(
+        made = report.report_of_run(
             run,
             photos,
             run.folder.resolve().name,
-            chosen=first_by(len(photos), options.by, [f"{name} {value}" for name, value in where.items()]),
+            chosen=report.first_by(len(photos), options.by, [f"{name} {value}" for name, value in where.items()]),
             candidates=candidates,
             verdicts=said,
             use=use,
             on_progress=show,
         )
-    write_report(report, options.out, force=options.force)
+    report.write_report(made, options.out, force=options.force)
 
 
 def _noted(run: Run, use: Use) -> tuple[list[Candidate], list[Verdict]]:

@@ -15,16 +15,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from tqdm import tqdm
 
-from gradcam import starting
-from gradcam._compare import OnProgress, Progress
 from gradcam.errors import GradcamError, OptionError, is_out_of_memory, machine_trouble, quoted
 from gradcam.files import remove_leftovers
 from gradcam.text import clean, shorten
 from gradcam.types import Photo
+
+if TYPE_CHECKING:
+    from gradcam._compare import OnProgress, Progress
 
 DIFFERENT = 1
 """Exit code where a panel failed, a check did not hold, or something differs."""
@@ -62,7 +63,6 @@ def run(command: Callable[[], int]) -> int:
     sentence on stderr."""
     try:
         with _terminating():
-            starting.done()
             _write_every_letter()
             remove_leftovers()
             try:

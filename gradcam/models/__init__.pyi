@@ -4,7 +4,8 @@ from .catalogue import (
     catalogue_entries as catalogue_entries,
     search_models as search_models,
 )
-from .checkpoint import (
+from .checkpoint import load_checkpoint as load_checkpoint, preprocessing_for as preprocessing_for
+from .checkpoint_settings import (
     CROPS as CROPS,
     INPUT as INPUT,
     INTERPOLATIONS as INTERPOLATIONS,
@@ -12,8 +13,6 @@ from .checkpoint import (
     MAX_SIZE as MAX_SIZE,
     MIN_CROP as MIN_CROP,
     SUFFIXES as SUFFIXES,
-    load_checkpoint as load_checkpoint,
-    preprocessing_for as preprocessing_for,
 )
 from .classifier import Classifier as Classifier, check_seed as check_seed, load_classifier as load_classifier
 from .guess import Guess as Guess, guess_architecture as guess_architecture

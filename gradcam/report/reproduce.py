@@ -11,7 +11,8 @@ from keyword import iskeyword
 from gradcam.layers import TypedLayer, read_layer, write_layer
 from gradcam.methods import GRADCAM, known_method
 from gradcam.model_spec import HUBS, architecture_of, find_spec
-from gradcam.models.checkpoint import LABEL_SETS, input_of
+from gradcam.models.checkpoint import input_of
+from gradcam.models.checkpoint_settings import LABEL_SETS
 from gradcam.photo import SAMPLES, sample_photo
 from gradcam.regions import write_region
 from gradcam.report.checks import Thresholds, as_options

@@ -1,4 +1,7 @@
-"""Runs: started, gone on with and looked at. What is missing is computed, and nothing else."""
+"""Runs: started, gone on with and looked at. What is missing is computed, and nothing else.
+
+Where nothing is missing, PyTorch is not even imported.
+"""
 
 from __future__ import annotations
 
@@ -8,26 +11,27 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from itertools import chain, product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gradcam._compare import Use
 from gradcam.errors import OptionError, RunBusyError, RunError, nearest, quoted
-from gradcam.forward import is_linear_in_means
 from gradcam.layers import read_layer
-from gradcam.models.classifier import Classifier
-from gradcam.models.pool import shared_pool
+from gradcam.panel_key import ModelKey
 from gradcam.runs import class_means, plan as plans
 from gradcam.runs.class_names import read_mapping
 from gradcam.runs.data_set import DataSet, Files, Folder, read_data, sample_set
 from gradcam.runs.index import Index
-from gradcam.runs.local_engine import Computing, Task, run_locally
 from gradcam.runs.plan import Plan, PlannedModel, Settings
-from gradcam.runs.ray_engine import run_on_ray
 from gradcam.runs.run import Run, Status
-from gradcam.runs.store import Shard, Store, new_rows, rows_of
-from gradcam.targets import names_in, write_target
+from gradcam.runs.store import Store, new_rows
+from gradcam.targets import known_names, names_in, write_target
 from gradcam.text import count, first_few
+
+if TYPE_CHECKING:
+    from gradcam._compare import Use
+    from gradcam.models import Classifier
 
 OnProgress = Callable[[Status], None]
 Say = Callable[[str], None]
@@ -37,7 +41,7 @@ Say = Callable[[str], None]
 class Engine:
     """How a run is computed, and how the caller is told about it.
 
-    name: a row of `ENGINES`. workers: how many batches are computed in parallel; by default as fits the machine.
+    name: one of `ENGINES`. workers: how many batches are computed in parallel; by default as fits the machine.
     address: of a Ray cluster; by default a cluster is started on this machine.
     stop: another thread sets it to end the run within a few forwards.
     on_progress: is called after each shard. say: is called with each sentence that the user should read.
@@ -86,17 +90,18 @@ def start(
     """
     engine = engine or Engine()
     data = data if isinstance(data, DataSet) else read_data(data)
-    names, use_model = _names_and_use(models, use)
+    given = _by_name(models)
+    use_model = _lender(given, use)
     mapping = None if labels_are is None else read_mapping(Path(labels_are))
-    wanted = plans.read_targets(targets, names_in(models)), plans.method_names(methods)
     store = Store(_beside(Path(out)) if new else Path(out))
     with _computing(store), ExitStack() as stack:
         plan = store.plan() if store.exists() else plans.new_plan(settings or Settings())
         plan.check_continues(settings or plan.settings)
         rows, gone = new_rows(data, store.photos(plan))
         _say_left_out(data, gone, engine.say)
-        layers = {name: layer.get(name) if isinstance(layer, Mapping) else layer for name in names}
-        if len(rows) or mapping or not _is_planned(plan, layers, *wanted):
+        layers = {name: layer.get(name) if isinstance(layer, Mapping) else layer for name in given}
+        wanted = plans.read_targets(targets, _class_names(plan, given)), _method_names(plan, methods)
+        if len(rows) or mapping or not _is_planned(plan, given, layers, *wanted):
             request = _Request(*wanted, layers, data.labels, mapping, engine.say)
             plan = store.write_plan(
                 request.extend(plan, lambda name: stack.enter_context(use_model(name))), _where(data), rows
@@ -110,7 +115,7 @@ def resume(folder: str | Path, *, engine: Engine | None = None, use: Use | None 
     store.plan()  # else a folder without a run would get a lock
     with _computing(store):
         files = read_data(store.data()).files
-        return _go_on(store, store.plan(), files, _names_and_use((), use)[1], engine or Engine())
+        return _go_on(store, store.plan(), files, _lender({}, use), engine or Engine())
 
 
 MOST_LABELS = 50
@@ -123,9 +128,12 @@ def prepare(folder: str | Path, *, engine: Engine | None = None, use: Use | None
     A model with a linear head on the channels' means needs no such pass and is skipped.
     Raises: the errors of `resume`, and RunError for more than `MOST_LABELS` classes.
     """
+    from gradcam.forward import is_linear_in_means
+
     engine, store = engine or Engine(), Store(Path(folder))
     plan = store.plan()
-    use_model = _names_and_use((), use)[1]
+    plan.check_versions()
+    use_model = _lender({}, use)
     with _computing(store), ExitStack() as stack:
         for position, model in enumerate(plan.models):
             classes = sorted({index for index in model.label_classes.values() if index is not None})
@@ -201,29 +209,54 @@ class _Request:
 
 
 def _is_planned(
-    plan: Plan, layers: Mapping[str, str | None], targets: Sequence[str], methods: Sequence[str]
+    plan: Plan,
+    given: Mapping[str, str | Classifier],
+    layers: Mapping[str, str | None],
+    targets: Sequence[str],
+    methods: Sequence[str],
 ) -> bool:
     """Whether the plan already covers the request, as far as is known without loading a model."""
     positions = {model.requested_id: position for position, model in enumerate(plan.models)}
     return all(
         name in positions
-        and layer in (None, plan.models[positions[name]].layer)
+        and (isinstance(model, str) or ModelKey.of(model).digest == plan.models[positions[name]].digest)
+        and layers[name] in (None, plan.models[positions[name]].layer)
         and not plans.missing_columns(plan.columns, positions[name], methods, targets)
-        for name, layer in layers.items()
+        for name, model in given.items()
     )
 
 
-def _names_and_use(models: Sequence[str | Classifier], use: Use | None) -> tuple[list[str], Use]:
-    """The distinct names of models, and a function that turns a name into a classifier."""
+def _class_names(plan: Plan, given: Mapping[str, str | Classifier]) -> frozenset[str]:
+    """The class names of models, from the plan if it has them, because looking an id up imports PyTorch."""
+    there = {model.requested_id: model.classes for model in plan.models}
+    new = names_in(model for name, model in given.items() if name not in there)
+    return new | known_names(chain.from_iterable(there[name] for name in given.keys() & there))
+
+
+def _method_names(plan: Plan, methods: Sequence[str]) -> tuple[str, ...]:
+    """The methods as the table calls them. Those that the plan has are not looked up, for that imports PyTorch."""
+    return tuple(methods) if set(methods) <= set(plan.methods) else plans.method_names(methods)
+
+
+def _by_name(models: Sequence[str | Classifier]) -> dict[str, str | Classifier]:
+    """Models by the name that the plan asks for them by: an id as it was typed, or a classifier's own."""
     if isinstance(models, str):
         raise OptionError(f"expected a list of models, got {quoted(models)} alone; put it in a list")
-    given = {str(model.spec): model for model in models if not isinstance(model, str)}
-    by_id = use or shared_pool().use
+    return {model if isinstance(model, str) else str(model.spec): model for model in models}
+
+
+def _lender(given: Mapping[str, str | Classifier], use: Use | None) -> Use:
+    """A function that turns a name into a classifier while a block runs: the given one, or what `use` loads."""
 
     def use_model(name: str) -> AbstractContextManager[Classifier]:
-        return nullcontext(given[name]) if name in given else by_id(name)
+        model = given.get(name, name)
+        if not isinstance(model, str):
+            return nullcontext(model)
+        from gradcam.models import shared_pool
 
-    return list(dict.fromkeys(model if isinstance(model, str) else str(model.spec) for model in models)), use_model
+        return (use or shared_pool().use)(name)
+
+    return use_model
 
 
 def _where(data: DataSet) -> str:
@@ -254,41 +287,19 @@ def _say_left_out(data: DataSet, gone: Sequence[str], say: Say) -> None:
 
 def _go_on(store: Store, plan: Plan, files: Files, use_model: Use, engine: Engine) -> Run:
     """Compute every missing shard."""
+    plan.check_versions()
     index, run = Index(store.folder), Run(store.folder)
-    photos, finished = store.photos(plan), index.follow(store, plan, files)
+    finished = index.follow(store, plan, files)
     index.mark_whole()
     _say_changed(index, files, engine.say)
+    engine.on_progress(run.status())
+    positions = product(range(len(plan.columns)), (batch.number for batch in plan.batches()))
+    if not finished.keys() >= set(positions):
+        from gradcam.runs.engines import compute_missing  # with PyTorch
 
-    def tasks() -> Iterator[Task]:
-        for batch in plan.batches():
-            columns = tuple(c for c in range(len(plan.columns)) if (c, batch.number) not in finished)
-            if columns:
-                yield Task(batch, rows_of(photos, batch), index.sha256s(batch.start, batch.stop), columns)
-
-    missing = {column for task in tasks() for column in task.columns}
-    begun, done, now = time.monotonic(), 0, run.status()
-    engine.on_progress(now)
-    if missing:
-        with ExitStack() as stack:
-            classifiers = {column: _load(plan, column, use_model, stack) for column in sorted(missing)}
-            computing = Computing(plan, files, classifiers, store.add, engine.stop, engine.workers)
-            for shard in ENGINES[engine.name](computing, tasks(), engine.address):
-                finished[shard.column, shard.batch] = shard
-                failed = now.failed + index.add_shard(store, plan, shard, finished)
-                done += shard.rows
-                rate = done / max(time.monotonic() - begun, 1e-9)
-                now = replace(now, state="running", done=now.done + shard.rows, failed=failed, rate=rate)
-                engine.on_progress(now)
+        compute_missing(store, plan, files, finished, use_model, engine)
     class_means.update(index, store, plan, finished)
     return run
-
-
-def _load(plan: Plan, column: int, use_model: Use, stack: ExitStack) -> Classifier:
-    """Load the classifier of a column. Raises: RunError if it has changed."""
-    planned = plan.models[plan.columns[column].model]
-    classifier = stack.enter_context(use_model(planned.requested_id)).with_activation(planned.activation)
-    planned.check_same(PlannedModel.of(classifier, planned.requested_id, planned.layer, planned.label_classes))
-    return classifier
 
 
 def _say_changed(index: Index, files: Files, say: Say) -> None:
@@ -330,8 +341,5 @@ def _computing(store: Store) -> Iterator[None]:
         yield
 
 
-ENGINES: dict[str, Callable[[Computing, Iterator[Task], str | None], Iterator[Shard]]] = {
-    "local": run_locally,
-    "ray": run_on_ray,
-}
-"""The engines, by name."""
+ENGINES = ("local", "ray")
+"""The names of the engines, as `engines` has them."""

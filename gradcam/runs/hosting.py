@@ -189,7 +189,7 @@ class RunHost:
             if used + more > most * 1e9:
                 raise RunError(
                     f"expected {whose} to take at most {most:g} GB of disk, got {(used + more) / 1e9:.2g} GB; "
-                    "delete a run first"
+                    "delete a run first, or wait until the days of one are over"
                 )
 
     def _may_go_on(self, folder: Path) -> bool:

@@ -95,9 +95,8 @@ class Index:
     def follow(self, store: Store, plan: Plan, files: Files) -> dict[tuple[int, int], Shard]:
         """Add what the folder of the run has and the index lacks. Returns: the shards that are finished."""
         self.prepare()
-        photos = store.photos(plan)
-        if (known := self.photos()) < len(photos):
-            rows = to_rows(photos.slice(known))
+        if (known := self.photos()) < plan.photos:
+            rows = to_rows(store.photos(plan).slice(known))
             self.add_photos(known, rows, (files.state(row.path) for row in rows))
         finished = store.finished()
         self.catch_up(store, plan, finished)

@@ -11,22 +11,21 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from itertools import groupby
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import msgspec
 
-from gradcam import __version__
+from gradcam import __version__, layers, methods
 from gradcam.errors import LayerError, OptionError, RunError, nearest, quoted
-from gradcam.forward import check_precision
-from gradcam.layers import TypedLayer, candidate_layers, read_layer, resolve_target_layer
-from gradcam.methods import GRADCAM, find_method
-from gradcam.models.classifier import Classifier
+from gradcam.layers import TypedLayer, read_layer
 from gradcam.panel_key import ModelKey, PanelKey
-from gradcam.preprocess import FITS
 from gradcam.runs.class_names import classes_of
 from gradcam.targets import parse_target, write_target
 from gradcam.text import listed
-from gradcam.types import Activation, Contrast, Fit, Numerics, Target, TargetLayer, Top
+from gradcam.types import FITS, PRECISIONS, Activation, Contrast, Fit, Numerics, Target, TargetLayer, Top
+
+if TYPE_CHECKING:
+    from gradcam.models import Classifier
 
 FORMAT = 1
 """The version of plans and shards. Raise it when the meaning of either changes."""
@@ -57,10 +56,9 @@ class Settings:
     previews: bool = False
 
     def check(self) -> None:
-        """Raises: RunError or OptionError for a value outside its choices."""
-        check_precision(self.precision)
-        for name, value, choices in (("fit", self.fit, FITS), ("maps", self.maps, ("float16", "float32"))):
-            if value not in choices:
+        """Raises: RunError for a value outside its choices."""
+        for name, choices in (("fit", FITS), ("precision", PRECISIONS), ("maps", get_args(MapType))):
+            if (value := getattr(self, name)) not in choices:
                 raise RunError(f"expected {name} to be one of {', '.join(choices)}, got {quoted(value)}; take one")
         for name, most in (("batch", 100_000), ("at_once", 10_000), ("threads", 1_000)):
             if not 1 <= (value := getattr(self, name)) <= most:
@@ -98,8 +96,8 @@ class PlannedModel:
     ) -> PlannedModel:
         """Raises: LayerError, ModelError."""
         key, size = ModelKey.of(classifier), classifier.preprocessing.size
-        layers = [
-            resolve_target_layer(classifier.module, size, one, output=classifier.output)
+        found = [
+            layers.resolve_target_layer(classifier.module, size, one, output=classifier.output)
             for one in _each_layer(read_layer(layer))
         ]
         return cls(
@@ -114,8 +112,8 @@ class PlannedModel:
             classes=key.labels,
             input_size=size,
             layer=layer,
-            layers=tuple(layers),
-            earlier=earlier_layer(classifier, layers[0]),
+            layers=tuple(found),
+            earlier=earlier_layer(classifier, found[0]),
             label_classes=dict(sorted(label_classes.items())),
         )
 
@@ -235,12 +233,12 @@ class Plan:
 
     def key(self, column: Column, model: ModelKey, photo_sha256: str, method: str, target: Target) -> PanelKey:
         """The key of a unit's result; the same everywhere."""
-        layer, row = read_layer(self.models[column.model].layer), find_method(method)
+        layer, row = read_layer(self.models[column.model].layer), methods.find_method(method)
         fit, precision = self.settings.fit, self.settings.precision
         return PanelKey(photo_sha256, model, method, target, layer, fit, precision, row.parameters, row.seed)
 
-    def check_continues(self, settings: Settings) -> None:
-        """Raises: RunError if the run was made with other settings or versions."""
+    def check_versions(self) -> None:
+        """Raises: RunError if the run was made with other versions."""
         now = versions()
         for name, value in self.versions.items():
             if now.get(name) != value:
@@ -248,6 +246,10 @@ class Plan:
                     f"expected {name} {value}, with which the run began, got {now.get(name)}; begin beside with "
                     "--new"
                 )
+
+    def check_continues(self, settings: Settings) -> None:
+        """Raises: RunError if the run was made with other settings or versions."""
+        self.check_versions()
         for name, value in msgspec.to_builtins(self.settings).items():
             if getattr(settings, name) != value:
                 raise RunError(
@@ -282,7 +284,7 @@ class Plan:
         """
         known = {target for one in self.columns if one.prepared and one.model == model for target in one.targets}
         missing = tuple(target for target in targets if target not in known)
-        new = [Column(model, (GRADCAM.name,), missing, prepared=True)] if missing else []
+        new = [Column(model, (methods.GRADCAM.name,), missing, prepared=True)] if missing else []
         return replace(self, columns=(*self.columns, *new))
 
 
@@ -306,7 +308,7 @@ def missing_columns(
 
 
 def new_plan(settings: Settings) -> Plan:
-    """An empty plan. Raises: RunError, OptionError for a setting outside its choices."""
+    """An empty plan. Raises: RunError for a setting outside its choices."""
     settings.check()
     return Plan(settings, (), (), (), versions())
 
@@ -376,9 +378,9 @@ def label_classes(
     return classes_of(labels, known, str(classifier.spec), mapping, need_all=LABEL in targets)
 
 
-def method_names(methods: Sequence[str]) -> tuple[str, ...]:
+def method_names(typed: Sequence[str]) -> tuple[str, ...]:
     """As rows of the table of methods are called. Raises: OptionError, also for one that would take days."""
-    rows = [find_method(method) for method in methods]
+    rows = [methods.find_method(method) for method in typed]
     if slow := [f"{row.name} ({row.cost})" for row in rows if row.takes_long]:
         raise OptionError(
             f"expected methods of few forwards for a data set, got {listed(slow)}; explain single photos so"
@@ -389,7 +391,7 @@ def method_names(methods: Sequence[str]) -> tuple[str, ...]:
 def earlier_layer(classifier: Classifier, target: TargetLayer) -> TargetLayer:
     """The last candidate with a grid twice as fine as the target's; else one at two thirds of the depth."""
     try:
-        found = candidate_layers(classifier.module, classifier.preprocessing.size, output=classifier.output)
+        found = layers.candidate_layers(classifier.module, classifier.preprocessing.size, output=classifier.output)
     except LayerError:
         return target
     fine = [layer for layer in found if all(a >= 2 * b for a, b in zip(layer.grid, target.grid, strict=True))]

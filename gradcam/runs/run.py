@@ -10,17 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Unpack
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam._compare import OnProgress, Use, compare
 from gradcam.comparison import Comparison
 from gradcam.errors import OptionError, RunError, nearest, quoted
-from gradcam.forward import head_weights
 from gradcam.layers import read_layer
-from gradcam.models.classifier import Classifier
 from gradcam.photo_file import open_photos
 from gradcam.runs import asking, class_means, shards
 from gradcam.runs.asking import Confused, Filter, Labelled, MeanMap, Page
@@ -32,6 +29,10 @@ from gradcam.runs.store import Shard, Store
 from gradcam.targets import parse_target, write_target
 from gradcam.text import count
 from gradcam.types import Photo, Target, Top, View
+
+if TYPE_CHECKING:
+    from gradcam._compare import OnProgress, Use
+    from gradcam.models import Classifier
 
 Values = NDArray[np.float32]
 
@@ -223,6 +224,8 @@ class Run:
         classifier: the model itself. None where its scores are not linear in the means, see `forward.head_weights`.
         Raises: RunError for a label that is no class of the model, and for a model that is another one now.
         """
+        from gradcam.forward import head_weights
+
         planned = self.model(model)
         planned.check_same(PlannedModel.of(classifier, planned.requested_id, planned.layer, planned.label_classes))
         return head_weights(classifier, read_layer(planned.layer), [planned.class_of(label) for label in labels])
@@ -331,6 +334,8 @@ class Run:
         photos' labels become targets for all of them.
         Raises: RunError for no photos, or for photos of more than `MOST_LABELS` labels if the target is the label.
         """
+        from gradcam._compare import compare
+
         plan, rows = self.plan, {unit.photo: unit for number in photos for unit in self.units([number])}
         if not rows:
             raise RunError("expected photos that the run has computed, got none; wait, or choose others")

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from gradcam import load_classifier
 from gradcam.cli import main
 from gradcam.runs import Run
 from gradcam.runs.store import Store
@@ -44,6 +49,69 @@ def test_a_run_is_started_told_and_gone_on_with(capsys: pytest.CaptureFixture[st
     assert "review: stopped · 8 photos, 1 model · 12 of 16 maps" in capsys.readouterr().out
     assert main(["run", "resume", "review"]) == 1
     assert "finished" in capsys.readouterr().out
+
+
+AUDITED = """
+import sys
+
+opened = []
+sys.addaudithook(lambda event, arguments: opened.append(str(arguments[0])) if event == "open" else None)
+from gradcam.cli import main
+
+assert main(sys.argv[1:]) == 0
+print("imported", *({"torch", "timm", "torchvision"} & sys.modules.keys()))
+print("read", *(name for name in opened if name.endswith((".png", ".parquet", "plan.json", "data.json"))))
+"""
+"""Says which large packages a command imports, and which photos and lists it opens."""
+
+
+def audited(*words: str) -> tuple[str, list[str], list[str]]:
+    """What a command in a process of its own says, what it imports, and what it reads of photos and lists."""
+    done = subprocess.run(
+        [sys.executable, "-c", AUDITED, "run", *words], capture_output=True, text=True, check=True
+    )
+    said, imported, read = done.stdout.splitlines()
+    return said, imported.split()[1:], [Path(path).name for path in read.split()[1:]]
+
+
+def test_a_finished_run_is_told_and_gone_on_with_without_pytorch_and_no_photo_is_read_again() -> None:
+    assert start() == 0
+    whole = "review: finished · 6 photos, 1 model · 6 of 6 maps"
+    said, imported, read = audited("start", "set", "--model", MODEL, "--out", "review")
+    assert (said, imported) == (whole, [])
+    assert read.count("photos-0.parquet") == 1
+    assert not [name for name in read if name.endswith(".png")]
+    assert audited("resume", "review")[:2] == (whole, [])
+
+
+def test_a_finished_run_that_is_asked_for_more_computes_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert start() == 0
+    assert start("--class", "#3", "--method", "hirescam") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "review: finished · 6 photos, 1 model · 12 of 12 maps"
+    assert start("--method", "HiResCAM", "--class", "#3") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "review: finished · 6 photos, 1 model · 12 of 12 maps"
+    assert start("--method", "HiResCAM", "--layer", "layer3") == 2
+    assert "its target layer changed; begin beside with --new" in capsys.readouterr().err
+
+
+def test_a_run_may_be_computed_by_the_modules_own_and_goes_on_so_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert start("--exact") == 0
+    (model,) = Run(Path("review")).plan.models
+    assert model.numerics == "eager"
+    shutil.rmtree("review/shards")
+    assert main(["run", "resume", "review"]) == 2
+    assert "its way of computing changed" in capsys.readouterr().err
+    assert main(["run", "resume", "review", "--exact"]) == 0
+
+
+def test_a_checkpoint_of_ones_own_is_run_and_gone_on_with(capsys: pytest.CaptureFixture[str]) -> None:
+    classifier = load_classifier("timm/test_resnet", weights="random", seed=3)
+    torch.save(classifier.module.state_dict(), "own.pt")
+    own = ["--checkpoint", "own.pt", "--arch", "timm/test_resnet"]
+    assert main(["run", "start", "set", *own, "--out", "review"]) == 0
+    shutil.rmtree("review/shards")
+    assert main(["run", "resume", "review", *own]) == 0
+    assert capsys.readouterr().out.count("review: finished · 6 photos, 1 model · 6 of 6 maps") == 2
 
 
 def test_new_begins_beside(capsys: pytest.CaptureFixture[str]) -> None:

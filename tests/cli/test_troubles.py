@@ -374,11 +374,13 @@ def test_a_machine_without_utf_8_home_or_room_for_temporary_files_lists_layers_a
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that can be killed")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
-@pytest.mark.parametrize("words", [["-m", "gradcam"], ["gradcam"], ["-c", "from gradcam import explain"]])
+@pytest.mark.parametrize(
+    "words", [["-m", "gradcam", "explain"], ["gradcam", "explain"], ["-c", "from gradcam import explain"]]
+)
 def test_ctrl_c_while_the_command_is_still_imported_is_silence(words: list[str]) -> None:
     """A torch that never ends stands in for one that takes seconds. A program that imports gradcam is let alone."""
     Path("torch.py").write_text("import time\nprint('begun', flush=True)\ntime.sleep(60)\n")
-    Path("gradcam").write_text("from gradcam.cli._main import main\n")
+    Path("gradcam").write_text("from gradcam.cli._main import main\n\nmain()\n")
     path = os.pathsep.join([str(Path.cwd()), str(Path(_main.__file__).parents[2])])
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # children inherit one that is ignored
     try:

@@ -93,6 +93,29 @@ def test_the_runs_of_somebody_who_signed_in_are_theirs_in_every_session(asked) -
     assert data_runs._owner() == "ben@example.org"
 
 
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("203.0.113.9", "203.0.113.9/32"),
+        ("::ffff:203.0.113.9", "203.0.113.9/32"),
+        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+    ],
+)
+def test_where_nobody_signs_in_a_share_of_the_disk_belongs_to_a_network(
+    monkeypatch: pytest.MonkeyPatch, address: str, network: str
+) -> None:
+    monkeypatch.setattr(type(st.context), "ip_address", address)
+    assert data_runs._owner() == network
+
+
+def test_at_the_servers_own_machine_a_share_belongs_to_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(st.context), "ip_address", None)
+    owners = [data_runs._owner()]
+    owners.append(data_runs._owner())
+    st.session_state.clear()
+    assert owners[0] == owners[1] != data_runs._owner()
+
+
 def test_a_file_of_roles_that_is_missing_lets_nobody_in(asked, tmp_path: Path) -> None:
     asked(claims("anna@example.org"))
     (tmp_path / "roles.toml").unlink()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import pytest
 
 from gradcam.runs import Engine, Run, Status
 from gradcam.runs.store import Store
-from tests.runs.small_set import classifiers, rows_of, run_over, shards_of, write_set
+from tests.runs.small_set import SETTINGS, classifiers, rows_of, run_over, shards_of, write_set
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -24,6 +26,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 ROOT = str(Path(__file__).parents[2])
+PHOTOS = 40
+SHARDS = PHOTOS // SETTINGS.batch * len(classifiers())
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +49,7 @@ def cluster() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_set(tmp_path_factory.mktemp("set"), 40)
+    return write_set(tmp_path_factory.mktemp("set"), PHOTOS)
 
 
 @pytest.fixture(scope="module")
@@ -59,19 +63,25 @@ def _workers() -> list[psutil.Process]:
     return [process for process in found if any("ray::Worker" in word for word in process.cmdline())]
 
 
-def test_a_killed_worker_is_asked_again_and_the_run_ends_alike(
+def test_workers_that_are_killed_at_random_instants_are_asked_again_and_the_run_ends_alike(
     cluster: Any, data: Path, whole: Run, tmp_path: Path
 ) -> None:
     assert len(cluster.nodes()) == 2
-    killed: list[int] = []
+    chance, killed = random.Random(0), set[int]()
+    due = chance.sample(range(1, SHARDS), 2)
+    done = 0
 
     def kill_one(status: Status) -> None:
-        if status.done and not killed:
-            killed.append(_workers()[0].pid)
-            os.kill(killed[0], signal.SIGKILL)
+        nonlocal done
+        if status.done:
+            done += 1
+        if done in due:
+            time.sleep(chance.uniform(0, 0.02))
+            killed.add(victim := chance.choice(_workers()).pid)
+            os.kill(victim, signal.SIGKILL)
 
     run = run_over(data, tmp_path / "run", engine=Engine("ray", on_progress=kill_one))
-    assert len(killed) == 1
+    assert len(killed) == 2, f"killed after {due} of {SHARDS} shards"
     assert run.status() == whole.status()
     assert shards_of(run) == shards_of(whole)
     assert rows_of(run) == rows_of(whole)

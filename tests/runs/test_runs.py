@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import threading
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from unittest import mock
 
@@ -353,8 +354,11 @@ def test_a_model_whose_weights_changed_is_refused_and_begins_beside(data: Path, 
     with torch.no_grad():
         changed[0].module.head.weight.add_(1)
     write_photo(data.with_name("more") / "red" / "1.png", 1)
-    with pytest.raises(RunError, match="expected plain/own as it was when the run began, but its weights changed"):
-        run_over(data, run.folder, changed, targets=["label"])
+    for targets in (["label"], ["top"]):  # also where nothing is missing
+        with pytest.raises(
+            RunError, match="expected plain/own as it was when the run began, but its weights changed"
+        ):
+            run_over(data, run.folder, changed, targets=targets)
     beside = run_over(data, run.folder, changed, targets=["top"], new=True)
     assert beside.folder == tmp_path / "run-2"
     assert beside.status().state == "finished"
@@ -440,6 +444,12 @@ def test_resume_finds_the_photos_and_models_by_itself(tmp_path: Path) -> None:
     engine = Engine(workers=1, stop=stop, on_progress=lambda status: stop.set() if status.done else None)
     run = start(data, [NET], out=tmp_path / "run", settings=Settings(batch=2), engine=engine)
     assert run.status().state == "stopped"
+    planned = run.folder / "plan.json"
+    whole = planned.read_bytes()
+    planned.write_bytes(whole.replace(version("torch").encode(), b"1.0"))
+    with pytest.raises(RunError, match=r"expected torch 1\.0, with which the run began"):
+        resume(run.folder)
+    planned.write_bytes(whole)
     assert resume(run.folder).status().state == "finished"
     with pytest.raises(RunError, match="start one with `gradcam run start`"):
         resume(tmp_path / "nothing")

@@ -166,7 +166,7 @@ def test_what_the_run_does_not_have_is_one_sentence(
 def test_the_command_line_lists_them_and_gives_them_as_json(
     planted: Planted, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("gradcam.cli.run.shared_pool", lambda: planted)
+    monkeypatch.setattr("gradcam.models.shared_pool", lambda: planted)
     command = ["run", "shortcuts", str(planted.run.folder), "--class", "thing"]
     assert cli.main(command) == 0
     said = capsys.readouterr().out
@@ -181,7 +181,7 @@ def test_the_command_line_lists_them_and_gives_them_as_json(
 def test_a_report_of_a_run_tells_of_the_candidates_that_people_noted(
     planted: Planted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gradcam.cli.run.shared_pool", lambda: planted)
+    monkeypatch.setattr("gradcam.models.shared_pool", lambda: planted)
     monkeypatch.setenv("GRADCAM_STORE", str(tmp_path / "reviews.sqlite"))
     run, first = planted.run, planted.candidates[0]
     with ReviewStore() as store:
@@ -211,7 +211,7 @@ def test_a_report_of_a_run_tells_of_the_candidates_that_people_noted(
 def test_a_report_tells_nothing_of_a_blind_review_before_it_opens(
     planted: Planted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("gradcam.cli.run.shared_pool", lambda: planted)
+    monkeypatch.setattr("gradcam.models.shared_pool", lambda: planted)
     monkeypatch.setenv("GRADCAM_STORE", str(tmp_path / "reviews.sqlite"))
     with ReviewStore() as store:
         project = store.project_of_runs("Anna")

@@ -1,0 +1,120 @@
+"""`python -m benchmarks folding`: Grad-CAM on a folded copy beside the bare eager forward, in fresh processes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.contenders import bare, build, channels_last, folded
+from gradcam import load_classifier, resolve_target_layer
+
+BUNDLED = "bundled/tf_efficientnet_lite0"
+
+
+def bundled() -> nn.Module:
+    """The bundled model with its weights, laid out as its library built it."""
+    return load_classifier(BUNDLED, exact=True).module.to(memory_format=torch.contiguous_format)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model and so many photos a forward. most: the ratio that is aimed at."""
+
+    name: str
+    model: Callable[[], nn.Module]
+    photos: int
+    most: float
+
+
+CASES = {
+    "lite0": Case("EfficientNet-Lite0", bundled, 1, 0.82),
+    "lite0-8": Case("EfficientNet-Lite0", bundled, 8, 0.70),
+    "mobilenet": Case("MobileNetV3-L (untrained, seed 0)", lambda: build("MobileNetV3-L"), 1, 0.87),
+    "resnet": Case("ResNet-50 (untrained, seed 0)", lambda: build("ResNet-50"), 1, 0.80),
+}
+
+
+def main(arguments: list[str], machine: dict[str, str]) -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks folding", description=__doc__)
+    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=CASES)
+    parser.add_argument("--processes", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=31)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--one", choices=CASES, help=argparse.SUPPRESS)  # in a fresh process
+    options = parser.parse_args(arguments)
+    if options.one:
+        print(ratio(CASES[options.one], options.rounds))
+        return
+    ratios: dict[str, list[float]] = {name: [] for name in options.cases}
+    for _ in range(options.processes):  # the cases take turns, so that a busy minute meets all of them
+        for name, found in ratios.items():
+            found.append(_in_a_fresh_process(name, options.rounds))
+    result = {"machine": machine | {"threads": "1"}, "rounds": options.rounds, "ratios": ratios}
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "folding.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    (options.out / "FOLDING.md").write_text(markdown(result), encoding="utf-8")
+    print(markdown(result))
+
+
+def ratio(case: Case, rounds: int) -> float:
+    """Median over rounds of Grad-CAM's time, for one class, to the bare forward's; both on one thread."""
+    torch.set_num_threads(1)
+    pixels = torch.randn(case.photos, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    forward, explain = (_work(contender, case, pixels) for contender in (bare, channels_last(folded)))
+    order, draw, found = [forward, explain], random.Random(0), []
+    for number in range(rounds + 2):  # the first two warm up
+        draw.shuffle(order)
+        taken = {work: _seconds(work) for work in order}
+        if number > 1:
+            found.append(taken[explain] / taken[forward])
+    return statistics.median(found)
+
+
+def _work(contender: Any, case: Case, pixels: Tensor) -> Callable[[], object]:
+    model = case.model()
+    return contender(model, pixels, [7], resolve_target_layer(model))
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def _in_a_fresh_process(name: str, rounds: int) -> float:
+    command = [sys.executable, "-m", "benchmarks", "folding", "--one", name, "--rounds", str(rounds)]
+    return float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()[-1])
+
+
+def markdown(result: dict[str, Any]) -> str:
+    lines = [
+        "# Below the forward",
+        "",
+        f"{', '.join(f'{name} {value}' for name, value in result['machine'].items())}.",
+        "",
+        "Grad-CAM of one class, on the copy of the model in which BatchNorm is folded into convolutions, as a "
+        "ratio to a bare eager `inference_mode` forward of the model as its library built it: 224×224, float32. "
+        f"Each process takes the median of {result['rounds']} rounds, and the table the median of fresh processes.",
+        "",
+        "| model | photos | ratio | each process | aimed at |",
+        "|---|--:|--:|---|--:|",
+    ]
+    for name, found in result["ratios"].items():
+        case = CASES[name]
+        each = " · ".join(f"{value:.2f}" for value in sorted(found))
+        lines.append(
+            f"| {case.name} | {case.photos} | {statistics.median(found):.2f} | {each} | ≤ {case.most:.2f} |"
+        )
+    return "\n".join([*lines, ""])
