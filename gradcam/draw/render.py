@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-from dataclasses import replace
 from typing import get_args
 
 import cv2
@@ -286,7 +285,8 @@ def three_pictures(
 ) -> tuple[Pixels, Pixels, Pixels]:
     """The photo, the heat alone and both, each RGB uint8 `[H, W, 3]`. Takes and raises what `draw_panel` does."""
     photo, values, view, signed = _layers(panel, style, vmax, size)
-    alone = overlay(np.full_like(photo, 232), values, replace(style, blend="even", opacity=1), signed=signed)
+    heat = colourise(values, style.colormap, style.threshold, signed=signed)
+    alone = cv2.copyTo(heat[..., :3], heat[..., 3], np.full_like(photo, 232)).astype(np.uint8, copy=False)
     drawn = alone, overlay(photo, values, style, signed=signed)
     alone, over = (outline(picture, view, panel.photo.region) for picture in drawn)
     return photo, alone, over

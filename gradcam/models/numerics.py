@@ -1,8 +1,9 @@
 """A model is run as a copy that computes the same, up to rounding, in less time.
 
-In the copy a BatchNorm is folded into the convolution before it, and oneDNN arranges the weights of large
-convolutions in advance instead of at every call. The copy shares all other weights, and nobody sees it: names,
-state, hooks and layers stay those of the model. A model that somebody's hooks watch is run as it is.
+In the copy a BatchNorm is folded into the convolution before it. oneDNN arranges the weights of large
+convolutions in advance instead of at every call, and applies an activation while it writes the numbers of the
+convolution before it. The copy shares all other weights, and nobody sees it: names, state, hooks and layers stay
+those of the model. A model that somebody's hooks watch is run as it is.
 
 Folding is safe where one traced forward shows that nobody else reads the convolution's output, see `_is_safe`. It
 ends before the target layer, whose activation and gradients are computed by the model's own modules. A copy that
@@ -48,6 +49,13 @@ NORMS: dict[str, Callable[[Any, Tensor], Tensor]] = {
     "timm.layers.norm_act.BatchNormAct2d": lambda norm, normed: norm.act(norm.drop(normed)),
 }
 """Exact types that begin with a BatchNorm by stored statistics, and what they do with its result."""
+
+FUSED: dict[str, tuple[str, list[float]]] = {
+    "torch.nn.modules.activation.ReLU": ("relu", []),
+    "torch.nn.modules.activation.ReLU6": ("hardtanh", [0.0, 6.0]),
+}
+"""Exact types of activations that oneDNN applies to a convolution's numbers before it writes them: its name and
+numbers for each."""
 
 LARGE = 2**15
 """From so many weights on, arranging them in advance made a convolution faster, for one photo and for eight."""
@@ -312,18 +320,19 @@ class _Copies:
         """Let the copy's convolution compute what the norm gave, and its norm do only what comes after that."""
         conv, norm = copy.get_submodule(pair.conv), copy.get_submodule(pair.norm)
         assert isinstance(conv, nn.Conv2d)
-        if numerics == "packed" and not _is_worth_packing(conv):
-            numerics = "folded"
+        by_onednn = numerics == "packed" and _is_usual(conv)
+        numerics = "packed" if by_onednn and _is_worth_packing(conv) else "folded"
         if (pair.conv, numerics) not in self.proof.folded:
             weight, bias = _folded(self.model.get_submodule(pair.conv), self.model.get_submodule(pair.norm))
             weight = _packed(conv, weight, pair.size) if numerics == "packed" else weight
             self.proof.folded[pair.conv, numerics] = weight, bias
         weight, bias = self.proof.folded[pair.conv, numerics]
-        if numerics == "packed":
-            conv.forward = partial(_convolve, weight, bias, _settings(conv))
+        fused = _fused_activation(norm) if by_onednn else None
+        if fused or numerics == "packed":
+            conv.forward = partial(_convolve, weight, bias, _settings(conv), fused or ("none", []))
         else:
             conv.weight, conv.bias = (nn.Parameter(tensor, requires_grad=False) for tensor in (weight, bias))
-        norm.forward = partial(NORMS[_kind(norm)], norm)
+        norm.forward = _as_it_is if fused else partial(NORMS[_kind(norm)], norm)
 
 
 def _folded(conv: Any, norm: Any) -> tuple[Tensor, Tensor]:
@@ -352,9 +361,23 @@ def _can_pack() -> bool:
     )
 
 
+def _is_usual(conv: nn.Conv2d) -> bool:
+    """Whether oneDNN's own operator computes what the convolution does."""
+    return _kind(conv) in PLAIN and conv.padding_mode == "zeros" and isinstance(conv.padding, tuple)
+
+
 def _is_worth_packing(conv: nn.Conv2d) -> bool:
-    plain = _kind(conv) in PLAIN and conv.padding_mode == "zeros" and isinstance(conv.padding, tuple)
-    return plain and conv.groups == 1 and conv.weight.numel() >= LARGE
+    return conv.groups == 1 and conv.weight.numel() >= LARGE
+
+
+def _fused_activation(norm: nn.Module) -> tuple[str, list[float]] | None:
+    """What oneDNN calls all that a norm does after its BatchNorm; None if that is nothing, or not in `FUSED`."""
+    act, drop = getattr(norm, "act", None), getattr(norm, "drop", None)
+    return FUSED.get(_kind(act)) if act is not None and isinstance(drop, nn.Identity) else None
+
+
+def _as_it_is(normed: Tensor) -> Tensor:
+    return normed
 
 
 def _settings(conv: nn.Conv2d) -> tuple[Any, ...]:
@@ -365,5 +388,7 @@ def _packed(conv: nn.Conv2d, weight: Tensor, size: tuple[int, ...]) -> Tensor:
     return torch.ops.mkldnn._reorder_convolution_weight(weight, *_settings(conv), list(size))
 
 
-def _convolve(weight: Tensor, bias: Tensor, settings: tuple[Any, ...], input: Tensor) -> Tensor:
-    return torch.ops.mkldnn._convolution_pointwise(input, weight, bias, *settings, "none", [], "")
+def _convolve(
+    weight: Tensor, bias: Tensor, settings: tuple[Any, ...], fused: tuple[str, list[float]], input: Tensor
+) -> Tensor:
+    return torch.ops.mkldnn._convolution_pointwise(input, weight, bias, *settings, *fused, "")

@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -177,6 +178,31 @@ def test_both_pairs_before_the_target_layer_are_folded() -> None:
 def test_folding_ends_before_the_layer_that_is_asked_for(name: str, folded: set[str]) -> None:
     layer = TargetLayer(name, (16, 16), 8 if name != "last" else 6, "by hand")
     check(seeded(Net()), folded, layer)
+
+
+class WithActivations(Net):
+    """oneDNN knows its first activation, which cuts some values off, and not its second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bn1, self.bn2 = BatchNormAct2d(8, act_layer=nn.ReLU6), BatchNormAct2d(8, act_layer=nn.GELU)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.bn2(self.conv2(self.bn1(self.conv1(x)))))
+
+
+def test_an_activation_that_onednn_knows_is_applied_with_its_convolution() -> None:
+    net = seeded(WithActivations())
+    with torch.no_grad():
+        net.bn1.weight.mul_(8)
+    exact = copy.deepcopy(net).double()
+    expected = heatmaps(exact, BATCH.double(), [0, 3], LAST)
+    _, changed = run(net, most="folded")
+    assert changed == {"bn1", "bn2"}
+    found, changed = run(net, most="packed")
+    assert changed == {"conv1", "bn1", "bn2"}
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-5 * float(expected.max()))
+    assert (net.bn1(net.conv1(BATCH)) == 6).any()
 
 
 class ReadTwice(Net):
