@@ -85,7 +85,7 @@ FEW = 100
 
 def main(arguments: list[str], machine: dict[str, str]) -> None:
     parser = argparse.ArgumentParser(prog="benchmarks runs", description=__doc__)
-    parser.add_argument("--photos", type=int, default=128)
+    parser.add_argument("--photos", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--many", type=int, default=10_000, help="photos of the run that is started twice")

@@ -17,8 +17,8 @@ from gradcam.errors import PhotoError, quoted
 from gradcam.photo import MAX_BYTES, open_photo, photo_name
 from gradcam.types import Photo, UnreadablePhoto
 
-KEPT = 8
-"""How many photos of files stay decoded: the most recently used."""
+KEPT, KEPT_BYTES = 100, 2**28
+"""How many photos of files stay decoded, and bytes of their pixels: the most recently used, and one in any case."""
 
 _GREY = np.full((300, 400, 3), 208, np.uint8)
 _GREY.flags.writeable = False
@@ -29,7 +29,7 @@ _guard = threading.Lock()
 
 @dataclass(frozen=True, eq=False)
 class PhotoFile(Photo):
-    """A photo whose pixels are decoded when they are read, and forgotten after `KEPT` other photos were read.
+    """A photo whose pixels are decoded when they are read, and forgotten after enough others were, see `KEPT`.
 
     path: of the file. dimensions: height and width in pixels.
     Reading the pixels raises PhotoError if the file has changed since it was first opened.
@@ -68,7 +68,7 @@ def photo_file(path: str | Path, *, stretch: bool = False) -> PhotoFile:
 def open_photos(names: Iterable[str | Path], open_one: Callable[[str | Path], Photo] = photo_file) -> list[Photo]:
     """The photos in these files, in order; one that cannot be opened is an `UnreadablePhoto` with its reason.
 
-    At most `KEPT` of them are in memory. open_one: opens one file, or raises PhotoError.
+    At most `KEPT` of them, or `KEPT_BYTES`, are in memory. open_one: opens one file, or raises PhotoError.
     """
     return [_open(name, open_one) for name in names]
 
@@ -99,6 +99,6 @@ def _sha256(path: Path) -> str:
 def _keep(path: Path, photo: Photo) -> NDArray[np.uint8]:
     with _guard:
         _kept[path, photo.sha256, photo.stretched] = photo.pixels
-        while len(_kept) > KEPT:
+        while len(_kept) > KEPT or (len(_kept) > 1 and sum(one.nbytes for one in _kept.values()) > KEPT_BYTES):
             _kept.popitem(last=False)
     return photo.pixels
