@@ -47,13 +47,15 @@ def pick_project(store: ReviewStore) -> Project | None:
     name = None
     if found:
         name = st.selectbox("Project", list(found), label_visibility="collapsed", **linked(Key.PROJECT))
-    with st.popover("New project", icon=":material/create_new_folder:"):
-        _offer_project(store)
-    if project := found.get(name or ""):
-        with st.popover("Trusted keys", icon=":material/key:"):
-            _show_keys(store, project)
-        with st.popover("Models", icon=":material/deployed_code:"):
-            show_models(store, project)
+    project = found.get(name or "")
+    with st.container(horizontal=True, gap="small"):
+        with st.popover("New project", icon=":material/create_new_folder:"):
+            _offer_project(store)
+        if project:
+            with st.popover("Trusted keys", icon=":material/key:"):
+                _show_keys(store, project)
+            with st.popover("Models", icon=":material/deployed_code:"):
+                show_models(store, project)
     return project
 
 

@@ -378,9 +378,11 @@ class ReviewStore:
     def comment(
         self, review: Review, text: str, author: str, subject: Subject = WHOLE, replies_to: Comment | None = None
     ) -> Comment:
-        """A remark, which changes no verdict. Raises: ReviewError for an empty one."""
+        """A remark, which changes no verdict. Raises: ReviewError for an empty one, or an answer elsewhere."""
         if not text.strip():
             raise ReviewError("expected a comment, got nothing; write one")
+        if replies_to is not None and (replies_to.review, replies_to.subject) != (review.id, subject):
+            raise ReviewError(f"expected an answer about {quoted(str(subject))}, got one to another comment")
         about = {"subject_kind": subject.kind, "subject": subject.name, "text": checked_text(text)}
         answered = None if replies_to is None else replies_to.id
         with self._writing(author) as connection:

@@ -433,6 +433,8 @@ def test_comments_change_no_verdict_and_keep_their_thread(store, review):
         ("Anna", first.id),
     ]
     assert store.last_number(review) == before
+    with pytest.raises(ReviewError, match=r"expected an answer about 'photo cat\.jpg'"):
+        store.comment(review, "And there?", "Ben", OTHER, replies_to=first)
 
 
 @pytest.mark.parametrize("table", [table.name for table in TABLES])
