@@ -123,7 +123,7 @@ def kpca_cam(signals: Signals) -> Tensor:
             f"expected a grid of at most {MOST_PLACES:,} places for KPCA-CAM, got {places:,}; choose a later layer"
         )
     rows = _centred(_rows(signals.activation).cpu().double())
-    kernel = (rows @ rows.mT / rows.shape[-1] + 1).tanh()
+    kernel = (_gram(rows) / rows.shape[-1] + 1).tanh()
     component = _first_of_gram(_centred(_centred(kernel).mT))
     return _as_maps(_with_positive_peak(component), signals.activation).relu()
 
@@ -193,9 +193,15 @@ def _first_component(rows: Tensor) -> Tensor:
     """X·v₁ of matrices X `[…, P, C]`, `[…, P]`, from whichever Gram matrix is smaller; its sign is arbitrary."""
     rows = rows.cpu().double()  # some devices compute neither float64 nor eigenvectors
     if rows.shape[-2] <= rows.shape[-1]:
-        return _first_of_gram(rows @ rows.mT)
-    vectors, _ = _leading(rows.mT @ rows)
+        return _first_of_gram(_gram(rows))
+    vectors, _ = _leading(_gram(rows.mT))
     return (rows @ vectors[..., None])[..., 0]
+
+
+def _gram(rows: Tensor) -> Tensor:
+    """X Xᵀ of matrices X `[…, P, C]`; NumPy computes half of it, because it is symmetric."""
+    products = [torch.from_numpy(one @ one.T) for one in rows.flatten(0, -3).numpy()]
+    return torch.stack(products).view(*rows.shape[:-1], rows.shape[-2])
 
 
 def _first_of_gram(gram: Tensor) -> Tensor:
@@ -218,5 +224,6 @@ def _leading_of(gram: Tensor) -> tuple[Tensor, Tensor]:
         from scipy.linalg import eigh  # most methods need no eigenvectors
 
     last = len(gram) - 1
-    values, vectors = eigh(gram.numpy(), subset_by_index=(last, last))  # the last alone takes a third of the time
+    # the last alone takes a third of the time
+    values, vectors = eigh(gram.numpy(), subset_by_index=(last, last), check_finite=False)
     return torch.from_numpy(vectors[:, 0]), torch.tensor(values[0], dtype=torch.float64)
