@@ -116,7 +116,8 @@ def matrix_html(title: str, names: Sequence[str], table: NDArray[np.float64]) ->
         for number, name, row in zip(numbers, names, table, strict=True)
     )
     return (
-        f'<div class="sideways"><table class="agreement" style="--models: {len(names)}">'
+        f'<div class="sideways" tabindex="0" role="region" aria-label="{escape(title)}">'
+        f'<table class="agreement" style="--models: {len(names)}">'
         f"<caption>{escape(title)}</caption>"
         f'<thead><tr><th scope="col">Model</th>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
     )
