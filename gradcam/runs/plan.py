@@ -131,9 +131,10 @@ class PlannedModel:
         """Raises: RunError if the model has changed."""
         changed = [what for name, what in _COMPARED.items() if getattr(self, name) != getattr(other, name)]
         if changed or self.digest != other.digest:
+            by_exact = "give --exact only if it was given then, or " if changed == [_COMPARED["numerics"]] else ""
             raise RunError(
                 f"expected {self.id} as it was when the run began, but its "
-                f"{listed(changed) if changed else 'preprocessing'} changed; begin beside with --new"
+                f"{listed(changed) if changed else 'preprocessing'} changed; {by_exact}begin beside with --new"
             )
 
 

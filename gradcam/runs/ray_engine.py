@@ -17,6 +17,7 @@ from gradcam.errors import GradcamError, RunError, quoted
 from gradcam.extras import packages_of
 from gradcam.models import SOURCES
 from gradcam.models.classifier import Classifier, load_classifier
+from gradcam.models.numerics import numerics_for
 from gradcam.panel_key import ModelKey
 from gradcam.runs import plan as plans
 from gradcam.runs.computing import Work
@@ -109,14 +110,11 @@ def _lines(computing: Computing, tasks: Iterator[Task], ray: Any) -> list[_Line]
 
 
 def _sent(computing: Computing, column: int) -> str | Classifier:
-    """What an actor is given: the model's id to load, or the classifier if no id can load it."""
-    spec = computing.classifiers[column].spec
-    by_id = spec.source in SOURCES and spec.file is None
-    return (
-        computing.plan.models[computing.plan.columns[column].model].requested_id
-        if by_id
-        else computing.classifiers[column]
-    )
+    """What an actor is given: the id to load, or the classifier if no id loads the same, as of an exact model."""
+    one = computing.classifiers[column]
+    as_loaded = one.numerics == numerics_for(one.module, one.device, exact=False)
+    by_id = one.spec.source in SOURCES and one.spec.file is None and as_loaded
+    return computing.plan.models[computing.plan.columns[column].model].requested_id if by_id else one
 
 
 def _of_columns(tasks: Iterator[Task], columns: frozenset[int]) -> Iterator[Task]:

@@ -15,7 +15,12 @@ from typing import Any
 import psutil
 import pytest
 
-from gradcam.runs import Engine, Run, Status
+from gradcam import load_classifier
+from gradcam.errors import RunError
+from gradcam.runs import Engine, Run, Settings, Status, plan, ray_engine
+from gradcam.runs.data_set import Folder
+from gradcam.runs.local_engine import Computing
+from gradcam.runs.plan import PlannedModel
 from gradcam.runs.store import Store
 from tests.runs.small_set import SETTINGS, classifiers, rows_of, run_over, shards_of, write_set
 
@@ -25,6 +30,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
+NET = "timm/test_resnet (untrained, seed 1)"
 ROOT = str(Path(__file__).parents[2])
 PHOTOS = 40
 SHARDS = PHOTOS // SETTINGS.batch * len(classifiers())
@@ -104,14 +110,23 @@ def test_a_run_that_one_engine_began_is_finished_by_the_other(
 
 
 def test_a_model_of_which_a_node_has_another_is_refused_in_a_sentence(cluster: Any) -> None:
-    from gradcam.errors import RunError
-    from gradcam.runs import Settings, plan
-    from gradcam.runs.data_set import Folder
-    from gradcam.runs.plan import PlannedModel
-    from gradcam.runs.ray_engine import Worker
-
     assert cluster.is_initialized()
     one, other = classifiers()
     planned = plan.new_plan(Settings()).extended([PlannedModel.of(one, "own", "grid", {})], ["Grad-CAM"], ["top"])
     with pytest.raises(RunError, match="expected plain/own on every node as on the first"):
-        Worker(plan.encode(planned), Folder(Path()), (0,), other)
+        ray_engine.Worker(plan.encode(planned), Folder(Path()), (0,), other)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_node_loads_a_model_by_its_id_unless_that_would_compute_in_another_way(exact: bool) -> None:
+    pytest.importorskip("ray")
+    classifier = load_classifier(NET, exact=exact)
+    planned = PlannedModel.of(classifier, NET, "auto", {})
+    computing = Computing(
+        plan.new_plan(Settings()).extended([planned], ["Grad-CAM"], ["top"]),
+        Folder(Path()),
+        {0: classifier},
+        add=lambda column, batch, encoded: pytest.fail("nothing is computed"),
+        stop=threading.Event(),
+    )
+    assert ray_engine._sent(computing, 0) == (classifier if exact else NET)
