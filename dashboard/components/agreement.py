@@ -117,7 +117,7 @@ def matrix_html(title: str, names: Sequence[str], table: NDArray[np.float64]) ->
     )
     return (
         f'<div class="sideways" tabindex="0" role="region" aria-label="{escape(title)}">'
-        f'<table class="agreement" style="--models: {len(names)}">'
+        f'<table class="agreement" style="--columns: {len(names)}">'
         f"<caption>{escape(title)}</caption>"
         f'<thead><tr><th scope="col">Model</th>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
     )

@@ -90,9 +90,9 @@ def _confusion_html(found: Sequence[Confused]) -> str:
         for label in labels
     )
     return (
-        '<div class="sideways" tabindex="0"><table class="agreement confusion"><caption>Photos by label and first '
-        f'prediction</caption><thead><tr><th scope="col">Label</th>{head}</tr></thead><tbody>{body}</tbody>'
-        "</table></div>"
+        '<div class="sideways" tabindex="0"><table class="agreement confusion" '
+        f'style="--columns: {len(predictions)}"><caption>Photos by label and first prediction</caption>'
+        f'<thead><tr><th scope="col">Label</th>{head}</tr></thead><tbody>{body}</tbody></table></div>'
     )
 
 

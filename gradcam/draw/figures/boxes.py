@@ -48,11 +48,19 @@ def measure_boxes(
             error_x={"type": "data", "array": [high - mean], "arrayminus": [mean - low], "color": strong},
             hovertemplate=f"{label}: mean %{{x:.3f}}<extra></extra>",
         )
+    axis = {
+        "tickfont": {"size": 12, "color": strong},
+        "fixedrange": True,
+    }  # as a page's theme has it faint
     figure.update_layout(
         height=90 + 70 * len(values),
         margin={"l": 4, "r": 12, "t": 8, "b": 44},
-        xaxis={"title": title, "color": strong, "gridcolor": "rgba(128,128,128,0.25)", "fixedrange": True},
-        yaxis={"color": strong, "autorange": "reversed", "fixedrange": True},
+        xaxis={
+            **axis,
+            "title": {"text": title, "font": {"size": 13, "color": strong}},
+            "gridcolor": "rgba(128,128,128,0.25)",
+        },
+        yaxis={**axis, "autorange": "reversed"},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         showlegend=False,
