@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import gc
-import json
 import os
-import sys
 import time
 import warnings
+from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
-from typing import IO, Any
+from typing import Any
 
 from tests.fuzz import kind_named
 from tests.fuzz.kind import Kind, wrong
@@ -23,10 +22,8 @@ WARM_UP = range(4)
 """Seeds of inputs that are met first and not counted: they import what is imported when it is first used."""
 
 
-def main() -> None:
-    """`child KIND FIRST COUNT`: a line of JSON as each input begins and another as it ends."""
-    name, first, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    out = os.fdopen(os.dup(1), "w")
+def meet_inputs(name: str, first: int, count: int, out: Connection) -> None:
+    """Meet inputs of a kind; sends one dictionary as each input begins and another as it ends."""
     _silence()
     warnings.simplefilter("ignore")
     kind = kind_named(name)
@@ -37,9 +34,9 @@ def main() -> None:
     gc.freeze()
     for seed in range(first, first + count):
         given = _made(kind, seed, out)
-        _say(out, begins=seed)
+        out.send({"begins": seed})
         outcome = _outcome(kind, given)
-        _say(out, ends=seed, **outcome)
+        out.send({"ends": seed, **outcome})
         if outcome["megabytes"] > MUCH_MB:
             gc.collect()  # or the next input could use it without being seen
 
@@ -57,20 +54,16 @@ def _outcome(kind: Kind, given: Any) -> dict[str, Any]:
     return {"wrong": problem, "seconds": seconds, "megabytes": megabytes}
 
 
-def _made(kind: Kind, seed: int, out: IO[str]) -> Any:
+def _made(kind: Kind, seed: int, out: Connection) -> Any:
     try:
         return kind.make(Random(seed))
     except Exception as error:
-        _say(out, fails=f"{kind.name} cannot make the input of {seed}: {error!r}")
+        out.send({"fails": f"{kind.name} cannot make the input of {seed}: {error!r}"})
         raise
 
 
-def _say(out: IO[str], **line: Any) -> None:
-    print(json.dumps(line), file=out, flush=True)
-
-
 def _silence() -> None:
-    """Let what the package and its libraries print go nowhere: none of it is a line of this protocol."""
+    """Let what the package and its libraries print go nowhere."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
@@ -91,7 +84,3 @@ def _limit_memory(megabytes: int) -> None:
     size = int(statm.read_text().split()[0]) * resource.getpagesize()
     most = size + megabytes * 1_000_000
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
-
-
-if __name__ == "__main__":
-    main()

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import math
-import queue
-import subprocess
-import sys
-import threading
+import multiprocessing
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import IO
 
+from tests.fuzz import KINDS
+from tests.fuzz.child import meet_inputs
 from tests.fuzz.kind import Kind
 
+PROCESSES = multiprocessing.get_context(
+    "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+)
+PROCESSES.set_forkserver_preload([f"tests.fuzz.{name}" for name in KINDS])
+"""One process imports the package, and those that meet inputs are made from it."""
+
 STARTING = 240.0
-"""Seconds until a process must have begun its first input: it imports the package first, on a busy machine."""
+"""Seconds until a process must have begun its first input: the package is imported first, on a busy machine."""
 PATIENCE = 12
 """How many times its CPU seconds an input may take by the clock: the machine may be busy."""
 
@@ -56,7 +58,7 @@ HEADER = "| Kind | Inputs | Wrong outcomes | Slowest, CPU s | Most memory, MB |\
 def run(kind: Kind, first: int = 0, count: int = 300, minutes: float = float("inf")) -> Tally:
     """Meet the inputs of seeds `first` and up: `count` of them, or as many as fit in `minutes`.
 
-    The time begins with the first input of each process: importing the package does not count.
+    The time begins with the first input of each process: what comes before it does not count.
     """
     tally = Tally(kind.name)
     end, left = first + count, 60 * minutes
@@ -71,49 +73,39 @@ def _in_one_process(kind: Kind, first: int, end: int, left: float, tally: Tally)
 
     Returns the seed to go on with, and the seconds since the first input.
     """
-    arguments = [sys.executable, "-m", "tests.fuzz.child", kind.name, str(first), str(end - first)]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE) as child:
-        assert child.stdout is not None
-        lines = _lines(child.stdout)
-        begun: int | None = None
-        deadline = STARTING
-        started = math.inf
-        try:
-            while first < end and time.monotonic() - started < left:
-                line = lines.get(timeout=deadline)
-                if line is None:
-                    break
-                if "fails" in line:
-                    raise RuntimeError(line["fails"])
-                if "begins" in line:
-                    begun, deadline = line["begins"], PATIENCE * kind.seconds
-                    started = min(started, time.monotonic())
-                else:
-                    tally.count(line["ends"], line["wrong"], line["seconds"], line["megabytes"])
-                    first, begun = line["ends"] + 1, None
+    lines, out = PROCESSES.Pipe(duplex=False)
+    child = PROCESSES.Process(target=meet_inputs, args=(kind.name, first, end - first, out), daemon=True)
+    child.start()
+    out.close()
+    begun: int | None = None
+    deadline = STARTING
+    started = math.inf
+    try:
+        while first < end and time.monotonic() - started < left:
+            if not lines.poll(deadline):
+                problem = f"did not end in {deadline:g} s"
+                break
+            try:
+                line = lines.recv()
+            except EOFError:
+                child.join()
+                problem = f"the process died with {child.exitcode}"
+                break
+            if "fails" in line:
+                raise RuntimeError(line["fails"])
+            if "begins" in line:
+                begun, deadline = line["begins"], PATIENCE * kind.seconds
+                started = min(started, time.monotonic())
             else:
-                child.kill()
-                return first, time.monotonic() - started
-            child.wait()
-            problem = f"the process died with {child.returncode}"
-        except queue.Empty:
-            child.kill()
-            problem = f"did not end in {deadline:g} s"
+                tally.count(line["ends"], line["wrong"], line["seconds"], line["megabytes"])
+                first, begun = line["ends"] + 1, None
+        else:
+            return first, time.monotonic() - started
+    finally:
+        child.kill()
+        child.join()
+        lines.close()
     if begun is None:
         raise RuntimeError(f"no input was begun from seed {first} on: {problem}")
     tally.count(begun, problem)
     return begun + 1, time.monotonic() - started
-
-
-def _lines(pipe: IO[bytes]) -> queue.Queue[dict | None]:
-    """The lines of a pipe as they come, None at its end."""
-    found: queue.Queue[dict | None] = queue.Queue()
-
-    def read() -> None:
-        with suppress(ValueError):  # the process was ended, and the pipe closed, in the middle of a line
-            for line in pipe:
-                found.put(json.loads(line))
-        found.put(None)
-
-    threading.Thread(target=read, daemon=True).start()
-    return found
