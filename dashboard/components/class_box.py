@@ -31,12 +31,15 @@ def replace_typed(key: Key, models: Sequence[str]) -> None:
 
 
 def say_replaced(key: Key) -> None:
-    """Say once which class took the place of a typing error."""
-    for text, name in st.session_state.pop(_TAKEN.format(key), {}).items():
-        st.caption(
-            f":material/spellcheck: *{escape_markdown(text)}* is no class; the nearest, "
-            f"**{escape_markdown(name)}**, was taken."
-        )
+    """Say which class took the place of a typing error, until the box changes."""
+    value: str | list[str] | None = st.session_state[key]
+    chosen = [value] if isinstance(value, str) else value or []
+    for text, name in st.session_state.get(_TAKEN.format(key), {}).items():
+        if name in chosen:
+            st.caption(
+                f":material/spellcheck: *{escape_markdown(text)}* is no class; the nearest, "
+                f"**{escape_markdown(name)}**, was taken."
+            )
 
 
 def _class_of(text: str, labels: Sequence[Labels], known: frozenset[str]) -> str | None:

@@ -157,5 +157,13 @@ def test_a_page_says_which_class_it_took_for_one_that_is_misspelt(monkeypatch: p
     app.multiselect(key="classes").set_value(["bull mastif", "#243"]).run()
     assert not app.exception
     assert app.session_state["classes"] == ["bull mastiff"]
-    (said,) = [caption.value for caption in app.caption if "was taken" in caption.value]
-    assert "*bull mastif* is no class; the nearest, **bull mastiff**, was taken" in said
+
+    def said() -> list[str]:
+        return [caption.value for caption in app.caption if "was taken" in caption.value]
+
+    (sentence,) = said()
+    assert "*bull mastif* is no class; the nearest, **bull mastiff**, was taken" in sentence
+    app.run()  # as after each model that is computed
+    assert said() == [sentence]
+    app.multiselect(key="classes").set_value(["bull mastiff", "tabby"]).run()
+    assert said() == []
