@@ -418,8 +418,8 @@ class ReviewStore:
     def sign(self, review: Review, key: SecretKey, by: str) -> CheckedSignature:
         """Sign a review's evidence and what the verdicts on it come to; other signatures stay as they are.
 
-        Raises: ReviewError before it is approved or rejected, for a key that is revoked or not among those that its
-        project trusts, or where the same person or key has signed it as it is.
+        Raises: ReviewError before it is approved or rejected, for a key that is revoked, not among those that its
+        project trusts, or known as somebody else's, or where the same person or key has signed it as it is.
         """
         self._check("reviewer", by)
         signed = self._signed(review)
@@ -431,6 +431,12 @@ class ReviewStore:
         if trusted and key.public.key not in trusted:
             raise ReviewError(
                 f"expected a key that the project trusts, got {key.public}; ask an owner to trust its .pub file"
+            )
+        owner = known.get(key.public.key)
+        if owner and not _speaks_for(owner, key.public.name):
+            raise ReviewError(
+                f"expected a signature by the owner of the key, {owner}, got one by {quoted(key.public.name)}; "
+                "sign with a key of your own"
             )
         made = make_signature(signed, key)
         with self._writing(by) as connection:
@@ -458,7 +464,7 @@ class ReviewStore:
     def signers(self, review: Review) -> set[str]:
         """Everybody whose signature fits the evidence and the verdicts as they are: each name and each key once.
 
-        If the project trusts keys, these alone.
+        If the project trusts keys, these alone. Who signed with a key that is known here is named as the key says.
         """
         with self._reading() as connection:
             found = self._signatures(connection, review)
@@ -624,18 +630,23 @@ def _signers(
 ) -> set[str]:
     """Each name and each key counts once, a revoked key never, and if any is trusted no other.
 
-    A server's key signs for many, and is known as one that vouches for them.
+    A known key tells who signed, whoever `by` says they are: its owner, or whom a server's key vouches for.
     """
     found: set[str] = set()
     seen: set[str | bytes] = set()
     for by, data in signatures:
         checked = check_signature(read_signature(data, by), signed, known)
         said, key = checked.statement, known.get(checked.statement.key)
-        marks: set[str | bytes] = {by, said.name}
-        if key is None or not key.vouches:
-            marks |= {said.key, key.name if key else said.name}
-        counts = checked.state is SignatureState.VALID and not checked.revoked
+        marks: set[str | bytes] = {said.name} if key else {said.name, by}
+        if not key or not key.vouches:
+            marks.add(said.key)
+        counts = checked.state is SignatureState.VALID and not checked.revoked and _speaks_for(key, said.name)
         if counts and (not trusted or said.key in trusted) and not marks & seen:
-            found.add(by)
+            found.add(said.name if key else by)
             seen |= marks
     return found
+
+
+def _speaks_for(key: PublicKey | None, name: str) -> bool:
+    """Whether a signature by a key can be in this name: one of a known person signs in their own alone."""
+    return key is None or key.vouches or key.name == name

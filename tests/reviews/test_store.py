@@ -159,9 +159,8 @@ def test_one_person_is_not_two_signatures_and_a_revoked_key_is_none(store, tmp_p
     store.say(review, "approved", "Anna")
     anna, ben = new_key("Anna"), new_key("Ben")
     store.sign(review, anna, "Anna")
-    for key, by in [(anna, "Ben"), (ben, "Anna"), (replace_name(ben, "Anna"), "Ben")]:
-        with pytest.raises(ReviewError, match="signed as it is"):
-            store.sign(review, key, by)
+    with pytest.raises(ReviewError, match="signed as it is"):
+        store.sign(review, anna, "Ben")
     store.sign(review, ben, "Ben")
     assert store.state(review) == "approved"
     revoke(tmp_path / "ben.pub", "stolen")
@@ -179,8 +178,25 @@ def test_a_servers_key_signs_for_everybody_whom_it_vouches_for(store, review, tm
         store.sign(review, replace_name(server, name), name)
     assert store.signers(review) == {"Anna", "Ben"}
     store.sign(review, person, "Carla")
-    with pytest.raises(ReviewError, match="signed as it is"):  # a person's key vouches for nobody else
+    with pytest.raises(ReviewError, match="expected a signature by the owner of the key, Carla"):
         store.sign(review, replace_name(person, "Dora"), "Dora")
+
+
+def test_nobody_signs_as_another_or_in_their_place(store, tmp_path):
+    project = store.add_project("Two", "Anna", signatures=2)
+    review = store.add_review(project, EVIDENCE, "Lesions", "Anna")
+    store.say(review, "approved", "Anna")
+    anna, ben = key_of("Anna", tmp_path), key_of("Ben", tmp_path)
+    store.sign(review, replace_name(anna, "Ben"), "Ben")  # while nobody knows whose key it is
+    for key in (anna, ben):
+        store.trust(project, key.public, "Anna")
+    assert store.signers(review) == set()
+    with pytest.raises(ReviewError, match="expected a signature by the owner of the key, Anna"):
+        store.sign(review, replace_name(anna, "Ben"), "Ben")
+    store.sign(review, anna, "Ben")
+    assert store.signers(review) == {"Anna"}
+    store.sign(review, ben, "Ben")
+    assert store.signers(review) == {"Anna", "Ben"}
 
 
 def test_in_a_project_that_trusts_keys_no_other_key_counts(store, tmp_path):
