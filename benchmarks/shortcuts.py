@@ -345,7 +345,7 @@ def markdown(result: dict[str, Any]) -> str:
         "",
         f"Clean sets: a candidate of score {THRESHOLD} or more in {len(by_set)} of {sets} sets, for "
         f"{sum(most >= THRESHOLD for most in alarms)} of {len(alarms)} classes; the highest score was "
-        f"{max(alarms, default=0.0):.2f}. These are true kinds: of the first candidate's members "
+        f"{max(alarms, default=0.0):.2f}. Of a first candidate's members "
         f"{mean(row['from_one_source'][0] for row in result['clean'] if row['scores']):.0%} came from one source.",
         "",
         "## Every set",
