@@ -61,11 +61,11 @@ class Joint:
         spread = np.where(spread > 0, spread, 1)
         standard = (earlier - centre) / spread
         reduction = PCA(min(PRINCIPAL, *contrast.shape), svd_solver="randomized", random_state=seed).fit(contrast)
-        reduced = reduction.transform(contrast)
+        principal, reduced = np.asarray(reduction.components_), reduction.transform(contrast)
         sizes = [float(np.sqrt((view**2).sum(axis=1).mean())) or 1.0 for view in (standard, reduced)]
         return cls(
             np.hstack([standard / sizes[0], reduced / sizes[1]]).astype(np.float64),
-            block_diag(np.diag(1 / spread) / sizes[0], reduction.components_ / sizes[1]),
+            np.asarray(block_diag(np.diag(1 / spread) / sizes[0], principal / sizes[1]), np.float64),
             np.concatenate([centre, contrast.mean(axis=0)]).astype(np.float64),
             len(centre),
         )
@@ -88,4 +88,4 @@ def independent(joint: Joint, seed: int = 0) -> NDArray[np.float64]:
     with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):  # of directions left out below
         warnings.simplefilter("ignore", ConvergenceWarning)  # what it has by then is as good to rank
         ica.fit(joint.values)
-    return np.asarray(ica.components_)
+    return np.asarray(ica.components_, np.float64)
