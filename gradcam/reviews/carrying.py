@@ -13,7 +13,7 @@ from gradcam.errors import GradcamError, ReviewError, quoted
 from gradcam.keys import read_public_key
 from gradcam.reviews.model import NEEDED_SIGNATURES, Kind, Subject
 from gradcam.reviews.rows import checked_name, checked_text, rows_of
-from gradcam.reviews.tables import CARRIED, LATER_WORDS, SAME
+from gradcam.reviews.tables import CARRIED, LATER_WORDS, SAME, TRUSTED_KEYS
 from gradcam.signatures import read_signature
 from gradcam.statuses import STATUSES
 
@@ -51,12 +51,12 @@ def write_rows(connection: sa.Connection, file: BinaryIO) -> int:
 def add_rows(connection: sa.Connection, file: BinaryIO) -> int:
     """Add the rows of an export that are not there yet. Returns: how many.
 
-    Raises: ReviewError for a line that is no row, says something else than the row of the same id, or supersedes
-    what somebody else said.
+    Raises: ReviewError for a line that is no row, says something else than the row of the same id, supersedes what
+    somebody else said, or has a project of this store trust a key that it does not trust yet.
     """
     tables = {table.name: table for table in CARRIED}
     here: dict[Any, str] = {}  # ids of what the store has under another id
-    added = 0
+    new: set[Any] = set()  # ids of the rows that are added
     for number, line in enumerate(file, start=1):
         name, row = _imported(line, number, tables)
         table = tables[name]
@@ -68,14 +68,16 @@ def add_rows(connection: sa.Connection, file: BinaryIO) -> int:
             here[row["id"]] = same
         elif known is None:
             _check_earlier(connection, table, row, number)
+            if table is TRUSTED_KEYS and row["project"] not in new:
+                _check_trusted(connection, row, number)
             connection.execute(table.insert(), [row])
-            added += 1
+            new.add(row["id"])
         elif any(known[key] != value for key, value in row.items()):
             raise ReviewError(
                 f"expected in line {number} what is kept under {row['id']}, got something else; "
                 "nothing was imported"
             )
-    return added
+    return len(new)
 
 
 def _row_of(connection: sa.Connection, table: sa.Table, id: str) -> sa.RowMapping | None:
@@ -92,6 +94,17 @@ def _check_earlier(connection: sa.Connection, table: sa.Table, row: Mapping[str,
         raise ReviewError(
             f"expected in line {number} what {column.replace('_', ' ')} an earlier row about the same, got "
             f"{row['id']}, which names another; nothing was imported"
+        )
+
+
+def _check_trusted(connection: sa.Connection, row: Mapping[str, Any], number: int) -> None:
+    """Raises: ReviewError where the row's project does not trust its key yet: its first key voids all others."""
+    key = read_public_key(row["key"].encode(), "")
+    known = sa.select(TRUSTED_KEYS.c.key).where(TRUSTED_KEYS.c.project == row["project"])
+    if all(read_public_key(one.encode(), "").key != key.key for one in connection.execute(known).scalars()):
+        raise ReviewError(
+            f"expected in line {number} a key that its project trusts here too, got {key}; if you trust it, do so "
+            "by its .pub file, then import again; nothing was imported"
         )
 
 

@@ -135,8 +135,11 @@ class ReviewStore:
     def trust(self, project: Project, key: PublicKey, by: str) -> None:
         """Let signatures by this key count in a project, by an owner; by no other key, then, than those trusted so.
 
-        One that is revoked counts no more, whoever trusted it before.
+        One that is revoked counts no more, whoever trusted it before; a project whose every key is revoked trusts
+        none that counts. Raises: ReviewError for a revoked key that the project never trusted.
         """
+        if key.revoked and key.key not in self.trusted_keys(project):
+            raise ReviewError(f"expected a key that counts, got {key}, which is revoked; trust another")
         with self._writing(by, "owner") as connection:
             add_row(connection, TRUSTED_KEYS, by, project=project.id, key=encode(key).decode())
 
@@ -494,7 +497,8 @@ class ReviewStore:
         """Add the rows of an export that the store does not have yet: all of them, or none. Returns: how many.
 
         A project of the same name, and a review of the same evidence in it, are those of the store.
-        Raises: ReviewError for a line that is no row, or says something else than a row of the same id here.
+        Raises: ReviewError for a line that is no row, says something else than the row of the same id here,
+        supersedes what somebody else said, or has a project of this store trust a key that it does not trust yet.
         """
         self._check("owner")
         with self._database.writing() as connection:

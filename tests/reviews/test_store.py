@@ -222,6 +222,27 @@ def test_in_a_project_that_trusts_keys_no_other_key_counts(store, tmp_path):
     assert store.state(review) == "in review"
 
 
+def test_a_key_that_a_project_never_trusted_closes_it_to_no_other(store, tmp_path):
+    review = store.add_review(project := store.add_project("One", "Anna"), EVIDENCE, "Lesions", "Anna")
+    store.say(review, "approved", "Anna")
+    store.sign(review, key_of("Anna", tmp_path), "Anna")
+    eve = key_of("Eve", tmp_path).public
+    with ReviewStore(tmp_path / "other.sqlite") as other:
+        other.trust(other.add_project("One", "Eve"), eve, "Eve")
+        other.export(file := io.BytesIO())
+    with pytest.raises(ReviewError, match="expected in line 2 a key that its project trusts here too, got Eve"):
+        store.import_(io.BytesIO(file.getvalue()))
+    revoked = revoke(tmp_path / "Eve" / "eve.pub", "lost")
+    with pytest.raises(ReviewError, match="expected a key that counts, got Eve"):
+        store.trust(project, revoked, "Anna")
+    assert store.trusted_keys(project) == {}
+    assert store.state(review) == "approved"
+    store.trust(project, eve, "Anna")
+    assert store.import_(io.BytesIO(file.getvalue())) == 1
+    store.trust(project, revoked, "Anna")
+    assert store.signers(review) == set()  # it opens again to nobody
+
+
 def test_a_changed_verdict_voids_signatures_and_a_comment_or_a_note_does_not(store, review, tmp_path):
     store.say(review, "approved", "Anna")
     store.say(review, "approved", "Anna", PHOTO)
