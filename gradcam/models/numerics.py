@@ -17,7 +17,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -50,12 +50,14 @@ NORMS: dict[str, Callable[[Any, Tensor], Tensor]] = {
 }
 """Exact types that begin with a BatchNorm by stored statistics, and what they do with its result."""
 
-FUSED: dict[str, tuple[str, list[float]]] = {
+_Fused: TypeAlias = tuple[str, list[float]]
+"""An activation's name in oneDNN, and its numbers."""
+
+FUSED: dict[str, _Fused] = {
     "torch.nn.modules.activation.ReLU": ("relu", []),
     "torch.nn.modules.activation.ReLU6": ("hardtanh", [0.0, 6.0]),
 }
-"""Exact types of activations that oneDNN applies to a convolution's numbers before it writes them: its name and
-numbers for each."""
+"""Exact types of activations that oneDNN applies to a convolution's numbers before it writes them."""
 
 LARGE = 2**15
 """From so many weights on, arranging them in advance made a convolution faster, for one photo and for eight."""
@@ -329,7 +331,8 @@ class _Copies:
         weight, bias = self.proof.folded[pair.conv, numerics]
         fused = _fused_activation(norm) if by_onednn else None
         if fused or numerics == "packed":
-            conv.forward = partial(_convolve, weight, bias, _settings(conv), fused or ("none", []))
+            convolve = partial(_convolve, weight, bias, _settings(conv))
+            conv.forward = partial(_activated, convolve, fused, norm.act) if fused else convolve
         else:
             conv.weight, conv.bias = (nn.Parameter(tensor, requires_grad=False) for tensor in (weight, bias))
         norm.forward = _as_it_is if fused else partial(NORMS[_kind(norm)], norm)
@@ -370,7 +373,7 @@ def _is_worth_packing(conv: nn.Conv2d) -> bool:
     return conv.groups == 1 and conv.weight.numel() >= LARGE
 
 
-def _fused_activation(norm: nn.Module) -> tuple[str, list[float]] | None:
+def _fused_activation(norm: nn.Module) -> _Fused | None:
     """What oneDNN calls all that a norm does after its BatchNorm; None if that is nothing, or not in `FUSED`."""
     act, drop = getattr(norm, "act", None), getattr(norm, "drop", None)
     return FUSED.get(_kind(act)) if act is not None and isinstance(drop, nn.Identity) else None
@@ -389,6 +392,11 @@ def _packed(conv: nn.Conv2d, weight: Tensor, size: tuple[int, ...]) -> Tensor:
 
 
 def _convolve(
-    weight: Tensor, bias: Tensor, settings: tuple[Any, ...], fused: tuple[str, list[float]], input: Tensor
+    weight: Tensor, bias: Tensor, settings: tuple[Any, ...], input: Tensor, fused: _Fused = ("none", [])
 ) -> Tensor:
     return torch.ops.mkldnn._convolution_pointwise(input, weight, bias, *settings, *fused, "")
+
+
+def _activated(convolve: Callable[..., Tensor], fused: _Fused, act: Any, input: Tensor) -> Tensor:
+    """What `act` makes of a convolution; oneDNN's activations make 0 of NaN, so they get finite numbers only."""
+    return convolve(input, fused) if input.sum().isfinite() else act(convolve(input))

@@ -205,6 +205,21 @@ def test_an_activation_that_onednn_knows_is_applied_with_its_convolution() -> No
     assert (net.bn1(net.conv1(BATCH)) == 6).any()
 
 
+@pytest.mark.parametrize("act", [nn.ReLU, nn.ReLU6])
+def test_what_is_no_number_stays_so_through_an_activation_of_onednn(act: type[nn.Module]) -> None:
+    net = WithActivations()
+    net.bn1 = BatchNormAct2d(8, act_layer=act)
+    model, modules = unwrapped(seeded(net))
+    runner = runner_for(model, modules, Inputs.of(BATCH, model), (LAST,), "packed")
+    assert "forward" in vars(runner.module.get_submodule("conv1"))
+    broken = BATCH.clone()
+    broken[0, 0, 3, 3] = torch.nan
+    found, expected = runner.module(broken), net(broken)
+    assert expected[0].isnan().all()
+    assert expected[1].isfinite().all()
+    torch.testing.assert_close(found, expected, equal_nan=True)
+
+
 class ReadTwice(Net):
     def first(self, x: Tensor) -> Tensor:
         x = self.conv1(x)
