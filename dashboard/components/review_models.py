@@ -37,10 +37,11 @@ def show_models(store: ReviewStore, project: Project) -> None:
 
 def _show_model(store: ReviewStore, model: SharedModel) -> None:
     st.markdown(f"**{name_markdown(model.name)}** · {escape_markdown(model.by)}, {model.at[:10]}")
-    has_it = model.name in session.custom_models()
+    own = session.custom_models().get(model.name)
+    has_it = own is not None and write_options(own) == store.shared_options(model)
     if st.button("In use" if has_it else "Use it here", key=f"_use-{model.id}", disabled=has_it):
         with show_errors(), st.spinner("Loading it"):
-            keep_custom_model(load_shared(*store.shared_file(model)))
+            keep_custom_model(load_shared(store.shared_file(model), store.shared_options(model)))
             st.rerun()
 
 

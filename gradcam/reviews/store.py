@@ -239,12 +239,15 @@ class ReviewStore:
         with self._reading() as connection:
             return [to_shared_model(row) for row in rows_of(connection, wanted)]
 
-    def shared_file(self, model: SharedModel) -> tuple[bytes, str]:
-        """The file of a shared model's weights, and its options."""
-        wanted = sa.select(MODELS.c.data, MODELS.c.options).where(MODELS.c.id == model.id)
+    def shared_file(self, model: SharedModel) -> bytes:
+        """The file of a shared model's weights."""
         with self._reading() as connection:
-            data, options = connection.execute(wanted).one()
-        return data, options
+            return connection.execute(sa.select(MODELS.c.data).where(MODELS.c.id == model.id)).scalar_one()
+
+    def shared_options(self, model: SharedModel) -> str:
+        """What it takes to load a shared model beside its file: labels, preprocessing and more."""
+        with self._reading() as connection:
+            return connection.execute(sa.select(MODELS.c.options).where(MODELS.c.id == model.id)).scalar_one()
 
     # ------------------------------------------------------------------------------- what people say
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard import identity, serving, session
 from dashboard.components import review_changes
 from gradcam import keys
+from gradcam.models import Labels
 from gradcam.report import Verdict, build_report, render_report, review_report, verify_report, with_signature
 from gradcam.reviews import Review, ReviewStore, Subject
 from tests import fakes
@@ -282,8 +284,12 @@ def test_a_model_of_ones_own_is_shared_with_a_project_for_others_to_use(store: R
 
     ben = opened(me="Ben")
     assert model not in ben.session_state[session._OWN]
-    press(ben, "Use it here")
+    numbered = replace(mine, labels=Labels(("round", "crossed"), None, "Ben"))
+    ben.session_state[session._OWN] = {model: numbered}  # the same file under the same id, with other options
+    press(ben.run(), "Use it here")
+    assert ben.session_state[session._OWN][model].labels == mine.labels
     assert ben.session_state[session._OWN][model].weights_sha256 == mine.weights_sha256
+    assert [one.disabled for one in ben.button if one.label == "In use"] == [True]
     assert not ben.error
 
 
