@@ -34,7 +34,7 @@ from tests.opening import open_page
 from tests.report_fakes import HEAT, NOON, comparison, report
 
 DATA = Path(__file__).parents[1] / "data" / "reports"
-LITES = [f"bundled/tf_efficientnet_lite{size}" for size in range(3)]
+LITES = [f"bundled/tf_efficientnet_lite{size}" for size in range(2)]
 
 
 def opened(**link: str | list[str]) -> AppTest:
@@ -183,14 +183,13 @@ def test_a_model_that_fails_is_on_the_page_and_in_the_report_with_its_reason() -
 
 
 def test_the_page_and_the_command_line_make_the_same_file_and_replay_says_same(tmp_path: Path) -> None:
-    """Four photos, three models, two classes; the classes are asked for one after the other on the page."""
-    names = ["chelsea", "coffee", "cat and coffee", "coffee and cat"]
-    page = opened(photos=names, models=LITES, scale="shared")
+    """Two photos, two models, two classes; the classes are asked for one after the other on the page."""
+    page = opened(photos=["cat and coffee", "coffee"], models=LITES[:2], scale="shared")
     page.multiselect(key="classes").set_value(["top prediction", "espresso"]).run()
     note(page, 1).set_value("Only the *cup*").run()
     page.segmented_control(key="_status").set_value("approved").run()
     made = build(page, "zip")
-    assert len(made.report.findings) == 4 * 3 * 2
+    assert len(made.report.findings) == 2 * 2 * 2
 
     python, *rest = shlex.split(command(made.report))
     assert python == "python"
@@ -200,7 +199,7 @@ def test_the_page_and_the_command_line_make_the_same_file_and_replay_says_same(t
     assert written == made.files["zip"]
 
     again = replay(read_report(written))
-    assert [check.outcome for check in again.checks] == ["same"] * 24
+    assert [check.outcome for check in again.checks] == ["same"] * 8
 
 
 def cat() -> Report:
