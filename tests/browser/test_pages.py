@@ -456,6 +456,11 @@ def test_back_undoes_a_choice_and_forward_does_it_again(visit: Visit, tmp_path: 
     for wanted in steps[2::-1]:
         page.go_forward()
         assert seen() == wanted
+    page.get_by_role("button", name="Add VGG16").click()
+    expect(page).to_have_url(re.compile("vgg16"))
+    page.go_back()  # while it computes
+    assert seen() == steps[0]
+    expect(page).not_to_have_url(re.compile("vgg16"))
 
 
 def test_keys_move_through_the_depths_of_a_model(visit: Visit) -> None:
