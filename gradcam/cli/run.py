@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -159,11 +160,12 @@ def _user(options: argparse.Namespace, checkpoints: dict[str, Classifier] | None
     """What turns an id into a classifier. checkpoints: those of the options, if they are loaded already."""
     if checkpoints is None:
         checkpoints = {str(one.spec): one for one in load_checkpoints(options)}
+    pool = cache(lambda: models_in_memory(exact=options.exact))  # made once, and only where a model is needed
 
     def use(name: str) -> AbstractContextManager[Classifier]:
         if name in checkpoints:
             return nullcontext(checkpoints[name])
-        return models_in_memory(exact=options.exact).use(name)
+        return pool().use(name)
 
     return use
 

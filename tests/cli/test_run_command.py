@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import torch
 
 from gradcam import load_classifier
 from gradcam.cli import main
+from gradcam.cli.run import _user
 from gradcam.runs import Run
 from gradcam.runs.store import Store
 from tests.runs.small_set import write_photo, write_set
@@ -102,6 +104,12 @@ def test_a_run_may_be_computed_by_the_modules_own_and_goes_on_so_alone(capsys: p
     assert main(["run", "resume", "review"]) == 2
     assert "its way of computing changed; give --exact only if it was given then, or" in capsys.readouterr().err
     assert main(["run", "resume", "review", "--exact"]) == 0
+
+
+def test_an_exact_model_is_in_memory_once_however_often_a_command_uses_it() -> None:
+    use = _user(argparse.Namespace(checkpoints=None, exact=True))
+    with use(MODEL) as one, use(MODEL) as again:
+        assert again is one
 
 
 def test_a_checkpoint_of_ones_own_is_run_and_gone_on_with(capsys: pytest.CaptureFixture[str]) -> None:
