@@ -54,11 +54,7 @@ def replace_pointwise_convolutions(module: nn.Module) -> nn.Module:
     The module is changed and returned; if it is such a convolution itself, its replacement is returned. Names,
     parameters and `state_dict()` stay the same, and a convolution used in two places stays shared.
     """
-    made = {
-        conv: PointwiseConv2d.over(conv)
-        for conv in module.modules()
-        if type(conv) is nn.Conv2d and _is_pointwise(conv) and conv.weight.numel() >= _MANY
-    }
+    made = {conv: PointwiseConv2d.over(conv) for conv in wide_pointwise(module)}
     for parent in [*module.modules()] if made else ():
         for name, child in parent._modules.items():
             if isinstance(child, nn.Conv2d) and child in made:
@@ -87,6 +83,12 @@ class PointwiseConv2d(nn.Conv2d):
         output = functional.linear(places, self.weight.flatten(1), self.bias).movedim(-1, -3)
         # A view whose values the next module changes in place would lose its own gradient.
         return output.clone() if output.requires_grad else output
+
+
+def wide_pointwise(module: nn.Module) -> list[nn.Conv2d]:
+    """The 1×1 convolutions with very many weights that are computed as convolutions."""
+    convs = (conv for conv in module.modules() if type(conv) is nn.Conv2d and _is_pointwise(conv))
+    return [conv for conv in convs if conv.weight.numel() >= _MANY]
 
 
 def _is_pointwise(conv: nn.Conv2d) -> bool:

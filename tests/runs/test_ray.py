@@ -9,14 +9,18 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+import torch
 
 from gradcam import load_classifier
 from gradcam.errors import RunError
+from gradcam.models import Classifier
+from gradcam.models.devices import to_device_layout
 from gradcam.runs import Engine, Run, Settings, Status, plan, ray_engine
 from gradcam.runs.data_set import Folder
 from gradcam.runs.local_engine import Computing
@@ -117,11 +121,22 @@ def test_a_model_of_which_a_node_has_another_is_refused_in_a_sentence(cluster: A
         ray_engine.Worker(plan.encode(planned), Folder(Path()), (0,), other)
 
 
-@pytest.mark.parametrize("exact", [False, True])
-def test_a_node_loads_a_model_by_its_id_unless_that_would_compute_in_another_way(exact: bool) -> None:
-    pytest.importorskip("ray")
-    classifier = load_classifier(NET, exact=exact)
-    planned = PlannedModel.of(classifier, NET, "auto", {})
+def test_a_node_loads_a_model_by_its_id_unless_that_would_compute_in_another_way() -> None:
+    fast, exact = (load_classifier(NET, device="cpu", exact=exact) for exact in (False, True))
+    assert _sent(fast) == NET
+    assert _sent(exact) is exact
+    wide = torch.nn.Conv2d(1024, 1024, 1)  # without a BatchNorm, an exact model and a fast one are both "eager"
+    by_convolutions, by_products = (
+        replace(fast, module=to_device_layout(wide, torch.device("cpu"), fast=fast_one), numerics="eager")
+        for fast_one in (False, True)
+    )
+    assert _sent(by_convolutions) is by_convolutions
+    assert _sent(by_products) == NET
+
+
+def _sent(classifier: Classifier) -> str | Classifier:
+    """What a node is given for a classifier that the plan calls `NET`."""
+    planned = PlannedModel.of(load_classifier(NET), NET, "auto", {})
     computing = Computing(
         plan.new_plan(Settings()).extended([planned], ["Grad-CAM"], ["top"]),
         Folder(Path()),
@@ -129,4 +144,4 @@ def test_a_node_loads_a_model_by_its_id_unless_that_would_compute_in_another_way
         add=lambda column, batch, encoded: pytest.fail("nothing is computed"),
         stop=threading.Event(),
     )
-    assert ray_engine._sent(computing, 0) == (classifier if exact else NET)
+    return ray_engine._sent(computing, 0)
