@@ -97,8 +97,11 @@ def _sha256(path: Path) -> str:
 
 
 def _keep(path: Path, photo: Photo) -> NDArray[np.uint8]:
+    key = path, photo.sha256, photo.stretched
     with _guard:
-        _kept[path, photo.sha256, photo.stretched] = photo.pixels
-        while len(_kept) > KEPT or (len(_kept) > 1 and sum(one.nbytes for one in _kept.values()) > KEPT_BYTES):
-            _kept.popitem(last=False)
+        _kept[key] = photo.pixels
+        _kept.move_to_end(key)
+        held = sum(one.nbytes for one in _kept.values())
+        while len(_kept) > KEPT or (len(_kept) > 1 and held > KEPT_BYTES):
+            held -= _kept.popitem(last=False)[1].nbytes
     return photo.pixels

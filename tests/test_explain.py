@@ -318,6 +318,15 @@ def test_many_files_are_explained_while_few_are_decoded(
     assert 8 <= most <= 10
 
 
+def test_a_photo_that_is_opened_again_stays_in_memory_longer(
+    pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photo_file, "KEPT", 2)
+    photo_file._kept.clear()
+    open_photos(pictures[number] for number in (0, 1, 0, 2))
+    assert [path for path, _, _ in photo_file._kept] == [pictures[0], pictures[2]]
+
+
 def test_a_file_that_changes_after_it_was_opened_is_not_taken_for_the_same(pictures: list[Path]) -> None:
     photos = open_photos([pictures[0]])
     photo_file._kept.clear()
