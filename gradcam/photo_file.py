@@ -18,7 +18,8 @@ from gradcam.photo import MAX_BYTES, open_photo, photo_name
 from gradcam.types import Photo, UnreadablePhoto
 
 KEPT, KEPT_BYTES = 100, 2**28
-"""How many photos of files stay decoded, and bytes of their pixels: the most recently used, and one in any case."""
+"""How many photos of files stay decoded, and bytes of their pixels: the most recently used, and one in any case.
+The command line and programs open photos so. The dashboard and runs use `open_photo`, and keep none here."""
 
 _GREY = np.full((300, 400, 3), 208, np.uint8)
 _GREY.flags.writeable = False
@@ -32,7 +33,8 @@ class PhotoFile(Photo):
     """A photo whose pixels are decoded when they are read, and forgotten after enough others were, see `KEPT`.
 
     path: of the file. dimensions: height and width in pixels.
-    Reading the pixels raises PhotoError if the file has changed since it was first opened.
+    The pixels are those of the file when it was first opened. Decoding them again raises PhotoError if the file has
+    changed since; while they are kept, the file is not read.
     """
 
     pixels: NDArray[np.uint8] = field(init=False, repr=False)
@@ -68,7 +70,7 @@ def photo_file(path: str | Path, *, stretch: bool = False) -> PhotoFile:
 def open_photos(names: Iterable[str | Path], open_one: Callable[[str | Path], Photo] = photo_file) -> list[Photo]:
     """The photos in these files, in order; one that cannot be opened is an `UnreadablePhoto` with its reason.
 
-    At most `KEPT` of them, or `KEPT_BYTES`, are in memory. open_one: opens one file, or raises PhotoError.
+    open_one: opens one file, or raises PhotoError. By default at most `KEPT`, or `KEPT_BYTES`, are in memory.
     """
     return [_open(name, open_one) for name in names]
 

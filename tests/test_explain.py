@@ -329,8 +329,10 @@ def test_a_photo_that_is_opened_again_stays_in_memory_longer(
 
 def test_a_file_that_changes_after_it_was_opened_is_not_taken_for_the_same(pictures: list[Path]) -> None:
     photos = open_photos([pictures[0]])
-    photo_file._kept.clear()
+    before = photos[0].pixels
     Image.fromarray(quarters().pixels[::-1]).save(pictures[0])
+    assert photos[0].pixels is before
+    photo_file._kept.clear()
     with pytest.raises(PhotoError, match="as it was opened first"):
         _ = photos[0].pixels
 
