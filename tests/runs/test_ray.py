@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -68,9 +69,18 @@ def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def _workers() -> list[psutil.Process]:
-    """The actors' processes, all of them begun by this one."""
-    found = psutil.Process().children(recursive=True)
-    return [process for process in found if any("ray::Worker" in word for word in process.cmdline())]
+    """The actors' processes, all of them begun by this one; after a kill Ray may need a while to begin one."""
+    for _ in range(600):
+        if found := [process for process in psutil.Process().children(recursive=True) if _is_worker(process)]:
+            return found
+        time.sleep(0.1)
+    pytest.fail("expected a worker within a minute, got none")
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):  # it may have ended just now
+        return any("ray::Worker" in word for word in process.cmdline())
+    return False
 
 
 def test_workers_that_are_killed_at_random_instants_are_asked_again_and_the_run_ends_alike(
