@@ -128,10 +128,15 @@ def browser(profile: Path) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def proxy_port() -> int:
-    """Where the dashboard goes for downloads: nothing listens there, unless a test does."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
+def proxy_port() -> Iterator[int]:
+    """Where the dashboard goes for downloads: nothing listens there, unless a test does.
+
+    A socket that does not listen holds the number: nobody else is given it, and `create_server` may take it.
+    """
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
 
 
 @pytest.fixture(scope="session")
