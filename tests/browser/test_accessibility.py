@@ -82,16 +82,15 @@ def test_a_page_fits_a_phone_and_keeps_nobody_out_by_keyboard_or_in_either_theme
 def test_an_exported_page_keeps_nobody_out_by_keyboard_or_in_either_theme(
     browser: Browser, tmp_path: Path, name: str
 ) -> None:
-    context = browser.new_context(viewport=DESKTOP, bypass_csp=True)  # for axe itself
-    page = context.new_page()
-    page.goto(write_export(name, tmp_path).as_uri())
-    page.wait_for_timeout(1_000)
-    assert_walked(page, least=8)
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
-        page.wait_for_timeout(300)
-        assert grave(Axe().run(page).response["violations"]) == []
-    context.close()
+    with browser.new_context(viewport=DESKTOP, bypass_csp=True) as context:  # for axe itself
+        page = context.new_page()
+        page.goto(write_export(name, tmp_path).as_uri())
+        page.wait_for_timeout(1_000)
+        assert_walked(page, least=8)
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            page.wait_for_timeout(300)
+            assert grave(Axe().run(page).response["violations"]) == []
 
 
 def assert_fits_a_phone(page: Page, *, stacked: bool) -> None:

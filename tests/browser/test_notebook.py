@@ -37,19 +37,18 @@ def test_pictures_captions_and_reasons_are_seen_on_the_page_of_a_notebook(
     body = f"<body style='background: {paper}; color: {ink}'>{shown()}</body>"
     (tmp_path / "cell.html").write_text(f"<!doctype html><meta charset=utf-8><title>cell</title>{body}", "utf-8")
     asked: list[str] = []
-    context = browser.new_context(offline=True, viewport={"width": 1100, "height": 500})
-    page = context.new_page()
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto((tmp_path / "cell.html").as_uri())
-    widths = page.eval_on_selector_all("img", "all => all.map(one => [one.naturalWidth, one.clientWidth])")
-    assert widths == [[300, 240]] * 3
-    assert page.title() == "cell"
-    assert [url for url in asked if not url.startswith(("data:", "file:"))] == []
-    colours = page.eval_on_selector_all(
-        ".gradcam-shown figcaption, .gradcam-failed",
-        "all => [...new Set(all.map(one => getComputedStyle(one).color))]",
-    )
-    assert colours == [page.evaluate("getComputedStyle(document.body).color")]
-    tops = page.eval_on_selector_all("figure", "all => all.map(one => one.getBoundingClientRect().top)")
-    assert len(set(tops)) == 1  # side by side
-    context.close()
+    with browser.new_context(offline=True, viewport={"width": 1100, "height": 500}) as context:
+        page = context.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto((tmp_path / "cell.html").as_uri())
+        widths = page.eval_on_selector_all("img", "all => all.map(one => [one.naturalWidth, one.clientWidth])")
+        assert widths == [[300, 240]] * 3
+        assert page.title() == "cell"
+        assert [url for url in asked if not url.startswith(("data:", "file:"))] == []
+        colours = page.eval_on_selector_all(
+            ".gradcam-shown figcaption, .gradcam-failed",
+            "all => [...new Set(all.map(one => getComputedStyle(one).color))]",
+        )
+        assert colours == [page.evaluate("getComputedStyle(document.body).color")]
+        tops = page.eval_on_selector_all("figure", "all => all.map(one => one.getBoundingClientRect().top)")
+        assert len(set(tops)) == 1  # side by side

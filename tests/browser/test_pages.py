@@ -121,13 +121,12 @@ def test_a_link_reopens_the_view_for_somebody_else(visit: Visit, browser: Browse
     expect(page).to_have_url(re.compile("fit=squash"))
     settle(page)
     expect(pictures(page)).to_have_count(8)
-    elsewhere = browser.new_context(viewport=DESKTOP)  # a fresh profile
-    again = elsewhere.new_page()
-    again.goto(page.url)
-    arrive(again, PLOT)
-    expect(pictures(again)).to_have_count(8)
-    assert titles(again) == titles(page)
-    elsewhere.close()
+    with browser.new_context(viewport=DESKTOP) as elsewhere:  # a fresh profile
+        again = elsewhere.new_page()
+        again.goto(page.url)
+        arrive(again, PLOT)
+        expect(pictures(again)).to_have_count(8)
+        assert titles(again) == titles(page)
     page.get_by_role("link", name="Compare classes").first.click()
     expect(page).to_have_url(re.compile(r"compare_classes\?.*fit=squash"))
 
@@ -146,17 +145,16 @@ def test_both_downloads_hold_the_comparison_and_the_page_opens_without_a_network
 
     complaints: list[str] = []
     strangers: list[str] = []
-    context = browser.new_context(offline=True, viewport=DESKTOP)
-    saved = context.new_page()
-    listen(saved, complaints, strangers)
-    saved.goto((tmp_path / "comparison.html").as_uri())
-    expect(pictures(saved)).to_have_count(3)
-    expect(pictures(saved).locator(".hm image")).to_have_count(3)
-    assert all(difference > 50 for difference in heat(saved))
-    assert titles(saved) == titles(page)
-    assert complaints == []
-    assert strangers == []
-    context.close()
+    with browser.new_context(offline=True, viewport=DESKTOP) as context:
+        saved = context.new_page()
+        listen(saved, complaints, strangers)
+        saved.goto((tmp_path / "comparison.html").as_uri())
+        expect(pictures(saved)).to_have_count(3)
+        expect(pictures(saved).locator(".hm image")).to_have_count(3)
+        assert all(difference > 50 for difference in heat(saved))
+        assert titles(saved) == titles(page)
+        assert complaints == []
+        assert strangers == []
 
 
 def brightness(locator: Locator, of: str) -> float:

@@ -177,14 +177,13 @@ def test_nothing_sticks_out_and_text_stands_out_from_its_ground(browser, file, w
 
 
 def test_without_javascript_everything_is_there_but_the_controls(browser, file):
-    context = browser.new_context(java_script_enabled=False)
-    page = context.new_page()
-    page.goto(file.as_uri())
-    assert page.locator(".overlay").count() == 4
-    assert page.locator(".overlay").first.is_visible()
-    assert not page.locator(".tools").is_visible()
-    assert not page.locator("button.full").first.is_visible()
-    context.close()
+    with browser.new_context(java_script_enabled=False) as context:
+        page = context.new_page()
+        page.goto(file.as_uri())
+        assert page.locator(".overlay").count() == 4
+        assert page.locator(".overlay").first.is_visible()
+        assert not page.locator(".tools").is_visible()
+        assert not page.locator("button.full").first.is_visible()
 
 
 def test_it_prints_with_its_words_and_without_its_controls(page):

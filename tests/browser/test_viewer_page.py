@@ -43,17 +43,15 @@ def comparison(failing: bool = False) -> Comparison:
 @pytest.fixture(scope="module")
 def tab(browser: Browser) -> Iterator[Page]:
     """One tab without a network, for one visit after the other: it compiles plotly.js once."""
-    context = browser.new_context(offline=True)
-    yield context.new_page()
-    context.close()
+    with browser.new_context(offline=True) as context:
+        yield context.new_page()
 
 
 @pytest.fixture(scope="module")
 def phone(browser: Browser) -> Iterator[Page]:
     """The same on a phone with a touch screen."""
-    context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True, offline=True)
-    yield context.new_page()
-    context.close()
+    with browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True, offline=True) as context:
+        yield context.new_page()
 
 
 @pytest.fixture
