@@ -69,7 +69,7 @@ class Files(Protocol):
     """Opens the files of a data set. A path is relative, with `/` between its parts."""
 
     def paths(self) -> Iterable[str]:
-        """All files that are not hidden, in order."""
+        """All files outside hidden folders, in order; of the hidden ones those that are photos by their names."""
         ...
 
     def open(self, path: str) -> BinaryIO:
@@ -89,7 +89,7 @@ class Folder:
         for folder, inner, files in os.walk(self.root):
             inner[:] = sorted(name for name in inner if not is_hidden(name))
             here = Path(folder).relative_to(self.root)
-            yield from ((here / name).as_posix() for name in sorted(files) if not is_hidden(name))
+            yield from ((here / name).as_posix() for name in sorted(files) if _is_listed(name))
 
     def open(self, path: str) -> BinaryIO:
         return (self.root / path).open("rb")
@@ -118,7 +118,7 @@ class Archive:
             )
         for entry in entries:
             self._check(entry)
-        return sorted(entry.filename for entry in entries if not _is_hidden_path(entry.filename))
+        return sorted(entry.filename for entry in entries if _is_listed_in_archive(entry.filename))
 
     def open(self, path: str) -> BinaryIO:
         with zipfile.ZipFile(self.file) as archive:
@@ -183,8 +183,9 @@ def read_data(data: str | Path) -> DataSet:
     In a folder, the names of inner folders are the labels of their pictures, as for torchvision's ImageFolder.
     A manifest is a CSV, Parquet or JSONL file with a column `path`, relative to the manifest's folder. Columns
     `label`, `box` and `mask` are optional; all other columns are kept for slicing. A ZIP holds a folder, or one
-    manifest and its photos. Hidden files are left out. A folder written by `save_to_disk` of Hugging Face
-    `datasets` needs `gradcam[datasets]`; its images, class labels and other columns are read.
+    manifest and its photos. Hidden folders are left out, and hidden photos are rows that are never opened. A folder
+    written by `save_to_disk` of Hugging Face `datasets` needs `gradcam[datasets]`; its images, class labels and
+    other columns are read.
     Raises: RunError, one sentence.
     """
     path = sample_set() if data == SAMPLE and not os.path.lexists(SAMPLE) else Path(data).expanduser()
@@ -211,6 +212,8 @@ def open_one(files: Files, path: str) -> Photo:
 
 def read_one(files: Files, path: str) -> bytes:
     """The bytes of a photo's file, at most one more than a photo may have. Raises: PhotoError."""
+    if is_hidden(PurePosixPath(path).name):
+        raise PhotoError(f"expected a photo, got a hidden file, {quoted(path)}; rename it to have it computed")
     try:
         with files.open(path) as file:
             return file.read(MAX_BYTES + 1)
@@ -225,8 +228,17 @@ def is_hidden(name: str) -> bool:
     return name.startswith((".", "__MACOSX"))
 
 
-def _is_hidden_path(path: str) -> bool:
-    return any(map(is_hidden, PurePosixPath(path).parts))
+def _is_listed(name: str) -> bool:
+    return _is_picture(name) or not is_hidden(name)
+
+
+def _is_listed_in_archive(entry: str) -> bool:
+    path = PurePosixPath(entry)
+    return _is_listed(path.name) and not any(map(is_hidden, path.parent.parts))
+
+
+def _is_picture(path: str) -> bool:
+    return PurePosixPath(path).suffix.lower() in PICTURES
 
 
 def _reader(path: Path) -> Callable[[str, Path], DataSet]:
@@ -273,7 +285,7 @@ def _read_archive(source: str, path: Path) -> DataSet:
 
 def _from_paths(source: str, files: Folder | Archive) -> DataSet:
     paths = list(files.paths())
-    photos = [path for path in paths if PurePosixPath(path).suffix.lower() in PICTURES]
+    photos = [path for path in paths if _is_picture(path)]
     rows = manifest.to_table(PhotoRow(path, _label(path)) for path in photos)
     return DataSet(source, rows, files, left_out=len(paths) - len(photos))
 

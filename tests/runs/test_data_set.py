@@ -39,22 +39,26 @@ def csv(folder: Path, text: str, name: str = "photos.csv") -> Path:
 # ------------------------------------------------------------------------------- what is read
 
 
-def test_folders_are_labels_and_hidden_files_and_other_files_are_left_out(tmp_path: Path) -> None:
+def test_folders_are_labels_and_hidden_folders_and_other_files_are_left_out(tmp_path: Path) -> None:
     write_photo(tmp_path / "red" / "1.png", 1)
     write_photo(tmp_path / "blue" / "day" / "0.PNG", 0)
     write_photo(tmp_path / ".thumbnails" / "2.png", 2)
     write_photo(tmp_path / "loose.png", 3)
-    (tmp_path / "red" / ".hidden.png").write_bytes(b"")
+    write_photo(tmp_path / "red" / ".hidden.png", 4)
+    (tmp_path / "red" / ".DS_Store").write_bytes(b"")
     (tmp_path / "red" / "notes.txt").write_text("no photo")
     data = read_data(tmp_path)
     assert rows(data) == [
         PhotoRow("loose.png"),
         PhotoRow("blue/day/0.PNG", "blue"),
+        PhotoRow("red/.hidden.png", "red"),
         PhotoRow("red/1.png", "red"),
     ]
     assert data.labels == ("blue", "red")
     assert data.left_out == 1
-    assert repr(data).endswith("3 photos, 2 labels)")
+    assert repr(data).endswith("4 photos, 2 labels)")
+    with pytest.raises(PhotoError, match=r"got a hidden file, 'red/\.hidden\.png'; rename it"):
+        open_one(data.files, "red/.hidden.png")
 
 
 def test_a_folder_of_photos_alone_has_no_labels(tmp_path: Path) -> None:
@@ -89,6 +93,7 @@ def test_a_zip_holds_a_folder_or_a_manifest_and_is_never_unpacked(tmp_path: Path
         for name in ("red/00001.png", "blue/00000.png"):
             archive.write(tmp_path / "set" / name, f"in/{name}" if with_manifest else name)
         archive.writestr("__MACOSX/red/._1.png", b"")
+        archive.writestr("._photos.csv", b"")
         if with_manifest:
             archive.writestr("in/photos.csv", "path,label\nred/00001.png,red\nblue/00000.png,blue\n")
     data = read_data(tmp_path / "set.zip")
