@@ -123,7 +123,7 @@ class Limits:
     photos_gigabytes: float = key("Decoded photos kept in memory, for all visitors", 1.0, least=0, most=1000)
     panels: int = key("Heatmaps kept in memory, for all visitors", 1000, least=1, most=1_000_000)
     forwards: int = key(
-        "Most forwards of a photo and model that the methods which a visitor picks may take together",
+        "Most forwards of a photo and model that the methods which a visitor picks or replays may take together",
         25_000,
         least=100,
         most=10_000_000,

@@ -16,7 +16,7 @@ from gradcam import Heatmap, OptionError, Panel, Style
 from gradcam.config import settings
 from gradcam.draw import Caption
 from gradcam.measures import rank_correlation
-from gradcam.methods import GRADCAM, METHODS, WRAPPERS, Method, find_method
+from gradcam.methods import GRADCAM, METHODS, WRAPPERS, Method, check_forwards, find_method
 from gradcam.text import listed, minus_sign
 
 BESIDE = ("Grad-CAM", "Grad-CAM++", "HiResCAM", "LayerCAM", "Finer-CAM", "Eigen-CAM")
@@ -50,16 +50,14 @@ def pick_methods(key: Key, default: Sequence[str]) -> tuple[str, ...]:
 
 def within_limit(methods: Sequence[Method]) -> list[Method]:
     """Those methods, from the first on, that a visitor may ask for together; say so of the others on the page."""
-    most, total, found = settings().limits.forwards, 0, []
+    found: list[Method] = []
     for method in methods:
-        if total + method.about_forwards <= most:
-            total += method.about_forwards
-            found.append(method)
+        try:
+            check_forwards([*found, method], settings().limits.forwards)
+        except OptionError as error:
+            say_error(str(error))
         else:
-            say_error(
-                f"expected methods of at most {most:,} forwards of each photo and model, got about "
-                f"{total + method.about_forwards:,} with {method.name}; take fewer methods, or no wrapper"
-            )
+            found.append(method)
     return found
 
 

@@ -11,6 +11,7 @@ from dashboard import library, uploads
 from dashboard.components.messages import escape_markdown, show_errors
 from dashboard.session import ReportKey
 from gradcam import GradcamError, Photo, Progress
+from gradcam.config import settings
 from gradcam.photo import SAMPLES
 from gradcam.report import OUTCOMES, Replay, Report, replay
 
@@ -35,7 +36,14 @@ def replay_report(report: Report) -> None:
 
         shown, done = st.session_state[ReportKey.REPLAYED] = None, None
         with show_errors():  # a photo in the report may be another than it says
-            shown, done = report, replay(report, photos=_at_hand(report), use=library.use, on_progress=show)
+            done = replay(
+                report,
+                photos=_at_hand(report),
+                use=library.use,
+                most_forwards=settings().limits.forwards,
+                on_progress=show,
+            )
+            shown = report
             st.session_state[ReportKey.REPLAYED] = shown, done
         slot.empty()
     if done is not None and shown is report:

@@ -2,6 +2,7 @@ from .method import Attention as Attention, Method as Method, Signals as Signals
 from .table import (
     GRADCAM as GRADCAM,
     METHODS as METHODS,
+    check_forwards as check_forwards,
     find_method as find_method,
     find_methods as find_methods,
     known_method as known_method,

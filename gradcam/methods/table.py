@@ -8,7 +8,7 @@ else it reads is a new property there, computed in `gradcam/signals.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -512,6 +512,23 @@ def find_methods(names: str | Sequence[str]) -> tuple[Method, ...]:
     if not found:
         raise OptionError(f"expected at least one method, got none; use {GRADCAM.name}")
     return tuple({method.name: method for method in found}.values())
+
+
+def check_forwards(
+    methods: Iterable[Method], most: int, scores: int = 1, instead: str = "take fewer methods, or no wrapper"
+) -> None:
+    """Raises: OptionError if the methods take more than about `most` forwards of each photo and model together.
+
+    scores: how many targets are asked for. instead: what to do then.
+    """
+    total = 0
+    for method in methods:
+        total += method.about_forwards * (scores if method.per == "class" else 1)
+        if total > most:
+            raise OptionError(
+                f"expected methods of at most {most:,} forwards of each photo and model, got about {total:,} with "
+                f"{method.name}; {instead}"
+            )
 
 
 def _find(name: str, rows: Mapping[str, Row]) -> Row | None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from gradcam._compare import OnProgress, Use, compare
 from gradcam.errors import quoted
-from gradcam.methods import known_method
+from gradcam.methods import check_forwards, known_method
 from gradcam.report._diff import TOLERANCE, difference_caption, environment_changes, largest_difference
 from gradcam.report.model import UNREADABLE, FailureEntry, Finding, HeatmapEntry, Report, pixels_sha256
 from gradcam.report.pictures import photo_of
@@ -64,14 +64,17 @@ def replay(
     photos: Sequence[Photo] = (),
     use: Use | None = None,
     tolerance: float = TOLERANCE,
+    most_forwards: int | None = None,
     on_progress: OnProgress = lambda progress: None,
 ) -> Replay:
     """Compute every map again and compare it with the report's, cell by cell.
 
     photos: the originals, for those that the report does not carry in full; known by their SHA-256.
     use, on_progress: as for `compare`. tolerance: a share of each map's peak, see `TOLERANCE`.
+    most_forwards: that all methods may take of each photo and model together; None for as many as they take.
+    Raises: OptionError if they take more.
     """
-    panels = _panels(report, photos, use, on_progress)
+    panels = _panels(report, photos, use, most_forwards, on_progress)
     checks: list[MapCheck] = []
     for finding in report.findings:
         where = report.photos[finding.photo].name, report.models[finding.model].id, request_text(report, finding)
@@ -81,11 +84,15 @@ def replay(
 
 
 def _panels(
-    report: Report, photos: Sequence[Photo], use: Use | None, on_progress: OnProgress
+    report: Report,
+    photos: Sequence[Photo],
+    use: Use | None,
+    most_forwards: int | None,
+    on_progress: OnProgress,
 ) -> dict[tuple[int, int, int, Target], Panel]:
     """The panels computed again, by their indices in the report and their target; none without a photo at hand."""
     found = _photos(report, photos)
-    methods = {index: method.name for index, method in enumerate(report.methods) if known_method(method.name)}
+    methods = {index: method for index, entry in enumerate(report.methods) if (method := known_method(entry.name))}
     if not (found and methods):
         return {}
     targets = [entry.target for entry in report.targets]
@@ -93,11 +100,14 @@ def _panels(
     targets = [target for target in dict.fromkeys(targets) if not isinstance(target, PythonTarget)]
     if not targets:
         return {}
+    if most_forwards is not None:
+        instead = "replay it with `gradcam replay`, which takes as long as it must"
+        check_forwards(methods.values(), most_forwards, len(targets), instead)
     again = compare(
         [model.id for model in report.models],
         list(found.values()),
         targets,
-        methods=list(methods.values()),
+        methods=[method.name for method in methods.values()],
         fit=report.fit,
         layer=layers_of(report),
         activation={model.id: model.activation for model in report.models if model.answered},

@@ -281,7 +281,7 @@ def test_a_report_is_continued_with_other_words_on_the_same_evidence() -> None:
     assert page.session_state[ReportKey.CONTINUED].report.verdict.date == "2026-11-23"
 
 
-def test_a_changed_map_differs_in_words_and_an_unknown_photo_cannot_be_checked() -> None:
+def test_a_changed_map_differs_and_an_unknown_photo_or_a_long_method_cannot_be_checked() -> None:
     page = opened(task="Reopen")
     text = render_report(cat(), "json").decode()
     peak = str(max(max(row) for row in cat().heatmaps[0].map))
@@ -293,6 +293,9 @@ def test_a_changed_map_differs_in_words_and_an_unknown_photo_cannot_be_checked()
     upload(page, ReportKey.REOPENED, "other.json", render_report(report(fakes.photo()), "json"))
     press(page, "Replay")
     assert "cannot be checked because the report does not carry" in page.table[0].value["Result"][0]
+    upload(page, ReportKey.REOPENED, "long.json", text.replace('"Grad-CAM"', '"SmoothGrad(IS-CAM)"').encode())
+    press(page, "Replay")
+    assert "at most 25,000 forwards of each photo and model" in page.error[0].value
 
 
 @pytest.mark.parametrize(

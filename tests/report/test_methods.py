@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import zipfile
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import jsonschema
@@ -14,7 +14,7 @@ import pypdf
 import pytest
 from msgspec import structs
 
-from gradcam import Classifier, Comparison, Contrast, Top, compare
+from gradcam import Classifier, Comparison, Contrast, OptionError, Top, compare
 from gradcam.methods import GRADCAM, METHODS, Method
 from gradcam.report import (
     FORMATS,
@@ -177,6 +177,16 @@ def test_a_method_in_a_wrapper_is_told_of_recomputed_and_replayed() -> None:
     assert f"methods={asked!r}" in python_lines(made)
     assert replay(made, use=use).count("same") == 2
     assert not [*diff(made, read_report(render_report(made, "zip")))]
+
+
+def test_a_replay_of_more_forwards_than_it_may_take_is_refused_before_a_model_runs(made: Report) -> None:
+    def use(model: str) -> AbstractContextManager[Classifier]:
+        raise AssertionError(model)
+
+    named = [replace(made.methods[0], name="Opti-CAM"), *made.methods[1:]]  # 100 forwards a class
+    long = replace(made, methods=tuple(named))
+    with pytest.raises(OptionError, match=r"at most 250 forwards .* got about 300 with Opti-CAM"):
+        replay(long, use=use, most_forwards=250)
 
 
 def test_a_method_that_this_gradcam_does_not_have_cannot_be_checked(
