@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 from math import prod
 from typing import Any, TypeAlias
 
@@ -65,14 +64,14 @@ class TracedAttention(Attention):
         for few in cotangents.split(self._together(len(cotangents))):
             yield _gradients(self.traced, few, self._found)
 
-    def own_gradients(self) -> Iterator[Iterator[Tensor]]:
-        ends = self._ends()
-        cotangents = [self._of_each_block(traced.logits) for traced, _ in ends]
-        few = self._together(len(cotangents[0]))
-        for parts in zip(*(one.split(few) for one in cotangents), strict=True):
-            yield chain.from_iterable(
-                _gradients(traced, part, found) for (traced, found), part in zip(ends, parts, strict=True)
-            )
+    def own_gradients(self, reduce: Callable[[Tensor], Tensor]) -> Tensor:
+        if len(self._found) == 1:
+            return self._of_last(1, self.traced, reduce)
+        blocks = self._blocks
+        if (together := self._ends_together()) is not None:
+            return self._of_last(len(blocks), together, reduce)
+        # no trace has a name here: each is dropped before the next, which is as large
+        return torch.cat([self._of_last(1, self.ended(Ends((block,), blocks[-1])), reduce) for block in blocks])
 
     def on_grid(self, tokens: Tensor) -> Tensor:
         height, width = self.layer.grid
@@ -91,9 +90,14 @@ class TracedAttention(Attention):
         nbytes = sum(prod(_shape(one.node) or ()) for one in self._found) * self.traced.logits.element_size()
         return chunk_size(self.model, nbytes, count)
 
-    def _of_each_block(self, logits: Tensor) -> Tensor:
-        """The cotangents `[K, blocks · B, C]` of logits `[blocks · B, C]`."""
-        return torch.cat([*map(self.cotangents, logits.split(len(self.traced.logits)))], 1)
+    def _of_last(self, blocks: int, traced: Trace, reduce: Callable[[Tensor], Tensor]) -> Tensor:
+        """What `reduce` makes of the gradients of the last `blocks` blocks of a forward whose logits
+        `[blocks · B, C]` the model's end makes of their outputs: `[blocks, K, …]`."""
+        images = len(self.traced.logits)
+        found = _attention_in(traced, images)[-blocks:]
+        cotangents = torch.cat([*map(self.cotangents, traced.logits.split(images))], 1)
+        few = cotangents.split(self._together(len(cotangents)))
+        return torch.cat([torch.stack([*map(reduce, _gradients(traced, part, found))]) for part in few], 1)
 
     # ------------------------------------------------------------------------------------------ what is found
 
@@ -132,20 +136,15 @@ class TracedAttention(Attention):
         tokens = self._found[0].tokens
         return self.layer.prefix if tokens == self.tokens else tokens - prod(self.layer.grid)
 
-    def _ends(self) -> list[tuple[Trace, list[_SelfAttention]]]:
-        """Forwards whose logits `[blocks · B, C]` the model's end makes of what leaves each of some blocks, and the
-        attention of these blocks: one forward for all blocks, or one for each."""
-        if len(self._found) == 1:
-            return [(self.traced, self._found)]
-        images, blocks = len(self.traced.logits), self._blocks
+    def _ends_together(self) -> Trace | None:
+        """A forward whose logits `[blocks · B, C]` the model's end makes of what leaves each block; None if it does
+        not take them as further images."""
         try:
-            together = self.ended(Ends(blocks, blocks[-1]))
+            together = self.ended(Ends(self._blocks, self._blocks[-1]))
         except (LayerError, ModelError):
-            together = None
-        if together and is_close(together.logits[-images:], self.traced.logits):
-            return [(together, _attention_in(together, images))]
-        each = [self.ended(Ends((block,), blocks[-1])) for block in blocks]
-        return [(traced, _attention_in(traced, images)[-1:]) for traced in each]
+            return None
+        logits = self.traced.logits
+        return together if is_close(together.logits[-len(logits) :], logits) else None
 
     @cached_property
     def _blocks(self) -> tuple[str, ...]:

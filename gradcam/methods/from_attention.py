@@ -50,11 +50,8 @@ def legrad(signals: Signals) -> Tensor:
     tokens of a CLIP model that are read through its class token, and stretches the map to values from 0 to 1.
     """
     attention = signals.attention
-    few = [
-        torch.stack([one.relu().mean((2, 3)) for one in gradients]).mean(0)
-        for gradients in attention.own_gradients()
-    ]
-    return attention.on_grid(torch.cat(few)).transpose(0, 1)
+    blocks = attention.own_gradients(lambda gradients: gradients.relu().mean((2, 3)))
+    return attention.on_grid(blocks.mean(0)).transpose(0, 1)
 
 
 def _identity(values: Tensor) -> Tensor:

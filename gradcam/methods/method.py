@@ -175,10 +175,12 @@ class Attention(Protocol):
         for all blocks."""
         ...
 
-    def own_gradients(self) -> Iterator[Iterator[Tensor]]:
-        """∂s/∂A like `gradients`, for the score s that the model's end makes of what leaves the block, as if it
-        were the last. A forward and a backward for all blocks, or for each block if the model's end cannot take the
-        outputs of all as further images.
+    def own_gradients(self, reduce: Callable[[Tensor], Tensor]) -> Tensor:
+        """What `reduce` makes of ∂s/∂A, `[few, B, heads, N, N]`, for the score s that the model's end makes of what
+        leaves the block, as if it were the last: `[blocks, K, …]`.
+
+        A forward and a backward for all blocks, or for each block if the model's end cannot take the outputs of all
+        as further images.
         """
         ...
 

@@ -316,7 +316,8 @@ _ROWS = (
         "score s that the model's end makes of what leaves this block",
         says="Places to which the blocks of a transformer would have to attend more, to raise the score.",
         zero="Zero: more attention to the place would raise the score nowhere. Drawn from zero.",
-        caveats=f"{ATTENTION} All blocks count alike; the authors' code takes the last two unless told otherwise.",
+        caveats=f"{ATTENTION} All blocks count alike; the authors' code takes the last two unless told otherwise. "
+        "A model whose end takes no further images needs a forward for each block.",
         needs=("attention", "attention gradients", "forwards"),
         forwards=3,
         compute=attention.legrad,

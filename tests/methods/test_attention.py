@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from weakref import ReferenceType, ref
 
 import numpy as np
 import pytest
@@ -18,8 +19,10 @@ from torchvision.models import VisionTransformer, resnet18
 import gradcam.attention
 import gradcam.gradients
 from gradcam import MethodError, TargetLayer, heatmaps
+from gradcam.capture import Ends, Trace
 from gradcam.gradients import differentiate
 from gradcam.methods import METHODS
+from gradcam.signals import LayerSignals
 from tests.methods.nets import Blocks, Tokens, images, net
 
 Maps = NDArray[np.float64]
@@ -224,6 +227,21 @@ def test_legrad_takes_the_ends_of_all_blocks_from_one_forward_where_it_can(
     found = heatmaps(model, batch, CLASSES, model.layer, method="LeGrad")
     assert torch.allclose(found, expected, rtol=0, atol=1e-9 * float(expected.max()))
     assert len(ran) == forwards
+
+
+def test_legrad_drops_the_forward_of_each_block_before_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, alive, traced = list[ReferenceType[Trace]](), list[int](), LayerSignals._traced
+
+    def counted(signals: LayerSignals, ends: Ends | None) -> Trace:
+        alive.append(sum(one() is not None for one in made))
+        found = traced(signals, ends)
+        made.append(ref(found))
+        return found
+
+    monkeypatch.setattr(LayerSignals, "_traced", counted)
+    model = net(Reshaped)
+    heatmaps(model, images(), CLASSES, model.layer, method="LeGrad")
+    assert alive == [0, 1, 1, 1, 1]  # the model's own, that of all blocks, which fails, and that of each
 
 
 @pytest.mark.parametrize("name", ["Generic attention", "LeGrad"])
