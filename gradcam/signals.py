@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from math import prod
 from typing import TypeAlias
@@ -104,6 +104,7 @@ class LayerSignals(Signals):
     cotangents: as for `signals_of`. keep: whether gradients stay in memory once their mean is known, because a
         method will read all of them; without it, they are computed again.
     rerun: None where no method will run the model again. linear: as for `signals_of`.
+    measured: by layer and number of images, whether the model's end runs by itself; shared with all made of these.
     """
 
     recording: Recording
@@ -112,6 +113,7 @@ class LayerSignals(Signals):
     keep: bool = False
     rerun: Rerun | None = None
     linear: bool = True
+    measured: dict[tuple[str, int, int], bool] = field(default_factory=dict)
 
     @cached_property
     def images(self) -> Tensor:
@@ -187,7 +189,7 @@ class LayerSignals(Signals):
         return self._in_batches(change, count, logits)
 
     def scores_with(self, change: Callable[[int], Tensor], count: int) -> Tensor:
-        return self._in_batches(change, count, partial(self._logits_of, whole=not self._end_runs_alone))
+        return self._in_batches(change, count, partial(self._logits_of, whole=not self._end_runs_alone()))
 
     def _logits_of(self, activation: Tensor, *, whole: bool) -> Tensor:
         """The logits `[n · B, classes]` when the layer gives `activation` `[n · B, C, h, w]`.
@@ -202,14 +204,21 @@ class LayerSignals(Signals):
 
         return self._rerun.logits_with(images, self.layer, put, 1 if whole else times)
 
-    @cached_property
     def _end_runs_alone(self) -> bool:
         """Whether the part of the model behind the layer makes of several activations what the whole model makes of
-        each: measured with the photo's own and with none."""
-        probe = torch.cat([self.activation, torch.zeros_like(self.activation)])
-        whole = self._logits_of(probe, whole=True)
+        each, measured once."""
+        key = self.layer.name, self.layer.call, len(self.images)
+        if key not in self.measured:
+            self._rerun.on_forwards(0, 1)
+            self.measured[key] = self._measure_end()
+        return self.measured[key]
+
+    def _measure_end(self) -> bool:
+        """With the photos' own activation, and with none."""
+        none = torch.zeros_like(self.activation)
+        whole = torch.cat([self.recording.logits, self._logits_of(none, whole=True)])
         try:
-            end = self._logits_of(probe, whole=False)
+            end = self._logits_of(torch.cat([self.activation, none]), whole=False)
         except (LayerError, ModelError):  # as where a path leads around the layer
             return False
         return is_close(end, whole)

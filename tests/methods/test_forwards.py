@@ -216,6 +216,17 @@ def test_only_the_part_behind_the_layer_runs_so_often_where_it_can(
             assert torch.allclose(mine, weighted.relu(), rtol=0, atol=1e-9 * float(weighted.abs().max()))
 
 
+def test_whether_the_end_runs_by_itself_is_measured_once_and_told() -> None:
+    model, entered = net(DeepHead), list[int]()
+    with model.body.register_forward_hook(lambda *call: entered.append(len(call[2]))):
+        maps(model, images(2), "SmoothGrad(Recipro-CAM)")
+    assert max(entered) == 2
+    assert len(entered) < 1 + 8 * (1 + 5) + 8  # each copy, and its 37 changes eight at a time; few to measure
+    told: list[tuple[int, int]] = []
+    explain(colours(), quarters(), "red", method="Recipro-CAM", on_forwards=lambda *now: told.append(now))
+    assert told == [(0, 1), (0, 17), (16, 17)]
+
+
 def test_a_negative_score_turns_no_weight_of_ablation_cam_round() -> None:
     model, batch = net(PooledHead), images(1)
     model.head.bias -= float(model(batch).max()) + 1
