@@ -199,7 +199,7 @@ def _first_component(rows: Tensor) -> Tensor:
 
 
 def _gram(rows: Tensor) -> Tensor:
-    """X Xᵀ of matrices X `[…, P, C]`; NumPy computes half of it, because it is symmetric."""
+    """X Xᵀ of matrices X `[…, P, C]`; NumPy computes half of it, because it is symmetric, in threads of its own."""
     products = [torch.from_numpy(one @ one.T) for one in rows.flatten(0, -3).numpy()]
     return torch.stack(products).view(*rows.shape[:-1], rows.shape[-2])
 
