@@ -121,6 +121,12 @@ class Limits:
         most=100_000,
     )
     photos_gigabytes: float = key("Decoded photos kept in memory, for all visitors", 1.0, least=0, most=1000)
+    shared_gigabytes: float = key(
+        "Disk that the models which people share with projects may take, all together; none is ever deleted",
+        10.0,
+        least=0,
+        most=100_000,
+    )
     panels: int = key("Heatmaps kept in memory, for all visitors", 1000, least=1, most=1_000_000)
     forwards: int = key(
         "Most forwards of a photo and model that the methods which a visitor picks or replays may take together",

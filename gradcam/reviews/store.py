@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 import sqlalchemy as sa
 
+from gradcam.config import settings
 from gradcam.errors import ReviewError, nearest, quoted
 from gradcam.files import refuse_existing
 from gradcam.keys import PublicKey, SecretKey, by_bytes, encode, own_keys, read_public_key
@@ -225,11 +226,18 @@ class ReviewStore:
         """Let everybody who reads a project use a model of somebody's own; as all that is kept, it stays.
 
         name: its id. data, options: the file of its weights, and what else it takes to load it.
-        Raises: ReviewError above `MAX_EVIDENCE` bytes.
+        Raises: ReviewError above `MAX_EVIDENCE` bytes, or where all would take more than `limits.shared_gigabytes`.
         """
         _check_size(data, "a model", "halve its precision")
         values = {"name": checked_name(name, "a model's id"), "options": options, "data": data}
+        most = settings().limits.shared_gigabytes
         with self._writing(by) as connection:
+            taken = connection.execute(sa.select(sa.func.sum(sa.func.length(MODELS.c.data)))).scalar() or 0
+            if taken + len(data) > most * 1e9:
+                raise ReviewError(
+                    f"expected shared models of at most {most:g} GB together, got one too many; "
+                    "ask the operator for a larger limits.shared_gigabytes"
+                )
             return to_shared_model(add_row(connection, MODELS, by, project=project.id, **values))
 
     def shared_models(self, project: Project) -> list[SharedModel]:

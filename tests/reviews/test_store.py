@@ -23,6 +23,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from gradcam.config import Limits, Settings
 from gradcam.errors import ReviewError
 from gradcam.keys import PublicKey, SecretKey, new_key, revoke
 from gradcam.reviews import WHOLE, Actor, Review, ReviewStore, Subject, read_roles
@@ -645,6 +646,16 @@ def test_a_file_of_evidence_is_kept_for_whoever_goes_on_and_the_latest_counts(st
     monkeypatch.setattr("gradcam.reviews.store.MAX_EVIDENCE", 3)
     with pytest.raises(ReviewError, match="expected evidence of at most"):
         store.keep_evidence(review, b"more", "Anna")
+
+
+def test_shared_models_take_no_more_than_the_operator_allows(store, review, monkeypatch):
+    limits = Limits(shared_gigabytes=1.05e-8)
+    monkeypatch.setattr("gradcam.reviews.store.settings", lambda: Settings(limits=limits))
+    projects = store.projects()[0], store.add_project("Other", "Ben")
+    shared = [store.share_model(project, "mine", "{}", b"bytes", "Anna") for project in projects]
+    with pytest.raises(ReviewError, match="expected shared models of at most"):
+        store.share_model(projects[0], "mine", "{}", b"1", "Anna")
+    assert [store.shared_models(project) for project in projects] == [[one] for one in shared]
 
 
 def test_a_backup_is_a_store(tmp_path):
