@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.components import (
+    check_files,
     continue_report,
     headline,
     offer_report,
@@ -64,6 +65,7 @@ elif task == 1:
             continue_report(opened)
             if opened.verified.has_manifest:
                 offer_signature(opened)
+            check_files(opened)
         else:
             st.info("A reopened report shows what was reviewed, and whether its heatmaps can be had again today.")
 else:

@@ -51,7 +51,7 @@ from .report_build import offer_report as offer_report
 from .report_changes import show_changes as show_changes
 from .report_check import replay_report as replay_report
 from .report_continue import continue_report as continue_report
-from .report_read import open_report as open_report, show_report as show_report
+from .report_read import check_files as check_files, open_report as open_report, show_report as show_report
 from .report_write import write_notes as write_notes, write_verdict as write_verdict
 from .request import (
     Request as Request,

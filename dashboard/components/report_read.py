@@ -33,6 +33,8 @@ HEIGHT = 680
 """Pixels of the preview."""
 MOST_MAPS = 4
 """Maps that are shown before the preview is opened."""
+LARGE = 100
+"""Panels of a report above which its files are rendered again only when that is asked for."""
 
 _PAGE, _REFUSED, _TURN, _CHECKED = "_page", "_refused", "_turn", "_checked"
 
@@ -127,27 +129,56 @@ def show_report(opened: Opened) -> None:
     preview(opened, "The whole report, as it reads")
 
 
-def _show_seal(opened: Opened) -> None:
-    """Say what is known of the file, and no more; check every page and picture in it on demand."""
-    slot = st.empty()
-    if opened.verified.has_manifest and st.button(
-        "Check every file in it",
-        icon=":material/plagiarism:",
-        help="Renders each page and picture in the ZIP again from `report.json` and compares them byte by byte; "
-        "this takes as long as building the report",
-    ):
-        with show_errors(), st.spinner("Rendering every file again"):
-            st.session_state[_CHECKED] = opened.id, verify_report(opened.data)
+def check_files(opened: Opened) -> None:
+    """Render every page and picture in a reopened ZIP again, and say at the top of the page what came of it.
+
+    Called last on a page, so that all else can be read meanwhile. A large report is checked on demand.
+    """
+    if opened.verified.has_manifest and len(opened.report.findings) <= LARGE and _checked(opened) is None:
+        _render_again(opened)
+
+
+def _checked(opened: Opened) -> Verification | str | None:
+    """What rendering all files of this report again came to, or why it cannot be done; None if it was not tried."""
     checked, found = st.session_state.get(_CHECKED, (None, None))
-    is_checked = checked == opened.id
-    verified = found if is_checked else opened.verified
+    return found if checked == opened.id else None
+
+
+def _render_again(opened: Opened) -> None:
+    with st.spinner("Rendering every file in the ZIP again"):
+        try:
+            found = verify_report(opened.data)
+        except GradcamError as error:  # a photo in it may be another than it says
+            found = str(error)
+    st.session_state[_CHECKED] = opened.id, found
+    st.rerun()
+
+
+def _show_seal(opened: Opened) -> None:
+    """Say what is known of the file, and no more."""
+    rendered = _checked(opened)
+    verified = rendered if isinstance(rendered, Verification) else opened.verified
     said = [f"**{escape_markdown(opened.name)}**: {escape_markdown(verified.statement)}."]
-    if is_checked and not verified.changed:
-        said.append(_rendered(verified))
-    signatures = "".join(f"\n- {escape_markdown(str(one))}" for one in verified.signatures)
     say, icon = _tone(verified)
-    with slot.container():
-        say(" ".join(said) + signatures, icon=icon)
+    if isinstance(rendered, str):
+        said.append(f"What is in it cannot be rendered again: {escape_markdown(rendered)}.")
+        say, icon = st.warning, ":material/gpp_maybe:"
+    elif rendered and not rendered.changed:
+        said.append(_rendered(rendered))
+    signatures = "".join(f"\n- {escape_markdown(str(one))}" for one in verified.signatures)
+    say(" ".join(said) + signatures, icon=icon)
+    is_large = opened.verified.has_manifest and len(opened.report.findings) > LARGE
+    if (
+        is_large
+        and rendered is None
+        and st.button(
+            "Check every file in it",
+            icon=":material/plagiarism:",
+            help="Renders each page and picture in the ZIP again from `report.json` and compares their bytes; "
+            "this takes as long as building the report",
+        )
+    ):
+        _render_again(opened)
 
 
 def _tone(verified: Verification) -> tuple[Callable[..., object], str]:
