@@ -85,8 +85,8 @@ FEW = 100
 
 def main(arguments: list[str], machine: dict[str, str]) -> None:
     parser = argparse.ArgumentParser(prog="benchmarks runs", description=__doc__)
-    parser.add_argument("--photos", type=int, default=256)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--photos", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--many", type=int, default=10_000, help="photos of the run that is started twice")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
@@ -170,7 +170,7 @@ print(peak_kilobytes())
 """A whole life of the command, and its peak memory."""
 
 
-def growth(folder: Path, many: int) -> dict[str, dict[str, float]]:
+def growth(folder: Path, many: int) -> dict[str, dict[str, dict[str, float]]]:
     """Seconds and peak memory, in MB, of `gradcam run start` over few and many small photos, first and again."""
     found: dict[str, dict[str, float]] = {}
     for size in (FEW, many):
