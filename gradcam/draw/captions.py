@@ -182,3 +182,9 @@ def colour_bar(style: Style, scaled: Mapping[Heatmap, ScaledMap]) -> ColourBar:
         return ColourBar(f"heat, raw units{equations}", bar_numbers(full, signed), signed)
     numbers = tuple(minus_sign(f"{100 * share:.0f} %") for share in BAR_SHARES[signed])
     return ColourBar(f"heat, share of {_WHOSE[style.scale]}{apart}", numbers, signed)
+
+
+def colour_bars(style: Style, scaled: Mapping[Heatmap, ScaledMap]) -> list[ColourBar]:
+    """A colour bar of the panels from zero up and one of those around zero, as far as there are such."""
+    kinds = [{panel: one for panel, one in scaled.items() if one.signed is signed} for signed in (False, True)]
+    return [colour_bar(style, kind) for kind in kinds if kind] or [colour_bar(style, scaled)]

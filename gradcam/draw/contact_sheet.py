@@ -11,7 +11,8 @@ from gradcam.comparison import Comparison, Row
 from gradcam.draw.captions import (
     FRAME_LABEL,
     SIGNED_LABEL,
-    colour_bar,
+    ColourBar,
+    colour_bars,
     layer_caption,
     model_caption,
     opacity_caption,
@@ -22,7 +23,7 @@ from gradcam.draw.captions import (
 )
 from gradcam.draw.lettering import Ink, fit, text_width, wrap, write
 from gradcam.draw.render import Pixels, blend, check_style, colourise, draw_panel, png, resize
-from gradcam.text import count, dimensions
+from gradcam.text import count, dimensions, listed
 from gradcam.types import Failure, Heatmap, ScaledMap, Style
 
 _TITLE = Ink(28, 700, (22, 27, 34))
@@ -120,13 +121,21 @@ def _failure(reason: str, cell: int, height: int) -> Pixels:
 
 
 def _footer(style: Style, scaled: Mapping[Heatmap, ScaledMap], width: int) -> Pixels:
-    known = colour_bar(style, scaled)
-    notes = [f"Colour map {'red-blue' if known.signed else style.colormap}, {opacity_caption(style)}"]
+    bars = colour_bars(style, scaled)
+    names = listed(["red-blue" if bar.signed else style.colormap for bar in bars])
+    notes = [f"Colour map{'s' * (len(bars) > 1)} {names}, {opacity_caption(style)}"]
     if style.threshold:
         notes.append(f"heat below {100 * style.threshold:.0f} % of full colour is left out")
-    strip = _paper(_GAP + 2 * _SMALL.line + 18 + _SMALL.line + _MARGIN, width)
-    write(strip, [(known.title[0].upper() + known.title[1:], Ink(14, 600, _BODY.colour))], _MARGIN, _GAP // 2)
+    strip = _paper(4 + _SMALL.line + _MARGIN, width)
+    write(strip, [(fit("; ".join(notes) + ".", width - 2 * _MARGIN, _SMALL), _SMALL)], _MARGIN, 4)
+    return np.vstack([*(_bar(bar, style, width) for bar in bars), strip])
+
+
+def _bar(known: ColourBar, style: Style, width: int) -> Pixels:
+    """A colour bar with its title and numbers."""
     length, top = min(420, width - 2 * _MARGIN), _GAP // 2 + _SMALL.line + 6
+    strip = _paper(top + 22 + _SMALL.line, width)
+    write(strip, [(known.title[0].upper() + known.title[1:], Ink(14, 600, _BODY.colour))], _MARGIN, _GAP // 2)
     ramp = np.broadcast_to(np.linspace(-1 if known.signed else 0, 1, length, dtype=np.float32), (18, length))
     bar = strip[top : top + 18, _MARGIN : _MARGIN + length]
     bar[:] = blend(bar.copy(), colourise(ramp, style.colormap, style.threshold, signed=known.signed), 1.0)
@@ -136,12 +145,6 @@ def _footer(style: Style, scaled: Mapping[Heatmap, ScaledMap], width: int) -> Pi
         x = round(place / (len(known.numbers) - 1) * (length - 1))
         strip[top + 18 : top + 22, _MARGIN + x] = _SMALL.colour
         write(strip, [(number, _SMALL)], _MARGIN + min(max(0, x - wide // 2), length - wide), top + 22)
-    write(
-        strip,
-        [(fit("; ".join(notes) + ".", width - 2 * _MARGIN, _SMALL), _SMALL)],
-        _MARGIN,
-        top + 26 + _SMALL.line,
-    )
     return strip
 
 

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gradcam.comparison import Comparison
+from gradcam.comparison import Comparison, as_comparison
 from gradcam.draw import contact_sheet
+from gradcam.draw.captions import colour_bars
+from gradcam.draw.render import colormap
 from gradcam.types import Panel, Photo, Style, Top
 from tests import fakes
+from tests.draw.test_signed import mixed
 
 ONE_HOT = np.array([[1, 0], [0, 0]], np.float32)
 
@@ -64,3 +67,21 @@ def test_a_tall_and_a_wide_photo_keep_their_aspect():
         drawn = grid(fakes.panel(photo, ONE_HOT * 0))
         ys, xs = np.nonzero((drawn[:, :236] == 77).all(2))
         assert np.ptp(ys) / np.ptp(xs) == pytest.approx(height / width, rel=0.05)
+
+
+def at_foot(comparison: Comparison, style: Style) -> set[str]:
+    """Which colour maps' strongest colours are below the pictures and captions of a contact sheet."""
+    colours = np.array(Image.open(io.BytesIO(contact_sheet.grid_png(comparison, style, 200))))[-170:].astype(int)
+    names = (style.colormap, "red-blue")
+    return {name for name in names if (abs(colours - colormap(name)[-2].astype(int)).max(2) <= 4).any()}
+
+
+def test_a_sheet_of_maps_from_zero_and_around_zero_has_a_colour_bar_for_each() -> None:
+    both, style = mixed(scale="shared")
+    bars = colour_bars(style, both.scaled(style))
+    assert [bar.title for bar in bars] == ["heat, raw units (eq. 2)", "heat, raw units"]
+    assert [bar.numbers[-1] for bar in bars] == ["2", "4"]
+    assert at_foot(both, style) == {style.colormap, "red-blue"}
+    from_zero, around_zero = both.heatmaps
+    assert at_foot(as_comparison(from_zero), style) == {style.colormap}
+    assert at_foot(as_comparison(around_zero), style) == {"red-blue"}
