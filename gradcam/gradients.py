@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
 from gradcam.errors import LayerError, ModelError, quoted
+from gradcam.zero_rows import SkippingZeroRows
 
 LEAST_CHUNK = 2 << 20
 """Bytes of gradients that are always computed at once: little beside the memory of the forward itself."""
@@ -39,9 +40,10 @@ def differentiate(
     inputs: Any = list(ends)  # tensors beside edges
 
     def backward(cotangent: Tensor, *, batched: bool) -> list[Tensor]:
-        found = torch.autograd.grad(
-            start, inputs, cotangent, retain_graph=True, is_grads_batched=batched, allow_unused=True
-        )
+        with SkippingZeroRows():
+            found = torch.autograd.grad(
+                start, inputs, cotangent, retain_graph=True, is_grads_batched=batched, allow_unused=True
+            )
         if any(gradient is None for gradient in found):
             raise LayerError(
                 "the class scores do not depend on the target layer as autograd sees it; name another layer, "
