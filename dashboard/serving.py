@@ -20,7 +20,6 @@ from streamlit import config
 
 from gradcam.config import Settings, settings
 from gradcam.errors import GradcamError
-from gradcam.extras import IMPORTING
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -48,7 +47,6 @@ still importing stands half made; so one thread imports all of it, and a visit w
 anything but Streamlit. `dashboard.components` is not there: Streamlit takes a component only from a visit."""
 
 IMPORTED_LATER = (
-    "scipy.linalg",
     "gradcam.report",
     "gradcam.report.formats.zip",
     "pyarrow.parquet",
@@ -142,8 +140,7 @@ def _prepare(begin: Callable[[], object]) -> None:
 
 def _import_later() -> None:
     for module in IMPORTED_LATER:
-        with IMPORTING:  # what a visit computes meanwhile may need one of them
-            importlib.import_module(module)
+        importlib.import_module(module)
 
 
 def is_prepared(*, everything: bool) -> bool:

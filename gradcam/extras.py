@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gradcam.errors import OptionError
-
-IMPORTING = threading.RLock()
-"""Held by a thread while it imports a library late that another thread may import, too: parts of a library look for
-each other in `sys.modules`, and find them half made while two threads import them from different ends."""
 
 
 @contextmanager

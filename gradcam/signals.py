@@ -209,12 +209,12 @@ class LayerSignals(Signals):
         each, measured once."""
         key = self.layer.name, self.layer.call, len(self.images)
         if key not in self.measured:
-            self._rerun.on_forwards(0, 1)
+            self._rerun.on_forwards(0, 3)
             self.measured[key] = self._measure_end()
         return self.measured[key]
 
     def _measure_end(self) -> bool:
-        """With the photos' own activation, and with none."""
+        """With the photos' own activation, and with none: three forwards."""
         none = torch.zeros_like(self.activation)
         whole = torch.cat([self.recording.logits, self._logits_of(none, whole=True)])
         try:

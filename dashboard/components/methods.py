@@ -15,6 +15,7 @@ from dashboard.session import Key
 from gradcam import Heatmap, OptionError, Panel, Style
 from gradcam.config import settings
 from gradcam.draw import Caption
+from gradcam.layers import count_layers
 from gradcam.measures import rank_correlation
 from gradcam.methods import GRADCAM, METHODS, WRAPPERS, Method, check_forwards, find_method
 from gradcam.text import listed, minus_sign
@@ -26,10 +27,11 @@ IN_A_ROW = 8
 """Panels beside each other at most; more stand in rows of about the same length."""
 
 
-def pick_methods(key: Key, default: Sequence[str]) -> tuple[str, ...]:
+def pick_methods(key: Key, default: Sequence[str], classes: int = 1) -> tuple[str, ...]:
     """Let the visitor pick methods; return them in that order, or the default if none is picked.
 
-    A name in wrappers may be typed; a name that is none becomes a sentence on the page.
+    A name in wrappers may be typed; a name that is none becomes a sentence on the page. classes: how many are asked
+    for, as forwards are counted.
     """
     papers = (f"[{method.name}]({method.link}): {method.says}" for method in METHODS.values())
     picked = st.multiselect(
@@ -42,18 +44,21 @@ def pick_methods(key: Key, default: Sequence[str]) -> tuple[str, ...]:
         "SmoothGrad(LayerCAM). " + "  \n".join(papers),
         **session.linked(key),
     )
-    found = within_limit(tuple({method.name: method for name in picked if (method := _read(name))}.values()))
+    known = {method.name: method for name in picked if (method := _read(name))}
+    found = within_limit(tuple(known.values()), classes)
     if waits := long_methods(found):
         st.caption(waits)
     return tuple(method.name for method in found) or tuple(default)
 
 
-def within_limit(methods: Sequence[Method]) -> list[Method]:
-    """Those methods, from the first on, that a visitor may ask for together; say so of the others on the page."""
+def within_limit(methods: Sequence[Method], classes: int = 1) -> list[Method]:
+    """Those methods, from the first on, that a visitor may ask for together, for so many classes at the pinned
+    layers; say so of the others on the page."""
     found: list[Method] = []
+    layers = max(map(count_layers, session.pinned().values()), default=1)
     for method in methods:
         try:
-            check_forwards([*found, method], settings().limits.forwards)
+            check_forwards([*found, method], settings().limits.forwards, classes, layers)
         except OptionError as error:
             say_error(str(error))
         else:
@@ -102,7 +107,7 @@ def long_methods(methods: Sequence[Method]) -> str:
     costs = [f"{method.name} {method.cost.partition(', ')[0]}" for method in methods if method.takes_long]
     if not costs:
         return ""
-    each = ", and a layer has hundreds of channels" if any(method.per == "channel" for method in methods) else ""
+    each = ", and a layer has hundreds of channels" if any(method.part == "channel" for method in methods) else ""
     return f"This can take minutes: {listed(costs)} of each photo and model{each}. Cancel keeps what is finished."
 
 

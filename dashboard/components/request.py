@@ -59,7 +59,8 @@ class Options(TypedDict):
 
 def pick_request(models: Sequence[str]) -> Request:
     """Let the visitor pick classes by the models' own labels, methods and a fit; add the pinned layers."""
-    targets, methods = pick_classes(models), pick_methods(Key.METHODS, (GRADCAM.name,))
+    targets = pick_classes(models)
+    methods = pick_methods(Key.METHODS, (GRADCAM.name,), len(targets))
     return Request(targets, pick_fit(), pick_layers(), methods)
 
 

@@ -12,6 +12,7 @@ from .find import (
 from .layer_text import (
     SEPARATOR as SEPARATOR,
     TypedLayer as TypedLayer,
+    count_layers as count_layers,
     read_layer as read_layer,
     write_layer as write_layer,
 )

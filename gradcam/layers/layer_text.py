@@ -17,6 +17,11 @@ def read_layer(text: str) -> TypedLayer | tuple[TypedLayer, ...]:
     return layers[0] if len(layers) == 1 else layers
 
 
+def count_layers(text: str) -> int:
+    """How many layers a text names that `write_layer` wrote."""
+    return text.count(SEPARATOR) + 1
+
+
 def write_layer(layer: TypedLayer | Sequence[TypedLayer]) -> str:
     """The text that `read_layer` reads as the same layer."""
     return str(layer) if isinstance(layer, str | int) else SEPARATOR.join(map(str, layer))

@@ -6,13 +6,15 @@ places of the grid. Every function returns raw maps `[B, K, h, w]`, or `[B, 1, h
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from gradcam.errors import MethodError
-from gradcam.extras import IMPORTING
 from gradcam.methods.method import Compute, Signals
-from gradcam.methods.wrappers import noisy_copies
+from gradcam.methods.wrappers import image_ranges, noisy_copies
 
 MOST_PLACES = 4096
 """Of a grid, for a kernel between all of its places."""
@@ -165,6 +167,47 @@ def integrated_grad_cam(steps: int) -> Compute:
     return compute
 
 
+def expected_grad_cam(samples: int, cells: int, noise: float, seed: int) -> Compute:
+    """ReLU(Σₖ mean over (x′, t) of αₖ(x′ + t (x − x′)) (Aₖ(x) − Aₖ(x′))), for the photo x, random pictures x′ and
+    random t, one in each of `samples` equal parts of 0 … 1.
+
+    samples, cells, noise, seed: the x′ are `smooth_pictures`.
+    Source: Erion et al. 2021, the definition of expected gradients, at a layer in place of the pixels, with the
+    gradients' mean over all places as in equation 1 of Grad-CAM. At a pooled linear head all places before ReLU add
+    up to the score less its mean over the x′.
+    Differs from `integrated_grad_cam` in the many x′ and in Aₖ(x), which is Aₖ(x′ + t (x − x′)) there.
+    """
+
+    def compute(signals: Signals) -> Tensor:
+        parts = torch.rand(samples, generator=torch.Generator().manual_seed(seed)).tolist()
+        pictures = smooth_pictures(signals.images, samples, cells, noise, seed)
+
+        def images() -> Iterator[Tensor]:
+            for number, (picture, part) in enumerate(zip(pictures, parts, strict=True)):
+                yield picture
+                yield picture + (number + part) / samples * (signals.images - picture)
+
+        runs, maps = signals.again(images(), 2 * samples), []
+        for one in runs:
+            change = signals.activation - one.activation
+            maps.append(weighted_sum(next(runs).alpha, change))
+        return torch.stack(maps).mean(0).relu()
+
+    return compute
+
+
+def smooth_pictures(images: Tensor, count: int, cells: int, noise: float, seed: int) -> Iterator[Tensor]:
+    """Random pictures `[B, channels, H, W]` around zero, the mean colour: `cells`×`cells` colours, smoothly
+    enlarged; for every image of a batch the same but for the contrast.
+
+    noise: the standard deviation of the colours, as a share of each image's range.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(count):
+        colours = torch.randn(1, images.shape[1], cells, cells, generator=generator).to(images)
+        yield noise * image_ranges(images) * functional.interpolate(colours, images.shape[2:], mode="bicubic")
+
+
 # ------------------------------------------------------------------------------------- principal components
 
 
@@ -199,9 +242,8 @@ def _first_component(rows: Tensor) -> Tensor:
 
 
 def _gram(rows: Tensor) -> Tensor:
-    """X Xᵀ of matrices X `[…, P, C]`; NumPy computes half of it, because it is symmetric, in threads of its own."""
-    products = [torch.from_numpy(one @ one.T) for one in rows.flatten(0, -3).numpy()]
-    return torch.stack(products).view(*rows.shape[:-1], rows.shape[-2])
+    """X Xᵀ of matrices X `[…, P, C]`."""
+    return rows @ rows.mT
 
 
 def _first_of_gram(gram: Tensor) -> Tensor:
@@ -211,19 +253,11 @@ def _first_of_gram(gram: Tensor) -> Tensor:
 
 
 def _leading(gram: Tensor) -> tuple[Tensor, Tensor]:
-    """The eigenvectors `[…, P]` of the largest eigenvalues `[…]` of symmetric matrices; NaN where not finite."""
-    pairs = [_leading_of(one) for one in gram.flatten(0, -3)]
-    vectors, values = (torch.stack(parts) for parts in zip(*pairs, strict=True))
-    return vectors.view(gram.shape[:-1]), values.view(gram.shape[:-2])
+    """The eigenvectors `[…, P]` of the largest eigenvalues `[…]` of symmetric matrices; NaN where not finite.
 
-
-def _leading_of(gram: Tensor) -> tuple[Tensor, Tensor]:
-    if not gram.isfinite().all():
-        return torch.full_like(gram[0], torch.nan), torch.full_like(gram[0, 0], torch.nan)
-    with IMPORTING:
-        from scipy.linalg import eigh  # most methods need no eigenvectors
-
-    last = len(gram) - 1
-    # the last alone takes a third of the time
-    values, vectors = eigh(gram.numpy(), subset_by_index=(last, last), check_finite=False)
-    return torch.from_numpy(vectors[:, 0]), torch.tensor(values[0], dtype=torch.float64)
+    By PyTorch, whose threads a caller can bound.
+    """
+    finite = gram.isfinite().all(-1).all(-1)
+    values, vectors = torch.linalg.eigh(gram.where(finite[..., None, None], 0))
+    missing = torch.where(finite, 0.0, torch.nan).to(gram)
+    return vectors[..., -1] + missing[..., None], values[..., -1] + missing

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol, TypeAlias
@@ -25,10 +25,11 @@ Need: TypeAlias = Literal[
 ]
 """What a method reads of a model. `gradients`: those of every place, not only their mean over the grid."""
 
-Per: TypeAlias = Literal["photo", "stage", "channel", "place", "class"]
-"""What a number of forwards is for: a photo, or each stage of the model, or each channel, place or class of it."""
+Part: TypeAlias = Literal["stage", "block", "channel", "place", "class"]
+"""What a method may take forwards for beside the photo: each stage or block of the model, channel or place of the
+layer, or class that is asked for."""
 
-USUAL: dict[Per, int] = {"photo": 1, "stage": 5, "channel": 1000, "place": 196, "class": 1}
+USUAL: dict[Part, int] = {"stage": 5, "block": 12, "channel": 1000, "place": 196, "class": 1}
 """About how many there are, before a model has been seen."""
 
 Value: TypeAlias = str | int | float | bool
@@ -221,8 +222,9 @@ class Method:
     formula: the map in the paper's own symbols. compute: the formula as a function.
     says: what the map shows, in a sentence for people who do not compute. zero: what zero means, and from where on
         the map is drawn. caveats: what to know before trusting it; empty if there is nothing beyond Grad-CAM's own.
-    needs: what it reads of a model. forwards: of the model, `per` photo or more often. backwards: through the end
-        of the model, for each class; in words where that is no number, 0 where there is none.
+    needs: what it reads of a model. forwards: of a photo, among them the one that all methods share. more: further
+        ones for each `part`, 0 if there are none. Some models need fewer, none needs more. backwards: through the
+        end of the model, for each class; in words where that is no number, 0 where there is none.
     signed: whether values below zero mean something; they are drawn blue, those above zero red.
     class_specific: whether another class gives another map.
     parameters: what could be chosen otherwise, name by name in alphabetical order. seed: of the random numbers it
@@ -242,7 +244,8 @@ class Method:
     caveats: str = ""
     needs: tuple[Need, ...] = ("activations", "gradients")
     forwards: int = 1
-    per: Per = "photo"
+    more: int = 0
+    part: Part = "class"
     backwards: int | str = 1
     signed: bool = False
     class_specific: bool = True
@@ -267,26 +270,21 @@ class Method:
     @property
     def takes_long(self) -> bool:
         """Whether there are so many forwards that somebody should choose this method on purpose."""
-        return self.about_forwards > FEW_FORWARDS
+        return self.forwards_for() > FEW_FORWARDS
 
-    @property
-    def about_forwards(self) -> int:
-        """About how many forwards a photo takes, whatever the model."""
-        return self.forwards * USUAL[self.per]
+    def forwards_for(self, counts: Mapping[Part, int] = USUAL) -> int:
+        """How many forwards a photo takes at most, of a model with so many of each part."""
+        return self.forwards + (self.more and self.more * counts[self.part])
 
     @property
     def forwards_text(self) -> str:
-        """`1`, `1,001` or `8 a channel`."""
-        return f"{self.forwards:,}{self._a_part}"
-
-    @property
-    def _a_part(self) -> str:
-        return "" if self.per == "photo" else f" a {self.per}"
+        """`1`, `1,001` or `1 + 8 a channel`."""
+        return f"{self.forwards:,}" + f" + {self.more:,} a {self.part}" * (self.more > 0)
 
     @property
     def cost(self) -> str:
-        """`1 forward, 1 backward a class`."""
-        forwards = _times(self.forwards, "forward") + self._a_part
+        """`1 forward, 1 backward a class`, or `1 forward and 8 a channel, no backward`."""
+        forwards = _times(self.forwards, "forward") + f" and {self.more:,} a {self.part}" * (self.more > 0)
         backwards = "no backward" if self.backwards == 0 else f"{_times(self.backwards, 'backward')} a class"
         return f"{forwards}, {backwards}"
 

@@ -20,7 +20,7 @@ from gradcam.methods import (
     from_layers as layers,
     from_pixels as pixels,
 )
-from gradcam.methods.method import Method
+from gradcam.methods.method import USUAL, Method
 from gradcam.methods.wrappers import WRAPPERS, Wrapper
 
 FLOOR = "Zero: no positive evidence. Drawn from zero."
@@ -68,7 +68,8 @@ SCORE_CAM = Method(
     zero="Zero: no such feature. Drawn from zero.",
     caveats="The softmax leaves little but the few best features.",
     needs=("activations", "forwards"),
-    per="channel",
+    more=1,
+    part="channel",
     backwards=0,
     compute=forwards.score_cam,
 )
@@ -119,6 +120,25 @@ _ROWS = (
         backwards=16,
         parameters=(("steps", 16),),
         compute=gradients.integrated_grad_cam(steps=16),
+    ),
+    Method(
+        name="Expected Grad-CAM",
+        paper="Buono et al. 2024",
+        title="Expected Grad-CAM: Towards gradient faithfulness",
+        link="https://arxiv.org/abs/2406.01274",
+        formula="L = ReLU(Σₖ mean over x′ and t of αₖ(x′ + t (x − x′)) (Aₖ(x) − Aₖ(x′))), with random smooth "
+        "pictures x′ and 0 < t < 1",
+        says="Grad-CAM, averaged while the photo comes out of many random smooth pictures.",
+        zero="Zero: no more evidence than the random pictures have on average. Drawn from zero.",
+        caveats="Our reading of the paper's abstract, without its equations: expected gradients, as Erion et al. "
+        "2021 define them, of the layer's features. The random pictures, of 7×7 smoothly enlarged colours, are our "
+        "choice, and the same in every call.",
+        needs=("activations", "mean gradients", "forwards"),
+        forwards=17,
+        backwards=8,
+        parameters=(("cells", 7), ("noise", 0.25), ("samples", 8)),
+        seed=0,
+        compute=gradients.expected_grad_cam(samples=8, cells=7, noise=0.25, seed=0),
     ),
     Method(
         name="XGrad-CAM",
@@ -303,7 +323,8 @@ _ROWS = (
         zero="Zero: some stage has no positive evidence there. Drawn from zero.",
         caveats="A stage with an empty map empties all of it. A transformer that keeps one grid has one stage.",
         needs=("layers", "gradients", "forwards"),
-        per="stage",
+        more=1,
+        part="stage",
         backwards="stages",
         compute=layers.refine_cam,
     ),
@@ -317,9 +338,11 @@ _ROWS = (
         says="Places to which the blocks of a transformer would have to attend more, to raise the score.",
         zero="Zero: more attention to the place would raise the score nowhere. Drawn from zero.",
         caveats=f"{ATTENTION} All blocks count alike; the authors' code takes the last two unless told otherwise. "
-        "A model whose end takes no further images needs a forward for each block.",
+        "The forward for each block is of the model's end alone where it takes further images.",
         needs=("attention", "attention gradients", "forwards"),
         forwards=3,
+        more=1,
+        part="block",
         compute=attention.legrad,
     ),
     Method(
@@ -360,9 +383,11 @@ _ROWS = (
         link="https://arxiv.org/abs/2006.14255",
         formula="Score-CAM with the mean of y(X ⊙ (Hₖ + δ)) over noise δ",
         says="Score-CAM, with what noise in the masks changes averaged out.",
-        caveats="The paper takes 35 samples; the noise is the same in every call. How it is added is torchcam's "
-        "reading of the paper.",
-        forwards=8,
+        caveats="The noise is the same in every call, and added to the stretched masks, as torchcam does. The "
+        "authors' code takes 35 samples and adds noise of the width (2 / (max − min))² to masks that are not "
+        "stretched; it weights with the mean probabilities themselves, without a softmax.",
+        equations="",
+        more=8,
         parameters=(("noise", 2.0), ("samples", 8)),
         seed=0,
         compute=forwards.ss_cam(samples=8, noise=2.0, seed=0),
@@ -375,8 +400,10 @@ _ROWS = (
         link="https://arxiv.org/abs/2010.03023",
         formula="Score-CAM with the mean of y(t X ⊙ Hₖ) over t from 1/n to 1",
         says="Score-CAM, averaged while each masked photo comes out of a plain one.",
-        caveats="The steps are torchcam's reading of the paper, made even.",
-        forwards=10,
+        caveats="The steps are torchcam's reading of the paper, made even; a draft of the authors' code adds them "
+        "up, as torchcam does, and takes the probability after the last alone.",
+        equations="",
+        more=10,
         parameters=(("steps", 10),),
         compute=forwards.is_cam(steps=10),
     ),
@@ -393,7 +420,9 @@ _ROWS = (
         "the scores are one linear layer of the means; else only the model's part behind the layer runs so often, "
         "where it can run by itself.",
         needs=("activations", "forwards"),
-        per="channel",
+        forwards=4,
+        more=1,
+        part="channel",
         backwards=0,
         compute=forwards.ablation_cam,
     ),
@@ -408,7 +437,9 @@ _ROWS = (
         caveats="The score is the logit; the paper takes the probability and stretches the map. Only the model's "
         "part behind the layer runs so often, where it can run by itself.",
         needs=("activations", "forwards"),
-        per="place",
+        forwards=5,
+        more=1,
+        part="place",
         backwards=0,
         signed=True,
         compute=forwards.recipro_cam,
@@ -423,8 +454,8 @@ _ROWS = (
         zero="Zero: nothing that the best mixture lets through. Drawn from zero.",
         caveats="Found in small steps: other steps find other mixtures.",
         needs=("activations", "forwards"),
-        forwards=100,
-        per="class",
+        more=100,
+        part="class",
         backwards=100,
         parameters=(("rate", 0.1), ("steps", 100)),
         compute=forwards.opti_cam(steps=100, rate=0.1),
@@ -516,15 +547,20 @@ def find_methods(names: str | Sequence[str]) -> tuple[Method, ...]:
 
 
 def check_forwards(
-    methods: Iterable[Method], most: int, scores: int = 1, instead: str = "take fewer methods, or no wrapper"
+    methods: Iterable[Method],
+    most: int,
+    classes: int = 1,
+    layers: int = 1,
+    instead: str = "take fewer methods, or no wrapper",
 ) -> None:
     """Raises: OptionError if the methods take more than about `most` forwards of each photo and model together.
 
-    scores: how many targets are asked for. instead: what to do then.
+    classes, layers: how many are asked for. instead: what to do then.
     """
-    total = 0
+    total, counts = 0, dict(USUAL)
+    counts["class"] = classes
     for method in methods:
-        total += method.about_forwards * (scores if method.per == "class" else 1)
+        total += method.forwards_for(counts) * (layers if method.reads_layer else 1)
         if total > most:
             raise OptionError(
                 f"expected methods of at most {most:,} forwards of each photo and model, got about {total:,} with "

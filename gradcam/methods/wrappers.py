@@ -65,7 +65,8 @@ class Wrapper:
             compute=self.wrap(base.compute),
             fuse=self.fuse or base.fuse,
             needs=tuple(dict.fromkeys((*base.needs, *self.needs))),
-            forwards=_forwards(self.times, base),
+            forwards=self.times * base.forwards + (self.times > 1),  # and one of the photo itself
+            more=self.times * base.more,
             backwards=_product(self.times, base.backwards),
             parameters=tuple(sorted((*base.parameters, *self.parameters))),
             seed=base.seed if self.seed is None else self.seed,
@@ -89,11 +90,6 @@ class Wrapper:
                 f"expected a method that knows the class in {self.name}(…), got {base.name}, whose map is the same "
                 "for every class; use LayerCAM"
             )
-
-
-def _forwards(times: int, base: Method) -> int:
-    """Those of `times` other images, and one of the photo itself unless the base counts by anything smaller."""
-    return times * base.forwards + (times > 1 and base.per == "photo")
 
 
 def _product(times: int, number: int | str) -> int | str:
@@ -121,9 +117,13 @@ def noisy_copies(images: Tensor, copies: int, noise: float, seed: int) -> Iterat
     noise: its standard deviation, as a share of each image's range.
     """
     generator = torch.Generator().manual_seed(seed)
-    width = noise * (images.amax((1, 2, 3), keepdim=True) - images.amin((1, 2, 3), keepdim=True))
     for _ in range(copies):
-        yield images + width * torch.randn(images.shape[1:], generator=generator).to(images)
+        yield images + noise * image_ranges(images) * torch.randn(images.shape[1:], generator=generator).to(images)
+
+
+def image_ranges(images: Tensor) -> Tensor:
+    """The difference between the largest and the smallest value of each image, `[B, 1, 1, 1]`."""
+    return images.amax((1, 2, 3), keepdim=True) - images.amin((1, 2, 3), keepdim=True)
 
 
 def smooth_grad(copies: int, noise: float, seed: int) -> Callable[[Compute], Compute]:

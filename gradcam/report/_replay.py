@@ -11,6 +11,7 @@ import numpy as np
 
 from gradcam._compare import OnProgress, Use, compare
 from gradcam.errors import quoted
+from gradcam.layers import count_layers
 from gradcam.methods import check_forwards, known_method
 from gradcam.report._diff import TOLERANCE, difference_caption, environment_changes, largest_difference
 from gradcam.report.model import UNREADABLE, FailureEntry, Finding, HeatmapEntry, Report, pixels_sha256
@@ -102,7 +103,8 @@ def _panels(
         return {}
     if most_forwards is not None:
         instead = "replay it with `gradcam replay`, which takes as long as it must"
-        check_forwards(methods.values(), most_forwards, len(targets), instead)
+        layers = max((count_layers(model.requested_layer) for model in report.models), default=1)
+        check_forwards(methods.values(), most_forwards, len(targets), layers, instead)
     again = compare(
         [model.id for model in report.models],
         list(found.values()),

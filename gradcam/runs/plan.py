@@ -43,8 +43,7 @@ class Settings:
     maps: the type in which maps are stored; all other arrays are float16.
     batch: how many photos a shard holds; a killed worker loses at most one shard. at_once: how many photos share a
         forward; four are the fastest on a processor, more on an accelerator. threads: PyTorch's threads for each
-        worker; those of NumPy and SciPy, for eigenvectors, only the environment bounds (`OPENBLAS_NUM_THREADS`).
-        These three change the rounding, so a run keeps them.
+        worker. These three change the rounding, so a run keeps them.
     previews: whether a small picture of each map over its photo is stored beside its shard.
     """
 

@@ -46,7 +46,7 @@ def test_a_wrapper_makes_a_method_of_each_that_it_fits_and_a_name_in_a_wrapper_m
     (scene,) = scenes(page)
     assert [panel["title"] for panel in scene["panels"]] == ["Grad-CAM", "Augmented(LayerCAM)"]
     assert "Expected a method, got 'nonsense'" in page.error[0].value
-    assert "of at most 25,000 forwards of each photo and model, got about 80,001 with Smooth" in page.error[1].value
+    assert "of at most 25,000 forwards of each photo and model, got about 80,010 with Smooth" in page.error[1].value
 
 
 def test_compare_models_takes_several_methods_as_rows() -> None:
@@ -60,7 +60,7 @@ def test_methods_that_take_minutes_say_how_many_forwards_and_none_is_picked_at_f
     assert long_methods([METHODS[name] for name in BESIDE]) == ""
     said = long_methods([METHODS[name] for name in ("Grad-CAM", "RISE", "Score-CAM")])
     assert "RISE 1,001 forwards" in said
-    assert "Score-CAM 1 forward a channel" in said
+    assert "Score-CAM 1 forward and 1 a channel" in said
     assert "Grad-CAM " not in said
 
 

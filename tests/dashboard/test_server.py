@@ -21,9 +21,8 @@ import streamlit as st
 from streamlit import config
 
 from dashboard import library, results, serving, uploads
-from gradcam import GradcamError, ModelError, OptionError, Photo, Top, WeightsError, sample_photo
+from gradcam import Failure, GradcamError, ModelError, OptionError, Photo, Top, WeightsError, sample_photo
 from gradcam.config import Limits, Runs, Server, Settings
-from gradcam.extras import IMPORTING
 from gradcam.models.pool import ModelPool
 from tests.opening import open_page
 from tests.server import ROOT, dashboard
@@ -78,21 +77,6 @@ def test_a_visit_waits_for_what_its_page_alone_reads(
     monkeypatch.setattr(serving, "is_prepared", lambda *, everything: waited_for.append(everything) or st.stop())
     open_page(page)
     assert waited_for[-1] is all_of_it
-
-
-def test_what_few_pages_read_is_imported_while_no_visit_imports_a_part_of_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    held: list[bool] = []
-
-    def look(module: str) -> None:
-        other = threading.Thread(target=lambda: held.append(not IMPORTING.acquire(blocking=False)))
-        other.start()
-        other.join()
-
-    monkeypatch.setattr(serving.importlib, "import_module", look)
-    serving._import_later()
-    assert held == [True] * len(serving.IMPORTED_LATER)
 
 
 def ask(url: str) -> tuple[int, dict[str, str]]:
@@ -158,7 +142,8 @@ def test_a_hub_is_not_asked_for_a_visitor_who_may_not(monkeypatch: pytest.Monkey
     with pytest.raises(OptionError, match=r"expected a model of the catalogue, got 'hf-hub:acme/leaves'"):
         library.use("hf-hub:acme/leaves")
     (panel,) = results.compared(["hf-hub:acme/leaves"], [sample_photo("coffee")], [Top(1)]).panels
-    assert "server.hub_models" in (panel.reason or "")
+    assert isinstance(panel, Failure)
+    assert "server.hub_models" in panel.reason
     monkeypatch.setattr(ModelPool, "loaded", ("hf-hub:acme/leaves",))  # loaded for somebody who may
     assert library.class_names("hf-hub:acme/leaves") == ()
 
@@ -202,6 +187,7 @@ def test_a_model_that_cannot_be_loaded_keeps_no_photo(monkeypatch: pytest.Monkey
         photo = a_photo(number)
         seen.append(weakref.ref(photo))
         (panel,) = results.compared([MISSING], [photo], [Top(1)]).panels
+        assert isinstance(panel, Failure)
         assert panel.reason == f"expected weights for {MISSING}, found none; put them there"
         del photo, panel
     gc.collect()

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
-from unittest import mock
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from gradcam import MethodError, heatmaps
-from gradcam.methods import METHODS
+from gradcam.methods import METHODS, from_gradients
+from gradcam.methods.from_gradients import expected_grad_cam, smooth_pictures
 from tests.methods.nets import NETS, DeepHead, PooledHead, Tokens, images, net, walked
 
 Maps = NDArray[np.float64]
@@ -91,7 +96,7 @@ def test_each_map_is_the_papers_step_by_step(kind: type[PooledHead]) -> None:
 
 
 def test_the_methods_that_are_left_have_tests_of_their_own() -> None:
-    others = {"CAM", "Shapley-CAM", "Finer-CAM", "Smooth Grad-CAM++", "Integrated Grad-CAM"}
+    others = {"CAM", "Shapley-CAM", "Finer-CAM", "Smooth Grad-CAM++", "Integrated Grad-CAM", "Expected Grad-CAM"}
     others |= {"FullGrad", "Guided Grad-CAM", "RefineCAM", "LeGrad", "Generic attention", "Attention rollout"}
     others |= {"Score-CAM", "SS-CAM", "IS-CAM", "Ablation-CAM", "Recipro-CAM", "Opti-CAM", "RISE", "Occlusion"}
     assert METHODS.keys() - REFERENCES.keys() == others
@@ -119,7 +124,7 @@ def test_shapley_cam_takes_half_of_the_second_derivative_off() -> None:
 
     def gradient_at(scale: float) -> torch.Tensor:
         """The gradient where the whole activation, class token and all, is `scale` times as large."""
-        handle = model.norm.register_forward_hook(lambda module, args, output: output * scale)
+        handle = model.get_submodule("norm").register_forward_hook(lambda *call: call[2] * scale)
         try:
             return walked_behind(model, batch)
         finally:
@@ -163,7 +168,7 @@ def test_smooth_grad_cam_plus_plus_averages_over_seeded_noise_and_draws_on_the_c
         noise = torch.randn(3, 12, 12, generator=generator).double()
         ranges = torch.stack([0.15 * (one.max() - one.min()) for one in batch])
         drawn.append(walked(model, batch + ranges[:, None, None, None] * noise, [1])[1][0])
-    first, second, third = (sum(one**power for one in drawn) / 8 for power in (1, 2, 3))
+    first, second, third = (torch.stack([one**power for one in drawn]).mean(0) for power in (1, 2, 3))
     share = second / (2 * second + third * clean.sum((2, 3), keepdim=True))
     weights = (share * first.relu()).sum((2, 3), keepdim=True)
     expected = (weights * clean).sum(1).relu()
@@ -183,6 +188,59 @@ def test_integrated_grad_cam_adds_up_the_way_from_zero() -> None:
     assert torch.allclose(found, total.relu(), rtol=1e-9)
 
 
+def smooth(batch: Tensor, generator: torch.Generator) -> Tensor:
+    """A picture of 7×7 random colours for each image, a quarter as far apart as its own."""
+    colours = torch.randn(1, 3, 7, 7, generator=generator).double()
+    ranges = torch.stack([one.max() - one.min() for one in batch])[:, None, None, None]
+    return 0.25 * ranges * nn.functional.interpolate(colours, (12, 12), mode="bicubic")
+
+
+@pytest.mark.parametrize("kind", NETS)
+def test_expected_grad_cam_is_the_mean_over_seeded_pictures_and_parts_of_the_way(kind: type[PooledHead]) -> None:
+    model, batch = net(kind), images()
+    whole, _ = walked(model, batch, [1])
+    generator, parts = torch.Generator().manual_seed(0), torch.rand(8, generator=torch.Generator().manual_seed(0))
+    total = torch.zeros(2, 6, 6).double()
+    for number in range(8):
+        picture = smooth(batch, generator)
+        start, _ = walked(model, picture, [1])
+        way = (number + float(parts[number])) / 8
+        _, gradients = walked(model, (1 - way) * picture + way * batch, [1])
+        total += (gradients[0].mean((2, 3), keepdim=True) * (whole - start)).sum(1) / 8
+    assert total.max() > 0
+    for _ in range(2):  # the same pictures in every call
+        found = heatmaps(model, batch, 1, model.layer, method="Expected Grad-CAM")[:, 0]
+        assert torch.allclose(found, total.relu(), rtol=0, atol=1e-9 * float(total.max()))
+
+
+def test_expected_gradients_add_up_to_the_score_less_its_mean_over_the_pictures(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Before ReLU, which takes them apart into those for the score and those for its negative."""
+    model, batch = net(PooledHead), images()
+    compute = expected_grad_cam(samples=5, cells=3, noise=0.5, seed=4)
+    monkeypatch.setitem(METHODS, "Expected Grad-CAM", replace(METHODS["Expected Grad-CAM"], compute=compute))
+    both = [lambda logits: logits[2], lambda logits: -logits[2]]
+    rising, falling = heatmaps(model, batch, both, model.layer, method="Expected Grad-CAM").sum((2, 3)).T
+    alone = torch.stack([model(picture)[:, 2] for picture in smooth_pictures(batch, 5, 3, 0.5, 4)]).mean(0)
+    assert (rising * falling).min() > 0
+    assert torch.allclose(rising - falling, model(batch)[:, 2] - alone, rtol=1e-9)
+
+
+def test_from_a_plain_picture_alone_expected_grad_cam_is_integrated_grad_cam_where_the_layer_is_linear(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """There Aₖ(t) − Aₖ(0) is t times Aₖ(x) − Aₖ(0), whose mean over t = 1/16, 2/16, …, 1 is 17/32 of it."""
+    model, batch = net(PooledHead), images()
+    model.body = nn.Sequential(nn.Conv2d(3, 5, 2, 2).double().requires_grad_(False))
+    compute = expected_grad_cam(samples=16, cells=7, noise=0, seed=0)
+    monkeypatch.setitem(METHODS, "Expected Grad-CAM", replace(METHODS["Expected Grad-CAM"], compute=compute))
+    names = ["Expected Grad-CAM", "Integrated Grad-CAM"]
+    expected, integrated = heatmaps(model, batch, CLASSES, model.layer, method=names)
+    assert integrated.amax((2, 3)).min() > 0
+    assert torch.allclose(17 / 32 * expected, integrated, rtol=0, atol=1e-12 * float(integrated.max()))
+
+
 def test_a_kernel_between_too_many_places_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gradcam.methods.from_gradients.MOST_PLACES", 3)
     model = net(PooledHead)
@@ -190,8 +248,32 @@ def test_a_kernel_between_too_many_places_is_refused_in_a_sentence(monkeypatch: 
         heatmaps(model, images(), CLASSES, model.layer, method="KPCA-CAM")
 
 
-def test_one_thread_at_a_time_imports_what_eigenvectors_are_computed_with(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gradcam.methods.from_gradients.IMPORTING", importing := mock.MagicMock())
-    model = net(PooledHead)
-    heatmaps(model, images(1), [0], model.layer, method="Eigen-CAM")
-    assert importing.__enter__.called
+BUSY = """
+import psutil, torch
+from gradcam.methods.from_gradients import _first_component
+
+def seconds():
+    return {one.id: one.user_time + one.system_time for one in psutil.Process().threads()}
+
+torch.set_num_threads(1)
+rows = torch.randn(1, 600, 700, dtype=torch.float64)
+before = seconds()
+for _ in range(3):
+    _first_component(rows)
+print(sum(after > before.get(one, 0) for one, after in seconds().items()))
+"""
+
+
+def test_eigenvectors_take_no_more_threads_than_pytorch_may() -> None:
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "2"}
+    ran = subprocess.run([sys.executable, "-c", BUSY], env=environment, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["1"]
+
+
+def test_a_matrix_that_is_not_finite_has_no_component_and_spoils_no_other() -> None:
+    rows = torch.randn(3, 4, 20).double()
+    alone = from_gradients._first_component(rows)
+    rows[1, 2, 3] = torch.inf
+    found = from_gradients._first_component(rows)
+    assert found[1].isnan().all()
+    assert torch.equal(found[[0, 2]], alone[[0, 2]])

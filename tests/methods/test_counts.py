@@ -1,0 +1,93 @@
+"""How many forwards a row of the table announces is how many it tells and takes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from gradcam import candidate_layers, explain, heatmaps
+from gradcam.errors import OptionError
+from gradcam.methods import METHODS, check_forwards, find_method
+from gradcam.methods.method import Part
+from gradcam.models.classifier import Classifier
+from gradcam.models.labels import make_labels
+from gradcam.types import ModelSpec, Photo, Preprocessing
+from tests.methods.nets import Blocks, DeepHead, PooledHead, images, net
+from tests.methods.test_attention import Reshaped
+from tests.methods.test_every_row import can_explain
+
+SIDE = 28
+KINDS: dict[str, type[PooledHead]] = {"like a ResNet": PooledHead, "like VGG": DeepHead, "a transformer": Blocks}
+FEWER = {("Ablation-CAM", PooledHead): (1, 1), ("LeGrad", Blocks): (3, 5)}
+"""What a row tells and takes of a kind that spares it some: scores that are linear in the features, and an end that
+takes what leaves all blocks as further images, of which one forward is told and the scores of each are counted."""
+
+
+def classifier_of(kind: type[PooledHead]) -> Classifier:
+    size = Preprocessing((SIDE, SIDE), (SIDE, SIDE), "squash", "nearest", mean=(0.5,) * 3, std=(0.2,) * 3)
+    return Classifier(net(kind).float(), size, make_labels(["a", "b", "c", "d"]), ModelSpec("own", "small"))
+
+
+def parts_of(kind: type[PooledHead], classes: int) -> dict[Part, int]:
+    stages = {layer.grid for layer in candidate_layers(net(kind).float(), (SIDE, SIDE))}
+    return {
+        "class": classes,
+        "channel": kind.layer.channels,
+        "place": 14 * 14,
+        "stage": len(stages),
+        "block": 3,
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize("classes", [1, 3])
+def test_every_row_tells_and_takes_the_forwards_that_it_announces(kind: type[PooledHead], classes: int) -> None:
+    classifier, layer = classifier_of(kind), replace(kind.layer, grid=(14, 14))
+    photo = Photo(np.random.default_rng(0).integers(0, 255, (SIDE, SIDE, 3), np.uint8), "noise", "2" * 64)
+    parts, names = parts_of(kind, classes), ["a", "b", "c"][:classes]
+    model, scored = net(kind).float(), list[int]()
+    model.register_forward_hook(lambda *call: scored.append(len(call[2])))
+    checked = 0
+    for name, method in METHODS.items():
+        if not can_explain(method, kind):
+            continue
+        begun: list[int] = []
+        explain(
+            classifier,
+            photo,
+            names,
+            method=name,
+            layer=layer,
+            on_forwards=lambda done, total, begun=begun: begun.append(total) if done == 0 else None,
+        )
+        heatmaps(model, torch.zeros(1, 3, SIDE, SIDE), 0, layer, method=name)  # what is learnt of a model once
+        scored.clear()
+        heatmaps(model, images(1, size=SIDE).float(), list(range(classes)), layer, method=name)
+        announced = method.forwards_for(parts)
+        assert (1 + sum(begun), sum(scored)) == FEWER.get((name, kind), (announced, announced)), name
+        checked += 1
+    assert checked >= len(METHODS) - 4
+
+
+def test_legrad_announces_the_forward_of_each_block_that_some_models_need() -> None:
+    model = net(Reshaped)
+    heatmaps(model, images(1), 0, model.layer)
+    ran: list[object] = []
+    model.get_submodule("patches").register_forward_hook(lambda *_: ran.append(model))
+    heatmaps(model, images(1), 0, model.layer, method="LeGrad")
+    assert len(ran) == find_method("LeGrad").forwards_for(parts_of(Reshaped, 1))
+
+
+def test_a_limit_counts_every_class_and_layer() -> None:
+    opti, grad = find_method("Opti-CAM"), find_method("Grad-CAM")
+    check_forwards([grad, opti], 302)
+    with pytest.raises(
+        OptionError, match="of at most 302 forwards of each photo and model, got about 502 with Opti"
+    ):
+        check_forwards([grad, opti], 302, classes=5)
+    with pytest.raises(OptionError, match="got about 801 with Occlusion"):
+        check_forwards([grad, opti, find_method("Occlusion")], 605, classes=3, layers=2)
+    check_forwards([grad, find_method("RISE")], 1003, classes=5, layers=2)  # RISE reads no layer
