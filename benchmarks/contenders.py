@@ -7,7 +7,7 @@ once. All get the same weights, the same layer and the same classes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import timm
 import torch
@@ -31,6 +31,7 @@ def _timm(name: str) -> Callable[[], nn.Module]:
 
 MODELS: dict[str, Callable[[], nn.Module]] = {
     "VGG16": torchvision.models.vgg16,
+    "ResNet-18": torchvision.models.resnet18,
     "ResNet-50": torchvision.models.resnet50,
     "EfficientNet-Lite0": _timm("tf_efficientnet_lite0"),
     "MobileNetV3-L": torchvision.models.mobilenet_v3_large,
@@ -59,7 +60,7 @@ def bare(model: nn.Module, batch: Tensor, classes: Sequence[int], layer: TargetL
     return work
 
 
-AFTER: dict[str, Callable[[nn.Module], tuple[nn.Module, int]]] = {
+AFTER: dict[str, Callable[[Any], tuple[nn.Module, int]]] = {
     "VGG": lambda model: (model.classifier, 1),
     "ResNet": lambda model: (model.fc, 1),
     "EfficientNet": lambda model: (model.classifier, 1),
@@ -130,7 +131,7 @@ def grad_cam(model: nn.Module, batch: Tensor, classes: Sequence[int], layer: Tar
     def work() -> None:
         with GradCAM(model, [module], reshape_transform=reshape) as cam:
             for index in classes:
-                cam(batch, [ClassifierOutputTarget(index)] * len(batch))
+                cam(batch, [ClassifierOutputTarget(index)] * len(batch))  # pyright: ignore
 
     return work
 

@@ -1,63 +1,126 @@
 """`python -m benchmarks methods --from-forwards`: methods of many forwards beside the peers', in one run.
 
-Each is asked once for one class of one image; the images that enter the model, and those whose scores leave it, are
-counted by hooks: some of our methods make many of one image behind the target layer.
+Each is asked once for one class of one image, for there is no time for more rounds. The images that enter the
+model, and those whose scores leave it, are counted by hooks: some of our methods make many of one image behind the
+target layer. A row that would take longer than there is patience for is left out, and says how long it would take.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from benchmarks.contenders import Work, bare, build
 from gradcam import heatmaps, resolve_target_layer
-from gradcam.methods import find_methods
+from gradcam.methods import Method, find_methods
+from gradcam.methods.method import USUAL, Part
 from gradcam.types import TargetLayer
 
 CLASS = 7
-PEERS: dict[str, tuple[tuple[str, str], ...]] = {
-    "Score-CAM": (("pytorch_grad_cam", "ScoreCAM"), ("torchcam.methods", "ScoreCAM")),
-    "Ablation-CAM": (("pytorch_grad_cam", "AblationCAM"),),
-    "SS-CAM": (("torchcam.methods", "SSCAM"),),
-    "IS-CAM": (("torchcam.methods", "ISCAM"),),
+PEERS: dict[str, tuple[tuple[str, str, int], ...]] = {
+    "Score-CAM": (("pytorch_grad_cam", "ScoreCAM", 1), ("torchcam.methods", "ScoreCAM", 1)),
+    "Ablation-CAM": (("pytorch_grad_cam", "AblationCAM", 1),),
+    "SS-CAM": (("torchcam.methods", "SSCAM", 35),),
+    "IS-CAM": (("torchcam.methods", "ISCAM", 10),),
 }
-"""Which peers have a method: the module and the class, for every row that has one."""
+"""Which peers have a method: the module, the class, and its forwards a channel, for every row that has one."""
+
+BEHIND = ("Ablation-CAM", "Recipro-CAM")
+"""Those whose many forwards are of our model's part behind the layer, which is small, and so never left out."""
 
 COMPARED = ["Score-CAM", "Ablation-CAM", "Recipro-CAM", "RISE", "Occlusion"]
 """Those that take a few minutes; SS-CAM and IS-CAM are Score-CAM several times, and no peer has Opti-CAM."""
 
-MODELS = ["EfficientNet-Lite0"]
+MODELS = ["ResNet-18", "EfficientNet-Lite0", "VGG16"]
 
 
-def main(models: Sequence[str], methods: Sequence[str], machine: dict[str, str]) -> None:
-    print(", ".join(f"{key} {value}" for key, value in machine.items()), "\n")
-    print("| model | method | by | images in | scores out | seconds | in bare forwards |")
-    print("|---|---|---|--:|--:|--:|--:|")
-    for name in models:
-        for row in _rows(name, methods):
-            print(f"| {name} | " + " | ".join(row) + " |", flush=True)
+@dataclass(frozen=True)
+class Row:
+    """One method by one package. images_in, scores_out, seconds: measured; None if it was left out.
+
+    floor: seconds of a bare forward. about: the seconds that were expected of it.
+    """
+
+    model: str
+    method: str
+    by: str
+    floor: float
+    about: float
+    images_in: int | None = None
+    scores_out: int | None = None
+    seconds: float | None = None
 
 
-def _rows(name: str, methods: Sequence[str]) -> Iterator[tuple[str, ...]]:
+def main(
+    models: Sequence[str], methods: Sequence[str], machine: dict[str, str], patience: float, out: Path | None
+) -> None:
+    rows = [row for name in models for row in _rows(name, methods, patience)]
+    text = markdown(rows, machine, patience)
+    print(text)
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        result = {"machine": machine, "patience": patience, "rows": [*map(asdict, rows)]}
+        (out / "from-forwards.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        (out / "FROM-FORWARDS.md").write_text(text, encoding="utf-8")
+
+
+def markdown(rows: Sequence[Row], machine: dict[str, str], patience: float) -> str:
+    """The table for a person to read."""
+    lines = [
+        "# What methods of many forwards cost",
+        "",
+        "One call for one class of one image, once, float32, 224×224; in bare forwards: seconds as a ratio to a "
+        "forward in `inference_mode`, the least of five. "
+        + ", ".join(f"{name} {value}" for name, value in machine.items())
+        + ".",
+        "",
+        f"A row that would take more than {patience:.0f} s here, by its forwards, is left out and says so. Of "
+        f"{' and '.join(BEHIND)} only the part behind the target layer runs so often in gradcam, or no forward at "
+        "all. SS-CAM is Score-CAM 8 times (35 times in torchcam) and IS-CAM 10 times; no peer has Opti-CAM.",
+        "",
+        "| model | method | by | images in | scores out | seconds | in bare forwards |",
+        "|---|---|---|--:|--:|--:|--:|",
+    ]
+    for row in rows:
+        cells = ["–", "–", f"left out: about {row.about:.0f}", f"about {row.about / row.floor:,.0f}"]
+        if row.seconds is not None:
+            measured = f"{row.seconds:.1f}", f"{row.seconds / row.floor:,.0f}"
+            cells = [f"{row.images_in:,}", f"{row.scores_out:,}", *measured]
+        lines.append(f"| {row.model} | {row.method} | {row.by} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _rows(name: str, methods: Sequence[str], patience: float) -> Iterator[Row]:
     model = build(name)
     layer = resolve_target_layer(model)
     image = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     heatmaps(model, image, CLASS, layer)  # what is learnt of a model once
     floor = min(_measured(model, bare(model, image, [CLASS], layer))[2] for _ in range(5))
     for method in find_methods(methods):
-        works: dict[str, Work] = {"gradcam": _ours(model, image, layer, method.name)}
-        for module, kind in PEERS.get(method.name, ()):
-            works[module.partition(".")[0].replace("_", "-")] = _peer(module, kind, model, image, layer)
-        for by, work in works.items():
-            entered, left, seconds = _measured(model, work)
-            yield method.name, by, f"{entered:,}", f"{left:,}", f"{seconds:.1f}", f"{seconds / floor:.0f}"
+        for by, forwards, work in _works(model, image, layer, method):
+            row = Row(name, method.name, by, floor, about=forwards * floor)
+            yield (
+                row
+                if row.about > patience
+                else Row(*(name, method.name, by, floor, row.about), *_measured(model, work))
+            )
 
 
-def _ours(model: nn.Module, image: Tensor, layer: TargetLayer, method: str) -> Work:
-    return lambda: heatmaps(model, image, CLASS, layer, method=method)
+def _works(model: nn.Module, image: Tensor, layer: TargetLayer, method: Method) -> Iterator[tuple[str, int, Work]]:
+    """Who has the method, its forwards of the whole model, and a call of it."""
+    counts: dict[Part, int] = {**USUAL, "channel": layer.channels, "place": layer.grid[0] * layer.grid[1]}
+    forwards = 1 if method.name in BEHIND else method.forwards_for(counts)
+    yield "gradcam", forwards, partial(heatmaps, model, image, CLASS, layer, method=method.name)
+    for module, kind, times in PEERS.get(method.name, ()):
+        by = module.partition(".")[0].replace("_", "-")
+        yield by, times * layer.channels, _peer(module, kind, model, image, layer)
 
 
 def _peer(module: str, kind: str, model: nn.Module, image: Tensor, layer: TargetLayer) -> Work:
