@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -33,22 +34,30 @@ _SMALL = Ink(14, 400, (89, 96, 106))
 _WARN = Ink(14, 600, (154, 52, 18))
 _MARGIN, _GAP = 36, 20
 _CAPTION = 8 + _HEAD.line + _BODY.line + 2 * _SMALL.line
+_MOST = 5
+"""Models beside each other; more of them are laid in even lines."""
 
 
 def grid_png(comparison: Comparison, style: Style | None = None, cell: int = 340) -> bytes:
     """The whole comparison as one PNG: a row for each photo and target, a column for each model.
 
+    More than five models stand in even lines of their row: eight as 4 + 4.
     cell: width of a picture in pixels. The first column is the bare photo.
     Raises: OptionError where the style is outside its choices, MapError where a map is not finite.
     """
     style = style or Style()
     check_style(style)
     scaled = comparison.scaled(style)
-    width = 2 * _MARGIN + (len(comparison.models) + 1) * (cell + _GAP) - _GAP
+    lines = -(-len(comparison.models) // _MOST)
+    columns = -(-len(comparison.models) // lines)
+    width = 2 * _MARGIN + (columns + 1) * (cell + _GAP) - _GAP
     signed = any(one.signed for one in scaled.values())
     strips = [_header(comparison, style, width, signed)]
     by_method = len(comparison.methods) > 1
-    strips += [_row(row, scaled, style, cell, width, by_method) for row in comparison.rows()]
+    for row in comparison.rows():
+        for first in range(0, len(row.panels), columns):
+            line = replace(row, panels=row.panels[first : first + columns])
+            strips.append(_line(line, scaled, style, cell, width, [] if first else _about(row, by_method)))
     strips.append(_footer(style, scaled, width))
     return png(np.vstack(strips))
 
@@ -70,9 +79,25 @@ def _header(comparison: Comparison, style: Style, width: int, signed: bool) -> P
     return strip
 
 
-def _row(
-    row: Row, scaled: Mapping[Heatmap, ScaledMap], style: Style, cell: int, width: int, by_method: bool
+def _about(row: Row, by_method: bool) -> list[tuple[str, Ink]]:
+    """What stands under the bare photo of a row."""
+    return [
+        (row.photo.name, _HEAD),
+        (request_caption(row.target), _BODY),
+        (f"{dimensions(*reversed(row.photo.size))} px", _SMALL),
+        *([(row.method, _SMALL)] if by_method else []),
+    ]
+
+
+def _line(
+    row: Row,
+    scaled: Mapping[Heatmap, ScaledMap],
+    style: Style,
+    cell: int,
+    width: int,
+    about_photo: Sequence[tuple[str, Ink]],
 ) -> Pixels:
+    """A row, or some of its panels; the bare photo stands before them if there is something to say about it."""
     photo = row.photo
     factor = min(cell / photo.size[1], 1.5 * cell / photo.size[0])
     size = max(1, round(photo.size[0] * factor)), max(1, round(photo.size[1] * factor))
@@ -80,13 +105,8 @@ def _row(
         [size[0], *(200 for panel in row.panels if isinstance(panel, Failure))]
     )  # room for a failure's sentence
     strip = _paper(_GAP + height + _CAPTION + _GAP, width)
-    about = [
-        (photo.name, _HEAD),
-        (request_caption(row.target), _BODY),
-        (f"{dimensions(*reversed(photo.size))} px", _SMALL),
-        *([(row.method, _SMALL)] if by_method else []),
-    ]
-    _cell(strip, _MARGIN, cell, height, resize(photo.pixels, size), about)
+    if about_photo:
+        _cell(strip, _MARGIN, cell, height, resize(photo.pixels, size), about_photo)
     for place, panel in enumerate(row.panels, start=1):
         if isinstance(panel, Failure):
             picture, note = _failure(panel.reason, cell, height), ("see the reason above", _WARN)

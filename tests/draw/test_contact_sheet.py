@@ -36,6 +36,19 @@ def test_the_grid_shows_the_photo_and_each_models_overlay_in_columns_of_equal_wi
     assert np.flatnonzero(hot.all(0, where=hot.any(1)[:, None]))[[0, -1]].tolist() == [256, 675]
 
 
+@pytest.mark.parametrize(("models", "columns", "lines"), [(5, 5, 1), (6, 3, 2), (7, 4, 2), (8, 4, 2)])
+def test_many_models_stand_in_even_lines_beside_one_photo(models: int, columns: int, lines: int):
+    photo = fakes.photo(100, 100, grey=0)
+    drawn = grid(
+        *(fakes.panel(photo, np.ones((1, 1)), model=f"x/{n}") for n in range(models)), style=Style("jet", 0.5)
+    )
+    assert drawn.shape[1] == 2 * 36 + columns * 220 + 200
+    hot, black = (drawn == [64, 0, 0]).all(2), (drawn == 0).all(2)
+    assert hot.sum() == models * 200 * 200
+    assert (hot.sum(0) == lines * 200).any()
+    assert (black.sum(0) > 190).sum() == 200
+
+
 def test_no_text_of_the_grid_runs_out_of_its_cell():
     long = "a/" + "very_long_model_name_" * 9
     photo = fakes.photo(30, 60, name="Ein sehr langer Name mit Umlaut ä und 中文 " * 5)
