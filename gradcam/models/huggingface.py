@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -231,33 +232,44 @@ def _activation(config: Mapping[str, Any], where: str) -> Activation:
     return ACTIVATIONS[kind]
 
 
+_ALONE = threading.RLock()
+
+
 @contextmanager
 def _library(where: str) -> Iterator[Any]:
-    """transformers, imported when first needed, without its notices.
+    """transformers, imported when first needed, without its notices; one thread at a time has it.
 
+    It imports its parts when they are first asked for, and whether it gives notices is one setting of the process.
     Raises: ModelError where it is not installed, and for whatever it says about a model that it cannot use.
     """
-    try:
-        import transformers
-    except ImportError as error:
-        raise ModelError(
-            f"expected the package transformers for {where}, got none; install it with "
-            "pip install 'gradcam[transformers]'"
-        ) from error
-    logs = transformers.utils.logging
+    with _ALONE:
+        try:
+            import transformers
+        except ImportError as error:
+            raise ModelError(
+                f"expected the package transformers for {where}, got none; install it with "
+                "pip install 'gradcam[transformers]'"
+            ) from error
+        with _silenced(transformers.utils.logging):
+            try:
+                yield transformers
+            except ModelError:
+                raise
+            except Exception as error:
+                first = str(error).strip().partition("\n")[0]
+                raise ModelError(
+                    f"expected a classifier of transformers at {where}, got what it cannot use "
+                    f"({type(error).__name__}: {quoted(first)}); name another model"
+                ) from error
+
+
+@contextmanager
+def _silenced(logs: Any) -> Iterator[None]:
     level, bars = logs.get_verbosity(), logs.is_progress_bar_enabled()
     logs.set_verbosity(logging.CRITICAL)
     logs.disable_progress_bar()
     try:
-        yield transformers
-    except ModelError:
-        raise
-    except Exception as error:
-        first = str(error).strip().partition("\n")[0]
-        raise ModelError(
-            f"expected a classifier of transformers at {where}, got what it cannot use "
-            f"({type(error).__name__}: {quoted(first)}); name another model"
-        ) from error
+        yield
     finally:
         logs.set_verbosity(level)
         if bars:
