@@ -6,6 +6,7 @@ them from whatever folder it is started; the command line and variables like `ST
 
 from __future__ import annotations
 
+import gc
 import importlib
 import ipaddress
 import os
@@ -128,11 +129,16 @@ def _prepare(begin: Callable[[], object]) -> None:
     # machine with two processors and three models to load at once, all of them four times.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.setswitchinterval(0.001)  # seconds: visitors are answered in between, five times as soon as by default
+    # What is imported stays. To look for garbage in it takes a quarter of the time to import it, and then a quarter
+    # of a second after every run of a page, for then Streamlit has all garbage collected.
+    gc.disable()
     try:
         for module in IMPORTED_FIRST:
             importlib.import_module(module)
+        gc.freeze()  # before a visitor has brought anything, which must not stay
         begin()
     finally:
+        gc.enable()
         _first.set()
     _hurry.wait(PAUSE)
     _import_later()

@@ -79,6 +79,24 @@ def test_a_visit_waits_for_what_its_page_alone_reads(
     assert waited_for[-1] is all_of_it
 
 
+def test_nobody_looks_for_garbage_in_what_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_for: list[bool] = []
+    monkeypatch.setattr(serving.importlib, "import_module", lambda module: looked_for.append(gc.isenabled()))
+    monkeypatch.setattr(serving, "IMPORTED_FIRST", ("what every page reads",))
+    monkeypatch.setattr(serving, "IMPORTED_LATER", ())
+    monkeypatch.setattr(serving, "PAUSE", 0)
+    interval, begun = sys.getswitchinterval(), []
+    try:
+        serving._prepare(lambda: begun.append(gc.get_freeze_count()))
+        assert looked_for == [False]
+        assert begun[0] > 10_000
+        assert gc.isenabled()
+    finally:
+        gc.unfreeze()
+        sys.setswitchinterval(interval)
+        serving._first.clear()
+
+
 def ask(url: str) -> tuple[int, dict[str, str]]:
     """The status and the headers of an answer."""
     try:
