@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
+from itertools import takewhile
 from typing import Any
 
 from gradcam.comparison import Comparison
@@ -31,6 +33,7 @@ from gradcam.draw.captions import (
     target_caption,
 )
 from gradcam.geometry import fit_within, hides_part_of_photo
+from gradcam.model_spec import short_name
 from gradcam.scaling import scale_panels
 from gradcam.types import Failure, Heatmap, Panel, Photo, ScaledMap, Style
 
@@ -146,7 +149,7 @@ def difference_scene(a: Heatmap, b: Heatmap, style: Style | None = None, *, fade
     small = fit_within(a.photo.size, _LONG_SIDE, _LONG_SIDE)
     pixels = render.grey(render.fade_alike(a, b, style.scale, small) if fade else a.photo.pixels)
     middle = {
-        "title": f"A − B: {names[0]} − {names[1]}",
+        "title": f"A − B: {' − '.join(what_differs(names))}",
         "subtitle": "where A has more, and where B",
         "tip": f"A is {a.model}, B is {b.model}",
         "facts": "",
@@ -170,6 +173,16 @@ def difference_scene(a: Heatmap, b: Heatmap, style: Style | None = None, *, fade
         },
         "words": f"Red: more heat in A, {names[0]}. Blue: more in B, {names[1]}. {label}",
     }
+
+
+def what_differs(names: Sequence[str]) -> list[str]:
+    """Names of models from the word on at which they differ: `lite0` and `lite2` of two EfficientNets."""
+    words = [re.split(r"(?<=[/_.-])", name.partition(" (")[0]) for name in names]
+    same = sum(len(word) for word, other in takewhile(lambda pair: pair[0] == pair[1], zip(*words, strict=False)))
+    return [
+        name[same:] if 0 < same < len("".join(own)) else short_name(name)
+        for name, own in zip(names, words, strict=True)
+    ]
 
 
 def scene_json(scene: Scene) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from gradcam.comparison import Comparison
 from gradcam.draw import render
-from gradcam.draw.viewer import comparison_scene, difference_scene, panels_scene, scene_json
+from gradcam.draw.viewer import comparison_scene, difference_scene, panels_scene, scene_json, what_differs
 from gradcam.errors import MapError, OptionError
 from gradcam.scaling import normalize
 from gradcam.types import Style, Top
@@ -176,3 +176,20 @@ def test_a_bad_style_and_a_map_that_is_not_finite_are_refused():
         panels_scene([panel], Style(opacity=2))
     with pytest.raises(MapError, match="NaN"):
         panels_scene([fakes.panel(fakes.photo(), HEAT * np.nan)])
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("bundled/tf_efficientnet_lite0", "bundled/tf_efficientnet_lite2"), ["lite0", "lite2"]),
+        (("timm/resnet50.a1_in1k", "timm/resnet50.a2_in1k"), ["a1_in1k", "a2_in1k"]),
+        (("torchvision/resnet18", "bundled/mobilenetv2_dogs"), ["resnet18", "mobilenetv2_dogs"]),
+        (("mine", "mine2"), ["mine", "mine2"]),
+        (
+            ("timm/a_1 (untrained, seed 0)", "timm/a_1 (untrained, seed 1)"),
+            ["a_1 (untrained, seed 0)", "a_1 (untrained, seed 1)"],
+        ),
+    ],
+)
+def test_two_models_are_told_apart_in_few_letters(names: tuple[str, str], told: list[str]):
+    assert what_differs(names) == told
