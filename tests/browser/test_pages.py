@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 from skimage import data, io
 
-from gradcam import Panel, compare, parse_target, sample_photo
+from gradcam import Heatmap, compare, parse_target, sample_photo
 from gradcam.draw.captions import target_caption
 from gradcam.measures import agreement
 from tests.visiting import (
@@ -33,7 +33,7 @@ from tests.visiting import (
     settle,
     titles,
 )
-from tests.visitors import at_once
+from tests.visitors import Link, at_once
 
 pytestmark = pytest.mark.browser
 
@@ -191,9 +191,10 @@ QUESTIONS = (
 )
 
 
-def answer(photo: str, model: str, target: str, fit) -> Panel:
+def answer(photo: str, model: str, target: str, fit) -> Heatmap:
     """What the package answers in this process."""
-    return compare([model], [sample_photo(photo)], [parse_target(target)], fit=fit).panels[0]
+    (heatmap,) = compare([model], [sample_photo(photo)], [parse_target(target)], fit=fit).heatmaps
+    return heatmap
 
 
 def shares(text: str) -> list[float]:
@@ -202,13 +203,14 @@ def shares(text: str) -> list[float]:
 
 
 def test_eight_visitors_at_once_each_get_the_answer_to_their_own_question(address: str) -> None:
-    links = [dict(zip(("photos", "models", "classes", "fit"), question, strict=True)) for question in QUESTIONS]
+    links: list[Link] = [
+        dict(zip(("photos", "models", "classes", "fit"), question, strict=True)) for question in QUESTIONS
+    ]
     found = at_once(address, [("compare_models", link) for link in links])
     for seen, question in zip(found, QUESTIONS, strict=True):
         (scene,) = seen.scenes
         (shown,) = scene["panels"]
         panel = answer(*question)
-        assert panel.map is not None
         assert scene["photo"]["name"] == question[0]
         assert shown["title"] == panel.model
         wanted = target_caption(panel)
