@@ -19,6 +19,7 @@ from .errors import (
     RunBusyError as RunBusyError,
     RunError as RunError,
     SigningError as SigningError,
+    TooFewError as TooFewError,
     WeightsError as WeightsError,
 )
 from .layers import candidate_layers as candidate_layers, resolve_target_layer as resolve_target_layer

@@ -13,7 +13,8 @@
     ├── SigningError        a key or signature that cannot be used
     ├── ReviewError         what people say of a review, where it cannot be kept or read
     └── RunError            a data set that cannot be read, or a run that cannot go on
-        └── RunBusyError    a run that another process computes
+        ├── RunBusyError    a run that another process computes
+        └── TooFewError     a run with too few photos to say what is asked
 
 Each message is one sentence a user can act on: *expected X, got Y; do Z*, naming the nearest valid choice.
 """
@@ -81,6 +82,10 @@ class RunError(GradcamError):
 
 class RunBusyError(RunError):
     """A run that another process computes at this time."""
+
+
+class TooFewError(RunError):
+    """A run with too few photos to say what is asked of it."""
 
 
 QUOTED = 200

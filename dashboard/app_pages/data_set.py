@@ -10,7 +10,6 @@ from dashboard.components import (
     headline,
     offer_start,
     offer_to_take,
-    offer_verdict,
     opened_photo,
     pick_models,
     pick_one,
@@ -27,7 +26,6 @@ from dashboard.components import (
 )
 from dashboard.data_runs import hide_place
 from dashboard.session import DataKey
-from gradcam.reviews import Subject
 
 with st.sidebar, section("Run"):
     listed = pick_run()
@@ -50,8 +48,9 @@ else:
             with st.sidebar, section("Photos"):
                 shown = pick_shown(listed, pick_verdict)
             if (photo := opened_photo(listed.run)) is None:
-                part = pick_one("Show", ["Photos", "Classes", "Shortcuts"], DataKey.PART)
-                offer_to_take(listed, shown)
-                (show_gallery, show_classes, partial(show_shortcuts, listed))[part](shown)
-            elif path := show_opened(shown, photo):
-                offer_verdict(listed, Subject("photo", path))
+                with st.container(horizontal=True, vertical_alignment="bottom"):
+                    part = pick_one("Show", ["Photos", "Classes", "Shortcuts"], DataKey.PART)
+                    offer_to_take(listed, shown)
+                (partial(show_gallery, listed), show_classes, partial(show_shortcuts, listed))[part](shown)
+            else:
+                show_opened(listed, shown, photo)

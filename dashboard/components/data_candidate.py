@@ -15,7 +15,7 @@ from PIL import Image
 from dashboard import library, session
 from dashboard.components.data_filters import Shown
 from dashboard.components.data_gallery import strips_of
-from dashboard.components.messages import escape_markdown
+from dashboard.components.messages import escape_markdown, unbroken
 from dashboard.data_runs import Version
 from gradcam import PhotoError, Style
 from gradcam.draw import draw_map
@@ -45,7 +45,8 @@ _CHECKS = "_shortcut_checks"
 
 
 def show_candidate(shown: Shown, candidate: Candidate) -> None:
-    """Everything that is known of one candidate, the photos first."""
+    """Everything that is known of one candidate: what it causes, if somebody asks, and then the photos."""
+    _offer_check(shown, candidate)
     look = session.look()
     with st.spinner("Looking where the photos share it"):
         maps = _maps(shown.run.folder, shown.version, _key(candidate), look, candidate)
@@ -63,7 +64,6 @@ def show_candidate(shown: Shown, candidate: Candidate) -> None:
                 st.image(picture, caption=f"Mean heat of {who}", alt=f"Mean heat of {who}")
     _show_channels(shown, candidate)
     _show_models(candidate)
-    _offer_check(shown, candidate)
 
 
 def _key(candidate: Candidate) -> tuple[str, str, int]:
@@ -110,9 +110,8 @@ def _show_group(
 def _member_words(one: Member) -> str:
     mark = {True: " ✓", False: " ✗", None: ""}[one.right]
     name = escape_markdown(one.path.rpartition("/")[2])
-    return (
-        f"**{name}**  \nstrength {minus_sign(f'{one.strength:.1f}')} · {escape_markdown(one.predicted or '')}{mark}"
-    )
+    strength = minus_sign(f"strength {one.strength:z.1f}")
+    return f"**{name}**  \n{strength} · {escape_markdown(one.predicted or '')}{mark}"
 
 
 # ------------------------------------------------------------------------------- channels
@@ -125,7 +124,7 @@ def _show_channels(shown: Shown, candidate: Candidate) -> None:
         crops = _crops(shown.run.folder, shown.version, _key(candidate), candidate)
     with st.grid(min_column_width=CROP_SIDE * 2, gap="small"):
         for channel in candidate.channels[:CHANNELS]:
-            title = f"Channel {channel.number} · {percent(channel.share)} of it"
+            title = unbroken(f"Channel {channel.number} · {percent(channel.share)} of it")
             if picture := crops.get(channel.number):
                 st.image(picture, caption=title, width="stretch", alt=f"What channel {channel.number} sees")
             else:
@@ -168,13 +167,13 @@ def _show_models(candidate: Candidate) -> None:
 
 
 def _share(value: float | None) -> str:
-    return "unknown" if value is None else percent(value)
+    return "unknown" if value is None else unbroken(percent(value))
 
 
 def _difference(inside: float | None, outside: float | None) -> str:
     if inside is None or outside is None:
         return "unknown"
-    return minus_sign(f"{100 * (inside - outside):+.0f} points")
+    return minus_sign(f"{100 * (inside - outside):+z.0f} points")
 
 
 def _offer_check(shown: Shown, candidate: Candidate) -> None:

@@ -12,7 +12,7 @@ import streamlit as st
 
 from dashboard import session
 from dashboard.components.data_filters import Shown, pick_from, pick_some
-from dashboard.components.messages import escape_markdown
+from dashboard.components.messages import escape_markdown, unbroken
 from dashboard.components.names import name_html
 from dashboard.components.panels import theme
 from dashboard.components.single_choice import pick_one
@@ -53,7 +53,7 @@ def show_classes(shown: Shown) -> None:
 
 
 def _show_confusion(shown: Shown, names: Mapping[int, str]) -> None:
-    if not shown.run.choices("label"):
+    if not shown.labels:
         st.info(
             "These photos have no labels. Put each class into a folder of its own, or add a column *label* to the "
             "manifest, to see what is taken for what.",
@@ -155,7 +155,7 @@ def _show_measure(shown: Shown, names: Mapping[int, str]) -> None:
         return
     with st.container(horizontal=True):
         title = pick_from("Measure", list(known), DataKey.MEASURE)
-        label = pick_some("Of label", shown.run.choices("label"), DataKey.OF_LABEL)
+        label = pick_some("Of label", shown.labels, DataKey.OF_LABEL)
     found = _measured(shown.run.folder, shown.version, known[title], shown.method, shown.target, label)
     by_model = {
         name: [values[position] for values in found.values() if position in values]
@@ -172,7 +172,9 @@ def _show_measure(shown: Shown, names: Mapping[int, str]) -> None:
         figure, key="measure-boxes", config={**PLOTLY_CONFIG, "displayModeBar": False}, alt=f"{title}: {said}."
     )
     st.caption(
-        "Diamond: the mean, with the interval that holds 95 % of the means of photos drawn anew (bootstrap)."
+        unbroken(
+            "Diamond: the mean, with the interval that holds 95 % of the means of photos drawn anew (bootstrap)."
+        )
     )
     _show_pairs(found, names, known[title])
     if "outside_box" not in known.values():
@@ -209,7 +211,7 @@ def _pair_words(both: Sequence[tuple[float, float]], a: str, b: str, measure: st
     if measure == "outside_box":
         more = _interval(bootstrap([float(one < other) for one, other in both]), partial(percent, digits=0))
         words = f"{a} looks at the object more than {b} on {more} of the photos. {words}"
-    return words
+    return unbroken(words)
 
 
 def _interval(found: Interval, write: Callable[[float], str]) -> str:

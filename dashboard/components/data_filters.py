@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
+from pathlib import Path
+from typing import Literal
 
 import streamlit as st
 
@@ -35,6 +37,10 @@ WHOLE = (0, 100)
 """The confidences that a slider begins with, in percent."""
 
 
+Options = Sequence[str] | Mapping[str, int]
+"""What is picked from, perhaps with the number of photos of each."""
+
+
 @dataclass(frozen=True)
 class Shown:
     """Photos of a run in an order.
@@ -52,6 +58,18 @@ class Shown:
     @property
     def is_filtered(self) -> bool:
         return any(self.wanted.get(name) for name in ("where", "slices", "confidence", "among"))
+
+    @property
+    def models(self) -> list[str]:
+        """The ids of the models whose maps are shown: all, or those of the pair whose agreement is asked for."""
+        ids = [model.id for model in self.run.plan.models]
+        pair = self.wanted.get("pair")
+        return [ids[pair.a], ids[pair.b]] if pair else ids
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """The labels, and how many photos have each."""
+        return choices_of(self.run.folder, self.version, "label")
 
     def how_many(self) -> int:
         return self.run.how_many(self.by, **self.wanted)
@@ -81,7 +99,9 @@ def pick_shown(listed: ListedRun, among: Callable[[ListedRun], Filter]) -> Shown
     run = listed.run
     method, target = _pick_maps(run)
     by = _pick_ranking(run)
-    wanted = Filter(pair=_pick_pair(run, method, target), where=_pick_values(run), slices=_pick_slice(run))
+    wanted = Filter(
+        pair=_pick_pair(run, method, target), where=_pick_values(run, listed.version), slices=_pick_slice(run)
+    )
     low, high = st.slider(
         "Confidence",
         WHOLE[0],
@@ -111,14 +131,20 @@ def _pick_pair(run: Run, method: str, target: str) -> Pair | None:
     return pairs.get(pick_from("Agreement of", [ANY, *pairs], DataKey.PAIR)) if len(pairs) > 1 else None
 
 
-def _pick_values(run: Run) -> dict[str, str]:
+def _pick_values(run: Run, version: Version) -> dict[str, str]:
     """Let the visitor pick labels and predictions."""
     found: dict[str, str | None] = {}
-    if len(labels := run.choices("label")) > 1:
+    if len(labels := choices_of(run.folder, version, "label")) > 1:
         found["label"] = pick_some("Label", labels, DataKey.LABEL)
-    if len(predicted := run.choices("predicted")) > 1:
+    if len(predicted := choices_of(run.folder, version, "predicted")) > 1:
         found["predicted"] = pick_some("Prediction", predicted, DataKey.PREDICTED)
     return {name: value for name, value in found.items() if value is not None}
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def choices_of(folder: Path, version: Version, name: Literal["label", "predicted"]) -> dict[str, int]:
+    """Count `Run.choices` once for all visitors. version: of the run."""
+    return Run(folder).choices(name)
 
 
 def _pick_slice(run: Run) -> dict[str, str]:
@@ -132,17 +158,34 @@ def _pick_slice(run: Run) -> dict[str, str]:
     return {} if value is None else {column: value}
 
 
-def pick_some(label: str, options: Sequence[str], key: DataKey) -> str | None:
+def pick_some(label: str, options: Options, key: DataKey) -> str | None:
     """One of some options; None for all of them, which come first, under a name that none of them has."""
     everything = ALL
     while everything in options:
         everything += " of them"
-    found = pick_from(label, [everything, *options], key)
+    photos = options if isinstance(options, Mapping) else {}
+    found = _pick_name(label, [everything, *options], photos, key)
     return None if found == everything else found
 
 
-def pick_from(label: str, options: Sequence[str], key: DataKey) -> str:
+def pick_from(label: str, options: Options, key: DataKey) -> str:
     """Let the visitor pick one option; the first one if the picked one is gone, as with another run."""
-    if st.session_state.get(key) not in (None, *options):
-        del st.session_state[key]
-    return st.selectbox(label, options, **session.linked(key)) or options[0]
+    return _pick_name(label, list(options), options if isinstance(options, Mapping) else {}, key)
+
+
+def _pick_name(label: str, names: Sequence[str], photos: Mapping[str, int], key: DataKey) -> str:
+    """Let the visitor pick a name. photos: how many a name has, which the page says and the link does not."""
+    if session.went_back() or key not in st.session_state:
+        st.session_state[key] = st.query_params.get(key)
+    if st.session_state[key] not in names:
+        st.session_state[key] = names[0]
+
+    def write(name: str) -> str:
+        return f"{name} · {photos[name]:,}" if name in photos else name
+
+    found = st.selectbox(label, names, format_func=write, key=key, persist_state="session") or names[0]
+    if found == names[0]:
+        st.query_params.pop(key, None)
+    elif st.query_params.get(key) != found:
+        st.query_params[key] = found
+    return found

@@ -2,46 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import streamlit as st
 
 from dashboard import session
 from dashboard.components.data_filters import Shown
-from dashboard.components.messages import escape_markdown
-from dashboard.data_runs import Version
+from dashboard.components.data_verdicts import statuses_of
+from dashboard.components.messages import escape_markdown, unbroken
+from dashboard.components.verdicts import NEXT, PREVIOUS, WORDS
+from dashboard.data_runs import ListedRun, Version
 from dashboard.session import DataKey
 from gradcam.model_spec import display_name
 from gradcam.runs import RANKINGS, Run, Unit, strips
 from gradcam.text import count, minus_sign, percent
 
 PER_PAGE = 48
-TILE = 120
+TILE = 104
 """Pixels below which a cell's tiles are not squeezed, times the tiles of a cell."""
 
 _CHOSEN = "_chosen_photos"
 
 
-def show_gallery(shown: Shown) -> None:
+def show_gallery(listed: ListedRun, shown: Shown) -> None:
     """Show the current page of photos, each with a button that opens it and a box that chooses it."""
     total = shown.how_many()
     if not total:
         st.info("No photo fits all that is chosen in the sidebar.", icon=":material/filter_alt_off:")
         return
-    first = _turn_pages(total)
+    pages = -(-total // PER_PAGE)
+    first = _turn_pages(pages)
     photos = shown.ranked(first, PER_PAGE)
-    models = [model.id for model in shown.run.plan.models]
+    models = shown.models
+    names = ", ".join(escape_markdown(display_name(model)) for model in models)
+    keys = f" Keys: {PREVIOUS.key} and {NEXT.key} turn the pages." if pages > 1 else ""
     st.caption(
-        f"{count(total, 'photo')}; first come those where {RANKINGS[shown.by].says}. Photo, then "
-        f"{', '.join(escape_markdown(display_name(model)) for model in models)}."
+        f"{count(total, 'photo')}; first come those where {RANKINGS[shown.by].says}. Photo, then {names}.{keys}"
     )
     pictures = strips_of(shown, photos, models)
-    units = _units_of(shown, photos)
+    units, statuses = _units_of(shown, photos), statuses_of(listed)
+    agreements = _agreements(shown, units)
     with st.grid(min_column_width=TILE * (len(models) + 1), gap="small"):
         for photo in photos:
             if photo in pictures:
-                _show_cell(shown, photo, units[photo], pictures[photo])
+                path = units[photo][0].path
+                words = _words(units[photo], shown.by, agreements.get(photo), statuses.get(path))
+                _show_cell(shown, photo, path, words, pictures[photo])
+    if pages > 1:
+        _offer_neighbours(pages)
 
 
 def chosen_photos(run: Run) -> list[int]:
@@ -67,14 +76,34 @@ def open_photo(photo: int | None) -> None:
     st.session_state[DataKey.OPENED] = photo
 
 
-def _turn_pages(total: int) -> int:
-    """Let the visitor turn pages; return where the current page begins."""
-    pages = -(-total // PER_PAGE)
+def _turn_pages(pages: int) -> int:
+    """Let the visitor turn pages; return the position of the first photo of the current page."""
     if pages < 2:
         return 0
     if st.session_state.get(DataKey.PAGE, 1) > pages:
         st.session_state[DataKey.PAGE] = pages
     return PER_PAGE * (st.pagination(pages, **session.linked(DataKey.PAGE)) - 1)
+
+
+def _offer_neighbours(pages: int) -> None:
+    """Offer the pages before and after below the photos, and by key."""
+    page = st.session_state[DataKey.PAGE]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        for word, to in ((PREVIOUS, page - 1), (NEXT, page + 1)):
+            st.button(
+                word.label,
+                key=f"_page-{word.label}",
+                icon=word.icon,
+                shortcut=word.key,
+                on_click=_turn_to,
+                args=(to,),
+                disabled=not 1 <= to <= pages,
+            )
+        st.caption(f"Page {page:,} of {pages:,}", width="content")
+
+
+def _turn_to(page: int) -> None:
+    st.session_state[DataKey.PAGE] = page
 
 
 def strips_of(shown: Shown, photos: Sequence[int], models: Sequence[str]) -> dict[int, bytes]:
@@ -93,15 +122,23 @@ def _strips(
 def _units_of(shown: Shown, photos: Sequence[int]) -> dict[int, list[Unit]]:
     found: dict[int, list[Unit]] = {photo: [] for photo in photos}
     for unit in shown.run.units(photos):
-        if (unit.method, unit.target) == (shown.method, shown.target):
+        if (unit.method, unit.target) == (shown.method, shown.target) and unit.model in shown.models:
             found[unit.photo].append(unit)
     return found
 
 
-def _show_cell(shown: Shown, photo: int, units: Sequence[Unit], picture: bytes) -> None:
+def _agreements(shown: Shown, units: Mapping[int, Sequence[Unit]]) -> dict[int, float | None]:
+    """How far maps agree on each photo: those of the pair that is asked for, else of any two models, the lowest."""
+    if pair := shown.wanted.get("pair"):
+        return {**shown.run.agreements(list(units), pair)}
+    return {photo: found[0].agreement for photo, found in units.items() if found}
+
+
+def _show_cell(shown: Shown, photo: int, path: str, words: str, picture: bytes) -> None:
     with st.container(border=True, gap="xsmall"):
-        st.image(picture, width="stretch", alt=f"{units[0].path} and the heatmaps of {len(units)} models")
-        st.caption(_words(units))
+        heatmaps = count(len(shown.models), "model")
+        st.image(picture, width="stretch", alt=f"{path} and the heatmaps of {heatmaps}")
+        st.caption(words)
         with st.container(horizontal=True, vertical_alignment="center"):
             st.button(
                 "Open",
@@ -110,7 +147,7 @@ def _show_cell(shown: Shown, photo: int, units: Sequence[Unit], picture: bytes) 
                 args=(photo,),
                 type="tertiary",
                 icon=":material/open_in_full:",
-                help=f"Open {escape_markdown(units[0].path)}",
+                help=f"Open {escape_markdown(path)}",
             )
             st.checkbox(
                 "Choose",
@@ -127,14 +164,36 @@ def _choose(run: Run, photo: int) -> None:
     chosen_photos(run)[:] = [*others, photo] if st.session_state[_box_key(run, photo)] else others
 
 
-def _words(units: Sequence[Unit]) -> str:
-    """Write name, label, first predictions and agreement of a photo."""
+def _words(units: Sequence[Unit], by: str, agreement: float | None, status: str | None) -> str:
+    """Write name, label and first predictions of a photo, what it is ranked by, and what people say of it."""
     first = units[0]
     name = f"**{escape_markdown(first.path.rpartition('/')[2])}**"
     label = f" · {escape_markdown(first.label)}" if first.label else ""
-    said = " · ".join(_prediction(unit) for unit in units)
-    agreement = "" if first.agreement is None else minus_sign(f" · agreement {first.agreement:.2f}")
-    return f"{name}{label}  \n{said}{agreement}"
+    facts = [_prediction(unit) for unit in units]
+    if agreement is not None:
+        facts.append(minus_sign(f"agreement\N{NO-BREAK SPACE}{agreement:z.2f}"))
+    if by_measure := _measured(units, RANKINGS[by].column):
+        facts.append(by_measure)
+    said = f"  \n{WORDS[status].icon if status in WORDS else DISPUTED} {status}" if status else ""
+    return unbroken(f"{name}{label}  \n{' · '.join(facts)}{said}")
+
+
+def _measured(units: Sequence[Unit], column: str) -> str:
+    """What the maps of a photo are ranked by, in words; empty where the other facts say it."""
+    if column not in _BY_MEASURE:
+        return ""
+    worst, write = _BY_MEASURE[column]
+    known = [value for unit in units if (value := getattr(unit, column)) is not None]
+    return write(worst(known)) if known else ""
+
+
+DISPUTED = ":material/forum:"
+_BY_MEASURE: dict[str, tuple[Callable[[Iterable[float]], float], Callable[[float], str]]] = {
+    "outside_box": (max, lambda value: f"{percent(value, 0)} of the heat outside the box"),
+    "on_border": (max, lambda value: f"{percent(value, 0)} of the heat on the border"),
+    "likeness": (min, lambda value: minus_sign(f"like its class\N{NO-BREAK SPACE}{value:z.2f}")),
+}
+"""Columns of rankings that no other fact of a cell says: which map of a photo counts, and how it is written."""
 
 
 def _prediction(unit: Unit) -> str:

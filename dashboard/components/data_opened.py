@@ -10,14 +10,16 @@ import streamlit as st
 from dashboard import session
 from dashboard.components.data_filters import Shown
 from dashboard.components.data_gallery import open_photo
+from dashboard.components.data_verdicts import offer_discussion, offer_verdict, statuses_of
 from dashboard.components.failed import show_failed
-from dashboard.components.messages import escape_markdown
+from dashboard.components.messages import escape_markdown, unbroken
 from dashboard.components.panels import show_comparison
 from dashboard.components.progress import run_comparison
 from dashboard.components.request import Request
-from dashboard.data_runs import Version
+from dashboard.data_runs import ListedRun, Version
 from dashboard.session import DataKey
 from gradcam.model_spec import display_name
+from gradcam.reviews import Subject
 from gradcam.runs import Filter, Run, Unit
 from gradcam.text import minus_sign, percent
 
@@ -38,14 +40,17 @@ def opened_photo(run: Run) -> int | None:
     return photo
 
 
-def show_opened(shown: Shown, photo: int) -> str | None:
-    """Show the photo with its heatmaps; return its path in the data set, None if nothing is known of it yet."""
+def show_opened(listed: ListedRun, shown: Shown, photo: int) -> None:
+    """Show the photo with its heatmaps, and what people say of it."""
     units = list(shown.run.units([photo]))
     _show_way(shown, photo)
     if not units:
         st.info("This photo is not computed yet.", icon=":material/hourglass_empty:")
-        return None
-    st.header(escape_markdown(units[0].path), anchor=False)
+        return
+    subject = Subject("photo", units[0].path)
+    status = statuses_of(listed).get(subject.name)
+    st.header(escape_markdown(subject.name) + (f" · {status}" if status else ""), anchor=False)
+    offer_verdict(listed, subject)
     _show_numbers(units)
     plan = shown.run.plan
     layers = {model.requested_id: model.layer for model in plan.models if model.layer != "auto"}
@@ -55,7 +60,7 @@ def show_opened(shown: Shown, photo: int) -> str | None:
     mapped = show_failed(comparison)
     if mapped.heatmaps:
         show_comparison(mapped, session.look(), key="opened")
-    return units[0].path
+    offer_discussion(listed, subject)
 
 
 def _show_way(shown: Shown, photo: int) -> None:
@@ -84,10 +89,10 @@ def _order(folder: Path, version: Version, by: str, wanted: Filter) -> list[int]
 def _show_numbers(units: Sequence[Unit]) -> None:
     """Show what the run stored of each map."""
     first = units[0]
-    if first.label:
-        st.markdown(f"Label **{escape_markdown(first.label)}**")
-    if first.columns:
-        st.caption(" · ".join(escape_markdown(f"{name} {value}") for name, value in first.columns.items()))
+    known = [f"label **{escape_markdown(first.label)}**"] if first.label else []
+    known += [escape_markdown(f"{name} {value}") for name, value in first.columns.items()]
+    if known:
+        st.caption(" · ".join(known))
     table = {"Model": [_name(unit) for unit in units]}
     table |= {title: [show(unit) for unit in units] for title, show in _NUMBERS.items()}
     filled = {title: cells for title, cells in table.items() if any(cells)}
@@ -99,7 +104,7 @@ def _name(unit: Unit) -> str:
 
 
 def _share(value: float | None) -> str:
-    return "" if value is None else percent(value)
+    return "" if value is None else unbroken(percent(value))
 
 
 _NUMBERS = {
@@ -108,5 +113,5 @@ _NUMBERS = {
     "Confidence": lambda unit: _share(unit.predicted_probability),
     "Heat outside the box": lambda unit: _share(unit.outside_box),
     "Heat on the border": lambda unit: _share(unit.on_border),
-    "Like its class": lambda unit: "" if unit.likeness is None else minus_sign(f"{unit.likeness:.2f}"),
+    "Like its class": lambda unit: "" if unit.likeness is None else minus_sign(f"{unit.likeness:z.2f}"),
 }

@@ -11,16 +11,20 @@ import streamlit as st
 from dashboard import library
 from dashboard.components.data_candidate import show_candidate
 from dashboard.components.data_filters import Shown, pick_from
-from dashboard.components.data_verdicts import offer_verdict, said_of
-from dashboard.components.messages import escape_markdown, show_errors
+from dashboard.components.data_verdicts import offer_discussion, offer_verdict, said_of
+from dashboard.components.messages import as_sentence, escape_markdown, show_errors, unbroken
 from dashboard.components.single_choice import pick_one
 from dashboard.data_runs import ListedRun, Version
 from dashboard.session import DataKey
+from gradcam.errors import TooFewError
 from gradcam.model_spec import display_name
 from gradcam.reviews import Subject, Verdict, agreed_status, split_note
 from gradcam.runs import Run
 from gradcam.shortcuts import Candidate, cluster_subjects, find_shortcuts, noted_candidates
 from gradcam.text import count, percent
+
+PICK_WIDTH = 320
+"""Pixels of the boxes that pick a class and a candidate."""
 
 
 def show_shortcuts(listed: ListedRun, shown: Shown) -> None:
@@ -31,16 +35,27 @@ def show_shortcuts(listed: ListedRun, shown: Shown) -> None:
         "other photos lack: a text in the corner, a ruler, a frame, or a true kind of the class. It is something "
         "to look at, never a verdict."
     )
-    labels, plan = shown.run.choices("label"), shown.run.plan
+    labels, plan = shown.labels, shown.run.plan
     if len(labels) < 2:
         st.info("Candidates need labels, and photos of two classes at least.", icon=":material/label:")
+        return
+    if listed.status is None or listed.status.state != "finished":
+        st.info(
+            "Candidates are looked for once the run has ended: they need all of its photos.",
+            icon=":material/hourglass_empty:",
+        )
         return
     said = [one for one in said_of(listed) if one.subject.kind == "cluster"]
     _show_noted(said)
     position = pick_one("Model", [display_name(model.id) for model in plan.models], DataKey.MODEL)
-    label = pick_from("Class", labels, DataKey.OF_LABEL)
+    with st.container(width=PICK_WIDTH):
+        label = pick_from("Class", labels, DataKey.OF_LABEL)
     with show_errors():
-        found = _found(shown.run.folder, shown.version, plan.models[position].id, label)
+        try:
+            found = _found(shown.run.folder, shown.version, plan.models[position].id, label)
+        except TooFewError as error:
+            st.info(as_sentence(error), icon=":material/add_photo_alternate:")
+            return
         if not found:
             st.info("No group of this class's photos stands out.", icon=":material/check:")
             return
@@ -48,11 +63,13 @@ def show_shortcuts(listed: ListedRun, shown: Shown) -> None:
         lines = [_line(one, _of(said, subject)) for one, subject in zip(found, subjects, strict=True)]
         st.markdown("\n".join(f"{number}. {line}" for number, line in enumerate(lines, start=1)))
         names = [f"Candidate {number}" for number in range(1, len(found) + 1)]
-        at = names.index(pick_from("Look at", names, DataKey.CANDIDATE))
+        with st.container(width=PICK_WIDTH):
+            at = names.index(pick_from("Look at", names, DataKey.CANDIDATE))
         title = _title(_of(said, subjects[at]))
         st.subheader(names[at] + (f" · {escape_markdown(title)}" if title else ""), anchor=False)
         offer_verdict(listed, subjects[at])
         show_candidate(shown, found[at])
+        offer_discussion(listed, subjects[at])
 
 
 def noted_of(listed: ListedRun, said: Iterable[Verdict]) -> list[Candidate]:
@@ -91,7 +108,7 @@ def _line(one: Candidate, said: Sequence[Verdict]) -> str:
     words += [f"{len(one.members):,} of {count(photos, 'photo')}", f"score {one.score:.2f}"]
     if right.members is not None and right.others is not None:
         words.append(f"right on {percent(right.members)} of these and on {percent(right.others)} of the others")
-    return " · ".join(words)
+    return unbroken(" · ".join(words))
 
 
 def _of(said: Iterable[Verdict], subject: Subject) -> list[Verdict]:

@@ -40,7 +40,7 @@ def offer_to_take(listed: ListedRun, shown: Shown) -> None:
     """Offer files of the chosen photos, or else of all that fit the filters."""
     chosen = chosen_photos(shown.run)
     what = count(len(chosen), "chosen photo") if chosen else "all photos that fit" if shown.is_filtered else "all"
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="center", width="content"):
         with st.popover(f"Export {what}", icon=":material/download:"):
             for label, (suffix, kind, words) in EXPORTS.items():
                 st.download_button(

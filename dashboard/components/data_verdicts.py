@@ -23,18 +23,26 @@ if TYPE_CHECKING:
 
 
 def pick_verdict(listed: ListedRun) -> Filter:
-    """Let the visitor show photos of one verdict only, once they are known and somebody has judged a photo."""
-    if identity.actor() is None:
-        return Filter()
-    of_photos = [one for one in said_of(listed) if one.subject.kind == "photo" and one.status != "draft"]
+    """Let the visitor show photos of one verdict only, once somebody has judged a photo."""
+    of_photos = _said_of_photos(listed)
     if not of_photos:
         return Filter()
     statuses = sorted({one.status for one in of_photos})
     photos = {status: [one.subject.name for one in of_photos if one.status == status] for status in statuses}
     if disputed := [one.name for one, said in by_subject(of_photos).items() if agreed_status(said) == "disputed"]:
         photos["disputed"] = disputed
-    status = pick_some("Verdict", list(photos), DataKey.VERDICT)
+    status = pick_some("Verdict", {name: len(set(found)) for name, found in photos.items()}, DataKey.VERDICT)
     return Filter(among=photos[status]) if status else Filter()
+
+
+def statuses_of(listed: ListedRun) -> dict[str, str]:
+    """What the verdicts on each photo of a run come to, by its path; nothing of photos that nobody judged."""
+    judged = by_subject(_said_of_photos(listed))
+    return {subject.name: agreed_status(said) for subject, said in judged.items()}
+
+
+def _said_of_photos(listed: ListedRun) -> list[Verdict]:
+    return [one for one in said_of(listed) if one.subject.kind == "photo" and one.status != "draft"]
 
 
 def said_of(listed: ListedRun) -> list[Verdict]:
@@ -47,11 +55,14 @@ def said_of(listed: ListedRun) -> list[Verdict]:
 
 
 def offer_verdict(listed: ListedRun, subject: Subject) -> None:
-    """Let the visitor judge a photo or a candidate by a button or its key, undo that, and discuss it."""
+    """Let the visitor judge a photo or a candidate by a button or its key, and undo that; show what others say."""
     with st.container(border=True), show_errors(), hide_place(listed.run):
         if not identity.is_asked():
-            say_who()
+            with st.container(width=NAME_WIDTH):
+                say_who()
         if identity.actor() is None:
+            if _is_finished(listed) and (review := _review(reader := identity.store_to_read(), listed)):
+                show_verdicts(reader, review, subject)
             st.caption(f"Say who you are to judge {_THIS[subject.kind]}; what you say is kept under that name.")
             return
         if not _is_finished(listed):
@@ -61,13 +72,24 @@ def offer_verdict(listed: ListedRun, subject: Subject) -> None:
         if review := _review(store, listed):
             judge(store, review, subject, me)
             show_verdicts(store, review, subject)
-            discuss(store, review, subject, me)
         elif st.button("Begin a review of this run", icon=":material/rate_review:"):
             with st.spinner("Checking its maps"):
                 _begin(store, listed, me)
             st.rerun()
 
 
+def offer_discussion(listed: ListedRun, subject: Subject) -> None:
+    """Let the visitor discuss a photo or a candidate, once they have a name and the run a review."""
+    with show_errors(), hide_place(listed.run):
+        if identity.actor() is None or not _is_finished(listed):
+            return
+        store, me = identity.team_store(), identity.known_actor().name
+        if review := _review(store, listed):
+            discuss(store, review, subject, me)
+
+
+NAME_WIDTH = 320
+"""Pixels of the field for a visitor's name."""
 _THIS = {"photo": "this photo", "cluster": "this candidate"}
 
 

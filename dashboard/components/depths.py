@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard import results, session
 from dashboard.components.class_box import replace_typed, say_replaced
 from dashboard.components.competing_classes import is_pair
-from dashboard.components.messages import escape_markdown
+from dashboard.components.messages import escape_markdown, unbroken
 from dashboard.components.names import name_markdown
 from dashboard.components.request import HELP, class_options, read_targets
 from dashboard.components.viewer import view_panels, view_tools
@@ -75,10 +75,10 @@ def show_depths(panels: Sequence[Heatmap], style: Style, key: str = "depths") ->
     with large:
         view_panels([panels[depth]], base, f"{key}-one", captions=[captions[depth]])
     with words:
-        st.markdown(_depth_statement(panels, depth))
+        st.markdown(unbroken(_depth_statement(panels, depth)))
         _offer_pin(panels, depth)
         st.header("Why the last one is the usual choice", anchor=False)
-        st.markdown(why_last_depth(panels))
+        st.markdown(unbroken(why_last_depth(panels)))
         st.caption(
             "Measured on this photo, class and model. *Like the last*: rank correlation with the last map. Heat "
             "adds up to the score where only averaging and one linear layer follow, as in most CNNs, and but for "

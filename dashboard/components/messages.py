@@ -18,10 +18,21 @@ def escape_markdown(text: str) -> str:
     return _MARKUP.sub(r"\\\1", " ".join(text.split()))
 
 
+def unbroken(text: str) -> str:
+    """Keep a number and its % on one line, wherever the line breaks."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%")
+
+
 def say_error(sentence: str) -> None:
-    """Show an error as a sentence; the name of a file or a model at its beginning stays as it is."""
-    shown = f"E{sentence[1:]}" if sentence.startswith("expected ") else sentence
-    st.error(f"{escape_markdown(shown)}.", icon=":material/error:")
+    """Show an error as a sentence."""
+    st.error(as_sentence(sentence), icon=":material/error:")
+
+
+def as_sentence(reason: object) -> str:
+    """A reason as a sentence in Markdown; the name of a file or a model at its beginning stays as it is."""
+    said = str(reason)
+    shown = f"E{said[1:]}" if said.startswith("expected ") else said
+    return f"{escape_markdown(shown)}."
 
 
 @contextmanager

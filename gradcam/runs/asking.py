@@ -169,20 +169,32 @@ MOST_CHOICES = 1_000
 """Values of one column that are offered to filter by."""
 
 
-def choices(index: Index, name: Literal["label", "predicted"]) -> list[str]:
-    """The labels of photos, or what models predict of them, sorted, at most `MOST_CHOICES`."""
-    return _distinct(index, {"label": PHOTOS.c.label, "predicted": UNITS.c.predicted}[name])
+def choices(index: Index, name: Literal["label", "predicted"]) -> dict[str, int]:
+    """The labels of photos, or what models predict of them, at most `MOST_CHOICES`, and of how many photos."""
+    if name == "label":
+        return _counted(index, PHOTOS.c.label)
+    each = sa.select(UNITS.c.predicted, UNITS.c.photo).distinct().subquery()
+    return _counted(index, each.c.predicted)
 
 
-def slice_choices(index: Index, name: str) -> list[str]:
-    """The values that photos have in a column of the manifest, sorted, at most `MOST_CHOICES`."""
-    return _distinct(index, SLICES.c.value, SLICES.c.name == name)
+def slice_choices(index: Index, name: str) -> dict[str, int]:
+    """The values in a column of the manifest, sorted, at most `MOST_CHOICES`; how many photos have each."""
+    return _counted(index, SLICES.c.value, SLICES.c.name == name)
 
 
-def _distinct(index: Index, column: sa.Column[str], *conditions: sa.ColumnElement[bool]) -> list[str]:
-    wanted = sa.select(column).distinct().where(column.is_not(None), *conditions).order_by(column)
+def _counted(index: Index, column: sa.ColumnElement[str], *conditions: sa.ColumnElement[bool]) -> dict[str, int]:
+    wanted = sa.select(column, sa.func.count()).where(column.is_not(None), *conditions)
     with index.reading() as connection:
-        return list(connection.execute(wanted.limit(MOST_CHOICES)).scalars())
+        rows = connection.execute(wanted.group_by(column).order_by(column).limit(MOST_CHOICES))
+        return {row[0]: row[1] for row in rows}
+
+
+def agreements(index: Index, photos: Sequence[int], pair: Pair) -> dict[int, float]:
+    """The rank correlation of a pair's maps on each of these photos of which it is known."""
+    photo, value = AGREEMENTS.c.photo, AGREEMENTS.c.rank_correlation
+    wanted = sa.select(photo, value).where(*_of_pair(pair), photo.in_(photos), value.is_not(None))
+    with index.reading() as connection:
+        return {row.photo: row.rank_correlation for row in connection.execute(wanted)}
 
 
 # ------------------------------------------------------------------------------- units

@@ -20,7 +20,7 @@ from gradcam.errors import OptionError, RunError, nearest, quoted
 from gradcam.layers import read_layer
 from gradcam.photo_file import open_photos
 from gradcam.runs import asking, class_means, shards
-from gradcam.runs.asking import Confused, Filter, Labelled, MeanMap, Page
+from gradcam.runs.asking import Confused, Filter, Labelled, MeanMap, Page, Pair
 from gradcam.runs.data_set import Files, open_one, read_data, read_one
 from gradcam.runs.index import Index, class_name
 from gradcam.runs.plan import LABEL, Plan, PlannedModel, encode
@@ -173,6 +173,10 @@ class Run:
         """How many photos `ranked` has in all."""
         return asking.how_many(self._index, by, **wanted)
 
+    def agreements(self, photos: Sequence[int], pair: Pair) -> dict[int, float]:
+        """How far the maps of two models agree on each of these photos: see `asking.agreements`."""
+        return asking.agreements(self._index, photos, pair)
+
     def units(self, photos: Sequence[int] | None = None) -> Iterator[Unit]:
         """The finished units of these photos, or of all, ordered by photo, model and method."""
         models = [model.id for model in self.plan.models]
@@ -299,12 +303,12 @@ class Run:
         """Whether a ranking can say anything of any photo: see `asking.can_rank`."""
         return asking.can_rank(self._index, by)
 
-    def choices(self, name: Literal["label", "predicted"]) -> list[str]:
-        """The labels of photos, or what models predict of them, sorted."""
+    def choices(self, name: Literal["label", "predicted"]) -> dict[str, int]:
+        """The labels of photos, or what models predict of them, sorted, and of how many photos."""
         return asking.choices(self._index, name)
 
-    def slice_choices(self, name: str) -> list[str]:
-        """The values that photos have in a column of the manifest, sorted."""
+    def slice_choices(self, name: str) -> dict[str, int]:
+        """The values that photos have in a column of the manifest, sorted, and how many have each."""
         return asking.slice_choices(self._index, name)
 
     def measured(

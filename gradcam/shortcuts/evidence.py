@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam.errors import RunError, nearest, quoted
+from gradcam.errors import RunError, TooFewError, nearest, quoted
 from gradcam.models.classifier import Classifier
 from gradcam.runs import Run
 from gradcam.shortcuts.components import Values
@@ -68,7 +68,7 @@ def gather(run: Run, model: str, label: str, classifier: Classifier, seed: int =
     in_class = np.isin(numbers, mine)
     for group, whose in ((in_class, f"with the label {quoted(label)}"), (~in_class, "with other labels")):
         if (found := int((there & group).sum())) < LEAST:
-            raise RunError(
+            raise TooFewError(
                 f"expected at least {LEAST} photos {whose} that {model} explained, got {found}; add photos to "
                 "the run"
             )

@@ -138,6 +138,50 @@ def test_filters_and_rankings_are_in_the_link_and_hold_in_the_gallery(run: Run) 
     assert "No photo fits" in words(page)
 
 
+def test_pages_of_the_gallery_are_turned_by_buttons_and_keys_as_far_as_there_are_any(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_gallery, "PER_PAGE", 10)
+    page, names = opened(), [next(run.units([number])).path for number in run.ranked("disagreement")]
+
+    def names_shown() -> list[str]:
+        return [name.replace("\\", "") for name in cells(page)]
+
+    def turns() -> dict[str, tuple[str, bool]]:
+        found = [button for button in page.button if (button.key or "").startswith("_page-")]
+        return {button.label: (button.proto.shortcut, button.disabled) for button in found}
+
+    first, second, third = ([name.rpartition("/")[2] for name in names[at : at + 10]] for at in (0, 10, 20))
+    assert turns() == {"Previous": ("p", True), "Next": ("n", False)}
+    assert names_shown() == first
+    assert "Keys: P and N turn the pages." in words(page)
+    page.button(key="_page-Next").click().run()
+    assert names_shown() == second
+    assert page.query_params["page"] == "2"
+    page.button(key="_page-Next").click().run()
+    assert names_shown() == third
+    assert turns() == {"Previous": ("p", False), "Next": ("n", True)}
+    assert "Page 3 of 3" in words(page)
+    page.button(key="_page-Previous").click().run()
+    assert names_shown() == second
+
+
+@pytest.mark.parametrize(
+    ("by", "says"),
+    [
+        ("Heat outside the box", r"\d+.% of the heat outside the box$"),
+        ("Heat on the border", r"\d+.% of the heat on the border$"),
+        ("Unlike its class", r"like its class.−?[01]\.\d\d$"),
+        ("Least agreement", r"agreement.−?[01]\.\d\d$"),
+    ],
+)
+def test_a_cell_says_by_what_it_is_ranked(by: str, says: str) -> None:
+    facts = [found.value for found in opened(by=by).caption if "  \n" in found.value]
+    assert len(facts) == 24
+    assert all(re.search(says, one) for one in facts)
+    assert not any(" %" in one for one in facts)  # a line would break there
+
+
 def test_an_open_photo_has_its_heatmaps_numbers_and_neighbours(run: Run) -> None:
     page = opened()
     order = run.ranked("disagreement")
@@ -167,8 +211,21 @@ def test_verdicts_are_kept_filtered_by_and_taken_back(run: Run) -> None:
     press(page, "Undo")
     assert "**Anna**: approved" in words(page)
     press(page, "All photos")
-    page.selectbox(key="verdict").set_value("approved").run()
-    assert len(cells(page)) == 1
+    assert words(page).count(":material/check: approved") == 1
+    nobody = opened(verdict="approved")
+    assert len(cells(nobody)) == 1
+
+
+def test_who_has_said_no_name_reads_who_said_what_and_can_say_nothing(run: Run) -> None:
+    number = str(run.ranked("disagreement")[0])
+    anna = opened(opened=number)
+    anna.text_input(key="_own_name").set_value("Anna").run()
+    press(anna, "Begin a review of this run")
+    press(anna, "Reject")
+    nobody = opened(opened=number)
+    assert "**Anna**: rejected" in words(nobody)
+    assert "Say who you are to judge this photo" in words(nobody)
+    assert not {"Approve", "Reject", "Undo"}.intersection(button.label for button in nobody.button)
 
 
 def test_chosen_photos_are_exported_reported_and_compared(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,6 +319,18 @@ def test_what_a_run_lacks_is_said_with_what_to_do(bare: Run) -> None:
     assert "Least agreement" not in titles
     assert "Heat outside the box" not in titles
     assert "Least sure" in titles
+
+
+def test_too_few_photos_for_candidates_are_no_error() -> None:
+    page = opened(part="Shortcuts", of_label="tabby")
+    assert not page.error
+    assert "Expected at least 20 photos with the label 'tabby'" in words(page).replace("\\", "")
+
+
+def test_candidates_of_a_run_that_goes_on_are_promised(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    going = replace(run.status(), state="stopped", done=10)
+    monkeypatch.setattr(Run, "status", lambda run: going)
+    assert "Candidates are looked for once the run has ended" in words(opened(part="Shortcuts"))
 
 
 def test_a_link_to_a_run_that_is_gone_is_one_sentence() -> None:

@@ -15,6 +15,7 @@ from tests.opening import open_page
 LITE0, LITE1 = "bundled/tf_efficientnet_lite0", "bundled/tf_efficientnet_lite1"
 DEPTHS = ["bn1", "blocks.1", "blocks.2", "blocks.4", "bn2"]
 GRIDS = ["112×112", "56×56", "28×28", "14×14", "7×7"]
+NB = "\N{NO-BREAK SPACE}"
 
 
 opened = partial(open_page, "layers")
@@ -63,10 +64,11 @@ def test_numbers_show_why_the_last_layer_is_usual() -> None:
     assert list(measured) == DEPTHS
     assert max(heats[:-1]) < 0.5 * heats[-1]
     assert heats[-1] == pytest.approx(9.34, rel=0.1)
-    assert measured["bn2"][1:] == ["93 %", "1.00"]
-    assert measured["blocks.4"][1:] == ["37 %", "−0.28"]
+    assert measured["bn2"][1:] == [f"93{NB}%", "1.00"]
+    assert measured["blocks.4"][1:] == [f"37{NB}%", "−0.28"]
     assert "so the map accounts for the score" in words(page)
-    assert "cat left, coffee right. `bn2` puts 93 % on the left one; `blocks.4` puts 37 %." in words(page)
+    assert f"cat left, coffee right. `bn2` puts 93{NB}% on the left one; `blocks.4` puts 37{NB}%." in words(page)
+    assert " %" not in words(page)  # a line would break there
 
 
 def test_without_a_sample_of_two_photos_no_half_is_told() -> None:
@@ -89,8 +91,8 @@ def test_the_slider_moves_through_the_depths_without_running_a_model(monkeypatch
 def test_another_class_moves_the_heat_to_the_other_half() -> None:
     page = opened()
     page.selectbox(key="class").set_value("espresso").run()
-    assert int(table(page)["bn2"][1].strip("%")) < 20
-    assert "**espresso** has 7.7 %, rank 4" in words(page)
+    assert int(table(page)["bn2"][1].rstrip(f"{NB}%")) < 20
+    assert f"**espresso** has 7.7{NB}%, rank 4" in words(page)
 
 
 def test_a_class_without_a_positive_score_leaves_nothing_to_account_for() -> None:

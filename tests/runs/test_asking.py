@@ -56,6 +56,14 @@ def test_models_that_differ_on_three_photos_have_these_first(run: Run) -> None:
     assert set(run.ranked("disagreement", most=3, pair=PAIR)) == set(ODD)
 
 
+def test_how_far_a_pair_agrees_on_a_photo_is_told_of_the_photos_that_are_asked(run: Run) -> None:
+    order = run.ranked("disagreement", pair=PAIR)
+    found = run.agreements(order, PAIR)
+    assert [found[photo] for photo in order] == sorted(found.values())
+    assert run.agreements(order[:2], PAIR) == {photo: found[photo] for photo in sorted(order[:2])}
+    assert run.agreements(order, PAIR._replace(method="CAM")) == {}
+
+
 def test_the_same_answer_for_other_reasons_is_told_from_another_answer(run: Run) -> None:
     assert run.ranked("same-answer", most=2) == [4, 9]  # red by red, and red by green
     assert run.ranked("same-answer", most=2, pair=PAIR) == [4, 9]
@@ -119,10 +127,14 @@ def test_filters_hold_together(run: Run) -> None:
 
 
 def test_what_can_be_filtered_and_ranked_by_is_told(run: Run) -> None:
-    assert run.choices("label") == run.choices("predicted") == ["blue", "red"]
-    assert run.slice_choices("site") == ["Bonn", "Ulm"]
+    assert run.choices("label") == {"blue": 9, "red": 11}
+    assert run.choices("predicted") == {
+        "blue": 9,
+        "red": 12,
+    }  # the models differ on photo 13, which counts for both
+    assert run.slice_choices("site") == {"Bonn": 10, "Ulm": 10}
     assert run.slices() == ["predicted", "site"]
-    assert run.slice_choices("predicted") == ["0", "1"]  # a column of the manifest that is called so
+    assert list(run.slice_choices("predicted")) == ["0", "1"]  # a column of the manifest that is called so
     assert run.ranked(slices={"predicted": "1", "site": "Bonn"}) == [11, 13, 15, 17, 19]
     assert run.can_rank("disagreement")
     assert not run.can_rank("outside-box")

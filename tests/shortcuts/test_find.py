@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.planted import Head, features, plant, shots, sources, write
 from gradcam import Classifier, Style, cli, load_classifier
-from gradcam.errors import RunError
+from gradcam.errors import RunError, TooFewError
 from gradcam.report import data_set_of, read_report
 from gradcam.reviews import ReviewStore, Subject, Verdict, titled_note
 from gradcam.runs import Engine, Run, Settings, prepare, start
@@ -232,7 +232,7 @@ USE_COLOURS = plain.lender({str(one.spec): one for one in classifiers()})
 
 
 def test_too_few_photos_are_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="expected at least 20 photos with the label 'red' that plain/own explained"):
+    with pytest.raises(TooFewError, match="expected at least 20 photos with the label 'red' that plain/own"):
         find_shortcuts(small_run(tmp_path, 6), "plain/own", "red", use=USE_COLOURS)
 
 
