@@ -6,10 +6,11 @@ import re
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -65,7 +66,8 @@ def opened(**link: str | list[str]) -> AppTest:
 
 
 def words(page: AppTest) -> str:
-    return "\n".join(found.value for kind in ("markdown", "caption", "info", "error") for found in page.get(kind))
+    said: Iterable[Any] = (found for kind in ("markdown", "caption", "info", "error") for found in page.get(kind))
+    return "\n".join(found.value for found in said)
 
 
 def press(page: AppTest, label: str) -> AppTest:
@@ -246,26 +248,29 @@ def test_chosen_photos_are_exported_reported_and_compared(run: Run, monkeypatch:
 
 
 def is_offered(page: AppTest, name: str) -> bool:
-    return any(name in found.label for found in page.get("download_button"))
+    offered: Iterable[Any] = page.get("download_button")
+    return any(name in found.label for found in offered)
 
 
 def test_a_report_says_every_filter_by_which_its_photos_were_chosen(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(st, "session_state", {"verdict": "rejected"})
+    pair = Pair(0, 1, "Grad-CAM", "top")
     wanted = Filter(
         where={"label": "cat"},
         slices={"label": "old"},
-        pair=Pair(0, 1, "Grad-CAM", "top"),
+        pair=pair,
         confidence=(0, 0.5),
         among=["a.png"],
     )
     models = " and ".join(map(display_name, MODELS))
-    assert data_take._first(Shown(run, 0, "disagreement", "Grad-CAM", "top", wanted), 12) == (
+    version = (48, "finished")
+    assert data_take._first(Shown(run, version, "disagreement", "Grad-CAM", "top", wanted), 12) == (
         f"the first 12, where maps of two models agree least ({models} by Grad-CAM, target top); only of "
         "label cat, column label old, confidence 0 to 50 % and verdict rejected"
     )
-    assert data_take._first(Shown(run, 0, "doubt", "Grad-CAM", "top", Filter(pair=wanted["pair"])), 1) == (
+    assert data_take._first(Shown(run, version, "doubt", "Grad-CAM", "top", Filter(pair=pair)), 1) == (
         "the first one, where a model's first prediction has a low probability"
     )
 
@@ -288,7 +293,8 @@ def box(page: AppTest, run: Run, number: int) -> Checkbox:
 
 
 def shown_of(run: Run) -> Shown:
-    return Shown(run, (48, "finished"), "disagreement", *run.plan.methods, *run.plan.targets)
+    (method,), (target,) = run.plan.methods, run.plan.targets
+    return Shown(run, (48, "finished"), "disagreement", method, target)
 
 
 def html(page: AppTest) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from functools import partial
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -37,7 +39,8 @@ def press(page: AppTest, label: str) -> AppTest:
 
 
 def words(page: AppTest) -> str:
-    return "\n".join(element.value for kind in ("markdown", "caption") for element in page.main.get(kind))
+    said: Iterable[Any] = (found for kind in ("markdown", "caption") for found in page.main.get(kind))
+    return "\n".join(found.value for found in said)
 
 
 def table(page: AppTest) -> dict[str, list[str]]:

@@ -69,7 +69,7 @@ def test_members_and_the_nearest_others_come_strongest_first_with_what_is_known_
     assert strengths == sorted(strengths, reverse=True)
     assert len(strengths) == EACH
     assert found.members[-1].strength >= found.threshold > found.others[0].strength
-    assert found.accuracy[MODEL].members == np.mean([member.right for member in found.members])
+    assert found.accuracy[MODEL].members == np.mean([bool(member.right) for member in found.members])
     assert found.member_heat is not None
     assert found.member_heat.shape == (7, 7)
     assert 0 < sum(channel.share for channel in found.channels) <= 1
