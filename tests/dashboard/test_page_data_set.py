@@ -6,11 +6,11 @@ import re
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
 import pytest
@@ -66,8 +66,8 @@ def opened(**link: str | list[str]) -> AppTest:
 
 
 def words(page: AppTest) -> str:
-    said: Iterable[Any] = (found for kind in ("markdown", "caption", "info", "error") for found in page.get(kind))
-    return "\n".join(found.value for found in said)
+    said = (cast(Any, found).value for kind in ("markdown", "caption", "info", "error") for found in page.get(kind))
+    return "\n".join(said)
 
 
 def press(page: AppTest, label: str) -> AppTest:
@@ -248,8 +248,7 @@ def test_chosen_photos_are_exported_reported_and_compared(run: Run, monkeypatch:
 
 
 def is_offered(page: AppTest, name: str) -> bool:
-    offered: Iterable[Any] = page.get("download_button")
-    return any(name in found.label for found in offered)
+    return any(name in cast(Any, found).label for found in page.get("download_button"))
 
 
 def test_a_report_says_every_filter_by_which_its_photos_were_chosen(

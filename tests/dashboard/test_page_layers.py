@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -39,8 +38,8 @@ def press(page: AppTest, label: str) -> AppTest:
 
 
 def words(page: AppTest) -> str:
-    said: Iterable[Any] = (found for kind in ("markdown", "caption") for found in page.main.get(kind))
-    return "\n".join(found.value for found in said)
+    said = (cast(Any, found).value for kind in ("markdown", "caption") for found in page.main.get(kind))
+    return "\n".join(said)
 
 
 def table(page: AppTest) -> dict[str, list[str]]:
