@@ -18,20 +18,26 @@ if (!window.gradcam) {
   };
 
   // Another page of photos, or one that is opened, begins at its top; who closes it is among the others where they were.
-  const shown = () => ["page", "opened"].map((name) => new URLSearchParams(location.search).get(name));
-  let before = shown(), among = 0;
+  const shown = () => {
+    const link = new URLSearchParams(location.search);
+    return [location.pathname, link.get("page"), link.get("opened")];
+  };
+  let before = shown(), until = 0;
   const follow = () => {
-    const main = document.querySelector("[data-testid=stMain]"), now = shown(), [wasOn, wasOpen] = before;
-    before = now;
-    if (!main || (wasOn === now[0] && wasOpen === now[1])) return;
-    if (now[1] && !wasOpen) among = main.scrollTop;
-    scroll(main, wasOpen && !now[1] ? among : 0, performance.now() + 3_000);
+    const main = document.querySelector("[data-testid=stMain]");
+    const [place, page, open] = shown(), [wasAt, wasOn, wasOpen] = before;
+    before = [place, page, open];
+    if (!main || wasAt !== place || (wasOn === page && wasOpen === open)) return;
+    if (open && !wasOpen) sessionStorage.among = main.scrollTop;
+    until = performance.now() + 10_000;
+    scroll(main, wasOpen && !open ? +sessionStorage.among || 0 : 0);
   };
-  const scroll = (main, top, end) => {  // again while the page is not long enough yet
+  const scroll = (main, top) => {  // again while the page is not long enough yet, unless the visitor does something
     main.scrollTop = top;
-    const waits = main.scrollTop < top - 1 && performance.now() < end && !gradcam.begins;
-    if (waits) requestAnimationFrame(() => scroll(main, top, end));
+    if (main.scrollTop < top - 1 && performance.now() < until) requestAnimationFrame(() => scroll(main, top));
   };
+  const stay = () => (until = 0);
+  for (const gesture of ["wheel", "touchmove", "pointerdown", "keydown"]) addEventListener(gesture, stay, { passive: true });
   addEventListener("popstate", follow);
 
   // A table is one stop of Tab, with arrow keys within; Streamlit's takes Tab from cell to cell.
