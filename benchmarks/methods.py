@@ -53,13 +53,13 @@ def main(arguments: list[str], machine: dict[str, str]) -> None:
     parser.add_argument("--busy", action="store_true", help="others compute on the machine: count processor time")
     parser.add_argument("--from-forwards", action="store_true", help="only methods of many forwards, beside peers")
     parser.add_argument("--methods", nargs="+", default=forwards.COMPARED, help="of many forwards, by name")
-    parser.add_argument("--patience", type=float, default=60, help="seconds beyond which such a method is left out")
+    parser.add_argument("--patience", type=float, default=90, help="seconds beyond which such a method is left out")
     parser.add_argument("--out", type=Path, help="a folder for the table, as Markdown and as JSON")
     parser.add_argument("--peak", help=argparse.SUPPRESS)  # one memory measurement, in a process of its own
     options = parser.parse_args(arguments)
     if options.from_forwards:
         models = options.models or forwards.MODELS
-        forwards.main(models, options.methods, machine, options.patience, options.out)
+        forwards.main(models, options.methods, machine, options.patience, options.out, busy=options.busy)
         return
     if options.peak:
         print(_peak_here(*json.loads(options.peak)))

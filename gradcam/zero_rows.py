@@ -75,8 +75,9 @@ _SKIPPING: dict[Any, Callable[..., Any]] = {
 
 
 def _few_rows(gradient: Tensor) -> Tensor | None:
-    """The indices of the rows of `[rows, columns]` that are not zero; None if they are not few."""
-    if gradient.numel() < LEAST or gradient.device.type != "cpu":
+    """The indices of the rows of `[rows, columns]` that are not zero; None if they are not few, or of a tensor that
+    stands for something else."""
+    if gradient.numel() < LEAST or gradient.device.type != "cpu" or type(gradient) is not Tensor:
         return None
     most = len(gradient) // FEW
     some = gradient[:, :: max(1, gradient.shape[1] // 8)]
