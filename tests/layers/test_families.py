@@ -66,14 +66,16 @@ SMALLER = {
         ],
         128,
     ),
+    "timm/coat_tiny": 128,
     "timm/sam2_hiera_tiny": 256,
+    "timm/swinv2_cr_tiny_384": 192,
 }
 """Input side of models that would take long at their own size."""
 
 SHALLOWER: dict[str, dict[str, object]] = {
     "timm/beitv2_base_patch16_224": {"depth": 2},
     "timm/cait_xxs24_224": {"depth": 3},
-    "timm/coat_tiny": {"serial_depths": (1, 1, 1, 1), "parallel_depth": 1},
+    "timm/coat_tiny": {"serial_depths": (1, 1, 1, 1), "parallel_depth": 1, "img_size": 128},
     "timm/crossvit_tiny_240": {"depth": [[1, 1, 0]] * 3},
     "timm/davit_tiny": {"depths": (1, 1, 1, 1)},
     "timm/deepseek_vit_412m": {"depth": 2},
@@ -90,13 +92,32 @@ SHALLOWER: dict[str, dict[str, object]] = {
     "timm/samvit_base_patch16_224": {"depth": 2, "global_attn_indexes": (1,)},
     "timm/sequencer2d_s": {"layers": (1, 1, 2, 1)},
     "timm/swin_tiny_patch4_window7_224": {"depths": (1, 1, 2, 1)},
-    "timm/swinv2_cr_tiny_384": {"depths": (1, 1, 2, 1)},
+    "timm/swinv2_cr_tiny_384": {"depths": (1, 1, 2, 1), "img_size": 192},
     "timm/swinv2_tiny_window16_256": {"depths": (1, 1, 2, 1)},
     "timm/tnt_s_legacy_patch16_224": {"depth": 2},
     "timm/twins_svt_small": {"depths": (1, 1, 2, 1)},
+    "timm/vgg11": {"mlp_ratio": 1 / 16},
+    "timm/vitamin_small_224": {"depth": 2},
     "timm/xcit_nano_12_p8_384": {"depth": 2},
+    "torchvision/maxvit_t": {
+        "input_size": (224, 224),
+        "stem_channels": 64,
+        "partition_size": 7,
+        "block_channels": [64, 128, 256, 512],
+        "block_layers": [1, 1, 1, 1],
+        "head_dim": 32,
+        "stochastic_depth_prob": 0.2,
+    },
+    "torchvision/vit_b_16": {
+        "image_size": 224,
+        "patch_size": 16,
+        "num_layers": 2,
+        "num_heads": 12,
+        "hidden_dim": 768,
+        "mlp_dim": 3072,
+    },
 }
-"""Fewer blocks of the same kind in models that would take long with all of them."""
+"""Fewer blocks of the same kind, or a narrower head, in models that would take long with all of them."""
 
 MIXING = {
     "timm.byoanet": 7,
@@ -122,6 +143,9 @@ and how many cells away it was measured to be at most."""
 
 CORNERS = [(bottom, right) for bottom in (False, True) for right in (False, True)]
 
+CLASSES = {"vit_b_16": torchvision.models.VisionTransformer, "maxvit_t": torchvision.models.MaxVit}
+"""Of torchvision's models whose functions set the number of blocks themselves."""
+
 ARGUMENTS = {name: {"init_weights": True, "aux_logits": False} for name in ("googlenet", "inception_v3")}
 
 
@@ -140,6 +164,8 @@ def build(model: str, **options: object) -> nn.Module:
     source, _, name = model.partition("/")
     if source == "timm":
         return timm.create_model(name, num_classes=10, **options).eval()
+    if name in CLASSES:
+        return CLASSES[name](num_classes=10, **options).eval()
     return torchvision.models.get_model(name, weights=None, num_classes=10, **ARGUMENTS.get(name, {})).eval()
 
 
