@@ -104,26 +104,24 @@ def test_no_verb_shadows_a_module(package: str) -> None:
 HEAVY = {"cv2", "plotly", "scipy", "skimage", "streamlit", "timm", "torchvision"}
 
 
-def imported_by(code: str) -> set[str]:
-    """Which of the `HEAVY` packages a fresh process has imported after this code."""
-    code = f"import sys; {code}; print(*sys.modules)"
+def imported_by(*steps: str) -> list[set[str]]:
+    """Which of the `HEAVY` packages a fresh process has imported after each of these steps."""
+    code = "\n".join(["import sys", *(f"{step}; print(*sys.modules)" for step in steps)])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return HEAVY & set(done.stdout.split())
+    return [HEAVY & set(line.split()) for line in done.stdout.splitlines()]
 
 
-def test_importing_the_package_brings_no_heavy_library_and_not_even_torch() -> None:
-    assert imported_by("import gradcam; assert 'torch' not in sys.modules") == set()
-
-
-def test_importing_every_public_name_brings_no_heavy_library_but_what_reports_draw_with() -> None:
+def test_a_heavy_library_comes_when_it_is_needed_and_not_with_the_package_or_a_verb() -> None:
     verbs = [name for name, home in HOMES.items() if home != "report"]
-    assert imported_by(f"from gradcam import {', '.join(verbs)}") == set()
-    assert imported_by("from gradcam import *") == {"cv2", "plotly"}
-
-
-def test_a_heavy_library_comes_when_it_is_needed() -> None:
-    load = "gradcam.load_classifier('bundled/tf_efficientnet_lite0', weights='random')"
-    assert "timm" in imported_by(f"import gradcam; {load}")
+    package, public, reports, loaded = imported_by(
+        "import gradcam; assert 'torch' not in sys.modules",
+        f"from gradcam import {', '.join(verbs)}",
+        "from gradcam import *",
+        "gradcam.load_classifier('bundled/tf_efficientnet_lite0', weights='random')",
+    )
+    assert package == public == set()
+    assert reports == {"cv2", "plotly"}  # what reports draw with
+    assert "timm" in loaded
 
 
 def test_the_server_imports_every_heavy_library_before_its_first_visitor() -> None:
@@ -131,7 +129,7 @@ def test_the_server_imports_every_heavy_library_before_its_first_visitor() -> No
         "import importlib; from dashboard.serving import IMPORTED_FIRST, IMPORTED_LATER; "
         "[importlib.import_module(m) for m in (*IMPORTED_FIRST, *IMPORTED_LATER)]"
     )
-    assert imported_by(imports) >= HEAVY - {"scipy", "skimage"}
+    assert imported_by(imports)[0] >= HEAVY - {"scipy", "skimage"}
 
 
 @pytest.mark.parametrize("tool", [["lint-imports"], ["ruff", "check", "."], ["ruff", "format", "--check", "."]])
