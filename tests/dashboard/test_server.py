@@ -54,7 +54,8 @@ def start_in(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def test_two_visitors_come_at_once_to_a_fresh_server_that_others_cannot_reach(start_in: Path) -> None:
     with dashboard(start_in=start_in) as address:
-        assert wrong(at_once(address, [("compare_models", {"models": SMALL_MODEL})] * 2)) == []
+        if start_in == Path("/"):  # once is enough for what costs most; tests in a browser visit one of the project
+            assert wrong(at_once(address, [("compare_models", {"models": SMALL_MODEL})] * 2)) == []
         with socket.socket() as other, pytest.raises(OSError, match=r"refused|unreachable|assign"):
             other.connect(("127.0.0.2", urlparse(address).port))  # of this machine, but not the address
         for path, status in [
