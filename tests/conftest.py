@@ -54,17 +54,27 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 BROWSER = "tests/browser/"
-LONGEST_FIRST = (BROWSER, "tests/layers/test_families", "tests/runs/", "tests/fuzz/", "tests/test_threads")
-"""So that workers end together: what starts last must be short."""
+OF_THEIR_OWN = tuple(
+    f"{BROWSER}test_{name}.py" for name in ("notebook", "report_page", "sign_in_page", "viewer_page")
+)
+"""Tests in a browser that visit files, or a dashboard of their own."""
+LONGEST_FIRST = ("tests/layers/test_families", "tests/runs/", "tests/fuzz/", "tests/test_threads")
+"""After the visits of the dashboard, so that workers end together: what starts last must be short."""
+
+
+def scope(nodeid: str) -> str:
+    """What one worker runs together: a whole file, or all tests that visit the one dashboard of all tests."""
+    file = nodeid.partition("::")[0]
+    return BROWSER if file.startswith(BROWSER) and file not in OF_THEIR_OWN else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log) -> LoadFileScheduling:
-    """A worker takes a whole file, and one of them all that needs a browser: with one dashboard, one cache."""
+    """A worker takes a whole file, and one of them all that visit the dashboard: with one server, one cache."""
     from xdist.scheduler import LoadFileScheduling
 
     class ByFile(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return BROWSER if nodeid.startswith(BROWSER) else super()._split_scope(nodeid)
+            return scope(nodeid)
 
     return ByFile(config, log)
 
@@ -74,7 +84,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.flaky(reruns=1))
-    items.sort(key=lambda item: [not item.nodeid.startswith(place) for place in LONGEST_FIRST])
+
+    def place(item: pytest.Item) -> list[bool]:
+        return [scope(item.nodeid) != BROWSER, *(not item.nodeid.startswith(files) for files in LONGEST_FIRST)]
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session", autouse=True)
