@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from unittest import mock
 
 import pytest
@@ -191,7 +191,7 @@ def visit(context: BrowserContext, address: str) -> Iterator[Visit]:
         *,
         wait_for: str | None = PLOT,
         viewport: Size = DESKTOP,
-        color_scheme: str = "light",
+        color_scheme: Literal["light", "dark"] = "light",
         rest: bool = True,
     ) -> Page:
         page = context.new_page()

@@ -11,9 +11,9 @@ from typing import get_args
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 
-from gradcam.comparison import Comparison
+from gradcam.comparison import Comparison, Heatmap
 from gradcam.draw import render
 from gradcam.draw.page import comparison_html
 from gradcam.geometry import project_to_photo
@@ -24,7 +24,8 @@ from tests import fakes
 pytestmark = pytest.mark.browser
 
 HEAT = np.random.default_rng(0).random((4, 6), np.float32)
-DESKTOP, PHONE = {"width": 1280, "height": 1000}, {"width": 390, "height": 844}
+DESKTOP: ViewportSize = {"width": 1280, "height": 1000}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 PLOT = ".viewer .js-plotly-plot"
 WHOLE = [0, 300, 200, 0]
 Visit = Callable[..., Page]
@@ -70,7 +71,7 @@ def visit(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Visit]:
         shown: Comparison | None = None,
         style: Style | None = None,
         *,
-        viewport: dict[str, int] = DESKTOP,
+        viewport: ViewportSize = DESKTOP,
         on: str = "tab",
     ) -> Page:
         path = tmp_path / "page.html"
@@ -78,7 +79,7 @@ def visit(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Visit]:
         page: Page = request.getfixturevalue(on)
         pages.append(page)
         for event, hear in listeners.items():
-            page.on(event, hear)
+            page.on(event, hear)  # pyright: ignore[reportCallIssue, reportArgumentType]
         if on == "tab":
             page.set_viewport_size(viewport)
         page.emulate_media(color_scheme="light")
@@ -186,8 +187,7 @@ def test_the_browser_colours_every_pixel_as_the_png_does(visit: Visit, blend: Bl
     page = visit(style=Style("jet", opacity=1, threshold=0.3, blend=blend))
     page.mouse.move(0, 0)
     for shown, photo, panel in zip(pictures(page), photo_alone(page), comparison().panels, strict=True):
-        assert panel.map is not None
-        assert panel.explanation is not None
+        assert isinstance(panel, Heatmap)
         size = shown.shape[0], shown.shape[1]
         laid = project_to_photo(normalize(panel.map).values, panel.explanation.view, size)
         heat = render.colourise(laid, "jet", 0.3, blend)
@@ -387,7 +387,7 @@ def test_keys_move_the_cross_say_the_values_and_zoom(visit: Visit):
 
 
 @pytest.mark.parametrize(("viewport", "rows"), [(DESKTOP, 1), ({"width": 600, "height": 800}, 3), (PHONE, 3)])
-def test_panels_stack_on_a_phone(visit: Visit, viewport: dict[str, int], rows: int):
+def test_panels_stack_on_a_phone(visit: Visit, viewport: ViewportSize, rows: int):
     page = visit(comparison(failing=True), viewport=viewport)
     boxes = [canvas.bounding_box() for canvas in page.locator(PLOT).all()]
     assert len({round(box["y"]) for box in boxes if box}) == rows

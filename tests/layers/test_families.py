@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 from importlib import resources
+from typing import Any
 
 import pytest
 import timm
@@ -160,7 +161,7 @@ def smallest_of_each_family() -> dict[str, dict[str, str]]:
 SMALLEST = smallest_of_each_family()
 
 
-def build(model: str, **options: object) -> nn.Module:
+def build(model: str, **options: Any) -> nn.Module:
     source, _, name = model.partition("/")
     if source == "timm":
         return timm.create_model(name, num_classes=10, **options).eval()
@@ -197,7 +198,7 @@ def corner_errors(recording: Recording, layer: TargetLayer) -> list[int]:
 
 def check_gradient(recording: Recording, layer: TargetLayer) -> None:
     one, other = (
-        to_grid(torch.autograd.grad(score, [recording.gradient_edge], retain_graph=True)[0], layer)[:1]
+        to_grid(torch.autograd.grad(score, recording.gradient_edge, retain_graph=True)[0], layer)[:1]
         for score in recording.logits[0].topk(2).values
     )
     for gradient in (one, other):
@@ -207,7 +208,10 @@ def check_gradient(recording: Recording, layer: TargetLayer) -> None:
 
 
 def check_against_captum(model: nn.Module, image: Tensor, layer: TargetLayer) -> None:
-    theirs = LayerGradCam(model, model.get_submodule(layer.name)).attribute(image, 1)[:, 0].detach()
+    found: Any = LayerGradCam(model, model.get_submodule(layer.name)).attribute(
+        image, 1
+    )  # one layer, so one tensor
+    theirs = found[:, 0].detach()
     ours = heatmaps(model, image, 1, layer)[:, 0]
     assert (theirs.relu() - ours).abs().max() <= 1e-5 * theirs.abs().max()
 
