@@ -643,14 +643,14 @@ def test_a_file_of_evidence_is_kept_for_whoever_goes_on_and_the_latest_counts(st
     assert store.pulse(review) == before
     store.change_evidence(review, lambda before: before + b" thrice", "Anna")
     assert store.pulse(review) != before  # whoever has it open sees the signature
-    monkeypatch.setattr("gradcam.reviews.store.MAX_EVIDENCE", 3)
+    monkeypatch.setattr("gradcam.reviews.kept_files.MAX_EVIDENCE", 3)
     with pytest.raises(ReviewError, match="expected evidence of at most"):
         store.keep_evidence(review, b"more", "Anna")
 
 
 def test_shared_models_take_no_more_than_the_operator_allows(store, review, monkeypatch):
     limits = Limits(shared_gigabytes=1.05e-8)
-    monkeypatch.setattr("gradcam.reviews.store.settings", lambda: Settings(limits=limits))
+    monkeypatch.setattr("gradcam.reviews.kept_files.settings", lambda: Settings(limits=limits))
     projects = store.projects()[0], store.add_project("Other", "Ben")
     shared = [store.share_model(project, "mine", "{}", b"bytes", "Anna") for project in projects]
     with pytest.raises(ReviewError, match="expected shared models of at most"):
