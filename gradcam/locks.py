@@ -54,7 +54,7 @@ def alone_with(path: Path, *, error: type[GradcamError] = OptionError) -> Iterat
     """
     held = path.resolve().parent / f".{path.resolve().name[:200]}.lock"
     end = time.monotonic() + WAIT
-    while (file := _held(held, error)) is None:
+    while (file := hold(held, error)) is None:
         if time.monotonic() > end:
             raise error(f"expected to write {quoted(path)}, but another process has held it for long; try again")
         time.sleep(_PAUSE)
@@ -67,8 +67,11 @@ def alone_with(path: Path, *, error: type[GradcamError] = OptionError) -> Iterat
             unlock(file.fileno())
 
 
-def _held(path: Path, error: type[GradcamError]) -> BinaryIO | None:
-    """The file of this name, locked; None where another process holds it or has just removed it."""
+def hold(path: Path, error: type[GradcamError]) -> BinaryIO | None:
+    """The file of this name, locked; None where another process holds it or has just removed it.
+
+    Raises: `error` where the file can neither be opened nor made.
+    """
     try:
         file = path.open("a+b")
     except OSError as trouble:

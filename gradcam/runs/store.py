@@ -28,7 +28,7 @@ from pyarrow import parquet
 
 from gradcam.errors import RunError, machine_trouble, quoted
 from gradcam.files import make_folder, write_whole
-from gradcam.locks import try_lock, unlock
+from gradcam.locks import hold, unlock
 from gradcam.runs import plan as plans
 from gradcam.runs.data_set import DataSet
 from gradcam.runs.manifest import PhotoRow, to_rows
@@ -192,15 +192,26 @@ class Store:
 
     @contextmanager
     def locked(self) -> Iterator[bool]:
-        """Lock the run for this process while the block runs; yields False if another process holds the lock."""
+        """Lock the run for this process while the block runs; yields False if another process holds the lock.
+
+        If there is no run when the block ends, the lock's file goes, and the folders that were made for it.
+        """
+        new = [folder for folder in (self.folder, *self.folder.parents) if not folder.exists()]
         make_folder(self.folder)
-        with (self.folder / LOCK).open("a+b") as file:
-            mine = try_lock(file.fileno())
+        file = hold(self.folder / LOCK, RunError)
+        if file is None:
+            yield False
+            return
+        with file:
             try:
-                yield mine
+                yield True
             finally:
-                if mine:
-                    unlock(file.fileno())
+                if not self.exists():
+                    with suppress(OSError):  # something else was written there meanwhile
+                        (self.folder / LOCK).unlink()
+                        for folder in new:
+                            folder.rmdir()
+                unlock(file.fileno())
 
 
 def rows_of(photos: pa.Table, batch: Batch) -> list[PhotoRow]:

@@ -348,6 +348,18 @@ def test_labels_that_are_no_classes_are_said_or_refused(data: Path, tmp_path: Pa
         run_over(tmp_path / "set", tmp_path / "third", labels_are=tmp_path / "map.json")
 
 
+def test_a_refused_start_leaves_nothing_where_nothing_was(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data / "red", tmp_path / "set" / "rot")
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "mine.txt").touch()
+    for out in (tmp_path / "new" / "run", kept):
+        with pytest.raises(RunError, match="'rot' is none"):
+            run_over(tmp_path / "set", out)
+    assert not (tmp_path / "new").exists()
+    assert [*kept.iterdir()] == [kept / "mine.txt"]
+
+
 def test_a_model_whose_weights_changed_is_refused_and_begins_beside(data: Path, tmp_path: Path) -> None:
     run = run_over(data, tmp_path / "run", targets=["top"])
     changed = classifiers()
