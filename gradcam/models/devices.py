@@ -54,7 +54,8 @@ def replace_pointwise_convolutions(module: nn.Module) -> nn.Module:
     The module is changed and returned; if it is such a convolution itself, its replacement is returned. Names,
     parameters and `state_dict()` stay the same, and a convolution used in two places stays shared.
     """
-    made = {conv: PointwiseConv2d.over(conv) for conv in wide_pointwise(module)}
+    wide = (part for part in module.modules() if type(part) is nn.Conv2d and is_wide_pointwise(part))
+    made = {conv: PointwiseConv2d.over(conv) for conv in wide}
     for parent in [*module.modules()] if made else ():
         for name, child in parent._modules.items():
             if isinstance(child, nn.Conv2d) and child in made:
@@ -85,14 +86,12 @@ class PointwiseConv2d(nn.Conv2d):
         return output.clone() if output.requires_grad else output
 
 
-def wide_pointwise(module: nn.Module) -> list[nn.Conv2d]:
-    """The 1×1 convolutions with very many weights that are computed as convolutions."""
-    convs = (conv for conv in module.modules() if type(conv) is nn.Conv2d and _is_pointwise(conv))
-    return [conv for conv in convs if conv.weight.numel() >= _MANY]
-
-
-def _is_pointwise(conv: nn.Conv2d) -> bool:
-    return conv.kernel_size == (1, 1) and conv.padding == (0, 0) and conv.groups == 1
+def is_wide_pointwise(module: nn.Module) -> bool:
+    """Whether a module is a 1×1 convolution with very many weights, as its library built it or as a product."""
+    if not isinstance(module, nn.Conv2d) or type(module) not in (nn.Conv2d, PointwiseConv2d):
+        return False
+    pointwise = module.kernel_size == (1, 1) and module.padding == (0, 0) and module.groups == 1
+    return pointwise and module.weight.numel() >= _MANY
 
 
 _MANY = 2**20

@@ -14,13 +14,16 @@ from __future__ import annotations
 
 import logging
 import weakref
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from copy import copy as shallow_copy
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge
 from torch.nn.modules import module as global_module
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -31,7 +34,7 @@ from gradcam.inputs import Inputs
 from gradcam.layers.fingerprint import fingerprint
 from gradcam.layers.graph import shape_at
 from gradcam.layers.inputs import noise_like
-from gradcam.models.devices import PointwiseConv2d
+from gradcam.models.devices import PointwiseConv2d, is_wide_pointwise
 from gradcam.reads import Reads
 from gradcam.running import Modules, clone_sharing_weights, lock_of
 from gradcam.types import NUMERICS, Numerics, TargetLayer
@@ -56,6 +59,7 @@ _Fused: TypeAlias = tuple[str, list[float]]
 FUSED: dict[str, _Fused] = {
     "torch.nn.modules.activation.ReLU": ("relu", []),
     "torch.nn.modules.activation.ReLU6": ("hardtanh", [0.0, 6.0]),
+    "torch.nn.modules.activation.Hardswish": ("hardswish", []),
 }
 """Exact types of activations that oneDNN applies to a convolution's numbers before it writes them."""
 
@@ -68,8 +72,9 @@ Rounding makes some 1e-6 of it, a wrong copy about 1."""
 
 
 def numerics_for(module: nn.Module, device: torch.device, *, exact: bool) -> Numerics:
-    """How a model of our own may compute: faster only on a processor, and only where there is a BatchNorm."""
-    if exact or device.type != "cpu" or not any(_kind(part) in NORMS for part in module.modules()):
+    """How a model of our own may compute: faster only on a processor, and only if a module of it can be faster."""
+    faster = (_kind(part) in NORMS or is_wide_pointwise(part) for part in module.modules())
+    if exact or device.type != "cpu" or not any(faster):
         return "eager"
     return "packed" if _can_pack() else "folded"
 
@@ -131,13 +136,17 @@ def _is_plain(images: Tensor) -> bool:
 class _Pair:
     """A convolution and the BatchNorm that alone reads its output, by their names.
 
-    order: of the norm among the calls of a forward. size: of the convolution's input for one image, `[1, C, H, W]`.
+    act: the activation of `FUSED` that alone reads the norm's output; empty if there is none.
+    order, act_order: of the norm and the activation among the calls of a forward.
+    size: of the convolution's input for one image, `[1, C, H, W]`.
     outputs: every call, by name and number, whose output is that of the convolution or of the norm.
     """
 
     conv: str
     norm: str
+    act: str
     order: int
+    act_order: int
     size: tuple[int, ...]
     outputs: frozenset[tuple[str, int]]
 
@@ -170,7 +179,11 @@ class _Proof:
         """The pairs that run before the target layer, the first of `layers`, returns; none that is recorded."""
         target = self.calls.get((layers[0].name, layers[0].call), -1)
         recorded = {(layer.name, layer.call) for layer in layers}
-        return tuple(pair for pair in self.pairs if pair.order < target and recorded.isdisjoint(pair.outputs))
+        return tuple(
+            pair if pair.act_order < target else replace(pair, act="")
+            for pair in self.pairs
+            if pair.order < target and recorded.isdisjoint(pair.outputs)
+        )
 
 
 _proofs: weakref.WeakKeyDictionary[nn.Module, _Proof] = weakref.WeakKeyDictionary()
@@ -195,6 +208,7 @@ def _noise(inputs: Inputs) -> Inputs:
 def _safe_pairs(calls: Sequence[ModuleCall], reads: Reads) -> _Pairs:
     """All pairs that may be folded; none if the way through the model depends on its numbers."""
     convolutions = {call.output_edge: call for call in calls if _kind(call.module) in CONVOLUTIONS}
+    activations = _activations(calls)
     found: list[_Pair] = []
     for order, norm in enumerate(calls):
         conv = convolutions.get(norm.input_edge) if norm.input_edge and _kind(norm.module) in NORMS else None
@@ -202,8 +216,26 @@ def _safe_pairs(calls: Sequence[ModuleCall], reads: Reads) -> _Pairs:
             ends = (conv.output_edge, norm.output_edge)
             outputs = frozenset((call.name, call.call) for call in calls if call.output_edge in ends)
             size = (1, *shape_at(conv.input_edge)[1:])
-            found.append(_Pair(conv.name, norm.name, order, size, outputs))
+            alone = not _after(norm.module) and reads.of_edge(norm.output_edge) == 1
+            act, act_order = activations.get(norm.output_edge, ("", order)) if alone else ("", order)
+            found.append(_Pair(conv.name, norm.name, act, order, act_order, size, outputs))
     return () if reads.as_numbers else tuple(found)
+
+
+def _activations(calls: Sequence[ModuleCall]) -> dict[GradientEdge | None, tuple[str, int]]:
+    """Name and order of the activations that oneDNN knows and that are called once, by what they read."""
+    times = Counter(call.module for call in calls)
+    return {
+        call.input_edge: (call.name, order)
+        for order, call in enumerate(calls)
+        if _kind(call.module) in FUSED and times[call.module] == 1 and "forward" not in vars(call.module)
+    }
+
+
+def _after(norm: nn.Module) -> list[nn.Module]:
+    """The modules that a norm's own forward runs after its BatchNorm, without those that do nothing."""
+    parts = (getattr(norm, name, None) for name in ("drop", "act"))
+    return [part for part in parts if part is not None and not isinstance(part, nn.Identity)]
 
 
 def _is_safe(conv: ModuleCall, norm: ModuleCall, reads: Reads) -> bool:
@@ -329,13 +361,16 @@ class _Copies:
             weight = _packed(conv, weight, pair.size) if numerics == "packed" else weight
             self.proof.folded[pair.conv, numerics] = weight, bias
         weight, bias = self.proof.folded[pair.conv, numerics]
-        fused = _fused_activation(norm) if by_onednn else None
+        after = _after(norm) or [copy.get_submodule(name) for name in (pair.act,) if name]
+        fused = FUSED.get(_kind(after[0])) if by_onednn and len(after) == 1 else None
         if fused or numerics == "packed":
             convolve = partial(_convolve, weight, bias, _settings(conv))
-            conv.forward = partial(_activated, convolve, fused, norm.act) if fused else convolve
+            conv.forward = partial(_activated, convolve, fused, shallow_copy(after[0])) if fused else convolve
         else:
             conv.weight, conv.bias = (nn.Parameter(tensor, requires_grad=False) for tensor in (weight, bias))
         norm.forward = _as_it_is if fused else partial(NORMS[_kind(norm)], norm)
+        if fused and pair.act:
+            after[0].forward = _as_it_is
 
 
 def _folded(conv: Any, norm: Any) -> tuple[Tensor, Tensor]:
@@ -373,14 +408,8 @@ def _is_worth_packing(conv: nn.Conv2d) -> bool:
     return conv.groups == 1 and conv.weight.numel() >= LARGE
 
 
-def _fused_activation(norm: nn.Module) -> _Fused | None:
-    """What oneDNN calls all that a norm does after its BatchNorm; None if that is nothing, or not in `FUSED`."""
-    act, drop = getattr(norm, "act", None), getattr(norm, "drop", None)
-    return FUSED.get(_kind(act)) if act is not None and isinstance(drop, nn.Identity) else None
-
-
-def _as_it_is(normed: Tensor) -> Tensor:
-    return normed
+def _as_it_is(activated: Tensor) -> Tensor:
+    return activated
 
 
 def _settings(conv: nn.Conv2d) -> tuple[Any, ...]:

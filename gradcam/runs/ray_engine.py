@@ -17,7 +17,6 @@ from gradcam.errors import GradcamError, RunError, quoted
 from gradcam.extras import packages_of
 from gradcam.models import SOURCES
 from gradcam.models.classifier import Classifier, load_classifier
-from gradcam.models.devices import wide_pointwise
 from gradcam.models.numerics import numerics_for
 from gradcam.panel_key import ModelKey
 from gradcam.runs import plan as plans
@@ -114,8 +113,7 @@ def _sent(computing: Computing, column: int) -> str | Classifier:
     """What an actor is given: the id to load, or the classifier if no id loads the same, as of an exact model."""
     one = computing.classifiers[column]
     as_loaded = one.numerics == numerics_for(one.module, one.device, exact=False)
-    replaced = one.device.type != "cpu" or not wide_pointwise(one.module)
-    by_id = one.spec.source in SOURCES and one.spec.file is None and as_loaded and replaced
+    by_id = one.spec.source in SOURCES and one.spec.file is None and as_loaded
     return computing.plan.models[computing.plan.columns[column].model].requested_id if by_id else one
 
 

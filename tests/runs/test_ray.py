@@ -22,6 +22,7 @@ from gradcam import load_classifier
 from gradcam.errors import RunError
 from gradcam.models import Classifier
 from gradcam.models.devices import to_device_layout
+from gradcam.models.numerics import numerics_for
 from gradcam.runs import Engine, Run, Settings, Status, plan, ray_engine
 from gradcam.runs.data_set import Folder
 from gradcam.runs.local_engine import Computing
@@ -135,10 +136,11 @@ def test_a_node_loads_a_model_by_its_id_unless_that_would_compute_in_another_way
     fast, exact = (load_classifier(NET, device="cpu", exact=exact) for exact in (False, True))
     assert _sent(fast) == NET
     assert _sent(exact) is exact
-    wide = torch.nn.Conv2d(1024, 1024, 1)  # without a BatchNorm, an exact model and a fast one are both "eager"
+    wide = torch.nn.Conv2d(1024, 1024, 1)  # without a BatchNorm a fast model differs in its wide convolutions alone
+    modules = [to_device_layout(wide, fast.device, fast=by_products) for by_products in (False, True)]
     by_convolutions, by_products = (
-        replace(fast, module=to_device_layout(wide, torch.device("cpu"), fast=fast_one), numerics="eager")
-        for fast_one in (False, True)
+        replace(fast, module=module, numerics=numerics_for(module, fast.device, exact=module is wide))
+        for module in modules
     )
     assert _sent(by_convolutions) is by_convolutions
     assert _sent(by_products) == NET
