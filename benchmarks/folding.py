@@ -9,11 +9,12 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import timm
 import torch
 from torch import Tensor, nn
 
@@ -26,6 +27,12 @@ BUNDLED = "bundled/tf_efficientnet_lite0"
 def bundled() -> nn.Module:
     """The bundled model with its weights, laid out as its library built it."""
     return load_classifier(BUNDLED, exact=True).module.to(memory_format=torch.contiguous_format)
+
+
+def timm_mobilenet() -> nn.Module:
+    """The same network as torchvision's, with its activations inside the norms."""
+    torch.manual_seed(0)
+    return timm.create_model("mobilenetv3_large_100").eval().requires_grad_(False)
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,8 @@ class Case:
 CASES = {
     "lite0": Case("EfficientNet-Lite0", bundled, 1, 0.82),
     "lite0-8": Case("EfficientNet-Lite0", bundled, 8, 0.70),
-    "mobilenet": Case("MobileNetV3-L (untrained, seed 0)", lambda: build("MobileNetV3-L"), 1, 0.87),
+    "mobilenet": Case("MobileNetV3-L of torchvision (untrained, seed 0)", lambda: build("MobileNetV3-L"), 1, 0.87),
+    "mobilenet-timm": Case("MobileNetV3-L of timm (untrained, seed 0)", timm_mobilenet, 1, 0.87),
     "resnet": Case("ResNet-50 (untrained, seed 0)", lambda: build("ResNet-50"), 1, 0.80),
 }
 
@@ -50,17 +58,15 @@ def main(arguments: list[str], machine: dict[str, str]) -> None:
     parser = argparse.ArgumentParser(prog="benchmarks folding", description=__doc__)
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=CASES)
     parser.add_argument("--processes", type=int, default=5)
-    parser.add_argument("--rounds", type=int, default=31)
+    parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
-    parser.add_argument("--one", choices=CASES, help=argparse.SUPPRESS)  # in a fresh process
+    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)  # in a fresh process
     options = parser.parse_args(arguments)
-    if options.one:
-        print(ratio(CASES[options.one], options.rounds))
+    if options.here:
+        print(json.dumps({name: ratio(CASES[name], options.rounds) for name in options.cases}))
         return
-    ratios: dict[str, list[float]] = {name: [] for name in options.cases}
-    for _ in range(options.processes):  # the cases take turns, so that a busy minute meets all of them
-        for name, found in ratios.items():
-            found.append(_in_a_fresh_process(name, options.rounds))
+    processes = [_in_a_fresh_process(options.cases, options.rounds) for _ in range(options.processes)]
+    ratios = {name: [found[name] for found in processes] for name in options.cases}
     result = {"machine": machine | {"threads": "1"}, "rounds": options.rounds, "ratios": ratios}
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "folding.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
@@ -93,9 +99,10 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-def _in_a_fresh_process(name: str, rounds: int) -> float:
-    command = [sys.executable, "-m", "benchmarks", "folding", "--one", name, "--rounds", str(rounds)]
-    return float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()[-1])
+def _in_a_fresh_process(cases: Sequence[str], rounds: int) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks", "folding", "--here", "--rounds", str(rounds), "--cases", *cases]
+    said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    return json.loads(said.splitlines()[-1])
 
 
 def markdown(result: dict[str, Any]) -> str:
