@@ -7,6 +7,7 @@ equations 1 and 2: α_k = mean over places of ∂y/∂A_k; L = ReLU(Σ_k α_k A_
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
 from math import prod
 from typing import Any, TypeAlias, overload
@@ -124,6 +125,8 @@ def heatmaps(
 
 def _computing_as_now(rerun: Rerun, device: str) -> Rerun:
     """The same, under the autocast that is on now, whichever is on when a part is called."""
+    if not torch.is_autocast_enabled(device):  # and nothing here switches it on
+        return rerun
     now = torch.autocast(device, torch.get_autocast_dtype(device), torch.is_autocast_enabled(device))
     return Rerun(**{part.name: now(getattr(rerun, part.name)) for part in fields(rerun)})
 
@@ -135,6 +138,10 @@ def _functions(classes: Classes) -> list[PythonTarget]:
     if functions and len(functions) < len(given):
         raise ClassError(f"expected classes or functions, got both in {quoted(classes)}; ask for them apart")
     return functions
+
+
+def _without_autocast(device: str) -> AbstractContextManager[object]:
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
 
 
 def fused_maps(signals: Sequence[LayerSignals], method: Method) -> Tensor:
@@ -150,7 +157,7 @@ def fused_maps(signals: Sequence[LayerSignals], method: Method) -> Tensor:
             "them, such as --layer 'layer3 + layer4'"
         )
     cotangents, targets = signals[0].cotangents, len(signals[0].cotangents)
-    with torch.autocast(cotangents.device.type, enabled=False):
+    with _without_autocast(cotangents.device.type):
         maps = [method.compute(one) for one in (signals if method.reads_layer else signals[:1])]
         if len(maps) > 1:
             finest = max((heat.shape[2:] for heat in maps), key=prod)
@@ -172,7 +179,7 @@ def channel_contributions(
         concatenated; float32, or float64 for a float64 model.
     """
     contributions, means = [], []
-    with torch.autocast(cotangents.device.type, enabled=False):
+    with _without_autocast(cotangents.device.type):
         for recording, layer in zip(recordings, layers, strict=True):
             mean = mean_over_places(recording.activation.detach(), layer)
             alpha = LayerSignals(recording, cotangents, layer).alpha

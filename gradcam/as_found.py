@@ -45,12 +45,11 @@ def left_as_found(model: nn.Module, modules: Sequence[nn.Module]) -> Iterator[No
     """
     devices = _devices(model)
     random = [_generator(device).get_state() for device in devices]
-    before = [_State(module) for module in _may_keep(modules)]
+    before = _Snapshot(_may_keep(modules))
     try:
         yield
     finally:
-        changed = {name for state in before for name in state.restore()}
-        if changed:
+        if changed := before.restore():
             _changed.setdefault(model, set()).update(changed)
         for device, state in zip(devices, random, strict=True):
             if not torch.equal(_generator(device).get_state(), state):
@@ -82,34 +81,34 @@ def _generator(device: torch.device) -> torch.Generator:
     return torch.cuda.default_generators[index]
 
 
-class _State:
-    """A module's attributes and the contents of its collections and tensors."""
+class _Snapshot:
+    """The attributes of modules, and the contents of the collections and tensors among them."""
 
-    def __init__(self, module: nn.Module) -> None:
-        self.attributes = vars(module)
-        self.before = dict(self.attributes)
-        self.collections: list[tuple[Any, Any]] = []
-        self.tensors: list[tuple[Tensor, int, Tensor | None]] = []
-        for name, value in self.before.items():
-            if type(value) in _KEPT and name not in _OF_PYTORCH:
-                self._keep(value, depth=2)
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        self._attributes = [(found := vars(module), found.copy()) for module in modules]
+        self._collections: list[tuple[Any, Any]] = []
+        self._tensors: list[tuple[Tensor, int, Tensor | None]] = []
+        for _, before in self._attributes:
+            for name, value in before.items():
+                if type(value) in _KEPT and name not in _OF_PYTORCH:
+                    self._keep(value, depth=2)
 
     def _keep(self, value: Any, depth: int) -> None:
         if type(value) is not Tensor:
-            self.collections.append((value, value.copy()))
+            self._collections.append((value, value.copy()))
             for item in tuple(value.values() if isinstance(value, dict) else value):
                 if depth and type(item) in _KEPT:
                     self._keep(item, depth - 1)
         elif not value.is_inference():
             copied = value.detach().clone() if value.nbytes <= MOST_BYTES and not value.is_meta else None
-            self.tensors.append((value, value._version, copied))
+            self._tensors.append((value, value._version, copied))
 
     def restore(self) -> set[Any]:
-        """Restore the module; return the names of the attributes that had changed."""
-        changed = _restore_dict(self.attributes, self.before)
-        for collection, before in self.collections:
+        """Restore the modules; return the names of the attributes that had changed."""
+        changed = set[Any]().union(*(_restore_dict(*pair) for pair in self._attributes if _differ(*pair)))
+        for collection, before in self._collections:
             _restore(collection, before)
-        for tensor, version, before in self.tensors:
+        for tensor, version, before in self._tensors:
             if tensor._version != version:
                 if before is None:
                     log.warning("a forward overwrites a tensor %s that a module keeps", list(tensor.shape))
@@ -121,16 +120,19 @@ class _State:
 
 def _restore(collection: Any, before: Any) -> None:
     if isinstance(collection, dict):
-        _restore_dict(collection, before)
+        if _differ(collection, before):
+            _restore_dict(collection, before)
     elif len(collection) != len(before) or not all(map(is_, collection, before)):
         collection.clear()
         collection.update(before) if isinstance(collection, set) else collection.extend(before)
 
 
+def _differ(found: Mapping[Any, Any], before: Mapping[Any, Any]) -> bool:
+    return len(found) != len(before) or not all(map(is_, found.values(), before.values()))
+
+
 def _restore_dict(found: dict[Any, Any], before: Mapping[Any, Any]) -> set[Any]:
     """Restore the dictionary; return the keys whose values had changed."""
-    if len(found) == len(before) and all(map(is_, found.values(), before.values())):
-        return set()
     added = {key for key in found if key not in before}
     for key in added:
         del found[key]

@@ -60,7 +60,7 @@ def unwrapped(model: nn.Module) -> tuple[nn.Module, Modules]:
     """The result of `unwrap` and all of its modules, so that a caller lists them only once."""
     while (inner := getattr(model, _WRAPPERS.get(type(model).__name__, ""), None)) is not None:
         model = inner
-    modules = tuple(model.modules())
+    modules = tuple(_with_children(model, {}))
     if not any(map(_needs_a_look, set(map(type, modules)))):
         return model, modules
     for module in modules:
@@ -75,6 +75,18 @@ def unwrapped(model: nn.Module) -> tuple[nn.Module, Modules]:
                 "pass the model before quantisation"
             )
     return model, modules
+
+
+def _with_children(module: nn.Module, found: dict[nn.Module, None]) -> dict[nn.Module, None]:
+    """Add what `module.modules()` yields to `found`, in its order.
+
+    That makes a name for each module, too, and takes 1 % of a small model's forward.
+    """
+    found[module] = None
+    for child in module._modules.values():
+        if child is not None and child not in found:
+            _with_children(child, found)
+    return found
 
 
 @lru_cache(4096)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from operator import itemgetter
 from types import BuiltinFunctionType, FunctionType, MethodType
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -35,25 +35,37 @@ def fingerprint(modules: Sequence[nn.Module], counters: frozenset[str]) -> int:
     weights = (module._parameters for module in reversed(modules) if module._parameters)
     head = tuple(weight.shape for weight in next(weights, {}).values() if weight is not None)
     skipped = {"training", *counters}
+    kinds = tuple(map(type, modules))
     attributes = [module.__dict__ for module in modules]
     settings: list[Any] = []
-    for module, values in zip(modules, attributes, strict=True):
-        read = _reader(type(module))
+    for position, read in _readers(kinds):
+        values = attributes[position]
         if read is None:
             settings += [v for name, v in values.items() if type(v) in _PLAIN and name not in skipped]
-        elif read is not _nothing:
+        else:
             settings.append(read(values))
-    return hash((head, tuple(map(type, modules)), tuple(map(len, attributes)), tuple(settings)))
+    return hash((head, kinds, tuple(map(len, attributes)), tuple(settings)))
 
 
-def _nothing(_attributes: dict[str, Any]) -> None:
-    """For modules without settings that matter here."""
+_Reader: TypeAlias = Callable[[dict[str, Any]], Any] | None
+"""Reads a module's settings from its attributes; None if all plain ones count."""
 
 
-@lru_cache(4096)
-def _reader(kind: type[nn.Module]) -> Callable[[dict[str, Any]], Any] | None:
-    """The function that reads a kind of module's settings from its attributes; None if all plain ones count."""
-    if kind.__module__.startswith("torch.nn.modules.conv") and issubclass(kind, _ConvNd):
-        return _convolution
-    settled = kind.__module__ in _SETTLED and kind is not nn.MultiheadAttention
-    return _nothing if settled or kind is nn.Identity or issubclass(kind, _NormBase) else None
+@lru_cache(256)
+def _readers(kinds: tuple[type[nn.Module], ...]) -> tuple[tuple[int, _Reader], ...]:
+    """The position and the reader of each module of these kinds that has settings which matter here."""
+    return tuple((position, _reader(kind)) for position, kind in enumerate(kinds) if not _is_settled(kind))
+
+
+def _is_settled(kind: type[nn.Module]) -> bool:
+    return (
+        kind is nn.Identity
+        or issubclass(kind, _NormBase)
+        or (kind.__module__ in _SETTLED and kind is not nn.MultiheadAttention)
+    )
+
+
+def _reader(kind: type[nn.Module]) -> _Reader:
+    return (
+        _convolution if kind.__module__.startswith("torch.nn.modules.conv") and issubclass(kind, _ConvNd) else None
+    )
