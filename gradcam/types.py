@@ -32,8 +32,7 @@ ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 
 Numerics = Literal["eager", "folded", "packed"]
 """How a model's modules compute: as its library built them, with each BatchNorm folded into the convolution before
-it, or folded and by oneDNN, with weights that it arranged in advance and each ReLU or ReLU6 applied as the
-convolution writes its numbers. Each differs from the others by rounding."""
+it, or folded and with weights that oneDNN arranged in advance. Each differs from the others by rounding."""
 NUMERICS: tuple[Numerics, ...] = get_args(Numerics)
 
 PRECISIONS = ("float32", "bfloat16", "float16")

@@ -11,6 +11,7 @@ import torchvision
 from captum.attr import LayerGradCam
 from torch import Tensor, nn
 
+from gradcam import running
 from gradcam._heatmaps import heatmaps
 from gradcam.capture import record
 from gradcam.errors import ClassError, LayerError, MapError, ModelError
@@ -73,11 +74,12 @@ def test_a_hook_on_the_scores_of_a_linear_head_still_counts() -> None:
 def test_the_modules_of_a_model_are_walked_once_in_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
     model = Handmade().eval()
     heatmaps(model, HAND, 0)  # finds the layer
-    walked: list[nn.Module] = []
-    modules = nn.Module.modules
-    monkeypatch.setattr(nn.Module, "modules", lambda module: (walked.append(module), modules(module))[1])
+    expected, walked = [*model.modules()], list[nn.Module]()
+    walk = running._with_children
+    monkeypatch.setattr(running, "_with_children", lambda one, found: (walked.append(one), walk(one, found))[1])
+    monkeypatch.setattr(nn.Module, "modules", lambda module: pytest.fail("walked by names as well"))
     heatmaps(model, HAND, 0)
-    assert walked == [model]
+    assert walked == expected
 
 
 @pytest.fixture(scope="module")

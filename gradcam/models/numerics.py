@@ -1,9 +1,8 @@
 """A model is run as a copy that computes the same, up to rounding, in less time.
 
-In the copy a BatchNorm is folded into the convolution before it. oneDNN arranges the weights of large
-convolutions in advance instead of at every call, and applies an activation while it writes the numbers of the
-convolution before it. The copy shares all other weights, and nobody sees it: names, state, hooks and layers stay
-those of the model. A model that somebody's hooks watch is run as it is.
+In the copy a BatchNorm is folded into the convolution before it, and oneDNN arranges the weights of large
+convolutions in advance instead of at every call. The copy shares all other weights, and nobody sees it: names,
+state, hooks and layers stay those of the model. A model that somebody's hooks watch is run as it is.
 
 Folding is safe where one traced forward shows that nobody else reads the convolution's output, see `_is_safe`. It
 ends before the target layer, whose activation and gradients are computed by the model's own modules. A copy that
@@ -14,16 +13,13 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy as shallow_copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import GradientEdge
 from torch.nn.modules import module as global_module
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -52,16 +48,6 @@ NORMS: dict[str, Callable[[Any, Tensor], Tensor]] = {
     "timm.layers.norm_act.BatchNormAct2d": lambda norm, normed: norm.act(norm.drop(normed)),
 }
 """Exact types that begin with a BatchNorm by stored statistics, and what they do with its result."""
-
-_Fused: TypeAlias = tuple[str, list[float]]
-"""An activation's name in oneDNN, and its numbers."""
-
-FUSED: dict[str, _Fused] = {
-    "torch.nn.modules.activation.ReLU": ("relu", []),
-    "torch.nn.modules.activation.ReLU6": ("hardtanh", [0.0, 6.0]),
-    "torch.nn.modules.activation.Hardswish": ("hardswish", []),
-}
-"""Exact types of activations that oneDNN applies to a convolution's numbers before it writes them."""
 
 LARGE = 2**15
 """From so many weights on, arranging them in advance made a convolution faster, for one photo and for eight."""
@@ -136,17 +122,13 @@ def _is_plain(images: Tensor) -> bool:
 class _Pair:
     """A convolution and the BatchNorm that alone reads its output, by their names.
 
-    act: the activation of `FUSED` that alone reads the norm's output; empty if there is none.
-    order, act_order: of the norm and the activation among the calls of a forward.
-    size: of the convolution's input for one image, `[1, C, H, W]`.
+    order: of the norm among the calls of a forward. size: of the convolution's input for one image, `[1, C, H, W]`.
     outputs: every call, by name and number, whose output is that of the convolution or of the norm.
     """
 
     conv: str
     norm: str
-    act: str
     order: int
-    act_order: int
     size: tuple[int, ...]
     outputs: frozenset[tuple[str, int]]
 
@@ -179,11 +161,7 @@ class _Proof:
         """The pairs that run before the target layer, the first of `layers`, returns; none that is recorded."""
         target = self.calls.get((layers[0].name, layers[0].call), -1)
         recorded = {(layer.name, layer.call) for layer in layers}
-        return tuple(
-            pair if pair.act_order < target else replace(pair, act="")
-            for pair in self.pairs
-            if pair.order < target and recorded.isdisjoint(pair.outputs)
-        )
+        return tuple(pair for pair in self.pairs if pair.order < target and recorded.isdisjoint(pair.outputs))
 
 
 _proofs: weakref.WeakKeyDictionary[nn.Module, _Proof] = weakref.WeakKeyDictionary()
@@ -208,7 +186,6 @@ def _noise(inputs: Inputs) -> Inputs:
 def _safe_pairs(calls: Sequence[ModuleCall], reads: Reads) -> _Pairs:
     """All pairs that may be folded; none if the way through the model depends on its numbers."""
     convolutions = {call.output_edge: call for call in calls if _kind(call.module) in CONVOLUTIONS}
-    activations = _activations(calls)
     found: list[_Pair] = []
     for order, norm in enumerate(calls):
         conv = convolutions.get(norm.input_edge) if norm.input_edge and _kind(norm.module) in NORMS else None
@@ -216,26 +193,8 @@ def _safe_pairs(calls: Sequence[ModuleCall], reads: Reads) -> _Pairs:
             ends = (conv.output_edge, norm.output_edge)
             outputs = frozenset((call.name, call.call) for call in calls if call.output_edge in ends)
             size = (1, *shape_at(conv.input_edge)[1:])
-            alone = not _after(norm.module) and reads.of_edge(norm.output_edge) == 1
-            act, act_order = activations.get(norm.output_edge, ("", order)) if alone else ("", order)
-            found.append(_Pair(conv.name, norm.name, act, order, act_order, size, outputs))
+            found.append(_Pair(conv.name, norm.name, order, size, outputs))
     return () if reads.as_numbers else tuple(found)
-
-
-def _activations(calls: Sequence[ModuleCall]) -> dict[GradientEdge | None, tuple[str, int]]:
-    """Name and order of the activations that oneDNN knows and that are called once, by what they read."""
-    times = Counter(call.module for call in calls)
-    return {
-        call.input_edge: (call.name, order)
-        for order, call in enumerate(calls)
-        if _kind(call.module) in FUSED and times[call.module] == 1 and "forward" not in vars(call.module)
-    }
-
-
-def _after(norm: nn.Module) -> list[nn.Module]:
-    """The modules that a norm's own forward runs after its BatchNorm, without those that do nothing."""
-    parts = (getattr(norm, name, None) for name in ("drop", "act"))
-    return [part for part in parts if part is not None and not isinstance(part, nn.Identity)]
 
 
 def _is_safe(conv: ModuleCall, norm: ModuleCall, reads: Reads) -> bool:
@@ -259,9 +218,8 @@ def _kind(module: nn.Module) -> str:
 
 def _tensors(module: nn.Module) -> list[Tensor]:
     """A module's own parameters and buffers."""
-    return [
-        tensor for named in (module._parameters, module._buffers) for tensor in named.values() if tensor is not None
-    ]
+    named = module._parameters | module._buffers if module._buffers else module._parameters
+    return [tensor for tensor in named.values() if tensor is not None]
 
 
 def _state(model: nn.Module, modules: Modules) -> tuple[Any, ...] | None:
@@ -272,13 +230,13 @@ def _state(model: nn.Module, modules: Modules) -> tuple[Any, ...] | None:
     """
     if any(map(_is_touched, modules)) or any(getattr(global_module, name) for name in _GLOBAL_HOOKS):
         return None
-    tensors = [tensor for module in modules if module._parameters or module._buffers for tensor in _tensors(module)]
-    if any(map(Tensor.is_inference, tensors)):
+    tensors = [tensor for module in modules for tensor in _tensors(module)]
+    try:
+        written = [(tensor.data_ptr(), tensor._version) for tensor in tensors]
+    except RuntimeError:  # an inference tensor
         return None
-    settings = fingerprint(modules, changed_by_forward(model))
     epsilons = [module.eps for module in modules if isinstance(module, _BatchNorm)]
-    addresses = [tensor.data_ptr() for tensor in tensors]
-    return settings, epsilons, addresses, [tensor._version for tensor in tensors]
+    return fingerprint(modules, changed_by_forward(model)), epsilons, written
 
 
 def _is_touched(module: nn.Module) -> bool:
@@ -354,23 +312,17 @@ class _Copies:
         """Let the copy's convolution compute what the norm gave, and its norm do only what comes after that."""
         conv, norm = copy.get_submodule(pair.conv), copy.get_submodule(pair.norm)
         assert isinstance(conv, nn.Conv2d)
-        by_onednn = numerics == "packed" and _is_usual(conv)
-        numerics = "packed" if by_onednn and _is_worth_packing(conv) else "folded"
+        numerics = "packed" if numerics == "packed" and _is_worth_packing(conv) else "folded"
         if (pair.conv, numerics) not in self.proof.folded:
             weight, bias = _folded(self.model.get_submodule(pair.conv), self.model.get_submodule(pair.norm))
             weight = _packed(conv, weight, pair.size) if numerics == "packed" else weight
             self.proof.folded[pair.conv, numerics] = weight, bias
         weight, bias = self.proof.folded[pair.conv, numerics]
-        after = _after(norm) or [copy.get_submodule(name) for name in (pair.act,) if name]
-        fused = FUSED.get(_kind(after[0])) if by_onednn and len(after) == 1 else None
-        if fused or numerics == "packed":
-            convolve = partial(_convolve, weight, bias, _settings(conv))
-            conv.forward = partial(_activated, convolve, fused, shallow_copy(after[0])) if fused else convolve
+        if numerics == "packed":
+            conv.forward = partial(_convolve, weight, bias, _settings(conv))
         else:
             conv.weight, conv.bias = (nn.Parameter(tensor, requires_grad=False) for tensor in (weight, bias))
-        norm.forward = _as_it_is if fused else partial(NORMS[_kind(norm)], norm)
-        if fused and pair.act:
-            after[0].forward = _as_it_is
+        norm.forward = partial(NORMS[_kind(norm)], norm)
 
 
 def _folded(conv: Any, norm: Any) -> tuple[Tensor, Tensor]:
@@ -399,17 +351,9 @@ def _can_pack() -> bool:
     )
 
 
-def _is_usual(conv: nn.Conv2d) -> bool:
-    """Whether oneDNN's own operator computes what the convolution does."""
-    return _kind(conv) in PLAIN and conv.padding_mode == "zeros" and isinstance(conv.padding, tuple)
-
-
 def _is_worth_packing(conv: nn.Conv2d) -> bool:
-    return conv.groups == 1 and conv.weight.numel() >= LARGE
-
-
-def _as_it_is(activated: Tensor) -> Tensor:
-    return activated
+    plain = _kind(conv) in PLAIN and conv.padding_mode == "zeros" and isinstance(conv.padding, tuple)
+    return plain and conv.groups == 1 and conv.weight.numel() >= LARGE
 
 
 def _settings(conv: nn.Conv2d) -> tuple[Any, ...]:
@@ -420,12 +364,5 @@ def _packed(conv: nn.Conv2d, weight: Tensor, size: tuple[int, ...]) -> Tensor:
     return torch.ops.mkldnn._reorder_convolution_weight(weight, *_settings(conv), list(size))
 
 
-def _convolve(
-    weight: Tensor, bias: Tensor, settings: tuple[Any, ...], input: Tensor, fused: _Fused = ("none", [])
-) -> Tensor:
-    return torch.ops.mkldnn._convolution_pointwise(input, weight, bias, *settings, *fused, "")
-
-
-def _activated(convolve: Callable[..., Tensor], fused: _Fused, act: Any, input: Tensor) -> Tensor:
-    """What `act` makes of a convolution; oneDNN's activations make 0 of NaN, so they get finite numbers only."""
-    return convolve(input, fused) if input.sum().isfinite() else act(convolve(input))
+def _convolve(weight: Tensor, bias: Tensor, settings: tuple[Any, ...], input: Tensor) -> Tensor:
+    return torch.ops.mkldnn._convolution_pointwise(input, weight, bias, *settings, "none", [], "")

@@ -10,7 +10,6 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -20,7 +19,7 @@ from gradcam.models import numerics
 from gradcam.models.classifier import ModelSpec, Preprocessing
 from gradcam.models.devices import to_device_layout
 from gradcam.models.labels import numbered
-from gradcam.models.numerics import FUSED, bytes_beside, numerics_for, runner_for
+from gradcam.models.numerics import bytes_beside, numerics_for, runner_for
 from gradcam.panel_key import ModelKey
 from gradcam.running import unwrapped
 from gradcam.types import Numerics, TargetLayer
@@ -189,107 +188,6 @@ def test_both_pairs_before_the_target_layer_are_folded() -> None:
 def test_folding_ends_before_the_layer_that_is_asked_for(name: str, folded: set[str]) -> None:
     layer = TargetLayer(name, (16, 16), 8 if name != "last" else 6, "by hand")
     check(seeded(Net()), folded, layer)
-
-
-class WithActivations(Net):
-    """oneDNN knows its first activation, which cuts some values off, and not its second."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.bn1, self.bn2 = BatchNormAct2d(8, act_layer=nn.ReLU6), BatchNormAct2d(8, act_layer=nn.GELU)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.bn2(self.conv2(self.bn1(self.conv1(x)))))
-
-
-def test_an_activation_that_onednn_knows_is_applied_with_its_convolution() -> None:
-    net = seeded(WithActivations())
-    with torch.no_grad():
-        net.bn1.weight.mul_(8)
-    exact = copy.deepcopy(net).double()
-    expected = heatmaps(exact, BATCH.double(), [0, 3], LAST)
-    _, changed = run(net, most="folded")
-    assert changed == {"bn1", "bn2"}
-    found, changed = run(net, most="packed")
-    assert changed == {"conv1", "bn1", "bn2"}
-    torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-5 * float(expected.max()))
-    assert (net.bn1(net.conv1(BATCH)) == 6).any()
-
-
-ACTS = [nn.ReLU, nn.ReLU6, nn.Hardswish]
-
-
-def test_every_activation_that_onednn_applies_is_tested() -> None:
-    assert {f"{act.__module__}.{act.__qualname__}" for act in ACTS} == set(FUSED)
-
-
-class ActivationApart(Net):
-    """Its first activation is a module of its own, as in torchvision's models."""
-
-    def __init__(self, act: nn.Module) -> None:
-        super().__init__()
-        self.act1 = act
-
-    def first(self, x: Tensor) -> Tensor:
-        return self.act1(self.bn1(self.conv1(x)))
-
-
-def _with_act(act: type[nn.Module], apart: bool) -> nn.Module:
-    if apart:
-        return seeded(ActivationApart(act(inplace=True)))
-    net = WithActivations()
-    net.bn1 = BatchNormAct2d(8, act_layer=act)
-    return seeded(net)
-
-
-@pytest.mark.parametrize("apart", [False, True])
-@pytest.mark.parametrize("act", ACTS)
-def test_what_is_no_number_stays_so_through_an_activation_of_onednn(act: type[nn.Module], apart: bool) -> None:
-    net = _with_act(act, apart)
-    model, modules = unwrapped(net)
-    runner = runner_for(model, modules, Inputs.of(BATCH, model), (LAST,), "packed")
-    assert "forward" in vars(runner.module.get_submodule("conv1"))
-    broken = BATCH.clone()
-    broken[0, 0, 3, 3] = torch.nan
-    found, expected = runner.module(broken), net(broken)
-    assert expected[0].isnan().all()
-    assert expected[1].isfinite().all()
-    torch.testing.assert_close(found, expected, equal_nan=True)
-
-
-@pytest.mark.parametrize("act", ACTS)
-def test_an_activation_apart_is_applied_with_its_convolution_too(act: type[nn.Module]) -> None:
-    net = seeded(ActivationApart(act(inplace=True)))
-    with torch.no_grad():
-        net.bn1.weight.mul_(8)
-    expected = heatmaps(copy.deepcopy(net).double(), BATCH.double(), [0, 3], LAST)
-    found, changed = run(net, most="packed")
-    assert changed == {"conv1", "bn1", "act1", "bn2"}
-    torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-5 * float(expected.max()))
-    seen: list[Tensor] = []
-    handle = net.get_submodule("act1").register_forward_hook(lambda module, args, output: seen.append(output))
-    assert run(net, most="packed")[1] == set()
-    assert len(seen) == 1
-    handle.remove()
-    assert run(net, TargetLayer("act1", (16, 16), 8, "by hand"), "packed")[1] == {"bn1"}
-
-
-class NormReadTwice(ActivationApart):
-    def first(self, x: Tensor) -> Tensor:
-        normed = self.bn1(self.conv1(x))
-        return self.act1(normed.clone()) + normed
-
-
-class ActivationTwice(ActivationApart):
-    def second(self, x: Tensor) -> Tensor:
-        return self.act1(self.bn2(self.conv2(x)))
-
-
-@pytest.mark.parametrize("kind", [NormReadTwice, ActivationTwice])
-def test_an_activation_stays_apart_where_not_it_alone_reads_the_norm_or_it_is_used_twice(
-    kind: type[ActivationApart],
-) -> None:
-    assert run(seeded(kind(nn.ReLU())), most="packed")[1] == {"bn1", "bn2"}
 
 
 class ReadTwice(Net):
