@@ -202,7 +202,7 @@ def _is_safe(conv: ModuleCall, norm: ModuleCall, reads: Reads) -> bool:
 
     A tensor that is read once belongs to a module that is called once.
     """
-    own = [*_tensors(conv.module), *_tensors(norm.module)]
+    own = _tensors(conv.module, norm.module)
     return (
         reads.of_edge(conv.output_edge) == 1
         and all(reads.of_weight(tensor) <= 1 for tensor in own)
@@ -216,10 +216,10 @@ def _kind(module: nn.Module) -> str:
     return f"{type(module).__module__}.{type(module).__qualname__}"
 
 
-def _tensors(module: nn.Module) -> list[Tensor]:
-    """A module's own parameters and buffers."""
-    named = module._parameters | module._buffers if module._buffers else module._parameters
-    return [tensor for tensor in named.values() if tensor is not None]
+def _tensors(*modules: nn.Module) -> list[Tensor]:
+    """The own parameters and buffers of modules."""
+    named = [part for module in modules for part in (module._parameters, module._buffers) if part]
+    return [tensor for part in named for tensor in part.values() if tensor is not None]
 
 
 def _state(model: nn.Module, modules: Modules) -> tuple[Any, ...] | None:
@@ -230,7 +230,7 @@ def _state(model: nn.Module, modules: Modules) -> tuple[Any, ...] | None:
     """
     if any(map(_is_touched, modules)) or any(getattr(global_module, name) for name in _GLOBAL_HOOKS):
         return None
-    tensors = [tensor for module in modules for tensor in _tensors(module)]
+    tensors = _tensors(*modules)
     try:
         written = [(tensor.data_ptr(), tensor._version) for tensor in tensors]
     except RuntimeError:  # an inference tensor
