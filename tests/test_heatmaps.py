@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -94,7 +95,7 @@ def picture() -> Tensor:
     return torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(5))[..., :128, :128]
 
 
-def step_by_step(model: nn.Module, picture: Tensor, depth: int) -> Iterator[Tensor]:
+def step_by_step(model: Any, picture: Tensor, depth: int) -> Iterator[Tensor]:
     """Equations 1 and 2 before the ReLU, with plain autograd on VGG16, cut after `features[depth]`."""
     maps = model.features[: depth + 1](picture).detach().requires_grad_()
     scores = model.classifier(model.avgpool(model.features[depth + 1 :](maps)).flatten(1))
@@ -104,9 +105,10 @@ def step_by_step(model: nn.Module, picture: Tensor, depth: int) -> Iterator[Tens
         yield (alpha * maps).sum(dim=1).detach()
 
 
-def captum(model: nn.Module, picture: Tensor, depth: int) -> Iterator[Tensor]:
+def captum(model: Any, picture: Tensor, depth: int) -> Iterator[Tensor]:
     for index in CLASSES:
-        yield LayerGradCam(model, model.features[depth]).attribute(picture, index)[:, 0].detach()
+        maps: Any = LayerGradCam(model, model.features[depth]).attribute(picture, index)
+        yield maps[:, 0].detach()
 
 
 @pytest.mark.parametrize("depth", [29, 30])
@@ -180,7 +182,7 @@ def test_frozen_parameters_and_no_grad_and_inference_mode_change_nothing(noise: 
 
 
 class Wrapped(nn.Module):
-    def __init__(self, wrap: object) -> None:
+    def __init__(self, wrap: Callable[[Tensor], object]) -> None:
         super().__init__()
         self.body, self.wrap = small(), wrap
 
@@ -198,7 +200,7 @@ class WithLogits:
     [lambda y: (y.flatten(), y), lambda y: {"aux": y * 0, "logits": y}, WithLogits],
     ids=["tuple", "dict", "object with logits"],
 )
-def test_class_scores_are_found_in_whatever_the_model_returns(noise: Tensor, wrap: object) -> None:
+def test_class_scores_are_found_in_whatever_the_model_returns(noise: Tensor, wrap: Any) -> None:
     assert torch.equal(heatmaps(Wrapped(wrap), noise, 3, "body.2"), heatmaps(small(), noise, 3, "2"))
 
 
@@ -323,7 +325,8 @@ class NoBatchingRule(torch.autograd.Function):
         return x * 2
 
     @staticmethod
-    def backward(ctx: object, gradient: Tensor) -> Tensor:
+    def backward(ctx: object, *gradients: Tensor) -> Tensor:
+        (gradient,) = gradients
         return torch.from_numpy(gradient.numpy() * 2)  # NumPy cannot see a batched gradient
 
 
@@ -401,7 +404,7 @@ def test_threads_that_share_a_model_each_get_their_own_maps() -> None:
         ([], "got a table"),
     ],
 )
-def test_classes_that_make_no_sense_are_refused(noise: Tensor, classes: object, message: str) -> None:
+def test_classes_that_make_no_sense_are_refused(noise: Tensor, classes: Any, message: str) -> None:
     with pytest.raises(ClassError, match=message):
         heatmaps(small(), noise, classes, "2")
 
@@ -410,7 +413,7 @@ def test_nan_is_an_error_that_names_the_layer_and_the_class(noise: Tensor) -> No
     model = small()
     layer = TargetLayer("2", (8, 8), 8, "by hand")
     with torch.no_grad():
-        model[5].weight[2].fill_(float("nan"))
+        model.get_parameter("5.weight")[2].fill_(float("nan"))
     with pytest.raises(MapError, match=r"layer '2'.*class \[2\]"):
         heatmaps(model, noise, 2, layer)
 
@@ -475,13 +478,14 @@ def quantised() -> nn.Module:
     return torch.ao.quantization.quantize_dynamic(small(), {nn.Linear})
 
 
-def scripted() -> nn.Module:
+def scripted() -> Any:
     return torch.jit.trace(small(), torch.zeros(1, 3, 8, 8))
 
 
 def scripted_inside() -> nn.Module:
     model = small()
-    return nn.Sequential(torch.jit.trace(model[:3], torch.zeros(1, 3, 8, 8)), *model[3:])
+    start: Any = torch.jit.trace(model[:3], torch.zeros(1, 3, 8, 8))
+    return nn.Sequential(start, *model[3:])
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -22,13 +23,16 @@ from gradcam.models.labels import numbered
 from gradcam.models.numerics import bytes_beside, numerics_for, runner_for
 from gradcam.panel_key import ModelKey
 from gradcam.running import unwrapped
-from gradcam.types import Numerics, TargetLayer
+from gradcam.types import Explanation, Numerics, TargetLayer
 
 PHOTO = sample_photo("cat and coffee")
 MODELS = ("bundled/tf_efficientnet_lite0", "bundled/tf_efficientnet_lite1", "bundled/tf_efficientnet_lite2")
 
 
-def seeded(model: nn.Module) -> nn.Module:
+M = TypeVar("M", bound=nn.Module)
+
+
+def seeded(model: M) -> M:
     """With weights and statistics by which every BatchNorm does something."""
     generator = torch.Generator().manual_seed(0)
     for module in model.modules():
@@ -158,6 +162,7 @@ def test_many_photos_are_explained_by_copies_in_every_thread() -> None:
     fast, exact = both()
     expected = explain(exact, PHOTO).maps
     for found in explain_many(fast, [PHOTO] * 9, batch_size=2):
+        assert isinstance(found, Explanation)
         assert found.numerics == fast.numerics
         assert np.abs(found.maps - expected).max() <= 1e-5 * expected.max()
 
@@ -315,7 +320,7 @@ def test_only_plain_modules_with_weights_of_their_own_are_folded(
 def test_a_model_that_is_watched_or_trained_is_run_itself_and_its_hooks_are_called() -> None:
     model = seeded(Net())
     run(model)
-    seen: list[Tensor] = []
+    seen: list[object] = []
     handle = model.bn1.register_forward_hook(lambda module, args, output: seen.append(output))
     assert run(model)[1] == set()
     assert seen
