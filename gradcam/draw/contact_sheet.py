@@ -24,8 +24,9 @@ from gradcam.draw.captions import (
 )
 from gradcam.draw.lettering import Ink, fit, text_width, wrap, write
 from gradcam.draw.render import Pixels, blend, check_style, colourise, draw_panel, png, resize
+from gradcam.model_spec import short_name
 from gradcam.text import count, dimensions, listed
-from gradcam.types import Failure, Heatmap, ScaledMap, Style
+from gradcam.types import Failure, Heatmap, Panel, ScaledMap, Style
 
 _TITLE = Ink(28, 700, (22, 27, 34))
 _HEAD = Ink(17, 650, (22, 27, 34))
@@ -115,13 +116,19 @@ def _line(
             picture = draw_panel(panel, style, heat.vmax, size)
             note = scale_caption(heat), _WARN if heat.note else _SMALL
         about = [
-            (model_caption(panel), _HEAD),
+            (_name(panel, cell), _HEAD),
             (target_caption(panel), _BODY),
             (layer_caption(panel), _SMALL),
             note,
         ]
         _cell(strip, _MARGIN + place * (cell + _GAP), cell, height, picture, [a for a in about if a[0]])
     return strip
+
+
+def _name(panel: Panel, cell: int) -> str:
+    """The model's name; without its source where it is too long, for else its middle would be cut out."""
+    name = model_caption(panel)
+    return name if text_width(name, _HEAD) <= cell else short_name(name)
 
 
 def _cell(strip: Pixels, x: int, cell: int, height: int, picture: Pixels, about: Sequence[tuple[str, Ink]]) -> None:

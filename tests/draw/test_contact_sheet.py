@@ -49,6 +49,15 @@ def test_many_models_stand_in_even_lines_beside_one_photo(models: int, columns: 
     assert (black.sum(0) > 190).sum() == 200
 
 
+def test_a_long_name_loses_its_source_before_its_middle(monkeypatch: pytest.MonkeyPatch):
+    photo, written = fakes.photo(30, 60), []
+    monkeypatch.setattr(contact_sheet, "write", lambda strip, lines, *at: written.extend(text for text, _ in lines))
+    models = ("x/short", "torchvision/resnet18 (untrained, seed 0)")
+    grid(*(fakes.panel(photo, np.ones((1, 1)), model=model) for model in models), cell=340)
+    assert "x/short" in written
+    assert "resnet18 (untrained, seed 0)" in written
+
+
 def test_no_text_of_the_grid_runs_out_of_its_cell():
     long = "a/" + "very_long_model_name_" * 9
     photo = fakes.photo(30, 60, name="Ein sehr langer Name mit Umlaut ä und 中文 " * 5)
