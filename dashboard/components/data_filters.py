@@ -33,6 +33,16 @@ RANKING_TITLES = {
 ALL = "All"
 """What stands for no filter, unless a label or column is called so."""
 ANY = "Any two"
+_ORDERS = {
+    DataKey.RANKING,
+    DataKey.PAIR,
+    DataKey.LABEL,
+    DataKey.PREDICTED,
+    DataKey.COLUMN,
+    DataKey.VALUE,
+    DataKey.VERDICT,
+}
+"""Choices that put other photos first."""
 WHOLE = (0, 100)
 """The confidences that a slider begins with, in percent."""
 
@@ -94,6 +104,11 @@ def _map_name(method: str, target: str, methods: int) -> str:
     return f"{method}, {asked}" if methods > 1 else asked[:1].upper() + asked[1:]
 
 
+def turn_to_first_page() -> None:
+    """Show the first photos, as they are others now."""
+    st.session_state[DataKey.PAGE] = 1
+
+
 def pick_shown(listed: ListedRun, among: Callable[[ListedRun], Filter]) -> Shown:
     """Let the visitor pick maps, ranking and filters. among: asks which verdicts are wanted."""
     run = listed.run
@@ -109,6 +124,7 @@ def pick_shown(listed: ListedRun, among: Callable[[ListedRun], Filter]) -> Shown
         WHOLE,
         format="%d %%",
         help="Of the model that is least sure of its first prediction.",
+        on_change=turn_to_first_page,
         **session.linked(DataKey.CONFIDENCE),
     )
     if (low, high) != WHOLE:
@@ -183,7 +199,9 @@ def _pick_name(label: str, names: Sequence[str], photos: Mapping[str, int], key:
     def write(name: str) -> str:
         return f"{name} · {photos[name]:,}" if name in photos else name
 
-    found = st.selectbox(label, names, format_func=write, key=key, persist_state="session") or names[0]
+    turned = turn_to_first_page if key in _ORDERS else None
+    found = st.selectbox(label, names, format_func=write, key=key, persist_state="session", on_change=turned)
+    found = found or names[0]
     if found == names[0]:
         st.query_params.pop(key, None)
     elif st.query_params.get(key) != found:

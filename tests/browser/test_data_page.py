@@ -96,10 +96,11 @@ def names(page: Page) -> list[str]:
 def test_a_run_is_found_again_filtered_turned_through_judged_by_key_and_taken_away(
     visit: Visit, place: str
 ) -> None:
-    page = visit(place, wait_for=None, viewport=PHONE, color_scheme="dark")
+    page = visit(f"{place}&page=5", wait_for=None, viewport=PHONE, color_scheme="dark")
     expect(page.get_by_text("400 of 400 maps")).to_be_visible(timeout=RUN_ENDS)
     expect(page.get_by_text("200 photos; first come those where")).to_be_visible()
     settle(page)
+    assert len(names(page)) == 8
     assert_fits_a_phone(page, stacked=False)
     assert what_stays(page) == []
 

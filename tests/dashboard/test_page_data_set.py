@@ -166,6 +166,9 @@ def test_pages_of_the_gallery_are_turned_by_buttons_and_keys_as_far_as_there_are
     assert "Page 3 of 3" in words(page)
     page.button(key="_page-Previous").click().run()
     assert names_shown() == second
+    page.selectbox(key="by").set_value("Least sure").run()
+    assert "page" not in page.query_params  # others come first now
+    assert "Page 1 of 3" in words(page)
 
 
 @pytest.mark.parametrize(
