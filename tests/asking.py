@@ -16,6 +16,8 @@ from tests.server import dashboard
 SECRET = "a secret of this test that is long enough"
 COOKIE = USER_COOKIE_NAME
 """In which a browser keeps what the provider said."""
+PROVIDER_WARNS = "ignore::DeprecationWarning:(authlib|oidc_provider_mock)"
+"""The provider runs in the process of the test, and uses what authlib is about to replace."""
 
 
 @contextmanager

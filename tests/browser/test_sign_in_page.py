@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Locator, Page, expect
 
 from gradcam.reviews import Review, ReviewStore
-from tests.asking import COOKIE, asking_dashboard, read_cookie, write_cookie
+from tests.asking import COOKIE, PROVIDER_WARNS, asking_dashboard, read_cookie, write_cookie
 from tests.visiting import FIRST_VISIT
 
-playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.filterwarnings("ignore"),  # the provider runs in this process, and warns as it likes
+    pytest.mark.filterwarnings(PROVIDER_WARNS),
 ]
 
 ROLES = 'owner = ["anna@example.org"]\nreviewer = ["ben@example.org"]\nviewer = ["eve@example.org"]\n'
@@ -42,7 +42,7 @@ def address(store: ReviewStore, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def page(context) -> Iterator[playwright.Page]:
+def page(context) -> Iterator[Page]:
     """A page of a browser without cookies, which reaches the provider and the dashboard alone."""
     context.clear_cookies()
     page = context.new_page()
@@ -53,7 +53,7 @@ def page(context) -> Iterator[playwright.Page]:
     context.clear_cookies()
 
 
-def sign_in(page: playwright.Page, address: str, who: str) -> None:
+def sign_in(page: Page, address: str, who: str) -> None:
     """Press the button, say at the provider who one is, and be led back."""
     page.get_by_role("button", name="Sign in").click()
     page.get_by_placeholder("sub").fill(who)
@@ -64,8 +64,8 @@ def sign_in(page: playwright.Page, address: str, who: str) -> None:
 def test_a_viewer_reads_a_reviewer_judges_and_nobody_stays_for_longer_than_allowed(
     page, address, store, review
 ) -> None:
-    def see(what: playwright.Locator) -> None:
-        playwright.expect(what).to_be_visible(timeout=FIRST_VISIT)
+    def see(what: Locator) -> None:
+        expect(what).to_be_visible(timeout=FIRST_VISIT)
 
     def visit(role: str) -> None:
         page.goto(f"{address}/reviews?review={review.id}", wait_until="commit")

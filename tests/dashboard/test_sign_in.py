@@ -17,9 +17,9 @@ from joserfc.jwk import OctKey
 from dashboard import identity
 from gradcam.config import Auth, Settings
 from gradcam.reviews import Actor
-from tests.asking import COOKIE, SECRET, asking_dashboard, read_cookie
+from tests.asking import COOKIE, PROVIDER_WARNS, SECRET, asking_dashboard, read_cookie
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # the provider runs in this process, and warns as it likes
+pytestmark = pytest.mark.filterwarnings(PROVIDER_WARNS)
 HOURS = 12
 """After which somebody has to sign in again."""
 
