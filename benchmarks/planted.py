@@ -22,11 +22,11 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from gradcam import Classifier, open_photo, sample_photo
-from gradcam._heatmaps import mean_over_places
 from gradcam.forward import Batch, Forward
 from gradcam.models.labels import make_labels
 from gradcam.runs import read_data
 from gradcam.runs.plan import earlier_layer
+from gradcam.signals import mean_and_spread, mean_over_places
 from gradcam.types import ModelSpec, Photo
 
 Pixels = NDArray[np.uint8]
@@ -234,7 +234,7 @@ def plant(
 @dataclass(frozen=True, eq=False)
 class Features:
     """What a frozen network makes of photos: means `[n, 1280]` and activations `[n, 1280, 7, 7]`, float16, of its
-    target layer, and the means of an earlier layer, `[n, channels]`."""
+    target layer, and the means and standard deviations of an earlier layer, `[n, 2 · channels]`."""
 
     means: NDArray[np.float32]
     earlier: NDArray[np.float32]
@@ -261,7 +261,7 @@ def features(classifier: Classifier, made: Sequence[Shot], at_once: int = 16) ->
         recording, layer = forward.recordings[0], forward.layers[0]
         assert recording.earlier is not None
         activation = recording.activation.detach()
-        means, pooled = mean_over_places(activation, layer), mean_over_places(recording.earlier, early)
+        means, pooled = mean_over_places(activation, layer), torch.cat(mean_and_spread(recording.earlier, early), 1)
         found.append((means.numpy(), pooled.numpy(), activation.half().numpy()))
     return Features(*map(np.concatenate, zip(*found, strict=True)))
 

@@ -41,7 +41,7 @@ from gradcam.signals import (
     LayerSignals,
     OnForwards,
     Rerun,
-    mean_over_places,
+    mean_and_spread,
     say_nothing,
     scores_are_linear,
     signals_of,
@@ -340,12 +340,14 @@ class Channels:
     contributions: float32 `[K, channels]`, the sum over places of αₖAₖ for each target: if the head only pools, the
         logit is the sum of its contributions plus its bias. means: float32 `[channels]`, the mean of Aₖ over
         places.
-    earlier: float32, the mean over places of the second recorded layer; empty if there is none.
+    earlier, earlier_spread: float32, the mean and the standard deviation over places of each channel of the second
+        recorded layer; empty if there is none.
     """
 
     contributions: NDArray[np.float32]
     means: NDArray[np.float32]
     earlier: NDArray[np.float32]
+    earlier_spread: NDArray[np.float32]
 
 
 def channels_of(
@@ -357,8 +359,9 @@ def channels_of(
     """
     logits, early = forward.recordings[0].logits, forward.recordings[0].earlier
     contributions, means = channel_contributions(forward.recordings, _cotangents(scored, logits), forward.layers)
-    pooled = means[:, :0] if early is None or earlier is None else mean_over_places(early, earlier)
-    return [Channels(*row) for row in zip(*map(_to_numpy, (contributions, means, pooled)), strict=True)]
+    none = means[:, :0]
+    pooled = (none, none) if early is None or earlier is None else mean_and_spread(early, earlier)
+    return [Channels(*row) for row in zip(*map(_to_numpy, (contributions, means, *pooled)), strict=True)]
 
 
 def is_linear_in_means(classifier: Classifier, layer: LayerChoices) -> bool:

@@ -451,6 +451,14 @@ def mean_over_places(output: Tensor, layer: TargetLayer) -> Tensor:
     return to_grid(output, layer).mean((2, 3), dtype=precision)
 
 
+def mean_and_spread(output: Tensor, layer: TargetLayer) -> tuple[Tensor, Tensor]:
+    """The mean and the standard deviation of a layer's output over its grid, `[B, channels]` each, as
+    `mean_over_places`; the deviation is that of these places, not of others that they were drawn from."""
+    precision = torch.promote_types(output.dtype, torch.float32)
+    spread, mean = torch.std_mean(to_grid(output, layer).to(precision), (2, 3), correction=0)
+    return mean, spread
+
+
 def one_hot(classes: Tensor, logits: Tensor) -> Tensor:
     """Cotangents `[K, B, C]` that pick `classes` `[B, K]` out of the logits `[B, C]`."""
     cotangents = logits.new_zeros(classes.shape[1], *logits.shape)

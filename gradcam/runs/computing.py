@@ -175,7 +175,7 @@ class Work:
         self, one: Opened, found: Sequence[Answer], channels: Channels, targets: Sequence[str]
     ) -> Iterator[Result]:
         """The units of one photo. The first unit carries the arrays that all of them share."""
-        shared = {"means": channels.means, "earlier": channels.earlier}
+        shared = {name: getattr(channels, name) for name in ("means", "earlier", "earlier_spread")}
         asked = product(zip(self.column.methods, found, strict=True), enumerate(targets))
         for (name, answer), (position, text) in asked:
             target = self._target(one, text)

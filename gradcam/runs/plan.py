@@ -27,7 +27,7 @@ from gradcam.types import FITS, PRECISIONS, Activation, Contrast, Fit, Numerics,
 if TYPE_CHECKING:
     from gradcam.models import Classifier
 
-FORMAT = 1
+FORMAT = 2
 """The version of plans and shards. Raise it when the meaning of either changes."""
 
 LABEL = "label"

@@ -189,7 +189,8 @@ class Run:
         """One array for each unit, in its own units; None for a unit without it.
 
         name: `map` `[h, w]`; `contributions` `[channels]`, each channel's share of the score; `means` `[channels]`
-        or `earlier` `[channels]`, which only the first unit of a photo and model has. See `shards`.
+        `earlier` and `earlier_spread` `[channels]`, which only the first unit of a photo and model has. See
+        `shards`.
         """
         if name not in ARRAYS:
             raise OptionError(f"expected an array of a unit, got {quoted(name)}; use {nearest(name, ARRAYS)}")
@@ -241,8 +242,11 @@ class Run:
             raise RunError(f"expected a model of the run, got {quoted(name)}; use {nearest(name, models)}")
         return models[name]
 
-    def pooled(self, model: str, name: Literal["means", "earlier"], photos: Sequence[int]) -> Values:
-        """The mean over places of each channel, `[photos, channels]`: of the target layer, or of the earlier layer.
+    def pooled(
+        self, model: str, name: Literal["means", "earlier", "earlier_spread"], photos: Sequence[int]
+    ) -> Values:
+        """Of each channel `[photos, channels]` the mean over places of the target layer, the mean of the earlier
+        layer, or the standard deviation of the earlier layer.
 
         NaN for a photo that failed or is not computed yet. model: its id. Raises: RunError.
         """

@@ -57,8 +57,8 @@ _NUMBERS = pa.schema(
 `reason` and no numbers. `view` is the box of the input on the photo; `outside_box` and `on_border` are shares of
 the heat."""
 
-ARRAYS = ("map", "contributions", "means", "earlier")
-"""The arrays of a unit. Only the first unit of each photo has the last two."""
+ARRAYS = ("map", "contributions", "means", "earlier", "earlier_spread")
+"""The arrays of a unit. Only the first unit of each photo has the last three."""
 
 
 @dataclass(frozen=True, eq=False)

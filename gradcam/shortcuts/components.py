@@ -6,19 +6,14 @@ of the target layer contributes to a class rather than to the others, which sees
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import block_diag
-from sklearn.decomposition import PCA, FastICA
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.decomposition import PCA
 
 Values = NDArray[np.float32]
-
-COMPONENTS = 25
-"""Directions that are looked for, or as many as the photos have. More or fewer found less on planted artefacts."""
 
 PRINCIPAL = 20
 """Principal components that the contributions are reduced to before; with 60, fewer planted photos were found."""
@@ -28,7 +23,8 @@ PRINCIPAL = 20
 class Component:
     """A linear reading of both views; its strength has mean 0 and standard deviation 1 over the photos it is from.
 
-    earlier: weights of the earlier layer's means. contrast: weights of the contributions. offset: added to both.
+    earlier: weights of the earlier layer's means, then of its standard deviations. contrast: weights of the
+    contributions. offset: added to both.
     """
 
     earlier: Values
@@ -36,7 +32,7 @@ class Component:
     offset: float
 
     def strengths(self, earlier: Values, contrast: Values) -> Values:
-        """Of each photo, `[photos]`; of the views `[photos, channels]` each."""
+        """Of each photo, `[photos]`; of the views `[photos, columns]` each."""
         return (earlier @ self.earlier + contrast @ self.contrast + self.offset).astype(np.float32)
 
 
@@ -51,11 +47,11 @@ class Joint:
     values: NDArray[np.float64]
     reader: NDArray[np.float64]
     centre: NDArray[np.float64]
-    earlier_channels: int
+    earlier_columns: int
 
     @classmethod
     def of(cls, earlier: Values, contrast: Values, seed: int = 0) -> Joint:
-        """earlier: `[photos, channels]`, the pooled features of an earlier layer. contrast: `[photos, channels]`,
+        """earlier: `[photos, columns]`, the pooled features of an earlier layer. contrast: `[photos, channels]`,
         the contributions of the target layer's channels."""
         centre, spread = earlier.mean(axis=0), earlier.std(axis=0)
         spread = np.where(spread > 0, spread, 1)
@@ -75,17 +71,4 @@ class Joint:
         scaled = weights / max(float((self.values @ weights).std()), 1e-12)
         channels = (scaled @ self.reader).astype(np.float32)
         offset = -float(self.centre @ channels)
-        return Component(channels[: self.earlier_channels], channels[self.earlier_channels :], offset)
-
-
-def independent(joint: Joint, seed: int = 0) -> NDArray[np.float64]:
-    """Weights of independent components, `[components, d]`; the sign of each means nothing.
-
-    Source: Hyvärinen and Oja 2000, *Independent component analysis: algorithms and applications*, section 6.
-    """
-    rank = int(np.linalg.matrix_rank(joint.values - joint.values.mean(axis=0)))
-    ica = FastICA(min(COMPONENTS, rank), whiten="unit-variance", random_state=seed, max_iter=500, tol=1e-3)
-    with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):  # of directions left out below
-        warnings.simplefilter("ignore", ConvergenceWarning)  # what it has by then is as good to rank
-        ica.fit(joint.values)
-    return np.asarray(ica.components_, np.float64)
+        return Component(channels[: self.earlier_columns], channels[self.earlier_columns :], offset)

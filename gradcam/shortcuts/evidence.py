@@ -26,7 +26,8 @@ class Evidence:
     """Photos of one class beside those of the others, as one model sees them.
 
     photos: int64 `[n]`, their numbers in the run. in_class: bool `[n]`.
-    earlier: float32 `[n, channels]`, the pooled features of an earlier layer.
+    earlier: float32 `[n, 2 · channels]`, the means over places of an earlier layer's channels, then the standard
+        deviations: what is small in one place shows in these.
     contrast: float32 `[n, channels]`, what each channel of the target layer contributes to the class, less the mean
         of what it contributes to the other classes.
     """
@@ -56,10 +57,8 @@ def gather(run: Run, model: str, label: str, classifier: Classifier, seed: int =
     others = _draw([number for name in labels if name != label for number in photos[name]], seed)
     numbers = np.sort(np.array([*mine, *others], np.int64))
     chosen = numbers.tolist()
-    earlier, contrast = (
-        run.pooled(model, "earlier", chosen),
-        _contrast(run, model, labels, label, classifier, chosen),
-    )
+    earlier = np.hstack([run.pooled(model, "earlier", chosen), run.pooled(model, "earlier_spread", chosen)])
+    contrast = _contrast(run, model, labels, label, classifier, chosen)
     if earlier.shape[1] == 0:
         raise RunError(
             f"expected features of an earlier layer of {model}, got none in this run; begin beside with --new"

@@ -43,7 +43,7 @@ AT_ONCE = 8
 
 @dataclass(frozen=True, eq=False)
 class ComponentMap:
-    """values: float32 `[h, w]` on the earlier layer's grid; their mean is the component's strength on the photo,
+    """values: float32 `[h, w]` on the earlier layer's grid; their mean is what the component reads of the photo,
     but for resampling. view: how the model saw the photo."""
 
     values: Values
@@ -138,12 +138,24 @@ def _maps(forward: Forward, earlier: TargetLayer, candidate: Candidate, signs: d
     component, first = candidate.component, forward.recordings[0]
     assert first.earlier is not None
     grid = to_grid(first.earlier, earlier).float()
-    found = torch.einsum("bchw,c->bhw", grid, grid.new_tensor(component.earlier)) + component.offset
+    found = _of_earlier(grid, grid.new_tensor(component.earlier)) + component.offset
     weights = grid.new_tensor(component.contrast).split([layer.channels for layer in forward.layers])
     for recording, layer, weight in zip(forward.recordings, forward.layers, weights, strict=True):
         places = _contributions(recording, layer, weight, signs)
         found = found + nn.functional.interpolate(places[:, None], grid.shape[2:], mode="bilinear")[:, 0]
     return found
+
+
+def _of_earlier(grid: Tensor, weights: Tensor) -> Tensor:
+    """What the earlier layer gives at each place, `[B, h, w]`: the mean over places is what its means and standard
+    deviations give. To a deviation s a place that lies d from the mean gives (d² + s²) / 2s.
+
+    grid: `[B, channels, h, w]`. weights: `[2 · channels]`, of the means, then of the deviations.
+    """
+    of_mean, of_spread = weights.chunk(2)
+    spread, mean = torch.std_mean(grid, (2, 3), correction=0, keepdim=True)
+    from_spread = ((grid - mean) ** 2 + spread**2) / (2 * spread.clamp(min=1e-12))
+    return torch.einsum("bchw,c->bhw", grid, of_mean) + torch.einsum("bchw,c->bhw", from_spread, of_spread)
 
 
 def _contributions(recording: Recording, layer: TargetLayer, weight: Tensor, signs: dict[int, float]) -> Tensor:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.covariance import ledoit_wolf
 
-from gradcam.shortcuts.components import Component, Joint, Values, independent
+from gradcam.shortcuts.components import Component, Joint, Values
 
 BEST = 3
 """Candidates of a class."""
@@ -19,15 +20,18 @@ ALIKE = 0.5
 FEWEST = 4
 """Members of a candidate, and photos of the class beside them."""
 
+NEAREST = 8
+"""Photos with which a search begins: a photo of the class and those of the class that are most like it."""
+
 USUAL = 0.99
 """The share of other classes' photos that are weaker than every member. Two Gaussians fitted to the strengths of
 the class found fewer of the planted photos, and were no purer."""
 
 NEARLY_USUAL = 0.98
-"""The same while a component is sharpened: more members, some wrong, tell a direction better than few."""
+"""The same while a group is sharpened: more members, some wrong, tell a direction better than few."""
 
 STEPS = 5
-"""Times that a component is sharpened at most."""
+"""Times that a group is sharpened at most."""
 
 LARGEST = 0.6
 """The share of the class above which members are no group within it."""
@@ -37,7 +41,9 @@ LARGEST = 0.6
 class Ranked:
     """A component with what it says of the photos.
 
-    strengths: `[n]`. members: bool `[n]`, the photos of the class whose strength is at least the threshold.
+    strengths: `[n]`, of the component as it is found without the photo: a photo of another class is simply read,
+        one of this class does not speak for itself.
+    members: bool `[n]`, the photos of the class whose strength is at least the threshold.
     """
 
     component: Component
@@ -47,20 +53,70 @@ class Ranked:
     score: float
 
 
+@dataclass(frozen=True, eq=False)
+class Discriminant:
+    """Of any two groups of photos, the direction that best tells them apart.
+
+    Source: Fisher 1936, *The use of multiple measurements in taxonomic problems*.
+    values: `[n, d]`. turned: `[n, d]`, the values times the inverse of the covariance within the class and within
+    all others. lengths: `[n]`, squared by that measure.
+    """
+
+    values: NDArray[np.float64]
+    turned: NDArray[np.float64]
+    lengths: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, values: NDArray[np.float64], in_class: NDArray[np.bool_]) -> Discriminant:
+        """The covariance is shrunk.
+
+        Source: Ledoit and Wolf 2004, *A well-conditioned estimator for large-dimensional covariance matrices*.
+        """
+        centred = values.copy()
+        for group in (in_class, ~in_class):
+            centred[group] -= centred[group].mean(axis=0)
+        turned = values @ np.linalg.pinv(ledoit_wolf(centred)[0], hermitian=True)
+        return cls(values, turned, (values * turned).sum(axis=1))
+
+    def weights(self, group: NDArray[np.bool_], rest: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """From the mean of the rest towards that of the group, `[d]`."""
+        return self.turned[group].mean(axis=0) - self.turned[rest].mean(axis=0)
+
+    def left_out(self, group: NDArray[np.bool_], rest: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """How far each photo lies along the direction that the other photos give, `[n]`; both have two at least.
+
+        A photo that has helped to find a direction lies further along it than one like it that has not.
+        Source: Lachenbruch and Mickey 1968, *Estimation of error rates in discriminant analysis*, section 3.
+        """
+        strengths = self.values @ self.weights(group, rest)
+        for mine, sign in ((group, 1.0), (rest, -1.0)):
+            towards = self.turned[mine] @ self.values[mine].mean(axis=0)
+            strengths[mine] -= sign * (self.lengths[mine] - towards) / (mine.sum() - 1)
+        return strengths
+
+    def nearest(self, in_class: NDArray[np.bool_], most: int) -> Iterator[NDArray[np.bool_]]:
+        """Each photo of the class with those of the class in the most like direction from its mean, bool `[n]`."""
+        mine = np.flatnonzero(in_class)
+        values, turned = (view[mine] - view[mine].mean(axis=0) for view in (self.values, self.turned))
+        products = values @ turned.T
+        lengths = np.sqrt(np.maximum(np.diag(products), 1e-12))
+        for likeness in products / lengths:  # the photo's own length changes no order
+            group = np.zeros(len(in_class), bool)
+            group[mine[np.argsort(-likeness, kind="stable")[:most]]] = True
+            yield group
+
+
 def rank(in_class: NDArray[np.bool_], earlier: Values, contrast: Values, seed: int = 0) -> list[Ranked]:
     """The best components of a class, at most `BEST`, the highest score first.
 
-    Independent components of all photos are where the search begins, at both ends of each; each is then sharpened.
+    The search begins at each photo of the class with those that are most like it, and sharpens each such group.
     in_class: bool `[n]`. earlier, contrast: the two views of all photos, see `evidence.Evidence`.
     """
     joint, margin = Joint.of(earlier, contrast, seed), contrast.sum(axis=1)
-    precision = _precision_within(joint.values, in_class)
-    judged = (
-        _judge(joint.component(weights), in_class, earlier, contrast, margin)
-        for begun in independent(joint, seed)
-        for end in (begun, -begun)
-        if (weights := _sharpened(joint.values, precision, in_class, end)) is not None
-    )
+    discriminant = Discriminant.of(joint.values, in_class)
+    sharpened = (_sharpened(discriminant, in_class, group) for group in discriminant.nearest(in_class, NEAREST))
+    groups = {group.tobytes(): group for group in sharpened if group is not None}
+    judged = (_judge(joint, discriminant, in_class, group, margin) for group in groups.values())
     found = sorted((one for one in judged if one is not None), key=lambda one: -one.score)
     best: list[Ranked] = []
     for one in found:
@@ -69,38 +125,19 @@ def rank(in_class: NDArray[np.bool_], earlier: Values, contrast: Values, seed: i
     return best
 
 
-def _precision_within(values: NDArray[np.float64], in_class: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The inverse of the covariance within the class and within all others, shrunk, `[d, d]`.
-
-    Source: Ledoit and Wolf 2004, *A well-conditioned estimator for large-dimensional covariance matrices*.
-    """
-    centred = values.copy()
-    for group in (in_class, ~in_class):
-        centred[group] -= centred[group].mean(axis=0)
-    return np.linalg.pinv(ledoit_wolf(centred)[0], hermitian=True)
-
-
 def _sharpened(
-    values: NDArray[np.float64],
-    precision: NDArray[np.float64],
-    in_class: NDArray[np.bool_],
-    weights: NDArray[np.float64],
-) -> NDArray[np.float64] | None:
-    """The direction that best tells the members from the class's other photos, who the members are being found anew
-    with each direction; None where too few are left.
-
-    Source: Fisher 1936, *The use of multiple measurements in taxonomic problems*: the discriminant of two groups.
-    """
-    _, members = _members(values @ weights, in_class, USUAL)
+    discriminant: Discriminant, in_class: NDArray[np.bool_], group: NDArray[np.bool_]
+) -> NDArray[np.bool_] | None:
+    """Who lies along the direction that tells the group from the class's other photos, the direction being found
+    anew with each group; None where too few are left in either."""
     for _ in range(STEPS):
-        rest = in_class & ~members
-        if min(members.sum(), rest.sum()) < FEWEST:
+        if min(group.sum(), (in_class & ~group).sum()) < FEWEST:
             return None
-        weights = precision @ (values[members].mean(axis=0) - values[rest].mean(axis=0))
-        before, (_, members) = members, _members(values @ weights, in_class, NEARLY_USUAL)
-        if (members == before).all():
+        strengths = discriminant.left_out(group, in_class & ~group)
+        before, (_, group) = group, _members(strengths, in_class, NEARLY_USUAL)
+        if (group == before).all():
             break
-    return weights
+    return group if min(group.sum(), (in_class & ~group).sum()) >= FEWEST else None
 
 
 def _members(
@@ -112,23 +149,28 @@ def _members(
 
 
 def _judge(
-    component: Component, in_class: NDArray[np.bool_], earlier: Values, contrast: Values, margin: Values
+    joint: Joint,
+    discriminant: Discriminant,
+    in_class: NDArray[np.bool_],
+    group: NDArray[np.bool_],
+    margin: Values,
 ) -> Ranked | None:
     """Members are the class's photos that are stronger than nearly all photos of other classes.
 
     The score is how far they lie above the class's other photos, in standard deviations of all that are no members,
-    times the square root of how strength and margin correlate over the class, times the fourth root of the members'
+    times the fourth root of how strength and margin correlate over the class, times the eighth root of the members'
     share of it: far apart, used, and many. None for few members, few others, or no score.
     """
-    strengths = component.strengths(earlier, contrast)
+    weights, left_out = (tell(group, in_class & ~group) for tell in (discriminant.weights, discriminant.left_out))
+    strengths = (left_out / max(float((joint.values @ weights).std()), 1e-12)).astype(np.float32)
     threshold, members = _members(strengths, in_class, USUAL)
     rest, size = in_class & ~members, float(members.sum() / in_class.sum())
     if min(members.sum(), rest.sum()) < FEWEST or size > LARGEST or margin[in_class].std() == 0:
         return None
     apart = (strengths[members].mean() - strengths[rest].mean()) / max(float(strengths[~members].std()), 1e-9)
     used = float(np.corrcoef(strengths[in_class], margin[in_class])[0, 1])
-    score = float(apart) * max(used, 0.0) ** 0.5 * size**0.25
-    return Ranked(component, strengths, threshold, members, score) if score > 0 else None
+    score = float(apart) * max(used, 0.0) ** 0.25 * size**0.125
+    return Ranked(joint.component(weights), strengths, threshold, members, score) if score > 0 else None
 
 
 def _alike(one: Ranked, other: Ranked) -> bool:
@@ -148,7 +190,9 @@ def pattern(contributions: Values, strengths: Values) -> NDArray[np.float64]:
 
 
 def earlier_pattern(features: Values, strengths: Values) -> NDArray[np.float64]:
-    """How closely each channel of the earlier layer follows a component: the absolute correlation, `[channels]`."""
+    """How closely each channel of the earlier layer follows a component: the absolute correlation of its mean or of
+    its standard deviation, whichever is more, `[channels]`. features: both, `[photos, 2 · channels]`."""
     spread = features.std(axis=0)
     centred = (strengths - strengths.mean()) / max(float(strengths.std()), 1e-12)
-    return abs((features * centred[:, None]).mean(axis=0) / np.where(spread > 0, spread, np.inf)).astype(np.float64)
+    follows = abs((features * centred[:, None]).mean(axis=0) / np.where(spread > 0, spread, np.inf))
+    return follows.reshape(2, -1).max(axis=0).astype(np.float64)

@@ -97,11 +97,13 @@ def test_contributions_means_and_features_of_an_earlier_layer_are_kept(whole: Ru
     contributions = whole.arrays(units, "contributions")
     sums = [found.sum() for found in contributions if found is not None]
     assert sums == pytest.approx([label.score, top.score], rel=1e-3)
-    means, earlier = (
-        next(found for found in whole.arrays(units, name) if found is not None) for name in ("means", "earlier")
+    means, earlier, spread = (
+        next(found for found in whole.arrays(units, name) if found is not None)
+        for name in ("means", "earlier", "earlier_spread")
     )
     assert contributions[0] == pytest.approx(means * [0, 0, 8], rel=1e-3)
-    assert earlier.shape == (3,)
+    assert earlier.shape == spread.shape == (3,)
+    assert spread.max() > 0
     with pytest.raises(OptionError, match="expected an array of a unit, got 'maps'"):
         whole.arrays(units, "maps")
 

@@ -26,6 +26,7 @@ from gradcam.shortcuts import (
     find_shortcuts,
     noted_candidates,
 )
+from gradcam.shortcuts.evidence import gather
 from tests import plain
 from tests.runs.small_set import classifiers, run_over, write_set
 from tests.runs.test_prepare import bent
@@ -75,11 +76,16 @@ def test_members_and_the_nearest_others_come_strongest_first_with_what_is_known_
     assert 0 < sum(channel.share for channel in found.channels) <= 1
 
 
-def test_the_mean_of_a_component_map_is_the_strength(planted: Planted) -> None:
-    member = best(planted).members[0]
+def test_the_mean_of_a_component_map_is_what_the_component_reads_of_the_photo(planted: Planted) -> None:
+    candidate = best(planted)
+    member = candidate.members[0]
     photo = planted.run.photo(member.path)
-    (found,) = component_maps(planted.run, best(planted), [photo], use=planted.use)
-    assert found.values.mean() == pytest.approx(member.strength, abs=0.05)
+    (found,) = component_maps(planted.run, candidate, [photo], use=planted.use)
+    evidence = gather(planted.run, MODEL, "thing", planted.classifier)
+    read = candidate.component.strengths(evidence.earlier, evidence.contrast)
+    (strength,) = read[evidence.photos == member.photo]
+    assert strength > candidate.threshold
+    assert found.values.mean() == pytest.approx(strength, abs=0.05)
     assert found.values.shape == (14, 14)
     assert found.view.photo_size == (224, 224)
     faint, full = (found.over(photo, vmax, 56, Style(opacity=1)) for vmax in (1e3, found.values.max()))
@@ -264,7 +270,7 @@ def test_a_run_without_features_of_an_earlier_layer_is_one_sentence(
     monkeypatch.setattr(
         Run,
         "pooled",
-        lambda self, model, name, photos: pooled(self, model, name, photos)[:, : 3 * (name != "earlier")],
+        lambda self, model, name, photos: pooled(self, model, name, photos)[:, : 3 * ("earlier" not in name)],
     )
     with pytest.raises(RunError, match="expected features of an earlier layer of plain/own, got none in this run"):
         find_shortcuts(run, "plain/own", "red", use=USE_COLOURS)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from gradcam.shortcuts.components import Joint, independent
-from gradcam.shortcuts.ranking import earlier_pattern, pattern, rank
+from gradcam.shortcuts.components import Joint
+from gradcam.shortcuts.ranking import Discriminant, earlier_pattern, pattern, rank
 from tests.shortcuts.arrays import SEEN, USED, made
 
 
@@ -22,15 +22,32 @@ def test_the_marked_photos_are_the_first_candidate(share: float) -> None:
     assert set(np.argsort(-follows)[:3]) == set(SEEN)
 
 
-def test_a_faint_mark_is_told_better_after_sharpening_than_by_any_independent_component() -> None:
+def test_a_faint_mark_that_no_photo_shows_clearly_is_found() -> None:
     data = made()
     data.earlier[np.ix_(data.marked, SEEN)] -= 2
     data.contrast[np.ix_(data.marked, USED)] -= 2
     first, *_ = rank(data.in_class, data.earlier, data.contrast)
-    joint = Joint.of(data.earlier, data.contrast)
-    marked = data.marked[data.in_class]
-    begun = [abs(roc_auc_score(marked, (joint.values @ one)[data.in_class]) - 0.5) for one in independent(joint)]
-    assert roc_auc_score(marked, first.strengths[data.in_class]) > 0.5 + max(begun)
+    assert roc_auc_score(data.marked[data.in_class], first.strengths[data.in_class]) > 0.95
+
+
+def test_what_is_left_out_is_the_discriminant_of_the_other_photos() -> None:
+    data = made(each=30)
+    discriminant = Discriminant.of(Joint.of(data.earlier, data.contrast).values, data.in_class)
+    group, rest = data.marked, data.in_class & ~data.marked
+    left_out = discriminant.left_out(group, rest)
+    for photo in (np.flatnonzero(group)[0], np.flatnonzero(rest)[0], np.flatnonzero(~data.in_class)[0]):
+        others = np.arange(len(group)) != photo
+        weights = discriminant.weights(group & others, rest & others)
+        assert left_out[photo] == pytest.approx(float(discriminant.values[photo] @ weights))
+
+
+def test_noise_does_not_stand_out_by_photos_that_found_their_own_direction() -> None:
+    data = made()
+    data.earlier[np.ix_(data.marked, SEEN)] -= 4
+    data.contrast[np.ix_(data.marked, USED)] -= 4
+    noise = [one.score for one in rank(data.in_class, data.earlier, data.contrast)]
+    data = made()
+    assert max(noise, default=0.0) < rank(data.in_class, data.earlier, data.contrast)[0].score / 2
 
 
 def test_members_are_photos_of_the_class_at_and_above_the_threshold() -> None:
@@ -60,4 +77,5 @@ def test_a_pattern_is_the_slope_of_each_channel_and_never_below_0() -> None:
     strengths = np.array([-1.0, 0.0, 1.0])
     channels = np.array([[0.0, 2.0, 5.0], [3.0, 1.0, 5.0], [6.0, 0.0, 5.0]])
     assert pattern(channels, strengths).tolist() == pytest.approx([3, 0, 0])
-    assert earlier_pattern(channels, strengths).tolist() == pytest.approx([1, 1, 0])
+    means_and_spreads = np.array([[0.0, 5.0, 1.0, 5.0], [3.0, 5.0, 0.0, 1.0], [6.0, 5.0, 1.0, -3.0]])
+    assert earlier_pattern(means_and_spreads, strengths).tolist() == pytest.approx([1, 1])
