@@ -40,8 +40,10 @@ class Component:
 class Joint:
     """Both views of photos side by side, which weigh the same.
 
-    values: `[photos, d]`, each column of mean 0. reader: `[d, channels of both views]`, what turns weights of the
-    columns into weights of the channels. centre: the channels' means.
+    values: `[photos, d]`, each column of mean 0; of few photos their first principal components, half as many as
+        photos, for among more columns than photos each photo lies far from all others.
+    reader: `[d, channels of both views]`, what turns weights of the columns into weights of the channels.
+    centre: the channels' means.
     """
 
     values: NDArray[np.float64]
@@ -59,12 +61,13 @@ class Joint:
         reduction = PCA(min(PRINCIPAL, *contrast.shape), svd_solver="randomized", random_state=seed).fit(contrast)
         principal, reduced = np.asarray(reduction.components_), reduction.transform(contrast)
         sizes = [float(np.sqrt((view**2).sum(axis=1).mean())) or 1.0 for view in (standard, reduced)]
-        return cls(
-            np.hstack([standard / sizes[0], reduced / sizes[1]]).astype(np.float64),
-            np.asarray(block_diag(np.diag(1 / spread) / sizes[0], principal / sizes[1]), np.float64),
-            np.concatenate([centre, contrast.mean(axis=0)]).astype(np.float64),
-            len(centre),
-        )
+        values = np.hstack([standard / sizes[0], reduced / sizes[1]]).astype(np.float64)
+        reader = np.asarray(block_diag(np.diag(1 / spread) / sizes[0], principal / sizes[1]), np.float64)
+        if values.shape[1] > (most := len(values) // 2):
+            directions = np.asarray(PCA(most, svd_solver="full").fit(values).components_, np.float64)
+            values, reader = values @ directions.T, directions @ reader
+        means = np.concatenate([centre, contrast.mean(axis=0)]).astype(np.float64)
+        return cls(values, reader, means, len(centre))
 
     def component(self, weights: NDArray[np.float64]) -> Component:
         """The reading with these weights `[d]`, but for their size."""

@@ -29,9 +29,9 @@ def test_a_plan_is_read_again_from_its_canonical_json() -> None:
     assert plans.decode(data) == plan
     assert plan.units == 6
     with pytest.raises(RunError, match="expected the plan of a run, got something else"):
-        plans.decode(b'{"format": 1}')
-    with pytest.raises(RunError, match="expected a run of format 1, got 2"):
-        plans.decode(plans.encode(replace(plan, format=2)))
+        plans.decode(b'{"format": 2}')
+    with pytest.raises(RunError, match="expected a run of format 2, got 1"):
+        plans.decode(plans.encode(replace(plan, format=1)))
 
 
 def test_photos_that_are_added_move_no_batch() -> None:

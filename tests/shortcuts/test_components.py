@@ -37,6 +37,15 @@ def test_strengths_have_mean_0_and_deviation_1_and_a_channel_that_never_changes_
     assert (joint.values[:, 0] == 0).all()
 
 
+def test_few_photos_have_half_as_many_columns_which_are_read_alike() -> None:
+    data = made(each=8)
+    joint = Joint.of(data.earlier, data.contrast)
+    assert joint.values.shape == (16, 8)
+    read = joint.values @ np.arange(8.0)
+    strengths = joint.component(np.arange(8.0)).strengths(data.earlier, data.contrast)
+    assert strengths == pytest.approx(read / read.std(), abs=1e-4)
+
+
 def test_the_same_seed_gives_the_same_columns() -> None:
     data = made()
     once, again = (Joint.of(data.earlier, data.contrast, seed=3) for _ in range(2))
