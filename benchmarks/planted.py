@@ -99,7 +99,8 @@ def _middle(pixels: Pixels) -> Pixels:
 
 def _square(pixels: Pixels, top: int, left: int, side: int) -> Pixels:
     """A square in the size of a photo."""
-    return cv2.resize(pixels[top : top + side, left : left + side], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    square = pixels[top : top + side, left : left + side]
+    return np.asarray(cv2.resize(square, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def split(found: Sequence[Source], seed: int, test: float = 0.2) -> tuple[list[Source], list[Source]]:

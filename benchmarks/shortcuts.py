@@ -379,7 +379,7 @@ GOAL = {"recall": 0.85, "purity": 0.85, "auc": 0.95}
 def _verdict(rows: Sequence[dict[str, Any]]) -> str:
     """Whether the goal is met."""
     found = {name: mean(row[name] for row in rows) if rows else 0.0 for name in GOAL}
-    said = ", ".join(f"{name} {found[name]:.2f} of {least}" for name, least in GOAL.items())
+    said = ", ".join(f"{name} {found[name]:.3f} of {least}" for name, least in GOAL.items())
     is_met = all(found[name] >= least for name, least in GOAL.items())
     return f"The goal at 20 % is {'met' if is_met else '**not met**'}: {said}."
 
