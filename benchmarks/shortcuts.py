@@ -200,15 +200,8 @@ def _measured(
 ) -> dict[str, Any]:
     """plain, moved: test photos of other classes without the artefact, and with it."""
     names = [shot.label for shot in photos.test]
-    for weight in WEIGHTS:
-        weights = np.ones(len(photos.train))
-        weights[rows] = weight
-        head = Head.fit(seen.means, photos.labels, weights)
-        towards = head.contrast(label)
-        before, after = plain.means @ towards, moved.means @ towards
-        shift = float((after - before).mean() / before.std())
-        if shift >= USED:
-            break
+    weight, head, shift = _head_that_uses_it(photos, seen, label, rows, plain, moved)
+    towards = head.contrast(label)
     mine = photos.of_class(label)
     planted = np.isin(np.arange(len(mine)), rows)[mine]
     contrast = seen.means * towards
@@ -235,6 +228,23 @@ def _measured(
     }
 
 
+def _head_that_uses_it(
+    photos: PhotoSet, seen: Features, label: str, rows: NDArray[np.intp], plain: Features, moved: Features
+) -> tuple[int, Head, float]:
+    """The weight of planted photos, the head fitted with it, and by how much the artefact moves its margin:
+    of the first that uses the artefact, or of the last."""
+    found: list[tuple[int, Head, float]] = []
+    for weight in WEIGHTS:
+        weights = np.ones(len(photos.train))
+        weights[rows] = weight
+        head = Head.fit(seen.means, photos.labels, weights)
+        before, after = (view.means @ head.contrast(label) for view in (plain, moved))
+        found.append((weight, head, float((after - before).mean() / before.std())))
+        if found[-1][2] >= USED:
+            break
+    return found[-1]
+
+
 def causal_drops(ranked: Ranked, contrast: NDArray[np.float32], mine: NDArray[np.bool_]) -> NDArray[np.float32]:
     """By how much the margin of each photo of the class falls where a candidate's channels are set to what the
     class's other photos have, in sd of that margin. The head is linear, so this is what the forward would give."""
@@ -255,7 +265,8 @@ def best_cluster(
     found = SpectralClustering(_eigengap(flat), affinity="nearest_neighbors", n_neighbors=10, random_state=0).fit(
         flat
     )
-    groups = [found.labels_ == number for number in np.unique(found.labels_)]
+    labels = np.asarray(found.labels_)
+    groups = [labels == number for number in np.unique(labels)]
     return _recall_and_purity(max(groups, key=lambda group: _f1(group, planted)), planted)
 
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
-import torch
 
 from gradcam import Explanation, GradcamError, LayerError, ModelError, load_classifier, sample_photo
 from gradcam.forward import Batch, Forward, channels_of, explanations
 from gradcam.layers import candidate_layers
 from gradcam.methods import find_method
-from gradcam.signals import mean_and_spread
 from gradcam.types import TargetLayer, Top
 from tests import plain
 
@@ -54,14 +50,7 @@ def test_contributions_at_a_head_that_pools_are_weight_times_mean_and_add_up_to_
     assert channels.means == pytest.approx([0.5, 0, 0.5])
     assert channels.contributions.tolist() == [[2, 0, 0], [0, 0, 4]]
     assert np.add(channels.contributions.sum(axis=1), [0.5, 0]) == pytest.approx(found.logits)
-    assert channels.earlier.size == channels.earlier_spread.size == 0
-
-
-def test_the_spread_of_a_channel_is_the_deviation_over_the_places_of_the_grid() -> None:
-    layer = replace(plain.classifier(["red", "blue"], WEIGHTS).target_layer, layout="tokens", grid=(1, 4), prefix=1)
-    tokens = torch.tensor([[[9.0], [1.0], [1.0], [3.0], [3.0]]], dtype=torch.bfloat16)
-    mean, spread = mean_and_spread(tokens, layer)
-    assert (mean.tolist(), spread.tolist(), spread.dtype) == ([[2.0]], [[1.0]], torch.float32)
+    assert channels.earlier.size == 0
 
 
 def test_an_earlier_layer_is_kept_pooled_and_changes_no_map() -> None:

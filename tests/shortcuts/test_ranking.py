@@ -24,8 +24,8 @@ def test_the_marked_photos_are_the_first_candidate(share: float) -> None:
 
 def test_a_faint_mark_that_no_photo_shows_clearly_is_found() -> None:
     data = made()
-    data.earlier[np.ix_(data.marked, SEEN)] -= 2
-    data.contrast[np.ix_(data.marked, USED)] -= 2
+    data.earlier[np.ix_(data.marked, np.array(SEEN))] -= 2
+    data.contrast[np.ix_(data.marked, np.array(USED))] -= 2
     first, *_ = rank(data.in_class, data.earlier, data.contrast)
     assert roc_auc_score(data.marked[data.in_class], first.strengths[data.in_class]) > 0.95
 
@@ -43,8 +43,8 @@ def test_what_is_left_out_is_the_discriminant_of_the_other_photos() -> None:
 
 def test_noise_does_not_stand_out_by_photos_that_found_their_own_direction() -> None:
     data = made()
-    data.earlier[np.ix_(data.marked, SEEN)] -= 4
-    data.contrast[np.ix_(data.marked, USED)] -= 4
+    data.earlier[np.ix_(data.marked, np.array(SEEN))] -= 4
+    data.contrast[np.ix_(data.marked, np.array(USED))] -= 4
     noise = [one.score for one in rank(data.in_class, data.earlier, data.contrast)]
     data = made()
     assert max(noise, default=0.0) < rank(data.in_class, data.earlier, data.contrast)[0].score / 2
@@ -58,7 +58,7 @@ def test_members_are_photos_of_the_class_at_and_above_the_threshold() -> None:
 
 def test_a_mark_that_the_model_does_not_use_scores_far_below_one_that_it_uses() -> None:
     used, unused = made(), made()
-    unused.contrast[np.ix_(unused.marked, USED)] -= 4
+    unused.contrast[np.ix_(unused.marked, np.array(USED))] -= 4
     scores = [rank(data.in_class, data.earlier, data.contrast)[0].score for data in (used, unused)]
     assert scores[1] < scores[0] / 2
 
