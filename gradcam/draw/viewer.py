@@ -176,13 +176,17 @@ def difference_scene(a: Heatmap, b: Heatmap, style: Style | None = None, *, fade
 
 
 def what_differs(names: Sequence[str]) -> list[str]:
-    """Names of models from the word on at which they differ: `lite0` and `lite2` of two EfficientNets."""
+    """Names of models from the word on at which they differ: `lite0` and `lite2` of two EfficientNets.
+
+    Whole names where only source or organisation differ.
+    """
     words = [re.split(r"(?<=[/_.-])", name.partition(" (")[0]) for name in names]
     same = sum(len(word) for word, other in takewhile(lambda pair: pair[0] == pair[1], zip(*words, strict=False)))
-    return [
+    told = [
         name[same:] if 0 < same < len("".join(own)) else short_name(name)
         for name, own in zip(names, words, strict=True)
     ]
+    return told if len(set(told)) == len(set(names)) else list(names)
 
 
 def scene_json(scene: Scene) -> str:

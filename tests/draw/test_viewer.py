@@ -185,6 +185,9 @@ def test_a_bad_style_and_a_map_that_is_not_finite_are_refused():
         (("timm/resnet50.a1_in1k", "timm/resnet50.a2_in1k"), ["a1_in1k", "a2_in1k"]),
         (("torchvision/resnet18", "bundled/mobilenetv2_dogs"), ["resnet18", "mobilenetv2_dogs"]),
         (("mine", "mine2"), ["mine", "mine2"]),
+        (("torchvision/resnet50", "timm/resnet50"), ["torchvision/resnet50", "timm/resnet50"]),
+        (("hf:acme/vit", "hf:other/vit"), ["hf:acme/vit", "hf:other/vit"]),
+        (("timm/resnet50", "timm/resnet50"), ["resnet50", "resnet50"]),
         (
             ("timm/a_1 (untrained, seed 0)", "timm/a_1 (untrained, seed 1)"),
             ["a_1 (untrained, seed 0)", "a_1 (untrained, seed 1)"],
