@@ -140,7 +140,7 @@ class Forward:
         own, modules = unwrapped(classifier.module)
         inputs = Inputs.of(pixels, own, output=classifier.output)
         layers = find_layers(own, inputs, layer, modules, needed=needed)
-        # Maps far from the scores follow rounding: at a chosen layer the model computes as its library built it.
+        # Maps far from the scores follow rounding: at a chosen layer the model's own modules compute.
         is_own = layer == "auto" and bool(layers[0].name)
         most: Numerics = classifier.numerics if is_own and _AUTOCAST[precision] is None else "eager"
         kept = () if earlier is None else (earlier,)

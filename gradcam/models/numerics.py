@@ -58,11 +58,16 @@ Rounding makes some 1e-6 of it, a wrong copy about 1."""
 
 
 def numerics_for(module: nn.Module, device: torch.device, *, exact: bool) -> Numerics:
-    """How a model of our own may compute: faster only on a processor, and only if a module of it can be faster."""
-    faster = (_kind(part) in NORMS or is_wide_pointwise(part) for part in module.modules())
-    if exact or device.type != "cpu" or not any(faster):
+    """How a model of our own may compute: faster only on a processor, and only if a module of it can be faster.
+
+    Weights are packed only where a BatchNorm may be folded; wide 1×1 convolutions alone are `folded`.
+    """
+    if exact or device.type != "cpu":
         return "eager"
-    return "packed" if _can_pack() else "folded"
+    parts = tuple(module.modules())
+    if any(_kind(part) in NORMS for part in parts):
+        return "packed" if _can_pack() else "folded"
+    return "folded" if any(map(is_wide_pointwise, parts)) else "eager"
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,20 +92,26 @@ def runner_for(
     modules: those that `unwrapped` returned with `model`. clone: `model` over the same weights, for another thread.
     layers: what is recorded of the forward, the target layer first. most: the furthest from eager that is allowed.
     """
+    own = _own_numerics(modules)
     if clone is None or clone is model:
-        eager = Runner(model, modules, "eager")
+        itself = Runner(model, modules, own)
     else:
-        eager = Runner(clone, tuple(clone.modules()), "eager")
+        itself = Runner(clone, tuple(clone.modules()), own)
     if most == "eager" or not _is_plain(inputs.images):
-        return eager
+        return itself
     with lock_of(model):  # else hooks of another thread's forward would be taken for a user's
         state = _state(model, modules)
         if state is None:
-            return eager
+            return itself
         proof = _proofs.get(model)
         if proof is None or proof.of != (inputs.key, state):
             proof = _proofs[model] = _prove(model, inputs, state)
-        return _Copies(model, proof, inputs).runner(eager.module, layers, most) or eager
+        return _Copies(model, proof, inputs).runner(itself.module, layers, most) or itself
+
+
+def _own_numerics(modules: Modules) -> Numerics:
+    """How modules compute without a copy: those that hold products are not what their library built."""
+    return "folded" if PointwiseConv2d in map(type, modules) else "eager"
 
 
 def bytes_beside(model: nn.Module) -> int:

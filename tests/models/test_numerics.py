@@ -139,6 +139,20 @@ def test_a_model_without_a_norm_is_filed_apart_only_where_it_computes_otherwise(
     assert len(keys) == 1 + differs
 
 
+@pytest.mark.parametrize("layer", ["auto", "0"])
+def test_an_explanation_says_of_products_what_its_classifier_is_filed_under(layer: str) -> None:
+    built = seeded(nn.Sequential(nn.Conv2d(3, 1024, 8, 8), nn.ReLU(), nn.Conv2d(1024, 1024, 1)))
+    plain = nn.Sequential(*built, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1024, 4)).eval()
+    device, said = torch.device("cpu"), list[Numerics]()
+    for exact in (False, True):
+        module = to_device_layout(copy.deepcopy(plain), device, fast=not exact)
+        computes = numerics_for(module, device, exact=exact)
+        spec, preprocessing = ModelSpec("hand", "made"), Preprocessing((32, 32), (32, 32))
+        made = Classifier(module, preprocessing, numbered(4), spec, numerics=computes)
+        said += [made.numerics, explain(made, PHOTO, layer=layer).numerics]
+    assert said == ["folded", "folded", "eager", "eager"]
+
+
 def test_copies_hold_no_more_than_the_weights_of_their_convolutions() -> None:
     fast = load_classifier(MODELS[0], device="cpu")
     assert bytes_beside(fast.module) == 0
