@@ -13,14 +13,15 @@ import os
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 from streamlit import config
 
 from gradcam.config import Settings, settings
-from gradcam.errors import GradcamError
+from gradcam.errors import GradcamError, OptionError
+from gradcam.extras import packages_of
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -56,10 +57,11 @@ IMPORTED_LATER = (
     "gradcam.runs.hosting",
     "gradcam.runs.thumbnails",
     "gradcam.reviews.store",
-    "gradcam.shortcuts",
     "dashboard.data_runs",
+    "gradcam.shortcuts.ranking",
 )
-"""What some pages read as well; their first visit waits for it."""
+"""What some pages read as well; their first visit waits for it. `gradcam.shortcuts.ranking` brings scikit-learn and
+SciPy."""
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -131,14 +133,16 @@ def _prepare(begin: Callable[[], object]) -> None:
     sys.setswitchinterval(0.001)  # seconds: visitors are answered in between, five times as soon as by default
     # What is imported stays. To look for garbage in it takes a quarter of the time to import it, and then a quarter
     # of a second after every run of a page, for then Streamlit has all garbage collected.
+    collects = gc.isenabled()
     gc.disable()
     try:
         for module in IMPORTED_FIRST:
             importlib.import_module(module)
-        gc.freeze()  # before a visitor has brought anything, which must not stay
+        gc.freeze()  # with it what little the sessions of visitors hold that wait
         begin()
     finally:
-        gc.enable()
+        if collects:
+            gc.enable()
         _first.set()
     _hurry.wait(PAUSE)
     _import_later()
@@ -146,7 +150,8 @@ def _prepare(begin: Callable[[], object]) -> None:
 
 def _import_later() -> None:
     for module in IMPORTED_LATER:
-        importlib.import_module(module)
+        with suppress(OptionError), packages_of("shortcuts"):  # the page that lacks a package says so itself
+            importlib.import_module(module)
 
 
 def is_prepared(*, everything: bool) -> bool:
