@@ -77,7 +77,7 @@ def described(config: str, processor: str, where: str) -> HuggingFaceModel:
     _check_plain(settings, _MAX_EDGE, where)
     names = _names(fields, where)
     fields, settings = _without_orders(fields), _without_orders(settings)
-    with _library(where) as transformers, tempfile.TemporaryDirectory() as folder:
+    with _READING, _library(where) as transformers, tempfile.TemporaryDirectory() as folder:
         Path(folder, CONFIG).write_text(json.dumps(fields), encoding="utf-8")
         Path(folder, PROCESSOR).write_text(json.dumps(settings), encoding="utf-8")
         known = {"trust_remote_code": False, "local_files_only": True}
@@ -97,10 +97,11 @@ def build(model: HuggingFaceModel, tensors: Mapping[str, Tensor] | None, where: 
 
     Raises: ModelError where it would be much larger than its tensors, or where some that it needs are not there.
     """
-    with _library(where) as transformers:
+    with _BUILDING, _library(where) as transformers:
         make = transformers.AutoModelForImageClassification.from_config
         most = MAX_UNTRAINED if tensors is None else 2 * sum(tensor.numel() for tensor in tensors.values())
-        planned = built_on_meta(lambda: make(model.config), most)
+        with _READING:
+            planned = built_on_meta(lambda: make(model.config), most)
         if planned.main_input_name != "pixel_values":
             raise ModelError(f"expected a classifier of pixels at {where}, got one of {planned.main_input_name}")
         if tensors is None:
@@ -232,48 +233,67 @@ def _activation(config: Mapping[str, Any], where: str) -> Activation:
     return ACTIVATIONS[kind]
 
 
-_ALONE = threading.RLock()
+_READING = threading.RLock()
+"""Held where transformers imports its parts, as it does when they are first asked for."""
+
+_BUILDING = threading.RLock()
+"""Held while a model is made and filled, for which transformers changes PyTorch's default type and functions of
+`torch.nn.init` in the whole process. Whoever only reads what another model is does not wait for that."""
 
 
 @contextmanager
 def _library(where: str) -> Iterator[Any]:
-    """transformers, imported when first needed, without its notices; one thread at a time has it.
+    """transformers, imported when first needed, without its notices.
 
-    It imports its parts when they are first asked for, and whether it gives notices is one setting of the process.
     Raises: ModelError where it is not installed, and for whatever it says about a model that it cannot use.
     """
-    with _ALONE:
-        try:
-            import transformers
-        except ImportError as error:
-            raise ModelError(
-                f"expected the package transformers for {where}, got none; install it with "
-                "pip install 'gradcam[transformers]'"
-            ) from error
-        with _silenced(transformers.utils.logging):
-            try:
-                yield transformers
-            except ModelError:
-                raise
-            except Exception as error:
-                first = str(error).strip().partition("\n")[0]
-                raise ModelError(
-                    f"expected a classifier of transformers at {where}, got what it cannot use "
-                    f"({type(error).__name__}: {quoted(first)}); name another model"
-                ) from error
-
-
-@contextmanager
-def _silenced(logs: Any) -> Iterator[None]:
-    level, bars = logs.get_verbosity(), logs.is_progress_bar_enabled()
-    logs.set_verbosity(logging.CRITICAL)
-    logs.disable_progress_bar()
     try:
-        yield
-    finally:
-        logs.set_verbosity(level)
-        if bars:
-            logs.enable_progress_bar()
+        import transformers
+    except ImportError as error:
+        raise ModelError(
+            f"expected the package transformers for {where}, got none; install it with "
+            "pip install 'gradcam[transformers]'"
+        ) from error
+    with _silence.of(transformers.utils.logging):
+        try:
+            yield transformers
+        except ModelError:
+            raise
+        except Exception as error:
+            first = str(error).strip().partition("\n")[0]
+            raise ModelError(
+                f"expected a classifier of transformers at {where}, got what it cannot use "
+                f"({type(error).__name__}: {quoted(first)}); name another model"
+            ) from error
+
+
+class _Silence:
+    """No notices while any thread uses transformers: whether it gives them is one setting of the process."""
+
+    def __init__(self) -> None:
+        self._guard, self._users = threading.Lock(), 0
+        self._level, self._bars = 0, False
+
+    @contextmanager
+    def of(self, logs: Any) -> Iterator[None]:
+        with self._guard:
+            self._users += 1
+            if self._users == 1:
+                self._level, self._bars = logs.get_verbosity(), logs.is_progress_bar_enabled()
+                logs.set_verbosity(logging.CRITICAL)
+                logs.disable_progress_bar()
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._users -= 1
+                if self._users == 0:
+                    logs.set_verbosity(self._level)
+                    if self._bars:
+                        logs.enable_progress_bar()
+
+
+_silence = _Silence()
 
 
 # Measuring an image processor -----------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -19,6 +20,10 @@ CONFIG = {
     "id2label": {"0": "cat", "1": "dog"},
     "label2id": {"cat": 0, "dog": 1},
     "image_size": 32,
+    "hidden_size": 32,
+    "intermediate_size": 32,
+    "num_attention_heads": 2,
+    "num_hidden_layers": 1,
 }
 PROCESSOR = {
     "image_processor_type": "ViTImageProcessor",
@@ -26,6 +31,10 @@ PROCESSOR = {
     "image_mean": [0.5, 0.5, 0.5],
     "image_std": [0.5, 0.5, 0.5],
 }
+
+
+def described(where: str) -> huggingface.HuggingFaceModel:
+    return huggingface.described(json.dumps(CONFIG), json.dumps(PROCESSOR), where)
 
 
 def test_one_thread_at_a_time_has_the_library_and_its_notices_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,10 +54,33 @@ def test_one_thread_at_a_time_has_the_library_and_its_notices_come_back(monkeypa
     logs = transformers.utils.logging
     level = logs.get_verbosity()
 
-    def described(where: str) -> tuple[str, ...]:
-        return huggingface.described(json.dumps(CONFIG), json.dumps(PROCESSOR), where).labels.names
-
     with ThreadPoolExecutor(3) as pool:
-        assert list(pool.map(described, ["hf:a/a", "hf:b/b", "hf:c/c"])) == [("cat", "dog")] * 3
+        names = [found.labels.names for found in pool.map(described, ["hf:a/a", "hf:b/b", "hf:c/c"])]
+    assert names == [("cat", "dog")] * 3
     assert beside == [1, 1, 1]
+    assert logs.get_verbosity() == level < logging.CRITICAL
+
+
+def test_a_model_is_described_while_another_is_filled(monkeypatch: pytest.MonkeyPatch) -> None:
+    logs, filling, filled = transformers.utils.logging, threading.Event(), threading.Event()
+    level, fill = logs.get_verbosity(), transformers.ViTForImageClassification.from_pretrained
+
+    def slowly(*args: Any, **kwargs: Any) -> Any:
+        filling.set()
+        assert filled.wait(60)
+        assert logs.get_verbosity() == logging.CRITICAL  # though the other has ended
+        return fill(*args, **kwargs)
+
+    huggingface.described.cache_clear()
+    made = described("hf:a/a")
+    tensors = huggingface.build(made, None, "hf:a/a").state_dict()
+    monkeypatch.setattr(transformers.ViTForImageClassification, "from_pretrained", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        module = pool.submit(huggingface.build, made, tensors, "hf:a/a")
+        try:
+            assert filling.wait(60)
+            assert pool.submit(described, "hf:b/b").result(60).labels.names == ("cat", "dog")
+        finally:
+            filled.set()
+        assert module.result(60).state_dict().keys() == tensors.keys()
     assert logs.get_verbosity() == level < logging.CRITICAL
