@@ -194,24 +194,28 @@ class Store:
     def locked(self) -> Iterator[bool]:
         """Lock the run for this process while the block runs; yields False if another process holds the lock.
 
-        If there is no run when the block ends, the lock's file goes, and the folders that were made for it.
+        If there is no run when the block ends, or the lock is not had, the folders that were made for it go; the
+        lock's file goes with its holder.
         """
         new = [folder for folder in (self.folder, *self.folder.parents) if not folder.exists()]
-        make_folder(self.folder)
-        file = hold(self.folder / LOCK, RunError)
-        if file is None:
-            yield False
-            return
-        with file:
-            try:
-                yield True
-            finally:
-                if not self.exists():
-                    with suppress(OSError):  # something else was written there meanwhile
-                        (self.folder / LOCK).unlink()
-                        for folder in new:
-                            folder.rmdir()
-                unlock(file.fileno())
+        try:
+            make_folder(self.folder)
+            file = hold(self.folder / LOCK, RunError)
+            if file is None:
+                yield False
+                return
+            with file:
+                try:
+                    yield True
+                finally:
+                    if not self.exists():
+                        with suppress(OSError):  # Windows removes no open file
+                            (self.folder / LOCK).unlink()
+                    unlock(file.fileno())
+        finally:
+            for folder in () if self.exists() else new:
+                with suppress(OSError):  # something else was written there meanwhile
+                    folder.rmdir()
 
 
 def rows_of(photos: pa.Table, batch: Batch) -> list[PhotoRow]:

@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +21,7 @@ from PIL import Image
 from gradcam import Top, compare, open_photo, sample_photo
 from gradcam.errors import OptionError, RunBusyError, RunError
 from gradcam.forward import Forward
-from gradcam.runs import Engine, Run, Settings, Status, class_means, data_set, plan, resume, start, watch
+from gradcam.runs import Engine, Run, Settings, Status, class_means, data_set, plan, resume, start, store, watch
 from gradcam.runs.index_tables import AGREEMENTS
 from gradcam.runs.store import Store
 from tests import plain
@@ -362,6 +363,21 @@ def test_a_refused_start_leaves_nothing_where_nothing_was(data: Path, tmp_path: 
             run_over(tmp_path / "set", out)
     assert not (tmp_path / "new").exists()
     assert [*kept.iterdir()] == [kept / "mine.txt"]
+
+
+@pytest.mark.parametrize("is_error", [False, True])
+def test_a_lock_that_is_not_had_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_error: bool
+) -> None:
+    def hold(path: Path, error: type[RunError]) -> None:
+        assert path.parent.is_dir()
+        if is_error:
+            raise error("expected to write")
+
+    monkeypatch.setattr(store, "hold", hold)
+    with suppress(RunError), Store(tmp_path / "new" / "run").locked() as mine:
+        assert not mine
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_a_model_whose_weights_changed_is_refused_and_begins_beside(data: Path, tmp_path: Path) -> None:
