@@ -83,6 +83,17 @@ def test_the_modules_of_a_model_are_walked_once_in_a_call(monkeypatch: pytest.Mo
     assert walked == expected
 
 
+def test_a_class_may_list_modules_that_it_does_not_register() -> None:
+    hidden = nn.Dropout()
+
+    class Listing(Handmade):
+        def modules(self, remove_duplicate: bool = True) -> Iterator[nn.Module]:
+            yield from super().modules(remove_duplicate)
+            yield hidden
+
+    assert running.unwrapped(Listing())[1][-1] is hidden
+
+
 @pytest.fixture(scope="module")
 def vgg() -> nn.Module:
     with torch.random.fork_rng():
