@@ -19,6 +19,7 @@ import pytest
 import gradcam
 from benchmarks.__main__ import MARKS, short_table
 from gradcam.moved import MOVED
+from tests.conftest import LONGEST_FIRST, OF_THEIR_OWN
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = sorted(file.parent.name for file in (ROOT / "gradcam").glob("*/__init__.py"))
@@ -101,6 +102,10 @@ def test_no_verb_shadows_a_module(package: str) -> None:
     assert modules & set(opened.__all__) == set()
 
 
+def test_the_files_of_tests_that_a_worker_takes_apart_or_first_are_there() -> None:
+    assert [file for file in (*OF_THEIR_OWN, *LONGEST_FIRST) if not [*ROOT.glob(f"{file}*")]] == []
+
+
 HEAVY = {"cv2", "plotly", "scipy", "skimage", "streamlit", "timm", "torchvision"}
 
 
@@ -129,7 +134,7 @@ def test_the_server_imports_every_heavy_library_before_its_first_visitor() -> No
         "import importlib; from dashboard.serving import IMPORTED_FIRST, IMPORTED_LATER; "
         "[importlib.import_module(m) for m in (*IMPORTED_FIRST, *IMPORTED_LATER)]"
     )
-    assert imported_by(imports)[0] >= HEAVY - {"scipy", "skimage"}
+    assert imported_by(imports)[0] >= HEAVY - {"skimage"}
 
 
 @pytest.mark.parametrize("tool", [["lint-imports"], ["ruff", "check", "."], ["ruff", "format", "--check", "."]])
