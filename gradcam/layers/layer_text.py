@@ -18,8 +18,9 @@ def read_layer(text: str) -> TypedLayer | tuple[TypedLayer, ...]:
 
 
 def count_layers(text: str) -> int:
-    """How many layers a text names that `write_layer` wrote."""
-    return text.count(SEPARATOR) + 1
+    """How many layers `read_layer` reads in a text."""
+    layers = read_layer(text)
+    return len(layers) if isinstance(layers, tuple) else 1
 
 
 def write_layer(layer: TypedLayer | Sequence[TypedLayer]) -> str:
