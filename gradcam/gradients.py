@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
 from gradcam.errors import LayerError, ModelError, quoted
-from gradcam.zero_rows import SkippingZeroRows
+from gradcam.zero_rows import SkippingZeroRows, may_skip
 
 LEAST_CHUNK = 2 << 20
 """Bytes of gradients that are always computed at once: little beside the memory of the forward itself."""
@@ -38,9 +39,10 @@ def differentiate(
     """
 
     inputs: Any = list(ends)  # tensors beside edges
+    skips = may_skip(start, cotangents)
 
     def backward(cotangent: Tensor, *, batched: bool) -> list[Tensor]:
-        with SkippingZeroRows():
+        with SkippingZeroRows() if skips else nullcontext():
             found = torch.autograd.grad(
                 start, inputs, cotangent, retain_graph=True, is_grads_batched=batched, allow_unused=True
             )

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import GradientEdge
 from torch.utils._python_dispatch import TorchDispatchMode
 
 LEAST = 2**14
@@ -20,12 +21,33 @@ LEAST = 2**14
 FEW = 8
 """Rows are skipped if at most one of so many is not zero."""
 
+LOOKED_AT = 16
+"""Nodes of the graph behind the scores that are looked at: a linear layer, a normalisation, and no block."""
+
+READ_A_PART = ("Select", "Slice", "Index", "Gather")
+"""What operations are called that read a part of a tensor, such as its class token."""
+
+
+def may_skip(start: Tensor | GradientEdge, cotangents: Tensor) -> bool:
+    """Whether a backward from `start` may have rows to skip: on a CPU, where the scores read a part of a tensor.
+
+    A context that sees every operation costs small networks a fifth of their backward; this look costs little.
+    """
+    first = start.grad_fn if isinstance(start, Tensor) else start.node
+    nodes = [first] if first is not None and cotangents.device.type == "cpu" else []
+    for node in nodes:  # the list grows
+        if node.name().startswith(READ_A_PART):
+            return True
+        if len(nodes) < LOOKED_AT:
+            nodes += [source for source, _ in node.next_functions if source is not None]
+    return False
+
 
 class SkippingZeroRows(TorchDispatchMode):
     """A context in which products of a gradient with a matrix, and fused attention, skip rows of zeros.
 
     The results are those of autograd but for rounding. On an accelerator nothing is skipped: looking for the rows
-    would wait for it.
+    would wait for it. Nor is anything in products with sparse matrices.
     """
 
     def __torch_dispatch__(
@@ -39,7 +61,7 @@ class SkippingZeroRows(TorchDispatchMode):
 
 def _product(func: Any, gradient: Tensor, matrix: Tensor) -> Tensor | None:
     """gradient · matrix, `[rows, columns]`; None if there is little to skip."""
-    if (rows := _few_rows(gradient)) is None:
+    if matrix.layout is not torch.strided or (rows := _few_rows(gradient)) is None:
         return None
     products = gradient.new_zeros(len(gradient), matrix.shape[1])
     return products.index_copy_(0, rows, func(gradient[rows], matrix))
@@ -76,8 +98,10 @@ _SKIPPING: dict[Any, Callable[..., Any]] = {
 
 def _few_rows(gradient: Tensor) -> Tensor | None:
     """The indices of the rows of `[rows, columns]` that are not zero; None if they are not few, or of a tensor that
-    stands for something else."""
-    if gradient.numel() < LEAST or gradient.device.type != "cpu" or type(gradient) is not Tensor:
+    is sparse or stands for something else."""
+    if gradient.layout is not torch.strided or type(gradient) is not Tensor or gradient.device.type != "cpu":
+        return None
+    if gradient.numel() < LEAST:
         return None
     most = len(gradient) // FEW
     some = gradient[:, :: max(1, gradient.shape[1] // 8)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from gradcam import heatmaps, zero_rows
 from gradcam.gradients import differentiate
+from gradcam.zero_rows import SkippingZeroRows
 
 
 class Products(TorchDispatchMode):
@@ -95,15 +97,66 @@ def test_where_the_scores_read_all_tokens_nothing_is_skipped() -> None:
 def test_attention_with_a_mask_is_left_to_pytorch() -> None:
     q, k, v = torch.randn(3, 1, 4, 96, 32, generator=torch.Generator().manual_seed(2)).requires_grad_()
     mask = torch.zeros(96, 96).masked_fill(torch.ones(96, 96).triu(1).bool(), -torch.inf)
-    cotangent = torch.zeros(2, 1, 4, 96, 32)
-    cotangent[:, :, :, 5] = 1
+    cotangent = torch.ones(2, 1, 4, 32)
     several: list[dict[str, Any]] = [{"is_causal": True}, {"attn_mask": mask}]
     for options in several:
-        out = nn.functional.scaled_dot_product_attention(q, k, v, **options)
+        out = nn.functional.scaled_dot_product_attention(q, k, v, **options)[:, :, 5]
         found = differentiate(out, cotangent, [q, k, v])
         with nothing_skipped():
             expected = differentiate(out, cotangent, [q, k, v])
         assert all(map(torch.equal, found, expected))
+
+
+@pytest.mark.parametrize("to_layout", [Tensor.to_sparse_coo, Tensor.to_sparse_csr])
+def test_a_sparse_head_is_left_to_pytorch(to_layout: Callable[[Tensor], Tensor]) -> None:
+    weights = torch.randn(200, 96, generator=torch.Generator().manual_seed(3)).relu()
+    tokens = torch.randn(2, 145, 96, generator=torch.Generator().manual_seed(4)).requires_grad_()
+    cotangents = torch.eye(200)[:3, None].expand(3, 2, 200)
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # CSR is in beta, says PyTorch
+        scores = torch.sparse.mm(to_layout(weights), tokens[:, 0].T).T
+        (found,) = differentiate(scores, cotangents, [tokens])
+    assert torch.allclose(found[:, :, 0], weights[:3, None].expand(3, 2, 96))
+    assert not found[:, :, 1:].any()
+
+
+@pytest.mark.parametrize("to_layout", [Tensor.to_sparse_csr, Tensor.to_sparse_csc])
+def test_a_gradient_of_few_rows_is_multiplied_by_a_sparse_matrix(to_layout: Callable[[Tensor], Tensor]) -> None:
+    gradient = torch.zeros(512, 64)
+    gradient[7], weights = 1, torch.randn(64, 96, generator=torch.Generator().manual_seed(5)).relu()
+    with warnings.catch_warnings(action="ignore", category=UserWarning):
+        sparse = to_layout(weights)
+        with SkippingZeroRows():
+            found = torch.mm(gradient, sparse)
+    assert torch.allclose(found, gradient @ weights)
+
+
+def convolutions() -> nn.Module:
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 8, 3, 2, 1), nn.ReLU()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(3), nn.Flatten(), nn.Linear(72, 6)).eval()
+
+
+@pytest.mark.parametrize(
+    ("model", "layer", "watches"),
+    [
+        (convolutions(), "1", False),
+        (transformer(global_pool="avg", class_token=False), "blocks.1.norm1", False),
+        (transformer(), "blocks.1.norm1", True),
+    ],
+    ids=["convolutions", "all tokens", "the class token"],
+)
+def test_only_where_the_scores_read_a_part_every_operation_is_looked_at(
+    model: nn.Module, layer: str, watches: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, look = list[Any](), SkippingZeroRows.__torch_dispatch__
+
+    def looked(self: SkippingZeroRows, func: Any, *args: Any) -> Any:
+        seen.append(func)
+        return look(self, func, *args)
+
+    monkeypatch.setattr(SkippingZeroRows, "__torch_dispatch__", looked)
+    heatmaps(model, IMAGES, 0, layer, method=["LayerCAM", "FullGrad"])
+    assert bool(seen) == watches
 
 
 def test_numbers_that_are_not_finite_are_not_zeros() -> None:
