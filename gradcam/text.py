@@ -28,9 +28,9 @@ def paragraphs(text: str) -> str:
     return clean(text.replace("\r\n", "\n").replace("\r", "\n"), keep="\n\t")
 
 
-def listed(items: list[str]) -> str:
-    """`a, b and c`."""
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else "none"
+def listed(items: list[str], last: str = "and") -> str:
+    """`a, b and c`, or with another word before the last."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {last} {items[-1]}" if items else "none"
 
 
 def first_few(items: Sequence[str], most: int = 3) -> str:

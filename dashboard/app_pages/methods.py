@@ -34,7 +34,7 @@ with st.sidebar:
         models = pick_models(default=("bundled/tf_efficientnet_lite0",))
     with section("Question"):
         target = pick_class(models)
-        methods = pick_wrapper(pick_methods(Key.METHODS_BESIDE, BESIDE))
+        methods = pick_wrapper(pick_methods(Key.METHODS_BESIDE, BESIDE, models), models)
         fit, layers = pick_fit(), pick_layers()
     with section("Look"):
         style = pick_look()

@@ -27,11 +27,11 @@ IN_A_ROW = 8
 """Panels beside each other at most; more stand in rows of about the same length."""
 
 
-def pick_methods(key: Key, default: Sequence[str], classes: int = 1) -> tuple[str, ...]:
+def pick_methods(key: Key, default: Sequence[str], models: Sequence[str], classes: int = 1) -> tuple[str, ...]:
     """Let the visitor pick methods; return them in that order, or the default if none is picked.
 
-    A name in wrappers may be typed; a name that is none becomes a sentence on the page. classes: how many are asked
-    for, as forwards are counted.
+    A name in wrappers may be typed; a name that is none becomes a sentence on the page. models, classes: those of
+    the page and how many are asked for, as forwards are counted.
     """
     papers = (f"[{method.name}]({method.link}): {method.says}" for method in METHODS.values())
     picked = st.multiselect(
@@ -45,17 +45,18 @@ def pick_methods(key: Key, default: Sequence[str], classes: int = 1) -> tuple[st
         **session.linked(key),
     )
     known = {method.name: method for name in picked if (method := _read(name))}
-    found = within_limit(tuple(known.values()), classes)
+    found = within_limit(tuple(known.values()), models, classes)
     if waits := long_methods(found):
         st.caption(waits)
     return tuple(method.name for method in found) or tuple(default)
 
 
-def within_limit(methods: Sequence[Method], classes: int = 1) -> list[Method]:
+def within_limit(methods: Sequence[Method], models: Sequence[str], classes: int = 1) -> list[Method]:
     """Those methods, from the first on, that a visitor may ask for together, for so many classes at the pinned
-    layers; say so of the others on the page."""
+    layers of the models; say so of the others on the page."""
     found: list[Method] = []
-    layers = max(map(count_layers, session.pinned().values()), default=1)
+    pins = (layer for model, layer in session.pinned().items() if model in models)
+    layers = max(map(count_layers, pins), default=1)
     for method in methods:
         try:
             check_forwards([*found, method], settings().limits.forwards, classes, layers)
@@ -74,8 +75,11 @@ def _read(name: str) -> Method | None:
         return None
 
 
-def pick_wrapper(methods: Sequence[str]) -> tuple[str, ...]:
-    """The methods in the wrapper that was picked, if one was; those that it does not fit stay as they are."""
+def pick_wrapper(methods: Sequence[str], models: Sequence[str]) -> tuple[str, ...]:
+    """The methods in the wrapper that was picked, if one was; those that it does not fit stay as they are.
+
+    models: those of the page, as forwards are counted.
+    """
     at_one_layer = {name: wrapper for name, wrapper in WRAPPERS.items() if not wrapper.fuse}
     wrapper = st.selectbox(
         "All of them in",
@@ -99,7 +103,7 @@ def pick_wrapper(methods: Sequence[str]) -> tuple[str, ...]:
         st.caption(
             f"Not in {wrapper}: {escape_markdown(listed(left))}.", help="  \n".join(map(reasons.__getitem__, left))
         )
-    return tuple(method.name for method in within_limit([*map(find_method, found)]))
+    return tuple(method.name for method in within_limit([*map(find_method, found)], models))
 
 
 def long_methods(methods: Sequence[Method]) -> str:

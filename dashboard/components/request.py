@@ -60,7 +60,7 @@ class Options(TypedDict):
 def pick_request(models: Sequence[str]) -> Request:
     """Let the visitor pick classes by the models' own labels, methods and a fit; add the pinned layers."""
     targets = pick_classes(models)
-    methods = pick_methods(Key.METHODS, (GRADCAM.name,), len(targets))
+    methods = pick_methods(Key.METHODS, (GRADCAM.name,), models, len(targets))
     return Request(targets, pick_fit(), pick_layers(), methods)
 
 

@@ -22,6 +22,7 @@ from gradcam.methods import (
 )
 from gradcam.methods.method import USUAL, Method
 from gradcam.methods.wrappers import WRAPPERS, Wrapper
+from gradcam.text import listed
 
 FLOOR = "Zero: no positive evidence. Drawn from zero."
 SIGNED = "Zero: no evidence; below it, evidence against the class. Drawn around zero, red above and blue below."
@@ -551,20 +552,26 @@ def check_forwards(
     most: int,
     classes: int = 1,
     layers: int = 1,
-    instead: str = "take fewer methods, or no wrapper",
+    instead: str = "",
 ) -> None:
     """Raises: OptionError if the methods take more than about `most` forwards of each photo and model together.
 
-    classes, layers: how many are asked for. instead: what to do then.
+    The forward that all methods share is counted once a layer.
+    classes, layers: how many are asked for. instead: what to do then; empty to name what takes so many.
     """
-    total, counts = 0, dict(USUAL)
+    total, counts = layers, dict(USUAL)
     counts["class"] = classes
+    causes = {"methods": True, "layers": False, "classes": False}
     for method in methods:
-        total += method.forwards_for(counts) * (layers if method.reads_layer else 1)
+        times = layers if method.reads_layer else 1
+        total += times * (method.forwards_for(counts) - 1)
+        causes["layers"] |= times > 1
+        causes["classes"] |= classes > 1 and method.more > 0 and method.part == "class"
         if total > most:
+            fewer = listed([name for name, is_one in causes.items() if is_one], "or")
             raise OptionError(
                 f"expected methods of at most {most:,} forwards of each photo and model, got about {total:,} with "
-                f"{method.name}; {instead}"
+                f"{method.name}; {instead or f'take fewer {fewer}, or no wrapper'}"
             )
 
 

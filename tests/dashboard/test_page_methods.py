@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
 
 from dashboard.components import BESIDE
 from dashboard.components.methods import even_columns, long_methods, method_text
+from gradcam.config import settings
 from gradcam.methods import METHODS
-from tests.dashboard.first_page import LITE0, scenes, words
+from tests.dashboard.first_page import LITE0, LITE1, scenes, words
 from tests.opening import open_page
 
 opened = partial(open_page, "methods")
@@ -46,7 +48,19 @@ def test_a_wrapper_makes_a_method_of_each_that_it_fits_and_a_name_in_a_wrapper_m
     (scene,) = scenes(page)
     assert [panel["title"] for panel in scene["panels"]] == ["Grad-CAM", "Augmented(LayerCAM)"]
     assert "Expected a method, got 'nonsense'" in page.error[0].value
-    assert "of at most 25,000 forwards of each photo and model, got about 80,010 with Smooth" in page.error[1].value
+    assert "of at most 25,000 forwards of each photo and model, got about 80,009 with Smooth" in page.error[1].value
+
+
+def test_forwards_are_counted_at_the_layers_of_the_page_s_models_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = replace(settings(), limits=replace(settings().limits, forwards=20))
+    monkeypatch.setattr("dashboard.components.methods.settings", lambda: few)
+    named, several = ["Grad-CAM", "Smooth Grad-CAM++"], "blocks.4 + blocks.5 + blocks.6"
+    elsewhere = opened(methods_beside=named, layers=[f"{LITE1}~{several}"])
+    assert not elsewhere.error
+    assert [panel["title"] for panel in scenes(elsewhere)[0]["panels"]] == named
+    here = opened(methods_beside=named, layers=[f"{LITE0}~{several}"])
+    assert "got about 27 with Smooth" in here.error[0].value
+    assert "; take fewer methods or layers, or no wrapper" in here.error[0].value
 
 
 def test_compare_models_takes_several_methods_as_rows() -> None:
