@@ -124,7 +124,7 @@ _ROWS = (
     ),
     Method(
         name="Expected Grad-CAM",
-        paper="Buono et al. 2024",
+        paper="after Buono et al. 2024",
         title="Expected Grad-CAM: Towards gradient faithfulness",
         link="https://arxiv.org/abs/2406.01274",
         formula="L = ReLU(Σₖ mean over x′ and t of αₖ(x′ + t (x − x′)) (Aₖ(x) − Aₖ(x′))), with random smooth "
