@@ -277,3 +277,44 @@ def test_a_matrix_that_is_not_finite_has_no_component_and_spoils_no_other() -> N
     found = from_gradients._first_component(rows)
     assert found[1].isnan().all()
     assert torch.equal(found[[0, 2]], alone[[0, 2]])
+
+
+def spectrum(*first: float, rows: int = 300) -> torch.Tensor:
+    """A symmetric matrix with these eigenvalues, and 0.1 for all others."""
+    noise = torch.randn(rows, rows, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    vectors, values = torch.linalg.qr(noise)[0], torch.full((rows,), 0.1, dtype=torch.float64)
+    values[: len(first)] = torch.tensor(first)
+    return vectors * values @ vectors.mT
+
+
+@pytest.mark.parametrize(
+    ("grams", "whole"),
+    [
+        ([spectrum(3.0, 1.0, 0.9), spectrum(1.0)], 0),
+        ([spectrum(3.0, 2.4)], 0),
+        ([spectrum(3.0, 3.0 - 1e-9)], 1),  # the first two are nearly equal
+        ([torch.zeros(300, 300).double(), spectrum(1.0)], 0),
+        ([spectrum(3.0, rows=200)], 1),  # all of a small matrix are computed sooner
+    ],
+)
+def test_first_eigenvectors_of_large_matrices_are_found_without_the_others(
+    grams: list[torch.Tensor], whole: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gram, eigh, sizes = torch.stack(grams), torch.linalg.eigh, list[int]()
+    values, vectors = eigh(gram)
+    monkeypatch.setattr(torch.linalg, "eigh", lambda one: (sizes.append(one.shape[-1]), eigh(one))[1])
+    found, value = from_gradients._leading(gram)
+    assert sizes.count(gram.shape[-1]) == whole
+    assert torch.allclose(value, values[:, -1], rtol=0, atol=1e-12)
+    expected = vectors[..., -1] * (vectors[..., -1] * found).sum(-1, keepdim=True).sign()
+    close = 1e-6 * expected.abs().amax(-1, keepdim=True)
+    assert (((found - expected).abs() <= close) | (values[:, -1:] == 0)).all()
+
+
+def test_matrices_that_are_not_finite_have_no_eigenvector_and_leave_the_others_theirs() -> None:
+    gram = torch.stack([spectrum(2.0), spectrum(2.0)])
+    gram[0, 3, 3] = torch.nan
+    vectors, values = from_gradients._leading(gram)
+    assert vectors[0].isnan().all()
+    assert values[0].isnan()
+    assert values[1] == pytest.approx(2.0)
