@@ -20,17 +20,28 @@ if (!window.gradcam) {
   // Another page of photos, or one that is opened, begins at its top; who closes it is among the others where they were.
   const shown = () => {
     const link = new URLSearchParams(location.search);
-    return [location.pathname, link.get("page"), link.get("opened")];
+    return [`${location.pathname} ${link.get("run")}`, link.get("page"), link.get("opened")];
   };
+  const among = {};  // by run
   let before = shown(), until = 0;
   const follow = () => {
     const main = document.querySelector("[data-testid=stMain]");
-    const [place, page, open] = shown(), [wasAt, wasOn, wasOpen] = before;
+    const [place, on, open] = shown(), [wasAt, wasOn, wasOpen] = before;
+    const page = wasAt === place && (open || wasOpen) ? wasOn : on;  // Streamlit leaves it out until all are shown again
     before = [place, page, open];
     if (!main || wasAt !== place || (wasOn === page && wasOpen === open)) return;
-    if (open && !wasOpen) sessionStorage.among = main.scrollTop;
+    if (open && !wasOpen) among[place] = main.scrollTop;
     until = performance.now() + 10_000;
-    scroll(main, wasOpen && !open ? +sessionStorage.among || 0 : 0);
+    scroll(main, wasOpen && !open ? among[place] ?? 0 : 0);
+    if (wasOn !== page) tell(main, page ?? 1);
+  };
+  const heard = document.createElement("div");  // by whoever cannot see that the page is another one
+  heard.setAttribute("role", "status");
+  heard.style.cssText = "position: fixed; top: 0; clip-path: inset(50%); width: 1px; height: 1px; overflow: hidden";
+  document.body.append(heard);
+  const tell = (main, page) => {
+    heard.textContent = `Page ${page}`;
+    if (document.activeElement?.closest("[class*=st-key-_page-]")) main.focus({ preventScroll: true });
   };
   const scroll = (main, top) => {  // again while the page is not long enough yet, unless the visitor does something
     main.scrollTop = top;

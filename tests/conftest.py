@@ -55,7 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 BROWSER = "tests/browser/"
 OF_THEIR_OWN = tuple(
-    f"{BROWSER}test_{name}.py" for name in ("notebook", "report_page", "sign_in_page", "viewer_page")
+    f"{BROWSER}test_{name}.py" for name in ("notebook", "page_script", "report_page", "sign_in_page", "viewer_page")
 )
 """Tests in a browser that visit files, or a dashboard of their own."""
 LONGEST_FIRST = ("tests/layers/test_families", "tests/runs/", "tests/fuzz/", "tests/test_threads")

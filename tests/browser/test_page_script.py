@@ -1,0 +1,84 @@
+"""What `page.js` does in the browser, on a page with the parts of Streamlit's that it looks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+import dashboard
+
+pytestmark = pytest.mark.browser
+
+SCRIPT = Path(dashboard.__file__).with_name("page.js")
+PAGE = """<!doctype html><html lang="en"><title>Data set</title><body style="margin: 0">
+    <section data-testid="stMain" tabindex="0" style="height: 300px; overflow: auto">
+        <div style="height: 3000px">Photos</div>
+        <div class="stButton st-key-_page-Next"><button>Next</button></div>
+    </section>"""
+NOTHING_IS_STORED = """for (const name of ["sessionStorage", "localStorage"]) {
+    const get = () => { throw new DOMException("denied", "SecurityError"); };
+    Object.defineProperty(window, name, { get });
+}"""
+"""As in a browser whose visitor blocks what sites store."""
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """The run `a` at its first page of photos; at the end the script has raised nothing."""
+    raised: list[str] = []
+    with browser.new_context() as context:
+        context.route("**/*", lambda route: route.fulfill(body=PAGE, content_type="text/html"))
+        context.add_init_script(NOTHING_IS_STORED)
+        page = context.new_page()
+        page.on("pageerror", lambda error: raised.append(str(error)))
+        page.goto("http://dashboard.test/data_set?run=a")
+        page.add_script_tag(path=SCRIPT)
+        yield page
+    assert raised == []
+
+
+def go(page: Page, link: str) -> None:
+    """Put a link into the address, as Streamlit does."""
+    page.evaluate("link => history.pushState(null, '', link)", link)
+
+
+def top(page: Page) -> int:
+    """How far the page is scrolled down, in pixels."""
+    return page.get_by_test_id("stMain").evaluate("it => it.scrollTop")
+
+
+def test_who_closes_a_photo_is_where_they_were_among_those_of_its_run_and_nothing_is_stored(page: Page) -> None:
+    page.get_by_test_id("stMain").evaluate("it => it.scrollTop = 700")
+    go(page, "?run=a&opened=3")
+    assert top(page) == 0
+    go(page, "?run=a&opened=4")
+    go(page, "?run=a")
+    assert top(page) == 700
+    go(page, "?run=a&page=2")
+    page.get_by_test_id("stMain").evaluate("it => it.scrollTop = 600")
+    go(page, "?run=a&opened=5")
+    go(page, "?run=a")  # as Streamlit does before it has drawn what says the page
+    go(page, "?run=a&page=2")
+    assert top(page) == 600
+    go(page, "?run=b&opened=5")
+    go(page, "?run=b")
+    assert top(page) == 0
+
+
+def test_another_page_of_photos_is_announced_and_begins_at_its_top_for_the_keyboard_too(page: Page) -> None:
+    page.get_by_role("button", name="Next").focus()
+    assert top(page) > 0
+    go(page, "?run=a&page=2")
+    assert top(page) == 0
+    expect(page.get_by_role("status")).to_have_text("Page 2")
+    expect(page.get_by_test_id("stMain")).to_be_focused()
+    go(page, "?run=a&opened=3")
+    expect(page.get_by_role("status")).to_have_text("Page 2")
+    go(page, "?run=a")
+    go(page, "?run=a&page=2")
+    expect(page.get_by_role("status")).to_have_text("Page 2")
+    go(page, "?run=a")
+    expect(page.get_by_role("status")).to_have_text("Page 1")
