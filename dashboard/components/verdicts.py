@@ -142,20 +142,10 @@ def show_verdicts(store: ReviewStore, review: Review, subject: Subject) -> None:
 
 
 def discuss(store: ReviewStore, review: Review, subject: Subject, me: str) -> None:
-    """Show the comments on a subject as threads, and a field for another one."""
+    """Show the comments on a subject as threads, each with a button to answer it, and a field for another one."""
     key = f"{review.id}-{subject}"
-    comments = store.comments(review, subject)
+    comments = show_comments(store, review, subject, may_answer=True)
     answered: Comment | None = next((one for one in comments if one.id == st.session_state.get(_REPLY)), None)
-    for comment, depth in _threads(comments):
-        with st.container(horizontal=True, gap="small"):
-            if depth:
-                st.space(24 * depth)
-            with st.container(gap="xxsmall"):
-                st.caption(f"**{escape_markdown(comment.author)}** · {_time(comment.at)}")
-                st.html(note_html(comment.text))
-            if st.button("Reply", key=f"_reply-{comment.id}", type="tertiary"):
-                st.session_state[_REPLY] = comment.id
-                st.rerun()
     label = f"Reply to {escape_markdown(answered.author)}" if answered else "Comment"
     with st.form(f"_comment-{key}", clear_on_submit=True, border=False):
         text = st.text_area(label, height=84, max_chars=MOST_TEXT, help=MARKDOWN, key=f"_comment_text-{key}")
@@ -163,6 +153,24 @@ def discuss(store: ReviewStore, review: Review, subject: Subject, me: str) -> No
             store.comment(review, text or "", me, subject, answered)
             st.session_state.pop(_REPLY, None)
             st.rerun()
+
+
+def show_comments(
+    store: ReviewStore, review: Review, subject: Subject, *, may_answer: bool = False
+) -> list[Comment]:
+    """Show as threads, and return, the comments on a subject that the store shows to whom it acts for."""
+    comments = store.comments(review, subject)
+    for comment, depth in _threads(comments):
+        with st.container(horizontal=True, gap="small"):
+            if depth:
+                st.space(24 * depth)
+            with st.container(gap="xxsmall"):
+                st.caption(f"**{escape_markdown(comment.author)}** · {_time(comment.at)}")
+                st.html(note_html(comment.text))
+            if may_answer and st.button("Reply", key=f"_reply-{comment.id}", type="tertiary"):
+                st.session_state[_REPLY] = comment.id
+                st.rerun()
+    return comments
 
 
 def _threads(comments: list[Comment], under: str | None = None, depth: int = 0) -> Iterator[tuple[Comment, int]]:
