@@ -7,6 +7,7 @@ from functools import partial
 import streamlit as st
 
 from dashboard.components import (
+    forget_undrawn,
     headline,
     offer_start,
     offer_to_take,
@@ -16,6 +17,7 @@ from dashboard.components import (
     pick_run,
     pick_shown,
     pick_verdict,
+    said_of,
     section,
     show_classes,
     show_errors,
@@ -45,12 +47,15 @@ else:
     with show_errors(), hide_place(listed.run):
         show_progress(listed)
         if listed.status and listed.status.done:
-            with st.sidebar, section("Photos"):
-                shown = pick_shown(listed, pick_verdict)
-            if (photo := opened_photo(listed.run)) is None:
-                with st.container(horizontal=True, vertical_alignment="bottom"):
-                    part = pick_one("Show", ["Photos", "Classes", "Shortcuts"], DataKey.PART)
-                    offer_to_take(listed, shown)
-                (partial(show_gallery, listed), show_classes, partial(show_shortcuts, listed))[part](shown)
-            else:
-                show_opened(listed, shown, photo)
+            said = said_of(listed)
+            with forget_undrawn():
+                with st.sidebar, section("Photos"):
+                    shown = pick_shown(listed, partial(pick_verdict, said))
+                if (photo := opened_photo(listed.run)) is None:
+                    with st.container(horizontal=True, vertical_alignment="bottom"):
+                        part = pick_one("Show", ["Photos", "Classes", "Shortcuts"], DataKey.PART)
+                        offer_to_take(listed, said, shown)
+                    parts = partial(show_gallery, said), show_classes, partial(show_shortcuts, listed, said)
+                    parts[part](shown)
+                else:
+                    show_opened(listed, said, shown, photo)

@@ -12,14 +12,14 @@ from .competing_classes import (
 )
 from .custom_model import offer_custom_model as offer_custom_model, show_custom_models as show_custom_models
 from .data_classes import show_classes as show_classes
-from .data_filters import pick_shown as pick_shown
+from .data_filters import forget_undrawn as forget_undrawn, pick_shown as pick_shown
 from .data_gallery import show_gallery as show_gallery
 from .data_opened import opened_photo as opened_photo, show_opened as show_opened
 from .data_progress import show_progress as show_progress
 from .data_shortcuts import show_shortcuts as show_shortcuts
 from .data_start import offer_start as offer_start, pick_run as pick_run
 from .data_take import offer_to_take as offer_to_take
-from .data_verdicts import pick_verdict as pick_verdict
+from .data_verdicts import pick_verdict as pick_verdict, said_of as said_of
 from .depths import pick_class as pick_class, run_depths as run_depths, show_depths as show_depths
 from .downloads import (
     offer_downloads as offer_downloads,

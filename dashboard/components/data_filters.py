@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Literal
@@ -34,6 +36,7 @@ ALL = "All"
 """What stands for no filter, unless a label or column is called so."""
 ANY = "Any two"
 _ORDERS = {
+    DataKey.MAPS,
     DataKey.RANKING,
     DataKey.PAIR,
     DataKey.LABEL,
@@ -42,7 +45,10 @@ _ORDERS = {
     DataKey.VALUE,
     DataKey.VERDICT,
 }
-"""Choices that put other photos first."""
+"""Choices that may put other photos first."""
+_PICKED = {*_ORDERS, DataKey.MEASURE, DataKey.OF_LABEL, DataKey.CANDIDATE}
+"""What is picked in boxes that this file draws: Streamlit keeps the link of none of them."""
+_DRAWN = "_drawn_choices"
 WHOLE = (0, 100)
 """The confidences that a slider begins with, in percent."""
 
@@ -104,18 +110,21 @@ def _map_name(method: str, target: str, methods: int) -> str:
     return f"{method}, {asked}" if methods > 1 else asked[:1].upper() + asked[1:]
 
 
-def turn_to_first_page() -> None:
-    """Show the first photos, as they are others now."""
-    st.session_state[DataKey.PAGE] = 1
+def turn_to_first_page(key: DataKey) -> None:
+    """Show the first photos, as they are others now; other maps put others first where they are a pair's."""
+    if key != DataKey.MAPS or st.session_state.get(DataKey.PAIR) not in (None, ANY):
+        st.session_state[DataKey.PAGE] = 1
 
 
-def pick_shown(listed: ListedRun, among: Callable[[ListedRun], Filter]) -> Shown:
+def pick_shown(listed: ListedRun, among: Callable[[], Filter]) -> Shown:
     """Let the visitor pick maps, ranking and filters. among: asks which verdicts are wanted."""
     run = listed.run
     method, target = _pick_maps(run)
     by = _pick_ranking(run)
     wanted = Filter(
-        pair=_pick_pair(run, method, target), where=_pick_values(run, listed.version), slices=_pick_slice(run)
+        pair=_pick_pair(run, method, target),
+        where=_pick_values(run, listed.version),
+        slices=_pick_slice(run, listed.version),
     )
     low, high = st.slider(
         "Confidence",
@@ -125,11 +134,12 @@ def pick_shown(listed: ListedRun, among: Callable[[ListedRun], Filter]) -> Shown
         format="%d %%",
         help="Of the model that is least sure of its first prediction.",
         on_change=turn_to_first_page,
+        args=(DataKey.CONFIDENCE,),
         **session.linked(DataKey.CONFIDENCE),
     )
     if (low, high) != WHOLE:
         wanted["confidence"] = low / 100, high / 100
-    wanted.update(among(listed))
+    wanted.update(among())
     return Shown(run, listed.version, by, method, target, wanted)
 
 
@@ -163,15 +173,21 @@ def choices_of(folder: Path, version: Version, name: Literal["label", "predicted
     return Run(folder).choices(name)
 
 
-def _pick_slice(run: Run) -> dict[str, str]:
+def _pick_slice(run: Run, version: Version) -> dict[str, str]:
     """Let the visitor pick a value of one further column of the manifest."""
     if not (columns := run.slices()):
         return {}
     column = pick_some("Column", columns, DataKey.COLUMN)
     if column is None:
         return {}
-    value = pick_some(column, run.slice_choices(column), DataKey.VALUE)
+    value = pick_some(column, _slice_choices(run.folder, version, column), DataKey.VALUE)
     return {} if value is None else {column: value}
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _slice_choices(folder: Path, version: Version, column: str) -> dict[str, int]:
+    """Count `Run.slice_choices` once for all visitors. version: of the run."""
+    return Run(folder).slice_choices(column)
 
 
 def pick_some(label: str, options: Options, key: DataKey) -> str | None:
@@ -189,8 +205,20 @@ def pick_from(label: str, options: Options, key: DataKey) -> str:
     return _pick_name(label, list(options), options if isinstance(options, Mapping) else {}, key)
 
 
+@contextmanager
+def forget_undrawn() -> Iterator[None]:
+    """Forget what could be picked in this block and was not drawn, in the link too: there it would say nothing."""
+    drawn: set[DataKey] = set()
+    st.session_state[_DRAWN] = drawn
+    yield
+    for key in _PICKED - drawn:
+        st.session_state.pop(key, None)
+        st.query_params.pop(key, None)
+
+
 def _pick_name(label: str, names: Sequence[str], photos: Mapping[str, int], key: DataKey) -> str:
     """Let the visitor pick a name. photos: how many a name has, which the page says and the link does not."""
+    st.session_state.setdefault(_DRAWN, set()).add(key)
     if session.went_back() or key not in st.session_state:
         st.session_state[key] = st.query_params.get(key)
     if st.session_state[key] not in names:
@@ -199,8 +227,8 @@ def _pick_name(label: str, names: Sequence[str], photos: Mapping[str, int], key:
     def write(name: str) -> str:
         return f"{name} · {photos[name]:,}" if name in photos else name
 
-    turned = turn_to_first_page if key in _ORDERS else None
-    found = st.selectbox(label, names, format_func=write, key=key, persist_state="session", on_change=turned)
+    turn = partial(turn_to_first_page, key) if key in _ORDERS else None
+    found = st.selectbox(label, names, format_func=write, key=key, persist_state="session", on_change=turn)
     found = found or names[0]
     if found == names[0]:
         st.query_params.pop(key, None)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import streamlit as st
 
 from dashboard import session
 from dashboard.components.data_filters import Shown
-from dashboard.components.data_verdicts import statuses_of
+from dashboard.components.data_verdicts import Said, statuses_of
 from dashboard.components.messages import escape_markdown, unbroken
 from dashboard.components.verdicts import NEXT, PREVIOUS, WORDS
-from dashboard.data_runs import ListedRun, Version
+from dashboard.data_runs import Version
 from dashboard.session import DataKey
 from gradcam.model_spec import display_name
 from gradcam.runs import RANKINGS, Run, Unit, strips
@@ -25,7 +25,7 @@ TILE = 104
 _CHOSEN = "_chosen_photos"
 
 
-def show_gallery(listed: ListedRun, shown: Shown) -> None:
+def show_gallery(said: Said, shown: Shown) -> None:
     """Show the current page of photos, each with a button that opens it and a box that chooses it."""
     total = shown.how_many()
     if not total:
@@ -37,17 +37,17 @@ def show_gallery(listed: ListedRun, shown: Shown) -> None:
     models = shown.models
     names = ", ".join(escape_markdown(display_name(model)) for model in models)
     keys = f" Keys: {PREVIOUS.key} and {NEXT.key} turn the pages." if pages > 1 else ""
-    st.caption(
-        f"{count(total, 'photo')}; first come those where {RANKINGS[shown.by].says}. Photo, then {names}.{keys}"
-    )
+    all_maps = " The order is by all maps of a photo, also those that are not shown." if _hides_maps(shown) else ""
+    order = f"first come those where {RANKINGS[shown.by].says}.{all_maps}"
+    st.caption(f"{count(total, 'photo')}; {order} Photo, then {names}.{keys}")
     pictures = strips_of(shown, photos, models)
-    units, statuses = _units_of(shown, photos), statuses_of(listed)
-    agreements = _agreements(shown, units)
+    units, statuses = _units_of(shown, photos), statuses_of(said)
+    numbers = _numbers(shown, photos)
     with st.grid(min_column_width=TILE * (len(models) + 1), gap="small"):
         for photo in photos:
             if photo in pictures:
                 path = units[photo][0].path
-                words = _words(units[photo], shown.by, agreements.get(photo), statuses.get(path))
+                words = _words(units[photo], numbers[photo], statuses.get(path))
                 _show_cell(shown, photo, path, words, pictures[photo])
     if pages > 1:
         _offer_neighbours(pages)
@@ -127,11 +127,21 @@ def _units_of(shown: Shown, photos: Sequence[int]) -> dict[int, list[Unit]]:
     return found
 
 
-def _agreements(shown: Shown, units: Mapping[int, Sequence[Unit]]) -> dict[int, float | None]:
-    """How far maps agree on each photo: those of the pair that is asked for, else of any two models, the lowest."""
-    if pair := shown.wanted.get("pair"):
-        return {**shown.run.agreements(list(units), pair)}
-    return {photo: found[0].agreement for photo, found in units.items() if found}
+def _hides_maps(shown: Shown) -> bool:
+    """Whether a ranking goes by maps that the gallery does not show."""
+    plan, of_pair = shown.run.plan, shown.wanted.get("pair") is not None
+    if of_pair and RANKINGS[shown.by].column == "agreement":
+        return False
+    return of_pair or len(plan.methods) * len(plan.targets) > 1
+
+
+def _numbers(shown: Shown, photos: Sequence[int]) -> dict[int, list[str]]:
+    """How far the maps of each photo agree, and what it is ranked by, in words: the numbers of the rankings."""
+    found: dict[int, list[str]] = {photo: [] for photo in photos}
+    for column, by in {RANKINGS[by].column: by for by in ("disagreement", shown.by)}.items():
+        for photo, value in shown.run.ranked_by(by, photos, shown.wanted.get("pair")).items():
+            found[photo].append(_NUMBERS[column](value))
+    return found
 
 
 def _show_cell(shown: Shown, photo: int, path: str, words: str, picture: bytes) -> None:
@@ -164,36 +174,26 @@ def _choose(run: Run, photo: int) -> None:
     chosen_photos(run)[:] = [*others, photo] if st.session_state[_box_key(run, photo)] else others
 
 
-def _words(units: Sequence[Unit], by: str, agreement: float | None, status: str | None) -> str:
+def _words(units: Sequence[Unit], numbers: Sequence[str], status: str | None) -> str:
     """Write name, label and first predictions of a photo, what it is ranked by, and what people say of it."""
     first = units[0]
     name = f"**{escape_markdown(first.path.rpartition('/')[2])}**"
     label = f" · {escape_markdown(first.label)}" if first.label else ""
-    facts = [_prediction(unit) for unit in units]
-    if agreement is not None:
-        facts.append(minus_sign(f"agreement\N{NO-BREAK SPACE}{agreement:z.2f}"))
-    if by_measure := _measured(units, RANKINGS[by].column):
-        facts.append(by_measure)
+    facts = [*map(_prediction, units), *numbers]
     said = f"  \n{WORDS[status].icon if status in WORDS else DISPUTED} {status}" if status else ""
     return unbroken(f"{name}{label}  \n{' · '.join(facts)}{said}")
 
 
-def _measured(units: Sequence[Unit], column: str) -> str:
-    """What the maps of a photo are ranked by, in words; empty where the other facts say it."""
-    if column not in _BY_MEASURE:
-        return ""
-    worst, write = _BY_MEASURE[column]
-    known = [value for unit in units if (value := getattr(unit, column)) is not None]
-    return write(worst(known)) if known else ""
-
-
 DISPUTED = ":material/forum:"
-_BY_MEASURE: dict[str, tuple[Callable[[Iterable[float]], float], Callable[[float], str]]] = {
-    "outside_box": (max, lambda value: f"{percent(value, 0)} of the heat outside the box"),
-    "on_border": (max, lambda value: f"{percent(value, 0)} of the heat on the border"),
-    "likeness": (min, lambda value: minus_sign(f"like its class\N{NO-BREAK SPACE}{value:z.2f}")),
+_NUMBERS: dict[str, Callable[[float], str]] = {
+    "agreement": lambda value: minus_sign(f"agreement\N{NO-BREAK SPACE}{value:z.2f}"),
+    "wrong_confidence": lambda value: f"wrong at {percent(value)}",
+    "confidence": lambda value: f"least sure {percent(value)}",
+    "outside_box": lambda value: f"{percent(value, 0)} of the heat outside the box",
+    "on_border": lambda value: f"{percent(value, 0)} of the heat on the border",
+    "likeness": lambda value: minus_sign(f"like its class\N{NO-BREAK SPACE}{value:z.2f}"),
 }
-"""Columns of rankings that no other fact of a cell says: which map of a photo counts, and how it is written."""
+"""How a cell writes the number of each column that photos are ranked by."""
 
 
 def _prediction(unit: Unit) -> str:

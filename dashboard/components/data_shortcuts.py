@@ -11,7 +11,7 @@ import streamlit as st
 from dashboard import library
 from dashboard.components.data_candidate import show_candidate
 from dashboard.components.data_filters import Shown, pick_from
-from dashboard.components.data_verdicts import offer_discussion, offer_verdict, said_of
+from dashboard.components.data_verdicts import Said, offer_discussion, offer_verdict
 from dashboard.components.messages import as_sentence, escape_markdown, show_errors, unbroken
 from dashboard.components.single_choice import pick_one
 from dashboard.data_runs import ListedRun, Version
@@ -27,7 +27,7 @@ PICK_WIDTH = 320
 """Pixels of the boxes that pick a class and a candidate."""
 
 
-def show_shortcuts(listed: ListedRun, shown: Shown) -> None:
+def show_shortcuts(listed: ListedRun, said: Said, shown: Shown) -> None:
     """Let the visitor pick a model and a class, list its candidates, and open, check, name and judge one."""
     st.header("What does a class stand on?", anchor=False)
     st.markdown(
@@ -40,13 +40,10 @@ def show_shortcuts(listed: ListedRun, shown: Shown) -> None:
         st.info("Candidates need labels, and photos of two classes at least.", icon=":material/label:")
         return
     if listed.status is None or listed.status.state != "finished":
-        st.info(
-            "Candidates are looked for once the run has ended: they need all of its photos.",
-            icon=":material/hourglass_empty:",
-        )
+        st.info(_what_to_do(listed), icon=":material/hourglass_empty:")
         return
-    said = [one for one in said_of(listed) if one.subject.kind == "cluster"]
-    _show_noted(said)
+    of_candidates = [one for one in said.verdicts if one.subject.kind == "cluster"]
+    _show_noted(of_candidates)
     position = pick_one("Model", [display_name(model.id) for model in plan.models], DataKey.MODEL)
     with st.container(width=PICK_WIDTH):
         label = pick_from("Class", labels, DataKey.OF_LABEL)
@@ -60,16 +57,25 @@ def show_shortcuts(listed: ListedRun, shown: Shown) -> None:
             st.info("No group of this class's photos stands out.", icon=":material/check:")
             return
         subjects = cluster_subjects(found)
-        lines = [_line(one, _of(said, subject)) for one, subject in zip(found, subjects, strict=True)]
+        lines = [_line(one, _of(of_candidates, subject)) for one, subject in zip(found, subjects, strict=True)]
         st.markdown("\n".join(f"{number}. {line}" for number, line in enumerate(lines, start=1)))
         names = [f"Candidate {number}" for number in range(1, len(found) + 1)]
         with st.container(width=PICK_WIDTH):
             at = names.index(pick_from("Look at", names, DataKey.CANDIDATE))
-        title = _title(_of(said, subjects[at]))
+        title = _title(_of(of_candidates, subjects[at]))
         st.subheader(names[at] + (f" · {escape_markdown(title)}" if title else ""), anchor=False)
-        offer_verdict(listed, subjects[at])
+        offer_verdict(listed, said, subjects[at])
         show_candidate(shown, found[at])
-        offer_discussion(listed, subjects[at])
+        offer_discussion(said, subjects[at])
+
+
+def _what_to_do(listed: ListedRun) -> str:
+    """What gives a run that has not finished its candidates, in words."""
+    if listed.is_active:
+        return "Candidates are looked for once the run has ended: they need all of its photos."
+    if listed.hosted:
+        return "Go on with the run: candidates need all of its photos."
+    return "The run has stopped, and candidates need all of its photos; tell whoever keeps this server."
 
 
 def noted_of(listed: ListedRun, said: Iterable[Verdict]) -> list[Candidate]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -11,7 +12,7 @@ from dashboard import identity
 from dashboard.components.data_filters import pick_some
 from dashboard.components.messages import show_errors
 from dashboard.components.review_list import say_who
-from dashboard.components.verdicts import discuss, judge, show_verdicts
+from dashboard.components.verdicts import discuss, judge, show_comments, show_verdicts
 from dashboard.data_runs import ListedRun, hide_place
 from dashboard.session import DataKey
 from gradcam.errors import RunError
@@ -22,9 +23,30 @@ if TYPE_CHECKING:
     from gradcam.reviews import ReviewStore
 
 
-def pick_verdict(listed: ListedRun) -> Filter:
+@dataclass(frozen=True)
+class Said:
+    """What people say of a run and its parts: its review, and those verdicts that the visitor may read, in order.
+
+    review: None for a run that has not finished, or of which nobody has begun one.
+    """
+
+    review: Review | None = None
+    verdicts: Sequence[Verdict] = ()
+
+
+def said_of(listed: ListedRun) -> Said:
+    """Ask the store once for what a run of the page shows."""
+    if not _is_finished(listed):
+        return Said()
+    store = identity.store_to_read()
+    known: Iterable[Review] = store.reviews(evidence=listed.run.evidence)
+    review = next(iter(known), None)  # the latest
+    return Said() if review is None else Said(review, store.verdicts(review))
+
+
+def pick_verdict(said: Said) -> Filter:
     """Let the visitor show photos of one verdict only, once somebody has judged a photo."""
-    of_photos = _said_of_photos(listed)
+    of_photos = _of_photos(said)
     if not of_photos:
         return Filter()
     statuses = sorted({one.status for one in of_photos})
@@ -35,68 +57,53 @@ def pick_verdict(listed: ListedRun) -> Filter:
     return Filter(among=photos[status]) if status else Filter()
 
 
-def statuses_of(listed: ListedRun) -> dict[str, str]:
+def statuses_of(said: Said) -> dict[str, str]:
     """What the verdicts on each photo of a run come to, by its path; nothing of photos that nobody judged."""
-    judged = by_subject(_said_of_photos(listed))
-    return {subject.name: agreed_status(said) for subject, said in judged.items()}
+    return {subject.name: agreed_status(found) for subject, found in by_subject(_of_photos(said)).items()}
 
 
-def _said_of_photos(listed: ListedRun) -> list[Verdict]:
-    return [one for one in said_of(listed) if one.subject.kind == "photo" and one.status != "draft"]
+def _of_photos(said: Said) -> list[Verdict]:
+    return [one for one in said.verdicts if one.subject.kind == "photo" and one.status != "draft"]
 
 
-def said_of(listed: ListedRun) -> list[Verdict]:
-    """What people whom the visitor may hear say of the run and its parts, the first one first."""
-    if not _is_finished(listed):
-        return []
-    store = identity.store_to_read()
-    review = _review(store, listed)
-    return [] if review is None else store.verdicts(review)
-
-
-def offer_verdict(listed: ListedRun, subject: Subject) -> None:
+def offer_verdict(listed: ListedRun, said: Said, subject: Subject) -> None:
     """Let the visitor judge a photo or a candidate by a button or its key, and undo that; show what others say."""
     with st.container(border=True), show_errors(), hide_place(listed.run):
         if not identity.is_asked():
             with st.container(width=NAME_WIDTH):
                 say_who()
         if identity.actor() is None:
-            if _is_finished(listed) and (review := _review(reader := identity.store_to_read(), listed)):
-                show_verdicts(reader, review, subject)
+            if said.review:
+                show_verdicts(identity.store_to_read(), said.review, subject)
             st.caption(f"Say who you are to judge {_THIS[subject.kind]}; what you say is kept under that name.")
             return
         if not _is_finished(listed):
             st.caption("A run is judged when it has finished: a review stands for all of its maps.")
             return
         store, me = identity.team_store(), identity.known_actor().name
-        if review := _review(store, listed):
-            judge(store, review, subject, me)
-            show_verdicts(store, review, subject)
+        if said.review:
+            judge(store, said.review, subject, me)
+            show_verdicts(store, said.review, subject)
         elif st.button("Begin a review of this run", icon=":material/rate_review:"):
             with st.spinner("Checking its maps"):
                 _begin(store, listed, me)
             st.rerun()
 
 
-def offer_discussion(listed: ListedRun, subject: Subject) -> None:
-    """Let the visitor discuss a photo or a candidate, once they have a name and the run a review."""
-    with show_errors(), hide_place(listed.run):
-        if identity.actor() is None or not _is_finished(listed):
+def offer_discussion(said: Said, subject: Subject) -> None:
+    """Show the comments on a photo or a candidate once the run has a review; who has a name may add one."""
+    with show_errors():
+        if said.review is None:
             return
-        store, me = identity.team_store(), identity.known_actor().name
-        if review := _review(store, listed):
-            discuss(store, review, subject, me)
+        if identity.actor() is None:
+            show_comments(identity.store_to_read(), said.review, subject)
+        else:
+            discuss(identity.team_store(), said.review, subject, identity.known_actor().name)
 
 
 NAME_WIDTH = 320
 """Pixels of the field for a visitor's name."""
 _THIS = {"photo": "this photo", "cluster": "this candidate"}
-
-
-def _review(store: ReviewStore, listed: ListedRun) -> Review | None:
-    """The latest review of a finished run; None where nobody has begun one."""
-    known: Iterable[Review] = store.reviews(evidence=listed.run.evidence)
-    return next(iter(known), None)
 
 
 def _is_finished(listed: ListedRun) -> bool:

@@ -109,24 +109,48 @@ def ranking(index: Index, by: str | None, wanted: Filter) -> sa.Select[Any]:
     if by is None:
         photo = PHOTOS.c.photo
         return sa.select(photo).where(*(photo.in_(some) for some in chosen)).order_by(photo)
+    row, (photo, value, same, of_pair) = _row(by), _measure(by, wanted.get("pair"))
+    # + 0: else SQLite looks up photo by photo, in rows that are wide, and sorts what it found
+    photos = sa.select(photo).where(*of_pair, *((photo + 0).in_(some) for some in chosen))
+    if row.same_class is not None:
+        photos = photos.where(same.is_(row.same_class), value.is_not(None))
+    return photos.order_by((value.desc() if row.high_first else value.asc()).nulls_last(), photo)
+
+
+def ranked_by(index: Index, by: str, photos: Sequence[int], pair: Pair | None = None) -> dict[int, float]:
+    """The numbers by which a ranking puts these photos in order, of those of which it is known.
+
+    Raises: OptionError for another ranking.
+    """
+    photo, value, _, of_pair = _measure(by, pair)
+    wanted = sa.select(photo, value).where(*of_pair, photo.in_(photos), value.is_not(None))
+    with index.reading() as connection:
+        return {row[0]: row[1] for row in connection.execute(wanted)}
+
+
+def _row(by: str) -> Ranking:
     if by not in RANKINGS:
         raise OptionError(f"expected a ranking, got {quoted(by)}; use {nearest(by, RANKINGS)}")
-    row, pair = RANKINGS[by], wanted.get("pair")
-    if pair and row.column == "agreement":
-        photo, column, same = AGREEMENTS.c.photo, AGREEMENTS.c.rank_correlation, AGREEMENTS.c.same_prediction
-        photos = sa.select(photo).where(*_of_pair(pair))
-    else:
-        photo, column, same = PHOTOS.c.photo, PHOTOS.c[row.column], PHOTOS.c.same_class
-        photos = sa.select(photo)
-    # + 0: else SQLite looks up photo by photo, in rows that are wide, and sorts what it found
-    photos = photos.where(*((photo + 0).in_(some) for some in chosen))
-    if row.same_class is not None:
-        photos = photos.where(same.is_(row.same_class), column.is_not(None))
-    return photos.order_by((column.desc() if row.high_first else column.asc()).nulls_last(), photo)
+    return RANKINGS[by]
 
 
-def _of_pair(pair: Pair) -> list[sa.ColumnElement[bool]]:
-    return [AGREEMENTS.c[name] == value for name, value in pair._asdict().items()]
+class _Measure(NamedTuple):
+    """The columns that a ranking reads, and the conditions for rows of one table or the other."""
+
+    photo: sa.ColumnElement[int]
+    value: sa.ColumnElement[float]
+    same_class: sa.ColumnElement[bool]
+    where: list[sa.ColumnElement[bool]]
+
+
+def _measure(by: str, pair: Pair | None) -> _Measure:
+    """What a ranking reads: the agreement of a pair, else what all units of a photo come to."""
+    column = _row(by).column
+    if pair and column == "agreement":
+        pairs = AGREEMENTS.c
+        of_pair = [pairs[name] == value for name, value in pair._asdict().items()]
+        return _Measure(pairs.photo, pairs.rank_correlation, pairs.same_prediction, of_pair)
+    return _Measure(PHOTOS.c.photo, PHOTOS.c[column], PHOTOS.c.same_class, [])
 
 
 def _chosen(index: Index, wanted: Filter) -> Iterator[sa.Select[Any]]:
@@ -187,14 +211,6 @@ def _counted(index: Index, column: sa.ColumnElement[str], *conditions: sa.Column
     with index.reading() as connection:
         rows = connection.execute(wanted.group_by(column).order_by(column).limit(MOST_CHOICES))
         return {row[0]: row[1] for row in rows}
-
-
-def agreements(index: Index, photos: Sequence[int], pair: Pair) -> dict[int, float]:
-    """The rank correlation of a pair's maps on each of these photos of which it is known."""
-    photo, value = AGREEMENTS.c.photo, AGREEMENTS.c.rank_correlation
-    wanted = sa.select(photo, value).where(*_of_pair(pair), photo.in_(photos), value.is_not(None))
-    with index.reading() as connection:
-        return {row.photo: row.rank_correlation for row in connection.execute(wanted)}
 
 
 # ------------------------------------------------------------------------------- units

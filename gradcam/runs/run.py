@@ -173,9 +173,9 @@ class Run:
         """How many photos `ranked` has in all."""
         return asking.how_many(self._index, by, **wanted)
 
-    def agreements(self, photos: Sequence[int], pair: Pair) -> dict[int, float]:
-        """How far the maps of two models agree on each of these photos: see `asking.agreements`."""
-        return asking.agreements(self._index, photos, pair)
+    def ranked_by(self, by: str, photos: Sequence[int], pair: Pair | None = None) -> dict[int, float]:
+        """The numbers by which a ranking puts these photos in order: see `asking.ranked_by`."""
+        return asking.ranked_by(self._index, by, photos, pair)
 
     def units(self, photos: Sequence[int] | None = None) -> Iterator[Unit]:
         """The finished units of these photos, or of all, ordered by photo, model and method."""

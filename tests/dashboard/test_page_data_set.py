@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 from unittest import mock
 
+import numpy as np
 import pytest
 import streamlit as st
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Checkbox
 
@@ -24,9 +26,12 @@ from dashboard.components.data_filters import RANKING_TITLES, Shown
 from gradcam.config import settings
 from gradcam.errors import RunError, quoted
 from gradcam.model_spec import display_name
-from gradcam.runs import RANKINGS, Filter, Pair, Run, Settings, resume, start
+from gradcam.reviews import ReviewStore, Subject
+from gradcam.runs import RANKINGS, Filter, HostedRun, Pair, Run, Settings, resume, start
+from gradcam.runs.job import Job
 from tests.opening import open_page
-from tests.runs.small_set import write_photo
+from tests.runs.small_set import SETTINGS, write_photo
+from tests.runs.test_asking import pixelwise
 
 MODELS = ["timm/test_resnet (untrained, seed 1)", "timm/test_vit (untrained, seed 1)"]
 
@@ -187,6 +192,120 @@ def test_a_cell_says_by_what_it_is_ranked(by: str, says: str) -> None:
     assert not any(" %" in one for one in facts)  # a line would break there
 
 
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Twelve framed photos by three models of colours, two methods and two targets, whose maps differ in all."""
+    folder = tmp_path_factory.mktemp("three")
+    rows = ["path,label,box,site,hall"]
+    for number in range(12):
+        pixels = np.zeros((8, 8, 3), np.uint8)
+        pixels[..., 1] = 20 * number
+        pixels[1:-1, 1:-1] = 0
+        pixels[2:6, 2:6, 0] = 255 - 7 * number
+        pixels[:, 4:, 2] = (37 * number) % 160
+        Image.fromarray(pixels).save(folder / f"{number:02}.png")
+        rows.append(f'{number:02}.png,{("red", "blue")[number % 2]},"2,2,6,6",{("Bonn", "Ulm")[number // 6]},A')
+    (folder / "photos.csv").write_text("\n".join(rows) + "\n")
+    weights: dict[str, list[list[float]]] = {
+        "own": [[8, 0, 0], [0, 0, 8]],
+        "frame": [[8, 9, 0], [0, 0, 8]],
+        "against": [[8, -9, 0], [0, 5, 8]],
+    }
+    models = [pixelwise(of_classes, name) for name, of_classes in weights.items()]
+    return start(
+        folder / "photos.csv",
+        models,
+        ["top", "label"],
+        methods=["Grad-CAM", "Eigen-CAM"],
+        out=folder / "run",
+        layer={str(model.spec): "grid" for model in models},
+        settings=SETTINGS,
+    )
+
+
+@pytest.mark.parametrize(
+    ("by", "says"),
+    [
+        ("Heat outside the box", r"(\d+).% of the heat outside the box"),
+        ("Heat on the border", r"(\d+).% of the heat on the border"),
+        ("Unlike its class", r"like its class.(−?\d\.\d\d)"),
+        ("Like its class", r"like its class.(−?\d\.\d\d)"),
+        ("Least sure", r"least sure.([\d.]+).%"),
+        ("Wrong and sure of it", r"wrong at.([\d.]+).%"),
+        ("Least agreement", r"agreement.(−?\d\.\d\d)"),
+    ],
+)
+def test_the_numbers_of_the_cells_are_in_the_order_of_the_cells_also_with_two_methods_and_a_pair(
+    three: Run, by: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_runs, "shown", lambda: {"Three": three.folder})
+    name = next(name for name, title in RANKING_TITLES.items() if title == by)
+    page = open_page("data_set", run="Three", by=by)
+    all_maps = "The order is by all maps of a photo, also those that are not shown."
+    assert all_maps in words(page)
+
+    def check(pair: Pair | None) -> None:
+        order = three.ranked(name, pair=pair)
+        facts = [found.value for found in page.caption if "  \n" in found.value]
+        assert [f"{number:02}.png" for number in order] == [name.replace("\\", "") for name in cells(page)]
+        numbers = [float(found[1].replace("−", "-")) for one in facts if (found := re.search(says, one))]
+        assert len(numbers) == len(three.ranked_by(name, order, pair)) > 3
+        assert numbers == sorted(numbers, reverse=RANKINGS[name].high_first)
+
+    for maps in page.selectbox(key="maps").options[::2]:  # by another method
+        page.selectbox(key="maps").set_value(maps).run()
+        check(None)
+    page.selectbox(key="pair").set_value(page.selectbox(key="pair").options[1]).run()
+    check(Pair(0, 1, three.plan.methods[1], three.plan.targets[0]))
+    assert (all_maps in words(page)) == (by != "Least agreement")
+
+
+def test_other_maps_begin_at_the_first_page_where_they_put_other_photos_first(
+    three: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_runs, "shown", lambda: {"Three": three.folder})
+    monkeypatch.setattr(data_gallery, "PER_PAGE", 5)
+    page = open_page("data_set", run="Three", page="2")
+    maps = page.selectbox(key="maps").options
+    page.selectbox(key="maps").set_value(maps[1]).run()
+    assert page.query_params["page"] == "2"  # the same photos, by another method
+    pair = page.selectbox(key="pair").options[1]
+    page = open_page("data_set", run="Three", page="2", pair=pair)
+    page.selectbox(key="maps").set_value(maps[1]).run()
+    assert "page" not in page.query_params
+    assert "Page 1 of 3" in words(page)
+
+
+def test_a_choice_that_is_no_longer_drawn_is_not_in_the_link(three: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data_runs, "shown", lambda: {"Three": three.folder})
+    page = open_page("data_set", run="Three", column="site", value="Bonn", verdict="approved")
+    assert len(cells(page)) == 6
+    assert page.query_params["value"] == "Bonn"
+    assert "verdict" not in page.query_params  # nobody has judged a photo
+    page.selectbox(key="column").set_value("All").run()
+    assert not {"column", "value"} & set(page.query_params)
+    page.selectbox(key="column").set_value("site").run()
+    assert page.selectbox(key="value").value == "All"
+
+    page.segmented_control(key="part").set_value("Classes").run()
+    page.selectbox(key="measure").set_value(page.selectbox(key="measure").options[1]).run()
+    page.selectbox(key="of-label").set_value("red").run()
+    assert {"measure", "of-label"} <= set(page.query_params)
+    page.segmented_control(key="part").set_value("Photos").run()
+    assert not {"measure", "of-label"} & set(page.query_params)
+
+
+def test_the_values_of_a_column_are_counted_once(three: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data_runs, "shown", lambda: {"Three": three.folder})
+    st.cache_data.clear()
+    counted = mock.Mock(wraps=three.slice_choices)
+    monkeypatch.setattr(Run, "slice_choices", lambda run, column: counted(column))
+    page = open_page("data_set", run="Three", column="site")
+    page.run()
+    page.selectbox(key="column").set_value("hall").run()
+    assert [call.args for call in counted.call_args_list] == [("site",), ("hall",)]
+
+
 def test_an_open_photo_has_its_heatmaps_numbers_and_neighbours(run: Run) -> None:
     page = opened()
     order = run.ranked("disagreement")
@@ -231,6 +350,49 @@ def test_who_has_said_no_name_reads_who_said_what_and_can_say_nothing(run: Run) 
     assert "**Anna**: rejected" in words(nobody)
     assert "Say who you are to judge this photo" in words(nobody)
     assert not {"Approve", "Reject", "Undo"}.intersection(button.label for button in nobody.button)
+
+
+@pytest.mark.parametrize("blind", [False, True])
+def test_who_has_said_no_name_reads_the_comments_unless_the_review_is_blind(run: Run, blind: bool) -> None:
+    number = run.ranked("disagreement")[0]
+    with ReviewStore() as store:
+        project, subject = store.project_of_runs("Anna"), Subject("photo", next(run.units([number])).path)
+        review = store.add_review(project, run.evidence, "The sample", "Anna", kind="run", blind=blind)
+        first = store.comment(review, "Is that a *cat*?", "Anna", subject)
+        store.comment(review, "It **is**.", "Ben", subject, first)
+    page = opened(opened=str(number))
+    assert ("<em>cat</em>" in html(page), "<strong>is</strong>" in html(page)) == (not blind, not blind)
+    assert not {"Reply", "Comment"}.intersection(button.label for button in page.button)
+    assert "Comment" not in [field.label for field in page.text_area]
+
+
+@pytest.mark.parametrize("link", [{}, {"opened": "0"}, {"part": "Classes"}, {"part": "Shortcuts"}])
+def test_a_run_of_the_page_asks_once_what_people_say(
+    run: Run, link: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ReviewStore() as store:
+        review = store.add_review(store.project_of_runs("Anna"), run.evidence, "The sample", "Anna", kind="run")
+        store.say(review, "approved", "Anna", Subject("photo", next(run.units([0])).path))
+    page = opened(**link)
+    asked: list[str] = []
+
+    def listen(kind: type, name: str) -> None:
+        was = getattr(kind, name)
+
+        def heard(self: object, *args: object, **kwargs: object) -> object:
+            asked.extend([name] * (args[1:] == ()))  # of all subjects
+            return was(self, *args, **kwargs)
+
+        monkeypatch.setattr(kind, name, heard)
+
+    listen(ReviewStore, "reviews")
+    listen(ReviewStore, "verdicts")
+    evidence = mock.PropertyMock(return_value=run.evidence)
+    monkeypatch.setattr(Run, "evidence", evidence)
+    page.run()
+    assert not page.exception
+    assert asked == ["reviews", "verdicts"]
+    assert evidence.call_count == 1
 
 
 def test_chosen_photos_are_exported_reported_and_compared(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,10 +497,32 @@ def test_too_few_photos_for_candidates_are_no_error() -> None:
     assert "Expected at least 20 photos with the label 'tabby'" in words(page).replace("\\", "")
 
 
-def test_candidates_of_a_run_that_goes_on_are_promised(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    going = replace(run.status(), state="stopped", done=10)
-    monkeypatch.setattr(Run, "status", lambda run: going)
-    assert "Candidates are looked for once the run has ended" in words(opened(part="Shortcuts"))
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        ("running", "Candidates are looked for once the run has ended"),
+        ("stopped", "The run has stopped, and candidates need all of its photos; tell whoever keeps this server."),
+    ],
+)
+def test_candidates_of_a_run_that_has_not_finished_are_promised_or_need_somebody_who_goes_on(
+    run: Run, state: Literal["running", "stopped"], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status = replace(run.status(), state=state, done=10)
+    monkeypatch.setattr(Run, "status", lambda run: status)
+    assert says in words(opened(part="Shortcuts"))
+
+
+def test_who_cancelled_a_run_is_told_to_go_on_with_it_for_its_candidates(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status = replace(run.status(), state="stopped", done=10)
+    job = Job("mine", "somebody", "sample", tuple(MODELS), ("top",), 0.0)
+    hosted = HostedRun(run, job, "stopped", 0, status, "", (), 0.0)
+    listed = data_runs.ListedRun("mine", "mine", run, status, hosted)
+    monkeypatch.setattr(data_runs, "opened", lambda name: listed)
+    page = opened(part="Shortcuts")
+    assert "Go on with the run: candidates need all of its photos." in words(page)
+    assert "Go on" in [button.label for button in page.button]
 
 
 def test_a_link_to_a_run_that_is_gone_is_one_sentence() -> None:

@@ -13,7 +13,7 @@ from torch import nn
 
 from gradcam import Classifier, Top
 from gradcam.errors import OptionError
-from gradcam.runs import Pair, Run, bootstrap, start, strips
+from gradcam.runs import RANKINGS, Pair, Run, bootstrap, start, strips
 from gradcam.targets import write_target
 from tests import plain
 from tests.runs.small_set import SETTINGS
@@ -58,10 +58,27 @@ def test_models_that_differ_on_three_photos_have_these_first(run: Run) -> None:
 
 def test_how_far_a_pair_agrees_on_a_photo_is_told_of_the_photos_that_are_asked(run: Run) -> None:
     order = run.ranked("disagreement", pair=PAIR)
-    found = run.agreements(order, PAIR)
+    found = run.ranked_by("disagreement", order, PAIR)
     assert [found[photo] for photo in order] == sorted(found.values())
-    assert run.agreements(order[:2], PAIR) == {photo: found[photo] for photo in sorted(order[:2])}
-    assert run.agreements(order, PAIR._replace(method="CAM")) == {}
+    assert run.ranked_by("disagreement", order[:2], PAIR) == {photo: found[photo] for photo in sorted(order[:2])}
+    assert run.ranked_by("disagreement", order, PAIR._replace(method="CAM")) == {}
+
+
+@pytest.mark.parametrize("by", RANKINGS)
+def test_the_numbers_of_a_ranking_are_in_its_order_and_of_no_photo_of_which_none_is_known(
+    run: Run, by: str
+) -> None:
+    order = run.ranked(by)
+    found = run.ranked_by(by, order)
+    known = [found[photo] for photo in order if photo in found]
+    assert [photo in found for photo in order] == sorted((photo in found for photo in order), reverse=True)
+    assert known == sorted(known, reverse=RANKINGS[by].high_first)
+    assert bool(known) == run.can_rank(by)
+
+
+def test_numbers_of_a_ranking_that_there_is_not_are_one_sentence(run: Run) -> None:
+    with pytest.raises(OptionError, match="expected a ranking, got 'bordr'; use 'border'"):
+        run.ranked_by("bordr", [0])
 
 
 def test_the_same_answer_for_other_reasons_is_told_from_another_answer(run: Run) -> None:
