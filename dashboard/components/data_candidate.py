@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from statistics import mean
 
 import numpy as np
 import streamlit as st
@@ -196,7 +197,8 @@ def _show_check(check: Check) -> None:
     if check.effects:
         st.markdown(
             f"Without these channels the prediction changes on **{_flips(check.members)}** of these photos, and on "
-            f"**{_flips(check.others)}** other photos of the class."
+            f"**{_flips(check.others)}** other photos of the class. Against the other classes its score falls by "
+            f"**{_drop(check.members)}** and **{_drop(check.others)}** logits on average."
         )
     if check.failed:
         path, reason = next(iter(check.failed.items()))
@@ -214,6 +216,10 @@ _HELP = "Sets the channels to what the class's other photos have, and lists whos
 
 def _flips(effects: Sequence[Effect]) -> str:
     return f"{sum(effect.flips for effect in effects)} of {len(effects)}"
+
+
+def _drop(effects: Sequence[Effect]) -> str:
+    return minus_sign(f"{mean(effect.drop for effect in effects):z.2f}") if effects else "nothing"
 
 
 def _words(effect: Effect) -> str:

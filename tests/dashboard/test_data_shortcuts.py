@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,6 +57,10 @@ def test_candidates_are_listed_and_one_is_opened_with_its_photos_channels_and_ch
     assert not page.exception
     assert f"of {len(first.members)}** of these photos" in words(page)
     assert f"of {len(first.members)}** other photos of the class." in words(page)
+    fall = re.search(r"falls by \*\*(−?[\d.]+)\*\* and \*\*(−?[\d.]+)\*\* logits on average", words(page))
+    assert fall
+    there, elsewhere = (float(drop.replace("−", "-")) for drop in fall.groups())
+    assert there > 2 * abs(elsewhere)
     gone = Check((), (), (), {"a.png": "expected a photo, got none"}, True)
     monkeypatch.setattr(data_candidate, "check_shortcut", lambda *_, **__: gone)
     press(page, "Check the cause")
