@@ -23,9 +23,13 @@ FEWEST = 4
 NEAREST = 8
 """Photos with which a search begins: a photo of the class and those of the class that are most like it."""
 
-USUAL = 0.99
-"""The share of other classes' photos that are weaker than every member. Two Gaussians fitted to the strengths of
-the class found fewer of the planted photos, and were no purer."""
+USUAL = 0.995
+"""The share of other classes' photos that are weaker than every member.
+
+On the 66 planted sets of a fifth of a class that it was chosen by, 0.99 found 0.960 of the planted photos with
+0.878 of the members right, 0.995 0.945 and 0.908, 0.9975 0.923 and 0.935; on 38 of half a class, 0.870, 0.846 and
+0.831 of the planted photos. Two Gaussians fitted to the strengths of the class found fewer of them than 0.99, and
+were no purer."""
 
 NEARLY_USUAL = 0.98
 """The same while a group is sharpened: more members, some wrong, tell a direction better than few."""
