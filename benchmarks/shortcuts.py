@@ -48,8 +48,9 @@ USED = 0.5
 WEIGHTS = (1, 2, 4, 8, 16)
 """Of a planted photo in the fit of the head: doubled until the head uses the artefact."""
 
-THRESHOLD = 3.0
-"""The score from which on a candidate of a clean class is a false alarm: above all in the sets for tuning."""
+THRESHOLD = 3.25
+"""The score from which on a candidate of a clean class is a false alarm: a tenth above 2.98, the highest of 150
+classes in clean sets for tuning."""
 
 
 def main(arguments: list[str], machine: dict[str, str]) -> None:
@@ -58,7 +59,7 @@ def main(arguments: list[str], machine: dict[str, str]) -> None:
         "--photos", type=Path, metavar="FOLDER", help="a folder a class [photos that come in wheels]"
     )
     parser.add_argument("--seeds", nargs="+", type=int, default=[100], help="of planted sets")
-    parser.add_argument("--clean", nargs="+", type=int, default=list(range(200, 220)), help="seeds of clean sets")
+    parser.add_argument("--clean", nargs="+", type=int, default=list(range(220, 240)), help="seeds of clean sets")
     parser.add_argument("--each", type=int, default=100, help="photos of a class, at most")
     parser.add_argument("--said", default="", help="in words, what the photos of the folder are")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
