@@ -131,15 +131,19 @@ def _hub_location(spec: ModelSpec) -> Location:
     return Location(f"hf-hub/{spec.name}", hub=spec.name)
 
 
-@lru_cache(maxsize=100)
 def _hub_configuration(name: str) -> TimmConfig:
-    """What a repository says about its model. A failure is not remembered: the next call asks again.
+    """What a repository says about its model now: the file is read at every call, for somebody may replace it.
 
     Raises: WeightsError where the repository cannot be read, ModelError where it holds no classifier of timm.
     """
     where = str(ModelSpec("hf-hub", name))
     file = fetch(Location(f"hf-hub/{name}/config.json", hub=name, hub_files=("config.json",), file=True))
-    return timm_config(table_of(read_text(file, where), file.name, where), where)
+    return _hub_description(read_text(file, where), file.name, where)
+
+
+@lru_cache(maxsize=100)
+def _hub_description(config: str, name: str, where: str) -> TimmConfig:
+    return timm_config(table_of(config, name, where), where)
 
 
 def _hub_build(spec: ModelSpec, file: Path | None) -> nn.Module:

@@ -15,7 +15,6 @@ import timm
 import torch
 
 from gradcam import ModelError, WeightsError, load_classifier
-from gradcam.models import timm_source
 from gradcam.models.ids import parse_model_id
 from gradcam.types import ModelSpec
 
@@ -39,7 +38,6 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (models / "refs" / "main").write_text("abc")
     folder = models / "snapshots" / "abc"
     folder.mkdir(parents=True)
-    timm_source._hub_configuration.cache_clear()
     return folder
 
 
@@ -68,6 +66,13 @@ def test_a_cached_repository_is_loaded_with_its_own_labels_and_preprocessing(rep
     assert classifier.labels.names == ("healthy", "sick")
     assert classifier.preprocessing.size == (96, 96)
     assert str(classifier.spec) == "hf-hub:acme/leaves"
+
+
+def test_a_repository_that_was_replaced_is_read_anew(repository: Path) -> None:
+    fill(repository)
+    load_classifier("hf-hub:acme/leaves")
+    fill(repository, {**CONFIG, "label_names": ["wilted", "green"]})
+    assert load_classifier("hf-hub:acme/leaves").labels.names == ("wilted", "green")
 
 
 def test_without_network_and_cache_the_sentence_says_what_to_do() -> None:
