@@ -74,9 +74,14 @@ def _show_ended(listed: ListedRun) -> None:
                 f"**{escape_markdown(listed.title)}** · {size} · {state}{_words(hosted, status)}", width="content"
             )
         else:
-            st.markdown(f"**{escape_markdown(listed.title)}** · nothing computed yet", width="content")
+            why = (
+                "made by another version of gradcam, which alone reads it"
+                if hosted and not hosted.is_readable
+                else "nothing computed yet"
+            )
+            st.markdown(f"**{escape_markdown(listed.title)}** · {why}", width="content")
         if hosted:
-            if hosted.state != "finished":
+            if hosted.state != "finished" and hosted.is_readable:
                 st.button(
                     "Go on", on_click=_try, args=(data_runs.resume, listed.name), icon=":material/play_arrow:"
                 )

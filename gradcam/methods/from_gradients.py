@@ -185,7 +185,7 @@ def expected_grad_cam(samples: int, cells: int, noise: float, seed: int) -> Comp
     """
 
     def compute(signals: Signals) -> Tensor:
-        parts = torch.rand(samples, generator=torch.Generator().manual_seed(seed)).tolist()
+        parts = torch.rand(samples, generator=torch.Generator().manual_seed(seed + 1)).tolist()  # not the colours'
         pictures = smooth_pictures(signals.images, samples, cells, noise, seed)
 
         def images() -> Iterator[Tensor]:

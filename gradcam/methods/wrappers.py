@@ -56,7 +56,7 @@ class Wrapper:
         return replace(
             base,
             name=f"{self.name}({base.name})",
-            paper=f"{self.paper}, of {base.paper}" if self.paper else base.paper,
+            paper=f"{self.paper}, of {base.paper.removeprefix('after ')}" if self.paper else base.paper,
             title=self.title or base.title,
             link=self.link or base.link,
             says=f"{self.says.format(base=base.name)} {base.says}",

@@ -196,7 +196,9 @@ def read_data(data: str | Path) -> DataSet:
         raise RunError(f"expected a data set at {quoted(data)}, but {machine_trouble(error)}") from error
     if not len(found):
         hidden = f", only {count(found.left_out, 'other file')}" if found.left_out else ""
-        raise RunError(f"expected photos in {quoted(data)}, got none{hidden}; name another folder or manifest")
+        raise RunError(
+            f"expected photos in {quoted(data)}, got none{hidden}; give a folder, manifest or ZIP with photos"
+        )
     return found
 
 

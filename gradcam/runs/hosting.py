@@ -46,6 +46,7 @@ class HostedRun:
     """A visitor's run as it is now.
 
     ahead: how many runs compute or wait before it. status: None before anything is planned.
+    is_readable: whether this version reads what is planned; a run of another one can only be deleted.
     reason: why it ended before its time. said: what somebody should know of it. expires: seconds since 1970.
     """
 
@@ -57,6 +58,7 @@ class HostedRun:
     reason: str
     said: tuple[str, ...]
     expires: float
+    is_readable: bool = True
 
     @property
     def is_active(self) -> bool:
@@ -119,11 +121,10 @@ class RunHost:
         status = None
         with suppress(RunError):
             status = run.status()
-        reason = " ".join(read_words(folder, REASON))
+        reason, said = " ".join(read_words(folder, REASON)), read_words(folder, SAID)
+        is_readable = status is not None or not run.is_planned()
         state = self._state(folder, status, reason)
-        return HostedRun(
-            run, job, state, self._queue.ahead(folder), status, reason, read_words(folder, SAID), expires
-        )
+        return HostedRun(run, job, state, self._queue.ahead(folder), status, reason, said, expires, is_readable)
 
     def resume(self, token: str) -> None:
         """Compute what a run lacks, as soon as there is room. Raises: RunError."""

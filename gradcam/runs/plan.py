@@ -334,7 +334,8 @@ def decode(data: bytes) -> Plan:
         ) from error
     if plan.format != FORMAT:
         raise RunError(
-            f"expected a run of format {FORMAT}, got {plan.format}; read it with the gradcam that made it"
+            f"expected a run of format {FORMAT}, got {plan.format}; begin beside with --new, or read it "
+            "with the gradcam that made it"
         )
     return plan
 

@@ -129,6 +129,10 @@ class Run:
         """The plan, read from the folder. Raises: RunError if the folder holds no run."""
         return self._store.plan()
 
+    def is_planned(self) -> bool:
+        """Whether the folder holds a plan, of this version or of another."""
+        return self._store.exists()
+
     def status(self) -> Status:
         """Its progress, whichever process computes it."""
         plan, index = self.plan, self._index

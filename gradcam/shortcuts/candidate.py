@@ -14,8 +14,8 @@ from gradcam.text import count
 class Member:
     """A photo of the class. photo: its number in the run.
 
-    strength: of the component on it, in standard deviations over all photos that were looked at; the component is
-        found without this photo, so that it does not speak for itself.
+    strength: of the component on it, in standard deviations over all photos that were looked at; the means that
+        the component leads between are taken without this photo, so that it does not speak for itself.
     predicted: the model's first prediction. right: whether that is the label; None where it cannot be said.
     """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +22,10 @@ FEWEST = 4
 NEAREST = 8
 """Photos with which a search begins: a photo of the class and those of the class that are most like it."""
 
+STARTS = 200
+"""Photos of the class at most that a search begins at, drawn by the seed: a group of a fiftieth of a class has four
+of them on average, and the time grows with the photos rather than with their square."""
+
 USUAL = 0.995
 """The share of other classes' photos that are weaker than every member.
 
@@ -41,12 +44,16 @@ LARGEST = 0.6
 """The share of the class above which members are no group within it."""
 
 
+Groups = NDArray[np.bool_]
+"""Groups of photos, `[…, n]`: who of all photos belongs to each."""
+
+
 @dataclass(frozen=True, eq=False)
 class Ranked:
     """A component with what it says of the photos.
 
-    strengths: `[n]`, of the component as it is found without the photo: a photo of another class is simply read,
-        one of this class does not speak for itself.
+    strengths: `[n]`, of the component with the means of its groups taken without the photo: a photo of another
+        class is simply read, one of this class does not speak for itself.
     members: bool `[n]`, the photos of the class whose strength is at least the threshold.
     """
 
@@ -82,45 +89,61 @@ class Discriminant:
         turned = values @ np.linalg.pinv(ledoit_wolf(centred)[0], hermitian=True)
         return cls(values, turned, (values * turned).sum(axis=1))
 
-    def weights(self, group: NDArray[np.bool_], rest: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """From the mean of the rest towards that of the group, `[d]`."""
-        return self.turned[group].mean(axis=0) - self.turned[rest].mean(axis=0)
+    def weights(self, groups: Groups, rests: Groups) -> NDArray[np.float64]:
+        """From the mean of each rest towards that of its group, `[…, d]`; of bool `[…, n]`."""
+        return (_shares(groups) - _shares(rests)) @ self.turned
 
-    def left_out(self, group: NDArray[np.bool_], rest: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """How far each photo lies along the direction that the other photos give, `[n]`; both have two at least.
+    def left_out(self, groups: Groups, rests: Groups) -> NDArray[np.float64]:
+        """How far each photo lies along the direction between means that leave it out, `[…, n]`; the covariance is
+        that of all photos. Each group and each rest has two photos at least.
 
         A photo that has helped to find a direction lies further along it than one like it that has not.
         Source: Lachenbruch and Mickey 1968, *Estimation of error rates in discriminant analysis*, section 3.
         """
-        strengths = self.values @ self.weights(group, rest)
-        for mine, sign in ((group, 1.0), (rest, -1.0)):
-            towards = self.turned[mine] @ self.values[mine].mean(axis=0)
-            strengths[mine] -= sign * (self.lengths[mine] - towards) / (mine.sum() - 1)
+        strengths = self.weights(groups, rests) @ self.values.T
+        for mine, sign in ((groups, 1.0), (rests, -1.0)):
+            towards = _shares(mine) @ self.values @ self.turned.T
+            own = (self.lengths - towards) / (mine.sum(axis=-1, keepdims=True) - 1)
+            strengths -= sign * np.where(mine, own, 0)
         return strengths
 
-    def nearest(self, in_class: NDArray[np.bool_], most: int) -> Iterator[NDArray[np.bool_]]:
-        """Each photo of the class with those of the class in the most like direction from its mean, bool `[n]`."""
+    def nearest(self, in_class: NDArray[np.bool_], most: int, seed: int) -> Groups:
+        """Photos of the class, `STARTS` at most, each with those of the class in the most like direction from its
+        mean, bool `[starts, n]`."""
         mine = np.flatnonzero(in_class)
         values, turned = (view[mine] - view[mine].mean(axis=0) for view in (self.values, self.turned))
-        products = values @ turned.T
-        lengths = np.sqrt(np.maximum(np.diag(products), 1e-12))
-        for likeness in products / lengths:  # the photo's own length changes no order
-            group = np.zeros(len(in_class), bool)
-            group[mine[np.argsort(-likeness, kind="stable")[:most]]] = True
-            yield group
+        chosen = np.arange(len(mine))
+        if len(mine) > STARTS:
+            chosen = np.sort(np.random.default_rng(seed).choice(len(mine), STARTS, replace=False))
+        lengths = np.sqrt(np.maximum((values * turned).sum(axis=1), 1e-12))
+        likeness = values[chosen] @ turned.T / lengths  # the photo's own length changes no order
+        groups = np.zeros((len(chosen), len(in_class)), bool)
+        order = np.argsort(-likeness, axis=1, kind="stable")[:, :most]
+        np.put_along_axis(groups, mine[order], True, axis=1)
+        return groups
+
+
+def _shares(groups: Groups) -> NDArray[np.float64]:
+    """What each photo counts in the mean of each group, `[…, n]`."""
+    return groups / groups.sum(axis=-1, keepdims=True)
 
 
 def rank(in_class: NDArray[np.bool_], earlier: Values, contrast: Values, seed: int = 0) -> list[Ranked]:
-    """The best components of a class, at most `BEST`, the highest score first.
+    """The best components of a class, at most `BEST`, the highest score first; none where the photos of the class
+    differ in nothing that is contributed to it.
 
-    The search begins at each photo of the class with those that are most like it, and sharpens each such group.
+    The search begins at photos of the class with those that are most like them, and sharpens each such group.
     in_class: bool `[n]`. earlier, contrast: the two views of all photos, see `evidence.Evidence`.
     """
-    joint, margin = Joint.of(earlier, contrast, seed), contrast.sum(axis=1)
+    margin = contrast.sum(axis=1)
+    if margin[in_class].std() == 0:
+        return []
+    joint = Joint.of(earlier, contrast, seed)
     discriminant = Discriminant.of(joint.values, in_class)
-    sharpened = (_sharpened(discriminant, in_class, group) for group in discriminant.nearest(in_class, NEAREST))
-    groups = {group.tobytes(): group for group in sharpened if group is not None}
-    judged = (_judge(joint, discriminant, in_class, group, margin) for group in groups.values())
+    groups = _sharpened(discriminant, in_class, discriminant.nearest(in_class, NEAREST, seed))
+    rests = in_class & ~groups
+    weights, left_out = discriminant.weights(groups, rests), discriminant.left_out(groups, rests)
+    judged = (_judge(joint, in_class, *each, margin) for each in zip(weights, left_out, strict=True))
     found = sorted((one for one in judged if one is not None), key=lambda one: -one.score)
     best: list[Ranked] = []
     for one in found:
@@ -129,34 +152,39 @@ def rank(in_class: NDArray[np.bool_], earlier: Values, contrast: Values, seed: i
     return best
 
 
-def _sharpened(
-    discriminant: Discriminant, in_class: NDArray[np.bool_], group: NDArray[np.bool_]
-) -> NDArray[np.bool_] | None:
-    """Who lies along the direction that tells the group from the class's other photos, the direction being found
-    anew with each group; None where too few are left in either."""
+def _sharpened(discriminant: Discriminant, in_class: NDArray[np.bool_], groups: Groups) -> Groups:
+    """For each group, who lies along the direction that tells it from the class's other photos, the direction being
+    found anew with each such group; each result once, and none with too few photos in it or beside it."""
+    groups = groups[_are_enough(groups, in_class)]
     for _ in range(STEPS):
-        if min(group.sum(), (in_class & ~group).sum()) < FEWEST:
-            return None
-        strengths = discriminant.left_out(group, in_class & ~group)
-        before, (_, group) = group, _members(strengths, in_class, NEARLY_USUAL)
-        if (group == before).all():
+        before = groups
+        _, groups = _members(discriminant.left_out(groups, in_class & ~groups), in_class, NEARLY_USUAL)
+        groups = groups[_are_enough(groups, in_class)]
+        if np.array_equal(groups, before):
             break
-    return group if min(group.sum(), (in_class & ~group).sum()) >= FEWEST else None
+    _, first = np.unique(groups, axis=0, return_index=True)
+    return groups[np.sort(first)]
+
+
+def _are_enough(groups: Groups, in_class: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which groups have photos enough, and the class beside them, bool `[…]`."""
+    return np.minimum(groups.sum(axis=-1), (in_class & ~groups).sum(axis=-1)) >= FEWEST
 
 
 def _members(
     strengths: NDArray[np.floating], in_class: NDArray[np.bool_], share: float
-) -> tuple[float, NDArray[np.bool_]]:
-    """The strength below which this share of other classes' photos lie, and the class's photos from there on."""
-    threshold = float(np.quantile(strengths[~in_class], share))
+) -> tuple[NDArray[np.floating], Groups]:
+    """The strength below which this share of other classes' photos lie, `[…, 1]`, and the class's photos from there
+    on, `[…, n]`."""
+    threshold = np.quantile(strengths[..., ~in_class], share, axis=-1, keepdims=True)
     return threshold, in_class & (strengths >= threshold)
 
 
 def _judge(
     joint: Joint,
-    discriminant: Discriminant,
     in_class: NDArray[np.bool_],
-    group: NDArray[np.bool_],
+    weights: NDArray[np.float64],
+    left_out: NDArray[np.float64],
     margin: Values,
 ) -> Ranked | None:
     """Members are the class's photos that are stronger than nearly all photos of other classes.
@@ -165,16 +193,15 @@ def _judge(
     times the fourth root of how strength and margin correlate over the class, times the eighth root of the members'
     share of it: far apart, used, and many. None for few members, few others, or no score.
     """
-    weights, left_out = (tell(group, in_class & ~group) for tell in (discriminant.weights, discriminant.left_out))
     strengths = (left_out / max(float((joint.values @ weights).std()), 1e-12)).astype(np.float32)
-    threshold, members = _members(strengths, in_class, USUAL)
+    (threshold,), members = _members(strengths, in_class, USUAL)
     rest, size = in_class & ~members, float(members.sum() / in_class.sum())
-    if min(members.sum(), rest.sum()) < FEWEST or size > LARGEST or margin[in_class].std() == 0:
+    if not _are_enough(members, in_class) or size > LARGEST:
         return None
     apart = (strengths[members].mean() - strengths[rest].mean()) / max(float(strengths[~members].std()), 1e-9)
     used = float(np.corrcoef(strengths[in_class], margin[in_class])[0, 1])
     score = float(apart) * max(used, 0.0) ** 0.25 * size**0.125
-    return Ranked(joint.component(weights), strengths, threshold, members, score) if score > 0 else None
+    return Ranked(joint.component(weights), strengths, float(threshold), members, score) if score > 0 else None
 
 
 def _alike(one: Ranked, other: Ranked) -> bool:

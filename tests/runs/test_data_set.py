@@ -135,7 +135,7 @@ def test_a_photo_that_cannot_be_opened_is_told_with_its_reason(tmp_path: Path) -
         ('path,box\na.png,"1,2,3"\n', "expected left, top, right and bottom in pixels as a box, got '1,2,3'"),
         ('path,box\na.png,"5,2,3,4"\n', "expected a box with left < right and top < bottom"),
         ('path\n"a.png', "expected a table as CSV in 'photos.csv'"),
-        ("path\n", "expected photos in .*, got none; name another folder or manifest"),
+        ("path\n", "expected photos in .*, got none; give a folder, manifest or ZIP with photos"),
         ("", "expected a column `path` in 'photos.csv', got none"),
         ("path\n" + "a" * 10_001, "expected at most 10,000 letters under 'path', got 10,001 in row 1"),
     ],
@@ -164,7 +164,7 @@ def test_a_file_of_another_kind_is_one_sentence(tmp_path: Path, name: str, conte
 
 def test_an_empty_folder_and_one_that_is_not_there_are_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("")
-    with pytest.raises(RunError, match="got none, only 1 other file; name another"):
+    with pytest.raises(RunError, match="got none, only 1 other file; give a folder"):
         read_data(tmp_path)
     with pytest.raises(RunError, match="there is no file or folder"):
         read_data(tmp_path / "nowhere")

@@ -19,6 +19,7 @@ from gradcam.config import Runs
 from gradcam.errors import RunError, quoted
 from gradcam.runs import HostedRun, RunHost, job_queue, read_data
 from gradcam.runs.job import read_job, without_place, write_job
+from gradcam.runs.store import PLAN
 from tests.runs.small_set import write_set
 
 MODEL = "timm/test_resnet (untrained, seed 1)"
@@ -115,6 +116,18 @@ def test_a_link_does_not_stand_in_the_name_of_its_folder(limits: Runs, tmp_path:
     with pytest.raises(RunError):
         host.get(folder.name)
     host.delete(token)
+
+
+@pytest.mark.usefixtures("_idle")
+def test_a_run_of_another_version_says_so_and_a_run_without_a_plan_does_not(limits: Runs, png: bytes) -> None:
+    host = RunHost(limits)
+    token = host.start("anna", "mine", [("a.png", io.BytesIO(png))], *ASK)
+    assert host.get(token).is_readable
+    host.cancel(token)
+    folder = host.get(token).run.folder
+    folder.mkdir(exist_ok=True)
+    (folder / PLAN).write_text('{"format": 1}')
+    assert not host.get(token).is_readable
 
 
 @pytest.mark.usefixtures("_idle")

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from gradcam.shortcuts.components import Joint
-from gradcam.shortcuts.ranking import Discriminant, earlier_pattern, pattern, rank
+from gradcam.shortcuts.ranking import NEAREST, STARTS, Discriminant, earlier_pattern, pattern, rank
 from tests.shortcuts.arrays import SEEN, USED, made
 
 
@@ -48,6 +48,24 @@ def test_noise_does_not_stand_out_by_photos_that_found_their_own_direction() -> 
     noise = [one.score for one in rank(data.in_class, data.earlier, data.contrast)]
     data = made()
     assert max(noise, default=0.0) < rank(data.in_class, data.earlier, data.contrast)[0].score / 2
+
+
+def test_a_search_begins_at_so_many_photos_of_a_large_class_at_most_and_the_seed_draws_them() -> None:
+    in_class = np.repeat([True, False], 1000)
+    values = np.random.default_rng(0).normal(size=(2000, 4))
+    discriminant = Discriminant.of(values, in_class)
+    groups = discriminant.nearest(in_class, NEAREST, 0)
+    assert groups.shape == (STARTS, 2000)
+    assert (groups[:, in_class].sum(axis=1) == NEAREST).all()
+    assert not groups[:, ~in_class].any()
+    assert (groups == discriminant.nearest(in_class, NEAREST, 0)).all()
+    assert (groups != discriminant.nearest(in_class, NEAREST, 1)).any()
+
+
+def test_a_class_that_no_channel_gives_anything_has_no_candidate() -> None:
+    data = made()
+    data.contrast[data.in_class] = 0
+    assert rank(data.in_class, data.earlier, data.contrast) == []
 
 
 def test_members_are_photos_of_the_class_at_and_above_the_threshold() -> None:
