@@ -43,6 +43,7 @@ from gradcam.layer_tables import layer_row
 from gradcam.measures import Measure, agreement
 from gradcam.methods import GRADCAM
 from gradcam.model_spec import is_checkpoint
+from gradcam.models import files_of
 from gradcam.targets import write_target
 from gradcam.teaching import GradcamSteps, gradcam_steps
 from gradcam.types import Fit
@@ -53,16 +54,24 @@ _NO_PHOTO = Photo(np.zeros((1, 1, 3), np.uint8), "", "")
 
 
 def _by_model(max_entries: int) -> Callable[[F], F]:
-    """Cache a function whose first argument is a model: for all visitors, or for this one where it is their own."""
+    """Cache a function whose first argument is a model: for all visitors, or for this one where it is their own.
+
+    A model of the catalogue or a hub is another one once its files have changed: it is kept by both.
+    """
 
     def decorate(function: F) -> F:
-        shared = st.cache_data(max_entries=max_entries, show_spinner=False)(function)
+        @wraps(function)  # Streamlit reads there which arguments are no part of the key
+        def by_files(*args: Any) -> Any:
+            *asked, _files = args
+            return function(*asked)
+
+        shared = st.cache_data(max_entries=max_entries, show_spinner=False)(by_files)
         own = st.cache_data(max_entries=max_entries, show_spinner=False, scope="session")(function)
         _FORGETTING.append(own.clear)
 
         @wraps(function)
         def cached(model: str, *args: Any) -> Any:
-            return (own if is_checkpoint(model) else shared)(model, *args)
+            return own(model, *args) if is_checkpoint(model) else shared(model, *args, files_of(model))
 
         return cast(F, cached)
 
@@ -281,7 +290,7 @@ def located(model: str) -> Located:
     Nothing is downloaded. Raises: GradcamError.
     """
     entry = library.catalogue().get(model)
-    if entry is None or not entry.weights.startswith("download"):
+    if entry is None or files_of(model):
         with library.use(model) as loaded:
             return Located(loaded.target_layer, untrained=False)
     row = layer_row(str(ModelSpec(entry.source, entry.architecture)))

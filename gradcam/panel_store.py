@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from gradcam.models.ids import FileState, files_of
 from gradcam.panel_key import ModelKey, PanelKey
 from gradcam.types import Failure, Panel, Photo
 
@@ -33,22 +34,25 @@ class PanelStore(Protocol):
 
 
 class PanelMemory:
-    """A `PanelStore` in memory, for any number of threads.
+    """A `PanelStore` in memory, for any number of threads. What it learnt of an id holds until its files change.
 
     most: how many panels to keep; the least recently used one leaves first.
     """
 
     def __init__(self, most: int = 10_000) -> None:
         self._most = most
-        self._models: dict[str, ModelKey] = {}
+        self._models: dict[str, tuple[ModelKey, tuple[FileState, ...]]] = {}
         self._panels: OrderedDict[PanelKey, Panel] = OrderedDict()
         self._guard = threading.Lock()
 
     def model(self, id: str) -> ModelKey | None:
-        return self._models.get(id)
+        if id not in self._models:
+            return None
+        (known, files), now = self._models[id], files_of(id)
+        return None if now and now != files else known
 
     def learn(self, id: str, model: ModelKey) -> None:
-        self._models[id] = model
+        self._models[id] = model, files_of(id)
 
     def get(self, key: PanelKey) -> Panel | None:
         with self._guard:

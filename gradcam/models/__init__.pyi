@@ -19,6 +19,7 @@ from .guess import Guess as Guess, guess_architecture as guess_architecture
 from .ids import (
     check_offered as check_offered,
     class_names as class_names,
+    files_of as files_of,
     has_weights as has_weights,
     is_listed as is_listed,
     labels_of as labels_of,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
@@ -14,7 +15,7 @@ from gradcam.model_spec import CHECKPOINT, find_spec, folder_of
 from gradcam.models.huggingface import CONFIG, PROCESSOR, WEIGHTS
 from gradcam.models.labels import Labels
 from gradcam.models.sources import SOURCES, Source
-from gradcam.models.weights import is_within_reach
+from gradcam.models.weights import find, is_within_reach
 from gradcam.types import ModelSpec
 
 MAX_LETTERS = 300
@@ -194,6 +195,32 @@ def has_weights(model: str, seconds: float = 3) -> bool:
     """
     spec = parse_model_id(model)
     return is_within_reach(SOURCES[spec.source].location(spec), seconds)
+
+
+FileState: TypeAlias = tuple[str, int, int, int]
+"""Path, bytes, time of the last change in nanoseconds and number on the disk of a file."""
+
+
+def files_of(model: str) -> tuple[FileState, ...]:
+    """The files that an id stands for as they are now: another answer tells that the id means another model.
+
+    Empty for what is no id, and where a file is not on this machine. Nothing is read or downloaded.
+    """
+    if (spec := find_spec(model)) is None or spec.source not in SOURCES:
+        return ()
+    try:
+        checked(spec)
+        source = SOURCES[spec.source]
+        weights = () if spec.untrained else (source.location(spec),)
+        files = [find(location) for location in (*source.described_in(spec), *weights)]
+        return tuple(_state(file) for file in files if file) if all(files) else ()
+    except (ModelError, OSError):
+        return ()
+
+
+def _state(file: Path) -> FileState:
+    found = file.stat()
+    return str(file), found.st_size, found.st_mtime_ns, found.st_ino
 
 
 def with_weights_named(spec: ModelSpec) -> ModelSpec:

@@ -17,6 +17,7 @@ import psutil
 from gradcam.config import settings
 from gradcam.errors import GradcamError, OptionError, quoted
 from gradcam.models.classifier import Classifier, load_classifier
+from gradcam.models.ids import FileState, files_of
 from gradcam.models.numerics import bytes_beside
 
 
@@ -45,14 +46,24 @@ def size_of(classifier: Classifier) -> int:
 
 @dataclass
 class _Slot:
-    """One model: being loaded or there, and how many callers use it now."""
+    """One model: being loaded or there, and how many callers use it now.
+
+    files: those that it was loaded from, as `files_of` tells them; empty while it is being loaded, or without any.
+    """
 
     loading: Future[Classifier]
     users: int = 0
+    files: tuple[FileState, ...] = ()
+
+    def is_outdated(self, now: tuple[FileState, ...]) -> bool:
+        """Whether other files are there now. A model whose files are gone is still the one of its id."""
+        return bool(self.files and now) and self.files != now
 
 
 class ModelPool:
     """Lends classifiers by id, loading each one once however many threads ask at the same time.
+
+    A model whose files were replaced is loaded anew for the next caller.
 
     budget: bytes of weights to keep at most. The least recently used models leave first, but never one in use: the
         pool then holds more than its budget until somebody gives a model back.
@@ -71,15 +82,18 @@ class ModelPool:
 
         Raises: what loading raises, for every caller who waited for it; the next caller tries again.
         """
+        files = files_of(model_id)
         with self._guard:
             slot, mine = self._slots.get(model_id), False
-            if slot is None:
+            if slot is None or slot.is_outdated(files):
+                self._slots.pop(model_id, None)
                 slot, mine = self._slots.setdefault(model_id, _Slot(Future())), True
             self._slots.move_to_end(model_id)
             slot.users += 1
         try:
             if mine:
                 self._fill(model_id, slot)
+                slot.files = files or files_of(model_id)  # they may just have been downloaded
             yield slot.loading.result()
         finally:
             with self._guard:

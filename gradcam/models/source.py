@@ -26,6 +26,7 @@ class Source:
     configuration: what the library says about the weights, see `configuration_of`.
     label_set: what the classes are, such as `19 dog breeds`; empty where their number tells it.
     activation: how logits become probabilities, if the source says so; never guessed.
+    described_in: the files beside the weights that say what the model is; a library knows its own models.
     listed: whether `names` lists every model; a hub takes any name, and refuses it when the weights are loaded.
     """
 
@@ -41,4 +42,5 @@ class Source:
     configuration: Callable[[ModelSpec], Mapping[str, Any]]
     label_set: Callable[[ModelSpec], str] = lambda spec: ""
     activation: Callable[[ModelSpec], Activation] = lambda spec: "softmax"
+    described_in: Callable[[ModelSpec], Sequence[Location]] = lambda spec: ()
     listed: bool = True

@@ -131,13 +131,17 @@ def _hub_location(spec: ModelSpec) -> Location:
     return Location(f"hf-hub/{spec.name}", hub=spec.name)
 
 
+def _hub_description_file(name: str) -> Location:
+    return Location(f"hf-hub/{name}/config.json", hub=name, hub_files=("config.json",), file=True)
+
+
 def _hub_configuration(name: str) -> TimmConfig:
     """What a repository says about its model now: the file is read at every call, for somebody may replace it.
 
     Raises: WeightsError where the repository cannot be read, ModelError where it holds no classifier of timm.
     """
     where = str(ModelSpec("hf-hub", name))
-    file = fetch(Location(f"hf-hub/{name}/config.json", hub=name, hub_files=("config.json",), file=True))
+    file = fetch(_hub_description_file(name))
     return _hub_description(read_text(file, where), file.name, where)
 
 
@@ -188,6 +192,7 @@ ROWS: dict[str, Source] = {
         parameters=lambda spec: None,
         location=_hub_location,
         configuration=lambda spec: _hub_configuration(spec.name).pretrained,
+        described_in=lambda spec: [_hub_description_file(spec.name)],
         listed=False,
     ),
 }

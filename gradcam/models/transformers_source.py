@@ -29,10 +29,11 @@ def _hf_file(name: str, file: str) -> Location:
 def _hf_model(spec: ModelSpec) -> huggingface.HuggingFaceModel:
     """What a repository or a folder says about its model. Raises: WeightsError, ModelError."""
     where = str(ModelSpec("hf", spec.name))
-    texts = [
-        read_text(fetch(_hf_file(spec.name, file)), where) for file in (huggingface.CONFIG, huggingface.PROCESSOR)
-    ]
-    return huggingface.described(*texts, where)
+    return huggingface.described(*(read_text(fetch(file), where) for file in _hf_description(spec)), where)
+
+
+def _hf_description(spec: ModelSpec) -> list[Location]:
+    return [_hf_file(spec.name, file) for file in (huggingface.CONFIG, huggingface.PROCESSOR)]
 
 
 def _hf_build(spec: ModelSpec, file: Path | None) -> nn.Module:
@@ -52,6 +53,7 @@ ROWS: dict[str, Source] = {
         location=_hf_location,
         configuration=lambda spec: _hf_model(spec).configuration,
         activation=lambda spec: _hf_model(spec).activation,
+        described_in=_hf_description,
         listed=False,
     ),
 }

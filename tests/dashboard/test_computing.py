@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
+import torch
 from streamlit.testing.v1 import AppTest
 
 from dashboard import library, results
@@ -112,3 +115,16 @@ def test_a_run_can_be_ended_while_a_model_still_loads(monkeypatch: pytest.Monkey
         results.compared(["timm/never"], [sample_photo("chelsea")], [Top()], on_progress=say)
     assert {progress.photo for progress in words} == {None}
     arrived.set()
+
+
+def test_a_layer_that_was_read_from_shapes_is_looked_up_anew_once_the_weights_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADCAM_WEIGHTS", str(tmp_path))
+    model = "timm/test_resnet.r160_in1k"
+    assert results.located(model).untrained
+    file = tmp_path / f"{model}.pth"
+    file.parent.mkdir()
+    torch.save(timm.create_model("test_resnet").state_dict(), file)
+    assert not results.located(model).untrained
+    assert results.located(model).layer.name == "layer4"

@@ -14,8 +14,9 @@ import safetensors.torch
 import timm
 import torch
 
-from gradcam import ModelError, WeightsError, load_classifier
-from gradcam.models.ids import parse_model_id
+from gradcam import Heatmap, ModelError, PanelMemory, WeightsError, compare, load_classifier, sample_photo
+from gradcam.models.ids import files_of, parse_model_id
+from gradcam.models.pool import ModelPool
 from gradcam.types import ModelSpec
 
 CONFIG: dict[str, Any] = {
@@ -41,9 +42,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def fill(
-    folder: Path, config: object = CONFIG, arguments: Mapping[str, Any] = {"num_classes": 2}
-) -> torch.nn.Module:
+def fill(folder: Path, config: object = CONFIG, arguments: Mapping[str, Any] = {"num_classes": 2}) -> Any:
     with torch.random.fork_rng(devices=[]):
         module = timm.create_model("test_resnet", **arguments)
     safetensors.torch.save_model(module, str(folder / "model.safetensors"))
@@ -62,7 +61,8 @@ def test_an_id_of_the_hub_is_read_and_written_back() -> None:
 def test_a_cached_repository_is_loaded_with_its_own_labels_and_preprocessing(repository: Path) -> None:
     module = fill(repository)
     classifier = load_classifier("hf-hub:acme/leaves")
-    assert torch.equal(classifier.module.fc.weight, module.fc.weight)
+    loaded: Any = classifier.module
+    assert torch.equal(loaded.fc.weight, module.fc.weight)
     assert classifier.labels.names == ("healthy", "sick")
     assert classifier.preprocessing.size == (96, 96)
     assert str(classifier.spec) == "hf-hub:acme/leaves"
@@ -73,6 +73,49 @@ def test_a_repository_that_was_replaced_is_read_anew(repository: Path) -> None:
     load_classifier("hf-hub:acme/leaves")
     fill(repository, {**CONFIG, "label_names": ["wilted", "green"]})
     assert load_classifier("hf-hub:acme/leaves").labels.names == ("wilted", "green")
+
+
+def test_the_files_of_an_id_are_known_once_all_of_them_are_there(repository: Path) -> None:
+    assert files_of("hf-hub:acme/leaves") == ()
+    fill(repository)
+    assert [Path(path).name for path, *_ in files_of("hf-hub:acme/leaves")] == ["config.json", "model.safetensors"]
+    assert files_of("no id") == files_of("checkpoint/timm/resnet18@mine~0123") == files_of("timm/nonsense") == ()
+
+
+@pytest.mark.parametrize("replaced", ["config.json", "model.safetensors"])
+def test_a_repository_that_was_replaced_while_its_model_is_in_memory_is_another_model(
+    repository: Path, replaced: str
+) -> None:
+    fill(repository)
+    pool, kept, photo = ModelPool(), PanelMemory(), sample_photo("coffee")
+
+    def ask() -> Heatmap:
+        (found,) = compare(["hf-hub:acme/leaves"], [photo], ["#1"], results=kept, use=pool.use).heatmaps
+        return found
+
+    with pool.use("hf-hub:acme/leaves") as before, pool.use("hf-hub:acme/leaves") as again:
+        assert again is before
+    first = ask()
+    assert ask().explanation.seconds == first.explanation.seconds  # kept, not computed
+    spare = repository / "spare"
+    spare.mkdir()
+    torch.manual_seed(1)
+    fill(spare, {**CONFIG, "label_names": ["wilted", "green"]})
+    (spare / replaced).replace(repository / replaced)
+    second = ask()
+    assert (second.scored.label == "green") == (replaced == "config.json")
+    assert (second.map == first.map).all() == (replaced == "config.json")
+    with pool.use("hf-hub:acme/leaves") as after:
+        assert after is not before
+
+
+def test_a_model_whose_files_are_gone_is_still_the_one_in_memory(repository: Path) -> None:
+    fill(repository)
+    pool = ModelPool()
+    with pool.use("hf-hub:acme/leaves") as before:
+        (repository / "model.safetensors").unlink()
+    with pool.use("hf-hub:acme/leaves") as after:
+        assert after is before
 
 
 def test_without_network_and_cache_the_sentence_says_what_to_do() -> None:
@@ -182,7 +225,7 @@ def test_arguments_that_are_not_plain_and_bounded_never_reach_a_builder(
 def test_plain_arguments_reach_the_builder(repository: Path) -> None:
     arguments = {"drop_rate": 0.1, "stem_width": 16, "act_layer": "silu", "num_classes": 2, "in_chans": 3}
     module = fill(repository, {**CONFIG, "model_args": arguments | {"norm_layer": None}}, arguments=arguments)
-    loaded = load_classifier("hf-hub:acme/leaves").module
+    loaded: Any = load_classifier("hf-hub:acme/leaves").module
     assert type(loaded.act1) is torch.nn.SiLU
     assert torch.equal(loaded.conv1[0].weight, module.conv1[0].weight)
 
@@ -243,7 +286,8 @@ def test_a_file_that_the_configuration_names_is_never_opened(repository: Path, t
     os.mkfifo(fifo)  # whoever opened it would wait for ever
     pretrained = {"file": str(fifo), "url": f"file://{fifo}", "source": "local-dir", "custom_load": True}
     module = fill(repository, {**CONFIG, "pretrained_cfg": {**CONFIG["pretrained_cfg"], **pretrained}})
-    assert torch.equal(load_classifier("hf-hub:acme/leaves").module.fc.weight, module.fc.weight)
+    loaded: Any = load_classifier("hf-hub:acme/leaves").module
+    assert torch.equal(loaded.fc.weight, module.fc.weight)
 
 
 def test_a_pickle_of_a_hub_runs_no_code(repository: Path, tmp_path: Path) -> None:
@@ -267,7 +311,7 @@ def test_a_pickle_of_a_hub_with_tensors_alone_is_loaded_without_a_copy_of_them_k
     module = fill(repository)
     (repository / "model.safetensors").unlink()
     torch.save(module.state_dict(), repository / "pytorch_model.bin")
-    loaded = load_classifier("hf-hub:acme/leaves").module
+    loaded: Any = load_classifier("hf-hub:acme/leaves").module
     assert torch.equal(loaded.fc.weight, module.fc.weight)
     assert "state_dict" not in loaded.pretrained_cfg
 
