@@ -4,29 +4,59 @@ from __future__ import annotations
 
 import hashlib
 import weakref
+from collections.abc import Sequence
+from operator import is_
+from typing import NamedTuple, TypeAlias
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-_hashes: weakref.WeakKeyDictionary[nn.Module, tuple[object, str]] = weakref.WeakKeyDictionary()
+_Written: TypeAlias = list[tuple[int, int]] | None
+"""Where each tensor lies and how often it was written to; None where PyTorch does not count that."""
+
+
+class _Hash(NamedTuple):
+    """A hash, the tensors that it was computed from, and what `_written` told of them then."""
+
+    tensors: tuple[Tensor, ...]
+    written: _Written
+    sha256: str
+
+
+_hashes: weakref.WeakKeyDictionary[nn.Module, _Hash] = weakref.WeakKeyDictionary()
 _loaded: weakref.WeakSet[nn.Module] = weakref.WeakSet()
 
 
 def state_sha256(module: nn.Module) -> str:
     """Hexadecimal SHA-256 over names, types, shapes and bytes of a module's state, renewed when it changes."""
-    state = module.state_dict()
-    written = None
-    if not any(tensor.is_inference() for tensor in state.values()):
-        written = [(tensor.data_ptr(), tensor._version) for tensor in state.values()]
-        if (known := _hashes.get(module)) and known[0] == written:
-            return known[1]
+    state = module.state_dict(keep_vars=True)
+    tensors = tuple(state.values())
+    written, known = _written(tensors), _hashes.get(module)
+    is_known = known and len(known.tensors) == len(tensors) and all(map(is_, known.tensors, tensors))
+    if known and is_known and written is not None and known.written == written:
+        return known.sha256
     digest = hashlib.sha256()
     for name, tensor in state.items():
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    if written is not None:
-        _hashes[module] = written, digest.hexdigest()
+    _hashes[module] = _Hash(tensors, written, digest.hexdigest())
     return digest.hexdigest()
+
+
+def weights_sha256(module: nn.Module) -> str:
+    """`state_sha256`, quick enough for every explanation: renewed when a tensor was written to or moved.
+
+    The module is not asked again which tensors it has, which takes several times as long.
+    """
+    known = _hashes.get(module)
+    return known.sha256 if known and known.written == _written(known.tensors) else state_sha256(module)
+
+
+def _written(tensors: Sequence[Tensor]) -> _Written:
+    try:
+        return [(tensor.data_ptr(), tensor._version) for tensor in tensors]
+    except RuntimeError:  # an inference tensor
+        return None
 
 
 def note_loaded(module: nn.Module) -> None:

@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -18,7 +17,7 @@ from torch import nn
 from gradcam.errors import ModelError, OptionError, nearest, quoted
 from gradcam.files import is_file
 from gradcam.layers import resolve_target_layer
-from gradcam.loaded_modules import note_loaded, state_sha256
+from gradcam.loaded_modules import note_loaded, weights_sha256
 from gradcam.model_spec import spec_of_folder
 from gradcam.models.devices import pick_device, to_device_layout
 from gradcam.models.ids import checked, parse_model_id, with_weights_named
@@ -63,10 +62,7 @@ class Classifier:
         """The same classifier, its logits read with another activation; nothing is copied or computed anew."""
         if activation == self.activation:
             return self
-        other = replace(self, activation=activation)
-        if "weights_sha256" in vars(self):
-            vars(other)["weights_sha256"] = self.weights_sha256
-        return other
+        return replace(self, activation=activation)
 
     @property
     def device(self) -> torch.device:
@@ -89,10 +85,13 @@ class Classifier:
         """
         return resolve_target_layer(self.module, self.preprocessing.size)
 
-    @cached_property
+    @property
     def weights_sha256(self) -> str:
-        """Hexadecimal SHA-256 over the names, types, shapes and bytes of the module's state, read once."""
-        return state_sha256(self.module)
+        """Hexadecimal SHA-256 over the names, types, shapes and bytes of the module's state.
+
+        It is read once, and again after training or loading wrote to a tensor.
+        """
+        return weights_sha256(self.module)
 
     def __repr__(self) -> str:
         return f"Classifier({self.spec}, {len(self.labels)} classes)"
