@@ -17,7 +17,7 @@ from gradcam.errors import OptionError, ReviewError, RunError, nearest, quoted
 from gradcam.model_spec import is_checkpoint
 from gradcam.runs import SAMPLE, HostedRun, Run, RunHost, Status, without_place
 
-Version = tuple[int, str]
+Version = tuple[str, str]
 """What a kept answer about a run holds for."""
 
 _OWNER, _MINE = "_owner", "_my_runs"
@@ -39,8 +39,8 @@ class ListedRun:
 
     @property
     def version(self) -> Version:
-        """How many maps the run has, and its state: at its end, its answers change while that number stays."""
-        return (self.status.done, self.status.state) if self.status else (0, "")
+        """What the run has so far, and its state: at its end, its answers change while its maps stay."""
+        return (self.status.content, self.status.state) if self.status else ("", "")
 
     @property
     def is_active(self) -> bool:

@@ -46,6 +46,7 @@ class Status:
 
     state: `running` while a process computes it; `finished` once it has all maps and the mean map of each class.
     rate: units a second; None if nothing was computed lately.
+    content: what it has so far, as `Run.evidence` hashes it: another run in the same folder has another.
     """
 
     state: Literal["running", "stopped", "finished"]
@@ -55,6 +56,7 @@ class Status:
     done: int
     failed: int
     rate: float | None = None
+    content: str = ""
 
     @property
     def seconds_left(self) -> float | None:
@@ -135,10 +137,10 @@ class Run:
 
     def status(self) -> Status:
         """Its progress, whichever process computes it."""
-        plan, index = self.plan, self._index
-        done = sum(shard.rows for shard in self._store.finished().values())
+        plan, index, finished = self.plan, self._index, self._store.finished()
+        done, content = sum(shard.rows for shard in finished.values()), _sha256_of(plan, finished)
         models = tuple(model.id for model in plan.models)
-        found = Status("finished", plan.photos, models, plan.units, done, index.failed())
+        found = Status("finished", plan.photos, models, plan.units, done, index.failed(), content=content)
         explained = {column.model for column in plan.columns if not column.prepared}
         if done >= plan.units <= index.units() and not asking.lacks_means(index, explained):
             return found
@@ -160,10 +162,7 @@ class Run:
                 f"expected a finished run to review, got one with {done:,} of {count(plan.units, 'map')}; let it "
                 "finish first"
             )
-        digest = hashlib.sha256(encode(plan))
-        for (column, batch), shard in sorted(finished.items()):
-            digest.update(f"{column} {batch} {shard.sha256}\n".encode())
-        return digest.hexdigest()
+        return _sha256_of(plan, finished)
 
     def check_shards(self) -> None:
         """Read every shard again. Raises: RunError if one has another hash than was listed when it was written."""
@@ -415,6 +414,14 @@ class Run:
 
 MOST_LABELS = 3
 """How many labels the photos of one report may have, if the target is the label."""
+
+
+def _sha256_of(plan: Plan, finished: Mapping[tuple[int, int], Shard]) -> str:
+    """Hexadecimal SHA-256 of a plan and of shards by their hashes."""
+    digest = hashlib.sha256(encode(plan))
+    for (column, batch), shard in sorted(finished.items()):
+        digest.update(f"{column} {batch} {shard.sha256}\n".encode())
+    return digest.hexdigest()
 
 
 def _targets(plan: Plan, labels: Sequence[str | None]) -> list[Target]:

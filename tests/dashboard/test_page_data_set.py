@@ -21,7 +21,7 @@ from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Checkbox
 
 from dashboard import data_runs, session
-from dashboard.components import data_gallery, data_opened, data_take
+from dashboard.components import data_filters, data_gallery, data_opened, data_take
 from dashboard.components.data_filters import RANKING_TITLES, Shown
 from gradcam.config import settings
 from gradcam.errors import RunError, quoted
@@ -429,7 +429,7 @@ def test_a_report_says_every_filter_by_which_its_photos_were_chosen(
         among=["a.png"],
     )
     models = " and ".join(map(display_name, MODELS))
-    version = (48, "finished")
+    version = ("two models", "finished")
     assert data_take._first(Shown(run, version, "disagreement", "Grad-CAM", "top", wanted), 12) == (
         f"the first 12, where maps of two models agree least ({models} by Grad-CAM, target top); only of "
         "label cat, column label old, confidence 0 to 50 % and verdict rejected"
@@ -458,7 +458,7 @@ def box(page: AppTest, run: Run, number: int) -> Checkbox:
 
 def shown_of(run: Run) -> Shown:
     (method,), (target,) = run.plan.methods, run.plan.targets
-    return Shown(run, (48, "finished"), "disagreement", method, target)
+    return Shown(run, ("two models", "finished"), "disagreement", method, target)
 
 
 def html(page: AppTest) -> str:
@@ -565,6 +565,22 @@ def test_an_answer_of_before_the_end_of_a_run_is_not_kept_for_after(run: Run, tm
     assert order() == list(range(24))
     resume(copy.folder)
     assert order() == run.ranked("unlike") != list(range(24))
+
+
+def test_an_answer_of_a_run_is_not_kept_for_another_of_as_many_maps_in_its_folder(tmp_path: Path) -> None:
+    def predicted() -> dict[str, int]:
+        listed = data_runs.ListedRun("here", "here", Run(tmp_path / "run"), Run(tmp_path / "run").status())
+        return data_filters.choices_of(tmp_path / "run", listed.version, "predicted")
+
+    (tmp_path / "photos").mkdir()
+    write_photo(tmp_path / "photos" / "one.png", 1)
+    found = []
+    for model in MODELS:
+        shutil.rmtree(tmp_path / "run", ignore_errors=True)
+        run = start(tmp_path / "photos", [model], ["top"], out=tmp_path / "run")
+        found.append(predicted())
+        assert found[-1] == run.choices("predicted")
+    assert found[0] != found[1]
 
 
 def test_a_run_starts_on_the_sample_set_is_left_come_back_to_and_deleted() -> None:
