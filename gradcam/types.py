@@ -33,7 +33,8 @@ ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 Numerics = Literal["eager", "folded", "packed"]
 """How a model's modules compute. `eager`: as its library built them. `folded`: with a BatchNorm folded into the
 convolution before it, or with wide 1×1 convolutions as matrix products, or both. `packed`: folded, and with weights
-that oneDNN arranged in advance. Each differs from the others by rounding."""
+that oneDNN arranged in advance and activations that it computed with the convolutions before them. Each differs
+from the others by rounding."""
 NUMERICS: tuple[Numerics, ...] = get_args(Numerics)
 
 PRECISIONS = ("float32", "bfloat16", "float16")

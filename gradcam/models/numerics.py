@@ -1,25 +1,28 @@
 """A model is run as a copy that computes the same, up to rounding, in less time.
 
-In the copy a BatchNorm is folded into the convolution before it, and oneDNN arranges the weights of large
-convolutions in advance instead of at every call. The copy shares all other weights, and nobody sees it: names,
-state, hooks and layers stay those of the model. A model that somebody's hooks watch is run as it is.
+In the copy a BatchNorm is folded into the convolution before it. For these convolutions oneDNN arranges the
+weights in advance instead of at every call, and computes the activation behind them as it writes their output. The
+copy shares all other weights, and nobody sees it: names, state, hooks and layers stay those of the model. A model
+that somebody's hooks watch is run as it is.
 
-Folding is safe where one traced forward shows that nobody else reads the convolution's output, see `_is_safe`. It
-ends before the target layer, whose activation and gradients are computed by the model's own modules. A copy that
-does not give the model's own scores and activation for noise is not used.
+Folding is safe where one traced forward shows that nobody else reads what is no longer computed, see `_is_safe` and
+`_activation_of`. It ends before the target layer, whose activation and gradients are computed by the model's own
+modules. A copy that does not give the model's own scores and activation for noise is not used.
 """
 
 from __future__ import annotations
 
 import logging
 import weakref
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge
 from torch.nn.modules import module as global_module
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -30,17 +33,16 @@ from gradcam.inputs import Inputs
 from gradcam.layers.fingerprint import fingerprint
 from gradcam.layers.graph import shape_at
 from gradcam.layers.inputs import noise_like
+from gradcam.models import onednn
 from gradcam.models.devices import PointwiseConv2d, is_wide_pointwise
+from gradcam.models.onednn import ACTIVATIONS, PLAIN, SAME, kind_of
 from gradcam.reads import Reads
 from gradcam.running import Modules, clone_sharing_weights, lock_of
 from gradcam.types import NUMERICS, Numerics, TargetLayer
 
 log = logging.getLogger(__name__)
 
-PLAIN = frozenset({"torch.nn.modules.conv.Conv2d", f"{PointwiseConv2d.__module__}.{PointwiseConv2d.__qualname__}"})
-"""Exact types that compute what their settings say."""
-
-CONVOLUTIONS = PLAIN | {"timm.layers.conv2d_same.Conv2dSame"}
+CONVOLUTIONS = PLAIN | {SAME}
 """Exact types whose output is the convolution of their input, padded in some way, with `weight`, plus `bias`."""
 
 NORMS: dict[str, Callable[[Any, Tensor], Tensor]] = {
@@ -48,9 +50,6 @@ NORMS: dict[str, Callable[[Any, Tensor], Tensor]] = {
     "timm.layers.norm_act.BatchNormAct2d": lambda norm, normed: norm.act(norm.drop(normed)),
 }
 """Exact types that begin with a BatchNorm by stored statistics, and what they do with its result."""
-
-LARGE = 2**15
-"""From so many weights on, arranging them in advance made a convolution faster, for one photo and for eight."""
 
 NEAR = 1e-4
 """Most that a copy's scores and activation may differ from the model's for noise, as a share of their peak.
@@ -65,8 +64,8 @@ def numerics_for(module: nn.Module, device: torch.device, *, exact: bool) -> Num
     if exact or device.type != "cpu":
         return "eager"
     parts = tuple(module.modules())
-    if any(_kind(part) in NORMS for part in parts):
-        return "packed" if _can_pack() else "folded"
+    if any(kind_of(part) in NORMS for part in parts):
+        return "packed" if onednn.can_pack() else "folded"
     return "folded" if any(map(is_wide_pointwise, parts)) else "eager"
 
 
@@ -135,6 +134,8 @@ class _Pair:
 
     order: of the norm among the calls of a forward. size: of the convolution's input for one image, `[1, C, H, W]`.
     outputs: every call, by name and number, whose output is that of the convolution or of the norm.
+    activation: the name of the module that alone reads the norm's result, one of `ACTIVATIONS`; empty without one.
+    end: the order of what returns last, that module or the norm.
     """
 
     conv: str
@@ -142,6 +143,8 @@ class _Pair:
     order: int
     size: tuple[int, ...]
     outputs: frozenset[tuple[str, int]]
+    activation: str
+    end: int
 
 
 _Pairs = tuple[_Pair, ...]
@@ -172,14 +175,18 @@ class _Proof:
         """The pairs that run before the target layer, the first of `layers`, returns; none that is recorded."""
         target = self.calls.get((layers[0].name, layers[0].call), -1)
         recorded = {(layer.name, layer.call) for layer in layers}
-        return tuple(pair for pair in self.pairs if pair.order < target and recorded.isdisjoint(pair.outputs))
+        return tuple(
+            pair if pair.end < target else replace(pair, activation="")
+            for pair in self.pairs
+            if pair.order < target and recorded.isdisjoint(pair.outputs)
+        )
 
 
 _proofs: weakref.WeakKeyDictionary[nn.Module, _Proof] = weakref.WeakKeyDictionary()
 
 
 def _prove(model: nn.Module, inputs: Inputs, state: object) -> _Proof:
-    if not any(_kind(module) in NORMS for module in model.modules()):  # nothing to fold: a trace costs a forward
+    if not any(kind_of(module) in NORMS for module in model.modules()):  # nothing to fold: a trace costs a forward
         return _Proof((inputs.key, state), (), {})
     reads = Reads()
     try:
@@ -198,16 +205,38 @@ def _noise(inputs: Inputs) -> Inputs:
 
 def _safe_pairs(calls: Sequence[ModuleCall], reads: Reads) -> _Pairs:
     """All pairs that may be folded; none if the way through the model depends on its numbers."""
-    convolutions = {call.output_edge: call for call in calls if _kind(call.module) in CONVOLUTIONS}
+    convolutions = {call.output_edge: call for call in calls if kind_of(call.module) in CONVOLUTIONS}
+    orders, times = {call: order for order, call in enumerate(calls)}, Counter(call.module for call in calls)
+    activations = {
+        call.input_edge: call
+        for call in calls
+        if kind_of(call.module) in ACTIVATIONS and times[call.module] == 1 and "forward" not in vars(call.module)
+    }
     found: list[_Pair] = []
-    for order, norm in enumerate(calls):
-        conv = convolutions.get(norm.input_edge) if norm.input_edge and _kind(norm.module) in NORMS else None
+    for norm, order in orders.items():
+        conv = convolutions.get(norm.input_edge) if norm.input_edge and kind_of(norm.module) in NORMS else None
         if conv is not None and conv.input_edge is not None and _is_safe(conv, norm, reads):
             ends = (conv.output_edge, norm.output_edge)
             outputs = frozenset((call.name, call.call) for call in calls if call.output_edge in ends)
             size = (1, *shape_at(conv.input_edge)[1:])
-            found.append(_Pair(conv.name, norm.name, order, size, outputs))
+            activation = _activation_of(norm, activations, reads)
+            end = order if activation is None else max(order, orders[activation])
+            name = "" if activation is None else activation.name
+            found.append(_Pair(conv.name, norm.name, order, size, outputs, name, end))
     return () if reads.as_numbers else tuple(found)
+
+
+def _activation_of(
+    norm: ModuleCall, activations: Mapping[GradientEdge | None, ModuleCall], reads: Reads
+) -> ModuleCall | None:
+    """The activation that alone reads the norm's result: within the norm, as in timm, or behind it.
+
+    activations: those that are called once, by where their input stands.
+    """
+    within = [call for call in activations.values() if call.module is getattr(norm.module, "act", None)]
+    if within:
+        return within[0] if type(norm.module.drop) is nn.Identity else None
+    return activations.get(norm.output_edge) if reads.of_edge(norm.output_edge) == 1 else None
 
 
 def _is_safe(conv: ModuleCall, norm: ModuleCall, reads: Reads) -> bool:
@@ -223,10 +252,6 @@ def _is_safe(conv: ModuleCall, norm: ModuleCall, reads: Reads) -> bool:
         and norm.module.running_mean is not None
         and not any("forward" in vars(call.module) for call in (conv, norm))
     )
-
-
-def _kind(module: nn.Module) -> str:
-    return f"{type(module).__module__}.{type(module).__qualname__}"
 
 
 def _tensors(*modules: nn.Module) -> list[Tensor]:
@@ -325,17 +350,21 @@ class _Copies:
         """Let the copy's convolution compute what the norm gave, and its norm do only what comes after that."""
         conv, norm = copy.get_submodule(pair.conv), copy.get_submodule(pair.norm)
         assert isinstance(conv, nn.Conv2d)
-        numerics = "packed" if numerics == "packed" and _is_worth_packing(conv) else "folded"
+        numerics = "packed" if numerics == "packed" and onednn.is_packable(conv) else "folded"
         if (pair.conv, numerics) not in self.proof.folded:
             weight, bias = _folded(self.model.get_submodule(pair.conv), self.model.get_submodule(pair.norm))
-            weight = _packed(conv, weight, pair.size) if numerics == "packed" else weight
+            weight = onednn.packed(conv, weight, pair.size) if numerics == "packed" else weight
             self.proof.folded[pair.conv, numerics] = weight, bias
         weight, bias = self.proof.folded[pair.conv, numerics]
-        if numerics == "packed":
-            conv.forward = partial(_convolve, weight, bias, _settings(conv))
-        else:
+        norm.forward = partial(NORMS[kind_of(norm)], norm)
+        if numerics == "folded":
             conv.weight, conv.bias = (nn.Parameter(tensor, requires_grad=False) for tensor in (weight, bias))
-        norm.forward = partial(NORMS[_kind(norm)], norm)
+            return
+        activation = copy.get_submodule(pair.activation) if pair.activation else None
+        computed = ACTIVATIONS[kind_of(activation)] if activation is not None else onednn.NOTHING
+        conv.forward = onednn.convolution(conv, weight, bias, pair.size, computed)
+        if activation is not None:
+            norm.forward = activation.forward = _nothing_more
 
 
 def _folded(conv: Any, norm: Any) -> tuple[Tensor, Tensor]:
@@ -348,34 +377,11 @@ def _folded(conv: Any, norm: Any) -> tuple[Tensor, Tensor]:
     return weight.to(conv.weight).detach(), (shift - mean * scale).to(conv.weight).detach()
 
 
+def _nothing_more(computed: Tensor) -> Tensor:
+    """The forward of a module whose work the convolution before it does."""
+    return computed
+
+
 def _are_near(found: Recording, expected: Recording) -> bool:
     pairs = ((found.logits, expected.logits), (found.activation, expected.activation))
     return all(bool((a - b).abs().max() <= NEAR * b.abs().max()) for a, b in pairs)  # False if one is NaN
-
-
-# ------------------------------------------------------------------------- weights arranged in advance by oneDNN
-
-
-def _can_pack() -> bool:
-    """Whether this PyTorch has the two operators, which are its own and may change."""
-    operators = torch.ops.mkldnn
-    return torch.backends.mkldnn.is_available() and all(
-        hasattr(operators, name) for name in ("_reorder_convolution_weight", "_convolution_pointwise")
-    )
-
-
-def _is_worth_packing(conv: nn.Conv2d) -> bool:
-    plain = _kind(conv) in PLAIN and conv.padding_mode == "zeros" and isinstance(conv.padding, tuple)
-    return plain and conv.groups == 1 and conv.weight.numel() >= LARGE
-
-
-def _settings(conv: nn.Conv2d) -> tuple[Any, ...]:
-    return conv.padding, conv.stride, conv.dilation, conv.groups
-
-
-def _packed(conv: nn.Conv2d, weight: Tensor, size: tuple[int, ...]) -> Tensor:
-    return torch.ops.mkldnn._reorder_convolution_weight(weight, *_settings(conv), list(size))
-
-
-def _convolve(weight: Tensor, bias: Tensor, settings: tuple[Any, ...], input: Tensor) -> Tensor:
-    return torch.ops.mkldnn._convolution_pointwise(input, weight, bias, *settings, "none", [], "")

@@ -5,18 +5,20 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cache
-from typing import TypeVar
+from functools import cache, partial
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
 import torch
+from timm.layers.conv2d_same import Conv2dSame
+from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 from torch.nn import functional
 
 from gradcam import Classifier, Top, explain, explain_many, heatmaps, load_classifier, sample_photo
 from gradcam.inputs import Inputs
-from gradcam.models import numerics
+from gradcam.models import numerics, onednn
 from gradcam.models.classifier import ModelSpec, Preprocessing
 from gradcam.models.devices import to_device_layout
 from gradcam.models.labels import numbered
@@ -331,6 +333,91 @@ def test_only_plain_modules_with_weights_of_their_own_are_folded(
     torch.testing.assert_close(maps, expected, rtol=0, atol=1e-5 * float(expected.max()))
 
 
+class Activated(nn.Module):
+    """A convolution, its norm, an activation behind the norm or within it, the target layer, and a head."""
+
+    def __init__(self, activation: Callable[..., nn.Module], *, within: bool = False) -> None:
+        super().__init__()
+        self.conv: nn.Module = nn.Conv2d(3, 8, 3, padding=1)
+        self.bn = BatchNormAct2d(8, act_layer=activation) if within else nn.BatchNorm2d(8)
+        self.act = nn.Identity() if within else activation()
+        self.last, self.fc = nn.Conv2d(8, 6, 1), nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.last(self.middle(self.bn(self.conv(x)))).relu().mean((2, 3)))
+
+    def middle(self, x: Tensor) -> Tensor:
+        return self.act(x)
+
+
+def computed_with_convolutions(model: nn.Module, layer: TargetLayer = LAST) -> set[str]:
+    """The modules that do nothing more in the packed copy; its maps are those of the model in float64."""
+    expected = heatmaps(copy.deepcopy(model).double(), BATCH.double(), [0, 3], layer)
+    runner = runner_for(*unwrapped(model), Inputs.of(BATCH, model), (layer,), "packed")
+    assert runner.numerics == "packed"
+    found = heatmaps(runner.module, BATCH, [0, 3], layer).double()
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * float(expected.max()))
+    parts = runner.module.named_modules()
+    return {name for name, part in parts if vars(part).get("forward") is numerics._nothing_more}
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+@pytest.mark.parametrize("kind", [nn.ReLU, nn.ReLU6, nn.Hardswish, nn.SiLU])
+def test_an_activation_is_computed_with_the_convolution_before_it(
+    kind: Callable[..., nn.Module], inplace: bool
+) -> None:
+    behind, within = (seeded(Activated(partial(kind, inplace=inplace), within=within)) for within in (False, True))
+    assert computed_with_convolutions(behind) == {"bn", "act"}
+    assert computed_with_convolutions(within) == {"bn", "bn.act"}
+
+
+class SharedActivation(Activated):
+    def middle(self, x: Tensor) -> Tensor:
+        return self.act(self.act(x) - 0.5)
+
+
+class NormReadTwice(Activated):
+    def middle(self, x: Tensor) -> Tensor:
+        return self.act(x) + x
+
+
+class OwnReLU(nn.ReLU):
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input) + 1
+
+
+@pytest.mark.parametrize(
+    "model", [SharedActivation(nn.ReLU), NormReadTwice(nn.ReLU), Activated(OwnReLU), Activated(nn.Mish)]
+)
+def test_an_activation_that_may_compute_more_is_left_as_it_is(model: nn.Module) -> None:
+    assert computed_with_convolutions(seeded(model)) == set()
+
+
+def test_an_activation_within_a_norm_that_drops_is_left_as_it_is() -> None:
+    model = Activated(nn.ReLU, within=True)
+    model.bn.drop = nn.Hardtanh()
+    assert computed_with_convolutions(seeded(model)) == set()
+
+
+def test_an_activation_that_is_the_target_layer_is_left_as_it_is() -> None:
+    layer = TargetLayer("act", (16, 16), 8, "by hand")
+    assert computed_with_convolutions(seeded(Activated(nn.ReLU)), layer) == set()
+
+
+@pytest.mark.parametrize(("kernel", "stride", "dilation"), [(3, 1, 1), (3, 2, 1), ((5, 2), (2, 3), 1), (3, 2, 2)])
+def test_padding_as_tensorflow_does_is_computed_with_the_convolution(
+    kernel: Any, stride: Any, dilation: int
+) -> None:
+    model = Activated(nn.ReLU)
+    model.conv = Conv2dSame(3, 8, kernel, stride, dilation=dilation)
+    size = model.conv(BATCH[..., :15]).shape[2:]
+    layer = TargetLayer("last", (size[0], size[1]), 6, "by hand")
+    for images in (BATCH, BATCH[..., :15]):
+        runner = runner_for(*unwrapped(seeded(model)), Inputs.of(images, model), (layer,), "packed")
+        assert runner.numerics == "packed"
+        torch.testing.assert_close(runner.module(images), model(images))
+
+
 def test_a_model_that_is_watched_or_trained_is_run_itself_and_its_hooks_are_called() -> None:
     model = seeded(Net())
     run(model)
@@ -369,9 +456,9 @@ def test_a_copy_that_gives_other_numbers_is_not_used(monkeypatch: pytest.MonkeyP
 
 def test_without_onednns_operators_weights_are_not_packed(monkeypatch: pytest.MonkeyPatch) -> None:
     model = load_classifier(MODELS[0], device="cpu")
-    monkeypatch.setattr(numerics, "_packed", _refuse)
+    monkeypatch.setattr(onednn, "packed", _refuse)
     assert explain(model, PHOTO).numerics == "folded"
-    monkeypatch.setattr(numerics, "_can_pack", lambda: False)
+    monkeypatch.setattr(onednn, "can_pack", lambda: False)
     assert load_classifier(MODELS[0], device="cpu").numerics == "folded"
 
 
