@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
-from math import prod
+from math import isfinite, prod
 from typing import Any, TypeAlias, overload
 
 import numpy as np
@@ -112,7 +112,8 @@ def heatmaps(
     signals = signals_of(recordings, layers, methods, rerun, linear=not functions)
     found = tuple(fused_maps(signals, one) for one in methods)
     for maps in found:
-        if not maps.isfinite().all():
+        # NaN and infinity show in the sum, which is found sooner; a sum of huge values is infinite, too
+        if not isfinite(maps.sum().item()) and not maps.isfinite().all():
             column = int((~maps.isfinite()).flatten(2).any(2).any(0).nonzero()[0])
             named = functions[column] if indices is None else f"class {indices[:, column].unique().tolist()}"
             where = f"layer {quoted(merge_layers(layers).name)}" if layers[0].name else "the model"
@@ -193,30 +194,34 @@ def class_table(classes: Any, images: int, heads: int) -> Tensor:
 
     Raises: ClassError, also for fractions, booleans and masks, which are no indices.
     """
-    try:
-        table = classes.detach().cpu().numpy() if isinstance(classes, Tensor) else np.asarray(classes)
-    except (TypeError, ValueError) as error:
+    listed = _as_lists(classes)
+    if not isinstance(listed, list):
+        listed = [listed]
+    is_table = any(isinstance(row, list) for row in listed)
+    table = listed if is_table else [listed] * images
+    widths = {len(row) if isinstance(row, list) else -1 for row in table}
+    if len(widths) > 1:
         raise ClassError(
             "expected a class index, K of them, or as many for each image, "
             f"got {quoted(classes)}; give every image equally many"
-        ) from error
-    if table.size and (table.dtype.kind not in "iu" or _has_booleans(classes)):
-        raise ClassError(f"expected whole numbers as class indices, got {quoted(classes)}; name classes by index")
-    if table.ndim < 2:
-        table = table.reshape(1, -1).repeat(images, axis=0)
-    if table.ndim != 2 or len(table) != images or table.shape[1] == 0:
+        )
+    if len(table) != images or 0 in widths:
         raise ClassError(
-            f"expected class lists for {images} image(s), got a table {list(table.shape)}; "
+            f"expected class lists for {images} image(s), got a table {[len(table), *widths]}; "
             "pass one list for all images or one list for each"
         )
-    outside = table[(table < 0) | (table >= heads)]
-    if len(outside):
-        raise ClassError(f"expected a class index from 0 to {heads - 1}, got {int(outside[0])}")
-    return torch.from_numpy(table.astype(np.int64))
+    indices = [index for row in table for index in row]
+    if not all(isinstance(index, int) and not isinstance(index, bool) for index in indices):
+        raise ClassError(f"expected whole numbers as class indices, got {quoted(classes)}; name classes by index")
+    if outside := [index for index in indices if not 0 <= index < heads]:
+        raise ClassError(f"expected a class index from 0 to {heads - 1}, got {outside[0]}")
+    return torch.tensor(table)
 
 
-def _has_booleans(classes: Any) -> bool:
-    """Whether a truth value is among the indices, where NumPy would read it as 0 or 1."""
-    if isinstance(classes, (list, tuple)):
-        return any(map(_has_booleans, classes))
-    return isinstance(classes, (bool, np.bool_)) or getattr(classes, "dtype", None) in (torch.bool, np.dtype(bool))
+def _as_lists(classes: Any) -> Any:
+    """Numbers of any library, and collections of them, as plain numbers and lists."""
+    if isinstance(classes, (Tensor, np.ndarray, np.generic)):
+        return classes.tolist()
+    if isinstance(classes, Sequence) and not isinstance(classes, (str, bytes)):
+        return [_as_lists(entry) for entry in classes]
+    return classes

@@ -46,8 +46,9 @@ class Inputs:
             return batch
         several = isinstance(batch, (tuple, list, Mapping))
         entries = batch.items() if isinstance(batch, Mapping) else enumerate(batch if several else [batch])
-        weight = next((weight for weight in model.parameters() if weight.is_floating_point()), torch.empty(0))
-        given: dict[int | str, Any] = {key: _as_tensor(value, weight) for key, value in entries}
+        given: dict[int | str, Any] = {
+            key: _as_tensor(value, model) if isinstance(value, np.ndarray) else value for key, value in entries
+        }
         if at is None:
             at = next((key for key, value in given.items() if _is_images(value)), next(iter(given), 0))
         if at not in given:
@@ -116,16 +117,15 @@ def _key_of(output: Output) -> Any:
     return code, repr(getattr(output, "__defaults__", None)), cells
 
 
-def _as_tensor(value: Any, weight: Tensor) -> Any:
+def _as_tensor(array: NDArray[Any], model: nn.Module) -> Tensor:
     """An array as a tensor where the model's weights are; floating-point numbers in their type."""
-    if not isinstance(value, np.ndarray):
-        return value
     try:
-        tensor = torch.from_numpy(np.ascontiguousarray(value))
+        tensor = torch.from_numpy(np.ascontiguousarray(array))
     except TypeError as error:
         raise ModelError(
-            f"expected an array of numbers, got one of {value.dtype}; pass floating-point pixels"
+            f"expected an array of numbers, got one of {array.dtype}; pass floating-point pixels"
         ) from error
+    weight = next((weight for weight in model.parameters() if weight.is_floating_point()), torch.empty(0))
     return tensor.to(weight.device, weight.dtype if tensor.is_floating_point() else None)
 
 

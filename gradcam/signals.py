@@ -462,4 +462,4 @@ def mean_and_spread(output: Tensor, layer: TargetLayer) -> tuple[Tensor, Tensor]
 def one_hot(classes: Tensor, logits: Tensor) -> Tensor:
     """Cotangents `[K, B, C]` that pick `classes` `[B, K]` out of the logits `[B, C]`."""
     cotangents = logits.new_zeros(classes.shape[1], *logits.shape)
-    return cotangents.scatter_(2, classes.T[..., None].to(logits.device), 1)
+    return cotangents.scatter_(2, classes.to(logits.device).T.unsqueeze(2), 1)

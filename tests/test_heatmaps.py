@@ -51,6 +51,12 @@ def test_a_two_channel_network_gives_the_numbers_worked_out_by_hand() -> None:
     assert torch.allclose(maps[0, 1], torch.tensor([[0.0, 1.0], [0.0, 0.0]]))
 
 
+def test_huge_heat_is_finite_though_its_sum_is_not() -> None:
+    maps = heatmaps(Handmade().eval(), 0.8e38 * HAND, [0, 1], TargetLayer("pick", (2, 2), 2, "by hand"))
+    assert maps.sum().isinf()
+    assert torch.allclose(maps[0, 0], 0.8e38 * torch.tensor([[3.0, 0.0], [0.0, 1.0]]))
+
+
 def test_a_linear_head_is_read_in_the_rows_that_are_asked_for() -> None:
     model = Handmade().eval()
     with torch.no_grad():

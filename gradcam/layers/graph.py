@@ -80,10 +80,15 @@ def upstream(node: Node) -> set[Node]:
 def _readers(scores: Node) -> dict[Node, list[Node]]:
     """For every node that the `scores` were computed from: the nodes that read it, once for each reading."""
     readers: dict[Node, list[Node]] = {}
-    for node in upstream(scores):
+    stack = [scores]
+    while stack:
+        node = stack.pop()
         for child, _ in node.next_functions:
-            if child is not None:
-                readers.setdefault(child, []).append(node)
+            if child in readers:
+                readers[child].append(node)
+            elif child is not None:
+                readers[child] = [node]
+                stack.append(child)
     return readers
 
 
@@ -117,7 +122,7 @@ def before_linear(logits: Tensor, cotangents: Tensor) -> tuple[Tensor | Gradient
     weight = getattr(node, "_saved_mat2", None)
     if source is None or weight is None or type(weight) is not Tensor:
         return logits, cotangents
-    classes = cotangents.flatten(0, 1).any(dim=0).nonzero()[:, 0]
+    classes = cotangents.any((0, 1)).nonzero().squeeze(1)
     read = weight.detach().T.index_select(0, classes)  # indexing by brackets takes longer
     return GradientEdge(source, output), cotangents.index_select(2, classes) @ read
 
