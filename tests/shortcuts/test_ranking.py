@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from gradcam.shortcuts.components import Joint
-from gradcam.shortcuts.ranking import NEAREST, STARTS, Discriminant, earlier_pattern, pattern, rank
+from gradcam.shortcuts.ranking import NEAREST, STARTS, Discriminant, Groups, earlier_pattern, pattern, rank
 from tests.shortcuts.arrays import SEEN, USED, made
 
 
@@ -41,7 +42,44 @@ def test_what_is_left_out_is_the_discriminant_of_the_other_photos() -> None:
         assert left_out[photo] == pytest.approx(float(discriminant.values[photo] @ weights))
 
 
-def test_noise_does_not_stand_out_by_photos_that_found_their_own_direction() -> None:
+def reading_itself(discriminant: Discriminant, groups: Groups, rests: Groups) -> NDArray[np.float64]:
+    """In place of `Discriminant.left_out`: each photo along the direction that it helped to find."""
+    return discriminant.weights(groups, rests) @ discriminant.values.T
+
+
+def shares_in_noise(seed: int) -> list[tuple[float, float]]:
+    """Of each candidate in noise: the share of the class's 25 photos that are members, and of new photos that
+    would be."""
+    random = np.random.default_rng(seed)
+    earlier, contrast = (random.normal(size=(75, width)).astype(np.float32) for width in (64, 40))
+    new = [random.normal(size=(4000, width)).astype(np.float32) for width in (64, 40)]
+    in_class = np.arange(75) < 25
+    return [
+        (float(one.members[in_class].mean()), float((one.component.strengths(*new) >= one.threshold).mean()))
+        for one in rank(in_class, earlier, contrast)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_noise_does_not_stand_out_by_photos_that_found_their_own_direction(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert all(members < new + 0.1 for members, new in shares_in_noise(seed))
+    monkeypatch.setattr(Discriminant, "left_out", reading_itself)
+    assert max(members - new for members, new in shares_in_noise(seed)) > 0.1  # what that is for
+
+
+def test_a_photo_of_the_class_is_read_along_a_direction_that_it_did_not_help_to_find() -> None:
+    data = made(each=25)
+    first, *_ = rank(data.in_class, data.earlier, data.contrast)
+    helped = first.component.strengths(data.earlier, data.contrast) - first.strengths
+    others = helped[~data.in_class]
+    assert np.ptp(others) < 1e-4  # a constant, for strengths have no fixed zero
+    assert (helped[first.members] > others.max() + 0.1).all()
+    assert (helped[data.in_class & ~first.members] < others.min()).all()
+
+
+def test_noise_scores_far_below_a_mark() -> None:
     data = made()
     data.earlier[np.ix_(data.marked, np.array(SEEN))] -= 4
     data.contrast[np.ix_(data.marked, np.array(USED))] -= 4
