@@ -58,20 +58,28 @@ def gather(run: Run, model: str, label: str, classifier: Classifier, seed: int =
     numbers = np.sort(np.array([*mine, *others], np.int64))
     chosen = numbers.tolist()
     earlier = np.hstack([run.pooled(model, "earlier", chosen), run.pooled(model, "earlier_spread", chosen)])
-    contrast = _contrast(run, model, labels, label, classifier, chosen)
-    if earlier.shape[1] == 0:
-        raise RunError(
-            f"expected features of an earlier layer of {model}, got none in this run; begin beside with --new"
-        )
-    there = np.isfinite(earlier).all(axis=1) & np.isfinite(contrast).all(axis=1)
     in_class = np.isin(numbers, mine)
+    there = _are_known(earlier)
+    _refuse_few(there, in_class, model, label)
+    contrast = _contrast(run, model, labels, label, classifier, chosen)
+    there &= _are_known(contrast)
+    _refuse_few(there, in_class, model, label)
+    return Evidence(numbers[there], in_class[there], earlier[there], contrast[there])
+
+
+def _are_known(view: Values) -> NDArray[np.bool_]:
+    """Which photos a view `[n, columns]` has; where it has none of them, it has no columns either."""
+    return np.isfinite(view).all(axis=1) & (view.shape[1] > 0)
+
+
+def _refuse_few(there: NDArray[np.bool_], in_class: NDArray[np.bool_], model: str, label: str) -> None:
+    """Raises: TooFewError. there, in_class: bool `[n]`."""
     for group, whose in ((in_class, f"with the label {quoted(label)}"), (~in_class, "with other labels")):
         if (found := int((there & group).sum())) < LEAST:
             raise TooFewError(
                 f"expected at least {LEAST} photos {whose} that {model} explained, got {found}; add photos to "
                 "the run"
             )
-    return Evidence(numbers[there], in_class[there], earlier[there], contrast[there])
 
 
 def classes_of(run: Run, model: str, label: str) -> list[str]:

@@ -262,17 +262,11 @@ def test_a_run_that_was_stopped_is_one_sentence(tmp_path: Path) -> None:
         find_shortcuts(run, "plain/own", "red", use=USE_COLOURS)
 
 
-def test_a_run_without_features_of_an_earlier_layer_is_one_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = small_run(tmp_path, 6)
-    pooled = Run.pooled
-    monkeypatch.setattr(
-        Run,
-        "pooled",
-        lambda self, model, name, photos: pooled(self, model, name, photos)[:, : 3 * ("earlier" not in name)],
-    )
-    with pytest.raises(RunError, match="expected features of an earlier layer of plain/own, got none in this run"):
+def test_a_run_of_which_no_photo_could_be_opened_is_one_sentence(tmp_path: Path) -> None:
+    for path in write_set(tmp_path / "set", 4).rglob("*.png"):
+        path.write_bytes(b"no picture")
+    run = run_over(tmp_path / "set", tmp_path / "run")
+    with pytest.raises(TooFewError, match="'red' that plain/own explained, got 0; add photos to the run"):
         find_shortcuts(run, "plain/own", "red", use=USE_COLOURS)
 
 
