@@ -123,9 +123,19 @@ def ranked_by(index: Index, by: str, photos: Sequence[int], pair: Pair | None = 
     Raises: OptionError for another ranking.
     """
     photo, value, _, of_pair = _measure(by, pair)
-    wanted = sa.select(photo, value).where(*of_pair, photo.in_(photos), value.is_not(None))
+    wanted = sa.select(photo, value).where(*of_pair, value.is_not(None))
     with index.reading() as connection:
-        return {row[0]: row[1] for row in connection.execute(wanted)}
+        return {
+            row[0]: row[1] for some in _blocks(photos) for row in connection.execute(wanted.where(photo.in_(some)))
+        }
+
+
+BLOCK = 10_000
+"""Photos that one statement names at most: SQLite takes 32,766 parameters, where it was not built to take more."""
+
+
+def _blocks(photos: Sequence[int]) -> Iterator[Sequence[int]]:
+    return (photos[at : at + BLOCK] for at in range(0, len(photos), BLOCK))
 
 
 def _row(by: str) -> Ranking:
@@ -221,9 +231,8 @@ def units(index: Index, photos: Sequence[int] | None = None) -> Iterator[sa.RowM
     names = ("path", "label", "columns", "sha256", "height", "width", "agreement", "same_class")
     wanted = sa.select(UNITS, *(PHOTOS.c[name] for name in names)).join(PHOTOS, PHOTOS.c.photo == UNITS.c.photo)
     wanted = wanted.order_by(UNITS.c.photo, UNITS.c.model, UNITS.c.method, UNITS.c.target)
-    groups = [None] if photos is None else [photos[at : at + 500] for at in range(0, len(photos), 500)]
     with index.reading() as connection:
-        for group in groups:
+        for group in [None] if photos is None else _blocks(photos):
             chosen = wanted if group is None else wanted.where(UNITS.c.photo.in_(group))
             yield from connection.execute(chosen.execution_options(yield_per=2000)).mappings()
 

@@ -76,6 +76,12 @@ def test_the_numbers_of_a_ranking_are_in_its_order_and_of_no_photo_of_which_none
     assert bool(known) == run.can_rank(by)
 
 
+def test_more_photos_than_a_statement_can_name_are_asked_for_in_blocks(run: Run) -> None:
+    many = range(300_000)
+    assert run.ranked_by("disagreement", many) == run.ranked_by("disagreement", range(20))
+    assert list(run.units(many)) == list(run.units())
+
+
 def test_numbers_of_a_ranking_that_there_is_not_are_one_sentence(run: Run) -> None:
     with pytest.raises(OptionError, match="expected a ranking, got 'bordr'; use 'border'"):
         run.ranked_by("bordr", [0])
