@@ -70,14 +70,23 @@ def alone_with(path: Path, *, error: type[GradcamError] = OptionError) -> Iterat
 def hold(path: Path, error: type[GradcamError]) -> BinaryIO | None:
     """The file of this name, locked; None where another process holds it or has just removed it.
 
-    Raises: `error` where the file can neither be opened nor made.
+    Raises: `error` where the file can neither be opened nor made, or the disk knows no locks.
     """
     try:
         file = path.open("a+b")
     except OSError as trouble:
         raise error(f"expected to write beside {quoted(path)}, but {machine_trouble(trouble)}") from trouble
+    try:
+        is_mine = try_lock(file.fileno())
+    except OSError as trouble:
+        file.close()
+        with suppress(OSError):  # nobody can hold it
+            path.unlink()
+        raise error(
+            f"expected a disk that knows locks for {quoted(path.parent)}, but {machine_trouble(trouble)}"
+        ) from trouble
     with suppress(FileNotFoundError):
-        if try_lock(file.fileno()):
+        if is_mine:
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 return file
             unlock(file.fileno())
