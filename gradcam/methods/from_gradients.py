@@ -19,11 +19,15 @@ from gradcam.methods.wrappers import image_ranges, noisy_copies
 MOST_PLACES = 4096
 """Of a grid, for a kernel between all of its places."""
 
-ITERATED = 256
-"""Rows of a matrix from which on its first eigenvector is iterated; of a smaller one, all are computed sooner."""
+ITERATED = 2**14
+"""Numbers in a batch of matrices from which on their first eigenvectors are iterated; of fewer, all are computed
+sooner."""
 
-TOGETHER, ROUNDS, CLOSE = 16, 16, 1e-8
-"""Vectors that are iterated, how often at most, and the distance from an eigenvector of length 1 that is enough."""
+TOGETHER, DEGREE = 8, 8
+"""Vectors that are iterated together, and products with the matrix between two looks at how close they are."""
+
+ROUNDS, CLOSE = 8, 1e-8
+"""Looks at most, and the distance from an eigenvector of length 1 that is enough."""
 
 
 def weighted_sum(weights: Tensor, activation: Tensor) -> Tensor:
@@ -53,10 +57,13 @@ def grad_cam_plus_plus(signals: Signals) -> Tensor:
     scaled by a positive number. g² is divided out, so that nothing becomes zero by being squared; a is 0 where g
     or the denominator is.
     """
-    gradients, total = signals.gradients, signals.activation.sum((2, 3))[..., None, None]
-    denominator = 2 + gradients * total
-    share = torch.where((gradients != 0) & (denominator != 0), 1 / denominator, 0)
-    return weighted_sum((share * gradients.relu()).sum((3, 4)), signals.activation).relu()
+    total = signals.activation.sum((2, 3))[..., None, None]
+
+    def weights(gradients: Tensor) -> Tensor:  # of one score: all at once would not stay in the processor's cache
+        denominator = 2 + gradients * total
+        return gradients.relu().div_(denominator).masked_fill_(denominator == 0, 0).sum((2, 3))
+
+    return weighted_sum(torch.stack([*map(weights, signals.gradients)]), signals.activation).relu()
 
 
 def xgrad_cam(signals: Signals) -> Tensor:
@@ -262,11 +269,16 @@ def _leading(gram: Tensor) -> tuple[Tensor, Tensor]:
     """The eigenvectors `[…, P]` of the largest eigenvalues `[…]` of symmetric matrices; NaN where not finite.
 
     By PyTorch, whose threads a caller can bound. It computes all eigenvectors or none, in a time that grows with
-    P³, so that of a large matrix is iterated.
+    P³, so that those of large or many matrices are iterated. Where that does not come close, all are computed.
     """
-    finite = gram.isfinite().all(-1).all(-1)
-    gram = gram.where(finite[..., None, None], 0)
-    vectors, values = (gram.shape[-1] >= ITERATED and _iterated(gram)) or _last(*torch.linalg.eigh(gram)[::-1])
+    finite = gram.sum((-2, -1)).isfinite()
+    gram = gram.contiguous() if finite.all() else gram.where(finite[..., None, None], 0)
+    if gram.numel() < ITERATED or gram.shape[-1] < 4 * TOGETHER:
+        vectors, values = _last(*torch.linalg.eigh(gram)[::-1])
+    else:
+        vectors, values, close = _iterated(gram)
+        if not close.all():
+            vectors[~close], values[~close] = _last(*torch.linalg.eigh(gram[~close])[::-1])
     missing = torch.where(finite, 0.0, torch.nan).to(gram)
     return vectors + missing[..., None], values + missing
 
@@ -275,22 +287,37 @@ def _last(vectors: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
     return vectors[..., -1], values[..., -1]
 
 
-def _iterated(gram: Tensor) -> tuple[Tensor, Tensor] | None:
-    """The first eigenvectors and values by iterating a few vectors together; None unless all are close.
+def _iterated(gram: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The first eigenvectors `[…, P]` and values `[…]` by iterating a few vectors together, and which are close.
 
     How far a vector is from an eigenvector is at most its residual over the distance to the next eigenvalue: where
-    two are nearly equal, nothing is close. Nor is it where the largest eigenvalue is below zero.
-    Source: Halko et al. 2011, algorithm 4.4, with the stopping rule of Davis and Kahan 1970.
+    two are nearly equal, it is not close. Nor is it where the largest eigenvalue is below zero.
+    Source: Zhou et al. 2006, *Self-consistent-field calculations using Chebyshev-filtered subspace iteration*, with
+    the stopping rule of Davis and Kahan 1970.
     """
     start = torch.randn(gram.shape[-1], TOGETHER, generator=torch.Generator().manual_seed(0), dtype=gram.dtype)
-    basis, gram = torch.linalg.qr(start)[0], gram.contiguous()
-    for _ in range(ROUNDS):
-        image = gram @ basis
-        mixtures, values = torch.linalg.eigh(basis.mT @ image)[::-1]
-        first, value = _last(mixtures, values)
-        vector = (basis @ first[..., None])[..., 0]
-        residual = ((image @ first[..., None])[..., 0] - value[..., None] * vector).norm(dim=-1)
-        if bool((residual <= CLOSE * (value - values[..., -2].clamp(min=0))).all()):
-            return vector, value
-        basis = torch.linalg.qr(image)[0]
-    return None
+    basis, rounds = torch.linalg.qr(start)[0], 0
+    while True:
+        image, rounds = gram @ basis, rounds + 1
+        values, mixtures = torch.linalg.eigh(basis.mT @ image)
+        basis, image = basis @ mixtures, image @ mixtures
+        vector, value = _last(basis, values)
+        residual = (image[..., -1] - value[..., None] * vector).norm(dim=-1)
+        close = residual <= CLOSE * (value - values[..., -2].clamp(min=0))
+        if rounds == ROUNDS or bool(close.all()):
+            return vector, value, close
+        basis = torch.linalg.qr(_filtered(gram, basis, image, values))[0]
+
+
+def _filtered(gram: Tensor, basis: Tensor, image: Tensor, values: Tensor) -> Tensor:
+    """The basis `[…, P, n]` times a Chebyshev polynomial of the matrix: small for eigenvalues between zero and the
+    least of `values` `[…, n]`, and growing fastest beyond.
+
+    image: the matrix times the basis.
+    """
+    half = torch.maximum(values[..., 0], values[..., -1] / 1000)[..., None, None] / 2  # not so small as to overflow
+    half = half.where(half > 0, 1)
+    before, now = basis, image / half - basis
+    for _ in range(DEGREE - 1):
+        before, now = now, 2 * (gram @ now / half - now) - before
+    return now

@@ -292,19 +292,23 @@ def spectrum(*first: float, rows: int = 300) -> torch.Tensor:
     [
         ([spectrum(3.0, 1.0, 0.9), spectrum(1.0)], 0),
         ([spectrum(3.0, 2.4)], 0),
-        ([spectrum(3.0, 3.0 - 1e-9)], 1),  # the first two are nearly equal
+        ([spectrum(3.0, *(3.0 * 0.97**n for n in range(1, 200)))], 0),  # falls slowly
+        ([spectrum(3.0), spectrum(3.0, 3.0 - 1e-9)], 1),  # the first two of the second are nearly equal
         ([torch.zeros(300, 300).double(), spectrum(1.0)], 0),
-        ([spectrum(3.0, rows=200)], 1),  # all of a small matrix are computed sooner
+        ([spectrum(3.0, -2.0)], 0),
+        ([spectrum(3.0, rows=49)] * 10, 0),
+        ([spectrum(3.0, rows=100)], 1),  # all of a single smaller matrix are computed sooner
+        ([spectrum(3.0, rows=20)] * 50, 50),
     ],
 )
 def test_first_eigenvectors_of_large_matrices_are_found_without_the_others(
     grams: list[torch.Tensor], whole: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gram, eigh, sizes = torch.stack(grams), torch.linalg.eigh, list[int]()
+    gram, eigh, computed = torch.stack(grams), torch.linalg.eigh, list[torch.Tensor]()
     values, vectors = eigh(gram)
-    monkeypatch.setattr(torch.linalg, "eigh", lambda one: (sizes.append(one.shape[-1]), eigh(one))[1])
+    monkeypatch.setattr(torch.linalg, "eigh", lambda one: (computed.append(one), eigh(one))[1])
     found, value = from_gradients._leading(gram)
-    assert sizes.count(gram.shape[-1]) == whole
+    assert sum(len(one) for one in computed if one.shape[-1] == gram.shape[-1]) == whole
     assert torch.allclose(value, values[:, -1], rtol=0, atol=1e-12)
     expected = vectors[..., -1] * (vectors[..., -1] * found).sum(-1, keepdim=True).sign()
     close = 1e-6 * expected.abs().amax(-1, keepdim=True)
