@@ -263,6 +263,11 @@ class Method:
         return "activations" in self.needs
 
     @property
+    def has_own_grid(self) -> bool:
+        """Whether its map may lie on another grid than the maps of the target layer."""
+        return not self.reads_layer or "pixel gradients" in self.needs
+
+    @property
     def citation(self) -> str:
         """`Selvaraju et al. 2017, eq. 1 and 2`."""
         return f"{self.paper}, {self.equations}" if self.equations else self.paper

@@ -297,6 +297,8 @@ def _go_on(store: Store, plan: Plan, files: Files, use_model: Use, engine: Engin
     if not finished.keys() >= set(positions):
         from gradcam.runs.engines import compute_missing  # with PyTorch
 
+        if (divided := plan.divided({column for column, _ in finished})) != plan:
+            plan = store.write_plan(divided, store.data(), None)
         compute_missing(store, plan, files, finished, use_model, engine)
     class_means.update(index, store, plan, finished)
     return run

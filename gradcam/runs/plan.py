@@ -157,7 +157,8 @@ _COMPARED = {
 class Column:
     """A model with the methods and targets that share its forward; each batch of a column is one shard.
 
-    model: its position in `Plan.models`. targets: as `write_target` writes them, or `LABEL`.
+    model: its position in `Plan.models`. methods: their maps lie on one grid, as an array of a shard has one shape.
+    targets: as `write_target` writes them, or `LABEL`.
     prepared: whether the column was added by `prepare` and holds each channel's contribution to each label's class.
         Its units appear in no index, ranking or export.
     """
@@ -278,6 +279,23 @@ class Plan:
             columns += missing_columns(columns, position, methods, targets)
         return replace(self, models=tuple(listed), columns=tuple(columns))
 
+    def divided(self, begun: Container[int]) -> Plan:
+        """The plan with columns of one grid each, as an earlier gradcam did not plan them.
+
+        begun: the columns that have shards; they stay. Of any other the first grid stays in its place, and the
+            others become columns at the end.
+        """
+        kept, more = [], []
+        for number, column in enumerate(self.columns):
+            first, *others = (
+                [column]
+                if column.prepared or number in begun
+                else missing_columns((), column.model, column.methods, column.targets)
+            )
+            kept.append(first)
+            more += others
+        return replace(self, columns=(*kept, *more))
+
     def prepared(self, model: int, targets: Sequence[str]) -> Plan:
         """The plan with a prepared column for the targets that have none yet.
 
@@ -292,7 +310,7 @@ class Plan:
 def missing_columns(
     columns: Sequence[Column], model: int, methods: Sequence[str], targets: Sequence[str]
 ) -> list[Column]:
-    """The fewest columns that cover every missing pair of method and target of a model."""
+    """The fewest columns of one grid each that cover every missing pair of method and target of a model."""
     there = {
         (method, target)
         for column in columns
@@ -304,8 +322,14 @@ def missing_columns(
         method: tuple(target for target in dict.fromkeys(targets) if (method, target) not in there)
         for method in dict.fromkeys(methods)
     }
-    alike = groupby(sorted(lacking, key=lambda method: lacking[method]), key=lambda method: lacking[method])
-    return [Column(model, tuple(group), missing) for missing, group in alike if missing]
+    shared = {method: (missing, _grid(method)) for method, missing in lacking.items() if missing}
+    alike = groupby(sorted(shared, key=shared.__getitem__), key=shared.__getitem__)
+    return [Column(model, tuple(group), missing) for (missing, _), group in alike]
+
+
+def _grid(method: str) -> str:
+    """Tells the grid of a method's maps apart: its name if that may be its own, else the target layer's, `""`."""
+    return method if methods.find_method(method).has_own_grid else ""
 
 
 def new_plan(settings: Settings) -> Plan:

@@ -21,7 +21,20 @@ from PIL import Image
 from gradcam import Top, compare, open_photo, sample_photo
 from gradcam.errors import OptionError, RunBusyError, RunError
 from gradcam.forward import Forward
-from gradcam.runs import Engine, Run, Settings, Status, class_means, data_set, plan, resume, start, store, watch
+from gradcam.runs import (
+    Engine,
+    Run,
+    Settings,
+    Status,
+    class_means,
+    data_set,
+    plan,
+    read_data,
+    resume,
+    start,
+    store,
+    watch,
+)
 from gradcam.runs.index_tables import AGREEMENTS
 from gradcam.runs.store import Store
 from tests import plain
@@ -89,6 +102,21 @@ def test_the_numbers_of_a_run_are_those_of_compare(tmp_path: Path, maps: str, er
         assert (unit.class_name, unit.rank) == (panel.scored.label, panel.scored.rank)
         assert unit.score == pytest.approx(panel.scored.score, abs=1e-5)
         assert unit.sha256 == panel.photo.sha256
+
+
+def test_methods_of_other_grids_are_computed_side_by_side_also_where_one_column_was_planned_for_both(
+    tmp_path: Path,
+) -> None:
+    data, methods = write_set(tmp_path / "set", 2), ["Grad-CAM", "RefineCAM", "FullGrad"]
+    run = start(data, [NET], out=tmp_path / "run", methods=methods)
+    assert run.status().state == "finished"
+    grids = {unit.method: maps.shape for unit in run.units() for maps in run.arrays([unit]) if maps is not None}
+    assert len(grids) == len(set(grids.values())) == 3
+    together = replace(run.plan, columns=(plan.Column(0, tuple(methods), run.plan.targets),))
+    before = Store(tmp_path / "before")
+    before.write_plan(replace(together, parts=()), str(data), read_data(data).rows)
+    assert resume(before.folder).status().state == "finished"
+    assert shards_of(Run(before.folder)) == shards_of(run)
 
 
 def test_contributions_means_and_features_of_an_earlier_layer_are_kept(whole: Run) -> None:

@@ -48,6 +48,20 @@ def test_a_plan_is_extended_by_what_it_lacks_alone() -> None:
     assert more.columns == (*plan.columns, Column(0, ("Grad-CAM",), ("blue",)))
 
 
+def test_methods_of_other_grids_are_columns_of_their_own() -> None:
+    methods = ["FullGrad", "Grad-CAM", "RefineCAM", "HiResCAM"]
+    plan = plans.new_plan(Settings()).extended([planned()], methods, ["top"])
+    shared = Column(0, ("Grad-CAM", "HiResCAM"), ("top",))
+    assert plan.columns == (shared, Column(0, ("FullGrad",), ("top",)), Column(0, ("RefineCAM",), ("top",)))
+    before = replace(plan, columns=(shared, Column(0, ("Grad-CAM", "FullGrad", "LayerCAM"), ("blue",))))
+    assert before.divided({0, 1}) == before
+    assert before.divided({0}).columns == (
+        shared,
+        Column(0, ("Grad-CAM", "LayerCAM"), ("blue",)),
+        Column(0, ("FullGrad",), ("blue",)),
+    )
+
+
 def test_a_plan_goes_on_with_the_models_and_settings_that_it_has() -> None:
     plan = plans.new_plan(Settings()).extended([planned()], ["Grad-CAM"], ["top"])
     other = replace(planned(), digest="1" * 64)
