@@ -104,7 +104,7 @@ def _is_quantised(module: nn.Module) -> bool:
 @contextmanager
 def _eager(modules: Sequence[nn.Module]) -> Iterator[None]:
     """Run modules made by `torch.compile` or `.compile()` as plain Python, so that hooks act."""
-    compiled = any(module._compiled_call_impl is not None for module in modules)
+    compiled = [module for module in modules if module._compiled_call_impl is not None]
     if not compiled and not any(kind.__name__ == "OptimizedModule" for kind in set(map(type, modules))):
         yield
         return

@@ -354,10 +354,10 @@ class LayerSignals(Signals):
     def _from_gradients(self, read: Callable[[Tensor], Tensor]) -> Tensor:
         """What `read` makes of the gradients of a few scores at a time, `[K, …]`."""
         if torch.float16 in (self.recording.logits.dtype, self.recording.activation.dtype):
-            enlarged = torch.cat([*map(read, self._chunks(ENLARGED))]) / ENLARGED
+            enlarged = _joined([*map(read, self._chunks(ENLARGED))]) / ENLARGED
             if enlarged.isfinite().all():
                 return enlarged
-        return torch.cat([*map(read, self._chunks(1))])
+        return _joined([*map(read, self._chunks(1))])
 
     def _chunks(self, factor: int) -> Iterator[Tensor]:
         """The gradients of `factor` · y at the pooled or the layer's own edge, of a few scores at a time."""
@@ -366,7 +366,7 @@ class LayerSignals(Signals):
         cotangents, nbytes = self._start[1], prod(shape) * activation.element_size()
         size = chunk_size(self.recording.model, nbytes, len(cotangents))
         self._share(factor, shape)
-        for number, chunk in enumerate(cotangents.split(size)):
+        for number, chunk in enumerate([cotangents] if size == len(cotangents) else cotangents.split(size)):
             gradient = self._kept.get((factor, number))
             if gradient is None:
                 gradient = self._walk(chunk, factor, shape)
@@ -385,11 +385,13 @@ class LayerSignals(Signals):
     def _share(self, factor: int, shape: Sequence[int]) -> None:
         """Compute the gradients of these and of the similar classes' scores together, if so many may be in memory:
         a large head is read once for all of them."""
+        if not self._similar or (factor, 0) in self._kept:
+            return
         alike = [self, *self._similar.values()]
         parts = [one._start[1] for one in alike]
         count = sum(map(len, parts))
         nbytes = prod(shape) * self.recording.activation.element_size()
-        if len(alike) == 1 or (factor, 0) in self._kept or chunk_size(self.recording.model, nbytes, count) < count:
+        if chunk_size(self.recording.model, nbytes, count) < count:
             return
         gradients = self._walk(torch.cat(parts), factor, shape)
         for one, gradient in zip(alike, gradients.split([*map(len, parts)]), strict=True):
@@ -439,6 +441,11 @@ def scores_are_linear(recordings: Sequence[Recording], layers: Sequence[TargetLa
     cotangents = one_hot(logits.new_zeros(len(logits), 1, dtype=torch.int64), logits)
     pairs = zip(recordings, layers, strict=True)
     return all(LayerSignals(recording, cotangents, layer)._head_is_linear for recording, layer in pairs)
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """`torch.cat`, which would copy a single part as well."""
+    return parts[0].contiguous() if len(parts) == 1 else torch.cat([*parts])
 
 
 def _same(images: Tensor) -> Tensor:

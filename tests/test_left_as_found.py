@@ -28,6 +28,8 @@ class Caching(nn.Module):
         self.conv, self.fc = nn.Conv2d(3, 4, 1), nn.Linear(4, 2)
         self.bias_cache: dict[str, Any] = {}
         self.nested: dict[str, list[Tensor]] = {"seen": []}
+        self.moved: list[list[str]] = [["one"], []]
+        self.names = {"one"}
         self.count = 0
         self.last: Tensor | None = None
         self.register_buffer("mean", torch.zeros(4))
@@ -38,6 +40,8 @@ class Caching(nn.Module):
         if "bias" not in self.bias_cache:
             self.bias_cache["bias"] = self.fc.bias * 2
         maps = self.conv(x)
+        self.moved[1].append(self.moved[0].pop())
+        self.names.add("another")
         self.count += 1
         self.last = maps
         self.nested["seen"].append(maps)
@@ -61,6 +65,8 @@ def test_caches_counters_buffers_and_random_numbers_come_back(noise: Tensor, tra
         heatmaps(model, noise, 0, layer)
     assert model.bias_cache == {}
     assert model.nested == {"seen": []}
+    assert model.moved == [["one"], []]
+    assert model.names == {"one"}
     assert (model.count, model.last) == (0, None)
     assert model.swapped is buffer
     assert [tensor.tolist() for tensor in (model.mean, model.swapped, model.total)] == [[0.0] * 4, [0.0] * 4, [0.0]]
@@ -95,7 +101,8 @@ def tiny(name: str) -> nn.Module:
     if name != "transformers":
         return timm.create_model(name, num_classes=3, **TINY[name])
     sizes = {"hidden_sizes": [16, 24, 32], "num_attention_heads": [2, 2, 2], "depths": [1, 1, 1]}
-    return LevitForImageClassification(LevitConfig(image_size=64, num_labels=3, **sizes))
+    options: dict[str, Any] = {"image_size": 64, "num_labels": 3, **sizes}
+    return LevitForImageClassification(LevitConfig(**options))
 
 
 def logits_of(output: Any) -> Tensor:
@@ -154,7 +161,7 @@ def test_a_clone_in_eval_mode_computes_the_same_with_copied_weights_and_referenc
     assert all(module.training for module in model.modules())
     assert not any(module.training for module in clone.modules())
     assert torch.equal(clone(noise), copy.deepcopy(model).eval()(noise))
-    assert model[0].norm.num_batches_tracked == 0
+    assert model.state_dict()["0.norm.num_batches_tracked"] == 0
 
 
 class Closing(Block):
