@@ -117,6 +117,7 @@ class _Reader:
             raise self._wrong(f"at most {MAX_ROWS:,} rows", "more", "split it")
         cells = {title: self._text(title, value) for title, value in record.items()}
         named = {kind: cells.pop(title, "") for kind, title in self._columns.items()}
+        box = record[self._columns["box"]] if named.get("box") else None
         path = self._path(named["path"])
         if path in self._seen:
             raise self._wrong(f"another photo than in row {self._seen[path]}", quoted(path), "drop one of the two")
@@ -125,8 +126,8 @@ class _Reader:
         return PhotoRow(
             path=path,
             label=named.get("label") or None,
-            columns={title: text for title, text in cells.items() if text},
-            box=self._box(record.get(self._columns.get("box", ""))),
+            columns={title: text for title, text in cells.items() if title.strip() and text},
+            box=None if box is None else self._box(box),
             mask=None if mask is None else self._path(mask),
         )
 
@@ -146,9 +147,7 @@ class _Reader:
             )
         return path
 
-    def _box(self, value: Any) -> Box | None:
-        if value is None or value == "":
-            return None
+    def _box(self, value: Any) -> Box:
         try:
             sides = (
                 json.loads(value if value.startswith("[") else f"[{value}]") if isinstance(value, str) else value
@@ -240,15 +239,19 @@ def _from_jsonl(name: str, file: BinaryIO) -> _Records:
                         raise ValueError(f"a line with {type(record).__name__}")
                     yield record
 
-    found = records()
-    first = next(found, {})
-    return list(first), _chained(first, found)
+    titles = _all_titles(records())
+    file.seek(0)
+    return titles, records()
 
 
-def _chained(first: Mapping[str, Any], rest: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    if first:
-        yield first
-    yield from rest
+def _all_titles(records: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The titles of all records, each of which may lack any; no more are looked for once they are too many."""
+    titles: dict[str, None] = {}
+    for record in records:
+        titles.update(dict.fromkeys(record))
+        if len(titles) > MAX_COLUMNS:
+            break
+    return list(titles)
 
 
 def _from_parquet(name: str, file: BinaryIO) -> _Records:

@@ -79,6 +79,21 @@ def test_the_same_rows_are_read_from_csv_parquet_and_jsonl(tmp_path: Path) -> No
         assert rows(read_data(tmp_path / name)) == ROWS
 
 
+def test_a_line_of_jsonl_may_lack_what_others_have(tmp_path: Path) -> None:
+    lines = [{"path": "a.png"}, {"label": "red", "box": [1, 2, 3, 4], "path": "b.png"}, {"path": "c.png", "site": "Ulm"}]
+    (tmp_path / "photos.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    assert rows(read_data(tmp_path / "photos.jsonl")) == [
+        PhotoRow("a.png"),
+        PhotoRow("b.png", "red", box=(1, 2, 3, 4)),
+        PhotoRow("c.png", columns={"site": "Ulm"}),
+    ]
+
+
+def test_a_column_without_a_title_is_left_out_as_the_numbers_that_pandas_writes(tmp_path: Path) -> None:
+    numbered = csv(tmp_path, ',path,label, \n"1,2,3,4",a.png,red,\n1,b.png,,7\n')
+    assert rows(read_data(numbered)) == [PhotoRow("a.png", "red"), PhotoRow("b.png")]
+
+
 def test_paths_of_a_manifest_begin_in_its_folder_and_may_be_written_as_on_windows(tmp_path: Path) -> None:
     write_set(tmp_path, 2)
     data = read_data(csv(tmp_path, "file,class\nred\\00001.png,red\n./blue/00000.png,blue\n"))
@@ -150,6 +165,12 @@ def test_a_bad_manifest_is_one_sentence(tmp_path: Path, text: str, sentence: str
     [
         ("a.jsonl", b"[1]\n", "expected a JSON object on each line in 'a.jsonl'"),
         ("a.jsonl", b"{no\n", "expected a JSON object on each line in 'a.jsonl'"),
+        ("a.jsonl", b'{"path": "a.png"}\n{}\n', "expected a path, got an empty cell in row 2 of 'a.jsonl'"),
+        (
+            "a.jsonl",
+            b"\n".join(b'{"path": "a.png", "%d": 1}' % number for number in range(300)),
+            "expected at most 200 columns in 'a.jsonl', got 201; drop some",
+        ),
         ("a.parquet", b"PAR1", "expected a table as Parquet in 'a.parquet'"),
         ("a.csv", b"path\n\xff\xfe.png\n", "expected a table as CSV in 'a.csv'"),
         ("a.zip", b"PK no", "expected a whole ZIP, got a damaged one"),
