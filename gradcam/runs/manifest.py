@@ -46,7 +46,7 @@ _TITLES = {
     "box": ("box", "bbox"),
     "mask": ("mask",),
 }
-"""The accepted titles of each column; the first one present is used."""
+"""The accepted titles of each column, without regard to case; the first one present is used."""
 
 
 @dataclass(frozen=True)
@@ -182,17 +182,24 @@ def _columns(name: str, titles: list[str]) -> dict[str, str]:
     """The titles of the known columns, by their role. Raises: RunError."""
     if len(titles) > MAX_COLUMNS:
         raise RunError(f"expected at most {MAX_COLUMNS} columns in {quoted(name)}, got {len(titles)}; drop some")
-    if len(set(titles)) != len(titles):
-        twice = next(title for title in titles if titles.count(title) > 1)
-        raise RunError(
-            f"expected columns of different names in {quoted(name)}, got {quoted(twice)} twice; rename one"
-        )
-    known = {title.strip().lower(): title for title in titles}
-    found = {kind: next((known[one] for one in names if one in known), None) for kind, names in _TITLES.items()}
+    given: dict[str, str] = {}
+    for title in filter(str.strip, titles):
+        compared = _compared(title)
+        if compared in given:
+            both = f"{quoted(given[compared])} and {quoted(title)}"
+            raise RunError(f"expected columns of different names in {quoted(name)}, got {both}; rename one")
+        given[compared] = title
+    found = {kind: next((given[one] for one in names if one in given), None) for kind, names in _TITLES.items()}
     if found["path"] is None:
         got = first_few([quoted(title, 40) for title in titles]) or "none"
         raise RunError(f"expected a column `path` in {quoted(name)}, got {got}; give one that title")
     return {kind: title for kind, title in found.items() if title is not None}
+
+
+def _compared(title: str) -> str:
+    """A title as it is compared: one of `_TITLES` whatever its case and the blanks around it, any other as it is."""
+    plain = title.strip().lower()
+    return plain if any(plain in names for names in _TITLES.values()) else title
 
 
 _Records = tuple[list[str], Iterator[Mapping[str, Any]]]

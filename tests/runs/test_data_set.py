@@ -94,6 +94,11 @@ def test_a_column_without_a_title_is_left_out_as_the_numbers_that_pandas_writes(
     assert rows(read_data(numbered)) == [PhotoRow("a.png", "red"), PhotoRow("b.png")]
 
 
+def test_columns_to_slice_by_are_told_apart_by_case_and_known_ones_are_not(tmp_path: Path) -> None:
+    data = read_data(csv(tmp_path, "Path, LABEL ,site,Site\na.png,red,1,2\n"))
+    assert rows(data) == [PhotoRow("a.png", "red", {"site": "1", "Site": "2"})]
+
+
 def test_paths_of_a_manifest_begin_in_its_folder_and_may_be_written_as_on_windows(tmp_path: Path) -> None:
     write_set(tmp_path, 2)
     data = read_data(csv(tmp_path, "file,class\nred\\00001.png,red\n./blue/00000.png,blue\n"))
@@ -137,7 +142,8 @@ def test_a_photo_that_cannot_be_opened_is_told_with_its_reason(tmp_path: Path) -
             "name,label\na.png,x\n",
             "expected a column `path` in 'photos.csv', got 'name', 'label'; give one that title",
         ),
-        ("path,path\na,b\n", "got 'path' twice; rename one"),
+        ("path,site,site\na,b,c\n", "expected columns of different names in 'photos.csv', got 'site' and 'site'"),
+        ("path,label, Label\na,b,c\n", "got 'label' and ' Label'; rename one"),
         ("path\n../a.png\n", "expected a path inside the manifest's folder, got '../a.png' in row 1"),
         ("path\n/etc/passwd\n", "expected a path inside the manifest's folder, got '/etc/passwd' in row 1"),
         ("path\nC:\\a.png\n", "expected a path inside the manifest's folder"),
