@@ -126,13 +126,13 @@ class _Reader:
         return PhotoRow(
             path=path,
             label=named.get("label") or None,
-            columns={title: text for title, text in cells.items() if title.strip() and text},
+            columns={encodable(title): text for title, text in cells.items() if title.strip() and text},
             box=None if box is None else self._box(box),
             mask=None if mask is None else self._path(mask),
         )
 
     def _text(self, title: str, value: Any) -> str:
-        text = "" if value is None else value.strip() if isinstance(value, str) else _written(value)
+        text = written(value)
         if len(text) > MAX_CELL:
             raise self._wrong(f"at most {MAX_CELL:,} letters under {quoted(title)}", f"{len(text):,}", "shorten it")
         return text
@@ -171,11 +171,22 @@ def leads_out(path: str) -> bool:
     return path.startswith(("/", "\\")) or ".." in parts or ":" in parts[0] or "\0" in path
 
 
-def _written(value: Any) -> str:
-    """A value of Parquet or JSON as text."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+def written(value: Any) -> str:
+    """A value of a table as the text that a row keeps; empty for one that is missing, as NaN is.
+
+    A whole number reads the same whether a table holds it as `42` or `42.0`, and a date as Python writes it.
+    """
+    if value is None or value != value:
+        return ""
+    if isinstance(value, float):
+        return repr(value).removesuffix(".0")
+    nested = isinstance(value, bool | dict | list)
+    return encodable(json.dumps(value, ensure_ascii=False, default=str) if nested else str(value).strip())
+
+
+def encodable(text: str) -> str:
+    """A text as UTF-8 can hold it: a half of a character, as JSON may name one, is written as `\\ud83d`."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _columns(name: str, titles: list[str]) -> dict[str, str]:
@@ -197,7 +208,7 @@ def _columns(name: str, titles: list[str]) -> dict[str, str]:
 
 
 def _compared(title: str) -> str:
-    """A title as it is compared: one of `_TITLES` whatever its case and the blanks around it, any other as it is."""
+    """A title as it is compared: a known one without regard to case and outer blanks, any other as it is."""
     plain = title.strip().lower()
     return plain if any(plain in names for names in _TITLES.values()) else title
 

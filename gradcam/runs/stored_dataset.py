@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from gradcam.errors import RunError, quoted
 from gradcam.extras import packages_of
-from gradcam.runs.manifest import MAX_CELL, MAX_COLUMNS, MAX_ROWS, PhotoRow, to_table
+from gradcam.runs.manifest import MAX_CELL, MAX_COLUMNS, MAX_ROWS, PhotoRow, to_table, written
 from gradcam.text import first_few, shorten
 
 if TYPE_CHECKING:
@@ -106,11 +106,9 @@ def _kept_columns(dataset: Dataset, picture: str) -> dict[str, list[str] | None]
 
 
 def _text(value: Any, names: list[str] | None) -> str:
-    if value is None:
-        return ""
     if names is not None:
-        return names[value] if 0 <= value < len(names) else ""
-    return shorten(str(value).strip(), MAX_CELL)
+        value = names[value] if value is not None and 0 <= value < len(names) else None
+    return shorten(written(value), MAX_CELL)
 
 
 def _state(folder: Path) -> tuple[int, int]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import zipfile
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -80,13 +83,53 @@ def test_the_same_rows_are_read_from_csv_parquet_and_jsonl(tmp_path: Path) -> No
 
 
 def test_a_line_of_jsonl_may_lack_what_others_have(tmp_path: Path) -> None:
-    lines = [{"path": "a.png"}, {"label": "red", "box": [1, 2, 3, 4], "path": "b.png"}, {"path": "c.png", "site": "Ulm"}]
+    lines = [
+        {"path": "a.png"},
+        {"label": "red", "box": [1, 2, 3, 4], "path": "b.png"},
+        {"path": "c.png", "site": "Ulm"},
+    ]
     (tmp_path / "photos.jsonl").write_text("\n".join(map(json.dumps, lines)))
     assert rows(read_data(tmp_path / "photos.jsonl")) == [
         PhotoRow("a.png"),
         PhotoRow("b.png", "red", box=(1, 2, 3, 4)),
         PhotoRow("c.png", columns={"site": "Ulm"}),
     ]
+
+
+VALUES = {
+    "taken": [date(2024, 1, 2), None],
+    "at": [datetime(2024, 1, 2, 3, 4), None],
+    "price": [Decimal("1.50"), None],
+    "whole": [1.0, math.nan],
+    "large": [1e300, -2.5],
+    "yes": [True, False],
+}
+TEXTS = [
+    {
+        "at": "2024-01-02 03:04:00",
+        "large": "1e+300",
+        "price": "1.50",
+        "taken": "2024-01-02",
+        "whole": "1",
+        "yes": "true",
+    },
+    {"large": "-2.5", "yes": "false"},
+]
+"""Columns with types, and what two rows keep of them."""
+
+
+def test_typed_columns_of_parquet_are_texts_that_a_person_would_write(tmp_path: Path) -> None:
+    table = pa.table(VALUES | {"path": ["a.png", "b.png"], "label": [math.nan, 3.0]})
+    parquet.write_table(table, tmp_path / "photos.parquet")
+    assert [row.columns for row in rows(read_data(tmp_path / "photos.parquet"))] == TEXTS
+    assert read_data(tmp_path / "photos.parquet").labels == ("3",)
+
+
+def test_nan_in_jsonl_is_a_missing_value_and_half_a_character_is_written_out(tmp_path: Path) -> None:
+    lines = ['{"path": "a.png", "label": NaN, "box": NaN, "mask": null}', r'{"path": "b.png", "x\udce9": "\ud83d"}']
+    (tmp_path / "photos.jsonl").write_text("\n".join(lines))
+    halves = {r"x\udce9": r"\ud83d"}
+    assert rows(read_data(tmp_path / "photos.jsonl")) == [PhotoRow("a.png"), PhotoRow("b.png", columns=halves)]
 
 
 def test_a_column_without_a_title_is_left_out_as_the_numbers_that_pandas_writes(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,20 @@ def test_its_pictures_labels_and_further_columns_are_read(tmp_path: Path) -> Non
     for path in ("00000003", "../saved"):
         with pytest.raises(PhotoError, match="there is no file"):
             open_one(found.files, path)
+
+
+def test_its_numbers_and_dates_read_as_those_of_a_manifest(tmp_path: Path) -> None:
+    typed = {
+        "whole": (datasets.Value("float64"), [1.0, float("nan"), 0.5]),
+        "taken": (datasets.Value("date32"), [date(2024, 1, 2), None, None]),
+        "yes": (datasets.Value("bool"), [True, None, False]),
+    }
+    found = to_rows(read_data(saved(tmp_path / "saved", **typed)).rows)
+    assert [{name: row.columns.get(name) for name in typed} for row in found] == [
+        {"whole": "1", "taken": "2024-01-02", "yes": "true"},
+        {"whole": None, "taken": None, "yes": None},
+        {"whole": "0.5", "taken": None, "yes": "false"},
+    ]
 
 
 def test_a_run_over_it_keeps_the_labels_and_gives_a_reason_for_what_is_no_picture(tmp_path: Path) -> None:
