@@ -62,12 +62,7 @@ class Opened:
 def open_row(files: Files, number: int, row: PhotoRow, known_sha256: str | None = None) -> Opened:
     """Open a photo and its mask. known_sha256: the file's hash when another model saw it; a changed file fails."""
     try:
-        photo = open_one(files, row.path)
-        if known_sha256 not in (None, photo.sha256):
-            raise PhotoError(
-                f"expected {quoted(row.path)} as another model of this run saw it, got a file that was changed "
-                "since; put it back"
-            )
+        photo = open_one(files, row.path, known_sha256)
         return Opened(number, row, photo, mask=None if row.mask is None else _mask(files, row.mask, photo))
     except PhotoError as error:
         return Opened(number, row, None, str(error))

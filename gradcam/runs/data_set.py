@@ -207,9 +207,17 @@ def sample_set() -> Path:
     return Path(str(resources.files("gradcam") / "data" / "sample_set" / "photos.csv"))
 
 
-def open_one(files: Files, path: str) -> Photo:
-    """Open the photo at a path of a data set. Raises: PhotoError."""
-    return open_photo(read_one(files, path), name=path)
+def open_one(files: Files, path: str, seen: str | None = None) -> Photo:
+    """Open the photo at a path of a data set.
+
+    seen: the photo's hash when a model of a run saw it. Raises: PhotoError, also for a file that was changed since.
+    """
+    photo = open_photo(read_one(files, path), name=path)
+    if seen not in (None, photo.sha256):
+        raise PhotoError(
+            f"expected {quoted(path)} as a model of the run saw it, got a file that was changed since; put it back"
+        )
+    return photo
 
 
 def read_one(files: Files, path: str) -> bytes:

@@ -153,6 +153,11 @@ class Index:
         with self.reading() as connection:
             return list(connection.execute(wanted.order_by(PHOTOS.c.photo)).scalars())
 
+    def sha256_of(self, path: str) -> str | None:
+        """The hash of the photo at a path of the data set; None if no model has seen it."""
+        with self.reading() as connection:
+            return connection.execute(sa.select(PHOTOS.c.sha256).where(PHOTOS.c.path == path)).scalar()
+
     def states(self) -> Iterator[tuple[str, tuple[int, int] | None, str | None]]:
         """Path, bytes and time of change, and hash of each photo."""
         wanted = sa.select(PHOTOS.c.path, PHOTOS.c.bytes, PHOTOS.c.changed, PHOTOS.c.sha256)

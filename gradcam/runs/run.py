@@ -375,8 +375,11 @@ class Run:
         return self.photo(str(path))
 
     def photo(self, path: str) -> Photo:
-        """Open a photo of the data set. Raises: PhotoError, RunError."""
-        return open_one(self._files, path)
+        """Open a photo of the data set, to draw what the run keeps of it.
+
+        Raises: PhotoError, also for a file that was changed since a model saw it; RunError.
+        """
+        return open_one(self._files, path, self._index.sha256_of(path))
 
     def read(self, path: str) -> bytes:
         """The file of a photo of the data set, as it is now. Raises: PhotoError, RunError."""

@@ -10,16 +10,17 @@ import threading
 from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from unittest import mock
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from gradcam import Top, compare, open_photo, sample_photo
-from gradcam.errors import OptionError, RunBusyError, RunError
+from gradcam import Failure, Top, compare, open_photo, sample_photo
+from gradcam.errors import OptionError, PhotoError, RunBusyError, RunError
 from gradcam.forward import Forward
 from gradcam.runs import (
     Engine,
@@ -28,6 +29,7 @@ from gradcam.runs import (
     Status,
     class_means,
     data_set,
+    export,
     plan,
     read_data,
     resume,
@@ -437,6 +439,22 @@ def test_photos_that_are_gone_or_changed_are_said_and_never_mixed(tmp_path: Path
     assert "got a file that was changed since" in (reasons["red/00001.png"] or "")
     assert "there is no file" in (reasons["blue/00000.png"] or "")
     assert len(reasons) == 2
+
+
+def test_what_is_kept_of_a_photo_is_drawn_over_no_other(tmp_path: Path) -> None:
+    data = write_set(tmp_path / "set", 2)
+    run = run_over(data, tmp_path / "run", classifiers()[:1], targets=["top"])
+    write_photo(data / "red" / "00001.png", 77)
+    with pytest.raises(
+        PhotoError, match=r"expected 'red/00001\.png' as a model of the run saw it, got a file that"
+    ):
+        run.photo("red/00001.png")
+    with ZipFile(export(run, tmp_path / "maps.zip")) as archive:
+        assert [PurePosixPath(name).name[:7] for name in archive.namelist()] == ["0000000"]
+    (row,) = run.compare([1], use=plain.lender({"plain/own": classifiers()[0]})).rows()
+    (failed,) = row.panels
+    assert isinstance(failed, Failure)
+    assert "changed since" in failed.reason
 
 
 def test_what_is_said_of_a_photo_must_stay(tmp_path: Path) -> None:
