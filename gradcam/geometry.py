@@ -30,7 +30,7 @@ def project_to_photo(
     y = (np.arange(height) + 0.5) * (view.photo_size[0] / height)
     rows = _shares(values.shape[0], (y - top) / (bottom - top), interpolation)
     columns = _shares(values.shape[1], (x - left) / (right - left), interpolation)
-    laid = (rows @ values.astype(np.float32) @ columns.T).astype(np.float32)
+    laid = (rows @ values.astype(np.float32) @ columns.T).astype(np.float32, copy=False)
     laid[(y < top) | (y >= bottom)] = np.nan
     laid[:, (x < left) | (x >= right)] = np.nan
     return laid

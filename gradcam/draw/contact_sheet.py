@@ -106,14 +106,15 @@ def _line(
         [size[0], *(200 for panel in row.panels if isinstance(panel, Failure))]
     )  # room for a failure's sentence
     strip = _paper(_GAP + height + _CAPTION + _GAP, width)
+    bare = resize(photo.pixels, size)
     if about_photo:
-        _cell(strip, _MARGIN, cell, height, resize(photo.pixels, size), about_photo)
+        _cell(strip, _MARGIN, cell, height, bare, about_photo)
     for place, panel in enumerate(row.panels, start=1):
         if isinstance(panel, Failure):
             picture, note = _failure(panel.reason, cell, height), ("see the reason above", _WARN)
         else:
             heat = scaled[panel]
-            picture = draw_panel(panel, style, heat.vmax, size)
+            picture = draw_panel(panel, style, heat.vmax, size, photo=bare)
             note = scale_caption(heat), _WARN if heat.note else _SMALL
         about = [
             (_name(panel, cell), _HEAD),

@@ -139,32 +139,59 @@ def colourise(
     blend: as of a `Style`; with `evidence` a value is as opaque as it is high.
     Transparent where there is no value (NaN), below `threshold`, and everywhere if nothing is above 0.
     """
+    signed = _is_signed(values) if signed is None else signed
+    colours, shown, opaque = _heat(values, name, threshold, blend, signed)
+    return cv2.merge((*cv2.split(colours), opaque * shown)).astype(np.uint8, copy=False)
+
+
+def _is_signed(values: Values) -> bool:
+    return bool((np.nan_to_num(values) < 0).any())
+
+
+def _heat(
+    values: Values, name: str, threshold: float, blend: Blend, signed: bool
+) -> tuple[Pixels, NDArray[np.bool_], Pixels]:
+    """The colours of values, RGB `[H, W, 3]`; where they are shown and how opaque they are there, `[H, W]` each."""
     finite = np.isfinite(values)
     known = np.where(finite, values, 0).astype(values.dtype, copy=False)
-    signed = bool((known < 0).any()) if signed is None else signed
     size = np.abs(known) if signed else known
     shown = finite & (size >= threshold) & bool((size > 0).any())
     levels = _levels(known / 2 + 0.5 if signed else known)
-    opaque = _levels(size) if blend == "evidence" else np.uint8(255)
     table = colormap("red-blue" if signed else name)
-    colours = cv2.cvtColor(cv2.applyColorMap(levels, table[:, None]), cv2.COLOR_RGB2RGBA)
-    colours[..., 3] = np.where(shown, opaque, 0)
-    return colours.astype(np.uint8, copy=False)
+    colours = cv2.applyColorMap(levels, table[:, None]).astype(np.uint8, copy=False)
+    if blend == "even":
+        return colours, shown, np.full_like(levels, 255)
+    return colours, shown, _levels(size) if signed else levels
 
 
 def _levels(shares: NDArray[np.floating]) -> Pixels:
     """Shares in [0, 1] as the 256 levels of a colour map."""
-    return np.clip(np.rint(shares * 255), 0, 255).astype(np.uint8)
+    levels = shares * 255
+    return np.clip(np.rint(levels, out=levels), 0, 255, out=levels).astype(np.uint8)
 
 
 def blend(photo: Pixels, heat: Pixels, opacity: float) -> Pixels:
     """photo · (1 − α) + heat · α with α = `opacity` where the heat is not transparent; RGB uint8 `[H, W, 3]`."""
-    alpha = cv2.extractChannel(heat, 3).astype(np.float32) * np.float32(opacity / 255)
-    alpha = cv2.merge((alpha, alpha, alpha))  # NumPy takes ten times as long to spread it over three channels
-    mixed = cv2.cvtColor(heat, cv2.COLOR_RGBA2RGB).astype(np.float32)
-    mixed *= alpha
-    mixed += photo * (1 - alpha)
-    return np.rint(mixed, out=mixed).astype(np.uint8)
+    colours, opaque = cv2.cvtColor(heat, cv2.COLOR_RGBA2RGB), cv2.extractChannel(heat, 3)
+    return _mix(photo, colours.astype(np.uint8, copy=False), opaque.astype(np.uint8, copy=False), opacity)
+
+
+_BAND = 2**15
+"""Pixels that are blended at a time: their floats stay in the processor's cache, where a whole picture's do not."""
+
+
+def _mix(photo: Pixels, colours: Pixels, opaque: Pixels, opacity: float) -> Pixels:
+    """`blend` of colours that are as opaque as a picture of their own says, `[H, W]`."""
+    mixed = np.empty_like(photo)
+    step = max(1, _BAND // photo.shape[1])
+    for top in range(0, photo.shape[0], step):
+        rows = slice(top, top + step)
+        alpha = opaque[rows].astype(np.float32) * np.float32(opacity / 255)
+        alpha = cv2.merge((alpha, alpha, alpha))  # NumPy takes ten times as long to spread it over three channels
+        band = colours[rows] * alpha
+        band += photo[rows] * (1 - alpha)
+        mixed[rows] = np.rint(band, out=band)
+    return mixed
 
 
 def grey(photo: Pixels) -> Pixels:
@@ -180,9 +207,9 @@ def overlay(photo: Pixels, values: Values, style: Style, *, signed: bool | None 
     Raises: OptionError where the style is outside its choices.
     """
     check_style(style)
-    signed = bool((np.nan_to_num(values) < 0).any()) if signed is None else signed
-    heat = colourise(values, style.colormap, style.threshold, style.blend, signed=signed)
-    return blend(grey(photo) if signed else photo, heat, style.opacity)
+    signed = _is_signed(values) if signed is None else signed
+    colours, shown, opaque = _heat(values, style.colormap, style.threshold, style.blend, signed)
+    return _mix(grey(photo) if signed else photo, colours, opaque * shown, style.opacity)
 
 
 def outline(pixels: Pixels, view: View, region: Region | None = None) -> Pixels:
@@ -226,14 +253,20 @@ def _dashed(pixels: Pixels, region: Region, photo_size: tuple[int, int]) -> Pixe
 
 
 def draw_panel(
-    panel: Heatmap, style: Style, vmax: float | None = None, size: tuple[int, int] | None = None
+    panel: Heatmap,
+    style: Style,
+    vmax: float | None = None,
+    size: tuple[int, int] | None = None,
+    *,
+    photo: Pixels | None = None,
 ) -> Pixels:
     """One panel as a picture: the heat over its photo, with the seen part outlined; RGB uint8 `[H, W, 3]`.
 
     vmax: the raw value of full colour; the map's own maximum if None. size: height and width; the photo's if None.
+    photo: the panel's photo at `size`, where it has been resized already.
     Raises: MapError where the map is not finite, OptionError where the style is outside its choices.
     """
-    photo, values, view, signed = _layers(panel, style, vmax, size)
+    photo, values, view, signed = _layers(panel, style, vmax, size, photo)
     return outline(overlay(photo, values, style, signed=signed), view, panel.photo.region)
 
 
@@ -285,15 +318,19 @@ def three_pictures(
 ) -> tuple[Pixels, Pixels, Pixels]:
     """The photo, the heat alone and both, each RGB uint8 `[H, W, 3]`. Takes and raises what `draw_panel` does."""
     photo, values, view, signed = _layers(panel, style, vmax, size)
-    heat = colourise(values, style.colormap, style.threshold, signed=signed)
-    alone = cv2.copyTo(heat[..., :3], heat[..., 3], np.full_like(photo, 232)).astype(np.uint8, copy=False)
-    drawn = alone, overlay(photo, values, style, signed=signed)
-    alone, over = (outline(picture, view, panel.photo.region) for picture in drawn)
+    colours, shown, opaque = _heat(values, style.colormap, style.threshold, style.blend, signed)
+    alone = colours if shown.all() else np.where(shown[..., None], colours, np.uint8(232))
+    over = _mix(grey(photo) if signed else photo, colours, opaque * shown, style.opacity)
+    alone, over = (outline(picture, view, panel.photo.region) for picture in (alone, over))
     return photo, alone, over
 
 
 def _layers(
-    panel: Heatmap, style: Style, vmax: float | None, size: tuple[int, int] | None
+    panel: Heatmap,
+    style: Style,
+    vmax: float | None,
+    size: tuple[int, int] | None,
+    photo: Pixels | None = None,
 ) -> tuple[Pixels, Values, View, bool]:
     """The photo at `size`, the heat on it, how the model saw it, and whether the heat is around zero."""
     check_style(style)
@@ -301,7 +338,7 @@ def _layers(
     view = panel.explanation.view
     scaled = normalize(panel.map, vmax, signed=is_signed(panel.method, panel.map))
     values = project_to_photo(scaled.values, view, size, style.interpolation)
-    return resize(panel.photo.pixels, size), values, view, scaled.signed
+    return resize(panel.photo.pixels, size) if photo is None else photo, values, view, scaled.signed
 
 
 DIFFERS = 0.25

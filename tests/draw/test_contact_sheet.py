@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from gradcam.comparison import Comparison, as_comparison
-from gradcam.draw import contact_sheet
+from gradcam.draw import contact_sheet, render
 from gradcam.draw.captions import colour_bars
 from gradcam.draw.render import colormap
 from gradcam.types import Panel, Photo, Style, Top
@@ -47,6 +47,19 @@ def test_many_models_stand_in_even_lines_beside_one_photo(models: int, columns: 
     assert hot.sum() == models * 200 * 200
     assert (hot.sum(0) == lines * 200).any()
     assert (black.sum(0) > 190).sum() == 200
+
+
+def test_a_photo_is_made_smaller_once_for_all_its_panels(monkeypatch: pytest.MonkeyPatch):
+    photo, resize, sizes = fakes.photo(600, 800), render.resize, []
+
+    def counting(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        sizes.append(size)
+        return resize(pixels, size)
+
+    for module in (render, contact_sheet):
+        monkeypatch.setattr(module, "resize", counting)
+    grid(*(fakes.panel(photo, np.ones((1, 1)), model=model) for model in ("x/a", "x/b", "x/c")))
+    assert sizes == [(150, 200)]
 
 
 def test_a_long_name_loses_its_source_before_its_middle(monkeypatch: pytest.MonkeyPatch):
