@@ -404,7 +404,10 @@ class LayerSignals(Signals):
         dims = place_dims(self.layer, self.recording.activation.shape)
         has_places = gradient.ndim == self.recording.activation.ndim + 1  # none after a mean
         summed_dims = tuple(dim + 1 for dim in dims) if has_places else ()
-        summed = gradient.sum(summed_dims, dtype=self._precision) if summed_dims else gradient.to(self._precision)
+        if all(gradient.shape[dim] == 1 for dim in summed_dims):  # as after a pooling to one place
+            summed = gradient.squeeze(summed_dims).to(self._precision)
+        else:
+            summed = gradient.sum(summed_dims, dtype=self._precision)
         return summed / prod(self.layer.grid)
 
     def _at_every_place(self, gradient: Tensor) -> Tensor:
