@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -98,11 +98,15 @@ def opened(name: str) -> ListedRun:
 
 @contextmanager
 def hide_place(run: Run) -> Iterator[None]:
-    """Raise a RunError of this block without the folder of the run, which is no visitor's business."""
+    """Raise a RunError of this block without the folders of the run and of its photos, which are no visitor's
+    business."""
     try:
         yield
     except RunError as error:
-        raise RunError(without_place(str(error), run.folder)) from error
+        sentence = without_place(str(error), run.folder)
+        with suppress(RunError):  # a folder without a run names no photos
+            sentence = without_place(sentence, Path(run.data))
+        raise RunError(sentence) from error
 
 
 def start(

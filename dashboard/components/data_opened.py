@@ -54,7 +54,7 @@ def show_opened(listed: ListedRun, said: Said, shown: Shown, photo: int) -> None
     _show_numbers(units)
     plan = shown.run.plan
     layers = {model.requested_id: model.layer for model in plan.models if model.layer != "auto"}
-    request = Request(tuple(shown.run.targets([units[0].label])), plan.settings.fit, layers)
+    request = Request(tuple(shown.run.targets([units[0].label])), plan.settings.fit, layers, plan.methods)
     models = [model.requested_id for model in plan.models]
     comparison = run_comparison(models, [shown.run.photo(units[0].path)], request)
     mapped = show_failed(comparison)
@@ -94,6 +94,8 @@ def _show_numbers(units: Sequence[Unit]) -> None:
     if known:
         st.caption(" · ".join(known))
     table = {"Model": [_name(unit) for unit in units]}
+    if len({unit.method for unit in units}) > 1:
+        table["Method"] = [escape_markdown(unit.method) for unit in units]
     table |= {title: [show(unit) for unit in units] for title, show in _NUMBERS.items()}
     filled = {title: cells for title, cells in table.items() if any(cells)}
     st.table(filled)

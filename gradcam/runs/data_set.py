@@ -169,7 +169,9 @@ class DataSet:
         return len(self.rows)
 
     def __repr__(self) -> str:
-        return f"DataSet({quoted(self.source, 60)}, {count(len(self), 'photo')}, {len(self.labels)} labels)"
+        return (
+            f"DataSet({quoted(self.source, 60)}, {count(len(self), 'photo')}, {count(len(self.labels), 'label')})"
+        )
 
     @property
     def labels(self) -> tuple[str, ...]:

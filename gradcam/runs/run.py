@@ -124,12 +124,18 @@ class Run:
     folder: Path
 
     def __repr__(self) -> str:
-        return f"Run({quoted(self.folder, 60)}, {count(self.plan.photos, 'photo')}, {len(self.plan.models)} models)"
+        photos, models = count(self.plan.photos, "photo"), count(len(self.plan.models), "model")
+        return f"Run({quoted(self.folder, 60)}, {photos}, {models})"
 
     @property
     def plan(self) -> Plan:
         """The plan, read from the folder. Raises: RunError if the folder holds no run."""
         return self._store.plan()
+
+    @property
+    def data(self) -> str:
+        """Where its photos are, as `read_data` takes it. Raises: RunError if the folder holds no run."""
+        return self._store.data()
 
     def is_planned(self) -> bool:
         """Whether the folder holds a plan, of this version or of another."""

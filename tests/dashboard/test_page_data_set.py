@@ -366,6 +366,31 @@ def test_who_has_said_no_name_reads_the_comments_unless_the_review_is_blind(run:
     assert "Comment" not in [field.label for field in page.text_area]
 
 
+def test_an_opened_photo_is_explained_by_the_methods_of_its_run(tmp_path: Path) -> None:
+    write_photo(tmp_path / "set" / "0.png", 0)
+    methods = ("HiResCAM", "LayerCAM")
+    other = start(tmp_path / "set", MODELS[:1], ["top"], out=tmp_path / "other", methods=methods)
+    (tmp_path / "gradcam.toml").write_text(f'[runs.shown]\nOther = "{other.folder}"\n')
+    settings.cache_clear()
+    with mock.patch.object(data_opened, "show_comparison") as show:
+        page = open_page("data_set", run="Other", opened="0")
+    assert not page.exception
+    assert show.call_args.args[0].methods == methods
+    assert page.table[0].value["Method"].tolist() == list(methods)
+
+
+def test_a_visitor_is_not_told_where_the_photos_of_a_run_were(tmp_path: Path) -> None:
+    write_photo(tmp_path / "secret" / "set" / "0.png", 0)
+    other = start(tmp_path / "secret" / "set", MODELS[:1], ["top"], out=tmp_path / "other")
+    (tmp_path / "gradcam.toml").write_text(f'[runs.shown]\nOther = "{other.folder}"\n')
+    settings.cache_clear()
+    (tmp_path / "secret" / "set").rename(tmp_path / "secret" / "elsewhere")
+    page = open_page("data_set", run="Other", opened="0")
+    assert not page.exception
+    assert "no file or folder 'set'" in words(page)
+    assert "secret" not in words(page)
+
+
 @pytest.mark.parametrize("link", [{}, {"opened": "0"}, {"part": "Classes"}, {"part": "Shortcuts"}])
 def test_a_run_of_the_page_asks_once_what_people_say(
     run: Run, link: dict[str, str], monkeypatch: pytest.MonkeyPatch
