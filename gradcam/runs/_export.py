@@ -34,7 +34,10 @@ _COLUMNS: dict[str, pa.DataType] = {
     ),
     **{"same_class": pa.bool_(), "reason": pa.string(), "sha256": pa.string(), "key": pa.string()},
 }
-"""Columns of a table, named like the fields of `Unit`. The manifest's other columns follow them."""
+"""Columns of a table, named like the fields of `Unit`. The manifest's other columns follow them, see `_titles`."""
+
+_LETTERS = 80
+"""Of the name of a picture or its folder: file systems take 255 bytes, and a letter has up to three."""
 
 _ROWS = 5_000
 """How many rows of a table are in memory together."""
@@ -66,22 +69,23 @@ def export(
 
 
 def _write_csv(run: Run, photos: Sequence[int] | None, _style: Style, out: BinaryIO) -> None:
-    names = [*_COLUMNS, *run.slices()]
+    slices = run.slices()
     text = io.TextIOWrapper(out, "utf-8", errors="backslashreplace", newline="")
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(map(spreadsheet_cell, names))
+    table.writerow(map(spreadsheet_cell, [*_COLUMNS, *_titles(slices)]))
     for unit in _units(run, photos):
-        cells = _cells(unit, names)
+        cells = _cells(unit, slices)
         table.writerow([spreadsheet_cell(cell) if isinstance(cell, str) else cell for cell in cells])
     text.detach()
 
 
 def _write_parquet(run: Run, photos: Sequence[int] | None, _style: Style, out: BinaryIO) -> None:
-    schema = pa.schema(list(_COLUMNS.items()) + [(name, pa.string()) for name in run.slices()])
+    slices = run.slices()
+    schema = pa.schema([*_COLUMNS.items(), *((title, pa.string()) for title in _titles(slices))])
     with parquet.ParquetWriter(out, schema, compression="zstd") as writer:
         rows: list[list[object]] = []
         for unit in _units(run, photos):
-            rows.append(_cells(unit, schema.names))
+            rows.append(_cells(unit, slices))
             if len(rows) == _ROWS:
                 writer.write_table(_table(rows, schema))
                 rows = []
@@ -95,8 +99,19 @@ def _table(rows: list[list[object]], schema: pa.Schema) -> pa.Table:
     )
 
 
-def _cells(unit: Unit, names: Sequence[str]) -> list[object]:
-    return [getattr(unit, name) if name in _COLUMNS else unit.columns.get(name) for name in names]
+def _titles(slices: Sequence[str]) -> list[str]:
+    """What a table calls the manifest's columns: `data.NAME` where that is the name of a column of its own."""
+    taken, titles = {*_COLUMNS, *slices}, []
+    for name in slices:
+        title = name
+        while name in _COLUMNS and title in taken:
+            title = f"data.{title}"
+        titles.append(title)
+    return titles
+
+
+def _cells(unit: Unit, slices: Sequence[str]) -> list[object]:
+    return [getattr(unit, name) for name in _COLUMNS] + [unit.columns.get(name) for name in slices]
 
 
 def _write_overlays(run: Run, photos: Sequence[int] | None, style: Style, out: BinaryIO) -> None:
@@ -118,10 +133,12 @@ def _write_overlays(run: Run, photos: Sequence[int] | None, style: Style, out: B
 
 
 def _name(unit: Unit) -> str:
-    """The name of a unit's file in a ZIP: MODEL/PHOTO-METHOD-TARGET.jpg."""
-    words = f"{unit.photo:07}-{Path(unit.path).stem}-{unit.method}-{unit.target}"
-    model, name = (shorten(re.sub(r"[^\w.-]+", "-", text), 150) for text in (unit.model, words))
-    return f"{model}/{name}.jpg"
+    """The name of a unit's file in a ZIP: MODEL/PHOTO-METHOD-TARGET.jpg; a cut one ends in a part of its key."""
+    parts = (unit.model, f"{unit.photo:07}-{Path(unit.path).stem}-{unit.method}-{unit.target}")
+    model, name = (re.sub(r"[^\w.-]+", "-", part) for part in parts)
+    if len(name) > _LETTERS:
+        name = f"{shorten(name, _LETTERS - 9)}-{(unit.key or '')[:8]}"
+    return f"{shorten(model, _LETTERS)}/{name}.jpg"
 
 
 def _units(run: Run, photos: Sequence[int] | None) -> Iterator[Unit]:

@@ -65,6 +65,32 @@ def test_maps_lie_over_their_photos_in_a_zip(run: Run, tmp_path: Path) -> None:
     assert picture.shape == (8, 8, 3)
 
 
+def test_columns_of_the_manifest_keep_their_values_whatever_they_are_called(tmp_path: Path) -> None:
+    write_photo(tmp_path / "0.png", 0)
+    own = {"model": "camera 5", "score": "0.5", "data.score": "0.7"}
+    (tmp_path / "list.csv").write_text(f"path,{','.join(own)}\n0.png,{','.join(own.values())}\n")
+    run = run_over(tmp_path / "list.csv", tmp_path / "run", targets=["top"])
+    export(run, tmp_path / "a.csv")
+    export(run, tmp_path / "a.parquet")
+    row = next(csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text())))
+    table, first = parquet.read_table(tmp_path / "a.parquet"), next(iter(run.units()))
+    assert (row["model"], row["data.model"]) == (first.model, "camera 5")
+    assert (row["data.score"], row["data.data.score"]) == ("0.7", "0.5")
+    assert table["data.model"].to_pylist()[0] == "camera 5"
+    assert table["model"].to_pylist()[0] == first.model
+
+
+def test_pictures_of_long_names_keep_apart_and_can_be_unpacked(tmp_path: Path) -> None:
+    data = tmp_path / "set"
+    write_photo(data / f"{'葉' * 70}.png", 0)
+    run = run_over(data, tmp_path / "run", targets=["top", "#1 rather than #0"])
+    export(run, tmp_path / "a.zip")
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        names = archive.namelist()
+        archive.extractall(tmp_path / "unpacked")
+    assert len(set(names)) == len(names) == sum(1 for _ in run.units())
+
+
 def test_another_ending_or_a_folder_without_a_run_writes_nothing(run: Run, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"ends in \.csv, \.parquet, \.zip, got 'a\.xls'"):
         export(run, tmp_path / "a.xls")
