@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 NAME = "Deep feature factorisation"
 
 ITERATIONS = 200
-"""After which the factors of a layer's output hardly change any more."""
+"""After which a few factors of a layer's output hardly change any more; many would still fit it better."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,9 +117,11 @@ def factorise(
     (found,) = forward.layers
     output = to_grid(forward.recordings[0].activation.detach(), found)[0].cpu().double()
     rows = output.flatten(1).T
-    if not 1 <= concepts <= min(rows.shape):
+    is_whole = hasattr(concepts, "__index__") and not isinstance(concepts, bool)
+    if not is_whole or not 1 <= concepts <= min(rows.shape):
         raise OptionError(
-            f"expected 1 to {min(rows.shape)} concepts at layer {found}, got {concepts}; ask for fewer"
+            f"expected 1 to {min(rows.shape)} concepts at layer {found}, got {quoted(concepts)}; ask for another "
+            "number"
         )
     if not rows.isfinite().all() or rows.max() <= 0:
         raise MapError(f"expected an output above zero at layer {found}, got none; choose a layer after a ReLU")

@@ -155,6 +155,8 @@ def make_folder(folder: Path) -> None:
     """Make a folder and the missing ones above it. Raises: OptionError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as trouble:
+        raise OptionError(f"expected a folder, got {quoted(folder)} where a file is; name another") from trouble
     except (OSError, ValueError) as trouble:
         raise OptionError(
             f"expected to make the folder {quoted(folder)}, but {machine_trouble(trouble)}"

@@ -84,8 +84,12 @@ def test_it_shows_itself_with_a_picture_for_each_concept() -> None:
 
 
 def test_what_cannot_be_factorised_is_refused_in_a_sentence() -> None:
-    with pytest.raises(OptionError, match=r"expected 1 to 3 concepts at layer maps .*, got 4; ask for fewer"):
+    with pytest.raises(
+        OptionError, match=r"expected 1 to 3 concepts at layer maps .*, got 4; ask for another number"
+    ):
         factorise(colours(), quarters(), 4, layer="maps")
+    with pytest.raises(OptionError, match=r"expected 1 to 3 concepts at layer maps .*, got 2\.5; ask"):
+        factorise(colours(), quarters(), 2.5, layer="maps")  # pyright: ignore[reportArgumentType]
     with pytest.raises(MapError, match=r"above zero at layer maps .*, got none; choose a layer after a ReLU"):
         factorise(colours(Shifted(2.0)), quarters(), 2, layer="maps")
     with pytest.raises(LayerError, match="expected one layer to factorise, got 2"):

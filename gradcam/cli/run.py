@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, fields, replace
@@ -115,18 +116,18 @@ def _start(options: argparse.Namespace) -> int:
     if not names:
         raise OptionError("expected a model, got none; add --model ID or --checkpoint FILE")
     layers = [of_model(text, lambda choice: write_layer(layer_choices(choice))) for text in options.layer]
+    out = runs.folder_beside(options.out) if options.new else options.out
     return _computed(
-        options.out,
+        out,
         lambda engine: runs.start(
             options.data,
             [checkpoints.get(name, name) for name in names],
             options.classes or ["top"],
-            out=options.out,
+            out=out,
             methods=options.method or ["Grad-CAM"],
             layer=by_model(layers, dict(zip(names, names, strict=True))),
             labels_are=options.labels_are,
             settings=_settings(options, plan),
-            new=options.new,
             engine=engine,
             use=_user(options, checkpoints),
         ),
@@ -171,18 +172,26 @@ def _user(options: argparse.Namespace, checkpoints: dict[str, Classifier] | None
 
 
 def _computed(folder: Path, compute: Callable[[Engine], Run], options: argparse.Namespace) -> int:
-    """Compute, or watch another process that does; then say how far the run is."""
+    """Compute, after watching any other process that does; then say how far the run is."""
     with _bar() as show:
         engine = runs.Engine(options.engine, options.workers, options.address, on_progress=show, say=terminal.say)
         try:
-            folder = compute(engine).folder
-        except RunBusyError as busy:
-            terminal.say(str(busy))
-            runs.watch(folder, show)
+            while not _is_computed(compute, engine):
+                runs.watch(folder, show)
         except KeyboardInterrupt:
-            terminal.say(f"`gradcam run resume {folder}` goes on where this ends")
+            terminal.say(f"`gradcam run resume {shlex.quote(str(folder))}` goes on where this ends")
             raise
     return _tell(runs.Run(folder))
+
+
+def _is_computed(compute: Callable[[Engine], Run], engine: Engine) -> bool:
+    """Compute; False where another process does, which perhaps was asked for less."""
+    try:
+        compute(engine)
+    except RunBusyError as busy:
+        terminal.say(str(busy))
+        return False
+    return True
 
 
 @contextmanager
@@ -331,8 +340,14 @@ def _export(options: argparse.Namespace) -> int:
     if as_report and top is None:
         raise OptionError("expected the number of photos of a report, got none; add --top N")
     run = runs.Run(options.folder)
-    where = dict(map(_condition, options.where))
-    photos = run.ranked(options.by, where=where, most=top) if top or options.by or where else None
+    where = _conditions(options.where)
+    if options.by and not run.can_rank(options.by):
+        raise OptionError(f"expected a ranking that this run can be put into, got {options.by}; {_can_rank(run)}")
+    photos = None
+    if top or options.by or where:
+        photos = run.ranked(options.by, where=where, most=None if top is None else min(top, run.plan.photos))
+    if photos == []:
+        raise OptionError("expected photos to write, got none that are computed and fit; change --by or --where")
     if as_report:
         _write_report(run, photos or [], where, options)
     else:
@@ -350,11 +365,21 @@ def _check_suffix(out: Path) -> None:
         )
 
 
-def _condition(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise OptionError(f"expected NAME=VALUE for --where, got {quoted(text)}; write such as label=tabby")
-    return name, value
+def _conditions(texts: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise OptionError(f"expected NAME=VALUE for --where, got {quoted(text)}; write such as label=tabby")
+        if name in found:
+            raise OptionError(f"expected one value of {quoted(name)} for --where, got two; export each by itself")
+        found[name] = value
+    return found
+
+
+def _can_rank(run: Run) -> str:
+    can = [name for name in runs.RANKINGS if run.can_rank(name)]
+    return f"use {', '.join(can)}" if can else "leave --by out"
 
 
 def _write_report(run: Run, photos: Sequence[int], where: dict[str, str], options: argparse.Namespace) -> None:

@@ -2,6 +2,7 @@ from ._export import EXPORTS as EXPORTS, export as export
 from ._run import (
     ENGINES as ENGINES,
     Engine as Engine,
+    folder_beside as folder_beside,
     prepare as prepare,
     resume as resume,
     start as start,

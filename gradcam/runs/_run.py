@@ -93,7 +93,7 @@ def start(
     given = _by_name(models)
     use_model = _lender(given, use)
     mapping = None if labels_are is None else read_mapping(Path(labels_are))
-    store = Store(_beside(Path(out)) if new else Path(out))
+    store = Store(folder_beside(Path(out)) if new else Path(out))
     with _computing(store), ExitStack() as stack:
         plan = store.plan() if store.exists() else plans.new_plan(settings or Settings())
         plan.check_continues(settings or plan.settings)
@@ -154,11 +154,15 @@ def prepare(folder: str | Path, *, engine: Engine | None = None, use: Use | None
 
 def watch(folder: str | Path, on_progress: OnProgress, seconds: float = 1.0) -> Status:
     """Follow a run that another process computes, until that process ends."""
-    run = Run(Path(folder))
-    while (found := run.status()).state == "running":
+    run, store = Run(Path(folder)), Store(Path(folder))
+    while True:
+        with store.locked() as is_over:
+            pass
+        found = run.status()
+        if is_over:
+            return found
         on_progress(found)
         time.sleep(seconds)
-    return found
 
 
 # ------------------------------------------------------------------------------- what is asked
@@ -265,7 +269,7 @@ def _where(data: DataSet) -> str:
     return str(sample_set() if is_sample else Path(data.source).expanduser().absolute())
 
 
-def _beside(folder: Path) -> Path:
+def folder_beside(folder: Path) -> Path:
     """The folder itself if it holds no run; else the first of `NAME-2`, `NAME-3`, … that holds none."""
     number = 1
     found = folder

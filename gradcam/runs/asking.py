@@ -97,8 +97,11 @@ def how_many(index: Index, by: str | None = None, **wanted: Unpack[Filter]) -> i
 
 
 def can_rank(index: Index, by: str) -> bool:
-    """Whether a ranking can say anything of any photo: without boxes, none has heat outside them."""
-    column = PHOTOS.c[RANKINGS[by].column]
+    """Whether a ranking can say anything of any photo: without boxes, none has heat outside them.
+
+    Raises: OptionError for another ranking.
+    """
+    column = PHOTOS.c[_row(by).column]
     with index.reading() as connection:
         return connection.execute(sa.select(PHOTOS.c.photo).where(column.is_not(None)).limit(1)).first() is not None
 

@@ -370,7 +370,12 @@ def read_targets(texts: Sequence[str], names: Container[str]) -> tuple[str, ...]
     names: class names, as `parse_target` takes them. Raises: ClassError for a text that cannot be a class.
     """
     found: dict[str, None] = {}
-    for text in texts:
+    for text in [texts] if isinstance(texts, str) else texts:
+        if not isinstance(text, str):
+            raise OptionError(
+                f"expected the targets of a run as text, such as 'label', 'top' or '#281', got {quoted(text)}; "
+                "`explain` and `compare` take others, but a run stores what it was asked"
+            )
         target = LABEL if text.strip() == LABEL else write_target(parse_target(text, names))
         found[json.dumps(target) if target == LABEL != text.strip() else target] = None
     return tuple(found)

@@ -87,7 +87,8 @@ def classes_of(run: Run, model: str, label: str) -> list[str]:
     planned = run.model(model)
     known = planned.label_classes
     if label not in known:
-        raise RunError(f"expected a label of the run, got {quoted(label)}; use {nearest(label, known)}")
+        advice = f"use {nearest(label, known)}" if known else "give its data set labels"
+        raise RunError(f"expected a label of the run, got {quoted(label)}; {advice}")
     own = planned.class_of(label)
     labels = [name for name, index in known.items() if index is not None and (name == label or index != own)]
     if len(labels) < 2:

@@ -7,7 +7,9 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -130,13 +132,28 @@ def test_new_begins_beside(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("review-2: finished")
 
 
-def test_where_another_process_computes_the_run_is_watched(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_another_process_was_not_asked_for_is_computed_once_it_has_ended(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert start() == 0
-    with Store(Path("review")).locked():
-        assert start() == 0
+    capsys.readouterr()
+    held = ExitStack()
+    held.enter_context(Store(Path("review")).locked())
+    monkeypatch.setattr("gradcam.runs.watch", lambda folder, show: held.close())
+    with held:
+        assert start("--class", "#3") == 0
     said = capsys.readouterr()
     assert "but another process does; watch it" in said.err
-    assert said.out.splitlines()[-1].startswith("review: finished")
+    assert said.out == "review: finished · 6 photos, 1 model · 12 of 12 maps\n"
+
+
+def test_an_interrupted_run_beside_is_named_by_its_own_folder(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert start() == 0
+    monkeypatch.setattr("gradcam.runs.start", mock.Mock(side_effect=KeyboardInterrupt))
+    assert start("--new") == 130
+    assert "`gradcam run resume review-2` goes on" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -154,6 +171,7 @@ def test_where_another_process_computes_the_run_is_watched(capsys: pytest.Captur
             ["export", "set", "--out", "x.png"],
             "ends in one of .csv, .parquet, .zip or, with --top, in one of .html",
         ),
+        (["start", "set", "--model", MODEL, "--out", "set/blue/00000.png/r"], "where a file is; name another"),
         (["status", "set"], "start one with `gradcam run start`"),
         (["resume", "set"], "start one with `gradcam run start`"),
     ],

@@ -516,6 +516,13 @@ def _note(seen: list[Status], status: Status, until: threading.Event) -> None:
         raise RuntimeError("seen enough")
 
 
+@pytest.mark.parametrize("target", [lambda logits: logits[0], 3, None])
+def test_a_target_that_is_no_text_cannot_be_stored(target: object, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="expected the targets of a run as text, such as 'label'"):
+        run_over(data, tmp_path / "run", targets=[target])
+    assert not (tmp_path / "run").exists()
+
+
 def test_resume_finds_the_photos_and_models_by_itself(tmp_path: Path) -> None:
     data = write_set(tmp_path / "set", 12)
     stop = threading.Event()
