@@ -15,9 +15,8 @@ from __future__ import annotations
 import logging
 import weakref
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -36,6 +35,7 @@ from gradcam.layers.inputs import noise_like
 from gradcam.models import onednn
 from gradcam.models.devices import PointwiseConv2d, is_wide_pointwise
 from gradcam.models.onednn import ACTIVATIONS, PLAIN, SAME, kind_of
+from gradcam.models.shortening import Work, in_turn, shorten
 from gradcam.reads import Reads
 from gradcam.running import Modules, clone_sharing_weights, lock_of
 from gradcam.types import NUMERICS, Numerics, TargetLayer
@@ -45,11 +45,11 @@ log = logging.getLogger(__name__)
 CONVOLUTIONS = PLAIN | {SAME}
 """Exact types whose output is the convolution of their input, padded in some way, with `weight`, plus `bias`."""
 
-NORMS: dict[str, Callable[[Any, Tensor], Tensor]] = {
-    "torch.nn.modules.batchnorm.BatchNorm2d": lambda norm, normed: normed,
-    "timm.layers.norm_act.BatchNormAct2d": lambda norm, normed: norm.act(norm.drop(normed)),
+NORMS: dict[str, tuple[str, ...]] = {
+    "torch.nn.modules.batchnorm.BatchNorm2d": (),
+    "timm.layers.norm_act.BatchNormAct2d": ("drop", "act"),
 }
-"""Exact types that begin with a BatchNorm by stored statistics, and what they do with its result."""
+"""Exact types that begin with a BatchNorm by stored statistics, and the modules within that go on from there."""
 
 NEAR = 1e-4
 """Most that a copy's scores and activation may differ from the model's for noise, as a share of their peak.
@@ -153,19 +153,29 @@ _Request = tuple[Any, ...]
 """The names and calls of the layers that are recorded, and the furthest from eager that is allowed."""
 
 
+@dataclass(frozen=True)
+class _Recipe:
+    """How a copy is made. kept: names of the layers that are recorded. short: whether it calls fewer modules."""
+
+    pairs: _Pairs
+    numerics: Numerics
+    kept: tuple[str, ...]
+    short: bool
+
+
 @dataclass(frozen=True, eq=False)
 class _Proof:
     """What one traced forward proved of a model, and the copies made of it, valid until the model changes.
 
     of: the inputs' key and the model's state. calls: the order in which calls returned, by name and number.
-    checked: for each request the pairs to fold and how they compute, after comparison with the model's own numbers.
+    checked: for each request how copies are made, after comparison with the model's own numbers.
     folded: weight and bias of a convolution, shared by all copies. copies: of the model and of its clones.
     """
 
     of: tuple[object, object]
     pairs: _Pairs
     calls: Mapping[tuple[str, int], int]
-    checked: dict[_Request, tuple[_Pairs, Numerics]] = field(default_factory=dict)
+    checked: dict[_Request, _Recipe | None] = field(default_factory=dict)
     folded: dict[tuple[str, Numerics], tuple[Tensor, Tensor]] = field(default_factory=dict)
     copies: weakref.WeakKeyDictionary[nn.Module, dict[_Request, Runner]] = field(
         default_factory=weakref.WeakKeyDictionary
@@ -309,62 +319,73 @@ class _Copies:
         request = (*((layer.name, layer.call) for layer in layers), most)
         if request not in self.proof.checked:
             self.proof.checked[request] = self._check(request, layers, most)
-        pairs, numerics = self.proof.checked[request]
+        recipe = self.proof.checked[request]
         copies = self.proof.copies.setdefault(module, {})
-        if request not in copies and numerics != "eager":
-            copy = self._copy(module, pairs, numerics)
-            copies[request] = Runner(copy, tuple(copy.modules()), numerics)
+        if request not in copies and recipe is not None:
+            copies[request] = self._runner(module, recipe)
         return copies.get(request)
 
-    def _check(self, request: _Request, layers: Sequence[TargetLayer], most: Numerics) -> tuple[_Pairs, Numerics]:
-        """What is folded and how: the furthest from eager at which noise gives the model's own numbers.
+    def _check(self, request: _Request, layers: Sequence[TargetLayer], most: Numerics) -> _Recipe | None:
+        """The fastest way to make a copy to which noise gives the model's own numbers; None if the model must run.
 
         The copy of the model that gave them is kept.
         """
         pairs, noise = self.proof.before(layers), _noise(self.inputs)
-        for numerics in NUMERICS[NUMERICS.index(most) : 0 : -1] if pairs else ():
+        allowed = NUMERICS[NUMERICS.index(most) : 0 : -1] if pairs else ()
+        kept = tuple(layer.name for layer in layers)
+        for recipe in [_Recipe(pairs, numerics, kept, short) for numerics in allowed for short in (True, False)]:
             try:
-                copy = self._copy(self.model, pairs, numerics)
-                if copy is self.model:  # its modules cannot be copied
+                runner = self._runner(self.model, recipe)
+                if runner.module is self.model:  # its modules cannot be copied
                     break
-                if _are_near(record(copy, noise, layers[0]), record(self.model, noise, layers[0])):
-                    runner = Runner(copy, tuple(copy.modules()), numerics)
+                if _are_near(record(runner.module, noise, layers[0]), record(self.model, noise, layers[0])):
                     self.proof.copies.setdefault(self.model, {})[request] = runner
-                    return pairs, numerics
+                    return recipe
             except (GradcamError, RuntimeError) as error:
                 if is_out_of_memory(error):
                     raise
                 log.info("a copy of %s fails: %s", type(self.model).__name__, error)
-            log.info("no %s copy of %s is used", numerics, type(self.model).__name__)
+            log.info("no %s copy of %s is used", recipe.numerics, type(self.model).__name__)
             self.proof.folded.clear()
-        return (), "eager"
+        return None
 
-    def _copy(self, module: nn.Module, pairs: _Pairs, numerics: Numerics) -> nn.Module:
-        """A copy of `module` with these pairs folded; `module` itself if its modules cannot be copied."""
+    def _runner(self, module: nn.Module, recipe: _Recipe) -> Runner:
+        """A copy of `module` made by a recipe; `module` itself if its modules cannot be copied."""
         copy = clone_sharing_weights(module)
-        for pair in pairs if copy is not module else ():
-            self._fold(copy, pair, numerics)
-        return copy
+        if copy is module:
+            return Runner(module, tuple(module.modules()), _own_numerics(tuple(module.modules())))
+        work: dict[nn.Module, Work] = {}
+        for pair in recipe.pairs:
+            work |= self._fold(copy, pair, recipe.numerics)
+        for part, does in work.items():
+            vars(part)["forward"] = does if callable(does) else in_turn(does)
+        if recipe.short:
+            shorten(copy, work, recipe.kept)
+        return Runner(copy, tuple(copy.modules()), recipe.numerics)
 
-    def _fold(self, copy: nn.Module, pair: _Pair, numerics: Numerics) -> None:
-        """Let the copy's convolution compute what the norm gave, and its norm do only what comes after that."""
+    def _fold(self, copy: nn.Module, pair: _Pair, numerics: Numerics) -> dict[nn.Module, Work]:
+        """What the modules of a pair compute instead of their own: the convolution also what the norm did."""
         conv, norm = copy.get_submodule(pair.conv), copy.get_submodule(pair.norm)
         assert isinstance(conv, nn.Conv2d)
         numerics = "packed" if numerics == "packed" and onednn.is_packable(conv) else "folded"
+        weight, bias = self._weights(conv, pair, numerics)
+        after = [norm.get_submodule(name) for name in NORMS[kind_of(norm)]]
+        if numerics == "folded":
+            conv.weight, conv.bias = (nn.Parameter(tensor, requires_grad=False) for tensor in (weight, bias))
+            return {norm: after}
+        activation = copy.get_submodule(pair.activation) if pair.activation else None
+        if activation is None:
+            return {conv: onednn.convolution(conv, weight, bias, pair.size, onednn.NOTHING), norm: after}
+        computed = ACTIVATIONS[kind_of(activation)]
+        return {conv: onednn.convolution(conv, weight, bias, pair.size, computed), norm: (), activation: ()}
+
+    def _weights(self, conv: nn.Conv2d, pair: _Pair, numerics: Numerics) -> tuple[Tensor, Tensor]:
+        """Weight and bias of the convolution, which all copies share."""
         if (pair.conv, numerics) not in self.proof.folded:
             weight, bias = _folded(self.model.get_submodule(pair.conv), self.model.get_submodule(pair.norm))
             weight = onednn.packed(conv, weight, pair.size) if numerics == "packed" else weight
             self.proof.folded[pair.conv, numerics] = weight, bias
-        weight, bias = self.proof.folded[pair.conv, numerics]
-        norm.forward = partial(NORMS[kind_of(norm)], norm)
-        if numerics == "folded":
-            conv.weight, conv.bias = (nn.Parameter(tensor, requires_grad=False) for tensor in (weight, bias))
-            return
-        activation = copy.get_submodule(pair.activation) if pair.activation else None
-        computed = ACTIVATIONS[kind_of(activation)] if activation is not None else onednn.NOTHING
-        conv.forward = onednn.convolution(conv, weight, bias, pair.size, computed)
-        if activation is not None:
-            norm.forward = activation.forward = _nothing_more
+        return self.proof.folded[pair.conv, numerics]
 
 
 def _folded(conv: Any, norm: Any) -> tuple[Tensor, Tensor]:
@@ -375,11 +396,6 @@ def _folded(conv: Any, norm: Any) -> tuple[Tensor, Tensor]:
     mean = norm.running_mean.double() if conv.bias is None else norm.running_mean.double() - conv.bias.double()
     weight = conv.weight.double() * scale[:, None, None, None]
     return weight.to(conv.weight).detach(), (shift - mean * scale).to(conv.weight).detach()
-
-
-def _nothing_more(computed: Tensor) -> Tensor:
-    """The forward of a module whose work the convolution before it does."""
-    return computed
 
 
 def _are_near(found: Recording, expected: Recording) -> bool:

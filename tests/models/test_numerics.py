@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from gradcam import Classifier, Top, explain, explain_many, heatmaps, load_classifier, sample_photo
 from gradcam.inputs import Inputs
-from gradcam.models import numerics, onednn
+from gradcam.models import onednn
 from gradcam.models.classifier import ModelSpec, Preprocessing
 from gradcam.models.devices import to_device_layout
 from gradcam.models.labels import numbered
@@ -72,12 +72,17 @@ BATCH = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
 
 
 def run(model: nn.Module, layer: TargetLayer = LAST, most: Numerics = "folded") -> tuple[Tensor, set[str]]:
-    """Maps of what is run in the model's place, and the convolutions that it has folded."""
+    """Maps of what is run in the model's place, and the norms that it does without."""
     model, modules = unwrapped(model)
     runner = runner_for(model, modules, Inputs.of(BATCH, model), (layer,), most)
-    norms = {name for name, module in runner.module.named_modules() if "forward" in vars(module)}
+    norms = left_out(model, runner.module)
     assert (runner.numerics == "eager") == (runner.module is model) == (not norms)
     return heatmaps(runner.module, BATCH, [0, 3], layer), norms
+
+
+def left_out(model: nn.Module, copy: nn.Module) -> set[str]:
+    """The names of the model's modules that a copy of it does without."""
+    return {*dict(model.named_modules())} - {*dict(copy.named_modules())}
 
 
 def check(model: nn.Module, folded: set[str], layer: TargetLayer = LAST) -> None:
@@ -327,8 +332,7 @@ def test_only_plain_modules_with_weights_of_their_own_are_folded(
     model = _with(change)
     expected = heatmaps(copy.deepcopy(model).double(), BATCH.double(), [0], LAST)
     found = runner_for(*unwrapped(model), Inputs.of(BATCH, model), (LAST,), "folded")
-    own = {name for name, module in model.named_modules() if "forward" in vars(module)}
-    assert {name for name, module in found.module.named_modules() if "forward" in vars(module)} - own == folded
+    assert left_out(model, found.module) == folded
     maps = heatmaps(found.module, BATCH, [0], LAST).double()
     torch.testing.assert_close(maps, expected, rtol=0, atol=1e-5 * float(expected.max()))
 
@@ -351,14 +355,13 @@ class Activated(nn.Module):
 
 
 def computed_with_convolutions(model: nn.Module, layer: TargetLayer = LAST) -> set[str]:
-    """The modules that do nothing more in the packed copy; its maps are those of the model in float64."""
+    """The modules that the packed copy does without; its maps are those of the model in float64."""
     expected = heatmaps(copy.deepcopy(model).double(), BATCH.double(), [0, 3], layer)
     runner = runner_for(*unwrapped(model), Inputs.of(BATCH, model), (layer,), "packed")
     assert runner.numerics == "packed"
     found = heatmaps(runner.module, BATCH, [0, 3], layer).double()
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * float(expected.max()))
-    parts = runner.module.named_modules()
-    return {name for name, part in parts if vars(part).get("forward") is numerics._nothing_more}
+    return left_out(model, runner.module)
 
 
 @pytest.mark.parametrize("inplace", [False, True])
@@ -367,8 +370,17 @@ def test_an_activation_is_computed_with_the_convolution_before_it(
     kind: Callable[..., nn.Module], inplace: bool
 ) -> None:
     behind, within = (seeded(Activated(partial(kind, inplace=inplace), within=within)) for within in (False, True))
-    assert computed_with_convolutions(behind) == {"bn", "act"}
-    assert computed_with_convolutions(within) == {"bn", "bn.act"}
+    assert computed_with_convolutions(behind) == {"conv", "bn", "act"}
+    assert computed_with_convolutions(within) == {"conv", "bn", "bn.drop", "bn.act", "act"}
+
+
+class AsksItsNorm(Activated):
+    def middle(self, x: Tensor) -> Tensor:
+        return self.act(x) * self.bn.num_features
+
+
+def test_a_copy_whose_code_asks_more_of_modules_than_to_be_called_has_them_all() -> None:
+    assert computed_with_convolutions(seeded(AsksItsNorm(nn.ReLU))) == set()
 
 
 class SharedActivation(Activated):
@@ -390,18 +402,18 @@ class OwnReLU(nn.ReLU):
     "model", [SharedActivation(nn.ReLU), NormReadTwice(nn.ReLU), Activated(OwnReLU), Activated(nn.Mish)]
 )
 def test_an_activation_that_may_compute_more_is_left_as_it_is(model: nn.Module) -> None:
-    assert computed_with_convolutions(seeded(model)) == set()
+    assert computed_with_convolutions(seeded(model)) == {"conv", "bn"}
 
 
 def test_an_activation_within_a_norm_that_drops_is_left_as_it_is() -> None:
     model = Activated(nn.ReLU, within=True)
     model.bn.drop = nn.Hardtanh()
-    assert computed_with_convolutions(seeded(model)) == set()
+    assert computed_with_convolutions(seeded(model)) == {"conv", "act"}
 
 
 def test_an_activation_that_is_the_target_layer_is_left_as_it_is() -> None:
     layer = TargetLayer("act", (16, 16), 8, "by hand")
-    assert computed_with_convolutions(seeded(Activated(nn.ReLU)), layer) == set()
+    assert computed_with_convolutions(seeded(Activated(nn.ReLU)), layer) == {"conv", "bn"}
 
 
 @pytest.mark.parametrize(("kernel", "stride", "dilation"), [(3, 1, 1), (3, 2, 1), ((5, 2), (2, 3), 1), (3, 2, 2)])
