@@ -5,12 +5,10 @@ Where nothing is missing, PyTorch is not even imported.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from itertools import chain, product
 from pathlib import Path
@@ -19,9 +17,10 @@ from typing import TYPE_CHECKING
 from gradcam.errors import OptionError, RunBusyError, RunError, nearest, quoted
 from gradcam.layers import read_layer
 from gradcam.panel_key import ModelKey
-from gradcam.runs import class_means, plan as plans
+from gradcam.runs import class_means, file_states, plan as plans
 from gradcam.runs.class_names import read_mapping
 from gradcam.runs.data_set import DataSet, Files, Folder, read_data, sample_set
+from gradcam.runs.file_states import FileStates
 from gradcam.runs.index import Index
 from gradcam.runs.plan import Plan, PlannedModel, Settings
 from gradcam.runs.run import Run, Status
@@ -98,14 +97,20 @@ def start(
         plan = store.plan() if store.exists() else plans.new_plan(settings or Settings())
         plan.check_continues(settings or plan.settings)
         rows, gone = new_rows(data, store.photos(plan))
+        place = _where(data)
+        is_elsewhere = bool(plan.parts) and place != _place(store)
+        if is_elsewhere:
+            _check_same_photos(store, plan, data.files)
         _say_left_out(data, gone, engine.say)
         layers = {name: layer.get(name) if isinstance(layer, Mapping) else layer for name in given}
         wanted = plans.read_targets(targets, _class_names(plan, given)), _method_names(plan, methods)
         if len(rows) or mapping or not _is_planned(plan, given, layers, *wanted):
             request = _Request(*wanted, layers, data.labels, mapping, engine.say)
             plan = store.write_plan(
-                request.extend(plan, lambda name: stack.enter_context(use_model(name))), _where(data), rows
+                request.extend(plan, lambda name: stack.enter_context(use_model(name))), place, rows
             )
+        elif is_elsewhere:
+            store.write_place(place)
         return _go_on(store, plan, data.files, use_model, engine)
 
 
@@ -269,6 +274,31 @@ def _where(data: DataSet) -> str:
     return str(sample_set() if is_sample else Path(data.source).expanduser().absolute())
 
 
+def _place(store: Store) -> str | None:
+    """Where the photos of a run are, as far as it knows."""
+    with suppress(RunError):
+        return store.data()
+    return None
+
+
+def _check_same_photos(store: Store, plan: Plan, files: Files) -> None:
+    """Check that the photos of a run are in another place, too, for a run remembers a single one.
+
+    Where the place of before is no longer there, some of them are enough.
+    Raises: RunError.
+    """
+    index, before = Index(store.folder), _place(store)
+    index.follow(store, plan)
+    lost = file_states.look(index, files).lost
+    if len(lost) == plan.photos or (lost and before is not None and Path(before).exists()):
+        as_before = "" if before is None else f", as {quoted(before)} has them"
+        raise RunError(
+            f"expected a place with the photos of the run{as_before}, got one without "
+            f"{count(len(lost), 'photo')} of them ({first_few(list(lost.values()))}); begin beside with --new, or "
+            "give a manifest that has both"
+        )
+
+
 def folder_beside(folder: Path) -> Path:
     """The folder itself if it holds no run; else the first of `NAME-2`, `NAME-3`, … that holds none."""
     number = 1
@@ -295,7 +325,9 @@ def _go_on(store: Store, plan: Plan, files: Files, use_model: Use, engine: Engin
     index, run = Index(store.folder), Run(store.folder)
     finished = index.follow(store, plan, files)
     index.mark_whole()
-    _say_changed(index, files, engine.say)
+    found = file_states.look(index, files)
+    _say_lost(found, engine.say)
+    file_states.forget_failed(store, plan, files, finished, found, engine.say)
     engine.on_progress(run.status())
     positions = product(range(len(plan.columns)), (batch.number for batch in plan.batches()))
     if not finished.keys() >= set(positions):
@@ -308,26 +340,12 @@ def _go_on(store: Store, plan: Plan, files: Files, use_model: Use, engine: Engin
     return run
 
 
-def _say_changed(index: Index, files: Files, say: Say) -> None:
+def _say_lost(found: FileStates, say: Say) -> None:
     """Tell the caller which photos are gone or have changed since a model saw them."""
-    gone, changed = [], []
-    for path, before, sha256 in index.states():
-        now = files.state(path)
-        if before is not None and now is None:
-            gone.append(path)
-        elif now != before and sha256 is not None and _sha256(files, path) != sha256:
-            changed.append(path)
-    for paths, what in ((gone, "gone"), (changed, "changed")):
-        if paths:
-            say(f"{count(len(paths), 'photo')} {what} since the run saw them ({first_few(paths)}): put them back")
-
-
-def _sha256(files: Files, path: str) -> str:
-    try:
-        with files.open(path) as file:
-            return hashlib.sha256(file.read()).hexdigest()
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        return ""
+    for photos, what in ((found.gone, "gone"), (found.changed, "changed")):
+        if photos:
+            paths = first_few(list(photos.values()))
+            say(f"{count(len(photos), 'photo')} {what} since the run saw them ({paths}): put them back")
 
 
 @contextmanager

@@ -44,6 +44,20 @@ _WAIT = 60_000
 """Milliseconds that a writer waits for another one."""
 
 
+class KnownFile(NamedTuple):
+    """A photo's file as the run knows it.
+
+    state: bytes and time of change; None where there was no file, or it is not known. sha256: when a model saw it.
+    failed: whether it could not be opened for some model.
+    """
+
+    number: int
+    path: str
+    state: tuple[int, int] | None
+    sha256: str | None
+    failed: bool
+
+
 class Index:
     """The index in the folder of a run. Several processes may use it, and one of them at a time writes."""
 
@@ -92,13 +106,19 @@ class Index:
         with self.writing() as connection:
             connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
 
-    def follow(self, store: Store, plan: Plan, files: Files) -> dict[tuple[int, int], Shard]:
-        """Add what the folder of the run has and the index lacks. Returns: the shards that are finished."""
+    def follow(self, store: Store, plan: Plan, files: Files | None = None) -> dict[tuple[int, int], Shard]:
+        """Add what the folder of the run has and the index lacks. Returns: the shards that are finished.
+
+        files: of the photos that the run begins with now. An index that is made anew does not know what state files
+            were in when models saw them.
+        """
         self.prepare()
+        finished = store.finished()
         if (known := self.photos()) < plan.photos:
             rows = to_rows(store.photos(plan).slice(known))
-            self.add_photos(known, rows, (files.state(row.path) for row in rows))
-        finished = store.finished()
+            is_anew = bool(finished) and not known
+            states = (None if files is None or is_anew else files.state(row.path) for row in rows)
+            self.add_photos(known, rows, states)
         self.catch_up(store, plan, finished)
         return finished
 
@@ -145,6 +165,12 @@ class Index:
             connection.execute(SHARDS.insert().prefix_with("OR REPLACE"), [values | {"at": time.time()}])
         return failed
 
+    def forget(self, shard: Shard) -> None:
+        """Forget that it has a shard, so that it reads the next one in its place."""
+        here = SHARDS.c.column == shard.column, SHARDS.c.batch == shard.batch
+        with self.writing() as connection:
+            connection.execute(SHARDS.delete().where(*here))
+
     # ------------------------------------------------------------------------------- asking
 
     def sha256s(self, first: int, stop: int) -> list[str | None]:
@@ -158,12 +184,22 @@ class Index:
         with self.reading() as connection:
             return connection.execute(sa.select(PHOTOS.c.sha256).where(PHOTOS.c.path == path)).scalar()
 
-    def states(self) -> Iterator[tuple[str, tuple[int, int] | None, str | None]]:
-        """Path, bytes and time of change, and hash of each photo."""
-        wanted = sa.select(PHOTOS.c.path, PHOTOS.c.bytes, PHOTOS.c.changed, PHOTOS.c.sha256)
+    def states(self) -> Iterator[KnownFile]:
+        """What is known of each photo's file."""
+        names = ("photo", "path", "bytes", "changed", "sha256", "reason")
+        wanted = sa.select(*(PHOTOS.c[name] for name in names)).order_by(PHOTOS.c.photo)
         with self.reading() as connection:
-            for path, size, changed, sha256 in connection.execute(wanted.order_by(PHOTOS.c.photo)):
-                yield path, None if size is None or changed is None else (size, changed), sha256
+            for row in connection.execute(wanted):
+                state = None if row.bytes is None or row.changed is None else (row.bytes, row.changed)
+                yield KnownFile(row.photo, row.path, state, row.sha256, row.reason is not None)
+
+    def note_states(self, states: Mapping[int, tuple[int, int]]) -> None:
+        """Note bytes and time of change of photos' files, by number."""
+        rows = [{"number": number, "size": size, "at": at} for number, (size, at) in states.items()]
+        if rows:
+            here = PHOTOS.update().where(PHOTOS.c.photo == sa.bindparam("number"))
+            with self.writing() as connection:
+                connection.execute(here.values(bytes=sa.bindparam("size"), changed=sa.bindparam("at")), rows)
 
     def failed(self) -> int:
         """How many units have no map."""
@@ -235,7 +271,10 @@ def _describe_photos(connection: sa.Connection, numbers: Sequence[Mapping[str, A
     failed = [row for row in first if not row["photo_sha256"]]
     here = PHOTOS.c.photo == sa.bindparam("number")
     if opened:
-        values = {"sha256": sa.bindparam("hash"), "height": sa.bindparam("h"), "width": sa.bindparam("w")}
+        values: dict[str, Any] = {"sha256": sa.bindparam("hash")}
+        values |= {"height": sa.bindparam("h"), "width": sa.bindparam("w")}
+        still = sa.exists().where(UNITS.c.photo == PHOTOS.c.photo, UNITS.c.reason == PHOTOS.c.reason)
+        values["reason"] = sa.case((still, PHOTOS.c.reason))  # of another model; null once it was tried again
         connection.execute(
             PHOTOS.update().where(here).values(values),
             [

@@ -34,7 +34,8 @@ PHOTOS = sa.Table(
 )
 """A photo, with what its units come to.
 
-bytes, changed: of its file when the run first met it, the time in nanoseconds. reason: why it could not be opened.
+bytes, changed: of its file when the run first met it, or since then found it the same or tried it again; the time
+in nanoseconds. reason: why it could not be opened for some model.
 agreement: the lowest rank correlation of any two models' maps of one method and target. same_class: whether all
 models predict one class name. wrong_confidence, confidence: the highest and lowest probability of a first
 prediction, the former among those that are not the label. outside_box, on_border: the highest share of a map's

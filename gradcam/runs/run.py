@@ -416,7 +416,7 @@ class Run:
         index = Index(self.folder)
         if index.prepare():
             plan = self.plan
-            class_means.update(index, self._store, plan, index.follow(self._store, plan, self._files))
+            class_means.update(index, self._store, plan, index.follow(self._store, plan))
             index.mark_whole()
         return index
 

@@ -87,11 +87,15 @@ class Store:
             with write_whole(name, error=RunError) as file:
                 parquet.write_table(new.replace_schema_metadata(None), file, compression="zstd")
             plan = replace(plan, parts=(*plan.parts, Part(len(new), _sha256(name))))
-        with write_whole(self.folder / DATA, error=RunError) as file:
-            file.write(json.dumps({"data": data}).encode())
+        self.write_place(data)
         with write_whole(self.folder / PLAN, error=RunError) as file:
             file.write(plans.encode(plan))
         return plan
+
+    def write_place(self, data: str) -> None:
+        """Write where the photos are, as `read_data` takes it."""
+        with write_whole(self.folder / DATA, error=RunError) as file:
+            file.write(json.dumps({"data": data}).encode())
 
     def data(self) -> str:
         """Where the photos are, as `read_data` takes it. Raises: RunError."""
@@ -154,6 +158,15 @@ class Store:
                 f"expected to write {quoted(self.folder / LISTED)}, but {machine_trouble(error)}"
             ) from error
         return shard
+
+    def remove(self, shard: Shard) -> None:
+        """Remove a shard's file, so that it is not finished any more. Raises: RunError."""
+        try:
+            self.path(shard).unlink(missing_ok=True)
+        except OSError as error:
+            raise RunError(
+                f"expected to remove {quoted(self.path(shard))}, but {machine_trouble(error)}; free it"
+            ) from error
 
     def listed(self, start: int = 0) -> tuple[list[Shard], int]:
         """The shards listed in `shards.jsonl` after byte `start`, and the byte where the list ends now."""

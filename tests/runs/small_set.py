@@ -66,8 +66,8 @@ def shards_of(run: Run) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*.parquet"))}
 
 
-TIMES = {"shards": {"at"}, "photos": {"changed"}}
-"""Columns of the index that say when something happened."""
+TIMES = {"shards": {"at"}, "photos": {"bytes", "changed"}}
+"""Columns of the index that say when something happened, and in what state files were met."""
 
 
 def rows_of(run: Run) -> dict[str, list[tuple[Any, ...]]]:

@@ -441,6 +441,98 @@ def test_photos_that_are_gone_or_changed_are_said_and_never_mixed(tmp_path: Path
     assert len(reasons) == 2
 
 
+def test_a_photo_that_one_model_did_not_find_is_tried_again_with_that_model(tmp_path: Path) -> None:
+    data, away, said = write_set(tmp_path / "set", 20), tmp_path / "away.png", list[str]()
+    whole = run_over(data, tmp_path / "whole")
+    run = run_over(data, tmp_path / "run", classifiers()[:1])
+    (data / "red" / "00017.png").rename(away)
+    run_over(data, run.folder)
+    assert run.status().failed == 2
+    away.rename(data / "red" / "00017.png")
+    before = Store(run.folder).finished()
+    run_over(data, run.folder, engine=Engine(say=said.append))
+    assert said == [
+        "1 photo that failed can be tried again, for the files are others now (red/00017.png): computed with the "
+        "photos of their batches"
+    ]
+    after = Store(run.folder).finished()
+    assert [position for position in before if before[position] != after[position]] == [(1, 2)]
+    assert shards_of(run) == shards_of(whole)
+    assert rows_of(run) == rows_of(whole)
+
+
+def test_a_photo_that_failed_is_tried_again_once_its_file_is_another(tmp_path: Path) -> None:
+    data, there = (write_set(tmp_path / name, 20) for name in ("set", "there"))
+    names = sorted(path.relative_to(data).as_posix() for path in data.rglob("*.png"))
+    for folder in (data, there):
+        (folder / "photos.csv").write_text("path\n" + "\n".join(names))
+    late, broken, good = (data / name for name in ("red/00001.png", "red/00003.png", "blue/00016.png"))
+    late.unlink()
+    broken.write_bytes(b"no picture")
+    run = run_over(data / "photos.csv", tmp_path / "run", targets=["top"])
+    assert run.status().failed == 4
+    for path in (late, broken):
+        shutil.copy(there / path.relative_to(data), path)
+    good.rename(tmp_path / "away.png")
+    with computes_nothing():  # else this photo of the same batch would lose its maps
+        run_over(data / "photos.csv", run.folder, targets=["top"])
+    (tmp_path / "away.png").rename(good)
+    run_over(data / "photos.csv", run.folder, targets=["top"])
+    whole = run_over(there / "photos.csv", tmp_path / "whole", targets=["top"])
+    assert run.status().failed == 0
+    assert shards_of(run) == shards_of(whole)
+    assert rows_of(run) == rows_of(whole)
+
+
+def test_a_photo_that_is_as_broken_as_before_is_tried_again_once(tmp_path: Path) -> None:
+    data = write_set(tmp_path / "set", 3)
+    (data / "red" / "00001.png").write_bytes(b"no picture")
+    run = run_over(data, tmp_path / "run", targets=["top"])
+    (data / "red" / "00001.png").write_bytes(b"no picture either")
+    run_over(data, run.folder, targets=["top"], engine=Engine(say=(said := list[str]()).append))
+    assert "1 photo that failed can be tried again" in said[0]
+    with computes_nothing():
+        run_over(data, run.folder, targets=["top"])
+    assert run.status().failed == 2
+
+
+def test_a_data_set_that_was_moved_is_found_in_its_new_place(tmp_path: Path) -> None:
+    run = run_over(write_set(tmp_path / "set", 4), tmp_path / "run", targets=["top"])
+    (tmp_path / "set").rename(tmp_path / "moved")
+    for path in run.folder.glob("index.sqlite*"):
+        path.unlink()
+    assert run.status().state == "finished"
+    assert export(run, tmp_path / "numbers.csv").stat().st_size
+    with computes_nothing():
+        run_over(tmp_path / "moved", run.folder, targets=["top"])
+        assert resume(run.folder).status().state == "finished"
+    shutil.copytree(tmp_path / "moved", tmp_path / "copy")
+    run_over(tmp_path / "copy", run.folder, targets=["top"])
+    assert Run(run.folder).photo("red/00001.png").size == (8, 8)
+    assert Store(run.folder).data() == str(tmp_path / "copy")
+
+
+def test_other_photos_from_another_place_are_another_run(tmp_path: Path) -> None:
+    one, other = write_set(tmp_path / "one", 4), tmp_path / "other"
+    run = run_over(one, tmp_path / "run", targets=["top"])
+    write_photo(other / "red" / "00001.png", 77)
+    for _ in range(2):
+        with pytest.raises(
+            RunError, match=r"got one without 4 photos of them .*; begin beside with --new, or give a manifest"
+        ):
+            run_over(other, run.folder, targets=["top"])
+        shutil.rmtree(other)
+        write_photo(other / "red" / "00005.png", 5)
+    assert Store(run.folder).data() == str(one)
+    assert run.plan.photos == 4
+    shutil.copytree(one, other, dirs_exist_ok=True)
+    (other / "red" / "00003.png").unlink()
+    with pytest.raises(RunError, match=r"got one without 1 photo of them \(red/00003\.png\)"):
+        run_over(other, run.folder, targets=["top"])
+    shutil.rmtree(one)  # it was moved, and a photo was lost on the way
+    assert run_over(other, run.folder, targets=["top"]).plan.photos == 5
+
+
 def test_what_is_kept_of_a_photo_is_drawn_over_no_other(tmp_path: Path) -> None:
     data = write_set(tmp_path / "set", 2)
     run = run_over(data, tmp_path / "run", classifiers()[:1], targets=["top"])
