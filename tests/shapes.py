@@ -6,6 +6,8 @@ import hashlib
 import io
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -62,8 +64,19 @@ def trained() -> nn.Module:
     return module.eval()
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums are then added up in one order, whichever test trains first and however many share the machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _train() -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
+    with _one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         module = timm.create_model("test_resnet", num_classes=len(KINDS))
         optimiser = torch.optim.AdamW(module.parameters())
