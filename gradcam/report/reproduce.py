@@ -185,10 +185,9 @@ def _review(report: Content) -> Iterator[tuple[str, str]]:
 
 
 def _is_exact(report: Content) -> bool:
-    """Whether models whose own target layer was asked for computed by their own modules alone."""
+    """Whether all models computed by their own modules alone, as `exact` makes them and some do anyhow."""
     answered = [model for model in report.models if model.answered]
-    eager = all(model.numerics == "eager" for model in answered)
-    return eager and any(model.requested_layer == "auto" for model in answered)
+    return bool(answered) and all(model.numerics == "eager" for model in answered)
 
 
 def _class_names(report: Content) -> frozenset[str]:

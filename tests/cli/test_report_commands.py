@@ -76,6 +76,19 @@ def test_the_command_and_the_python_lines_in_a_report_make_it_again(capsys):
     assert Path("review.zip").read_bytes() == first
 
 
+@pytest.mark.parametrize("options", [["--exact"], []])
+def test_the_command_of_a_report_of_a_named_layer_computes_as_the_report_did(options: list[str]) -> None:
+    """A model with a wide 1×1 convolution, which `--exact` alone leaves as it is."""
+    wide = "timm/resnet50d (untrained, seed 0)"
+    asked = ["--model", wide, "--layer", "layer4.0", "--now", NOW, "--photos", "small"]
+    assert _run("report", "chelsea", *asked, *options, "--out", "review.zip") == 0
+    first = Path("review.zip").read_bytes()
+    made = read_report(first)
+    assert [model.numerics for model in made.models] == ["eager" if options else "folded"]
+    assert _run(*shlex.split(command(made))[3:], "--force") == 0
+    assert Path("review.zip").read_bytes() == first
+
+
 def test_a_report_of_ones_own_checkpoints_names_their_files_and_is_made_again_by_its_command_and_lines():
     """Two checkpoints before another model: one with class names and preprocessing of its own, one without."""
     torch.manual_seed(0)
@@ -182,7 +195,7 @@ def test_a_layer_of_one_model_makes_the_same_report_again(capsys):
     models = ["--model", LITE, "--model", "bundled/tf_efficientnet_lite1", "--layer", f"{LITE}=blocks.4"]
     assert _run("report", "chelsea", *models, "--now", NOW, "--out", "review.json") == 0
     made = read_report(Path("review.json"))
-    assert [answer.layer.name for answer in made.answers] == ["blocks.4", "bn2"]
+    assert [answer.layer and answer.layer.name for answer in made.answers] == ["blocks.4", "bn2"]
     again = shlex.split(command(made).replace("review.zip", "again.json"))[4:]
     assert _run("report", *again) == 0
     assert Path("again.json").read_bytes() == Path("review.json").read_bytes()

@@ -35,7 +35,7 @@ def test_the_command_names_everything_that_decides_the_report():
     )
     assert command(made) == (
         "python -m gradcam report './-my cat.jpg' --model x/a --model x/b --class 'top prediction' --fit squash "
-        "--layer features.29 --colormap turbo --opacity 0.4 --scale shared --photos full "
+        "--exact --layer features.29 --colormap turbo --opacity 0.4 --scale shared --photos full "
         "--title 'What the models look at' --status approved --reviewer Ada '--open-question=-why?' "
         "--photo-status 1=rejected --note 1=no --now 2026-11-22T12:00:00Z --out review.zip"
     )
@@ -64,16 +64,14 @@ def test_a_layer_named_for_one_model_is_said_asked_again_and_told_apart():
 
 
 def test_the_command_and_the_lines_compute_exactly_where_the_report_did():
-    exact = _of_known_models()
-    assert " --exact " in command(exact)
-    assert "models = [load_classifier('x/a', exact=True), load_classifier('x/b', exact=True)]" in python_lines(
-        exact
-    )
-    first, *others = exact.models
-    mixed = replace(exact, models=(replace(first, numerics="folded"), *others))
-    for made in (mixed, _of_known_models(layer="features.29")):
-        assert "--exact" not in command(made)
-        assert "models = ['x/a', 'x/b']" in python_lines(made)
+    for exact in (_of_known_models(), _of_known_models(layer="features.29")):
+        assert " --exact " in command(exact)
+        loaded = "models = [load_classifier('x/a', exact=True), load_classifier('x/b', exact=True)]"
+        assert loaded in python_lines(exact)
+        first, *others = exact.models
+        mixed = replace(exact, models=(replace(first, numerics="folded"), *others))
+        assert "--exact" not in command(mixed)
+        assert "models = ['x/a', 'x/b']" in python_lines(mixed)
 
 
 def test_the_python_lines_are_python():
