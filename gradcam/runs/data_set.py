@@ -7,14 +7,18 @@ seconds.
 
 from __future__ import annotations
 
+import lzma
 import os
+import posixpath
+import threading
 import zipfile
+import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 import pyarrow as pa
 
@@ -60,9 +64,16 @@ PICTURES = frozenset(
 )
 """Suffixes of the files that count as photos. A photo that cannot be opened becomes a failed unit with a reason."""
 
+SPLITS = frozenset(["train", "training", "val", "valid", "validation", "test", "testing"])
+"""Names of folders that split a data set. They hold the folders that are labels."""
+
 MAX_ENTRIES = 100_000
 MAX_RATIO = 200
 """Limits of a ZIP: its files, and how far each may be compressed."""
+
+
+_DAMAGE = (ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+"""What a damaged file in a ZIP may raise while it is read."""
 
 
 class Files(Protocol):
@@ -73,7 +84,7 @@ class Files(Protocol):
         ...
 
     def open(self, path: str) -> BinaryIO:
-        """Raises: OSError, ValueError, KeyError or zipfile.BadZipFile if the file cannot be read."""
+        """Raises: OSError, KeyError or one of `_DAMAGE`, as reading may, if the file cannot be read."""
         ...
 
     def state(self, path: str) -> tuple[int, int] | None:
@@ -109,8 +120,12 @@ class Archive:
     file: Path
 
     def paths(self) -> list[str]:
-        with self._opened() as archive:
-            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+        try:
+            entries = list(_opened_zip(self).archive.infolist())
+        except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+            raise RunError(
+                f"expected a whole ZIP, got a damaged one, {quoted(self.file)}; fetch it again"
+            ) from error
         if len(entries) > MAX_ENTRIES:
             raise RunError(
                 f"expected at most {MAX_ENTRIES:,} files in a ZIP, got {len(entries):,} in {quoted(self.file)}; "
@@ -118,11 +133,13 @@ class Archive:
             )
         for entry in entries:
             self._check(entry)
-        return sorted(entry.filename for entry in entries if _is_listed_in_archive(entry.filename))
+        files = (entry.filename for entry in entries if not entry.filename.endswith(("/", "\\")))
+        return sorted(filter(_is_listed_in_archive, map(_path_of_entry, files)))
 
     def open(self, path: str) -> BinaryIO:
-        with zipfile.ZipFile(self.file) as archive:
-            return archive.open(path)  # pyright: ignore[reportReturnType] - stays open, for it counts its users
+        opened = _opened_zip(self)
+        entry = opened.entries[_path_of_entry(path)]
+        return opened.archive.open(entry)  # pyright: ignore[reportReturnType] - it reads like any file
 
     def state(self, path: str) -> tuple[int, int] | None:
         return Folder(self.file.parent).state(self.file.name)
@@ -141,15 +158,41 @@ class Archive:
                 f"{entry.compress_size:,}; leave it out"
             )
 
-    @contextmanager
-    def _opened(self) -> Iterator[zipfile.ZipFile]:
-        try:
-            with zipfile.ZipFile(self.file) as archive:
-                yield archive
-        except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-            raise RunError(
-                f"expected a whole ZIP, got a damaged one, {quoted(self.file)}; fetch it again"
-            ) from error
+
+class _OpenZip(NamedTuple):
+    """A ZIP whose list of files has been read. entries: by path, as `Archive.paths` gives it."""
+
+    of: Archive
+    state: tuple[int, int] | None
+    archive: zipfile.ZipFile
+    entries: dict[str, zipfile.ZipInfo]
+
+
+class _LastZip(threading.local):
+    """The ZIP that this thread opened last. It stays open, for to list 60,000 files takes a third of a second.
+
+    Each thread has its own, because Python's ZIPs count their readers without a lock.
+    """
+
+    opened: _OpenZip | None = None
+
+
+_LAST_ZIP = _LastZip()
+
+
+def _opened_zip(of: Archive) -> _OpenZip:
+    """The ZIP as it is now. Raises: OSError, ValueError, NotImplementedError, zipfile.BadZipFile."""
+    last, state = _LAST_ZIP.opened, of.state("")
+    if last is None or (last.of, last.state) != (of, state):
+        archive = zipfile.ZipFile(of.file)
+        entries = {_path_of_entry(entry.filename): entry for entry in archive.infolist()}
+        last = _LAST_ZIP.opened = _OpenZip(of, state, archive, entries)
+    return last
+
+
+def _path_of_entry(name: str) -> str:
+    """The path of a file in a ZIP. Some programs write `\\` between its parts, or `./` before it."""
+    return posixpath.normpath(name.replace("\\", "/"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,11 +226,12 @@ def read_data(data: str | Path) -> DataSet:
     """Read a data set: a folder, a manifest, a ZIP, a Hugging Face dataset on disk, or `sample`.
 
     In a folder, the names of inner folders are the labels of their pictures, as for torchvision's ImageFolder.
+    Folders called as in `SPLITS` become the column `split`, and the folders in them the labels.
     A manifest is a CSV, Parquet or JSONL file with a column `path`, relative to the manifest's folder. Columns
     `label`, `box` and `mask` are optional; all other columns are kept for slicing. A ZIP holds a folder, or one
-    manifest and its photos. Hidden folders are left out, and hidden photos are rows that are never opened. A folder
-    written by `save_to_disk` of Hugging Face `datasets` needs `gradcam[datasets]`; its images, class labels and
-    other columns are read.
+    manifest and its photos; a single outer folder is no label. Hidden folders are left out, and hidden photos are
+    rows that are never opened. A folder written by `save_to_disk` of Hugging Face `datasets` needs
+    `gradcam[datasets]`; its images, class labels and other columns are read.
     Raises: RunError, one sentence.
     """
     path = sample_set() if data == SAMPLE and not os.path.lexists(SAMPLE) else Path(data).expanduser()
@@ -231,7 +275,7 @@ def read_one(files: Files, path: str) -> bytes:
             return file.read(MAX_BYTES + 1)
     except (FileNotFoundError, KeyError) as error:
         raise PhotoError(f"expected a photo, but there is no file {quoted(path)}; check the path") from error
-    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
+    except (OSError, *_DAMAGE) as error:
         why = machine_trouble(error) if isinstance(error, OSError) else "it is damaged; pack it anew"
         raise PhotoError(f"expected a readable file, but {quoted(path)} cannot be read: {why}") from error
 
@@ -270,7 +314,8 @@ def _reader(path: Path) -> Callable[[str, Path], DataSet]:
 
 
 def _read_folder(source: str, path: Path) -> DataSet:
-    return _from_paths(source, Folder(path))
+    files = Folder(path)
+    return _from_paths(source, files, _paths(source, files))
 
 
 def _read_stored(source: str, path: Path) -> DataSet:
@@ -284,9 +329,10 @@ def _read_manifest(source: str, path: Path) -> DataSet:
 
 def _read_archive(source: str, path: Path) -> DataSet:
     files = Archive(path)
-    tables = [name for name in files.paths() if PurePosixPath(name).suffix.lower() in MANIFESTS]
+    paths = _paths(source, files)
+    tables = [name for name in paths if PurePosixPath(name).suffix.lower() in MANIFESTS]
     if not tables:
-        return _from_paths(source, files)
+        return _from_paths(source, files, paths)
     if len(tables) > 1:
         raise RunError(
             f"expected one manifest in the ZIP {quoted(path)}, got {quoted(tables[0])} and {quoted(tables[1])}; "
@@ -295,14 +341,38 @@ def _read_archive(source: str, path: Path) -> DataSet:
     return DataSet(source, manifest.read(tables[0], files.open), files)
 
 
-def _from_paths(source: str, files: Folder | Archive) -> DataSet:
+def _paths(source: str, files: Folder | Archive) -> list[str]:
+    """The paths of all files. Raises: RunError if two are the same, as they may be in a ZIP."""
     paths = list(files.paths())
+    if twice := next((path for path, times in Counter(paths).items() if times > 1), None):
+        raise RunError(
+            f"expected each file once in {quoted(source)}, got {quoted(twice)} twice; rename one of the two"
+        )
+    return paths
+
+
+def _from_paths(source: str, files: Folder | Archive, paths: list[str]) -> DataSet:
     photos = [path for path in paths if _is_picture(path)]
-    rows = manifest.to_table(PhotoRow(path, _label(path)) for path in photos)
+    rows = manifest.to_table(_labelled(photos, is_packed=isinstance(files, Archive)))
     return DataSet(source, rows, files, left_out=len(paths) - len(photos))
 
 
-def _label(path: str) -> str | None:
-    """The outermost folder of a photo, which is its label."""
-    folder, slash, _ = path.partition("/")
-    return folder if slash else None
+def _labelled(photos: list[str], *, is_packed: bool) -> Iterator[PhotoRow]:
+    """Rows whose label is the photo's outermost folder, but for folders that only pack or split the set.
+
+    A ZIP of one folder is labelled as that folder would be. Folders such as `train` become the column `split`.
+    """
+    folders = [path.split("/")[:-1] for path in photos]
+    if is_packed and len({inner[0] if inner else None for inner in folders}) == 1:
+        folders = [inner[1:] for inner in folders]
+    are_splits = _are_splits(folders)
+    for path, inner in zip(photos, folders, strict=True):
+        split = {"split": inner.pop(0)} if are_splits else {}
+        yield PhotoRow(path, inner[0] if inner else None, split)
+
+
+def _are_splits(folders: list[list[str]]) -> bool:
+    """Whether the outermost folders of all photos split the set, and further folders are in them."""
+    return any(len(inner) > 1 for inner in folders) and all(
+        inner and inner[0].lower() in SPLITS for inner in folders
+    )

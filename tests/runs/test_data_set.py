@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +17,7 @@ from pyarrow import parquet
 from gradcam.errors import PhotoError, RunError
 from gradcam.models.labels import imagenet
 from gradcam.runs.class_names import classes_of, read_mapping
-from gradcam.runs.data_set import DataSet, open_one, read_data
+from gradcam.runs.data_set import Archive, DataSet, open_one, read_data, read_one
 from gradcam.runs.manifest import PhotoRow, to_rows
 from tests.runs.small_set import write_photo, write_set
 
@@ -28,6 +29,7 @@ ROWS = [
     PhotoRow("red/1.png", "red", {"site": "Bonn", "age": "42"}, (1, 2, 3.5, 4)),
     PhotoRow("blue/0.png", None, {"site": "Ulm"}),
 ]
+REAL_ZIP = zipfile.ZipFile
 
 
 def rows(data: DataSet) -> list[PhotoRow]:
@@ -167,6 +169,107 @@ def test_a_zip_holds_a_folder_or_a_manifest_and_is_never_unpacked(tmp_path: Path
     assert {path.name for path in tmp_path.iterdir()} == {"set", "set.zip"}
 
 
+def labels_in(folder: Path, *paths: str, packed: bool) -> dict[str, str | None]:
+    """The label of each photo of a folder or a ZIP with these files."""
+    folder.mkdir(exist_ok=True)
+    with zipfile.ZipFile(folder / "set.zip", "w") as archive:
+        for path in paths:
+            write_photo(folder / "set" / path, 1)
+            archive.write(folder / "set" / path, path)
+    return {row.path: row.label for row in rows(read_data(folder / ("set.zip" if packed else "set")))}
+
+
+@pytest.mark.parametrize(
+    ("paths", "labels"),
+    [
+        (("pets/cat/1.png", "pets/dog/young/2.png", "pets/3.png"), (None, "cat", "dog")),
+        (("cat/1.png", "dog/2.png"), ("cat", "dog")),
+        (("cat/1.png", "2.png"), (None, "cat")),
+        (("photos/1.png", "photos/2.png"), (None, None)),
+    ],
+)
+def test_a_zip_of_one_folder_is_labelled_as_that_folder_would_be(
+    tmp_path: Path, paths: tuple[str, ...], labels: tuple[str | None, ...]
+) -> None:
+    found = labels_in(tmp_path, *paths, packed=True)
+    assert found.keys() == set(paths)
+    assert sorted(found.values(), key=str) == sorted(labels, key=str)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_folders_that_split_a_set_are_a_column_and_no_labels(tmp_path: Path, packed: bool) -> None:
+    labels_in(tmp_path, "train/cat/1.png", "train/dog/2.png", "Val/cat/3.png", "test/4.png", packed=packed)
+    found = rows(read_data(tmp_path / ("set.zip" if packed else "set")))
+    assert sorted((row.path, row.label, row.columns["split"]) for row in found) == [
+        ("Val/cat/3.png", "cat", "Val"),
+        ("test/4.png", None, "test"),
+        ("train/cat/1.png", "cat", "train"),
+        ("train/dog/2.png", "dog", "train"),
+    ]
+
+
+def test_trains_are_a_label_beside_others_and_by_themselves(tmp_path: Path) -> None:
+    assert set(labels_in(tmp_path / "a", "train/1.png", "bus/2.png", packed=False).values()) == {"train", "bus"}
+    assert set(labels_in(tmp_path / "b", "train/1.png", "train/2.png", packed=False).values()) == {"train"}
+
+
+def test_a_zip_may_write_its_paths_as_on_windows_or_from_its_own_folder(tmp_path: Path) -> None:
+    write_photo(tmp_path / "1.png", 1)
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for name in ("red\\", "red\\1.png", "./blue/2.png", "__MACOSX\\red\\1.png"):
+            entry = zipfile.ZipInfo()
+            entry.filename = name  # the constructor would mend it
+            archive.writestr(entry, b"" if name.endswith("\\") else (tmp_path / "1.png").read_bytes())
+    data = read_data(tmp_path / "set.zip")
+    assert rows(data) == [PhotoRow("blue/2.png", "blue"), PhotoRow("red/1.png", "red")]
+    for path in ("red/1.png", "red\\1.png", "blue/2.png", "./blue/2.png"):  # as earlier runs have them, too
+        assert open_one(data.files, path).size == (8, 8)
+
+
+def test_the_files_of_a_zip_are_listed_once_and_again_where_it_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pack(*numbers: int) -> None:
+        with zipfile.ZipFile(tmp_path / "new.zip", "w") as archive:
+            for place, number in enumerate(numbers):
+                write_photo(tmp_path / "red" / "1.png", number)
+                archive.write(tmp_path / "red" / "1.png", f"red/{place}.png")
+        (tmp_path / "new.zip").replace(tmp_path / "set.zip")
+
+    pack(1, 2, 3)
+    opened = []
+    monkeypatch.setattr(zipfile, "ZipFile", lambda file: opened.append(file) or REAL_ZIP(file))
+    files = read_data(tmp_path / "set.zip").files
+    first = [open_one(files, f"red/{place}.png").sha256 for place in (0, 1, 2)]
+    assert len(set(first)) == 3
+    assert len(opened) == 1
+    monkeypatch.undo()
+    pack(3, 2, 1, 4)
+    assert [open_one(files, f"red/{place}.png").sha256 for place in (2, 1, 0)] == first
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_photo_in_a_zip_is_told_with_its_reason(tmp_path: Path, packing: int) -> None:
+    with zipfile.ZipFile(tmp_path / "set.zip", "w", packing) as archive:
+        archive.writestr("a.png", bytes(range(256)) * 9)
+    packed = bytearray((tmp_path / "set.zip").read_bytes())
+    packed[50:80] = b"\xff" * 30
+    (tmp_path / "set.zip").write_bytes(packed)
+    with pytest.raises(PhotoError, match=r"expected a readable file, but 'a\.png' cannot be read: "):
+        read_one(Archive(tmp_path / "set.zip"), "a.png")
+
+
+def test_threads_read_one_zip_at_once(tmp_path: Path) -> None:
+    names = [f"{number}.bin" for number in range(40)]
+    with zipfile.ZipFile(tmp_path / "set.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in names:
+            archive.writestr(name, name.encode() * 2_000)
+    files = Archive(tmp_path / "set.zip")
+    with ThreadPoolExecutor(8) as pool:
+        read = list(pool.map(lambda name: read_one(files, name), names * 20))
+    assert read == [name.encode() * 2_000 for name in names * 20]
+
+
 def test_a_photo_that_cannot_be_opened_is_told_with_its_reason(tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"\x89PNG nothing")
     files = read_data(tmp_path).files
@@ -251,6 +354,18 @@ def test_a_zip_that_could_do_harm_is_refused(tmp_path: Path, name: str, content:
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(name, content)
     with pytest.raises(RunError, match=sentence):
+        read_data(tmp_path / "a.zip")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("twice", ["red/a.png", "red\\a.png"])
+def test_a_name_that_is_twice_in_a_zip_is_refused(tmp_path: Path, twice: str) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in ("red/a.png", "blue/a.png", twice):
+            archive.writestr(name, b"")
+    with pytest.raises(
+        RunError, match=r"each file once in .*a\.zip', got 'red/a\.png' twice; rename one of the two"
+    ):
         read_data(tmp_path / "a.zip")
 
 
