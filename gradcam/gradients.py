@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
 from gradcam.errors import LayerError, ModelError, quoted
-from gradcam.zero_rows import SkippingZeroRows, may_skip
+from gradcam.zero_rows import FewRows, SkippingZeroRows, may_skip, reads_a_token
 
 LEAST_CHUNK = 2 << 20
 """Bytes of gradients that are always computed at once: little beside the memory of the forward itself."""
@@ -41,7 +41,7 @@ def differentiate(
     inputs: Any = list(ends)  # tensors beside edges
     skips = may_skip(start, cotangents)
 
-    def backward(cotangent: Tensor, *, batched: bool) -> list[Tensor]:
+    def backward(cotangent: Tensor, *, batched: bool, skips: bool) -> list[Tensor]:
         with SkippingZeroRows() if skips else nullcontext():
             found = torch.autograd.grad(
                 start, inputs, cotangent, retain_graph=True, is_grads_batched=batched, allow_unused=True
@@ -51,17 +51,23 @@ def differentiate(
                 "the class scores do not depend on the target layer as autograd sees it; name another layer, "
                 "or take detach, no_grad and re-entrant checkpoints out of the model's forward"
             )
-        return list(found)
+        return [gradient.whole() if type(gradient) is FewRows else gradient for gradient in found]
 
-    if len(cotangents) > 1:
-        try:
-            return backward(cotangents, batched=True)
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError:
-            pass  # an operation without a batching rule: below, one target after the other
+    def one_by_one(*, skips: bool) -> list[Tensor]:
+        each = [backward(cotangent, batched=False, skips=skips) for cotangent in cotangents]
+        return [torch.stack(found) for found in zip(*each, strict=True)]
+
     try:
-        each = [backward(cotangent, batched=False) for cotangent in cotangents]
+        if skips and reads_a_token(start):
+            return one_by_one(skips=True)
+        if len(cotangents) > 1:
+            return backward(cotangents, batched=True, skips=skips)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError:
+        pass  # an operation without a batching rule, or one that reads memory that `FewRows` does not have
+    try:
+        return one_by_one(skips=False)
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
@@ -69,4 +75,3 @@ def differentiate(
             f"expected a model that autograd can differentiate, got {quoted(str(error))}; "
             "name a later layer, or remove what autograd cannot follow"
         ) from error
-    return [torch.stack(found) for found in zip(*each, strict=True)]

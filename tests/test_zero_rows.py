@@ -19,17 +19,20 @@ from gradcam.zero_rows import SkippingZeroRows
 
 
 class Products(TorchDispatchMode):
-    """Counts the multiplications in products of matrices, and the rows of queries in backwards of attention."""
+    """Counts the multiplications in products of matrices, the rows of queries in backwards of attention, and the
+    numbers in those of activation functions and normalisations."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.products = self.queries = 0
+        self.products = self.queries = self.numbers = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         if func is torch.ops.aten.mm.default:
             self.products += args[0].numel() * args[1].shape[1]
         if func is torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward.default:
             self.queries += args[1].shape[2]
+        if func in (torch.ops.aten.gelu_backward.default, torch.ops.aten.native_layer_norm_backward.default):
+            self.numbers += args[0].numel()
         return func(*args, **(kwargs or {}))
 
 
@@ -72,9 +75,12 @@ def backward(model: nn.Module, precision: torch.dtype) -> tuple[Tensor, Products
     return found, counted
 
 
+@pytest.mark.parametrize("options", [{}, {"init_values": 0.5}], ids=["plain", "layer scale"])
 @pytest.mark.parametrize("precision", [torch.float32, torch.float64])
-def test_behind_the_last_attention_only_the_class_token_is_multiplied(precision: torch.dtype) -> None:
-    model = transformer()
+def test_behind_the_last_attention_only_the_class_token_is_multiplied(
+    precision: torch.dtype, options: dict[str, Any]
+) -> None:
+    model = transformer(**options)
     with nothing_skipped():
         expected, whole = backward(model, precision)
     found, few = backward(model, precision)
@@ -83,6 +89,7 @@ def test_behind_the_last_attention_only_the_class_token_is_multiplied(precision:
     assert whole.queries == 3 * 145
     assert few.queries == 3 * 1
     assert few.products < 0.4 * whole.products  # what is left is of the keys and values, which every token has
+    assert few.numbers == whole.numbers / 145
 
 
 def test_where_the_scores_read_all_tokens_nothing_is_skipped() -> None:
@@ -128,6 +135,52 @@ def test_a_gradient_of_few_rows_is_multiplied_by_a_sparse_matrix(to_layout: Call
         with SkippingZeroRows():
             found = torch.mm(gradient, sparse)
     assert torch.allclose(found, gradient @ weights)
+
+
+TOKENS = torch.randn(2, 145, 96, generator=torch.Generator().manual_seed(6))
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda tokens: tokens[:, 0],
+        lambda tokens: tokens[:, -1],
+        lambda tokens: (tokens * TOKENS)[:, 3],
+        lambda tokens: (tokens.roll(1, 1) + tokens)[:, 0],
+        lambda tokens: torch.cat([tokens, tokens.flip(1)], 2)[:, 2, 48:144],
+        lambda tokens: nn.functional.layer_norm(tokens, (145, 96))[:, 2],
+        lambda tokens: nn.functional.silu(tokens).relu()[:, 7],
+        lambda tokens: (tokens.mT @ torch.ones(145, 145)).mT[:, 7],
+        lambda tokens: tokens.sin()[:, 7] + tokens[:, 8] - tokens[:, 7],
+    ],
+)
+def test_the_gradient_of_a_token_is_a_plain_tensor_in_the_end(read: Callable[[Tensor], Tensor]) -> None:
+    tokens = TOKENS.clone().requires_grad_()
+    cotangents = torch.randn(3, 2, 96, generator=torch.Generator().manual_seed(7))
+    (found,) = differentiate(read(tokens), cotangents, [tokens])
+    with nothing_skipped():
+        (expected,) = differentiate(read(tokens), cotangents, [tokens])
+    assert type(found) is Tensor
+    assert torch.allclose(found, expected, rtol=0, atol=1e-6)
+
+
+class InNumPy(torch.autograd.Function):
+    """Doubles tokens; its backward reads the memory of the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, tokens: Tensor) -> Tensor:
+        return 2 * tokens
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return torch.from_numpy(2 * gradients[0].numpy())
+
+
+def test_a_backward_that_reads_memory_is_given_all_rows() -> None:
+    tokens = TOKENS.clone().requires_grad_()
+    (found,) = differentiate(InNumPy.apply(tokens)[:, 0], torch.ones(1, 2, 96), [tokens])
+    assert found[0, :, 0].unique().tolist() == [2]
+    assert not found[:, :, 1:].any()
 
 
 def convolutions() -> nn.Module:
