@@ -125,7 +125,7 @@ def _check_hash(file: Path, location: Location) -> None:
     kind, wanted = stated
     real = file.resolve()  # the hub's cache links to the file: the file itself has to go
     about = real.stat()
-    got = _digest(real, kind, about.st_size, about.st_mtime_ns)
+    got = _digest(real, kind, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
     if got.startswith(wanted):
         return
     remedy = "install its package again" if file == location.bundled else "delete it to download it again"
@@ -151,8 +151,11 @@ def _stated_hash(file: Path, location: Location) -> tuple[str, str] | None:
 
 
 @lru_cache(maxsize=1000)
-def _digest(file: Path, kind: str, size: int, modified: int) -> str:
-    """Hexadecimal hash of a file's bytes, computed once as long as its size and time of change stay the same."""
+def _digest(file: Path, kind: str, size: int, modified: int, changed: int) -> str:
+    """Hexadecimal hash of a file's bytes, computed once as long as its size and times stay the same.
+
+    changed: the time that the system keeps, for whoever copies a file may set `modified` to that of another.
+    """
     start = b"blob %d\0" % size if kind == "git" else b""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, lambda: hashlib.new("sha1" if start else kind, start)).hexdigest()
