@@ -108,6 +108,14 @@ def _same_random_weights() -> None:
         sys.modules["torch"].manual_seed(0)
 
 
+@pytest.fixture(autouse=True)
+def _settings_are_read_anew() -> Iterator[None]:
+    """No test meets the configuration of another: it is forgotten after each, once its environment is undone."""
+    yield
+    if "gradcam.config" in sys.modules:
+        sys.modules["gradcam.config"].settings.cache_clear()
+
+
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """Small nets on a shared machine: threads that wait for one another cost more than they save."""
