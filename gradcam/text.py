@@ -72,6 +72,11 @@ def percent(share: float, digits: int = 1) -> str:
     return f"<{least:g} %" if 0 < 100 * share < least / 2 else f"{100 * share:.{digits}f} %"
 
 
+def unbroken(text: str) -> str:
+    """The text with each number and its % on one line, wherever the line breaks."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%")
+
+
 def shorten(text: str, limit: int) -> str:
     """`text` in at most `limit` characters, an ellipsis in place of its middle."""
     if len(text) <= limit:

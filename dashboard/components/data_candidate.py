@@ -16,7 +16,7 @@ from PIL import Image
 from dashboard import library, session
 from dashboard.components.data_filters import Shown
 from dashboard.components.data_gallery import strips_of
-from dashboard.components.messages import escape_markdown, unbroken
+from dashboard.components.messages import escape_markdown
 from dashboard.data_runs import Version
 from gradcam import PhotoError, Style
 from gradcam.draw import draw_map
@@ -31,7 +31,7 @@ from gradcam.shortcuts import (
     check_shortcut,
     component_maps,
 )
-from gradcam.text import count, minus_sign, percent
+from gradcam.text import count, minus_sign, percent, unbroken
 
 Pixels = NDArray[np.uint8]
 

@@ -12,7 +12,7 @@ import streamlit as st
 
 from dashboard import session
 from dashboard.components.data_filters import Shown, pick_from, pick_some
-from dashboard.components.messages import escape_markdown, unbroken
+from dashboard.components.messages import escape_markdown
 from dashboard.components.names import name_html
 from dashboard.components.panels import theme
 from dashboard.components.single_choice import pick_one
@@ -21,7 +21,7 @@ from dashboard.session import DataKey
 from gradcam.draw import PLOTLY_CONFIG, draw_map, measure_boxes
 from gradcam.model_spec import display_name
 from gradcam.runs import MEASURES, Confused, Interval, Run, bootstrap
-from gradcam.text import count, minus_sign, percent
+from gradcam.text import count, minus_sign, percent, unbroken
 
 MOST_CLASSES = 20
 """Labels, and predictions, of a table of what is taken for what; those of most photos."""
@@ -125,8 +125,8 @@ def _show_mean_maps(shown: Shown, names: Mapping[int, str]) -> None:
         st.info("Mean heatmaps are worked out when the run has ended.", icon=":material/hourglass_empty:")
         return
     st.caption(
-        "The mean of all heatmaps of a class, as the model meets the photo. Heat that stays at one place, such as "
-        "a corner, in every photo of a class is worth a look."
+        "The mean of all heatmaps of a class, as the model meets the photo; full colour is each mean's own "
+        "maximum. Heat that stays at one place, such as a corner, in every photo of a class is worth a look."
     )
     for name in classes[:MOST_MAPS]:
         photos = max(found[name].photos for found in maps.values() if name in found)
@@ -205,13 +205,13 @@ def _show_pairs(found: Mapping[int, Mapping[int, float]], names: Mapping[int, st
 def _pair_words(both: Sequence[tuple[float, float]], a: str, b: str, measure: str) -> str:
     a, b = (f"**{escape_markdown(name)}**" for name in (a, b))
     difference = bootstrap([one - other for one, other in both])
-    words = (
-        f"{a} − {b}: {_interval(difference, '{:+.3f}'.format)} over {count(len(both), 'photo')}, photo by photo."
+    apart = f"{_interval(difference, '{:+.3f}'.format)} over {count(len(both), 'photo')}, photo by photo."
+    if measure != "outside_box":
+        return f"{a} minus {b}: {apart}"
+    more = _interval(bootstrap([float(one < other) for one, other in both]), partial(percent, digits=0))
+    return unbroken(
+        f"{a} looks at the object more than {b} on {more} of the photos; its share minus the other's: {apart}"
     )
-    if measure == "outside_box":
-        more = _interval(bootstrap([float(one < other) for one, other in both]), partial(percent, digits=0))
-        words = f"{a} looks at the object more than {b} on {more} of the photos. {words}"
-    return unbroken(words)
 
 
 def _interval(found: Interval, write: Callable[[float], str]) -> str:

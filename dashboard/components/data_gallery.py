@@ -10,13 +10,13 @@ import streamlit as st
 from dashboard import session
 from dashboard.components.data_filters import Shown
 from dashboard.components.data_verdicts import Said, statuses_of
-from dashboard.components.messages import escape_markdown, unbroken
+from dashboard.components.messages import escape_markdown
 from dashboard.components.verdicts import NEXT, PREVIOUS, WORDS
 from dashboard.data_runs import Version
 from dashboard.session import DataKey
 from gradcam.model_spec import display_name
 from gradcam.runs import RANKINGS, Run, Unit, strips
-from gradcam.text import count, minus_sign, percent
+from gradcam.text import count, minus_sign, percent, unbroken
 
 PER_PAGE = 48
 TILE = 104

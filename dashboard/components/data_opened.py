@@ -12,7 +12,7 @@ from dashboard.components.data_filters import Shown
 from dashboard.components.data_gallery import open_photo
 from dashboard.components.data_verdicts import Said, offer_discussion, offer_verdict, statuses_of
 from dashboard.components.failed import show_failed
-from dashboard.components.messages import escape_markdown, unbroken
+from dashboard.components.messages import escape_markdown
 from dashboard.components.panels import show_comparison
 from dashboard.components.progress import run_comparison
 from dashboard.components.request import Request
@@ -21,7 +21,7 @@ from dashboard.session import DataKey
 from gradcam.model_spec import display_name
 from gradcam.reviews import Subject
 from gradcam.runs import Filter, Run, Unit
-from gradcam.text import minus_sign, percent
+from gradcam.text import minus_sign, percent, unbroken
 
 
 def opened_photo(run: Run) -> int | None:

@@ -12,7 +12,7 @@ from dashboard import library
 from dashboard.components.data_candidate import show_candidate
 from dashboard.components.data_filters import Shown, pick_from
 from dashboard.components.data_verdicts import Said, offer_discussion, offer_verdict
-from dashboard.components.messages import as_sentence, escape_markdown, show_errors, unbroken
+from dashboard.components.messages import as_sentence, escape_markdown, show_errors
 from dashboard.components.single_choice import pick_one
 from dashboard.data_runs import ListedRun, Version
 from dashboard.session import DataKey
@@ -21,7 +21,7 @@ from gradcam.model_spec import display_name
 from gradcam.reviews import Subject, Verdict, agreed_status, split_note
 from gradcam.runs import Run
 from gradcam.shortcuts import Candidate, cluster_subjects, find_shortcuts, noted_candidates
-from gradcam.text import count, percent
+from gradcam.text import count, percent, unbroken
 
 PICK_WIDTH = 320
 """Pixels of the boxes that pick a class and a candidate."""

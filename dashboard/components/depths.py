@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard import results, session
 from dashboard.components.class_box import replace_typed, say_replaced
 from dashboard.components.competing_classes import is_pair
-from dashboard.components.messages import escape_markdown, unbroken
+from dashboard.components.messages import escape_markdown
 from dashboard.components.names import name_markdown
 from dashboard.components.request import HELP, class_options, read_targets
 from dashboard.components.viewer import view_panels, view_tools
@@ -19,7 +19,7 @@ from gradcam import Heatmap, Panel, Photo, Progress, Style, Target, Top
 from gradcam.draw import Caption
 from gradcam.geometry import fit_within, project_to_photo
 from gradcam.measures import agreement
-from gradcam.text import dimensions, minus_sign, percent
+from gradcam.text import dimensions, minus_sign, percent, unbroken
 from gradcam.types import Fit
 
 IN_A_ROW, LEAST = 6, 9.5

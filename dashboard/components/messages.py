@@ -18,11 +18,6 @@ def escape_markdown(text: str) -> str:
     return _MARKUP.sub(r"\\\1", " ".join(text.split()))
 
 
-def unbroken(text: str) -> str:
-    """Keep a number and its % on one line, wherever the line breaks."""
-    return text.replace(" %", "\N{NO-BREAK SPACE}%")
-
-
 def say_error(sentence: str) -> None:
     """Show an error as a sentence."""
     st.error(as_sentence(sentence), icon=":material/error:")

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam.errors import quoted
+from gradcam.model_spec import display_name
 from gradcam.report.data_set import CandidateEntry, DataSetEntry
 from gradcam.report.environment import environment
 from gradcam.report.model import (
@@ -106,16 +107,17 @@ def _photos(a: Content, b: Content) -> Iterator[Found]:
 
 
 def _models(a: Content, b: Content) -> Iterator[Found]:
-    yield from _members([model.id for model in a.models], [model.id for model in b.models])
+    names = _model_names(a, b)
+    yield from _members([model.id for model in a.models], [model.id for model in b.models], names)
     models = {model.id: index for index, model in enumerate(a.models)}
     for index, model in enumerate(b.models):
         if model.id in models:
             before = models[model.id]
-            yield from _about(model.id, _model(a.models[before], model))
+            yield from _about(names[model.id], _model(a.models[before], model))
             layers = [sorted(map(str, side)) for side in (a.layers_of(before), b.layers_of(index))]
             if all(layers) and layers[0] != layers[1]:
                 was, now = map(", ".join, layers)
-                yield _was(f"{model.id}: the layer", was, now, str)
+                yield _was(f"{names[model.id]}: the layer", was, now, str)
 
 
 def _model(one: ModelEntry, other: ModelEntry) -> Iterator[Found]:
@@ -218,7 +220,7 @@ def _predictions(a: Content, b: Content) -> Iterator[Found]:
             continue
         was, now = before.predictions[0], answer.predictions[0]
         if was.label != now.label or abs(was.probability - now.probability) >= 0.0005:
-            where = f"{b.photos[answer.photo].name} · {b.models[answer.model].id}"
+            where = f"{b.photos[answer.photo].name} · {b.model_names[answer.model]}"
             then_said, now_said = (f"{one.label} {percent(one.probability)}" for one in (was, now))
             yield Change("", f"{where}: was {then_said}, is {now_said}", where, then_said, now_said)
 
@@ -243,7 +245,7 @@ def _compared_panels(a: Content, b: Content) -> Iterator[ChangedPanel]:
     then = dict(zip(_finding_keys(a), a.findings, strict=True))
     for key, after in zip(_finding_keys(b), b.findings, strict=True):
         if before := then.get(key):
-            title = (b.photos[after.photo].name, b.models[after.model].id, request_text(b, after))
+            title = (b.photos[after.photo].name, b.model_names[after.model], request_text(b, after))
             yield ChangedPanel(" · ".join(title), _map_caption(before, after), before, after)
 
 
@@ -333,6 +335,13 @@ def _members(then: Sequence[str], now: Sequence[str], names: dict[str, str] | No
 
 def _names(a: Content, b: Content) -> dict[str, str]:
     return {photo.sha256: photo.name for photo in (*a.photos, *b.photos)}
+
+
+def _model_names(a: Content, b: Content) -> dict[str, str]:
+    """What people call the models of both, by id; the id where two are called the same."""
+    ids = dict.fromkeys(model.id for model in (*a.models, *b.models))
+    called = [display_name(id) for id in ids]
+    return {id: name if called.count(name) == 1 else id for id, name in zip(ids, called, strict=True)}
 
 
 def _by_hash(report: Content) -> dict[str, PhotoEntry]:

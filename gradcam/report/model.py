@@ -436,6 +436,14 @@ class Content:
         for offset, requested in enumerate(product(range(len(self.methods)), range(len(self.targets)))):
             yield Row(photo, *requested, panels[offset::several])
 
+    def reason_said_before(self, failure: FailureEntry) -> bool:
+        """Whether a panel of the same model has failed for the same reason before this one."""
+        return self._first_failures[failure.model, failure.reason] is not failure
+
+    @cached_property
+    def _first_failures(self) -> dict[tuple[int, str], FailureEntry]:
+        return {(failure.model, failure.reason): failure for failure in reversed(self.failures)}
+
     def agreements_of(self, finding: Finding) -> tuple[Agreement, ...]:
         """How far the finding's model agrees with each other one on its photo, method and target."""
         return tuple(self._agreements.get((finding.photo, finding.model, finding.method, finding.target), ()))

@@ -179,16 +179,29 @@ def disagreements_table(report: Content) -> Table:
 
 
 def failures_table(report: Content) -> Table:
+    """A row for each reason that a model failed for, with the photos and the questions that it failed on."""
+    photos: dict[tuple[int, str, str], list[str]] = {}
+    for failure in report.failures:
+        key = failure.model, failure.reason, request_text(report, failure)
+        photos.setdefault(key, []).append(report.photos[failure.photo].name)
+    questions: dict[tuple[int, str, tuple[str, ...]], list[str]] = {}
+    for (model, reason, question), names in photos.items():
+        questions.setdefault((model, reason, tuple(names)), []).append(question)
+    asked = len(report.methods) * len(report.targets)
     rows = [
         (
-            report.photos[finding.photo].name,
-            report.model_names[finding.model],
-            request_text(report, finding),
-            finding.reason,
+            report.model_names[model],
+            _all_or_listed(names, len(report.photos)),
+            _all_or_listed(found, asked),
+            reason,
         )
-        for finding in report.failures
+        for (model, reason, names), found in questions.items()
     ]
-    return Table(("Photo", "Model", "Question", "Reason"), tuple(rows))
+    return Table(("Model", "Photos", "Questions", "Reason"), tuple(rows))
+
+
+def _all_or_listed(names: Sequence[str], total: int) -> str:
+    return f"all {total}" if len(names) == total > 1 else ", ".join(names)
 
 
 def hashes_table(report: Content) -> Table:
@@ -247,6 +260,40 @@ def opening_title(report: Content, row: Row) -> str:
     return f"{lead}{report.photos[row.photo].name} · {request_title(report, row)}"
 
 
+@dataclass(frozen=True)
+class PanelGroup:
+    """Panels that stand beside one another under a title, and those of them that failed, a line each."""
+
+    title: str
+    heatmaps: tuple[HeatmapEntry, ...]
+    failures: tuple[FailureEntry, ...]
+
+
+def panel_groups(report: Content, photo: int) -> list[PanelGroup]:
+    """A photo's panels: a group for each question; of one model all together, for there is one panel a question."""
+    rows = list(report.rows_of(photo))
+    if len(report.models) == 1 < len(rows):
+        return [_group("", [finding for row in rows for finding in row.findings])]
+    return [_group(request_title(report, row), row.findings) for row in rows]
+
+
+def _group(title: str, findings: Sequence[Finding]) -> PanelGroup:
+    heatmaps = tuple(finding for finding in findings if isinstance(finding, HeatmapEntry))
+    failures = tuple(finding for finding in findings if isinstance(finding, FailureEntry))
+    return PanelGroup(title, heatmaps, failures)
+
+
+def panel_label(report: Content, group: PanelGroup, finding: Finding) -> str:
+    """What tells a panel from the others of its group: its model, or its question where no title says it."""
+    return report.model_names[finding.model] if group.title else request_text(report, finding)
+
+
+def panel_reason(report: Content, failure: FailureEntry) -> str:
+    """Why there is no map; in full the first time only."""
+    said = report.reason_said_before(failure)
+    return "No map, for the reason given above" if said else f"No map: {failure.reason}"
+
+
 def panel_key(report: Content, finding: Finding) -> str:
     """The key of a panel in names of files and links: `0-1-0`, its photo, model and target; if there are several
     methods, the method comes before the target."""
@@ -265,11 +312,12 @@ def panel_facts(report: Content, panel: HeatmapEntry) -> tuple[str, ...]:
     """The numbers and the layer of a panel, a phrase each."""
     layer, numbers = report.layer_of(panel), panel.numbers
     facts = (
-        f"Prediction {panel.scored.rank}, score {panel.scored.score:.3g}"
+        f"Prediction {panel.scored.rank}, score {_number(panel.scored.score)}"
         if panel.scored.is_class
         else panel.scored.result.capitalize(),
         f"{f'Layer {layer.name}' if layer else 'No layer'}, {dimensions(*panel.grid)} cells",
-        f"Peak {numbers.peak:.3g}, mean {numbers.mean:.3g} (raw); {percent(numbers.positive, 0)} of cells above 0",
+        f"Peak {_number(numbers.peak)}, mean {_number(numbers.mean)} (raw); "
+        f"{percent(numbers.positive, 0)} of cells above\N{NO-BREAK SPACE}0",
     )
     if numbers.inside is UNSET:
         return facts
@@ -335,6 +383,10 @@ def _at(said: str | dict[str, str], choice: str) -> str:
     return said if isinstance(said, str) else said[choice]
 
 
+def _number(value: float) -> str:
+    return minus_sign(f"{value:.3g}")
+
+
 def _mean(values: Sequence[float | None]) -> str:
     known = [value for value in values if value is not None]
     return figure(float(np.mean(known))) if known else UNKNOWN
@@ -356,7 +408,8 @@ def _number_row(report: Content, finding: Finding) -> tuple[str, ...]:
         return (*start, "no map", *[UNKNOWN] * (7 + is_marked(report)))
     scored, numbers = finding.scored, finding.numbers
     hottest = UNKNOWN if numbers.hottest is None else f"{numbers.hottest[0]:.0f}, {numbers.hottest[1]:.0f}"
-    measured = (f"{scored.score:.3g}", f"{numbers.peak:.3g}", f"{numbers.mean:.3g}", percent(numbers.positive, 0))
+    raw = scored.score, numbers.peak, numbers.mean
+    measured = (*map(_number, raw), percent(numbers.positive, 0))
     inside = UNKNOWN if numbers.inside is UNSET else percent(numbers.inside, 0)
     last = (hottest, inside) if is_marked(report) else (hottest,)
     answer = (percent(scored.probability), str(scored.rank)) if scored.is_class else (UNKNOWN, UNKNOWN)

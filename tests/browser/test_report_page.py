@@ -176,6 +176,15 @@ def test_nothing_sticks_out_and_text_stands_out_from_its_ground(browser, file, w
     page.close()
 
 
+def test_on_a_phone_no_number_is_broken_and_a_hash_is_read_in_few_lines(browser, file):
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.goto(file.as_uri())
+    lines = "all => all.map(it => it.getBoundingClientRect().height / parseFloat(getComputedStyle(it).lineHeight))"
+    assert max(page.locator("td.number bdi").evaluate_all(lines)) <= 1.1
+    assert max(page.locator(".hashes td:last-child bdi").evaluate_all(lines)) <= 4.1
+    page.close()
+
+
 def test_without_javascript_everything_is_there_but_the_controls(browser, file):
     with browser.new_context(java_script_enabled=False) as context:
         page = context.new_page()

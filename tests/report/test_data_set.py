@@ -63,7 +63,8 @@ def report() -> Report:
 
 
 def text_of(report: Report, name: str) -> str:
-    return report_fakes.pdf_text(report) if name == "pdf" else render_report(report, name).decode()
+    said = report_fakes.pdf_text(report) if name == "pdf" else render_report(report, name).decode()
+    return said.replace("\N{NO-BREAK SPACE}", " ")
 
 
 @pytest.mark.parametrize("name", ["html", "pdf", "markdown", "interactive"])

@@ -27,7 +27,7 @@ from gradcam.report.limits import MAX_ENTRIES
 from gradcam.report.sections import models_table
 from gradcam.types import Style, Top
 from tests import fakes
-from tests.report_fakes import HEAT, NOON, report
+from tests.report_fakes import HEAT, NOON, comparison, report
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -344,3 +344,15 @@ def test_diff_says_in_words_what_changed():
         "Maps: one.jpg · x/a · top prediction: largest difference 1, 25 % of the peak",
         "Maps: 1 panel the same",
     ]
+
+
+def test_diff_calls_a_model_as_its_owner_does_unless_two_are_called_the_same():
+    mine, other, namesake = (f"checkpoint/timm/resnet18@{name}" for name in ("mine~01", "other~02", "mine~03"))
+
+    def changes(*models: str) -> list[str]:
+        now = build_report(comparison([fakes.photo()], models), now=NOON)
+        return [str(one) for one in diff(before, now) if one.section == "Models"]
+
+    before = build_report(comparison([fakes.photo()], ("x/a", mine)), now=NOON)
+    assert changes("x/a", other) == ["Models: mine was left out", "Models: other was added"]
+    assert changes("x/a", namesake) == [f"Models: {mine} was left out", f"Models: {namesake} was added"]

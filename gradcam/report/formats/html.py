@@ -18,7 +18,7 @@ from gradcam.report import data_set_tables, reproduce, sections, statements
 from gradcam.report.model import HeatmapEntry, PhotoEntry, Report
 from gradcam.report.notes import note_html
 from gradcam.report.pictures import Pictures, jpeg, webp
-from gradcam.text import clean, paragraphs
+from gradcam.text import clean, paragraphs, unbroken
 
 SIDE = 720
 """The longest side of a photo on the page, in pixels: enough for a full screen, light enough for an e-mail."""
@@ -83,13 +83,12 @@ def _environment() -> jinja2.Environment:
         bar_uri=lambda pixels: _uri("image/png", png(pixels)),
     )
     environment.globals.update(frame=_frame, outline=_outline, mark_lines=_MARK_LINES)
-    environment.tests.update(heatmap=lambda finding: isinstance(finding, HeatmapEntry))
     return environment
 
 
 def _finalize(value: object) -> object:
     """Whatever the template shows: text is cleaned here and escaped by Jinja."""
-    return value if isinstance(value, Markup) or not isinstance(value, str) else clean(value)
+    return value if isinstance(value, Markup) or not isinstance(value, str) else unbroken(clean(value))
 
 
 def _uri(kind: str, data: bytes) -> Markup:

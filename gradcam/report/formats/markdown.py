@@ -170,16 +170,21 @@ def _grid(rows: list[list[str]]) -> str:
 
 
 def _warnings(report: Report) -> str:
-    noticed = [_warning(report, finding, said) for finding in report.findings if (said := _noticed(finding))]
+    noticed = [
+        _warning(report, finding, said) for finding in report.findings if (said := _noticed(report, finding))
+    ]
     return _list(noticed) if noticed else "Nothing."
 
 
-def _noticed(finding: Finding) -> str:
-    return finding.reason if isinstance(finding, FailureEntry) else " ".join(finding.warnings)
+def _noticed(report: Report, finding: Finding) -> str:
+    if isinstance(finding, FailureEntry):
+        return sections.panel_reason(report, finding)
+    return " ".join(finding.warnings)
 
 
 def _warning(report: Report, finding: Finding, noticed: str) -> str:
-    panel = [report.photos[finding.photo].name, report.model_names[finding.model], sections.panel_title(finding)]
+    panel = [report.photos[finding.photo].name, report.model_names[finding.model]]
+    panel += [sections.panel_title(finding)] if isinstance(finding, HeatmapEntry) else []
     panel += [report.methods[finding.method].name] if len(report.methods) > 1 else []
     return f"{' · '.join(panel)}: {noticed}"
 

@@ -21,10 +21,10 @@ from gradcam.files import temporary_folder
 from gradcam.report import data_set_tables, reproduce, sections, statements
 from gradcam.report.data_set import CandidateEntry, DataSetEntry
 from gradcam.report.formats.typesetting import Job, Typeset, font_folders, typeset
-from gradcam.report.model import TITLE, FailureEntry, Finding, HeatmapEntry, Report
+from gradcam.report.model import TITLE, Finding, HeatmapEntry, Report
 from gradcam.report.notes import note_tree
 from gradcam.report.pictures import Pictures, jpeg
-from gradcam.text import clean, paragraphs
+from gradcam.text import clean, paragraphs, unbroken
 
 SIDE = 560
 """The longest side of a photo in the PDF, in pixels: about 250 dots an inch where three panels share a row."""
@@ -166,26 +166,27 @@ def _opening(report: Report, pictures: Pictures, folder: Path) -> dict[str, Any]
 
 def _photo(report: Report, pictures: Pictures, index: int, folder: Path) -> dict[str, Any]:
     entry = report.photos[index]
-    groups = [
-        {
-            "title": statements.request_title(report, row),
-            "panels": [_panel(report, pictures, finding, folder) for finding in row.findings],
-        }
-        for row in report.rows_of(index)
-    ]
+    groups = [_group(report, pictures, group, folder) for group in sections.panel_groups(report, index)]
     note = note_tree(entry.note.text)
     return {"name": entry.name, "status": entry.note.status, "note": note, "groups": groups}
 
 
-def _panel(report: Report, pictures: Pictures, finding: Finding, folder: Path) -> dict[str, Any]:
-    model, photo = report.model_names[finding.model], report.photos[finding.photo].name
-    panel: dict[str, Any] = {
-        "model": model,
-        "title": sections.panel_title(finding),
-        "reason": None,
+def _group(report: Report, pictures: Pictures, group: sections.PanelGroup, folder: Path) -> dict[str, Any]:
+    def labelled(finding: Finding) -> dict[str, Any]:
+        return {"label": sections.panel_label(report, group, finding)}
+
+    return {
+        "title": group.title,
+        "panels": [_panel(report, pictures, panel, folder) | labelled(panel) for panel in group.heatmaps],
+        "failures": [
+            labelled(failure) | {"reason": sections.panel_reason(report, failure)} for failure in group.failures
+        ],
     }
-    if isinstance(finding, FailureEntry):
-        return panel | {"reason": finding.reason}
+
+
+def _panel(report: Report, pictures: Pictures, finding: HeatmapEntry, folder: Path) -> dict[str, Any]:
+    model, photo = report.model_names[finding.model], report.photos[finding.photo].name
+    panel: dict[str, Any] = {"label": model, "title": sections.panel_title(finding)}
     heatmap, overlay = pictures.heatmap_and_overlay(finding)
     drawn = {
         "overlay": (overlay, sections.picture_caption(report, finding, "Overlay")),
@@ -206,9 +207,9 @@ def _panel(report: Report, pictures: Pictures, finding: Finding, folder: Path) -
 
 
 def _shown(value: Any) -> Any:
-    """The same data with every text cleaned; only notes and code keep their line breaks."""
+    """The same data with every text cleaned, and no number apart from its %; only notes keep their line breaks."""
     if isinstance(value, str):
-        return clean(value)
+        return unbroken(clean(value))
     if isinstance(value, dict):
         return {key: item if key in ("summary", "note") else _shown(item) for key, item in value.items()}
     return [_shown(item) for item in value] if isinstance(value, list | tuple) else value

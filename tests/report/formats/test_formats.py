@@ -20,16 +20,11 @@ from PIL import Image
 
 from gradcam.comparison import Comparison
 from gradcam.photo import open_photo
-from gradcam.report import (
-    FORMATS,
-    Note,
-    Verdict,
-    build_report,
-    render_report,
-)
+from gradcam.report import FORMATS, Note, Report, Verdict, build_report, render_report, sections
 from gradcam.report.formats import markdown
+from gradcam.types import Top
 from tests import fakes
-from tests.report_fakes import HEAT, NOON, report
+from tests.report_fakes import HEAT, NOON, pdf_text, report
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -179,3 +174,59 @@ def test_the_interactive_page_says_the_verdict_before_the_heatmaps_and_each_note
     said += ["<h2>cat.jpg</h2>", "in review</span>", "<em>again</em>", 'class="heatmaps"']
     places = [page.index(words) for words in said]
     assert places == sorted(places)
+
+
+REASON = "expected weights, got no network; put the file there"
+
+
+def one_that_fails(at_first: str = REASON) -> Report:
+    """Two photos, two questions and two models, of which one has no map at all. at_first: why not of the first."""
+    photos = tuple(fakes.photo(name=name) for name in ("one.jpg", "two.jpg"))
+    targets = Top(), "tabby"
+    panels = [
+        panel
+        for photo in photos
+        for panel in (
+            *(fakes.panel(photo, HEAT, model="x/a", target=target) for target in targets),
+            *(fakes.failure(photo, REASON, model="x/b", target=target) for target in targets),
+        )
+    ]
+    panels[2] = fakes.failure(photos[0], at_first, model="x/b", target=targets[0])
+    return build_report(Comparison(photos, ("x/a", "x/b"), ("Grad-CAM",), targets, tuple(panels)), now=NOON)
+
+
+def test_the_reason_of_a_model_without_any_map_is_read_once_among_the_panels_and_once_among_the_failures():
+    made = one_that_fails()
+    assert sections.failures_table(made).rows == (("x/b", "all 2", "all 2", REASON),)
+    page = render_report(made, "html").decode()
+    assert page.count(REASON) == 2
+    assert page.count("No map, for the reason given above") == 3
+    assert pdf_text(made).count("for the reason given above") == 3
+    assert render_report(made, "markdown").decode().count(REASON) == 2
+
+
+def test_a_reason_of_some_photos_or_questions_names_them():
+    assert sections.failures_table(one_that_fails("too small")).rows == (
+        ("x/b", "one.jpg", "top prediction", "too small"),
+        ("x/b", "all 2", "tabby", REASON),
+        ("x/b", "two.jpg", "top prediction", REASON),
+    )
+
+
+def test_one_models_answers_stand_beside_one_another_each_under_its_question():
+    one = fakes.photo()
+    panels = tuple(fakes.panel(one, HEAT, model="x/a", target=target) for target in (Top(), Top(2), Top(3)))
+    made = build_report(Comparison((one,), ("x/a",), ("Grad-CAM",), (Top(), Top(2), Top(3)), panels), now=NOON)
+    (group,) = sections.panel_groups(made, 0)
+    assert [sections.panel_label(made, group, panel) for panel in group.heatmaps] == [
+        "top prediction",
+        "prediction 2",
+        "prediction 3",
+    ]
+    assert render_report(made, "html").decode().count('<div class="cards">') == 1
+
+
+def test_no_number_of_the_page_stands_apart_from_its_percent():
+    page = render_report(report(), "html").decode()
+    assert "70.0\N{NO-BREAK SPACE}%" in page
+    assert not re.findall(r"\d %<", page)

@@ -28,7 +28,7 @@ from tests.report_fakes import NOON, comparison, pdf_text, report
 def test_every_panel_is_in_the_pdf_and_it_is_tagged_and_numbered():
     made = report(fakes.photo(name="one.jpg"), fakes.photo(30, 30, "two.jpg"))
     document = pypdf.PdfReader(io.BytesIO(render_report(made, "pdf")))
-    text = "\n".join(page.extract_text() for page in document.pages)
+    text = "\n".join(page.extract_text() for page in document.pages).replace("\N{NO-BREAK SPACE}", " ")
     panels = text[text.rindex("Overlay, then what") : text.rindex("Disagreements, ranked")]
     assert panels.count("tabby · 70.0 %") == 4
     assert document.trailer["/Root"]["/MarkInfo"]["/Marked"]
