@@ -97,12 +97,12 @@ def view_difference(a: Heatmap, b: Heatmap, style: Style, key: str, *, fade: boo
 
     fade: whether to fade the photo where the two agree.
     """
-    _view(difference_scene(a, b, style, fade=fade), key)
+    _view(difference_scene(a, b, style, fade=fade), key, legend=True)
 
 
-def _view(scene: Scene, key: str) -> None:
-    """Show a viewer without tools; a legend stands under one that has colours of its own."""
-    _component(scene | {"tools": False, "legend": scene["bar"]["diverging"]}, key)
+def _view(scene: Scene, key: str, *, legend: bool = False) -> None:
+    """Show a viewer without tools. legend: whether its colours are not those of the page's legend."""
+    _component(scene | {"tools": False, "legend": legend}, key)
 
 
 def _component(scene: Scene, key: str) -> Any:

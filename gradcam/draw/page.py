@@ -5,6 +5,7 @@ Plotly's script is inside, once. The page's policy allows only what the page its
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -13,10 +14,10 @@ from string import Template
 from gradcam.comparison import Comparison
 from gradcam.draw import captions, render
 from gradcam.draw.figures import plotly_script
-from gradcam.draw.viewer import SCRIPT, STYLES, comparison_scene, scene_json
+from gradcam.draw.viewer import SCRIPT, STYLES, comparison_scene, scene_json, tools_scene
 from gradcam.methods import known_method
 from gradcam.scaling import FLOOR, NO_EVIDENCE
-from gradcam.text import count, dimensions, duration, listed, percent
+from gradcam.text import count, dimensions, duration, listed, percent, unbroken
 from gradcam.types import Failure, Heatmap, Panel, Photo, ScaledMap, Style
 
 
@@ -56,7 +57,7 @@ def html_in_pieces(
         methods=escape(listed(list(comparison.methods))),
         cited=escape(_cited(comparison.methods)),
         lead=escape(f"{counts}. Asked: {_request_text(comparison)}."),
-        scale=escape(captions.scale_label(style.scale, comparison.methods)),
+        tools=scene_json(tools_scene(comparison.heatmaps, style, scaled)),
         title=escape(remarks.title),
         verdict=f"<section class='remarks'>\n{remarks.verdict}\n</section>" if remarks.verdict else "",
     )
@@ -76,13 +77,15 @@ def _section(
 ) -> str:
     """One photo: what somebody says of it, its heatmaps, and the table of what each model said."""
     models = zip(*(row.panels for row in comparison.rows(photo)), strict=True)
+    scene = comparison_scene(comparison, photo, style, scaled=scaled) | {"tools": False, "legend": False}
+    del scene["colormaps"]  # which the page has once, with its tools
     return _SECTION.substitute(
         name=escape(photo.name),
         label=escape(f"photo {number}, {photo.name}"),
         size=f"{dimensions(*reversed(photo.size))} pixels",
         digest=escape(photo.sha256[:12]),
         note=f"<div class='remarks'>\n{note}\n</div>" if note else "",
-        scene=scene_json(comparison_scene(comparison, photo, style, scaled=scaled)),
+        scene=scene_json(scene),
         rows="\n".join(_model_row(panels) for panels in models),
     )
 
@@ -92,7 +95,7 @@ def _model_row(panels: Sequence[Panel]) -> str:
     reasons = dict.fromkeys(panel.reason for panel in panels if isinstance(panel, Failure))
     failed = "".join(f"<p class='failed'>{escape(reason)}</p>" for reason in reasons)
     heatmaps = [panel for panel in panels if isinstance(panel, Heatmap)]
-    name = escape(captions.model_caption([*heatmaps, *panels][0]))
+    name = re.sub(r"(?<=[/_.@-])", "<wbr>", escape(captions.model_caption([*heatmaps, *panels][0])))
     if not heatmaps:
         return f"<tr><th scope='row'>{name}</th><td colspan='4'>{failed}</td></tr>"
     explanation = heatmaps[0].explanation
@@ -104,7 +107,7 @@ def _model_row(panels: Sequence[Panel]) -> str:
     grids = dict.fromkeys(dimensions(*panel.explanation.grid) for panel in heatmaps)
     tops = "".join(
         f"<li><meter min='0' max='1' value='{share:.4f}' aria-hidden='true'></meter>"
-        f"<b>{percent(share)}</b> <span>{escape(label)}</span></li>"
+        f"<b>{unbroken(percent(share))}</b> <span>{escape(label)}</span></li>"
         for label, share in explanation.top()
     )
     by_method = len({panel.method for panel in panels}) > 1
@@ -118,7 +121,7 @@ def _model_row(panels: Sequence[Panel]) -> str:
 def _map_caption(panel: Heatmap, by_method: bool) -> str:
     peak = f"maximum {panel.map.max():.3g}" if panel.map.max() >= FLOOR else NO_EVIDENCE
     name = captions.target_caption(panel)
-    return escape(f"{name} · {panel.method}: {peak}" if by_method else f"{name}: {peak}")
+    return escape(unbroken(f"{name} · {panel.method}: {peak}" if by_method else f"{name}: {peak}"))
 
 
 def _request_text(comparison: Comparison) -> str:
@@ -165,7 +168,11 @@ body { margin: 0 auto; max-width: 1280px; padding: 2rem clamp(1rem, 3vw, 2.5rem)
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .25rem; }
 h2 { font-size: 1.3rem; margin: 0; }
 section { border-top: 1px solid var(--line); margin-top: 2rem; padding-top: 1.5rem; }
-.heatmaps { margin: 1.25rem 0 1.75rem; }
+section .heatmaps { margin: 1.25rem 0 1.75rem; }
+.look { margin-top: 1.5rem; }
+.look + section { margin-top: 0; border: 0; }
+@media (min-width: 641px) and (min-height: 700px) { .look { position: sticky; top: 0; z-index: 2; } }
+@media print { .look { position: static; } }
 .quiet, small { color: var(--quiet); } .quiet { margin: 0; }
 .scroll { overflow-x: auto; }
 .remarks .note { margin: .5rem 0; padding: .1rem 1rem; border-left: 3px solid var(--line); max-width: 46rem; }
@@ -174,18 +181,23 @@ section { border-top: 1px solid var(--line); margin-top: 2rem; padding-top: 1.5r
 .remarks caption { padding: 1.1rem 0 .3rem; text-align: left; font-weight: 600; }
 .badge { display: inline-block; padding: .05rem .6rem; border: 1px solid currentColor; border-radius: 99px;
   font-size: .85rem; font-weight: 600; }
-.failed { color: var(--bad); margin: .25rem 0; }
+.failed { color: var(--bad); margin: .25rem 0; overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; min-width: 54rem; font-size: .9rem; overflow-wrap: normal; }
 th, td { border-top: 1px solid var(--line); padding: .6rem .9rem .6rem 0; text-align: left; vertical-align: top; }
 thead th { border: 0; color: var(--quiet); font-weight: 600; }
-tbody th { min-width: 15.5rem; max-width: 18rem; overflow-wrap: anywhere; }
+tbody th { min-width: 12rem; max-width: 18rem; overflow-wrap: anywhere; }
 .number, li b { white-space: nowrap; }
 ol, ul { list-style: none; margin: 0; padding: 0; }
-ol li { display: grid; grid-template-columns: 5rem 4.2em 1fr; gap: .5rem; align-items: baseline; }
+ol { min-width: 17.5rem; }
+ol li { display: grid; grid-template-columns: 5rem 4.6em 1fr; gap: .5rem; align-items: baseline; }
 meter { height: .7rem; width: 5rem; }
 dl { display: grid; gap: .25rem 1rem; grid-template-columns: max-content 1fr; margin: 1rem 0 0; }
 dt { font-weight: 600; } dd { margin: 0; }
-@media (max-width: 40rem) { dl { grid-template-columns: 1fr; } dd { margin-bottom: .5rem; } }
+@media (max-width: 40rem) {
+  dl { grid-template-columns: 1fr; } dd { margin-bottom: .5rem; }
+  table { min-width: 44rem; } tbody th { min-width: 8rem; }
+  ol { min-width: 11.5rem; } ol li { grid-template-columns: 4.6em 1fr; } meter { display: none; }
+}
 $styles
 </style>
 </head>
@@ -196,12 +208,11 @@ $styles
 <dl>
 <dt>Heat</dt><dd>Where a layer's features raise the score of the named class$cited.
 It shows what the score rests on, not whether the answer is right.</dd>
-<dt>Scale</dt><dd>$scale</dd>
-<dt>Frame</dt><dd>The part of the photo that the model saw, drawn where that is not all of it.</dd>
 </dl>
 </header>
 <main>
 $verdict
+<div class="heatmaps look"><script type="application/json">$tools</script></div>
 """)
 
 _END = Template("""
@@ -209,9 +220,10 @@ _END = Template("""
 <script>$plotly</script>
 <script type="module">
 $script
-for (const place of document.querySelectorAll(".heatmaps")) {
-  mount(place, JSON.parse(place.querySelector("script").textContent));
-}
+const [tools, ...photos] = document.querySelectorAll(".heatmaps");
+const sceneIn = (place) => JSON.parse(place.querySelector("script").textContent);
+const { colormaps } = mount(tools, sceneIn(tools)).scene;
+for (const place of photos) mount(place, { colormaps, ...sceneIn(place) });
 </script>
 </body>
 </html>

@@ -3,7 +3,7 @@
 // A scene: { photo: {name, sha256, width, height, uri}, columns, least, words, plotly, tools, legend,
 //   panels: [{title, subtitle, tip, facts, alt, note, reason, plot: {data, layout}, diverging, uri}],
 //   look: {colormap, opacity, threshold, blend}, colormaps: {name: RGB × 256}, diverging: RGB × 256,
-//   bar: {title, numbers, diverging} }
+//   bars: [{title, numbers, diverging}] }
 // Another `turn` sets the look anew, even if Python gives the same as before.
 // With `markable`, a drag over a picture can mark where the object is: two corners of a box, or more of an outline.
 // A scene without a photo has tools and a legend alone, which act on all viewers of the page; these have `tools: false`.
@@ -23,6 +23,7 @@ const CONFIG = {
   showTips: false,
 };
 const TAIL = 10; // letters at the end of a name that are always shown
+const LONG = 120; // letters of a reason above which it is folded, or its panel would be taller than all others
 const BLENDS = { evidence: "clearer", even: "as opaque" };
 const HINT =
   "Drag a box or Ctrl + wheel to zoom, then drag to move, double-click to go back; press and hold to see the photo. " +
@@ -172,9 +173,9 @@ function panelOf(viewer, panel) {
   const sketch = element("div", { class: "sketch", "aria-hidden": "true" });
   const picture = element("div", { class: "picture", style: shape }, [plot, cross, sketch, notice]);
   const figure = element("figure", { class: "panel" }, [
-    element("figcaption", {}, [nameOf(panel), panel.subtitle]),
+    element("figcaption", {}, [nameOf(panel), unbroken(panel.subtitle)]),
     picture,
-    element("div", { class: "facts" }, [element("p", { class: "quiet" }, [panel.reason || panel.facts])]),
+    element("div", { class: "facts" }, [factsOf(panel)]),
   ]);
   listenToPointers(viewer, picture);
   listenToFingers(viewer, picture);
@@ -188,6 +189,14 @@ function nameOf({ title, tip }) {
   const tail = name.length > 2 * TAIL ? name.slice(-TAIL) : "";
   const parts = [name.slice(0, name.length - tail.length), tail].filter(Boolean).map((part) => element("span", {}, [part]));
   return element("b", { class: "name", title: tip }, mark ? [...parts, " ", element("i", {}, [mark])] : parts);
+}
+
+function factsOf({ reason, facts }) {
+  if (reason.length <= LONG) return element("p", { class: "quiet" }, [reason || unbroken(facts)]);
+  return element("details", { class: "quiet" }, [
+    element("summary", {}, ["Why there is no map"]),
+    element("p", {}, [reason]),
+  ]);
 }
 
 function clear(viewer) {
@@ -270,11 +279,20 @@ function holdOf(viewer) {
   return it;
 }
 
-function legendOf({ bar, words }) {
-  const ramp = element("div", { class: "ramp", role: "img", "aria-label": `Colour scale from ${bar.numbers[0]} to ${bar.numbers.at(-1)}` });
-  const numbers = element("div", { class: "numbers" }, bar.numbers.map((number) => element("span", {}, [number])));
-  const title = element("p", {}, [bar.title[0].toUpperCase() + bar.title.slice(1)]);
-  return { box: element("div", { class: "legend" }, [title, ramp, numbers, element("p", { class: "quiet" }, [words])]), ramp };
+function legendOf({ bars, words }) {
+  const scales = bars.map(scaleOf);
+  const box = element("div", { class: "legend" }, [
+    element("div", { class: "scales" }, scales.map((scale) => scale.box)),
+    element("p", { class: "quiet" }, [words]),
+  ]);
+  return { box, scales };
+}
+
+function scaleOf({ title, numbers, diverging }) {
+  const ramp = element("div", { class: "ramp", role: "img", "aria-label": `Colour scale from ${numbers[0]} to ${numbers.at(-1)}` });
+  const below = element("div", { class: "numbers" }, numbers.map((number) => element("span", {}, [number])));
+  const above = element("p", {}, [title[0].toUpperCase() + title.slice(1)]);
+  return { box: element("div", { class: "scale" }, [above, ramp, below]), ramp, diverging };
 }
 
 // ------------------------------------------------------------------------------------------- look and zoom
@@ -306,7 +324,8 @@ function reflect(viewer, look) {
 
 function bare(viewer, on) {
   if (viewer.bare === on) return;
-  for (const other of viewer.scene.photo ? alike(viewer) : mounted) {
+  const tools = [...mounted].filter((other) => !other.scene.photo); // whose button says so
+  for (const other of viewer.scene.photo ? [...alike(viewer), ...tools] : mounted) {
     other.bare = on;
     other.hold?.setAttribute("aria-pressed", String(on));
     other.redraw();
@@ -516,7 +535,7 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 
 function listenToKeys(viewer, stage) {
   stage.onkeydown = (event) => {
-    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    if (event.altKey || event.ctrlKey || event.metaKey || event.target !== stage) return;
     const act = ARROWS[event.key] ? () => step(viewer, ARROWS[event.key], event.shiftKey) : KEYS[event.key];
     if (!act) return;
     event.preventDefault();
@@ -558,9 +577,10 @@ function draw(viewer) {
   stage?.classList.toggle("zoomed", view.width < scene.photo.width);
   stage?.classList.toggle("bare", viewer.bare);
   stage?.classList.toggle("marking", isMarked(viewer));
-  const { diverging } = scene.bar;
-  const colours = diverging ? viewer.diverging : viewer.colours[look.colormap];
-  if (viewer.legend) viewer.legend.ramp.style.background = gradient(colours, look.threshold, diverging);
+  for (const { ramp, diverging } of viewer.legend?.scales ?? []) {
+    const colours = diverging ? viewer.diverging : viewer.colours[look.colormap];
+    ramp.style.background = gradient(colours, look.threshold, diverging);
+  }
   for (const panel of panels) {
     drawPanel(viewer, panel);
     pointIn(viewer, panel);
@@ -677,6 +697,8 @@ function onceAFrame(act) {
   };
 }
 
+/** Text with each number and its % on one line. */
+const unbroken = (text) => text.replaceAll(" %", "\u00a0%");
 const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 const between = (a, b) => Math.hypot(a.x - b.x, a.y - b.y);

@@ -21,7 +21,7 @@ from gradcam.draw import figures, render
 from gradcam.draw.captions import (
     FRAME_LABEL,
     SIGNED_LABEL,
-    colour_bar,
+    colour_bars,
     difference_caption,
     heat_caption,
     layer_caption,
@@ -38,7 +38,7 @@ from gradcam.scaling import scale_panels
 from gradcam.types import Failure, Heatmap, Panel, Photo, ScaledMap, Style
 
 Scene = dict[str, Any]
-"""`photo`, `columns`, `panels`, `look`, `colormaps`, `bar`, `captions`: what `viewer.js` documents at its top."""
+"""`photo`, `columns`, `panels`, `look`, `colormaps`, `bars`, `words`: what `viewer.js` documents at its top."""
 
 SCRIPT = resources.files("gradcam.draw").joinpath("viewer.js").read_text("utf-8")
 """An ES module: `mount(parent, scene, report)`; its default export is a Streamlit component."""
@@ -102,7 +102,7 @@ def panels_scene(
 
 def tools_scene(panels: Sequence[Heatmap], style: Style, scaled: Mapping[Heatmap, ScaledMap]) -> Scene:
     """Tools and legend of these panels without the panels: one toolbar for all viewers of a page."""
-    bar = colour_bar(style, {panel: scaled[panel] for panel in panels})
+    bars = colour_bars(style, {panel: scaled[panel] for panel in panels})
     label = scale_label(style.scale, {panel.method for panel in panels})
     views = [panel.explanation.view for panel in panels]
     framed = [FRAME_LABEL] if any(map(hides_part_of_photo, views)) else []
@@ -110,7 +110,7 @@ def tools_scene(panels: Sequence[Heatmap], style: Style, scaled: Mapping[Heatmap
     return signed | {
         "look": _look(style),
         "colormaps": _colormaps(render.SEQUENTIAL),
-        "bar": {"title": bar.title, "numbers": bar.numbers, "diverging": bar.signed},
+        "bars": [{"title": bar.title, "numbers": bar.numbers, "diverging": bar.signed} for bar in bars],
         "words": " ".join([label, *([SIGNED_LABEL] if signed else []), *framed]),
     }
 
@@ -166,11 +166,13 @@ def difference_scene(a: Heatmap, b: Heatmap, style: Style | None = None, *, fade
     return scene | {
         "panels": [left, middle, right],
         "diverging": _RED_BLUE,
-        "bar": {
-            "title": "A − B, in shares of full colour",
-            "numbers": ["−1, B more", "−0.5", "0", "0.5", "A more, 1"],
-            "diverging": True,
-        },
+        "bars": [
+            {
+                "title": "A − B, in shares of full colour",
+                "numbers": ["−1, B more", "−0.5", "0", "0.5", "A more, 1"],
+                "diverging": True,
+            }
+        ],
         "words": f"Red: more heat in A, {names[0]}. Blue: more in B, {names[1]}. {label}",
     }
 

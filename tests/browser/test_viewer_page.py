@@ -31,14 +31,14 @@ WHOLE = [0, 300, 200, 0]
 Visit = Callable[..., Page]
 
 
-def comparison(failing: bool = False) -> Comparison:
+def comparison(failing: bool = False, reason: str = "no network") -> Comparison:
     """Two models on one photo, of which one sees only the middle, and a third that fails if asked."""
     photo = fakes.photo(200, 300)
     panels = [
         fakes.panel(photo, HEAT, model="x/whole"),
         fakes.panel(photo, HEAT[:, ::-1], model="x/middle", view=fakes.middle(photo)),
     ]
-    return fakes.comparison(*panels, *([fakes.failure(photo, "no network", model="x/fails")] if failing else []))
+    return fakes.comparison(*panels, *([fakes.failure(photo, reason, model="x/fails")] if failing else []))
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +186,7 @@ def slide(control: Locator, value: int) -> None:
 def test_the_browser_colours_every_pixel_as_the_png_does(visit: Visit, blend: Blend):
     page = visit(style=Style("jet", opacity=1, threshold=0.3, blend=blend))
     page.mouse.move(0, 0)
+    begin_on_a_whole_pixel(page)
     for shown, photo, panel in zip(pictures(page), photo_alone(page), comparison().panels, strict=True):
         assert isinstance(panel, Heatmap)
         size = shown.shape[0], shown.shape[1]
@@ -199,6 +200,13 @@ def test_the_browser_colours_every_pixel_as_the_png_does(visit: Visit, blend: Bl
         hot[:, : left[0] + 8] = hot[:, left[1] - 8 :] = False
         assert hot.sum() > 1000
         assert np.abs(shown[hot] - wanted[hot].astype(int)).max() <= 16  # what jet changes over a pixel or two
+
+
+def begin_on_a_whole_pixel(page: Page) -> None:
+    """Move the panels up by less than a pixel of the screen, whose pixels are compared with a picture's."""
+    top = page.locator(PLOT).first.evaluate("it => it.getBoundingClientRect().top")
+    page.add_style_tag(content=f".panels {{ margin-top: {-(top % 1)}px }}")
+    settle(page)
 
 
 def drag(page: Page, panel: int, start: tuple[float, float], end: tuple[float, float]) -> None:
@@ -379,7 +387,7 @@ def test_keys_move_the_cross_say_the_values_and_zoom(visit: Visit):
     page.keyboard.press("ArrowRight")
     settle(page)
     assert all(text.startswith("heat ") for text in values(page))
-    expect(page.locator("[aria-live]")).to_contain_text("x/whole: heat")
+    expect(page.locator("section [aria-live]")).to_contain_text("x/whole: heat")
     page.keyboard.press("+")
     expect(page.locator(".zoomed")).to_have_count(1)
     page.keyboard.press("0")
@@ -464,13 +472,53 @@ CONTRAST = """selector => {
 }"""
 
 
-def test_two_photos_share_the_look_and_not_the_zoom(visit: Visit):
+def test_one_toolbar_acts_on_every_photo_and_a_drag_on_its_own(visit: Visit):
     photos = fakes.photo(200, 300, "a.jpg"), fakes.photo(200, 300, "b.jpg")
     both = Comparison(
         photos, ("x/a",), ("Grad-CAM",), (Top(),), tuple(fakes.panel(photo, HEAT) for photo in photos)
     )
     page = visit(both)
-    page.get_by_role("button", name="Zoom in").first.click()
-    slide(page.get_by_label("Opacity").first, 0)
-    expect(page.get_by_label("Opacity").nth(1)).to_have_value("0")
+    drag(page, 0, (0.2, 0.2), (0.6, 0.6))
     expect(page.locator(".zoomed")).to_have_count(1)
+    page.get_by_role("button", name="Zoom in").click()
+    expect(page.locator(".zoomed")).to_have_count(2)
+    page.get_by_role("button", name="Reset zoom").click()
+    expect(page.locator(".zoomed")).to_have_count(0)
+    slide(page.get_by_label("Opacity"), 10)
+    settle(page)
+    assert page.locator(PLOT).evaluate_all("all => all.map(it => it._fullData[0].opacity)") == [0.1, 0.1]
+
+
+def test_the_toolbar_and_the_legend_stay_in_sight_while_the_photos_scroll_by(visit: Visit):
+    photos = [fakes.photo(200, 300, f"{number}.jpg") for number in range(3)]
+    panels = tuple(fakes.panel(photo, HEAT) for photo in photos)
+    page = visit(Comparison(tuple(photos), ("bundled/a",), ("Grad-CAM",), (Top(),), panels))
+    expect(page.get_by_role("slider", name="Opacity")).to_have_count(1)
+    expect(page.locator(".ramp")).to_have_count(1)
+    page.locator("h2").last.scroll_into_view_if_needed()
+    for part in (page.get_by_role("slider", name="Opacity"), page.locator(".ramp")):
+        expect(part).to_be_in_viewport()
+
+
+def test_a_long_reason_is_folded_so_that_no_panel_is_taller_than_the_others_and_keys_unfold_it(visit: Visit):
+    reason = f"expected weights, found none; put the file {'https://example.org/' + 20 * 'models/'} there"
+    page = visit(comparison(failing=True, reason=reason))
+    said = page.locator(".panel").get_by_text(reason)
+    expect(said).to_be_hidden()
+    assert len(set(page.locator(".panel").evaluate_all("all => all.map(it => it.clientHeight)"))) == 1
+    page.get_by_text("Why there is no map").focus()
+    page.keyboard.press("Enter")
+    expect(said).to_be_visible()
+
+
+def test_maps_from_zero_up_and_maps_around_zero_have_a_colour_bar_each(visit: Visit):
+    photo = fakes.photo(200, 300)
+    methods = "Grad-CAM", "HiResCAM"
+    panels = tuple(
+        fakes.panel(photo, heat, method=method) for method, heat in zip(methods, (HEAT, HEAT - 0.5), strict=True)
+    )
+    page = visit(Comparison((photo,), ("bundled/a",), methods, (Top(),), panels))
+    labels = page.locator(".ramp").evaluate_all("all => all.map(it => it.getAttribute('aria-label'))")
+    assert labels == ["Colour scale from 0 % to 100 %", "Colour scale from −100 % to 100 %"]
+    grounds = page.locator(".ramp").evaluate_all("all => all.map(it => getComputedStyle(it).backgroundImage)")
+    assert len(set(grounds)) == 2

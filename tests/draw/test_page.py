@@ -59,13 +59,18 @@ def test_the_page_loads_nothing_from_anywhere():
 
 
 def scenes(text: str) -> list[dict[str, Any]]:
-    """What the page's viewers show."""
+    """What the page's viewers show: first the tools, then each photo."""
     return [json.loads(scene) for scene in re.findall(r'<script type="application/json">(.*?)</script>', text)]
+
+
+def photo_scenes(text: str) -> list[dict[str, Any]]:
+    """The same without the tools."""
+    return [scene for scene in scenes(text) if "photo" in scene]
 
 
 def test_the_page_holds_every_photo_and_plotly_once_and_is_small_enough_to_mail():
     text = comparison_html(two_by_two())
-    assert text.count("data:image/jpeg;base64,") == len(scenes(text)) == 2
+    assert text.count("data:image/jpeg;base64,") == len(photo_scenes(text)) == 2
     assert text.count(plotly_script()) == 1
     assert len(text) < len(plotly_script()) + 64_000  # 31 kB of viewer, the rest styles, colours, photos and maps
 
@@ -73,15 +78,30 @@ def test_the_page_holds_every_photo_and_plotly_once_and_is_small_enough_to_mail(
 def test_the_page_comes_a_photo_at_a_time():
     pieces = list(html_in_pieces(two_by_two()))
     assert "".join(pieces) == comparison_html(two_by_two())
-    assert [len(scenes(piece)) for piece in pieces] == [0, 1, 1, 0]
+    assert [len(scenes(piece)) for piece in pieces] == [1, 1, 1, 0]
+
+
+def test_one_toolbar_and_one_legend_serve_all_photos_of_the_page():
+    tools, *photos = scenes(comparison_html(two_by_two()))
+    assert "photo" not in tools
+    assert "each map's own maximum" in tools["words"]
+    assert [(photo["photo"]["name"], photo["tools"], photo["legend"]) for photo in photos] == [
+        ("wide.jpg", False, False),
+        ("tall.jpg", False, False),
+    ]
+
+
+def test_no_number_on_the_page_stands_apart_from_its_percent():
+    text = Page(comparison_html(two_by_two())).text
+    assert "70.0\N{NO-BREAK SPACE}%" in text
+    assert " %" not in text
 
 
 def test_the_page_tells_models_predictions_layers_and_failures():
     text = Page(comparison_html(two_by_two())).text
     for fact in (
-        "wide.jpg", "60×40 pixels", "bundled/a", "timm/b (untrained)", "tabby", "70.0 %", "espresso", "features.29",
+        "wide.jpg", "60×40 pixels", "bundled/a", "timm/b (untrained)", "tabby", "espresso", "features.29",
         "the last layer with a grid", "2×3", "0.12 s", "expected weights, got no network", "no positive evidence",
-        "each map's own maximum",
     ):  # fmt: skip
         assert fact in text, fact
 
@@ -92,7 +112,7 @@ def test_a_shared_scale_is_shared_by_all_photos_of_the_page():
     text = comparison_html(
         Comparison(photos, ("bundled/a",), ("Grad-CAM",), (Top(),), panels), Style(scale="shared")
     )
-    assert [scene["panels"][0]["plot"]["data"][0]["zmax"] for scene in scenes(text)] == [24, 24]
+    assert [scene["panels"][0]["plot"]["data"][0]["zmax"] for scene in photo_scenes(text)] == [24, 24]
 
 
 def test_hostile_names_stay_text_on_the_page():
@@ -104,5 +124,5 @@ def test_hostile_names_stay_text_on_the_page():
     page = Page(comparison_html(fakes.comparison(*panels)))
     assert not [a for tag, a in page.tags if tag == "img" or "onerror" in a]
     assert HOSTILE in page.text
-    (scene,) = scenes(comparison_html(fakes.comparison(*panels)))
+    (scene,) = photo_scenes(comparison_html(fakes.comparison(*panels)))
     assert HOSTILE in scene["panels"][0]["alt"]

@@ -104,13 +104,14 @@ def test_the_colour_bar_goes_both_ways_where_every_map_does() -> None:
     one = as_comparison(both.heatmaps[1])
     assert colour_bar(style, one.scaled(style)) == ColourBar("heat, raw units", ("−4", "−2", "0", "2", "4"), True)
     scene = panels_scene(one.panels)
-    assert scene["bar"]["diverging"]
-    assert list(scene["bar"]["numbers"]) == ["−100 %", "−50 %", "0 %", "50 %", "100 %"]
+    (bar,) = scene["bars"]
+    assert bar["diverging"]
+    assert list(bar["numbers"]) == ["−100 %", "−50 %", "0 %", "50 %", "100 %"]
     with_photo = [image.source for image in both.figure().layout.images]
     assert with_photo == [render.jpeg_uri(both.photos[0], 640, in_grey=grey) for grey in (False, True)]
     marker = one.figure().data[-1].marker
     assert (marker.cmin, marker.cmax, list(marker.colorbar.tickvals)) == (-1, 1, [-1, -0.5, 0, 0.5, 1])
-    assert not panels_scene(both.panels)["bar"]["diverging"]
+    assert [bar["diverging"] for bar in panels_scene(both.panels)["bars"]] == [False, True]
 
 
 def test_methods_do_not_share_a_scale_and_nothing_says_so() -> None:

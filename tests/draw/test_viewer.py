@@ -106,7 +106,7 @@ def test_the_scale_is_shared_with_photos_that_are_not_in_the_scene():
     comparison = Comparison(photos, ("bundled/a",), ("Grad-CAM",), (Top(),), panels)
     scene = comparison_scene(comparison, photos[0], Style(scale="shared"))
     assert traces(scene["panels"][0])[0]["zmax"] == 24
-    assert scene["bar"]["numbers"][-1] == "24"
+    assert scene["bars"][0]["numbers"][-1] == "24"
 
 
 @pytest.mark.parametrize(
