@@ -89,7 +89,7 @@ def _show_tables(panels: Sequence[Panel]) -> None:
 
 def _summary(names: Sequence[str], table: NDArray[np.float64]) -> str:
     """Say in a sentence which two models agree most and which least."""
-    pairs = {(a, b): table[a, b] for b in range(len(names)) for a in range(b) if np.isfinite(table[a, b])}
+    pairs = _pairs(table)
     if not pairs:
         return "How far they agree cannot be said: fewer than two of them have a map with contrast."
     least, most = (choose(pairs, key=pairs.__getitem__) for choose in (min, max))
@@ -101,6 +101,11 @@ def _summary(names: Sequence[str], table: NDArray[np.float64]) -> str:
     if len(pairs) == 1:
         return f"{sentence(least)}."
     return f"Most alike: {sentence(most)}. Least alike: {sentence(least)}."
+
+
+def _pairs(table: NDArray[np.float64]) -> dict[tuple[int, int], float]:
+    """The numbers that two models have, by their places in the table."""
+    return {(a, b): table[a, b] for b in range(len(table)) for a in range(b) if np.isfinite(table[a, b])}
 
 
 def matrix_html(title: str, names: Sequence[str], table: NDArray[np.float64]) -> str:
@@ -137,12 +142,15 @@ def _number(value: float) -> str:
 
 
 def _show_difference(panels: Sequence[Heatmap], style: Style, key: str) -> None:
-    """Show A − B of two panels that the visitor picks, between A and B."""
+    """Show A − B of two panels that the visitor picks, between A and B; at first of those that agree least."""
     st.subheader("Where two of them differ", anchor=False)
     names = [panel.model for panel in panels]
+    pairs = _pairs(results.agreements(panels, rank_correlation))
+    first, second = (names[place] for place in (min(pairs, key=pairs.__getitem__) if pairs else (0, 1)))
     with st.grid(3, min_column_width=280, vertical_alignment="bottom"):
-        a = _pick("A", names, Key.DIFFERENCE_A)
-        b = _pick("B", [name for name in names if name != a], Key.DIFFERENCE_B)
+        a = _pick("A", names, Key.DIFFERENCE_A, first)
+        others = [name for name in names if name != a]
+        b = _pick("B", others, Key.DIFFERENCE_B, second if second != a else first)
         fade = st.toggle(
             "Show only where they differ",
             help="Fades the photo where both models put the same heat. Nothing is faded where their heats are "
@@ -152,7 +160,7 @@ def _show_difference(panels: Sequence[Heatmap], style: Style, key: str) -> None:
     view_difference(panels[names.index(a)], panels[names.index(b)], style, key, fade=fade)
 
 
-def _pick(label: str, names: Sequence[str], key: Key) -> str:
+def _pick(label: str, names: Sequence[str], key: Key, at_first: str) -> str:
     if st.session_state.get(key) not in (None, *names):
         del st.session_state[key]
-    return st.selectbox(label, names, format_func=display_name, **session.linked(key))
+    return st.selectbox(label, names, names.index(at_first), format_func=display_name, **session.linked(key))

@@ -179,10 +179,12 @@ def _in_one_forward(comparison: Comparison, request: Request) -> Comparison:
 def _made(report: Report, formats: Sequence[str], thresholds: Thresholds | None) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     bar = st.progress(0.0)
-    for index, name in enumerate(formats):
-        bar.progress(index / len(formats), f"Writing {_name(name)}")
-        files[name] = render_report(report, name, thresholds)
-    bar.empty()
+    try:
+        for index, name in enumerate(formats):
+            bar.progress(index / len(formats), f"Writing {_name(name)}")
+            files[name] = render_report(report, name, thresholds)
+    finally:
+        bar.empty()
     return files
 
 

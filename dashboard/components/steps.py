@@ -37,7 +37,7 @@ from gradcam.methods import GRADCAM
 from gradcam.photo import SAMPLES
 from gradcam.scaling import is_signed
 from gradcam.teaching import LINES, GradcamSteps, to_script
-from gradcam.text import percent
+from gradcam.text import minus_sign, percent
 from gradcam.types import ScoredTarget
 
 SHOWN = 5
@@ -148,7 +148,7 @@ def show_weights(of: GradcamSteps) -> list[Figure]:
         rows = [
             PictureRow(
                 [draw_grid(of.gradients[k], SMALL, largest, signed=True) for k in channels],
-                [f"map {k}\nα = {of.alpha[k]:+.2g}" for k in channels],
+                [minus_sign(f"map {k}\nα = {of.alpha[k]:+.2g}") for k in channels],
                 f"Gradients of the maps with the {kind} weights",
             )
             for kind, channels in _extremes(of)
@@ -186,9 +186,10 @@ def show_sum(of: GradcamSteps) -> list[Figure]:
         )
         figure = _show_rows([row], "The weighted sum")
         none, most = COLORMAP_ENDS[session.look().colormap]
+        reach = minus_sign(f"{grown.min():.2g} to {grown.max():.2g}")
         st.caption(
-            f"{_likeness(grown, whole)} Cells go from {grown.min():.2g} to {grown.max():.2g}; before ReLU red is "
-            f"above and blue below 0, after it {most} is {full:.2g} and {none} is 0."
+            f"{_likeness(grown, whole)} Cells go from {reach}; before ReLU red is above and blue below 0, after it "
+            f"{most} is {full:.2g} and {none} is 0."
         )
     return [figure]
 

@@ -55,3 +55,13 @@ def test_the_classic_picture_is_there_where_models_are_compared(visit: Visit) ->
     panels = opened(taken(page, "Panels as PNG"))
     assert panels.shape[1] == 1800
     assert panels.shape[0] > 2 * 350, "a row a model"
+
+
+def test_a_chart_follows_another_theme_at_once(visit: Visit) -> None:
+    page = visit("how_it_works", wait_for=None)
+    words = page.locator("[data-testid=stPlotlyChart] svg text").first
+    for scheme, lightness in (("light", range(0, 80)), ("dark", range(200, 256))):
+        page.emulate_media(color_scheme=scheme)
+        settle(page)
+        colour = words.evaluate("it => getComputedStyle(it).fill")
+        assert all(int(part) in lightness for part in re.findall(r"\d+", colour)[:3]), (scheme, colour)

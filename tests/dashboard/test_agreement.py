@@ -63,9 +63,13 @@ def test_numbers_that_compare_a_pinned_layer_say_so(page: AppTest) -> None:
 def test_any_two_models_can_be_subtracted_and_one_alone_is_told_to_find_another(page: AppTest) -> None:
     page.session_state["models"] = [LITE0, LITE1, LITE2]
     page.run()
+    assert scenes(page)[-1]["panels"][1]["title"] == "A − B: lite0 − lite2", "the two that agree least"
     page.selectbox(key="a").set_value(LITE2).run()
     assert page.selectbox(key="b").options == [LITE0, LITE1]
-    assert scenes(page)[-1]["panels"][1]["title"] == "A − B: lite2 − lite1"
+    assert scenes(page)[-1]["panels"][1]["title"] == "A − B: lite2 − lite0"
+    page.selectbox(key="b").set_value(LITE1).run()
+    page.multiselect(key="photos").set_value(["chelsea"]).run()
+    assert scenes(page)[-1]["panels"][1]["title"] == "A − B: lite2 − lite1", "as chosen, whatever the photo"
     between = scenes(page)[-1]["panels"][1]
     page.toggle(key="differing").set_value(True).run()
     faded = scenes(page)[-1]["panels"][1]

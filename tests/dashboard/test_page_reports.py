@@ -20,10 +20,11 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from dashboard import serving
-from dashboard.components import report_read
+from dashboard.components import report_build, report_read
 from dashboard.components.report_build import Built, size_label
 from dashboard.session import ReportKey
 from gradcam import keys, load_checkpoint
+from gradcam.errors import ReportError
 from gradcam.models.label_files import read_labels
 from gradcam.report import Report, Verdict, build_report, read_report, render_report, replay, revised
 from gradcam.report.reproduce import command
@@ -56,6 +57,18 @@ def built(page: AppTest) -> Built:
 def build(page: AppTest, *formats: str) -> Built:
     page.pills(key="_formats").set_value(list(formats)).run()
     return built(press(page, "Build the report"))
+
+
+def test_a_report_that_cannot_be_written_leaves_its_reason_and_no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> bytes:
+        raise ReportError("expected a PDF, got none; write another format")
+
+    monkeypatch.setattr(report_build, "render_report", refuse)
+    page = opened()
+    page.pills(key="_formats").set_value(["pdf"]).run()
+    press(page, "Build the report")
+    assert [error.value for error in page.error] == ["Expected a PDF, got none; write another format."]
+    assert not page.get("progress")
 
 
 def note(page: AppTest, place: int = 0):
