@@ -28,14 +28,16 @@ class JobQueue:
         self._at_once, self._may_go_on, self._ended = at_once, may_go_on, ended
         self._waiting: list[Path] = []
         self._computing: dict[Path, subprocess.Popen[bytes]] = {}
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
 
     def __len__(self) -> int:
         """How many compute or wait."""
-        return len(self._waiting) + len(self._computing)
+        with self._guard:
+            return len(self._waiting) + len(self._computing)
 
     def __contains__(self, folder: Path) -> bool:
-        return folder in self._computing or folder in self._waiting
+        with self._guard:
+            return folder in self._computing or folder in self._waiting
 
     def ahead(self, folder: Path) -> int:
         """How many compute or wait before a folder that waits; 0 for one that does not."""
@@ -59,7 +61,9 @@ class JobQueue:
 
     def wait_for(self, folder: Path) -> None:
         """Return when no process computes this folder."""
-        if child := self._computing.get(folder):
+        with self._guard:
+            child = self._computing.get(folder)
+        if child:
             child.wait()
 
     def _advance(self) -> None:

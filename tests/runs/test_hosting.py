@@ -282,6 +282,28 @@ def test_what_takes_room_is_counted_while_somebody_else_deletes_a_run(
 
 
 @pytest.mark.usefixtures("_idle")
+def test_a_folder_whose_process_is_being_started_is_in_the_queue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin, is_beginning = job_queue._begin, threading.Event()
+
+    def begin_slowly(folder: Path) -> subprocess.Popen[bytes]:
+        is_beginning.set()
+        time.sleep(0.3)
+        return begin(folder)
+
+    monkeypatch.setattr(job_queue, "_begin", begin_slowly)
+    queue = job_queue.JobQueue(1, lambda folder: True, lambda folder, code: None)
+    adding = threading.Thread(target=queue.add, args=(tmp_path,))
+    adding.start()
+    assert is_beginning.wait(20)
+    assert (tmp_path in queue, len(queue)) == (True, 1)
+    adding.join()
+    queue.cancel(tmp_path)
+    queue.wait_for(tmp_path)
+
+
+@pytest.mark.usefixtures("_idle")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_the_queue_goes_on_after_something_went_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job_queue, "SECONDS_BETWEEN_CHECKS", 0.05)
