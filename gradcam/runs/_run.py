@@ -14,7 +14,7 @@ from itertools import chain, product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gradcam.errors import OptionError, RunBusyError, RunError, nearest, quoted
+from gradcam.errors import GradcamError, OptionError, RunBusyError, RunError, nearest, quoted
 from gradcam.layers import read_layer
 from gradcam.panel_key import ModelKey
 from gradcam.runs import class_means, file_states, plan as plans
@@ -188,13 +188,26 @@ class _Request:
     say: Say
 
     def extend(self, plan: Plan, load: Callable[[str], Classifier]) -> Plan:
-        """The plan extended by this request. Every model is loaded, because each must match the new labels."""
+        """The plan extended by this request. Its other models are loaded where they have to match new labels."""
         there = {model.requested_id: model for model in plan.models}
         others = [
-            self._planned(model, load(name), name) for name, model in there.items() if name not in self.layers
+            self._planned(model, self._load_other(load, name), name)
+            for name, model in there.items()
+            if name not in self.layers and (self.mapping or not model.label_classes.keys() >= set(self.labels))
         ]
         named = [self._planned(there.get(name), load(name), name) for name in self.layers]
         return plan.extended(others, (), ()).extended(named, self.methods, self.targets)
+
+    @staticmethod
+    def _load_other(load: Callable[[str], Classifier], name: str) -> Classifier:
+        """Raises: RunError that names the model, which was not asked for now."""
+        try:
+            return load(name)
+        except GradcamError as error:
+            raise RunError(
+                f"expected {name}, a model of the run, to match labels that are new to it, but could not load it: "
+                f"{error}"
+            ) from error
 
     def _planned(self, before: PlannedModel | None, classifier: Classifier, name: str) -> PlannedModel:
         plans.check_targets(self.targets, classifier)
@@ -337,6 +350,7 @@ def _go_on(store: Store, plan: Plan, files: Files, use_model: Use, engine: Engin
             plan = store.write_plan(divided, store.data(), None)
         compute_missing(store, plan, files, finished, use_model, engine)
     class_means.update(index, store, plan, finished)
+    _say_unmeasured(store, plan, index, engine.say)
     return run
 
 
@@ -346,6 +360,17 @@ def _say_lost(found: FileStates, say: Say) -> None:
         if photos:
             paths = first_few(list(photos.values()))
             say(f"{count(len(photos), 'photo')} {what} since the run saw them ({paths}): put them back")
+
+
+def _say_unmeasured(store: Store, plan: Plan, index: Index, say: Say) -> None:
+    """Tell the caller which photos have a box or mask that nothing can be measured by."""
+    described = store.described(plan)
+    if described and (unfit := [path for path in index.unmeasured() if path in described]):
+        say(
+            f"{count(len(unfit), 'photo')} with a box or mask that does not fit ({first_few(unfit)}): how much "
+            "heat lies outside is not known; a box lies on its photo, a mask can be read and is as large as its "
+            "photo"
+        )
 
 
 @contextmanager

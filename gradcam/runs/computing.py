@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -19,7 +20,6 @@ from gradcam.errors import (
     ModelError,
     PhotoError,
     is_out_of_memory,
-    quoted,
 )
 from gradcam.forward import Answer, Batch, Channels, Forward, channels_of, explanations, scores_of
 from gradcam.layers import read_layer
@@ -44,7 +44,7 @@ STYLE, QUALITY = Style(), 80
 class Opened:
     """An opened photo of a data set, or the reason why it could not be opened.
 
-    number: in the run. mask: uint8 `[H, W]` of the photo's size, black outside the object.
+    number: in the run. mask: uint8 `[H, W]` of the photo's size, black outside the object; None if none fits.
     """
 
     number: int
@@ -60,22 +60,23 @@ class Opened:
 
 
 def open_row(files: Files, number: int, row: PhotoRow, known_sha256: str | None = None) -> Opened:
-    """Open a photo and its mask. known_sha256: the file's hash when another model saw it; a changed file fails."""
+    """Open a photo and its mask. known_sha256: the file's hash when another model saw it; a changed file fails.
+
+    A mask that cannot be read, or has another size than the photo, is left out.
+    """
     try:
         photo = open_one(files, row.path, known_sha256)
-        return Opened(number, row, photo, mask=None if row.mask is None else _mask(files, row.mask, photo))
     except PhotoError as error:
         return Opened(number, row, None, str(error))
+    return Opened(number, row, photo, mask=None if row.mask is None else _mask(files, row.mask, photo))
 
 
-def _mask(files: Files, path: str, photo: Photo) -> NDArray[np.uint8]:
-    mask = open_one(files, path)
-    if mask.size != photo.size:
-        raise PhotoError(
-            f"expected a mask of {photo.size[1]}×{photo.size[0]} pixels, got {mask.size[1]}×{mask.size[0]} in "
-            f"{quoted(path)}; make it as large as its photo"
-        )
-    return mask.pixels.max(axis=2)
+def _mask(files: Files, path: str, photo: Photo) -> NDArray[np.uint8] | None:
+    with suppress(PhotoError):
+        mask = open_one(files, path)
+        if mask.size == photo.size:
+            return mask.pixels.max(axis=2)
+    return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,9 +251,9 @@ class Work:
 
 
 def _outside(heat: NDArray[np.float32], one: Opened) -> float | None:
-    """The share of heat outside the photo's mask or box; None if it has neither."""
-    if one.mask is not None:
-        return measuring.outside_mask(heat, one.mask)
+    """The share of heat outside the photo's mask or box; None if it has neither, or one that does not fit."""
+    if one.row.mask is not None:
+        return None if one.mask is None else measuring.outside_mask(heat, one.mask)
     if one.row.box is not None and one.photo is not None:
         return measuring.outside_box(heat, one.photo.size, one.row.box)
     return None

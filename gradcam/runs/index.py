@@ -7,9 +7,12 @@ manifest lists; who deletes it loses a minute.
 from __future__ import annotations
 
 import json
+import os
+import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -63,8 +66,10 @@ class Index:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
-        self._engine = sa.create_engine(f"sqlite:///{self._path}", poolclass=sa.pool.NullPool)
-        event.listen(self._engine, "connect", _prepare)
+        self._can_write = _can_write(folder)
+        connect = partial(sqlite3.connect, self._path) if self._can_write else partial(_connect_to_read, self._path)
+        self._engine = sa.create_engine("sqlite://", creator=connect, poolclass=sa.pool.NullPool)
+        event.listen(self._engine, "connect", _prepare if self._can_write else _prepare_to_read)
         event.listen(self._engine, "begin", _begin)
 
     @contextmanager
@@ -88,15 +93,22 @@ class Index:
         """Make the tables where there are none; throw an index of another version away.
 
         Returns: whether the index still has to be filled; it does until `mark_whole`, whoever was killed meanwhile.
+        Raises: RunError where the tables have to be made and the folder cannot be written.
         """
+        found = 0
         if self._path.exists():
             with self.reading() as connection:
                 found = connection.exec_driver_sql("PRAGMA user_version").scalar()
-            if found == VERSION:
-                return False
-            if found != 0:
-                for path in self._path.parent.glob(f"{FILE}*"):
-                    path.unlink(missing_ok=True)
+        if found == VERSION:
+            return False
+        if not self._can_write:
+            raise RunError(
+                f"expected a folder that can be written, to make the index {quoted(self._path)}, got one that can "
+                "only be read; copy the run, or let `gradcam run status` make it where it can be written"
+            )
+        if found != 0:
+            for path in self._path.parent.glob(f"{FILE}*"):
+                path.unlink(missing_ok=True)
         with self.writing() as connection:
             METADATA.create_all(connection)
         return True
@@ -201,15 +213,24 @@ class Index:
             with self.writing() as connection:
                 connection.execute(here.values(bytes=sa.bindparam("size"), changed=sa.bindparam("at")), rows)
 
-    def failed(self) -> int:
-        """How many units have no map."""
+    def failed(self, columns: Iterable[int]) -> int:
+        """How many units of these columns have no map."""
+        failed = sa.select(sa.func.coalesce(sa.func.sum(SHARDS.c.failed), 0))
         with self.reading() as connection:
-            return connection.execute(sa.select(sa.func.coalesce(sa.func.sum(SHARDS.c.failed), 0))).scalar_one()
+            return connection.execute(failed.where(SHARDS.c.column.in_(columns))).scalar_one()
 
-    def units(self) -> int:
-        """How many units it knows, with a map or without."""
+    def shards(self) -> int:
+        """How many shards it has."""
         with self.reading() as connection:
-            return connection.execute(sa.select(sa.func.coalesce(sa.func.sum(SHARDS.c.rows), 0))).scalar_one()
+            return connection.execute(sa.select(sa.func.count()).select_from(SHARDS)).scalar_one()
+
+    def unmeasured(self) -> list[str]:
+        """The paths of photos with heat of which it is not known how much lies outside of a box or mask."""
+        wanted = sa.select(PHOTOS.c.path).join(UNITS, UNITS.c.photo == PHOTOS.c.photo)
+        has_heat = UNITS.c.on_border.is_not(None)
+        wanted = wanted.where(UNITS.c.outside_box.is_(None), has_heat).distinct().order_by(PHOTOS.c.photo)
+        with self.reading() as connection:
+            return list(connection.execute(wanted).scalars())
 
     def rate(self, since: float) -> float | None:
         """Units a second between the first and the last shard since then; None where there are not two."""
@@ -381,6 +402,23 @@ def _prepare(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # the driver begins no transaction by itself
     for pragma in (f"busy_timeout = {_WAIT}", "journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _prepare_to_read(connection: Any, _record: object) -> None:
+    connection.isolation_level = None
+
+
+def _connect_to_read(path: Path) -> sqlite3.Connection:
+    """Open an index in a folder that cannot be written, where SQLite makes no files beside it.
+
+    Without a log of writes beside it, nobody writes it, and SQLite is told so; else it asks for one.
+    """
+    has_log = path.with_name(f"{path.name}-wal").exists()
+    return sqlite3.connect(f"{path.absolute().as_uri()}?{'mode=ro' if has_log else 'immutable=1'}", uri=True)
+
+
+def _can_write(folder: Path) -> bool:
+    return os.access(folder, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _begin(connection: sa.Connection) -> None:

@@ -28,10 +28,14 @@ def laid(raw: Values, view: View) -> Values:
 
 
 def outside_box(heat: Values, photo_size: tuple[int, int], box: Box) -> float | None:
-    """The share of laid heat outside a box on the photo, in [0, 1]; None where there is no heat.
+    """The share of laid heat outside a box on the photo, in [0, 1]; None where there is no heat, or the box lies
+    beside the photo.
 
     photo_size: height and width in pixels, which the box is in.
     """
+    (height, width), (left, top, right, bottom) = photo_size, box
+    if left >= width or top >= height or right <= 0 or bottom <= 0:
+        return None
     return _said(1 - share_inside(heat, photo_size, region_of_box(box)))
 
 

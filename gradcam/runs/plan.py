@@ -168,6 +168,11 @@ class Column:
     targets: tuple[str, ...]
     prepared: bool = False
 
+    @property
+    def units(self) -> int:
+        """Of each photo."""
+        return len(self.methods) * len(self.targets)
+
 
 @dataclass(frozen=True)
 class Part:
@@ -203,11 +208,6 @@ class Plan:
     @property
     def photos(self) -> int:
         return sum(part.photos for part in self.parts)
-
-    @property
-    def units(self) -> int:
-        """The number of units: photos × models × methods × targets."""
-        return self.photos * sum(len(column.methods) * len(column.targets) for column in self.columns)
 
     @property
     def methods(self) -> tuple[str, ...]:

@@ -6,7 +6,9 @@ import hashlib
 import json
 import time
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -42,7 +44,7 @@ RECENT = 600.0
 
 @dataclass(frozen=True)
 class Status:
-    """The progress of a run, in units.
+    """The progress of a run, in units. Those that `prepare` adds count only until it has them all.
 
     state: `running` while a process computes it; `finished` once it has all maps and the mean map of each class.
     rate: units a second; None if nothing was computed lately.
@@ -144,15 +146,21 @@ class Run:
     def status(self) -> Status:
         """Its progress, whichever process computes it."""
         plan, index, finished = self.plan, self._index, self._store.finished()
-        done, content = sum(shard.rows for shard in finished.values()), _sha256_of(plan, finished)
-        models = tuple(model.id for model in plan.models)
-        found = Status("finished", plan.photos, models, plan.units, done, index.failed(), content=content)
+        progress, content = _progress(plan, finished), _sha256_of(plan, finished)
+        models, failed = tuple(model.id for model in plan.models), index.failed(progress.columns)
+        found = Status("finished", plan.photos, models, progress.units, progress.done, failed, content=content)
         explained = {column.model for column in plan.columns if not column.prepared}
-        if done >= plan.units <= index.units() and not asking.lacks_means(index, explained):
+        if progress.is_whole and index.shards() >= len(finished) and not asking.lacks_means(index, explained):
             return found
-        with self._store.locked() as free:
-            state = "stopped" if free else "running"
-        return replace(found, state=state, rate=None if free else index.rate(time.time() - RECENT))
+        is_running = self._is_computed()
+        state = "running" if is_running else "stopped"
+        return replace(found, state=state, rate=index.rate(time.time() - RECENT) if is_running else None)
+
+    def _is_computed(self) -> bool:
+        """Whether a process computes it, as far as can be told: a folder that cannot be written holds no lock."""
+        with suppress(RunError), self._store.locked() as is_free:
+            return not is_free
+        return False
 
     @property
     def evidence(self) -> str:
@@ -162,11 +170,11 @@ class Run:
         Raises: RunError for a run that has not finished.
         """
         plan, finished = self.plan, self._store.finished()
-        done = sum(shard.rows for shard in finished.values())
-        if done < plan.units:
+        progress = _progress(plan, finished)
+        if not progress.is_whole:
             raise RunError(
-                f"expected a finished run to review, got one with {done:,} of {count(plan.units, 'map')}; let it "
-                "finish first"
+                f"expected a finished run to review, got one with {progress.done:,} of "
+                f"{count(progress.units, 'map')}; let it finish first"
             )
         return _sha256_of(plan, finished)
 
@@ -271,7 +279,7 @@ class Run:
         plan, finished = self.plan, self._store.finished()
         batches = list(plan.batches())
         starts = [batch.start for batch in batches]
-        units = len(plan.columns[column].methods) * len(plan.columns[column].targets)
+        units = plan.columns[column].units
 
         @lru_cache(4)
         def read(batch: int) -> list[Values | None] | None:
@@ -423,6 +431,26 @@ class Run:
 
 MOST_LABELS = 3
 """How many labels the photos of one report may have, if the target is the label."""
+
+
+class _Progress(NamedTuple):
+    """Units of a run, and how many are done. columns: those that count. is_whole: whether all shards are there."""
+
+    columns: list[int]
+    units: int
+    done: int
+    is_whole: bool
+
+
+def _progress(plan: Plan, finished: Mapping[tuple[int, int], Shard]) -> _Progress:
+    """How far a run is. A column that was prepared and is whole does not count, for nobody asked for its maps."""
+    batches, there = sum(1 for _ in plan.batches()), Counter(column for column, _ in finished)
+    columns = [
+        number for number, column in enumerate(plan.columns) if not column.prepared or there[number] < batches
+    ]
+    units = plan.photos * sum(plan.columns[number].units for number in columns)
+    done = sum(shard.rows for shard in finished.values() if shard.column in columns)
+    return _Progress(columns, units, done, all(there[number] >= batches for number in columns))
 
 
 def _sha256_of(plan: Plan, finished: Mapping[tuple[int, int], Shard]) -> str:

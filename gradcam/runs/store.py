@@ -112,6 +112,12 @@ class Store:
         tables = [self._part(number, part) for number, part in enumerate(plan.parts)]
         return pa.concat_tables(tables).combine_chunks() if tables else pa.table({})
 
+    def described(self, plan: Plan) -> set[str]:
+        """The paths of the photos that have a box or a mask. Raises: RunError."""
+        photos = self.photos(plan)
+        having = (photos.filter(photos[name].is_valid()) for name in ("box", "mask"))
+        return {path for some in having for path in some["path"].to_pylist()}
+
     def _part(self, number: int, part: Part) -> pa.Table:
         name = self._photos(number)
         try:

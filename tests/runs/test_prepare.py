@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +13,7 @@ from torch import nn
 from gradcam import Classifier
 from gradcam.errors import RunError
 from gradcam.forward import is_linear_in_means
-from gradcam.runs import Engine, Run, _run, prepare
+from gradcam.runs import Engine, Run, Status, _run, prepare
 from tests import plain
 from tests.runs.small_set import rows_of, run_over, shards_of, write_set
 
@@ -22,7 +25,7 @@ def bent() -> Classifier:
     with torch.no_grad():
         first.weight.copy_(2 * torch.eye(3))
         first.bias.zero_()
-    made.module.head = nn.Sequential(first, nn.ReLU(), made.module.head)
+    made.module.head = nn.Sequential(first, nn.ReLU(), made.module.get_submodule("head"))
     return made
 
 
@@ -106,6 +109,18 @@ def test_what_was_asked_for_stays_as_it_was(prepared: tuple) -> None:
     assert rows_of(run)["photos"] == rows["photos"]
     assert run.plan.targets == ("top prediction",)
     assert run.status().state == "finished"
+    assert (run.status().units, run.status().done, run.status().failed) == (20, 20, 2)
+
+
+def test_what_is_prepared_counts_until_it_is_there(prepared: tuple, tmp_path: Path) -> None:
+    run = Run(Path(shutil.copytree(prepared[0].folder, tmp_path / "run")))
+    shutil.rmtree(run.folder / "shards" / "002")
+    seen: list[Status] = []
+    models = {str(one.spec): one for one in (bent(), straight())}
+    prepare(run.folder, engine=Engine(on_progress=seen.append), use=plain.lender(models))
+    assert (seen[0].done, seen[0].units) == (20, 40)
+    assert (seen[-1].done, seen[-1].units) == (40, 40)
+    assert run.status().units == 20
 
 
 def test_preparing_again_computes_nothing(prepared: tuple) -> None:

@@ -6,8 +6,10 @@ import errno
 import os
 import shutil
 import sqlite3
+import tempfile
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
@@ -20,7 +22,7 @@ import torch
 from PIL import Image
 
 from gradcam import Failure, Top, compare, open_photo, sample_photo
-from gradcam.errors import OptionError, PhotoError, RunBusyError, RunError
+from gradcam.errors import ModelError, OptionError, PhotoError, RunBusyError, RunError
 from gradcam.forward import Forward
 from gradcam.runs import (
     Engine,
@@ -171,13 +173,36 @@ def test_boxes_masks_and_further_columns_come_with_the_manifest(tmp_path: Path) 
         'path,label,box,mask,site\nred/00001.png,red,"0,0,8,8",,Bonn\nblue/00000.png,blue,,mask.png,Ulm\n'
         "blue/00002.png,blue,,small.png,Ulm\n"
     )
-    run = run_over(tmp_path / "photos.csv", tmp_path / "run", targets=["label"])
-    boxed, masked, failed = (next(run.units([number])) for number in range(3))
+    said: list[str] = []
+    engine = Engine(say=said.append)
+    run = run_over(tmp_path / "photos.csv", tmp_path / "run", targets=["label"], engine=engine)
+    boxed, masked, other = (next(run.units([number])) for number in range(3))
     assert boxed.outside_box == pytest.approx(0, abs=1e-6)
     assert 0.3 < (masked.outside_box or 0) < 0.7
-    assert "expected a mask of 8×8 pixels, got 8×4 in 'small.png'" in (failed.reason or "")
+    assert (other.reason, other.outside_box) == (None, None)
+    assert said == [
+        "1 photo with a box or mask that does not fit (blue/00002.png): how much heat lies outside is not known; a "
+        "box lies on its photo, a mask can be read and is as large as its photo"
+    ]
     assert boxed.columns == {"site": "Bonn"}
     assert run.ranked("outside-box", where={"site": "Ulm"}) == [1, 2]
+
+
+def test_a_mask_that_is_missing_and_a_box_beside_the_photo_cost_the_heat_outside_alone(tmp_path: Path) -> None:
+    write_set(tmp_path, 4)
+    (tmp_path / "photos.csv").write_text(
+        'path,box,mask\nred/00001.png,"0,0,8,8",gone.png\nblue/00000.png,"8,0,20,8",\n'
+        'blue/00002.png,"-9,-9,0,0",\nred/00003.png,"7,7,20,20",\n'
+    )
+    said: list[str] = []
+    engine = Engine(say=said.append)
+    run = run_over(tmp_path / "photos.csv", tmp_path / "run", targets=["top"], engine=engine)
+    run_over(tmp_path / "photos.csv", run.folder, targets=["top"], engine=engine)  # where nothing is missing
+    of_first_model = [unit for unit in run.units() if unit.model == "plain/own"]
+    assert [unit.outside_box is None for unit in of_first_model] == [True, True, True, False]
+    assert run.status().failed == 0
+    assert len(said) == 2
+    assert said[0].startswith("3 photos with a box or mask that does not fit (red/00001.png, blue/00000.png")
 
 
 def test_a_preview_of_every_map_lies_beside_shards_which_are_the_same_with_it(tmp_path: Path, whole: Run) -> None:
@@ -235,6 +260,20 @@ def test_a_model_or_photos_that_are_added_are_computed_alone(data: Path, whole: 
     assert third.keys() - second.keys() == {(0, 4), (1, 4)}
     assert all(third[key] == second[key] for key in second)
     assert [unit.path for unit in run.units(range(30, 33))][::4] == [f"red/{n}.png" for n in range(100, 103)]
+
+
+def test_a_model_is_added_without_those_that_no_new_label_has_to_be_matched_to(tmp_path: Path) -> None:
+    data, (one, other) = write_set(tmp_path / "set", 4), classifiers()
+    run = run_over(data, tmp_path / "run", [one], targets=["top"])
+    lend = plain.lender({})  # the first model is not there any more
+    run_over(data, run.folder, [other], targets=["top"], use=lend)
+    assert len(run.status().models) == 2
+    write_photo(data / "new" / "1.png", 1)
+    refused = mock.Mock(side_effect=ModelError("expected the file of a checkpoint"))
+    with pytest.raises(
+        RunError, match="expected plain/own, a model of the run, to match labels that are new to it"
+    ):
+        run_over(data, run.folder, [other], targets=["top"], use=refused)
 
 
 def test_a_run_that_was_killed_before_its_mean_maps_is_gone_on_with(data: Path, tmp_path: Path) -> None:
@@ -319,6 +358,43 @@ def test_a_review_is_bound_to_the_very_photos_and_maps_of_a_run_that_has_finishe
     next((runs[0].folder / "shards").rglob("*.parquet")).unlink()
     with pytest.raises(RunError, match="expected a finished run to review, got one with 0 of 4 maps"):
         _ = runs[0].evidence
+
+
+@contextmanager
+def only_reading(folder: Path) -> Iterator[None]:
+    """Nobody may write into a folder while the block runs; root, who may write anywhere, is nobody meanwhile."""
+    for path in folder.rglob("*"):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    folder.chmod(0o555)
+    if is_root := os.geteuid() == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
+        folder.chmod(0o755)
+
+
+def test_a_run_in_a_folder_that_can_only_be_read_is_read(whole: Run, data: Path, tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        run = Run(Path(shutil.copytree(whole.folder, Path(name) / "a run?")))
+        before, ranked = run.status(), run.ranked("disagreement")
+        with only_reading(run.folder):
+            assert run.status() == before
+            assert run.ranked("disagreement") == ranked
+            assert len(list(run.units())) == 120
+        next((run.folder / "shards").rglob("*.parquet")).unlink()
+        with only_reading(run.folder):
+            assert run.status().state == "stopped"
+        for path in run.folder.glob("index.sqlite*"):
+            path.unlink()
+        with (
+            only_reading(run.folder),
+            pytest.raises(RunError, match="got one that can only be read; copy the run, or let `gradcam run"),
+        ):
+            run.status()
 
 
 def test_half_a_line_and_half_a_shard_are_computed_again(data: Path, whole: Run, tmp_path: Path) -> None:

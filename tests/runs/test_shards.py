@@ -27,7 +27,7 @@ def test_a_plan_is_read_again_from_its_canonical_json() -> None:
     data = plans.encode(plan)
     assert plans.encode(plans.decode(data)) == data
     assert plans.decode(data) == plan
-    assert plan.units == 6
+    assert [column.units for column in plan.columns] == [2]
     with pytest.raises(RunError, match="expected the plan of a run, got something else"):
         plans.decode(b'{"format": 2}')
     with pytest.raises(RunError, match="expected a run of format 2, got 1"):
