@@ -32,7 +32,8 @@ ROUNDS, CLOSE = 8, 1e-8
 
 def weighted_sum(weights: Tensor, activation: Tensor) -> Tensor:
     """Σₖ wₖ Aₖ. weights: `[K, B, C]`. activation: `[B, C, h, w]`. Returns: `[B, K, h, w]`."""
-    return torch.einsum("kbc,bchw->bkhw", weights, activation)
+    places = activation.flatten(2)
+    return torch.bmm(weights.transpose(0, 1), places).unflatten(2, activation.shape[2:])
 
 
 def cam(signals: Signals) -> Tensor:
