@@ -67,7 +67,7 @@ class Index:
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
         self._can_write = _can_write(folder)
-        connect = partial(sqlite3.connect, self._path) if self._can_write else partial(_connect_to_read, self._path)
+        connect = partial(_connect, self._path, self._can_write)
         self._engine = sa.create_engine("sqlite://", creator=connect, poolclass=sa.pool.NullPool)
         event.listen(self._engine, "connect", _prepare if self._can_write else _prepare_to_read)
         event.listen(self._engine, "begin", _begin)
@@ -408,13 +408,16 @@ def _prepare_to_read(connection: Any, _record: object) -> None:
     connection.isolation_level = None
 
 
-def _connect_to_read(path: Path) -> sqlite3.Connection:
-    """Open an index in a folder that cannot be written, where SQLite makes no files beside it.
+def _connect(path: Path, can_write: bool) -> sqlite3.Connection:
+    """Open an index, also in a folder that cannot be written, where SQLite makes no files beside it.
 
-    Without a log of writes beside it, nobody writes it, and SQLite is told so; else it asks for one.
+    Without a log of writes beside it nobody writes it there, and SQLite, which asks for a log, is told so.
     """
+    if can_write:
+        return sqlite3.connect(path, check_same_thread=False)  # an iterator may end in another thread
     has_log = path.with_name(f"{path.name}-wal").exists()
-    return sqlite3.connect(f"{path.absolute().as_uri()}?{'mode=ro' if has_log else 'immutable=1'}", uri=True)
+    uri = f"{path.absolute().as_uri()}?{'mode=ro' if has_log else 'immutable=1'}"
+    return sqlite3.connect(uri, uri=True, check_same_thread=False)
 
 
 def _can_write(folder: Path) -> bool:

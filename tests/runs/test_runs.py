@@ -141,6 +141,16 @@ def test_contributions_means_and_features_of_an_earlier_layer_are_kept(whole: Ru
         whole.arrays(units, "maps")
 
 
+def test_units_may_be_read_on_in_another_thread(whole: Run) -> None:
+    units = whole.units()
+    first, others = next(units), list[str]()
+    thread = threading.Thread(target=lambda: others.extend(unit.path for unit in units))
+    thread.start()
+    thread.join()
+    assert first.path == others[0]
+    assert len(others) == 119
+
+
 def test_photos_are_ranked_filtered_and_paged_without_opening_a_shard(whole: Run) -> None:
     shutil.move(whole.folder / "shards", whole.folder / "hidden")
     try:
