@@ -60,6 +60,7 @@ class Store:
 
     folder: Path
     _adding: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _parts: dict[tuple[int, Part], pa.Table] = field(default_factory=dict, repr=False)  # that were read
 
     # ------------------------------------------------------------------------------- plan and photos
 
@@ -109,7 +110,10 @@ class Store:
 
     def photos(self, plan: Plan) -> pa.Table:
         """All photos of a plan, ordered by number. Raises: RunError if a list of photos was changed."""
-        tables = [self._part(number, part) for number, part in enumerate(plan.parts)]
+        for number, part in enumerate(plan.parts):
+            if (number, part) not in self._parts:
+                self._parts[number, part] = self._part(number, part)
+        tables = [self._parts[number, part] for number, part in enumerate(plan.parts)]
         return pa.concat_tables(tables).combine_chunks() if tables else pa.table({})
 
     def described(self, plan: Plan) -> set[str]:
