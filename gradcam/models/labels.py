@@ -55,23 +55,42 @@ class Labels:
         if not isinstance(target, str):
             return self._checked(target)
         word = target.strip().lower()
-        found = self._by_name.get(target) or self._by_digits(word)
-        found = found or self._exact.get(word, [])
-        if len(found) != 1 and self.wnids:
-            found = self._by_wnid(word) or found
-        found = found or [index for (rank, _), index in self._ranked(word) if rank <= _WHOLE_WORDS]
+        found = self._exactly(target) or [index for (rank, _), index in self._ranked(word) if rank <= _WHOLE_WORDS]
         if len(found) == 1:
             return found[0]
+        raise self._not_one(found, target, nearest(word, self._exact))
+
+    def exact_index(self, label: str) -> int:
+        """The index of the class that a label means which nobody typed, such as a folder's name.
+
+        It is found as `index` finds a class, but never by some of its words, so that `night` is no night snake.
+        `_` and a space are the same. Raises: ClassError as `index` does.
+        """
+        spellings = (label, label.replace("_", " "), label.replace(" ", "_"))
+        found = next(filter(None, map(self._exactly, spellings)), [])
+        if len(found) == 1:
+            return found[0]
+        near = self.nearest(label)
+        raise self._not_one(found, label, quoted(near) if near else nearest(label.lower(), self._exact))
+
+    def _exactly(self, target: str) -> list[int]:
+        """The classes that a text is the name, an alias, the WordNet id or the index of."""
+        word = target.strip().lower()
+        found = self._by_name.get(target) or self._by_digits(word) or self._exact.get(word, [])
+        if len(found) != 1 and self.wnids:
+            found = self._by_wnid(word) or found
+        return found
+
+    def _not_one(self, found: Sequence[int], target: str, near: str) -> ClassError:
+        """Why a text means no class, or several. near: the classes to name if it means none."""
         if found:
             shown = ", ".join(f"{quoted(self.names[index])} [{index}]" for index in found[:5])
             more = f" and {len(found) - 5} more" if len(found) > 5 else ""
-            raise ClassError(
+            return ClassError(
                 f"expected one class, got {quoted(target)}, which fits {shown}{more}; name one of them, or its "
                 f"index as #{found[0]}"
             )
-        raise ClassError(
-            f"expected a class of {self.source}, got {quoted(target)}; the nearest are {nearest(word, self._exact)}"
-        )
+        return ClassError(f"expected a class of {self.source}, got {quoted(target)}; the nearest are {near}")
 
     def _checked(self, index: int) -> int:
         is_whole = hasattr(index, "__index__") and not isinstance(index, bool)

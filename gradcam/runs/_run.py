@@ -214,18 +214,13 @@ class _Request:
         known = before.label_classes if before else {}
         checked = self.mapping or plans.LABEL in self.targets
         labels = [label for label in self.labels if checked or label not in known]
-        found = plans.label_classes(labels, classifier, self.targets, self.mapping)
+        found = plans.label_classes(labels, classifier, self.targets, self.mapping, self.say)
         for label in known.keys() & found.keys():
             if known[label] != found[label]:
                 raise RunError(
                     f"expected the label {quoted(label)} to mean what it meant when the run began, got another "
                     "class; begin beside with --new"
                 )
-        if lacking := [label for label, index in found.items() if index is None]:
-            self.say(
-                f"{classifier.spec} has no class for {count(len(lacking), 'label')} ({first_few(lacking)}): their "
-                "photos count as neither right nor wrong"
-            )
         layer = self.layers.get(name) or (before.layer if before else "auto")
         return PlannedModel.of(classifier, name, layer, known | found)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from gradcam.errors import ClassError, RunError, quoted
 from gradcam.files import read_file
 from gradcam.models.labels import Labels
-from gradcam.text import count
+from gradcam.text import count, first_few
 
 MAX_BYTES = 5_000_000
 
@@ -56,28 +56,81 @@ def _from_csv(text: str) -> list[tuple[str, str]]:
 
 
 def classes_of(
-    labels: Iterable[str], known: Labels, model: str, mapping: Mapping[str, str] | None = None, *, need_all: bool
+    labels: Iterable[str],
+    known: Labels,
+    model: str,
+    mapping: Mapping[str, str] | None = None,
+    *,
+    need_all: bool,
+    say: Callable[[str], None] = lambda sentence: None,
 ) -> dict[str, int | None]:
     """The class index of each label; None for a label that is no class of the model.
 
-    mapping: as `read_mapping` returns it; a label that is not in it is looked up by its own name.
-    need_all: refuse labels that are no class, because the run's target is the label.
-    Raises: RunError for such a label, or if the model lacks a class of the mapping.
+    mapping: as `read_mapping` returns it, for any models. A label that is not in it, or is mapped to a class that
+        this model lacks, is the class that is called exactly so.
+    need_all: refuse labels that are no class, and a set without labels, because the run's target is the label.
+    say: is called with a sentence about labels that are no class, or not the one that they are mapped to.
+    Raises: RunError for a label that is needed and no class.
     """
-    mapping, found, lacking = mapping or {}, {}, []
+    mapping = mapping or {}
+    found: dict[str, int | None] = {}
+    lacking: dict[str, ClassError] = {}
+    unmapped: list[str] = []
     for label in labels:
         try:
-            found[label] = known.index(mapping.get(label, label))
+            found[label] = known.index(mapping[label]) if label in mapping else known.exact_index(label)
         except ClassError as error:
-            if label in mapping:
-                raise RunError(f"expected classes of {model} in the mapping of labels, but {error}") from error
-            found[label] = None
-            lacking.append((label, error))
-    if lacking and need_all:
-        label, error = lacking[0]
+            found[label] = _own_class(label, known)
+            if found[label] is None:
+                lacking[label] = error
+            else:
+                unmapped.append(label)
+    if need_all:
+        _check_all(found, lacking, model)
+    if unmapped:
+        say(
+            f"{model} has no class that {count(len(unmapped), 'label')} should mean ({_shown(unmapped, mapping)}): "
+            "the class of the label's own name is taken"
+        )
+    if lacking:
+        say(
+            f"{model} has no class for {count(len(lacking), 'label')} ({_shown(list(lacking), mapping)})"
+            f"{_nearest(next(iter(lacking)), known, mapping)}: their photos count as neither right nor wrong"
+        )
+    return found
+
+
+def _own_class(label: str, known: Labels) -> int | None:
+    """The class that is called as a label."""
+    try:
+        return known.exact_index(label)
+    except ClassError:
+        return None
+
+
+def _check_all(found: Mapping[str, int | None], lacking: Mapping[str, ClassError], model: str) -> None:
+    """Check that labels can be a run's target. Raises: RunError."""
+    if not found:
+        raise RunError(
+            "expected photos with labels, because each label's class is asked for, got none; put them into folders "
+            "called as their classes, or ask for --class top"
+        )
+    if lacking:
+        label, error = next(iter(lacking.items()))
         more = f", and {count(len(lacking) - 1, 'other label')} likewise" if len(lacking) > 1 else ""
         raise RunError(
             f"expected labels that are classes of {model}, but {quoted(label, 80)} is none{more} ({error}); say "
             "with --labels-are FILE which class each label means, or ask for --class top"
         )
-    return found
+
+
+def _nearest(label: str, known: Labels, mapping: Mapping[str, str]) -> str:
+    """Which class may be meant, as a part of a sentence; empty if none is near."""
+    wanted = mapping.get(label, label)
+    near = known.nearest(wanted)
+    return f", but {quoted(near, 80)} is near {quoted(wanted, 80)}" if near else ""
+
+
+def _shown(labels: list[str], mapping: Mapping[str, str]) -> str:
+    """The first few labels, and what they are mapped to."""
+    return first_few([f"{label} → {mapping[label]}" if label in mapping else label for label in labels])

@@ -7,7 +7,7 @@ is a shard. Batches never depend on which shards are missing.
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from itertools import groupby
@@ -402,11 +402,15 @@ def _check_target(target: Target, model: Classifier) -> None:
 
 
 def label_classes(
-    labels: Sequence[str], classifier: Classifier, targets: Sequence[str], mapping: Mapping[str, str] | None
+    labels: Sequence[str],
+    classifier: Classifier,
+    targets: Sequence[str],
+    mapping: Mapping[str, str] | None,
+    say: Callable[[str], None],
 ) -> dict[str, int | None]:
     """`class_names.classes_of` for the labels of a head, all of which must be classes where a target is `LABEL`."""
     known = classifier.labels if len(classifier.labels) > 1 else classifier.labels.with_negative
-    return classes_of(labels, known, str(classifier.spec), mapping, need_all=LABEL in targets)
+    return classes_of(labels, known, str(classifier.spec), mapping, need_all=LABEL in targets, say=say)
 
 
 def method_names(typed: Sequence[str]) -> tuple[str, ...]:

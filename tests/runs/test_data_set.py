@@ -15,7 +15,7 @@ import pytest
 from pyarrow import parquet
 
 from gradcam.errors import PhotoError, RunError
-from gradcam.models.labels import imagenet
+from gradcam.models.labels import imagenet, make_labels
 from gradcam.runs.class_names import classes_of, read_mapping
 from gradcam.runs.data_set import Archive, DataSet, open_one, read_data, read_one
 from gradcam.runs.manifest import PhotoRow, to_rows
@@ -391,8 +391,76 @@ def test_labels_are_classes_by_name_or_as_a_mapping_says(tmp_path: Path) -> None
 def test_labels_that_are_no_classes_are_refused_where_they_are_asked_for() -> None:
     with pytest.raises(RunError, match=r"but 'what' is none, and 1 other label likewise .*--labels-are FILE"):
         classes_of(["tabby", "what", "why"], imagenet(), "a model", need_all=True)
-    with pytest.raises(RunError, match=r"expected classes of a model in the mapping of labels, but .*'nothing'"):
-        classes_of(["what"], imagenet(), "a model", {"what": "nothing"}, need_all=False)
+
+
+def test_a_set_without_labels_is_refused_where_they_are_asked_for() -> None:
+    with pytest.raises(RunError, match=r"expected photos with labels, .* got none; .* or ask for --class top"):
+        classes_of([], imagenet(), "a model", need_all=True)
+    assert classes_of([], imagenet(), "a model", need_all=False) == {}
+
+
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [
+        ("TABBY", "tabby"),
+        ("Egyptian_cat", "Egyptian cat"),
+        ("egyptian cat", "Egyptian cat"),
+        ("tabby cat", "tabby"),
+        ("N02123045", "tabby"),
+        ("281", "tabby"),
+        ("#281", "tabby"),
+    ],
+)
+def test_a_label_is_a_class_by_its_whole_name_an_alias_its_wordnet_id_or_its_index(label: str, name: str) -> None:
+    known = imagenet()
+    assert known.names[known.exact_index(label)] == name
+
+
+def test_names_with_underscores_are_found_without() -> None:
+    assert make_labels(["golden_retriever", "pug"]).exact_index("Golden Retriever") == 0
+
+
+@pytest.mark.parametrize(
+    "label", ["day", "night", "train", "bus", "face", "apple", "hand", "tree", "sign", "rain", "1000", "crane"]
+)
+def test_a_label_that_is_a_word_of_a_class_is_no_class(label: str) -> None:
+    assert classes_of([label], imagenet(), "a model", need_all=False) == {label: None}
+
+
+def test_the_nearest_class_is_offered_for_a_label_that_is_none() -> None:
+    said = []
+    classes_of(["night", "what"], imagenet(), "a model", need_all=False, say=said.append)
+    assert said == [
+        "a model has no class for 2 labels (night, what), but 'night snake' is near 'night': their photos count as "
+        "neither right nor wrong"
+    ]
+    with pytest.raises(RunError, match=r"but 'night' is none \(.*the nearest are 'night snake'\)"):
+        classes_of(["night"], imagenet(), "a model", need_all=True)
+
+
+def test_one_mapping_serves_models_of_different_heads() -> None:
+    mapping, said = {"cat": "tabby", "coffee": "espresso"}, []
+    own = make_labels(["cat", "coffee"])
+    assert classes_of(mapping, imagenet(), "a model", mapping, need_all=True) == {"cat": 281, "coffee": 967}
+    assert classes_of(mapping, own, "own", mapping, need_all=True, say=said.append) == {"cat": 0, "coffee": 1}
+    assert said == [
+        "own has no class that 2 labels should mean (cat → tabby, coffee → espresso): the class of the label's own "
+        "name is taken"
+    ]
+    assert classes_of(["cat"], make_labels(["cat", "tabby"]), "both", mapping, need_all=True) == {"cat": 1}
+
+
+def test_a_model_without_the_class_that_a_label_is_mapped_to_is_told() -> None:
+    mapping, said = {"cat": "tabby", "pug": "pugg"}, []
+    found = classes_of(mapping, make_labels(["a pug", "boxer"]), "dogs", mapping, need_all=False, say=said.append)
+    assert found == {"cat": None, "pug": None}
+    assert said == [
+        "dogs has no class for 2 labels (cat → tabby, pug → pugg): their photos count as neither right nor wrong"
+    ]
+    with pytest.raises(
+        RunError, match=r"classes of dogs, but 'pug' is none \(.* got 'pugg'; the nearest are 'a pug'"
+    ):
+        classes_of(["pug"], make_labels(["a pug", "boxer"]), "dogs", mapping, need_all=True)
 
 
 @pytest.mark.parametrize(

@@ -450,6 +450,13 @@ def test_a_target_that_cannot_be_answered_costs_its_own_unit(data: Path, tmp_pat
     assert "expected two different classes to contrast" in (failed[0].reason or "")
 
 
+def test_a_set_without_labels_is_refused_before_anything_is_computed(tmp_path: Path) -> None:
+    write_photo(tmp_path / "set" / "1.png", 1)
+    with computes_nothing(), pytest.raises(RunError, match="expected photos with labels"):
+        run_over(tmp_path / "set", tmp_path / "run", targets=["label"])
+    assert not (tmp_path / "run").exists()
+
+
 def test_labels_that_are_no_classes_are_said_or_refused(data: Path, tmp_path: Path) -> None:
     shutil.copytree(data / "red", tmp_path / "set" / "rot")
     said: list[str] = []
