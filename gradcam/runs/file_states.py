@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from gradcam.errors import PhotoError
 from gradcam.runs import shards
-from gradcam.runs.data_set import Files
+from gradcam.runs.data_set import Files, read_one
 from gradcam.runs.index import Index
 from gradcam.runs.plan import Plan
 from gradcam.runs.store import Shard, Store
@@ -105,8 +105,8 @@ def _with_failed(
 
 
 def _sha256(files: Files, path: str) -> str:
+    """Of a photo's bytes; empty where they cannot be read."""
     try:
-        with files.open(path) as file:
-            return hashlib.sha256(file.read()).hexdigest()
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return hashlib.sha256(read_one(files, path)).hexdigest()
+    except PhotoError:
         return ""
