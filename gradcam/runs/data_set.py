@@ -10,6 +10,7 @@ from __future__ import annotations
 import lzma
 import os
 import posixpath
+import re
 import threading
 import zipfile
 import zlib
@@ -94,23 +95,43 @@ class Files(Protocol):
 
 @dataclass(frozen=True)
 class Folder:
+    """The files in a folder and in the folders that links in it lead to.
+
+    A name that is not UTF-8 has `\\xe9` in its path for the byte e9.
+    """
+
     root: Path
 
     def paths(self) -> Iterator[str]:
-        for folder, inner, files in os.walk(self.root):
-            inner[:] = sorted(name for name in inner if not is_hidden(name))
+        for folder, inner, files in os.walk(self.root, followlinks=True):
+            inner[:] = sorted(name for name in inner if not is_hidden(name) and not _leads_back(folder, name))
             here = Path(folder).relative_to(self.root)
-            yield from ((here / name).as_posix() for name in sorted(files) if _is_listed(name))
+            for name in sorted(files):
+                if _is_listed(name):
+                    yield os.fsencode((here / name).as_posix()).decode("utf-8", "backslashreplace")
 
     def open(self, path: str) -> BinaryIO:
-        return (self.root / path).open("rb")
+        return self._file(path).open("rb")
 
     def state(self, path: str) -> tuple[int, int] | None:
         try:
-            found = (self.root / path).stat()
+            found = self._file(path).stat()
         except (OSError, ValueError):
             return None
         return found.st_size, found.st_mtime_ns
+
+    def _file(self, path: str) -> Path:
+        file = self.root / path
+        if "\\x" not in path or file.exists():
+            return file
+        name = re.sub(rb"\\x([89a-f][0-9a-f])", lambda byte: bytes.fromhex(byte[1].decode()), path.encode())
+        return self.root / os.fsdecode(name)
+
+
+def _leads_back(folder: str, name: str) -> bool:
+    """Whether a folder is a link to one that it lies in, which would be read for ever."""
+    path = os.path.join(folder, name)
+    return os.path.islink(path) and Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(path))
 
 
 @dataclass(frozen=True)

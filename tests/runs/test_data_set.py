@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
@@ -333,6 +335,27 @@ def test_a_file_of_another_kind_is_one_sentence(tmp_path: Path, name: str, conte
     (tmp_path / name).write_bytes(content)
     with pytest.raises(RunError, match=sentence):
         read_data(tmp_path / name)
+
+
+def test_folders_behind_links_are_read_and_those_that_lead_back_are_not(tmp_path: Path) -> None:
+    write_photo(tmp_path / "elsewhere" / "a.png", 0)
+    write_photo(tmp_path / "set" / "red" / "b.png", 1)
+    (tmp_path / "set" / "blue").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "set" / "red" / "again").symlink_to(tmp_path / "set")
+    rows = read_data(tmp_path / "set").rows
+    assert rows["path"].to_pylist() == ["blue/a.png", "red/b.png"]
+    assert rows["label"].to_pylist() == ["blue", "red"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems keep no names that are not UTF-8")
+def test_a_name_that_is_not_utf_8_is_read_like_any_other(tmp_path: Path) -> None:
+    write_photo(tmp_path / "red" / "a.png", 0)
+    os.rename(tmp_path / "red" / "a.png", os.fsencode(tmp_path / "red") + b"/caf\xe9.png")
+    data = read_data(tmp_path)
+    assert data.rows["path"].to_pylist() == ["red/caf\\xe9.png"]
+    assert open_one(data.files, "red/caf\\xe9.png").size == (8, 8)
+    assert data.files.state("red/caf\\xe9.png") is not None
+    assert data.files.state("red/caf\\xea.png") is None
 
 
 def test_an_empty_folder_and_one_that_is_not_there_are_refused(tmp_path: Path) -> None:
