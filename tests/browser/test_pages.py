@@ -402,7 +402,7 @@ def test_a_box_or_an_outline_drawn_on_a_photo_says_the_share_of_heat_inside_and_
     drag((0.05, 0.1), (0.5, 0.9))
     facts = panels(page).locator(".facts")
     expect(facts.first).to_contain_text(
-        re.compile(r"\d+ % of the heat inside the mark, which is 36 % of the photo")
+        re.compile(r"\d+\s% of the heat inside the mark, which is 36\s% of the photo")
     )
     expect(facts).to_contain_text(["inside the mark, which is 36 % of the photo"] * 2)
     corners = re.search(r"regions=[0-9a-f]{16}~([\d,%C]+)", unquote(page.url))
@@ -416,7 +416,7 @@ def test_a_box_or_an_outline_drawn_on_a_photo_says_the_share_of_heat_inside_and_
 
     page.get_by_role("combobox", name="Drag to").select_option("draw an outline")
     drag((0.1, 0.1), (0.6, 0.1), (0.1, 0.6))
-    expect(facts.first).to_contain_text(re.compile("which is 1[123] % of the photo"))
+    expect(facts.first).to_contain_text(re.compile(r"which is 1[123]\s% of the photo"))
     page.get_by_role("button", name="Clear the mark").click()
     expect(facts.first).not_to_contain_text("inside the mark")
     expect(page).not_to_have_url(re.compile("regions"))
