@@ -97,8 +97,11 @@ def shapley_cam(signals: Signals) -> Tensor:
 
 def fem(signals: Signals) -> Tensor:
     """Σₖ μₖ [Aₖ ≥ μₖ + 2σₖ], with the mean μₖ and the standard deviation σₖ of Aₖ."""
-    variance, mean = torch.var_mean(signals.activation, (2, 3), correction=0, keepdim=True)
-    peaks = signals.activation >= mean + 2 * variance.sqrt()
+    activation = signals.activation
+    # the mean of equal numbers is that number where it is added up in float64; `var_mean` takes four times as long
+    mean = activation.mean((2, 3), keepdim=True, dtype=torch.float64).to(activation)
+    deviation = (activation - mean).square().mean((2, 3), keepdim=True).sqrt()
+    peaks = activation >= mean + 2 * deviation
     return (mean * peaks).sum(1, keepdim=True).relu()
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import torch
 
 from gradcam import heatmaps
 from gradcam.methods import METHODS, from_gradients
+from gradcam.methods.method import Signals
 from gradcam.methods.wrappers import finer_cam
 from tests.methods.nets import NETS, DeepHead, PooledHead, images, net
 
@@ -96,6 +99,12 @@ def test_several_methods_come_in_the_order_in_which_they_were_asked_for() -> Non
     one, two = heatmaps(model, images(), 0, model.layer, method=["fem", "grad-cam"])
     assert torch.equal(one, heatmaps(model, images(), 0, model.layer, method="FEM"))
     assert torch.equal(two, heatmaps(model, images(), 0, model.layer))
+
+
+def test_a_channel_of_one_value_is_all_peak_for_fem() -> None:
+    values = torch.rand(1, 500, 1, 1, generator=torch.Generator().manual_seed(0))
+    (heat,) = from_gradients.fem(cast(Signals, SimpleNamespace(activation=values.expand(1, 500, 7, 7).clone())))
+    assert torch.allclose(heat, values.sum().expand(1, 7, 7))
 
 
 def test_a_grid_finer_than_its_channels_takes_the_smaller_gram_matrix() -> None:
