@@ -24,7 +24,7 @@ from gradcam.layers import LayerChoice
 from gradcam.layers.layouts import to_grid
 from gradcam.models.classifier import Classifier
 from gradcam.photo import as_photo
-from gradcam.text import count, percent, shorten
+from gradcam.text import count, is_whole, percent, shorten
 from gradcam.types import Explanation, Fit, Heatmap, Photo, ScoredTarget, Style, Top
 
 if TYPE_CHECKING:
@@ -57,7 +57,16 @@ class Factorisation:
     explanation: Explanation
 
     def speaks_for(self, concept: int, count: int = 3) -> list[tuple[str, float]]:
-        """The classes to whose logits a concept adds most, as (label, contribution); empty if that is not known."""
+        """The classes to whose logits a concept adds most, as (label, contribution); empty if that is not known.
+
+        concept: from 0. count: how many classes, fewer if the model has fewer. Raises: OptionError.
+        """
+        if not is_whole(concept) or not 0 <= concept < len(self.maps):
+            raise OptionError(
+                f"expected a concept from 0 to {len(self.maps) - 1}, got {quoted(concept)}; name another one"
+            )
+        if not is_whole(count) or count < 1:
+            raise OptionError(f"expected at least 1 class, got {quoted(count)}; ask for another number")
         if self.contributions is None:
             return []
         row = self.contributions[concept]
@@ -104,9 +113,11 @@ def factorise(
     concepts: how many. photo, fit: as `explain` takes them. layer: one, as `explain` takes it. seed: of the values
         that the factors start from; another seed may find other concepts.
     Values below zero are taken for zero, and `note` says how much that is.
-    Raises: OptionError for more concepts than places or channels; MapError if nothing of the output is above zero;
-        LayerError, ModelError.
+    Raises: OptionError for more concepts than places or channels, or a seed that is none; MapError if nothing of
+        the output is above zero; LayerError, ModelError.
     """
+    if not is_whole(seed) or not 0 <= seed < 2**64:
+        raise OptionError(f"expected a seed from 0 to 2⁶⁴ − 1, got {quoted(seed)}; give a whole number")
     batch = Batch.of((as_photo(photo),), classifier.preprocessing, fit)
     forward = Forward.of(batch, classifier, layer)
     ((explanation,),) = explanations(classifier, forward, [[Top(1)]])
@@ -117,8 +128,7 @@ def factorise(
     (found,) = forward.layers
     output = to_grid(forward.recordings[0].activation.detach(), found)[0].cpu().double()
     rows = output.flatten(1).T
-    is_whole = hasattr(concepts, "__index__") and not isinstance(concepts, bool)
-    if not is_whole or not 1 <= concepts <= min(rows.shape):
+    if not is_whole(concepts) or not 1 <= concepts <= min(rows.shape):
         raise OptionError(
             f"expected 1 to {min(rows.shape)} concepts at layer {found}, got {quoted(concepts)}; ask for another "
             "number"

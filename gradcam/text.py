@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Sequence
+from typing import Any
 
 
 def clean(text: str, keep: str = "") -> str:
@@ -26,6 +27,11 @@ def spreadsheet_cell(text: str) -> str:
 def paragraphs(text: str) -> str:
     """`clean`, but line breaks and tabs stay."""
     return clean(text.replace("\r\n", "\n").replace("\r", "\n"), keep="\n\t")
+
+
+def is_whole(number: Any) -> bool:
+    """Whether a value is a whole number of any library, and no truth value."""
+    return hasattr(number, "__index__") and not isinstance(number, bool)
 
 
 def listed(items: list[str], last: str = "and") -> str:

@@ -94,3 +94,19 @@ def test_what_cannot_be_factorised_is_refused_in_a_sentence() -> None:
         factorise(colours(Shifted(2.0)), quarters(), 2, layer="maps")
     with pytest.raises(LayerError, match="expected one layer to factorise, got 2"):
         factorise(colours(), quarters(), 2, layer="maps + maps")
+    with pytest.raises(OptionError, match=r"expected a seed from 0 to 2⁶⁴ − 1, got -1; give a whole number"):
+        factorise(colours(), quarters(), 2, layer="maps", seed=-1)
+
+
+@pytest.mark.parametrize(
+    ("concept", "count", "sentence"),
+    [
+        (2, 3, "expected a concept from 0 to 1, got 2"),
+        (-1, 3, "got -1"),
+        (0, 0, "expected at least 1 class, got 0"),
+    ],
+)
+def test_a_concept_that_is_not_there_speaks_for_nothing(concept: int, count: int, sentence: str) -> None:
+    found = factorise(colours(Headed()), quarters(), 2, layer="maps")
+    with pytest.raises(OptionError, match=sentence):
+        found.speaks_for(concept, count)

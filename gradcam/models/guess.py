@@ -78,7 +78,7 @@ def the_architecture(states: States, content: Any, name: str, prefix: str | None
             f"expected the architecture of {quoted(name)}, got none, and its tensors fit {len(found.fitting)}: "
             f"{', '.join(listed)}; name one"
         )
-    hint = f"the nearest are {', '.join(listed)}" if listed else "none of timm's and torchvision's is near"
+    hint = f"the nearest: {', '.join(listed)}" if listed else "none of timm's and torchvision's is near"
     raise ModelError(f"expected a checkpoint of a known architecture, got {quoted(name)}; {hint}; name one")
 
 

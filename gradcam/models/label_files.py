@@ -6,11 +6,11 @@ A file comes from a stranger as often as from a colleague, so whatever it holds 
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from gradcam import strict_json
 from gradcam.errors import ModelError, quoted
 from gradcam.files import read_file
 from gradcam.models.labels import Labels, make_labels, printable
@@ -84,9 +84,9 @@ def _from_text(text: str) -> _Read:
 
 def _from_json(text: str) -> _Read:
     try:
-        found = json.loads(text)
+        found = strict_json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _UnfitError("what is no JSON; give a list of names") from error
+        raise _UnfitError(f"what is no JSON ({quoted(str(error), 80)}); give a list of names") from error
     if isinstance(found, list) and all(isinstance(name, str) for name in found):
         return found, None
     if isinstance(found, dict) and all(isinstance(name, str) for name in found.values()):

@@ -15,6 +15,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from gradcam.errors import ClassError, ModelError, nearest, quoted
+from gradcam.text import is_whole
 
 IMAGENET_1K = "imagenet-1k"
 ALIGNED = (IMAGENET_1K, "imagenet-12k", "imagenet-21k-goog")
@@ -90,11 +91,10 @@ class Labels:
                 f"expected one class, got {quoted(target)}, which fits {shown}{more}; name one of them, or its "
                 f"index as #{found[0]}"
             )
-        return ClassError(f"expected a class of {self.source}, got {quoted(target)}; the nearest are {near}")
+        return ClassError(f"expected a class of {self.source}, got {quoted(target)}; the nearest: {near}")
 
     def _checked(self, index: int) -> int:
-        is_whole = hasattr(index, "__index__") and not isinstance(index, bool)
-        if not (is_whole and 0 <= index < len(self)):
+        if not (is_whole(index) and 0 <= index < len(self)):
             raise ClassError(f"expected a class from 0 to {len(self) - 1}, got {quoted(index)}; name another class")
         return operator.index(index)
 

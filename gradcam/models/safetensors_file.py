@@ -5,12 +5,12 @@ Source: https://huggingface.co/docs/safetensors
 
 from __future__ import annotations
 
-import json
 from math import prod
 from typing import Any, BinaryIO
 
 import torch
 
+from gradcam import strict_json
 from gradcam.models.pickles import PickleError
 from gradcam.models.stored_tensors import MAX_AXES, Source, Storage, StoredTensor, are_sizes, check_inside
 
@@ -34,7 +34,7 @@ def read_safetensors(source: Source, opened: BinaryIO) -> dict[str, Any]:
     if not 2 <= length <= min(MAX_HEADER, source.size - 8):
         raise PickleError
     try:
-        header = json.loads(opened.read(length), object_pairs_hook=_without_doubles, parse_constant=_refuse)
+        header = strict_json.loads(opened.read(length), parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise PickleError from error
     check_inside(isinstance(header, dict))
@@ -57,12 +57,6 @@ def _of_header(source: Source, data: int, entry: Any) -> StoredTensor:
     stored = StoredTensor(source, Storage(dtype, end - start, data + start), 0, shape, _contiguous(shape), dtype)
     check_inside(start + stored.cost == end)
     return stored
-
-
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    check_inside(len(found) == len(pairs))
-    return found
 
 
 def _refuse(constant: str) -> None:

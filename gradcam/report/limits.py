@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+from gradcam import strict_json
 from gradcam.errors import ReportError, quoted
 from gradcam.headers import MAX_PIXELS, MAX_SIDE
 from gradcam.report.data_set import DataSetEntry
@@ -69,7 +69,7 @@ def read_json(data: bytes) -> Any:
     if data.count(b",") > MAX_ITEMS or data.count(b"[") + data.count(b"{") > MAX_LISTS:
         raise ReportError(f"expected at most {MAX_ITEMS:,} values in a report.json, got more; it was not opened")
     try:
-        found = json.loads(data, parse_constant=_refuse_constant, parse_int=_integer, object_pairs_hook=_object)
+        found = strict_json.loads(data, parse_constant=_refuse_constant, parse_int=_integer)
     except (ValueError, RecursionError) as error:
         raise ReportError(
             f"expected a report in JSON, got something else ({quoted(str(error))}); export it again"
@@ -86,13 +86,6 @@ def _integer(digits: str) -> int:
     if len(digits) > 20:
         raise ValueError(f"a number of {len(digits)} digits")
     return int(digits)
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("one name given twice")
-    return found
 
 
 def _check_values(found: Any) -> None:

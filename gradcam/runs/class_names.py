@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from gradcam import strict_json
 from gradcam.errors import ClassError, RunError, quoted
 from gradcam.files import read_file
 from gradcam.models.labels import Labels
@@ -40,7 +40,7 @@ def read_mapping(file: Path) -> dict[str, str]:
 
 
 def _from_json(text: str) -> list[tuple[str, str]]:
-    found = json.loads(text)
+    found = strict_json.loads(text)
     if not isinstance(found, dict) or not all(type(value) in (str, int) for value in found.values()):
         raise ValueError("no object of names or indices")
     return [(label, f"#{value}" if isinstance(value, int) else value) for label, value in found.items()]

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 from pyarrow import parquet
 
+from gradcam import strict_json
 from gradcam.errors import RunError, quoted
 from gradcam.text import first_few
 
@@ -252,7 +253,7 @@ def _from_jsonl(name: str, file: BinaryIO) -> _Records:
         with _refusing(name, "a JSON object on each line", ValueError, RecursionError):
             for line in iter(lambda: file.readline(MAX_COLUMNS * MAX_CELL), b""):
                 if line.strip():
-                    record = json.loads(line)
+                    record = strict_json.loads(line)
                     if not isinstance(record, dict):
                         raise ValueError(f"a line with {type(record).__name__}")
                     yield record

@@ -54,6 +54,7 @@ def test_wordnet_ids_of_a_table_line_its_classes_up_with_imagenet() -> None:
         pytest.param("a.txt", "\u202e\u0000\ncat".encode(), "none for class 0", id="invisible"),
         pytest.param("a.json", b"[" * 100_000, "no JSON", id="deep"),
         pytest.param("a.json", b"{", "no JSON", id="half"),
+        pytest.param("a.json", b'{"0": "cat", "0": "dog"}', "the name '0' is given twice", id="doubled-name"),
         pytest.param("a.json", b"3", "another shape", id="number"),
         pytest.param("a.json", b'[["cat"]]', "another shape", id="nested"),
         pytest.param("a.json", b'{"0": "cat", "2": "dog"}', "none for class 1 of 2", id="gap"),

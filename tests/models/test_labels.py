@@ -38,12 +38,12 @@ def test_a_part_that_several_classes_have_names_them_with_their_indices() -> Non
 
 @pytest.mark.parametrize(("part", "nearest"), [("athtu", "bathtub"), ("crossw", "crossword")])
 def test_a_part_of_a_word_is_no_class_for_another_model_may_mean_it(part: str, nearest: str) -> None:
-    with pytest.raises(ClassError, match=f"got '{part}'; the nearest are .*'{nearest}'"):
+    with pytest.raises(ClassError, match=f"got '{part}'; the nearest: .*'{nearest}'"):
         LABELS.index(part)
 
 
 def test_a_misspelt_class_names_the_nearest() -> None:
-    with pytest.raises(ClassError, match="got 'tabbby'; the nearest are 'tabby'"):
+    with pytest.raises(ClassError, match="got 'tabbby'; the nearest: 'tabby'"):
         LABELS.index("tabbby")
 
 

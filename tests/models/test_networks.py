@@ -421,5 +421,5 @@ def test_a_replaced_head_and_several_networks_do_not_hide_the_architecture() -> 
 def test_a_network_that_nobody_knows_is_a_sentence() -> None:
     with pytest.raises(ModelError, match="none of timm's and torchvision's is near; name one"):
         load_checkpoint(saved({"a.weight": torch.ones(2)}), name="x.pt")
-    with pytest.raises(ModelError, match=f"the nearest are '{ARCHITECTURE}'"):
+    with pytest.raises(ModelError, match=f"the nearest: '{ARCHITECTURE}'"):
         load_checkpoint(saved(RAW | {"neck.weight": torch.ones(2)}), name="x.pt")

@@ -318,6 +318,7 @@ def test_a_bad_manifest_is_one_sentence(tmp_path: Path, text: str, sentence: str
     ("name", "content", "sentence"),
     [
         ("a.jsonl", b"[1]\n", "expected a JSON object on each line in 'a.jsonl'"),
+        ("a.jsonl", b'{"path": "a.png", "path": "b.png"}\n', "the name 'path' is given twice"),
         ("a.jsonl", b"{no\n", "expected a JSON object on each line in 'a.jsonl'"),
         ("a.jsonl", b'{"path": "a.png"}\n{}\n', "expected a path, got an empty cell in row 2 of 'a.jsonl'"),
         (
@@ -457,7 +458,7 @@ def test_the_nearest_class_is_offered_for_a_label_that_is_none() -> None:
         "a model has no class for 2 labels (night, what), but 'night snake' is near 'night': their photos count as "
         "neither right nor wrong"
     ]
-    with pytest.raises(RunError, match=r"but 'night' is none \(.*the nearest are 'night snake'\)"):
+    with pytest.raises(RunError, match=r"but 'night' is none \(.*the nearest: 'night snake'\)"):
         classes_of(["night"], imagenet(), "a model", need_all=True)
 
 
@@ -480,9 +481,7 @@ def test_a_model_without_the_class_that_a_label_is_mapped_to_is_told() -> None:
     assert said == [
         "dogs has no class for 2 labels (cat → tabby, pug → pugg): their photos count as neither right nor wrong"
     ]
-    with pytest.raises(
-        RunError, match=r"classes of dogs, but 'pug' is none \(.* got 'pugg'; the nearest are 'a pug'"
-    ):
+    with pytest.raises(RunError, match=r"classes of dogs, but 'pug' is none \(.* got 'pugg'; the nearest: 'a pug'"):
         classes_of(["pug"], make_labels(["a pug", "boxer"]), "dogs", mapping, need_all=True)
 
 
