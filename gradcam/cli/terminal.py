@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import logging
 import os
 import signal
 import sys
@@ -64,6 +65,7 @@ def run(command: Callable[[], int]) -> int:
     try:
         with _terminating():
             _write_every_letter()
+            _leave_interrupts_to_us()
             remove_leftovers()
             try:
                 code = command()
@@ -88,6 +90,11 @@ def run(command: Callable[[], int]) -> int:
     except KeyboardInterrupt as error:
         say("stopped")
         return TERMINATED if isinstance(error, _Terminated) else STOPPED
+
+
+def _leave_interrupts_to_us() -> None:
+    """SQLAlchemy logs a traceback for Ctrl-C while it closes a connection, and raises: `run` says all."""
+    logging.getLogger("sqlalchemy.pool").addHandler(logging.NullHandler())
 
 
 def tell(line: str, stream: TextIO | None = None) -> None:

@@ -357,6 +357,30 @@ def test_a_closed_pipe_is_silence_and_a_full_output_is_a_sentence() -> None:
     )
 
 
+CLOSING = """
+import sqlite3, sys
+import sqlalchemy as sa
+from gradcam.cli import terminal
+
+class Interrupted(sqlite3.Connection):
+    def close(self):
+        raise KeyboardInterrupt
+
+def command():
+    engine = sa.create_engine("sqlite://", poolclass=sa.pool.NullPool, connect_args={"factory": Interrupted})
+    with engine.connect() as connection:
+        connection.execute(sa.text("select 1"))
+
+sys.exit(terminal.run(command))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell of POSIX")
+def test_ctrl_c_while_a_connection_closes_is_one_word() -> None:
+    done = _run('"$PY" -c "$SCRIPT"', SCRIPT=CLOSING)
+    assert (done.returncode, done.stderr) == (130, "gradcam: stopped\n")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell of POSIX")
 def test_a_machine_without_utf_8_home_or_room_for_temporary_files_lists_layers_all_the_same() -> None:
     done = _run(
