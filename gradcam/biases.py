@@ -6,7 +6,7 @@ y = x · ∂y/∂x + Σ b · ∂y/∂b. A BatchNorm's bias is β − γ μ / σ,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import prod
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch.nn.modules.conv import _ConvNd
 from gradcam.capture import ModuleCall, Trace
 from gradcam.gradients import differentiate
 from gradcam.layers.graph import upstream
-from gradcam.layers.layouts import read_layout, to_grid
+from gradcam.layers.layouts import is_grid, read_layout, to_grid
 from gradcam.nodes import operation
 from gradcam.types import TargetLayer
 
@@ -45,21 +45,31 @@ def full_gradients(traced: Trace, cotangents: Tensor) -> Iterator[tuple[Tensor, 
         yield gradient * (bias.reshape(-1, *(1,) * (gradient.ndim - 3)) if first else bias), first
 
 
-def at_places(values: Tensor, first: bool, layer: TargetLayer, size: tuple[int, int]) -> Tensor | None:
-    """Values `[K, B, …]` at the places of their own grid, `[K, B, C, h, w]`; None if they have no places.
+def at_places(values: Tensor, first: bool, layer: TargetLayer, images: int, size: tuple[int, int]) -> Tensor | None:
+    """Values `[K, B, …]` at the places of their own grid, `[K, B, C, h, w]`; None if they have no places in the
+    whole image, as within windows that a model takes for further images.
 
-    first: whether channels come first. layer: tells how tokens lie. size: of the input in pixels.
+    first: whether channels come first. layer: tells how tokens lie. images: B. size: of them in pixels.
     """
     shape, grid = values.shape[1:], None
+    if shape[0] != images:
+        return None
     if len(shape) == 4:
-        grid = values if first else values.movedim(-1, 2)
-    elif (
-        len(shape) == 3 and not first and (found := read_layout(shape, shape[0], size, [layer.grid], layer.prefix))
-    ):
+        if first:
+            grid = values
+        elif is_grid((shape[1], shape[2]), size) and not _are_pairs(shape, layer):
+            grid = values.movedim(-1, 2)
+    elif len(shape) == 3 and not first and (found := read_layout(shape, images, size, [layer.grid], layer.prefix)):
         layout, places, prefix = found
         tokens = TargetLayer("", places, shape[2], "", layout, prefix)
         grid = to_grid(values.flatten(0, 1), tokens).unflatten(0, values.shape[:2])
     return grid if grid is not None and prod(grid.shape[3:]) > 1 else None
+
+
+def _are_pairs(shape: Sequence[int], layer: TargetLayer) -> bool:
+    """Whether an output `[B, N, N, heads]` has a value for each pair of tokens, as attention has."""
+    tokens = prod(layer.grid)
+    return layer.layout == "tokens" and shape[1] == shape[2] and shape[1] in (tokens, tokens + layer.prefix)
 
 
 def _bias(module: nn.Module) -> Tensor | None:

@@ -140,10 +140,10 @@ class LayerSignals(Signals):
         return self._rerun.trace(self.images, ends)
 
     def full_gradients(self) -> Iterator[Iterator[Tensor]]:
-        size = (self.images.shape[2], self.images.shape[3])
+        images, _, *size = self.images.shape
         for cotangent in self.cotangents.split(1):
             shares = full_gradients(self._trace, cotangent)
-            placed = (at_places(*share, self.layer, size) for share in shares)
+            placed = (at_places(*share, self.layer, images, (size[0], size[1])) for share in shares)
             yield (share[0].to(self._precision) for share in placed if share is not None)
 
     @cached_property
@@ -242,9 +242,9 @@ class LayerSignals(Signals):
     def _scores(self, logits: Tensor) -> Tensor:
         """The scores `[K, B, n]` in logits `[n, B, classes]`. Raises: MethodError if they are no weighted sums."""
         self._check_linear("a method of gradients")
-        return torch.einsum(
-            "kbc,nbc->kbn", *(part.detach().to(self._precision) for part in (self.cotangents, logits))
-        )
+        cotangents, logits = (part.detach().to(self._precision) for part in (self.cotangents, logits))
+        is_read = (cotangents != 0).any(0)  # other logits may be −∞, as of classes that a model rules out
+        return torch.einsum("kbc,nbc->kbn", cotangents, logits.where(is_read, 0))
 
     @property
     def _rerun(self) -> Rerun:
@@ -317,8 +317,10 @@ class LayerSignals(Signals):
         count = min(classes, logits.shape[1] - 1)
         own = self.cotangents.argmax(2, keepdim=True)
         distances = (logits - logits.expand(len(own), -1, -1).gather(2, own)).abs().scatter(2, own, torch.inf)
-        others = distances.topk(count, dim=2, largest=False).indices
-        weights = torch.zeros_like(self.cotangents).scatter_(2, others, gamma / max(count, 1))
+        nearest = distances.topk(count, dim=2, largest=False)
+        known = nearest.values.isfinite().to(self.cotangents)  # not of classes that the model rules out
+        shares = gamma * known / known.sum(2, keepdim=True).clamp(min=1)
+        weights = torch.zeros_like(self.cotangents).scatter_(2, nearest.indices, shares)
         rerun = self.rerun and replace(
             self.rerun, cotangents=lambda logits: self._rerun.cotangents(logits) - weights
         )

@@ -56,7 +56,7 @@ def _read_map(shape: Sequence[int], size: Sequence[int]) -> tuple[Layout, Grid, 
     first, last = (shape[2], shape[3]), (shape[1], shape[2])
     layout: Layout = "NCHW" if _misfit(first, size) <= _misfit(last, size) else "NHWC"
     grid = first if layout == "NCHW" else last
-    return (layout, grid, 0) if _is_grid(grid, size) else None
+    return (layout, grid, 0) if is_grid(grid, size) else None
 
 
 def _read_tokens(
@@ -68,7 +68,7 @@ def _read_tokens(
     for grid in [*sorted(grids, reverse=True), *guesses]:
         places = grid[0] * grid[1]
         lead = count - places
-        if (lead == prefix or 0 <= lead <= min(MOST_PREFIX, places)) and _is_grid(grid, size):
+        if (lead == prefix or 0 <= lead <= min(MOST_PREFIX, places)) and is_grid(grid, size):
             return "tokens", grid, lead
     return None
 
@@ -96,7 +96,7 @@ def maps_of(shape: Sequence[int], layer: TargetLayer, size: Sequence[int]) -> li
     ]
 
 
-def _is_grid(grid: Grid, size: Sequence[int]) -> bool:
+def is_grid(grid: Grid, size: Sequence[int]) -> bool:
     """At least two places, no finer than the pixels, and with the aspect of the input.
 
     The aspect is right to within one cell, or half a cell where there is only one row or column.

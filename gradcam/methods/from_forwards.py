@@ -131,7 +131,7 @@ def ablation_cam(signals: Signals) -> Tensor:
     else:
         drops = signals.scores[..., None] - signals.scores_with(without, signals.activation.shape[1])
     size = signals.scores.abs()[..., None]
-    return weighted_sum(torch.where(size > 0, drops / size, 0), signals.activation).relu()
+    return weighted_sum(torch.where(size == 0, 0, drops / size), signals.activation).relu()
 
 
 def recipro_cam(signals: Signals) -> Tensor:

@@ -17,5 +17,6 @@ def refine_cam(signals: Signals) -> Tensor:
     """
     stages = [grad_cam_plus_plus(stage) for stage in signals.stages()]
     finest = max((maps.shape[2:] for maps in stages), key=lambda grid: grid.numel())
-    shares = [torch.where((peaks := maps.amax((2, 3), keepdim=True)) > 0, maps / peaks, 0) for maps in stages]
+    peaks = [maps.amax((2, 3), keepdim=True) for maps in stages]
+    shares = [torch.where(peak == 0, 0, maps / peak) for maps, peak in zip(stages, peaks, strict=True)]
     return torch.stack([nn.functional.interpolate(maps, finest, mode="bilinear") for maps in shares]).prod(0)

@@ -43,7 +43,7 @@ def _stretched(share: Tensor) -> Tensor:
     """|share| `[B, C, h, w]`, stretched to 0 … 1, summed over channels: `[B, 1, h, w]`; 0 if constant."""
     sizes = share.abs()
     low, high = sizes.amin((1, 2, 3), keepdim=True), sizes.amax((1, 2, 3), keepdim=True)
-    return torch.where(high > low, (sizes - low) / (high - low), 0).sum(1, keepdim=True)
+    return torch.where(high == low, 0, (sizes - low) / (high - low)).sum(1, keepdim=True)  # NaN stays NaN
 
 
 def _enlarged(maps: Tensor, size: tuple[int, ...]) -> Tensor:

@@ -223,8 +223,9 @@ class Method:
     says: what the map shows, in a sentence for people who do not compute. zero: what zero means, and from where on
         the map is drawn. caveats: what to know before trusting it; empty if there is nothing beyond Grad-CAM's own.
     needs: what it reads of a model. forwards: of a photo, among them the one that all methods share. more: further
-        ones for each `part`, 0 if there are none. Some models need fewer, none needs more. backwards: through the
-        end of the model, for each class; in words where that is no number, 0 where there is none.
+        ones for each `part`, 0 if there are none. backwards: through the end of the model, for each class; 0 where
+        there is none. backwards_of_parts: whether so many for each `part`, too. Some models need fewer of either,
+        none needs more.
     signed: whether values below zero mean something; they are drawn blue, those above zero red.
     class_specific: whether another class gives another map.
     parameters: what could be chosen otherwise, name by name in alphabetical order. seed: of the random numbers it
@@ -246,7 +247,8 @@ class Method:
     forwards: int = 1
     more: int = 0
     part: Part = "class"
-    backwards: int | str = 1
+    backwards: int = 1
+    backwards_of_parts: bool = False
     signed: bool = False
     class_specific: bool = True
     parameters: tuple[tuple[str, Value], ...] = ()
@@ -287,13 +289,18 @@ class Method:
         return f"{self.forwards:,}" + f" + {self.more:,} a {self.part}" * (self.more > 0)
 
     @property
+    def backwards_text(self) -> str:
+        """For each class: `1`, or `1 a stage`."""
+        return f"{self.backwards:,}" + f" a {self.part}" * self.backwards_of_parts
+
+    @property
     def cost(self) -> str:
         """`1 forward, 1 backward a class`, or `1 forward and 8 a channel, no backward`."""
         forwards = _times(self.forwards, "forward") + f" and {self.more:,} a {self.part}" * (self.more > 0)
-        backwards = "no backward" if self.backwards == 0 else f"{_times(self.backwards, 'backward')} a class"
+        for_each = f"{self.part} and class" if self.backwards_of_parts else "class"
+        backwards = f"{_times(self.backwards, 'backward')} a {for_each}" if self.backwards else "no backward"
         return f"{forwards}, {backwards}"
 
 
-def _times(number: int | str, noun: str) -> str:
-    counted = f"{number:,}" if isinstance(number, int) else number
-    return f"{counted} {noun}" if number == 1 else f"{counted} {noun}s"
+def _times(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + "s" * (number != 1)

@@ -194,7 +194,7 @@ _ROWS = (
         caveats="Grad-CAM itself if the model's end is piecewise linear. The score is the logit, not ReST. Not for "
         "PyTorch's fused attention, which has no second derivative.",
         needs=("activations", "gradients", "curvature"),
-        backwards=2,
+        backwards=3,
         compute=gradients.shapley_cam,
     ),
     replace(
@@ -290,7 +290,8 @@ _ROWS = (
         says="Places where the pixels or the biases of any layer matter to the score, for or against it.",
         zero="Zero: nothing matters there. Drawn from zero.",
         caveats="Each bias is stretched by itself, so that a small one counts as much as a large one. Evidence for "
-        "and against the class looks the same. Biases without places, or that no module adds, are left out.",
+        "and against the class looks the same. Biases without places in the photo, as within windows, or that no "
+        "module adds, are left out.",
         needs=("biases", "pixel gradients"),
         forwards=2,
         compute=pixels.full_grad,
@@ -326,7 +327,7 @@ _ROWS = (
         needs=("layers", "gradients", "forwards"),
         more=1,
         part="stage",
-        backwards="stages",
+        backwards_of_parts=True,
         compute=layers.refine_cam,
     ),
     Method(
@@ -344,6 +345,7 @@ _ROWS = (
         forwards=3,
         more=1,
         part="block",
+        backwards_of_parts=True,
         compute=attention.legrad,
     ),
     Method(
@@ -357,6 +359,7 @@ _ROWS = (
         caveats=f"{ATTENTION} The row is the class token's, or the mean of all that the scores read.",
         needs=("attention", "attention gradients"),
         forwards=2,
+        backwards=2,
         compute=attention.generic_attention,
     ),
     Method(
@@ -371,7 +374,6 @@ _ROWS = (
         caveats=f"{CLASSLESS} {ATTENTION} It sees what is attended to, not what is made of it.",
         needs=("attention",),
         forwards=2,
-        backwards=0,
         class_specific=False,
         compute=attention.attention_rollout,
     ),
@@ -594,7 +596,7 @@ def markdown_table() -> str:
             "yes" if method.class_specific else "no",
             "±" if method.signed else "+",
             method.forwards_text,
-            str(method.backwards),
+            method.backwards_text,
         )
         for method in METHODS.values()
     ]

@@ -67,7 +67,7 @@ class Wrapper:
             needs=tuple(dict.fromkeys((*base.needs, *self.needs))),
             forwards=self.times * base.forwards + (self.times > 1),  # and one of the photo itself
             more=self.times * base.more,
-            backwards=_product(self.times, base.backwards),
+            backwards=self.times * base.backwards,
             parameters=tuple(sorted((*base.parameters, *self.parameters))),
             seed=base.seed if self.seed is None else self.seed,
         )
@@ -90,10 +90,6 @@ class Wrapper:
                 f"expected a method that knows the class in {self.name}(…), got {base.name}, whose map is the same "
                 "for every class; use LayerCAM"
             )
-
-
-def _product(times: int, number: int | str) -> int | str:
-    return times * number if isinstance(number, int) else f"{times} × ({number})" if times > 1 else number
 
 
 # ----------------------------------------------------------------------------------------------- other scores

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from gradcam import candidate_layers, explain, heatmaps
 from gradcam.errors import OptionError
@@ -128,3 +130,35 @@ def test_a_refusal_names_what_takes_so_many_forwards(
 ) -> None:
     with pytest.raises(OptionError, match=f"; take fewer {fewer}, or no wrapper$"):
         check_forwards([*map(find_method, names)], 1, classes, layers)
+
+
+AT_SCORES = {DeepHead: "ReluBackward0", Blocks: "MeanBackward1", Reshaped: "MeanBackward1"}
+"""The operation whose result the last linear layer takes, where a backward through the model's end begins."""
+
+
+@pytest.mark.parametrize("kind", AT_SCORES)
+def test_no_row_takes_more_backwards_than_it_announces(
+    kind: type[PooledHead], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, batch = net(kind).float(), images(1, size=SIDE).float()
+    layer, parts = replace(kind.layer, grid=(14, 14)), parts_of(kind, 2)
+    heatmaps(model, batch, [0, 1], layer, method=["Grad-CAM", "RefineCAM"])  # what is learnt of a model once
+    begun: list[int] = []
+    grad = torch.autograd.grad
+
+    def counted(outputs: Any, inputs: Any, grad_outputs: Any = None, **named: Any) -> Any:
+        (start,) = outputs if isinstance(outputs, list) else [outputs]
+        node = start.grad_fn if isinstance(start, Tensor) else start.node
+        if node.name() in (AT_SCORES[kind], "AddmmBackward0") or "BackwardBackward" in node.name():
+            begun.append(len(grad_outputs) if named.get("is_grads_batched") else 1)
+        return grad(outputs, inputs, grad_outputs, **named)
+
+    monkeypatch.setattr(torch.autograd, "grad", counted)
+    for name, method in METHODS.items():
+        of_forwards_alone = "forwards" in method.needs and method.backwards == 0
+        if of_forwards_alone or not can_explain(method, Blocks if kind is Reshaped else kind):
+            continue
+        begun.clear()
+        heatmaps(model, batch, [0, 1], layer, method=name)
+        times = parts[method.part] if method.backwards_of_parts else 1
+        assert sum(begun) <= 2 * times * method.backwards, name

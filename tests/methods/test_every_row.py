@@ -12,13 +12,14 @@ import torch
 from hypothesis import HealthCheck, given, settings, strategies as st
 from torch import Tensor, nn
 
-from gradcam import heatmaps
+from gradcam import MapError, heatmaps
 from gradcam.methods import METHODS, Method, find_method
 from gradcam.methods.from_forwards import is_cam, occlusion, opti_cam, rise, ss_cam
-from tests.methods.nets import NETS, Blocks, ChannelsLast, PooledHead, Tokens, images, net
+from tests.methods.nets import NETS, Blocks, ChannelsLast, DeepHead, PooledHead, Tokens, images, net
 
 CLASSES = [3, 1]
 IGNORED = 1
+RULED_OUT = 0
 OWN_GRIDS = {"FullGrad": (12, 12), "Guided Grad-CAM": (3, 3), "RISE": (12, 12), "Occlusion": (4, 4)}
 AS_GOOD_AS_EQUAL = 1e-6
 """A share of a map's own peak."""
@@ -128,6 +129,34 @@ def test_a_photo_of_one_colour_has_finite_maps(kind: type[PooledHead], value: fl
     model = net(kind)
     for name, maps in maps_of(model, torch.full((1, 3, 12, 12), value).double(), CLASSES).items():
         assert maps.isfinite().all(), name
+
+
+@pytest.mark.parametrize("kind", [PooledHead, DeepHead, Blocks])
+def test_weights_that_are_not_finite_are_refused_and_no_empty_map(kind: type[PooledHead]) -> None:
+    model = net(kind)
+    model.head.weight[CLASSES[0], 0] = torch.nan
+    for name in [name for name, method in METHODS.items() if can_explain(method, kind) and method.class_specific]:
+        with pytest.raises(MapError, match="expected finite heat"):
+            heatmaps(model, images(), CLASSES[0], model.layer, method=name)
+
+
+@pytest.mark.parametrize("kind", [PooledHead, DeepHead, Blocks])
+def test_a_class_that_the_network_rules_out_changes_no_other_class(kind: type[PooledHead]) -> None:
+    model = net(kind)
+    before = maps_of(model, images(), CLASSES)
+    model.head.bias[RULED_OUT] = -torch.inf
+    for name, maps in maps_of(model, images(), CLASSES).items():
+        assert maps.isfinite().all(), name
+        compares = "scores" in find_method(name).needs  # with the similar classes, one of which is gone
+        assert compares or torch.allclose(maps, before[name], rtol=1e-9), name
+
+
+def test_finer_cam_compares_with_no_class_that_the_network_rules_out() -> None:
+    model = net(DeepHead)
+    model.head.bias[0] = -torch.inf
+    found = heatmaps(model, images(), 3, model.layer, method="Finer-CAM(HiResCAM)")
+    three, one, two = heatmaps(model, images(), [3, 1, 2], model.layer, method="HiResCAM").unbind(1)
+    assert torch.allclose(found[:, 0], three - 0.6 * (one + two) / 2)
 
 
 @pytest.mark.parametrize("kind", NETS)

@@ -49,11 +49,52 @@ def test_pixels_and_biases_add_up_to_the_score(kind: type[PooledHead]) -> None:
 def test_the_biases_of_linear_layers_and_layer_norms_lie_at_their_tokens() -> None:
     model, batch = net(Blocks), images()
     shares = [
-        at_places(*share, model.layer, (12, 12)) for share in full_gradients(trace(model, batch), one_hot([1], 2))
+        at_places(*share, model.layer, 2, (12, 12))
+        for share in full_gradients(trace(model, batch), one_hot([1], 2))
     ]
     placed = [tuple(share.shape[3:]) for share in shares if share is not None]
     assert placed == [(12, 12)] + [(6, 6)] * 11  # the pixels, the patches, three in each block and the last norm
     assert len(shares) == len(placed) + 1  # the head's
+
+
+class Windows(PooledHead):
+    """As in Swin: between the places, a layer runs within windows of 3×3, which it takes for further images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.within = nn.Linear(5, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.body(x)
+        windows = features.unflatten(3, (2, 3)).unflatten(2, (2, 3)).permute(0, 2, 4, 3, 5, 1).reshape(-1, 9, 5)
+        mixed = self.within(windows).unflatten(1, (3, 3)).unflatten(0, (len(x), 2, 2))
+        return self.head(features.mean((2, 3)) + mixed.mean((1, 2, 3, 4)))
+
+
+class Pairs(Tokens):
+    """As in CaiT: a layer mixes the attention of all heads, `[B, N, N, heads]`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mixes = nn.Linear(1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = torch.cat([self.token.expand(len(x), -1, -1), self.patches(x).flatten(2).mT], 1)
+        q, k, v = self.qkv(self.norm(tokens)).chunk(3, -1)
+        attention = self.mixes((q @ k.mT)[..., None])[..., 0].softmax(-1)
+        return self.head((tokens + attention @ v)[:, 0])
+
+
+@pytest.mark.parametrize("kind", [Windows, Pairs])
+def test_biases_within_windows_or_between_tokens_have_no_places(kind: type[PooledHead]) -> None:
+    model, batch = net(kind), images()
+    shares = [*full_gradients(trace(model, batch), one_hot([1], 2))]
+    placed = [share for share in (at_places(*one, model.layer, 2, (12, 12)) for one in shares) if share is not None]
+    assert len(placed) == len(shares) - 2  # such a layer's, and the head's
+    together = heatmaps(model, batch, CLASSES, model.layer, method="FullGrad")
+    alone = heatmaps(model, batch[1:], CLASSES, model.layer, method="FullGrad")
+    assert together.shape == (2, 2, 12, 12)
+    assert torch.allclose(together[1:], alone, rtol=1e-9)
 
 
 def stretched(share: Tensor) -> Tensor:

@@ -73,7 +73,7 @@ def test_every_wrapper_makes_a_whole_row_of_every_row_that_it_fits() -> None:
     assert smooth.cost == "9 forwards, 8 backwards a class"
     assert find_method("SmoothGrad(Score-CAM)").cost == "9 forwards and 8 a channel, no backward"
     assert find_method("Augmented(LeGrad)").forwards_text == "19 + 6 a block"
-    assert find_method("Augmented(RefineCAM)").cost == "7 forwards and 6 a stage, 6 × (stages) backwards a class"
+    assert find_method("Augmented(RefineCAM)").cost == "7 forwards and 6 a stage, 6 backwards a stage and class"
     assert smooth.citation == "Smilkov et al. 2017, of Jiang et al. 2021"
     assert (smooth.parameters, smooth.seed) == ((("noise level", 0.15), ("noisy copies", 8)), 0)
 
