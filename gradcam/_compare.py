@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from gradcam._explain import explain_each, explain_each_of
 from gradcam.comparison import Comparison
-from gradcam.errors import ClassError, GradcamError, ModelError, OptionError, quoted
+from gradcam.errors import ClassError, GradcamError, MapError, ModelError, OptionError, quoted
 from gradcam.forward import Answer, check_precision
 from gradcam.layers import LayerChoices
 from gradcam.methods import GRADCAM, find_method, find_methods
@@ -60,6 +60,9 @@ OnProgress: TypeAlias = Callable[[Progress], None]
 Use: TypeAlias = Callable[[str], AbstractContextManager[Classifier]]
 Explainer: TypeAlias = Callable[..., Any]
 """Takes what `explain` takes, and returns what each method of a list makes of the photo."""
+
+OF_A_TARGET = (ClassError, MapError)
+"""Errors that may be about one of several targets."""
 
 
 class Say(Protocol):
@@ -326,7 +329,7 @@ class _Column:
         """Keep what each method made of a photo. Returns: what to ask by itself, for one of its targets failed."""
         photo, apart = self.request.photos[position], []
         for method, answer in zip(methods, answers, strict=True):
-            if isinstance(answer, ClassError) and len(targets) > 1:
+            if isinstance(answer, OF_A_TARGET) and len(targets) > 1:
                 apart += [_Missing(position, (method,), (target,)) for target in targets]
                 continue
             for number, target in enumerate(targets):
@@ -370,7 +373,7 @@ def _functions_apart(targets: Sequence[Target]) -> Iterator[tuple[Target, ...]]:
 def _parts(missing: _Missing, error: GradcamError) -> list[_Missing]:
     """What to ask by itself after an error that may concern a part only; nothing if it concerns all."""
     photo, methods, targets = missing
-    if isinstance(error, ClassError) and len(targets) > 1:
+    if isinstance(error, OF_A_TARGET) and len(targets) > 1:
         return [_Missing(photo, methods, (target,)) for target in targets]
     if isinstance(error, ModelError) and len(methods) > 1:  # memory that one of them lacked
         return [_Missing(photo, (method,), targets) for method in methods]

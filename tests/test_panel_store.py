@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import NoReturn
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from gradcam import (
     Classifier,
+    Comparison,
     Explanation,
     Failure,
     Heatmap,
@@ -22,9 +24,10 @@ from gradcam import (
     compare,
     explain,
 )
+from gradcam._explain import explain_each
 from gradcam.panel_store import PanelMemory
 from gradcam.types import UnreadablePhoto
-from tests.test_explain import colours, quarters
+from tests.test_explain import Colours, colours, quarters
 
 RED, GREEN = "red", "green"
 
@@ -90,6 +93,35 @@ def test_only_what_is_missing_is_computed() -> None:
         ("b.png", RED),
         ("b.png", GREEN),
     ]
+
+
+class NoGreen(Colours):
+    """The weights of one class are not finite."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(3, 3, bias=False)
+        self.head.weight.data.copy_(torch.eye(3))
+        self.head.weight.data[1] = torch.nan
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(super().forward(x))
+
+
+@pytest.mark.parametrize("explainer", [explain_each, explain])
+def test_a_class_whose_map_is_not_finite_fails_no_other_class(explainer: Callable) -> None:
+    shop, store = Shop(one=colours(NoGreen())), PanelMemory()
+
+    def asked(targets: list[str]) -> Comparison:
+        return compare(["one"], [A], targets, layer="maps", results=store, use=shop.use, explainer=explainer)
+
+    red, green = asked([RED, GREEN]).panels
+    assert isinstance(red, Heatmap)
+    assert isinstance(green, Failure)
+    assert "for class green, got NaN" in green.reason
+    (again,) = asked([RED]).panels  # from the store
+    assert isinstance(again, Heatmap)
+    assert (again.map == red.map).all()
 
 
 def test_a_photo_of_the_same_content_is_found_under_its_new_name() -> None:
