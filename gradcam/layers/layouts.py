@@ -86,7 +86,9 @@ def other_readings(shape: Sequence[int], layer: TargetLayer, size: Sequence[int]
 
 def maps_of(shape: Sequence[int], layer: TargetLayer, size: Sequence[int]) -> list[TargetLayer]:
     """A 4-D output read as `[B, C, h, w]` and as `[B, h, w, C]`, with any aspect, if it is no finer than the pixels
-    and has at least two places."""
+    and has at least two places. What is pooled to one place, such as `[B, C, 1, 1]`, is read as neither."""
+    if sorted(shape[1:])[:2] == [1, 1]:
+        return []
     first = replace(layer, layout="NCHW", grid=(shape[2], shape[3]), channels=shape[1], prefix=0)
     last = replace(layer, layout="NHWC", grid=(shape[1], shape[2]), channels=shape[3], prefix=0)
     return [

@@ -385,6 +385,17 @@ def test_a_model_without_a_head_is_refused() -> None:
         resolve_target_layer(small_cnn()[:4], (32, 32))
 
 
+@pytest.mark.parametrize("shape", [(-1, 8, 1, 1), (-1, 1, 1, 8)])
+def test_a_layer_of_one_place_has_no_layout_in_space(shape: tuple[int, ...]) -> None:
+    features = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 8, 3, padding=1))
+    pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 8), nn.Unflatten(1, shape[1:]))
+    model = nn.Sequential(features, pooled, nn.Flatten(), nn.Linear(8, 5))
+    with pytest.raises(LayerError, match="output has a layout in space, got '1'; use '0'"):
+        resolve_target_layer(model, (32, 32), "1")
+    with pytest.raises(LayerError, match=r"expected a layer whose output has a layout in space .* found none"):
+        resolve_target_layer(nn.Sequential(nn.Conv2d(3, 8, 32), nn.Flatten(), nn.Linear(8, 5)), (32, 32))
+
+
 def test_scores_cut_off_from_the_pixels_are_refused() -> None:
     class Net(nn.Module):
         def __init__(self) -> None:
