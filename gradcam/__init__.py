@@ -14,7 +14,7 @@ from importlib.util import find_spec
 import lazy_loader
 
 from gradcam import starting  # noqa: F401 - first, for it silences Ctrl-C while the rest is imported
-from gradcam.moved import MOVED, put_up_signpost, sentence
+from gradcam.moved import put_up_signpost, refuse_moved
 
 __version__ = "0.2.0.dev0"
 
@@ -25,9 +25,8 @@ def __getattr__(name: str) -> object:
     """A public name or a module of the package, imported when somebody first asks for it."""
     if name in __all__:
         return _public(name)
+    refuse_moved(__name__, name)
     module = f"{__name__}.{name}"
-    if module in MOVED:
-        raise AttributeError(sentence(module))
     if not name.startswith("_") and find_spec(module):
         return import_module(module)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,4 +2,13 @@
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+from gradcam.moved import refuse_moved
+
+_public, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> object:
+    """A public name, imported when somebody first asks for it."""
+    if name not in __all__:
+        refuse_moved(__name__, name)
+    return _public(name)
