@@ -15,7 +15,7 @@ from dashboard import identity, library, serving
 from gradcam.config import runs_folder, settings
 from gradcam.errors import OptionError, ReviewError, RunError, nearest, quoted
 from gradcam.model_spec import is_checkpoint
-from gradcam.runs import SAMPLE, HostedRun, Run, RunHost, Status, without_place
+from gradcam.runs import SAMPLE, HostedRun, Run, RunHost, Status, without_path
 
 Version = tuple[str, str]
 """What a kept answer about a run holds for."""
@@ -88,7 +88,7 @@ def opened(name: str) -> ListedRun:
     """The run of a name in a link. Raises: RunError where there is none."""
     if path := shown().get(name):
         run = Run(path)
-        with hide_place(run):
+        with hide_path(run):
             return ListedRun(name, name, run, run.status())
     hosted = host().get(name)
     if name not in mine():
@@ -97,15 +97,15 @@ def opened(name: str) -> ListedRun:
 
 
 @contextmanager
-def hide_place(run: Run) -> Iterator[None]:
+def hide_path(run: Run) -> Iterator[None]:
     """Raise a RunError of this block without the folders of the run and of its photos, which are no visitor's
     business."""
     try:
         yield
     except RunError as error:
-        sentence = without_place(str(error), run.folder)
+        sentence = without_path(str(error), run.folder)
         with suppress(RunError):  # a folder without a run names no photos
-            sentence = without_place(sentence, Path(run.data))
+            sentence = without_path(sentence, Path(run.data))
         raise RunError(sentence) from error
 
 
@@ -144,7 +144,7 @@ def _owner() -> str:
 
     Their name; where nobody is asked, the network that they come from; at the server's own machine, the session.
     """
-    if identity.is_asked():
+    if identity.requires_sign_in():
         return identity.known_actor().name
     return serving.network() or st.session_state.setdefault(_OWNER, secrets.token_hex(16))
 
@@ -173,7 +173,7 @@ def _check_may_run() -> None:
 
     Raises: ReviewError for a viewer, and for nobody, where somebody is asked.
     """
-    if identity.is_asked() and not (who := identity.known_actor()).may("reviewer"):
+    if identity.requires_sign_in() and not (who := identity.known_actor()).may("reviewer"):
         raise ReviewError(
             f"expected the role reviewer for this, got {quoted(who.name)} with {who.role or 'no role'}; ask an "
             "owner"

@@ -29,7 +29,7 @@ def has_login() -> bool:
     return bool(get_secrets_auth_section())
 
 
-def is_asked() -> bool:
+def requires_sign_in() -> bool:
     """Whether somebody has to be known to see any page."""
     return has_login() or bool(settings().auth.proxies)
 
@@ -40,7 +40,7 @@ def actor() -> Actor | None:
     Whoever uses a server that asks nobody may do all, under the name that they typed. Raises: ReviewError where the
     file of roles cannot be read.
     """
-    if not is_asked():
+    if not requires_sign_in():
         return Actor(name, "owner") if (name := session.own_name()) else None
     email, groups = _signed_in() if has_login() else _named_by_proxy()
     return Actor(email, read_roles(settings().auth.roles.expanduser()).role_of(email, groups)) if email else None
@@ -49,14 +49,14 @@ def actor() -> Actor | None:
 def known_actor() -> Actor:
     """Who asks, as of now. Raises: ReviewError where nobody is known, as after somebody was signed out."""
     if (found := actor()) is None:
-        do = "sign in again" if is_asked() else "type it in the sidebar"
+        do = "sign in again" if requires_sign_in() else "type it in the sidebar"
         raise ReviewError(f"expected to know who you are, got nobody; {do}")
     return found
 
 
 def as_known(name: str) -> str:
     """A typed name as this server knows somebody by it: where it asks who people are, an address in lower case."""
-    return name.strip().lower() if is_asked() else name
+    return name.strip().lower() if requires_sign_in() else name
 
 
 def _signed_in() -> tuple[str, list[str]]:
@@ -87,7 +87,7 @@ def team_store(name: str = "") -> ReviewStore:
     """
     from gradcam.reviews import default_store  # which brings SQL
 
-    who = Actor(name, "owner") if name and not is_asked() else known_actor()
+    who = Actor(name, "owner") if name and not requires_sign_in() else known_actor()
     return _opened(default_store()).acting_as(who)
 
 
@@ -95,7 +95,7 @@ def store_to_read() -> ReviewStore:
     """The store as whoever asks may read it: where the server asks nobody, also somebody who has said no name."""
     from gradcam.reviews import default_store
 
-    who = Actor(session.own_name(), "viewer") if not is_asked() else known_actor()
+    who = Actor(session.own_name(), "viewer") if not requires_sign_in() else known_actor()
     return _opened(default_store()).acting_as(who)
 
 
@@ -111,7 +111,7 @@ def signing_key() -> SecretKey:
 
     Raises: SigningError for a visitor whom nobody vouches for, or who may not sign.
     """
-    if is_asked():
+    if requires_sign_in():
         if not (who := known_actor()).may("reviewer"):
             raise SigningError(
                 f"expected the role reviewer to sign, got {quoted(who.name)} with {who.role or 'no role'}; "

@@ -52,7 +52,7 @@ SECONDS_BEFORE_RETRY = 60.0
 """How long a model that could not be loaded is not tried again."""
 MOST_FAILURES = 200
 """Ids of models that could not be loaded, remembered for all visitors; the oldest is forgotten first."""
-SECONDS_BETWEEN_WORDS = 0.25
+SECONDS_BETWEEN_UPDATES = 0.25
 
 
 @st.cache_data(ttl=300, show_spinner=False)
@@ -242,4 +242,4 @@ def wait_for(loading: Future[None], say: Callable[[], None]) -> None:
     """Wait for a model and keep saying so: where the page has been told to stop, saying it ends the wait."""
     while not loading.done():
         say()
-        wait([loading], SECONDS_BETWEEN_WORDS)
+        wait([loading], SECONDS_BETWEEN_UPDATES)

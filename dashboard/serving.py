@@ -252,8 +252,8 @@ def _believed(scope: Scope) -> list[tuple[bytes, bytes]]:
     # machine alone can speak
     peer = "127.0.0.1" if is_on_loopback() else (scope.get("client") or ("",))[0]
     names = {name.lower().encode() for name in (auth.email_header, auth.groups_header)}
-    said = [name.lower() for name, _ in scope["headers"] if name.lower() in names]
-    if _is_in(peer, auth.proxies) and len(said) == len(set(said)):
+    named = [name.lower() for name, _ in scope["headers"] if name.lower() in names]
+    if _is_in(peer, auth.proxies) and len(named) == len(set(named)):
         return scope["headers"]
     return [(name, value) for name, value in scope["headers"] if name.lower() not in names]
 

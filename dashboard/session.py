@@ -90,7 +90,7 @@ PHOTO_PAGE = "_photo_page"
 """Which photos are shown, where more are chosen than fit: in no link, for only uploads are so many."""
 
 _FILLED = "_filled"
-_PAGE, _ASKED = "_page_shown", "_asked"
+_PAGE, _LINK = "_page_shown", "_link"
 _WORN = {Key.COLORMAP, Key.OPACITY, Key.BLEND, Key.THRESHOLD, Key.LAYERS, Key.REGIONS}
 """What no widget carries: kept by `look`, `pinned` and `regions`."""
 
@@ -120,11 +120,11 @@ def turn_to(page: str) -> None:
         return
     uploads.forget_refused()
     if _PAGE not in st.session_state:
-        st.session_state[_ASKED] = {key: st.query_params.get_all(key) for key in Key if key in st.query_params}
+        st.session_state[_LINK] = {key: st.query_params.get_all(key) for key in Key if key in st.query_params}
         look()
         pinned()
         _regions()
-    from_link: dict[str, list[str]] = st.session_state[_ASKED]
+    from_link: dict[str, list[str]] = st.session_state[_LINK]
     rest = {
         key: values for key, values in from_link.items() if key not in {*st.session_state, *st.query_params, *_WORN}
     }

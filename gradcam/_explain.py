@@ -211,9 +211,9 @@ def _of_many(
     if isinstance(photos, str | Path | Photo):
         raise PhotoError(f"expected a list of photos or paths, got {quoted(photos)} alone; put it in a list")
     waiting = _in_batches(_opened(photos), batch_size)
-    own = request.classifier.module
+    model = request.classifier.module
     modules: SimpleQueue[nn.Module] = SimpleQueue()
-    for module in (own, *(clone_sharing_weights(own) for _ in range(WORKERS - 1))):
+    for module in (model, *(clone_sharing_weights(model) for _ in range(WORKERS - 1))):
         modules.put(module)
 
     ended = Event()
@@ -234,11 +234,11 @@ def _of_many(
         finally:
             modules.put(module)
 
-    with ThreadPoolExecutor(1, "open") as opening, ThreadPoolExecutor(WORKERS, "explain") as lanes:
-        coming = deque(lanes.submit(answer, opening.submit(take)) for _ in range(WORKERS + 1))
+    with ThreadPoolExecutor(1, "open") as opening, ThreadPoolExecutor(WORKERS, "explain") as explaining:
+        coming = deque(explaining.submit(answer, opening.submit(take)) for _ in range(WORKERS + 1))
         try:
             while found := coming.popleft().result():
-                coming.append(lanes.submit(answer, opening.submit(take)))
+                coming.append(explaining.submit(answer, opening.submit(take)))
                 yield from found
         finally:
             ended.set()
@@ -320,8 +320,10 @@ class _Request:
     def _answers(self, batch: Batch, module: nn.Module, on_forwards: OnForwards) -> list[tuple[Answer, ...]]:
         spec, device = self.classifier.spec, self.classifier.device
         try:
-            needed = any(method.reads_layer for method in self.methods)
-            forward = Forward.of(batch, self.classifier, self.layer, self.precision, module, needed=needed)
+            needs_layer = any(method.reads_layer for method in self.methods)
+            forward = Forward.of(
+                batch, self.classifier, self.layer, self.precision, module, needs_layer=needs_layer
+            )
             targets = [self.targets] * len(batch.photos)
             return explanations(self.classifier, forward, targets, self.methods, on_forwards)
         except (MemoryError, RuntimeError) as error:

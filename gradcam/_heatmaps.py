@@ -90,7 +90,7 @@ def heatmaps(
     """
     methods, inputs = find_methods(method), Inputs.of(batch, model, input, output)
     model, modules = unwrapped(model)
-    layers = find_layers(model, inputs, layer, modules, needed=any(one.reads_layer for one in methods))
+    layers = find_layers(model, inputs, layer, modules, needs_layer=any(one.reads_layer for one in methods))
     recordings = [record(model, inputs, found, modules) for found in layers]
     functions = _functions(classes)
     indices = None if functions else class_table(classes, *recordings[0].logits.shape)

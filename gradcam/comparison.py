@@ -89,12 +89,12 @@ class Comparison(Shown):
 
         A photo is the object that was compared, not another with the same pixels.
         """
-        wanted = photo, model, method, target
+        request = photo, model, method, target
         keys = product(self.photos, self.models, self.methods, self.targets)
         return tuple(
             panel
             for panel, key in zip(self.panels, keys, strict=True)
-            if all(one is None or one == part for one, part in zip(wanted, key, strict=True))
+            if all(one is None or one == part for one, part in zip(request, key, strict=True))
         )
 
     def with_models(self, models: Collection[str]) -> Comparison:

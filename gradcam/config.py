@@ -241,9 +241,7 @@ def _section(name: str, found: Any, file: Path) -> Any:
         raise OptionError(f"expected [{name}] as a section of {quoted(file)}, got {name} = {quoted(found)}")
     known = {one.name: one for one in fields(SECTIONS[name])}
     _refuse_unknown(f"a key of [{name}]", found, known, file)
-    return SECTIONS[name](
-        **{said: _value(f"{name}.{said}", known[said], value, file) for said, value in found.items()}
-    )
+    return SECTIONS[name](**{key: _value(f"{name}.{key}", known[key], value, file) for key, value in found.items()})
 
 
 def _value(name: str, one: Any, value: Any, file: Path) -> Any:
@@ -305,8 +303,8 @@ def _takes(one: Any) -> str:
     """What a key takes, in words."""
     rule = one.metadata
     if rule["choices"]:
-        said = [_as_toml(choice) for choice in rule["choices"]]
-        return f"{', '.join(said[:-1])} or {said[-1]}"
+        choices = [_as_toml(choice) for choice in rule["choices"]]
+        return f"{', '.join(choices[:-1])} or {choices[-1]}"
     if isinstance(one.default, Path):
         return "a path in quotes"
     if isinstance(one.default, NamedPaths):

@@ -150,9 +150,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether a machine or a device had too little memory; PyTorch then raises a `RuntimeError` or a subclass."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    said = str(error).lower()
+    message = str(error).lower()
     full = ("out of memory", "allocate memory", "not enough memory")
-    return isinstance(error, RuntimeError) and any(words in said for words in full)
+    return isinstance(error, RuntimeError) and any(phrase in message for phrase in full)
 
 
 def nearest(text: str, choices: Iterable[str], count: int = 3) -> str:

@@ -130,21 +130,21 @@ class Forward:
         module: nn.Module | None = None,
         earlier: TargetLayer | None = None,
         *,
-        needed: bool = True,
+        needs_layer: bool = True,
     ) -> Forward:
         """module: the classifier's own, or a clone over the same weights for another thread.
 
-        earlier: a layer whose output is kept for `channels_of`. needed: whether any method reads a layer.
+        earlier: a layer whose output is kept for `channels_of`. needs_layer: whether any method reads a layer.
         """
         pixels = batch.inputs.to(classifier.device, classifier.dtype, memory_format=torch.channels_last)
-        own, modules = unwrapped(classifier.module)
-        inputs = Inputs.of(pixels, own, output=classifier.output)
-        layers = find_layers(own, inputs, layer, modules, needed=needed)
+        model, modules = unwrapped(classifier.module)
+        inputs = Inputs.of(pixels, model, output=classifier.output)
+        layers = find_layers(model, inputs, layer, modules, needs_layer=needs_layer)
         # Maps far from the scores follow rounding: at a chosen layer the model's own modules compute.
         is_own = layer == "auto" and bool(layers[0].name)
         most: Numerics = classifier.numerics if is_own and _AUTOCAST[precision] is None else "eager"
         kept = () if earlier is None else (earlier,)
-        runners = [runner_for(own, modules, inputs, (layer, *kept), most, module) for layer in layers]
+        runners = [runner_for(model, modules, inputs, (layer, *kept), most, module) for layer in layers]
         started = time.perf_counter()  # layer and copy are found once for a model and remembered: not counted
         with _computing_in(precision, classifier.device):
             recordings = tuple(
@@ -218,12 +218,12 @@ def scores_of(classifier: Classifier, forward: Forward, targets: Sequence[Sequen
     logits = [with_negative(row) for row in graph.detach().float().cpu().numpy()]
     scored = [
         tuple(
-            scored_by_function(target, value_and_gradient(target, own)[0])
+            scored_by_function(target, value_and_gradient(target, differentiable)[0])
             if isinstance(target, PythonTarget)
             else score_target(target, row, labels, activation)
             for target in requested
         )
-        for requested, row, own in zip(targets, logits, graph, strict=True)
+        for requested, row, differentiable in zip(targets, logits, graph, strict=True)
     ]
     return Scores(scored, logits, labels.names, activation)
 
@@ -316,13 +316,13 @@ def _rerun(classifier: Classifier, forward: Forward, cotangents: Callable[[Tenso
             return record(module, inputs, layer, parts)
 
     def run_whole(images: Tensor, ends: Ends | None) -> Trace:
-        own, _ = unwrapped(classifier.module)  # no copy: biases are those of its own modules
+        model, _ = unwrapped(classifier.module)  # no copy: biases are those of its own modules
         with _computing_in(forward.precision, classifier.device):
-            return trace(own, Inputs.of(images, own, output=classifier.output), ends=ends)
+            return trace(model, Inputs.of(images, model, output=classifier.output), ends=ends)
 
     def layers() -> Sequence[TargetLayer]:
-        own, _ = unwrapped(classifier.module)
-        return candidate_layers(own, Inputs.of(images()[:1], own, output=classifier.output))
+        model, _ = unwrapped(classifier.module)
+        return candidate_layers(model, Inputs.of(images()[:1], model, output=classifier.output))
 
     def run_with(images: Tensor, layer: TargetLayer, edit: Edit, times: int) -> Tensor:
         runner = modules[layer]
@@ -380,10 +380,10 @@ def head_weights(classifier: Classifier, layer: LayerChoices, classes: Sequence[
     if not scores_are_linear(forward.recordings, forward.layers):
         return None
     logits = forward.recordings[0].logits
-    wanted = logits.new_zeros(len(classes), 1, max(logits.shape[1], 2))
-    wanted[range(len(classes)), 0, list(classes)] = 1
+    one_hot = logits.new_zeros(len(classes), 1, max(logits.shape[1], 2))
+    one_hot[range(len(classes)), 0, list(classes)] = 1
     weights = [
-        LayerSignals(recording, of_heads(wanted, logits), layer).alpha[:, 0].float() * math.prod(layer.grid)
+        LayerSignals(recording, of_heads(one_hot, logits), layer).alpha[:, 0].float() * math.prod(layer.grid)
         for recording, layer in zip(forward.recordings, forward.layers, strict=True)
     ]
     return _to_numpy(torch.cat(weights, dim=1))

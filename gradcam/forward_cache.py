@@ -96,8 +96,8 @@ class ForwardCache:
         methods = find_methods(method)
         if layer == "auto" and photo.sha256:  # a photo made by hand may have no hash
             try:
-                needed = any(method.reads_layer for method in methods)
-                forward = replace(self._forward(classifier, photo, fit, precision, needed), photos=(photo,))
+                needs_layer = any(method.reads_layer for method in methods)
+                forward = replace(self._forward(classifier, photo, fit, precision, needs_layer), photos=(photo,))
                 (answers,) = explanations(classifier, forward, [as_targets(targets)], methods, on_forwards)
                 return answers
             except torch.OutOfMemoryError:
@@ -105,16 +105,18 @@ class ForwardCache:
                     self._kept.clear()
         return explain_each(classifier, photo, targets, method, fit, layer, precision, on_forwards)
 
-    def _forward(self, classifier: Classifier, photo: Photo, fit: Fit, precision: str, needed: bool) -> Forward:
-        """needed: whether any method reads a layer."""
+    def _forward(
+        self, classifier: Classifier, photo: Photo, fit: Fit, precision: str, needs_layer: bool
+    ) -> Forward:
+        """needs_layer: whether any method reads a layer."""
         key = photo.sha256, fit, precision
         with self._guard:
             kept = self._kept.setdefault(classifier, OrderedDict())
-            if key in kept and (kept[key].layers[0].name or not needed):
+            if key in kept and (kept[key].layers[0].name or not needs_layer):
                 kept.move_to_end(key)
                 return kept[key]
         batch = Batch.of((photo,), classifier.preprocessing, fit)
-        forward = Forward.of(batch, classifier, precision=precision, needed=needed)
+        forward = Forward.of(batch, classifier, precision=precision, needs_layer=needs_layer)
         with self._guard:
             # a kept forward holds no visitor's photo, and a second answer pays for no forward
             kept[key] = replace(forward, photos=(), seconds=0.0)

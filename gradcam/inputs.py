@@ -135,22 +135,22 @@ def _is_images(value: Any) -> bool:
 
 def _check_images(images: Any, model: nn.Module, several: bool) -> None:
     """Raises: ModelError, with what to pass instead."""
-    wanted = "expected a preprocessed batch [B, C, H, W] of floating-point pixels"
+    rule = "expected a preprocessed batch [B, C, H, W] of floating-point pixels"
     if not isinstance(images, Tensor):
-        raise ModelError(f"{wanted}, got {type(images).__name__}; pass a tensor, or a photo to explain()")
+        raise ModelError(f"{rule}, got {type(images).__name__}; pass a tensor, or a photo to explain()")
     shape = list(images.shape)
     if images.ndim == 3:
         advice = "stack the images with torch.stack" if several else "add the batch dimension with batch[None]"
-        raise ModelError(f"{wanted}, got a tensor {shape}; {advice}")
+        raise ModelError(f"{rule}, got a tensor {shape}; {advice}")
     if images.ndim == 5 and any(isinstance(module, nn.Conv3d) for module in model.modules()):
-        raise ModelError(f"{wanted}, got volumes {shape}; heatmaps of 3-D models are not covered, pass a 2-D model")
+        raise ModelError(f"{rule}, got volumes {shape}; heatmaps of 3-D models are not covered, pass a 2-D model")
     if images.ndim != 4:
-        raise ModelError(f"{wanted}, got a tensor {shape}; pass images one batch at a time")
+        raise ModelError(f"{rule}, got a tensor {shape}; pass images one batch at a time")
     if 0 in shape:
-        raise ModelError(f"{wanted}, got an empty one {shape}; pass at least one image")
+        raise ModelError(f"{rule}, got an empty one {shape}; pass at least one image")
     if not images.is_floating_point():
         raise ModelError(
-            f"{wanted}, got {str(images.dtype).removeprefix('torch.')}; scale and normalise it as the model wants, "
+            f"{rule}, got {str(images.dtype).removeprefix('torch.')}; scale and normalise it as the model wants, "
             "or pass photos to explain()"
         )
 

@@ -11,15 +11,15 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor, nn
 
-_Written: TypeAlias = list[tuple[int, int]] | None
+_Versions: TypeAlias = list[tuple[int, int]] | None
 """Where each tensor lies and how often it was written to; None where PyTorch does not count that."""
 
 
 class _Hash(NamedTuple):
-    """A hash, the tensors that it was computed from, and what `_written` told of them then."""
+    """A hash, the tensors that it was computed from, and what `_versions` told of them then."""
 
     tensors: tuple[Tensor, ...]
-    written: _Written
+    versions: _Versions
     sha256: str
 
 
@@ -31,15 +31,15 @@ def state_sha256(module: nn.Module) -> str:
     """Hexadecimal SHA-256 over names, types, shapes and bytes of a module's state, renewed when it changes."""
     state = module.state_dict(keep_vars=True)
     tensors = tuple(state.values())
-    written, known = _written(tensors), _hashes.get(module)
+    versions, known = _versions(tensors), _hashes.get(module)
     is_known = known and len(known.tensors) == len(tensors) and all(map(is_, known.tensors, tensors))
-    if known and is_known and written is not None and known.written == written:
+    if known and is_known and versions is not None and known.versions == versions:
         return known.sha256
     digest = hashlib.sha256()
     for name, tensor in state.items():
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    _hashes[module] = _Hash(tensors, written, digest.hexdigest())
+    _hashes[module] = _Hash(tensors, versions, digest.hexdigest())
     return digest.hexdigest()
 
 
@@ -49,10 +49,10 @@ def weights_sha256(module: nn.Module) -> str:
     The module is not asked again which tensors it has, which takes several times as long.
     """
     known = _hashes.get(module)
-    return known.sha256 if known and known.written == _written(known.tensors) else state_sha256(module)
+    return known.sha256 if known and known.versions == _versions(known.tensors) else state_sha256(module)
 
 
-def _written(tensors: Sequence[Tensor]) -> _Written:
+def _versions(tensors: Sequence[Tensor]) -> _Versions:
     try:
         return [(tensor.data_ptr(), tensor._version) for tensor in tensors]
     except RuntimeError:  # an inference tensor

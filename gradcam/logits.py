@@ -49,10 +49,10 @@ def run_model(model: nn.Module, inputs: Inputs, times: int = 1) -> Tensor:
     except Exception as error:
         if is_out_of_memory(error):
             raise
-        said = quoted(str(error)) if str(error) else f"{type(error).__name__} without a reason"
+        reason = quoted(str(error)) if str(error) else f"{type(error).__name__} without a reason"
         kind = GraphTooShort if _WANTS_GRAPH.search(str(error)) else ModelError
         shape, advice = list(inputs.images.shape), advice_on(inputs.images, model)
-        raise kind(f"the model failed on a batch {shape}: {said}{advice}") from error
+        raise kind(f"the model failed on a batch {shape}: {reason}{advice}") from error
     return class_scores(output, len(inputs.images) * times, inputs.output)
 
 

@@ -97,10 +97,10 @@ def agreement(
         measure = MEASURES[measure]
     if len({panel.photo.sha256 for panel in panels}) > 1:
         raise OptionError("expected panels of one photo, got several photos; measure each photo by itself")
-    laid = [_on_photo(panel, long_side) for panel in panels]
+    maps = [_on_photo(panel, long_side) for panel in panels]
     table = np.full((len(panels), len(panels)), np.nan)
-    for row, a in enumerate(laid):
-        for column, b in enumerate(laid[: row + 1]):
+    for row, a in enumerate(maps):
+        for column, b in enumerate(maps[: row + 1]):
             if a is not None and b is not None:
                 table[row, column] = table[column, row] = measure(a, b)
     return table

@@ -20,7 +20,7 @@ def value_and_gradient(target: PythonTarget, logits: Tensor) -> tuple[float, Ten
     """
     if target.function is None:
         raise ClassError(f"expected a function to differentiate, got the name {quoted(target.name)}; pass both")
-    wanted = f"expected {quoted(target.name)} to make one number of logits {list(logits.shape)}"
+    expected = f"expected {quoted(target.name)} to make one number of logits {list(logits.shape)}"
     better = "return a scalar of PyTorch that depends on them"
     with torch.enable_grad():
         precision = torch.promote_types(logits.dtype, torch.float32)
@@ -28,12 +28,12 @@ def value_and_gradient(target: PythonTarget, logits: Tensor) -> tuple[float, Ten
         try:
             value, gradient = _differentiated(target.function, leaf)
         except Exception as error:
-            raise ClassError(f"{wanted}, got {type(error).__name__} {quoted(str(error))}; {better}") from error
+            raise ClassError(f"{expected}, got {type(error).__name__} {quoted(str(error))}; {better}") from error
         if not isinstance(value, Tensor) or value.numel() != 1:
             got = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
-            raise ClassError(f"{wanted}, got {got}; {better}")
+            raise ClassError(f"{expected}, got {got}; {better}")
         if gradient is None:
-            raise ClassError(f"{wanted}, got one that does not depend on them; {better}")
+            raise ClassError(f"{expected}, got one that does not depend on them; {better}")
         if not value.isfinite():
             raise ClassError(
                 f"expected {quoted(target.name)} to make a finite number of the logits, got {value.item()}; "

@@ -116,10 +116,10 @@ class CheckedSignature:
         return self.state is State.VALID and self.trusted_name is not None and self.revoked is None
 
     def __str__(self) -> str:
-        said = self.statement
-        who = clean(self.trusted_name or said.name)
-        whom = f" for {clean(said.name)}" if self.trusted_name not in (None, said.name) else ""
-        line = f"{said.status}, {said.at}, {who} ({fingerprint(said.key)}){whom}: {self.state.value}"
+        statement = self.statement
+        who = clean(self.trusted_name or statement.name)
+        whom = f" for {clean(statement.name)}" if self.trusted_name not in (None, statement.name) else ""
+        line = f"{statement.status}, {statement.at}, {who} ({fingerprint(statement.key)}){whom}: {self.state.value}"
         if self.state is State.FORGED:
             return line
         if self.revoked:

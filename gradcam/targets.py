@@ -172,12 +172,12 @@ def _named_apart(targets: Sequence[Target]) -> list[Target]:
     functions: dict[str, Any] = {}
     found: list[Target] = []
     for target in targets:
-        own = target
+        renamed = target
         if isinstance(target, PythonTarget):
             names = chain([target.name], (f"{target.name} {number}" for number in count(2)))
             free = (name for name in names if functions.setdefault(name, target.function) is target.function)
-            own = replace(target, name=next(free))
-        found.append(own)
+            renamed = replace(target, name=next(free))
+        found.append(renamed)
     return found
 
 

@@ -136,12 +136,12 @@ def _through_norm(
     scale: Tensor,
     weight: Tensor | None,
     bias: Tensor | None,
-    wanted: Sequence[bool],
+    output_mask: Sequence[bool],
 ) -> tuple[FewRows, None, None] | None:
-    if list(wanted) != [True, False, False] or list(shape) != [gradient.shape[-1]]:
+    if list(output_mask) != [True, False, False] or list(shape) != [gradient.shape[-1]]:
         return None
     forward = (_at(gradient, values), shape, _at(gradient, mean), _at(gradient, scale))
-    kept = func(gradient.kept, *forward, weight, bias, wanted)[0]
+    kept = func(gradient.kept, *forward, weight, bias, output_mask)[0]
     return FewRows(gradient.rows, kept, gradient.shape), None, None
 
 

@@ -17,7 +17,6 @@ from dashboard.components import (
     pick_run,
     pick_shown,
     pick_verdict,
-    said_of,
     section,
     show_classes,
     show_errors,
@@ -25,8 +24,9 @@ from dashboard.components import (
     show_opened,
     show_progress,
     show_shortcuts,
+    team_review_of,
 )
-from dashboard.data_runs import hide_place
+from dashboard.data_runs import hide_path
 from dashboard.session import DataKey
 
 with st.sidebar, section("Run"):
@@ -44,18 +44,18 @@ if listed is None:
     )
     offer_start(models)
 else:
-    with show_errors(), hide_place(listed.run):
+    with show_errors(), hide_path(listed.run):
         show_progress(listed)
         if listed.status and listed.status.done:
-            said = said_of(listed)
+            team = team_review_of(listed)
             with forget_undrawn():
                 with st.sidebar, section("Photos"):
-                    shown = pick_shown(listed, partial(pick_verdict, said))
+                    shown = pick_shown(listed, partial(pick_verdict, team))
                 if (photo := opened_photo(listed.run)) is None:
                     with st.container(horizontal=True, vertical_alignment="bottom"):
                         part = pick_one("Show", ["Photos", "Classes", "Shortcuts"], DataKey.PART)
-                        offer_to_take(listed, said, shown)
-                    parts = partial(show_gallery, said), show_classes, partial(show_shortcuts, listed, said)
+                        offer_to_take(listed, team, shown)
+                    parts = partial(show_gallery, team), show_classes, partial(show_shortcuts, listed, team)
                     parts[part](shown)
                 else:
-                    show_opened(listed, said, shown, photo)
+                    show_opened(listed, team, shown, photo)

@@ -19,7 +19,7 @@ from .data_progress import show_progress as show_progress
 from .data_shortcuts import show_shortcuts as show_shortcuts
 from .data_start import offer_start as offer_start, pick_run as pick_run
 from .data_take import offer_to_take as offer_to_take
-from .data_verdicts import pick_verdict as pick_verdict, said_of as said_of
+from .data_verdicts import pick_verdict as pick_verdict, team_review_of as team_review_of
 from .depths import pick_class as pick_class, run_depths as run_depths, show_depths as show_depths
 from .downloads import (
     offer_downloads as offer_downloads,

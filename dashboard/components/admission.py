@@ -11,7 +11,7 @@ from dashboard.components.messages import escape_markdown, show_errors
 
 def let_in() -> bool:
     """Return whether the visitor may see the page; if not, show what they can do about it."""
-    if not identity.is_asked():
+    if not identity.requires_sign_in():
         return True
     with show_errors():
         who = identity.actor()

@@ -105,10 +105,10 @@ def _show_group(
                     st.image(pictures[one.photo], width="stretch", alt=f"{one.path} and its heatmap")
                 if one.photo in maps:
                     st.image(maps[one.photo], width="stretch", alt=f"Where {one.path} has what the group shares")
-                st.caption(_member_words(one))
+                st.caption(_member_caption(one))
 
 
-def _member_words(one: Member) -> str:
+def _member_caption(one: Member) -> str:
     mark = {True: " ✓", False: " ✗", None: ""}[one.right]
     name = escape_markdown(one.path.rpartition("/")[2])
     strength = minus_sign(f"strength {one.strength:z.1f}")
@@ -208,7 +208,7 @@ def _show_check(check: Check) -> None:
             icon=":material/broken_image:",
         )
     if flipped := [effect for effect in check.members if effect.flips]:
-        st.caption("; ".join(_words(effect) for effect in flipped[:SHOWN]))
+        st.caption("; ".join(_effect_text(effect) for effect in flipped[:SHOWN]))
 
 
 _HELP = "Sets the channels to what the class's other photos have, and lists whose prediction changes."
@@ -222,5 +222,5 @@ def _drop(effects: Sequence[Effect]) -> str:
     return minus_sign(f"{mean(effect.drop for effect in effects):z.2f}") if effects else "nothing"
 
 
-def _words(effect: Effect) -> str:
+def _effect_text(effect: Effect) -> str:
     return escape_markdown(f"{effect.path}: {effect.before} → {effect.after}")

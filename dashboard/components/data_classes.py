@@ -167,9 +167,9 @@ def _show_measure(shown: Shown, names: Mapping[int, str]) -> None:
         st.info("No photo of this label has been measured.", icon=":material/filter_alt_off:")
         return
     figure = measure_boxes(by_model, {name: one[:3] for name, one in means.items()}, title, theme=theme())
-    said = "; ".join(f"{name} {one.mean:.3f}" for name, one in means.items())
+    summary = "; ".join(f"{name} {one.mean:.3f}" for name, one in means.items())
     st.plotly_chart(
-        figure, key="measure-boxes", config={**PLOTLY_CONFIG, "displayModeBar": False}, alt=f"{title}: {said}."
+        figure, key="measure-boxes", config={**PLOTLY_CONFIG, "displayModeBar": False}, alt=f"{title}: {summary}."
     )
     st.caption(
         unbroken(
@@ -198,11 +198,11 @@ def _show_pairs(found: Mapping[int, Mapping[int, float]], names: Mapping[int, st
     for a, b in combinations(names, 2):
         both = [(values[a], values[b]) for values in found.values() if a in values and b in values]
         if both:
-            lines.append(f"- {_pair_words(both, names[a], names[b], measure)}")
+            lines.append(f"- {_pair_sentence(both, names[a], names[b], measure)}")
     st.markdown("\n".join(lines))
 
 
-def _pair_words(both: Sequence[tuple[float, float]], a: str, b: str, measure: str) -> str:
+def _pair_sentence(both: Sequence[tuple[float, float]], a: str, b: str, measure: str) -> str:
     a, b = (f"**{escape_markdown(name)}**" for name in (a, b))
     difference = bootstrap([one - other for one, other in both])
     apart = f"{_interval(difference, '{:+.3f}'.format)} over {count(len(both), 'photo')}, photo by photo."

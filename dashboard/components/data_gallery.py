@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard import session
 from dashboard.components.data_filters import Shown
-from dashboard.components.data_verdicts import Said, statuses_of
+from dashboard.components.data_verdicts import TeamReview, statuses_of
 from dashboard.components.messages import escape_markdown
 from dashboard.components.verdicts import NEXT, PREVIOUS, WORDS
 from dashboard.data_runs import Version
@@ -25,7 +25,7 @@ TILE = 104
 _CHOSEN = "_chosen_photos"
 
 
-def show_gallery(said: Said, shown: Shown) -> None:
+def show_gallery(team: TeamReview, shown: Shown) -> None:
     """Show the current page of photos, each with a button that opens it and a box that chooses it."""
     total = shown.how_many()
     if not total:
@@ -41,14 +41,14 @@ def show_gallery(said: Said, shown: Shown) -> None:
     order = f"first come those where {RANKINGS[shown.by].says}.{all_maps}"
     st.caption(f"{count(total, 'photo')}; {order} Photo, then {names}.{keys}")
     pictures = strips_of(shown, photos, models)
-    units, statuses = _units_of(shown, photos), statuses_of(said)
+    units, statuses = _units_of(shown, photos), statuses_of(team)
     numbers = _numbers(shown, photos)
     with st.grid(min_column_width=TILE * (len(models) + 1), gap="small"):
         for photo in photos:
             if photo in pictures:
                 path = units[photo][0].path
-                words = _words(units[photo], numbers[photo], statuses.get(path))
-                _show_cell(shown, photo, path, words, pictures[photo])
+                caption = _cell_caption(units[photo], numbers[photo], statuses.get(path))
+                _show_cell(shown, photo, path, caption, pictures[photo])
     if pages > 1:
         _offer_neighbours(pages)
 
@@ -144,11 +144,11 @@ def _numbers(shown: Shown, photos: Sequence[int]) -> dict[int, list[str]]:
     return found
 
 
-def _show_cell(shown: Shown, photo: int, path: str, words: str, picture: bytes) -> None:
+def _show_cell(shown: Shown, photo: int, path: str, caption: str, picture: bytes) -> None:
     with st.container(border=True, gap="xsmall"):
         heatmaps = count(len(shown.models), "model")
         st.image(picture, width="stretch", alt=f"{path} and the heatmaps of {heatmaps}")
-        st.caption(words)
+        st.caption(caption)
         with st.container(horizontal=True, vertical_alignment="center"):
             st.button(
                 "Open",
@@ -174,14 +174,14 @@ def _choose(run: Run, photo: int) -> None:
     chosen_photos(run)[:] = [*others, photo] if st.session_state[_box_key(run, photo)] else others
 
 
-def _words(units: Sequence[Unit], numbers: Sequence[str], status: str | None) -> str:
+def _cell_caption(units: Sequence[Unit], numbers: Sequence[str], status: str | None) -> str:
     """Write name, label and first predictions of a photo, what it is ranked by, and what people say of it."""
     first = units[0]
     name = f"**{escape_markdown(first.path.rpartition('/')[2])}**"
     label = f" · {escape_markdown(first.label)}" if first.label else ""
     facts = [*map(_prediction, units), *numbers]
-    said = f"  \n{WORDS[status].icon if status in WORDS else DISPUTED} {status}" if status else ""
-    return unbroken(f"{name}{label}  \n{' · '.join(facts)}{said}")
+    verdict = f"  \n{WORDS[status].icon if status in WORDS else DISPUTED} {status}" if status else ""
+    return unbroken(f"{name}{label}  \n{' · '.join(facts)}{verdict}")
 
 
 DISPUTED = ":material/forum:"

@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard import session
 from dashboard.components.data_filters import Shown
 from dashboard.components.data_gallery import open_photo
-from dashboard.components.data_verdicts import Said, offer_discussion, offer_verdict, statuses_of
+from dashboard.components.data_verdicts import TeamReview, offer_discussion, offer_verdict, statuses_of
 from dashboard.components.failed import show_failed
 from dashboard.components.messages import escape_markdown
 from dashboard.components.panels import show_comparison
@@ -40,7 +40,7 @@ def opened_photo(run: Run) -> int | None:
     return photo
 
 
-def show_opened(listed: ListedRun, said: Said, shown: Shown, photo: int) -> None:
+def show_opened(listed: ListedRun, team: TeamReview, shown: Shown, photo: int) -> None:
     """Show the photo with its heatmaps, and what people say of it."""
     units = list(shown.run.units([photo]))
     _show_way(shown, photo)
@@ -48,9 +48,9 @@ def show_opened(listed: ListedRun, said: Said, shown: Shown, photo: int) -> None
         st.info("This photo is not computed yet.", icon=":material/hourglass_empty:")
         return
     subject = Subject("photo", units[0].path)
-    status = statuses_of(said).get(subject.name)
+    status = statuses_of(team).get(subject.name)
     st.header(escape_markdown(subject.name) + (f" · {status}" if status else ""), anchor=False)
-    offer_verdict(listed, said, subject)
+    offer_verdict(listed, team, subject)
     _show_numbers(units)
     plan = shown.run.plan
     layers = {model.requested_id: model.layer for model in plan.models if model.layer != "auto"}
@@ -60,7 +60,7 @@ def show_opened(listed: ListedRun, said: Said, shown: Shown, photo: int) -> None
     mapped = show_failed(comparison)
     if mapped.heatmaps:
         show_comparison(mapped, session.look(), key="opened")
-    offer_discussion(said, subject)
+    offer_discussion(team, subject)
 
 
 def _show_way(shown: Shown, photo: int) -> None:

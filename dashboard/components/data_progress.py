@@ -40,7 +40,7 @@ def _follow(name: str) -> None:
     _say_reason()
     with st.container(border=True):
         share = status.done / status.units if status and status.units else 0.0
-        st.progress(share, f"**{escape_markdown(listed.title)}** · {_words(hosted, status)}")
+        st.progress(share, f"**{escape_markdown(listed.title)}** · {_progress_text(hosted, status)}")
         with st.container(horizontal=True):
             if hosted:
                 st.button("Cancel", on_click=_try, args=(data_runs.cancel, name), icon=":material/close:")
@@ -48,17 +48,17 @@ def _follow(name: str) -> None:
                 st.rerun()
 
 
-def _words(hosted: HostedRun | None, status: Status | None) -> str:
+def _progress_text(hosted: HostedRun | None, status: Status | None) -> str:
     if hosted and hosted.state == "waiting":
         return f"waits for {count(hosted.ahead, 'other run')}"
     if status is None:
         return "loading the models"
-    said = f"{status.done:,} of {count(status.units, 'map')}"
-    said += f", {status.failed:,} without a map" if status.failed else ""
+    text = f"{status.done:,} of {count(status.units, 'map')}"
+    text += f", {status.failed:,} without a map" if status.failed else ""
     if status.rate and status.seconds_left is not None:
         minutes, seconds = divmod(round(status.seconds_left), 60)
-        said += f" · {status.rate:.3g} a second · {minutes}:{seconds:02} left"
-    return said
+        text += f" · {status.rate:.3g} a second · {minutes}:{seconds:02} left"
+    return text
 
 
 def _show_ended(listed: ListedRun) -> None:
@@ -71,7 +71,8 @@ def _show_ended(listed: ListedRun) -> None:
         if status:
             size = f"{count(status.photos, 'photo')} × {count(len(status.models), 'model')}"
             st.markdown(
-                f"**{escape_markdown(listed.title)}** · {size} · {state}{_words(hosted, status)}", width="content"
+                f"**{escape_markdown(listed.title)}** · {size} · {state}{_progress_text(hosted, status)}",
+                width="content",
             )
         else:
             why = (
@@ -86,7 +87,7 @@ def _show_ended(listed: ListedRun) -> None:
                     "Go on", on_click=_try, args=(data_runs.resume, listed.name), icon=":material/play_arrow:"
                 )
             _offer_delete(listed.name, hosted)
-    for sentence in hosted.said if hosted else ():
+    for sentence in hosted.messages if hosted else ():
         st.caption(escape_markdown(sentence))
 
 

@@ -11,7 +11,7 @@ import streamlit as st
 from dashboard import library
 from dashboard.components.data_candidate import show_candidate
 from dashboard.components.data_filters import Shown, pick_from
-from dashboard.components.data_verdicts import Said, offer_discussion, offer_verdict
+from dashboard.components.data_verdicts import TeamReview, offer_discussion, offer_verdict
 from dashboard.components.messages import as_sentence, escape_markdown, show_errors
 from dashboard.components.single_choice import pick_one
 from dashboard.data_runs import ListedRun, Version
@@ -27,7 +27,7 @@ PICK_WIDTH = 320
 """Pixels of the boxes that pick a class and a candidate."""
 
 
-def show_shortcuts(listed: ListedRun, said: Said, shown: Shown) -> None:
+def show_shortcuts(listed: ListedRun, team: TeamReview, shown: Shown) -> None:
     """Let the visitor pick a model and a class, list its candidates, and open, check, name and judge one."""
     st.header("What does a class stand on?", anchor=False)
     st.markdown(
@@ -42,7 +42,7 @@ def show_shortcuts(listed: ListedRun, said: Said, shown: Shown) -> None:
     if listed.status is None or listed.status.state != "finished":
         st.info(_what_to_do(listed), icon=":material/hourglass_empty:")
         return
-    of_candidates = [one for one in said.verdicts if one.subject.kind == "cluster"]
+    of_candidates = [one for one in team.verdicts if one.subject.kind == "cluster"]
     _show_noted(of_candidates)
     position = pick_one("Model", [display_name(model.id) for model in plan.models], DataKey.MODEL)
     with st.container(width=PICK_WIDTH):
@@ -64,9 +64,9 @@ def show_shortcuts(listed: ListedRun, said: Said, shown: Shown) -> None:
             at = names.index(pick_from("Look at", names, DataKey.CANDIDATE))
         title = _title(_of(of_candidates, subjects[at]))
         st.subheader(names[at] + (f" · {escape_markdown(title)}" if title else ""), anchor=False)
-        offer_verdict(listed, said, subjects[at])
+        offer_verdict(listed, team, subjects[at])
         show_candidate(shown, found[at])
-        offer_discussion(said, subjects[at])
+        offer_discussion(team, subjects[at])
 
 
 def _what_to_do(listed: ListedRun) -> str:
@@ -78,9 +78,9 @@ def _what_to_do(listed: ListedRun) -> str:
     return "The run has stopped, and candidates need all of its photos; tell whoever keeps this server."
 
 
-def noted_of(listed: ListedRun, said: Iterable[Verdict]) -> list[Candidate]:
-    """The candidates of a run that somebody judged. said: of the run."""
-    return noted_candidates(listed.run, said, partial(_found, listed.run.folder, listed.version))
+def noted_of(listed: ListedRun, verdicts: Iterable[Verdict]) -> list[Candidate]:
+    """The candidates of a run that somebody judged. verdicts: on the run and its parts."""
+    return noted_candidates(listed.run, verdicts, partial(_found, listed.run.folder, listed.version))
 
 
 @st.cache_resource(max_entries=64, show_spinner="Looking for what photos share")
@@ -89,10 +89,10 @@ def _found(folder: Path, version: Version, model: str, label: str) -> list[Candi
     return find_shortcuts(Run(folder), model, label, use=library.use)
 
 
-def _show_noted(said: Iterable[Verdict]) -> None:
+def _show_noted(verdicts: Iterable[Verdict]) -> None:
     """What people have called shortcuts, or fine, in any class of the run."""
     by_subject: dict[Subject, list[Verdict]] = {}
-    for one in said:
+    for one in verdicts:
         by_subject.setdefault(one.subject, []).append(one)
     lines = [
         f"- **{escape_markdown(_title(found) or subject.name)}**: {agreed_status(found)}"
@@ -105,10 +105,10 @@ def _show_noted(said: Iterable[Verdict]) -> None:
             st.markdown("\n".join(lines))
 
 
-def _line(one: Candidate, said: Sequence[Verdict]) -> str:
+def _line(one: Candidate, verdicts: Sequence[Verdict]) -> str:
     """A candidate in the list: what people call it and think of it, its size, its score, how often it is right."""
     right, photos = one.accuracy[one.model], len(one.members) + len(one.others)
-    title, status = _title(said), agreed_status(said)
+    title, status = _title(verdicts), agreed_status(verdicts)
     words = [f"**{escape_markdown(title)}**"] if title else []
     words += [f"**{status}**"] if status != "draft" else []
     words += [f"{len(one.members):,} of {count(photos, 'photo')}", f"score {one.score:.2f}"]
@@ -117,11 +117,11 @@ def _line(one: Candidate, said: Sequence[Verdict]) -> str:
     return unbroken(" · ".join(words))
 
 
-def _of(said: Iterable[Verdict], subject: Subject) -> list[Verdict]:
-    return [one for one in said if one.subject == subject]
+def _of(verdicts: Iterable[Verdict], subject: Subject) -> list[Verdict]:
+    return [one for one in verdicts if one.subject == subject]
 
 
-def _title(said: Iterable[Verdict]) -> str:
+def _title(verdicts: Iterable[Verdict]) -> str:
     """What people call a candidate: the name that was given last."""
-    named = {one.number: title for one in said if (title := split_note(one.note)[0])}
+    named = {one.number: title for one in verdicts if (title := split_note(one.note)[0])}
     return named[max(named)] if named else ""

@@ -16,10 +16,10 @@ from gradcam.text import count
 NEW = ""
 """Stands for a new run in the list of runs."""
 SAMPLE, UPLOAD = "Sample set", "Upload"
-QUESTIONS = {"Top prediction": ["top"], "Its label": [LABEL], "Both": ["top", LABEL]}
+TARGETS = {"Top prediction": ["top"], "Its label": [LABEL], "Both": ["top", LABEL]}
 """What is asked of each photo, by how it reads on the page."""
 
-_UPLOADER, _FROM, _ASKED, _REASON = "_set_uploader", "_set_from", "_set_asked", "_set_reason"
+_UPLOADER, _FROM, _TARGETS, _REASON = "_set_uploader", "_set_from", "_set_targets", "_set_reason"
 
 
 def pick_run() -> ListedRun | None:
@@ -79,8 +79,8 @@ def offer_start(models: tuple[str, ...]) -> None:
             st.caption("24 small photos of a cat's head or a cup before drawn scenes, with labels and boxes.")
         st.radio(
             "Class",
-            list(QUESTIONS),
-            key=_ASKED,
+            list(TARGETS),
+            key=_TARGETS,
             horizontal=True,
             help="Which class each heatmap is for. *Its label* needs labels that are classes of every model.",
         )
@@ -105,7 +105,7 @@ def _start(source: str, models: tuple[str, ...]) -> None:
     title = source if source != UPLOAD else uploads[0][0] if len(uploads) == 1 else f"{len(uploads)} files"
     data = {SAMPLE: None, UPLOAD: uploads, **_offered()}.get(source, source)
     try:
-        name = data_runs.start(title, data, models, QUESTIONS[st.session_state[_ASKED]])
+        name = data_runs.start(title, data, models, TARGETS[st.session_state[_TARGETS]])
     except GradcamError as error:
         st.session_state[_REASON] = str(error)
     else:

@@ -12,7 +12,7 @@ from dashboard import library, session, uploads
 from dashboard.components.data_filters import Shown
 from dashboard.components.data_gallery import chosen_photos, forget_chosen
 from dashboard.components.data_shortcuts import noted_of
-from dashboard.components.data_verdicts import Said
+from dashboard.components.data_verdicts import TeamReview
 from dashboard.components.messages import show_errors
 from dashboard.components.report_build import size_label
 from dashboard.data_runs import ListedRun
@@ -36,7 +36,7 @@ TAKEN = ("zip", "html", "pdf")
 _REPORT = "_set_report"
 
 
-def offer_to_take(listed: ListedRun, said: Said, shown: Shown) -> None:
+def offer_to_take(listed: ListedRun, team: TeamReview, shown: Shown) -> None:
     """Offer files of the chosen photos, or else of all that fit the filters."""
     chosen = chosen_photos(shown.run)
     what = count(len(chosen), "chosen photo") if chosen else "all photos that fit" if shown.is_filtered else "all"
@@ -53,7 +53,7 @@ def offer_to_take(listed: ListedRun, said: Said, shown: Shown) -> None:
                     help=words,
                 )
         with st.popover("Report", icon=":material/draft:"), show_errors():
-            _offer_report(listed, said, shown, chosen)
+            _offer_report(listed, team, shown, chosen)
         if chosen:
             if st.button("Open in Compare models", icon=":material/compare:"):
                 _open_in_compare_models(shown.run, chosen[:MOST_COMPARED])
@@ -68,7 +68,7 @@ def _exported(shown: Shown, chosen: Sequence[int], suffix: str) -> bytes:
         return export(shown.run, folder / f"run{suffix}", photos=photos).read_bytes()
 
 
-def _offer_report(listed: ListedRun, said: Said, shown: Shown, chosen: Sequence[int]) -> None:
+def _offer_report(listed: ListedRun, team: TeamReview, shown: Shown, chosen: Sequence[int]) -> None:
     """Build a report of the chosen photos, or of the first ones, computed anew; then offer it."""
     photos = list(chosen[:MOST_REPORTED]) or shown.ranked(most=MOST_REPORTED)
     which = "chosen" if chosen else "first"
@@ -83,7 +83,7 @@ def _offer_report(listed: ListedRun, said: Said, shown: Shown, chosen: Sequence[
         tuple(photos),
         how,
         session.look(),
-        tuple(one.id for one in said.verdicts),
+        tuple(one.id for one in team.verdicts),
     )
     if st.button("Build the report", icon=":material/draft:", disabled=not photos):
         with st.spinner("Computing the heatmaps"):
@@ -92,8 +92,8 @@ def _offer_report(listed: ListedRun, said: Said, shown: Shown, chosen: Sequence[
                 photos,
                 listed.title,
                 chosen=how,
-                candidates=noted_of(listed, said.verdicts),
-                verdicts=said.verdicts,
+                candidates=noted_of(listed, team.verdicts),
+                verdicts=team.verdicts,
                 style=session.look(),
                 now=datetime.now(UTC),
                 use=library.use,

@@ -25,8 +25,8 @@ def say_error(sentence: str) -> None:
 
 def as_sentence(reason: object) -> str:
     """A reason as a sentence in Markdown; the name of a file or a model at its beginning stays as it is."""
-    said = str(reason)
-    shown = f"E{said[1:]}" if said.startswith("expected ") else said
+    sentence = str(reason)
+    shown = f"E{sentence[1:]}" if sentence.startswith("expected ") else sentence
     return f"{escape_markdown(shown)}."
 
 

@@ -20,9 +20,9 @@ def name_markdown(model: str) -> str:
 
 def name_html(name: str, tip: str = "") -> str:
     """Write a name in one line with a tooltip, by default the whole name. `style.css` cuts it."""
-    said, bracket, mark = name.partition(UNTRAINED)
-    tail = said[-TAIL:] if len(said) > 2 * TAIL else ""
-    parts = [part for part in (said[: len(said) - len(tail)], tail) if part]
+    stem, bracket, mark = name.partition(UNTRAINED)
+    tail = stem[-TAIL:] if len(stem) > 2 * TAIL else ""
+    parts = [part for part in (stem[: len(stem) - len(tail)], tail) if part]
     spans = "".join(f"<span>{escape(part)}</span>" for part in parts)
     marked = f" <i>{escape(bracket.strip() + mark)}</i>" if mark else ""
     return f'<span class="model-name" title="{escape(tip or name)}">{spans}{marked}</span>'

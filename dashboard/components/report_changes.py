@@ -50,7 +50,7 @@ def show_changes(before: Named, after: Named) -> None:
     st.header("What changed", anchor=False)
     for section, found in groupby(changes, key=lambda change: change.section):
         st.subheader(section, anchor=False)
-        _show_words(section, list(found))
+        _show_section(section, list(found))
     if panels := changed_panels(before.report, after.report):
         st.header("Maps that changed", anchor=False)
         st.caption(
@@ -74,7 +74,7 @@ def _show_head(opened: Named, label: str) -> None:
     st.caption(f"{extent(report)} · built {made}")
 
 
-def _show_words(section: str, changes: Sequence[Change]) -> None:
+def _show_section(section: str, changes: Sequence[Change]) -> None:
     """Show values side by side, in full, and as sentences what came, went, or changed in maps."""
     if values := [change for change in changes if change.what]:
         st.html(values_html(section, values))

@@ -158,15 +158,15 @@ def _show_seal(opened: Opened) -> None:
     """Say what is known of the file, and no more."""
     rendered = _checked(opened)
     verified = rendered if isinstance(rendered, Verification) else opened.verified
-    said = [f"**{escape_markdown(opened.name)}**: {escape_markdown(verified.statement)}."]
+    sentences = [f"**{escape_markdown(opened.name)}**: {escape_markdown(verified.statement)}."]
     say, icon = _tone(verified)
     if isinstance(rendered, str):
-        said.append(f"What is in it cannot be rendered again: {escape_markdown(rendered)}.")
+        sentences.append(f"What is in it cannot be rendered again: {escape_markdown(rendered)}.")
         say, icon = st.warning, ":material/gpp_maybe:"
     elif rendered and not rendered.changed:
-        said.append(_rendered(rendered))
+        sentences.append(_rendered(rendered))
     signatures = "".join(f"\n- {escape_markdown(str(one))}" for one in verified.signatures)
-    say(" ".join(said) + signatures, icon=icon)
+    say(" ".join(sentences) + signatures, icon=icon)
     is_large = opened.verified.has_manifest and len(opened.report.findings) > LARGE
     if (
         is_large

@@ -27,7 +27,7 @@ _NONE = "none"
 
 def say_who() -> None:
     """Ask the visitor for a name, if the server asks nobody to sign in."""
-    if not identity.is_asked():
+    if not identity.requires_sign_in():
         st.text_input(
             "Your name",
             key=session.OWN_NAME,

@@ -28,7 +28,7 @@ EVERY = 3
 MOST_MAPS = 12
 """Maps of a photo that are shown."""
 
-_ASKED = "_asked_name"
+_REVIEWER = "_reviewer"
 
 
 def show_review(store: ReviewStore, review: Review, me: str) -> None:
@@ -47,7 +47,7 @@ def show_review(store: ReviewStore, review: Review, me: str) -> None:
         show_other_review(store, review, evidence.report)
     st.header("The whole", anchor=False)
     judge(store, review, WHOLE, me, keys=False)
-    _show_words(store, review, WHOLE, me)
+    _show_discussion(store, review, WHOLE, me)
     st.header("Agreement", anchor=False)
     _show_agreement(store, review)
     st.header("Signatures", anchor=False)
@@ -96,7 +96,7 @@ def _offer_to_ask(store: ReviewStore, review: Review, me: str, asked: Sequence[s
         store.assign(review, me, me, asked=me not in asked)
         st.rerun()
     with st.popover("Ask somebody", icon=":material/person_add:"):
-        name = st.text_input("Who", key=_ASKED, max_chars=100, help="As they call themselves, or sign in")
+        name = st.text_input("Who", key=_REVIEWER, max_chars=100, help="As they call themselves, or sign in")
         if st.button("Ask", disabled=not name):
             with show_errors():
                 store.assign(review, identity.as_known(name or ""), me)
@@ -136,10 +136,10 @@ def _show_photo(store: ReviewStore, review: Review, me: str, report: Report, sub
     judge(store, review, subject, me, move=move)
     photo = photo_subjects(report).index(subject)
     show_findings(report, [finding for finding in report.findings if finding.photo == photo][:MOST_MAPS])
-    _show_words(store, review, subject, me)
+    _show_discussion(store, review, subject, me)
 
 
-def _show_words(store: ReviewStore, review: Review, subject: Subject, me: str) -> None:
+def _show_discussion(store: ReviewStore, review: Review, subject: Subject, me: str) -> None:
     show_verdicts(store, review, subject)
     if _is_owner() and store.is_open(review) and subject in store.disputed(review):
         decide(store, review, subject, me)

@@ -68,9 +68,9 @@ def show_question(of: GradcamSteps) -> list[Figure]:
     explanation = of.explanation
     (target,) = explanation.targets
     photo = explanation.photo
-    said, share = explanation.top(1)[0]
+    label, share = explanation.top(1)[0]
     words = (
-        f"Of the part of the photo inside the frame the model says **{escape_markdown(said)}**, "
+        f"Of the part of the photo inside the frame the model says **{escape_markdown(label)}**, "
         f"{percent(share)} sure. The "
         f"question: which places speak for **{escape_markdown(str(target))}**? The number to explain is the "
         "score of the "

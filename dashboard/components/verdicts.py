@@ -106,8 +106,8 @@ def _button(word: Word, key: str, keys: bool) -> bool:
 
 def _mine(store: ReviewStore, review: Review, subject: Subject, me: str) -> Verdict | None:
     """Return what `me` thinks themselves, whatever they decided between others."""
-    said = store.verdicts(review, subject)
-    return next((one for one in said if one.reviewer == me and not one.adjudicates), None)
+    verdicts = store.verdicts(review, subject)
+    return next((one for one in verdicts if one.reviewer == me and not one.adjudicates), None)
 
 
 def _write_note(store: ReviewStore, review: Review, subject: Subject, me: str) -> None:

@@ -94,14 +94,14 @@ def heat_caption(panel: Panel, scaled: ScaledMap | None) -> str:
     """One panel in a sentence for those who cannot see it: model, target, probability, where it is hottest."""
     if isinstance(panel, Failure):
         return f"{model_caption(panel)}: no map. {panel.reason}"
-    said = f"{model_caption(panel)}, {target_caption(panel)}"
+    who = f"{model_caption(panel)}, {target_caption(panel)}"
     scaled = scaled or normalize(panel.map, signed=is_signed(panel.method, panel.map))
     if scaled.note:
-        return f"{said}: {scaled.note}."
+        return f"{who}: {scaled.note}."
     laid = project_to_photo(scaled.values, panel.explanation.view, fit_within(panel.photo.size, 90, 90))
     if panel.map.max() < FLOOR:
-        return f"{said}: {ONLY_AGAINST}, most at {location_caption(-laid)}."
-    return f"{said}: hottest at {location_caption(laid)}."
+        return f"{who}: {ONLY_AGAINST}, most at {location_caption(-laid)}."
+    return f"{who}: hottest at {location_caption(laid)}."
 
 
 def difference_caption(a: Heatmap, b: Heatmap, scale: Scale = "each") -> str:
@@ -110,12 +110,12 @@ def difference_caption(a: Heatmap, b: Heatmap, scale: Scale = "each") -> str:
     if not np.isfinite(values).any():
         return f"{model_caption(a)} and {model_caption(b)} saw no common part of the photo."
     sides = ((a, values), (b, -values))
-    said = [
+    sentences = [
         f"{model_caption(panel)} has most more at {location_caption(v)}"
         for panel, v in sides
         if np.nanmax(v) > 0.01
     ]
-    return "; ".join(said) + "." if said else f"{model_caption(a)} and {model_caption(b)} do not differ."
+    return "; ".join(sentences) + "." if sentences else f"{model_caption(a)} and {model_caption(b)} do not differ."
 
 
 def inside_caption(inside: float, area: float) -> str:

@@ -26,7 +26,7 @@ WIDTHS = (200, 8000)
 MOST_PIXELS = 100_000_000
 """Of a slide: one that would have more is made narrower."""
 
-_HEAD, _WORDS = Ink(30, 650, (22, 27, 34)), Ink(24, 450, (36, 41, 47))
+_HEAD, _TEXT = Ink(30, 650, (22, 27, 34)), Ink(24, 450, (36, 41, 47))
 _ABOVE, _BELOW, _LINE = (37, 99, 235), (180, 85, 45), (89, 96, 106)
 _GAP = 24
 
@@ -39,7 +39,7 @@ class _Picture:
 
 
 @dataclass(frozen=True)
-class _Words:
+class _Line:
     text: str
     ink: Ink
     x: int
@@ -61,7 +61,7 @@ class Slide:
 
     width: int
     height: int
-    parts: tuple[_Picture | _Words | _Bar, ...]
+    parts: tuple[_Picture | _Line | _Bar, ...]
 
     @property
     def pixels(self) -> Pixels:
@@ -91,7 +91,7 @@ class Slide:
         return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {box}>\n{marks}\n</svg>\n'.encode()
 
 
-def _svg(part: _Picture | _Words | _Bar) -> str:
+def _svg(part: _Picture | _Line | _Bar) -> str:
     if isinstance(part, _Picture):
         height, width = part.pixels.shape[:2]
         data = base64.b64encode(png(part.pixels)).decode()
@@ -130,7 +130,7 @@ def picture_slide(rows: Sequence[PictureRow], width: int = WIDTH) -> Slide:
     Raises: OptionError where `width` is outside `WIDTHS`.
     """
     check_width(width)
-    parts: list[_Picture | _Words | _Bar] = []
+    parts: list[_Picture | _Line | _Bar] = []
     top = 0
     for row in rows:
         top += _GAP if top else 0
@@ -138,10 +138,10 @@ def picture_slide(rows: Sequence[PictureRow], width: int = WIDTH) -> Slide:
     return Slide(width, max(1, top), tuple(parts))
 
 
-def _place_row(parts: list[_Picture | _Words | _Bar], row: PictureRow, width: int, top: int) -> int:
+def _place_row(parts: list[_Picture | _Line | _Bar], row: PictureRow, width: int, top: int) -> int:
     """Add what a row shows from `top` on; returns where it ends."""
     if row.title:
-        parts.append(_Words(fit(row.title, width, _HEAD), _HEAD, 0, top))
+        parts.append(_Line(fit(row.title, width, _HEAD), _HEAD, 0, top))
         top += _HEAD.line
     columns = max(1, row.columns or len(row.pictures))
     cell = max(1, (width - (columns - 1) * _GAP) // columns)
@@ -153,8 +153,8 @@ def _place_row(parts: list[_Picture | _Words | _Bar], row: PictureRow, width: in
     lines = [caption.splitlines() for caption in row.captions]
     for x, caption in zip(places, lines, strict=bool(lines)):
         for number, line in enumerate(caption):
-            parts.append(_Words(fit(line, cell, _WORDS), _WORDS, x, top + 6 + number * _WORDS.line))
-    return top + (6 + _WORDS.line * max(map(len, lines)) if lines else 0)
+            parts.append(_Line(fit(line, cell, _TEXT), _TEXT, x, top + 6 + number * _TEXT.line))
+    return top + (6 + _TEXT.line * max(map(len, lines)) if lines else 0)
 
 
 def panels_slide(panels: Sequence[Heatmap], style: Style = CLASSIC, width: int = WIDTH) -> Slide:
@@ -193,31 +193,31 @@ def weights_slide(alpha: NDArray[np.float32], width: int = WIDTH) -> Slide:
     check_width(width)
     ordered = np.sort(alpha)[::-1].astype(float)
     low, high = min(0.0, float(ordered.min())), max(0.0, float(ordered.max()))
-    reach = high - low or 1.0
-    left = max(text_width(f"{value:.2g}", _WORDS) for value in (low, high, 0.0)) + _GAP
+    span = high - low or 1.0
+    left = max(text_width(f"{value:.2g}", _TEXT) for value in (low, high, 0.0)) + _GAP
     height = max(120, round(0.4 * width))
     step = (width - left) / len(ordered)
 
     def y(value: float) -> float:
-        return _WORDS.line + (high - value) / reach * height
+        return _TEXT.line + (high - value) / span * height
 
     bars = [
-        _Bar(left + k * step, y(max(value, 0.0)), step * (0.8 if step > 8 else 1), abs(value) / reach * height, ink)
+        _Bar(left + k * step, y(max(value, 0.0)), step * (0.8 if step > 8 else 1), abs(value) / span * height, ink)
         for k, value in enumerate(ordered)
         for ink in (_ABOVE if value > 0 else _BELOW,)
         if value
     ]
     zero = _Bar(left, y(0.0) - 1, width - left, 2, _LINE)
     numbers = [
-        _Words(f"{value:.2g}", _WORDS, 0, round(y(value)) - _WORDS.line // 2)
+        _Line(f"{value:.2g}", _TEXT, 0, round(y(value)) - _TEXT.line // 2)
         for value in dict.fromkeys((high, 0.0, low))
     ]
     foot = round(y(low)) + _GAP
-    said = fit(
-        f"The weights α of {len(ordered):,} feature maps, from the largest to the smallest", width - left, _WORDS
+    caption = fit(
+        f"The weights α of {len(ordered):,} feature maps, from the largest to the smallest", width - left, _TEXT
     )
-    parts = (*bars, zero, *numbers, _Words(said, _WORDS, left, foot))
-    return Slide(width, foot + 2 * _WORDS.line, parts)
+    parts = (*bars, zero, *numbers, _Line(caption, _TEXT, left, foot))
+    return Slide(width, foot + 2 * _TEXT.line, parts)
 
 
 def check_width(width: int) -> None:

@@ -117,14 +117,14 @@ def find_layers(
     layers: LayerChoices = "auto",
     modules: Modules | None = None,
     *,
-    needed: bool = True,
+    needs_layer: bool = True,
 ) -> tuple[TargetLayer, ...]:
     """`find_layer` for one layer or for each of several.
 
-    needed: False if no method reads a layer; then the model's own target layer is its input where it has no other.
+    needs_layer: False if no method reads a layer; then a model without a target layer gets its input for one.
     Raises: LayerError as `find_layer`, and where there are none.
     """
-    if not needed and layers == "auto":
+    if not needs_layer and layers == "auto":
         with suppress(LayerError):
             return find_layers(model, batch, layers, modules)
         return (input_as_layer(Inputs.of(batch, model).images),)

@@ -199,6 +199,6 @@ def _mismatch(error: Exception) -> str:
         for kind, names in re.findall(r"(Missing|Unexpected) key\(s\) in state_dict: (.*)", text)
     ]
     parts.append(("tensors of another shape", re.findall(r"size mismatch for (\S+):", text)))
-    said = [f"{len(names)} {what} ({first_few(names)})" for what, names in parts if names]
+    mismatches = [f"{len(names)} {what} ({first_few(names)})" for what, names in parts if names]
     first = text.partition("\n")[0]
-    return ", ".join(said) or f"what PyTorch cannot use ({type(error).__name__}: {quoted(first)})"
+    return ", ".join(mismatches) or f"what PyTorch cannot use ({type(error).__name__}: {quoted(first)})"

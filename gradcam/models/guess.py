@@ -49,14 +49,14 @@ def guess(states: States, content: Any, name: str, prefix: str | None = None) ->
     """`guess_architecture` of what was opened already."""
     ranked = _ranked(states)
     best = ranked[0][0] if ranked else 0
-    said = {text.lower().replace("-", "_").partition(".")[0] for text in _names_in(content)}
+    mentioned = {text.lower().replace("-", "_").partition(".")[0] for text in _names_in(content)}
     library = "timm" if "version" in content and "arch" in content else "torchvision"  # what timm's script notes
 
     def likeliest(architecture: str) -> tuple[bool, bool, int]:
         """First what the file names, then the library whose script wrote it, then what has most weights online."""
         spec = read_spec(architecture)
         known = SOURCES[spec.source].weights(spec.name)
-        return spec.name.lower() not in said, spec.source != library, -len(known)
+        return spec.name.lower() not in mentioned, spec.source != library, -len(known)
 
     tried = sorted((one for distance, one in ranked if distance == best), key=likeliest)[:MAX_TRIED]
     fitting = [architecture for architecture in tried if _fits(states, architecture, name, prefix)]

@@ -133,12 +133,12 @@ def _replaced(inside: Mapping[str, StoredTensor], module: str, requested: int | 
         return None
     *before, layer = kinds
     if kinds[layer] != "Linear" or not (before == [] or _is_norm_right_before(kinds, before, layer)):
-        said = ", ".join(
+        found = ", ".join(
             f"{quoted(name, 60)} {kind} {_times(inside[name + '.weight'].shape)}"
             for name, kind in list(kinds.items())[:4]
         )
         raise ModelError(
-            f"expected a head of one layer in {quoted(file)}, got {said}: what connects them, such as a ReLU, is "
+            f"expected a head of one layer in {quoted(file)}, got {found}: what connects them, such as a ReLU, is "
             "not in the file; put the module together in Python and give it to Classifier"
         )
     norm = kinds[before[0]] if before else ""
@@ -146,14 +146,14 @@ def _replaced(inside: Mapping[str, StoredTensor], module: str, requested: int | 
     new = {before[0]: f"{module}.0", layer: f"{module}.1"} if before else {layer: module}
     names = {f"{new[key.rpartition('.')[0]]}.{key.rpartition('.')[2]}": key for key in inside}
     first = before[0] if before else layer
-    said = f"its head is {layer}, a Linear from {features} to {classes}"
+    note = f"its head is {layer}, a Linear from {features} to {classes}"
     if f"{layer}.bias" not in inside:
-        said += " without bias"
+        note += " without bias"
     if before:
-        said += f" after {before[0]}, a {norm} with PyTorch's own eps"
+        note += f" after {before[0]}, a {norm} with PyTorch's own eps"
     if _number_in_row(first) not in (None, 0):
-        said += "; what stands before it without weights is taken for Dropout"
-    return Head(_checked(classes, requested, file), module, features, norm, names, note=said)
+        note += "; what stands before it without weights is taken for Dropout"
+    return Head(_checked(classes, requested, file), module, features, norm, names, note=note)
 
 
 _NORMS: dict[str, tuple[frozenset[str], Callable[[int], nn.Module]]] = {

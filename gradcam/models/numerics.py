@@ -154,7 +154,7 @@ _Request = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
-class _Recipe:
+class _CopyPlan:
     """How a copy is made. kept: names of the layers that are recorded. short: whether it calls fewer modules."""
 
     pairs: _Pairs
@@ -175,7 +175,7 @@ class _Proof:
     of: tuple[object, object]
     pairs: _Pairs
     calls: Mapping[tuple[str, int], int]
-    checked: dict[_Request, _Recipe | None] = field(default_factory=dict)
+    checked: dict[_Request, _CopyPlan | None] = field(default_factory=dict)
     folded: dict[tuple[str, Numerics], tuple[Tensor, Tensor]] = field(default_factory=dict)
     copies: weakref.WeakKeyDictionary[nn.Module, dict[_Request, Runner]] = field(
         default_factory=weakref.WeakKeyDictionary
@@ -319,13 +319,13 @@ class _Copies:
         request = (*((layer.name, layer.call) for layer in layers), most)
         if request not in self.proof.checked:
             self.proof.checked[request] = self._check(request, layers, most)
-        recipe = self.proof.checked[request]
+        plan = self.proof.checked[request]
         copies = self.proof.copies.setdefault(module, {})
-        if request not in copies and recipe is not None:
-            copies[request] = self._runner(module, recipe)
+        if request not in copies and plan is not None:
+            copies[request] = self._runner(module, plan)
         return copies.get(request)
 
-    def _check(self, request: _Request, layers: Sequence[TargetLayer], most: Numerics) -> _Recipe | None:
+    def _check(self, request: _Request, layers: Sequence[TargetLayer], most: Numerics) -> _CopyPlan | None:
         """The fastest way to make a copy to which noise gives the model's own numbers; None if the model must run.
 
         The copy of the model that gave them is kept.
@@ -333,35 +333,35 @@ class _Copies:
         pairs, noise = self.proof.before(layers), _noise(self.inputs)
         allowed = NUMERICS[NUMERICS.index(most) : 0 : -1] if pairs else ()
         kept = tuple(layer.name for layer in layers)
-        for recipe in [_Recipe(pairs, numerics, kept, short) for numerics in allowed for short in (True, False)]:
+        for plan in [_CopyPlan(pairs, numerics, kept, short) for numerics in allowed for short in (True, False)]:
             try:
-                runner = self._runner(self.model, recipe)
+                runner = self._runner(self.model, plan)
                 if runner.module is self.model:  # its modules cannot be copied
                     break
                 if _are_near(record(runner.module, noise, layers[0]), record(self.model, noise, layers[0])):
                     self.proof.copies.setdefault(self.model, {})[request] = runner
-                    return recipe
+                    return plan
             except (GradcamError, RuntimeError) as error:
                 if is_out_of_memory(error):
                     raise
                 log.info("a copy of %s fails: %s", type(self.model).__name__, error)
-            log.info("no %s copy of %s is used", recipe.numerics, type(self.model).__name__)
+            log.info("no %s copy of %s is used", plan.numerics, type(self.model).__name__)
             self.proof.folded.clear()
         return None
 
-    def _runner(self, module: nn.Module, recipe: _Recipe) -> Runner:
-        """A copy of `module` made by a recipe; `module` itself if its modules cannot be copied."""
+    def _runner(self, module: nn.Module, plan: _CopyPlan) -> Runner:
+        """A copy of `module` made as `plan` says; `module` itself if its modules cannot be copied."""
         copy = clone_sharing_weights(module)
         if copy is module:
             return Runner(module, tuple(module.modules()), _own_numerics(tuple(module.modules())))
         work: dict[nn.Module, Work] = {}
-        for pair in recipe.pairs:
-            work |= self._fold(copy, pair, recipe.numerics)
+        for pair in plan.pairs:
+            work |= self._fold(copy, pair, plan.numerics)
         for part, does in work.items():
             vars(part)["forward"] = does if callable(does) else in_turn(does)
-        if recipe.short:
-            shorten(copy, work, recipe.kept)
-        return Runner(copy, tuple(copy.modules()), recipe.numerics)
+        if plan.short:
+            shorten(copy, work, plan.kept)
+        return Runner(copy, tuple(copy.modules()), plan.numerics)
 
     def _fold(self, copy: nn.Module, pair: _Pair, numerics: Numerics) -> dict[nn.Module, Work]:
         """What the modules of a pair compute instead of their own: the convolution also what the norm did."""

@@ -62,7 +62,7 @@ def diff(a: Content, b: Content) -> tuple[Change, ...]:
         ("Photos", _photos),
         ("Models", _models),
         ("Methods", _methods),
-        ("Questions", _questions),
+        ("Questions", _requested_targets),
         ("Settings", _settings),
         ("Data set", _data_set),
         ("Predictions", _predictions),
@@ -148,7 +148,7 @@ def _methods(a: Content, b: Content) -> Iterator[Found]:
         yield from _about(method.name, _fields(methods.get(method.name, method), method))
 
 
-def _questions(a: Content, b: Content) -> Iterator[Found]:
+def _requested_targets(a: Content, b: Content) -> Iterator[Found]:
     yield from _members(_targets(a), _targets(b))
 
 
@@ -221,8 +221,8 @@ def _predictions(a: Content, b: Content) -> Iterator[Found]:
         was, now = before.predictions[0], answer.predictions[0]
         if was.label != now.label or abs(was.probability - now.probability) >= 0.0005:
             where = f"{b.photos[answer.photo].name} · {b.model_names[answer.model]}"
-            then_said, now_said = (f"{one.label} {percent(one.probability)}" for one in (was, now))
-            yield Change("", f"{where}: was {then_said}, is {now_said}", where, then_said, now_said)
+            before, after = (f"{one.label} {percent(one.probability)}" for one in (was, now))
+            yield Change("", f"{where}: was {before}, is {after}", where, before, after)
 
 
 @dataclass(frozen=True)

@@ -55,8 +55,8 @@ class Replay:
         return sum(check.outcome == outcome for check in self.checks)
 
     def __str__(self) -> str:
-        said = [f"{self.count(outcome)} {outcome}" for outcome in OUTCOMES if self.count(outcome)]
-        return f"{count(len(self.checks), 'panel')}: {', '.join(said)}"
+        counts = [f"{self.count(outcome)} {outcome}" for outcome in OUTCOMES if self.count(outcome)]
+        return f"{count(len(self.checks), 'panel')}: {', '.join(counts)}"
 
 
 def replay(

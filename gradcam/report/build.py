@@ -171,9 +171,11 @@ def revised(report: Report, verdict: Verdict | None = None, notes: Sequence[Note
         raise ReportError(
             f"expected a note for each of {len(report.photos)} photos, got {len(notes)}; add the rest"
         )
-    for said in (verdict, *notes):
-        if said.status not in STATUSES:
-            raise ReportError(f"expected a status, got {quoted(said.status)}; use {nearest(said.status, STATUSES)}")
+    for judgement in (verdict, *notes):
+        if judgement.status not in STATUSES:
+            raise ReportError(
+                f"expected a status, got {quoted(judgement.status)}; use {nearest(judgement.status, STATUSES)}"
+            )
     photos = tuple(replace(photo, note=note) for photo, note in zip(report.photos, notes, strict=True))
     whole = canonical(replace(report, verdict=verdict, photos=photos))
     check_extent(whole)

@@ -152,10 +152,10 @@ def _name(one: CandidateEntry) -> str:
     return next((note.title for note in reversed(one.notes) if note.title), "")
 
 
-def note_parts(said: CandidateNote) -> tuple[str, ...]:
-    """Who said something of a candidate, what, its name if they gave one, and when: parts of one line."""
-    at = said.at.replace("T", " ").replace("Z", " UTC")
-    return said.reviewer, said.status, *([said.title] if said.title else []), at
+def note_parts(note: CandidateNote) -> tuple[str, ...]:
+    """Who note something of a candidate, what, its name if they gave one, and when: parts of one line."""
+    at = note.at.replace("T", " ").replace("Z", " UTC")
+    return note.reviewer, note.status, *([note.title] if note.title else []), at
 
 
 def candidate_facts(report: Content, one: CandidateEntry) -> tuple[str, ...]:

@@ -169,7 +169,9 @@ def _candidates(run: Run, candidates: Sequence[Candidate], verdicts: Sequence[Ve
         return  # nor is the extra `shortcuts` needed
     models = [model.id for model in run.plan.models]
     for one, subject in zip(candidates, shortcuts.cluster_subjects(candidates), strict=True):
-        said = sorted((word for word in verdicts if word.subject == subject), key=lambda word: word.number)
+        found = sorted(
+            (verdict for verdict in verdicts if verdict.subject == subject), key=lambda verdict: verdict.number
+        )
         yield CandidateEntry(
             model=models.index(one.model),
             label=one.label,
@@ -183,14 +185,14 @@ def _candidates(run: Run, candidates: Sequence[Candidate], verdicts: Sequence[Ve
             strongest=tuple(member.path for member in one.members[:STRONGEST]),
             member_heat=_map(one.member_heat),
             other_heat=_map(one.other_heat),
-            status=agreed_status(said),  # pyright: ignore[reportArgumentType]
-            notes=tuple(_note(word) for word in said if word.tells),
+            status=agreed_status(found),  # pyright: ignore[reportArgumentType]
+            notes=tuple(_note(verdict) for verdict in found if verdict.tells),
         )
 
 
-def _note(said: Verdict) -> CandidateNote:
-    title, text = split_note(said.note)
-    return CandidateNote(said.status, said.reviewer, f"{said.at[:19]}Z", title, text)  # pyright: ignore[reportArgumentType]
+def _note(verdict: Verdict) -> CandidateNote:
+    title, text = split_note(verdict.note)
+    return CandidateNote(verdict.status, verdict.reviewer, f"{verdict.at[:19]}Z", title, text)  # pyright: ignore[reportArgumentType]
 
 
 def _map(heat: NDArray[np.float32] | None) -> Map | None:

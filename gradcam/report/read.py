@@ -188,10 +188,10 @@ def _checked_hashes(archive: _Archive) -> dict[str, str]:
     hashes = {name: hashlib.sha256(archive.read(name)).hexdigest() for name in names}
     if listed == manifest(hashes).decode():
         return hashes
-    said = {line[66:]: line[:64] for line in listed.splitlines()}
-    for name in sorted(said.keys() | hashes.keys()):
-        if said.get(name) != hashes.get(name):
-            what = "was added" if name not in said else "is missing" if name not in hashes else "was changed"
+    sums = {line[66:]: line[:64] for line in listed.splitlines()}
+    for name in sorted(sums.keys() | hashes.keys()):
+        if sums.get(name) != hashes.get(name):
+            what = "was added" if name not in sums else "is missing" if name not in hashes else "was changed"
             raise ReportError(
                 f"expected the files as they were written, but {quoted(paragraphs(name)[:80])} {what}; "
                 "do not trust it"

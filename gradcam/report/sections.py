@@ -65,7 +65,7 @@ def models_table(report: Content) -> Table:
     """A column for each model, a row for each property. Rows in which the models differ are marked; rows of a
     choice or a file that no model has are left out.
     """
-    rows = [(label, *(said(report, index) for index in range(len(report.models)))) for label, said in _PROPERTIES]
+    rows = [(label, *(read(report, index) for index in range(len(report.models)))) for label, read in _PROPERTIES]
     rows = [row for row in rows if row[0] not in _RARE or {*row[1:]} != {UNKNOWN}]
     marked = tuple(index for index, row in enumerate(rows) if len({*row[1:]} - {UNKNOWN}) > 1)
     return Table(("", *report.model_names), tuple(rows), marked)
@@ -81,7 +81,7 @@ def settings_table(report: Content) -> Table:
         ("Scale", f"{style.scale}: {scale_label(style.scale, [method.name for method in report.methods])}"),
         ("Colour map", f"{style.colormap}, {opacity_caption(style)}, {style.interpolation}"),
     )
-    return Table(("", ""), tuple((name, _at(said, report.embedded)) for name, said in rows))
+    return Table(("", ""), tuple((name, _at(text, report.embedded)) for name, text in rows))
 
 
 def photos_table(report: Content) -> Table:
@@ -179,23 +179,23 @@ def disagreements_table(report: Content) -> Table:
 
 
 def failures_table(report: Content) -> Table:
-    """A row for each reason that a model failed for, with the photos and the questions that it failed on."""
+    """A row for each reason that a model failed for, with the photos and the failed that it failed on."""
     photos: dict[tuple[int, str, str], list[str]] = {}
     for failure in report.failures:
         key = failure.model, failure.reason, request_text(report, failure)
         photos.setdefault(key, []).append(report.photos[failure.photo].name)
-    questions: dict[tuple[int, str, tuple[str, ...]], list[str]] = {}
-    for (model, reason, question), names in photos.items():
-        questions.setdefault((model, reason, tuple(names)), []).append(question)
-    asked = len(report.methods) * len(report.targets)
+    failed: dict[tuple[int, str, tuple[str, ...]], list[str]] = {}
+    for (model, reason, request), names in photos.items():
+        failed.setdefault((model, reason, tuple(names)), []).append(request)
+    combinations = len(report.methods) * len(report.targets)
     rows = [
         (
             report.model_names[model],
             _all_or_listed(names, len(report.photos)),
-            _all_or_listed(found, asked),
+            _all_or_listed(found, combinations),
             reason,
         )
-        for (model, reason, names), found in questions.items()
+        for (model, reason, names), found in failed.items()
     ]
     return Table(("Model", "Photos", "Questions", "Reason"), tuple(rows))
 
@@ -254,7 +254,7 @@ def opening_row(report: Content) -> Row | None:
 
 
 def opening_title(report: Content, row: Row) -> str:
-    """What the panels to begin with are: photo and question, and that they agree least where there are others."""
+    """What the panels to begin with are: photo and request, and that they agree least where there are others."""
     several = len(report.photos) * len(report.methods) * len(report.targets) > 1
     lead = "Where the models agree least: " if several and report.disagreements else ""
     return f"{lead}{report.photos[row.photo].name} · {request_title(report, row)}"
@@ -270,7 +270,7 @@ class PanelGroup:
 
 
 def panel_groups(report: Content, photo: int) -> list[PanelGroup]:
-    """A photo's panels: a group for each question; of one model all together, for there is one panel a question."""
+    """A photo's panels: a group for each request; of one model all together, for there is one panel a request."""
     rows = list(report.rows_of(photo))
     if len(report.models) == 1 < len(rows):
         return [_group("", [finding for row in rows for finding in row.findings])]
@@ -284,14 +284,14 @@ def _group(title: str, findings: Sequence[Finding]) -> PanelGroup:
 
 
 def panel_label(report: Content, group: PanelGroup, finding: Finding) -> str:
-    """What tells a panel from the others of its group: its model, or its question where no title says it."""
+    """What tells a panel from the others of its group: its model, or its request where no title says it."""
     return report.model_names[finding.model] if group.title else request_text(report, finding)
 
 
 def panel_reason(report: Content, failure: FailureEntry) -> str:
     """Why there is no map; in full the first time only."""
-    said = report.reason_said_before(failure)
-    return "No map, for the reason given above" if said else f"No map: {failure.reason}"
+    is_repeated = report.reason_said_before(failure)
+    return "No map, for the reason given above" if is_repeated else f"No map: {failure.reason}"
 
 
 def panel_key(report: Content, finding: Finding) -> str:
@@ -379,8 +379,8 @@ def _third(share: float) -> int:
     return min(max(int(share * 3), 0), 2)
 
 
-def _at(said: str | dict[str, str], choice: str) -> str:
-    return said if isinstance(said, str) else said[choice]
+def _at(text: str | dict[str, str], choice: str) -> str:
+    return text if isinstance(text, str) else text[choice]
 
 
 def _number(value: float) -> str:
@@ -394,8 +394,8 @@ def _mean(values: Sequence[float | None]) -> str:
 
 def _predictions(answer: Answer | None) -> list[str]:
     found = answer.predictions if answer else ()
-    said = [f"{one.label} · {percent(one.probability)}" for one in found]
-    return said + [UNKNOWN] * (5 - len(said))
+    shown = [f"{one.label} · {percent(one.probability)}" for one in found]
+    return shown + [UNKNOWN] * (5 - len(shown))
 
 
 def _number_row(report: Content, finding: Finding) -> tuple[str, ...]:

@@ -33,12 +33,12 @@ def signed_of(report_json: bytes) -> Signed:
     evidence = {name: value for name, value in content.items() if name not in NO_EVIDENCE}
     evidence["photos"] = [_photo_evidence(photo) for photo in content["photos"]]
     verdict = content["verdict"]
-    said = [verdict, [photo.get("note", {}).get("status") for photo in content["photos"]]]
+    statuses = [verdict, [photo.get("note", {}).get("status") for photo in content["photos"]]]
     if data_set := content.get("data_set"):
         candidates = data_set["candidates"]
         evidence["data_set"] = {**data_set, "candidates": _without(NO_EVIDENCE_OF_CANDIDATES, candidates)}
-        said.append([one["status"] for one in candidates])
-    return Signed(sha256_of(evidence), sha256_of(said), verdict.get("status", "needs review"))
+        statuses.append([one["status"] for one in candidates])
+    return Signed(sha256_of(evidence), sha256_of(statuses), verdict.get("status", "needs review"))
 
 
 def _photo_evidence(photo: dict[str, Any]) -> dict[str, Any]:

@@ -133,8 +133,8 @@ WARNINGS: tuple[Callable[[HeatmapEntry, Answer, ModelEntry], str | None], ...] =
 
 def warnings_of(panel: HeatmapEntry, answer: Answer, model: ModelEntry) -> tuple[str, ...]:
     """Every computed warning that concerns this panel."""
-    said = (warning(panel, answer, model) for warning in WARNINGS)
-    return tuple(sentence for sentence in said if sentence is not None)
+    sentences = (warning(panel, answer, model) for warning in WARNINGS)
+    return tuple(sentence for sentence in sentences if sentence is not None)
 
 
 # --------------------------------------------------------------------------------------- of the whole
@@ -310,8 +310,8 @@ _SCALE_LIMITS_OF_SEVERAL_METHODS = {
 
 def conclusion(verdict: Verdict) -> str:
     """Status, reviewer and date in one line."""
-    said = [verdict.status.capitalize(), verdict.reviewer and f"by {verdict.reviewer}", verdict.date]
-    return " · ".join(part for part in said if part)
+    parts = [verdict.status.capitalize(), verdict.reviewer and f"by {verdict.reviewer}", verdict.date]
+    return " · ".join(part for part in parts if part)
 
 
 def extent(report: Content) -> str:

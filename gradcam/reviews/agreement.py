@@ -57,8 +57,8 @@ def krippendorff_alpha(reviewers: Sequence[Mapping[_Part, str]]) -> Agreement:
     reviewers: a status for each subject, by reviewer. Subjects that fewer than two judged count for nothing.
     Source: Krippendorff 2011, *Computing Krippendorff's Alpha-Reliability*.
     """
-    subjects = sorted({subject for said in reviewers for subject in said}, key=str)
-    rows = [[said.get(subject) for said in reviewers] for subject in subjects]
+    subjects = sorted({subject for statuses in reviewers for subject in statuses}, key=str)
+    rows = [[statuses.get(subject) for statuses in reviewers] for subject in subjects]
     table = _codes([row for row in rows if sum(status is not None for status in row) > 1])
     return _with_interval("Krippendorff's α", table, _alpha)
 

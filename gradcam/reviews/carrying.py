@@ -13,7 +13,7 @@ from gradcam.errors import GradcamError, ReviewError, quoted
 from gradcam.keys import read_public_key
 from gradcam.reviews.model import NEEDED_SIGNATURES, Kind, Subject
 from gradcam.reviews.rows import checked_name, checked_text, rows_of
-from gradcam.reviews.tables import CARRIED, LATER_WORDS, SAME, TRUSTED_KEYS
+from gradcam.reviews.tables import EARLIER_ROWS, EXPORTED, SAME, TRUSTED_KEYS
 from gradcam.signatures import read_signature
 from gradcam.statuses import STATUSES
 
@@ -21,25 +21,27 @@ _ID, _SHA256 = re.compile(r"[0-9a-f]{32}"), re.compile(r"[0-9a-f]{64}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 
 SOUND: Mapping[str, Callable[[Mapping[str, Any], Any], object]] = {
-    "id": lambda row, said: _ID.fullmatch(said),
-    "at": lambda row, said: _TIME.fullmatch(said),
-    "evidence": lambda row, said: _SHA256.fullmatch(said),
-    "signatures": lambda row, said: said in NEEDED_SIGNATURES,
-    "kind": lambda row, said: said in get_args(Kind),
-    "subject": lambda row, said: Subject(row["subject_kind"], said),
-    "status": lambda row, said: said in STATUSES[row["subject_kind"]],
-    "note": lambda row, said: checked_text(said) == said,
-    "text": lambda row, said: checked_text(said).strip(),
-    "signature": lambda row, said: read_signature(said.encode(), ""),
-    "key": lambda row, said: read_public_key(said.encode(), ""),
-} | {name: lambda row, said: checked_name(said, "a name") == said for name in ("by", "name", "title", "reviewer")}
+    "id": lambda row, value: _ID.fullmatch(value),
+    "at": lambda row, value: _TIME.fullmatch(value),
+    "evidence": lambda row, value: _SHA256.fullmatch(value),
+    "signatures": lambda row, value: value in NEEDED_SIGNATURES,
+    "kind": lambda row, value: value in get_args(Kind),
+    "subject": lambda row, value: Subject(row["subject_kind"], value),
+    "status": lambda row, value: value in STATUSES[row["subject_kind"]],
+    "note": lambda row, value: checked_text(value) == value,
+    "text": lambda row, value: checked_text(value).strip(),
+    "signature": lambda row, value: read_signature(value.encode(), ""),
+    "key": lambda row, value: read_public_key(value.encode(), ""),
+} | {
+    name: lambda row, value: checked_name(value, "a name") == value for name in ("by", "name", "title", "reviewer")
+}
 """Whether a column may say something in a row, whatever its table: it is false then, or raises a GradcamError."""
 
 
 def write_rows(connection: sa.Connection, file: BinaryIO) -> int:
-    """Write every row of `CARRIED`. Returns: how many."""
+    """Write every row of `EXPORTED`. Returns: how many."""
     count = 0
-    for table in CARRIED:
+    for table in EXPORTED:
         columns = [column for column in table.c if column.name != "number"]
         for row in rows_of(connection, sa.select(*columns).order_by(table.c.number)):
             named = {"table": str(table.name)} | {str(name): value for name, value in row.items()}
@@ -54,7 +56,7 @@ def add_rows(connection: sa.Connection, file: BinaryIO) -> int:
     Raises: ReviewError for a line that is no row, says something else than the row of the same id, supersedes what
     somebody else said, or has a project of this store trust a key that it does not trust yet.
     """
-    tables = {table.name: table for table in CARRIED}
+    tables = {table.name: table for table in EXPORTED}
     here: dict[Any, str] = {}  # ids of what the store has under another id
     new: set[Any] = set()  # ids of the rows that are added
     for number, line in enumerate(file, start=1):
@@ -86,7 +88,7 @@ def _row_of(connection: sa.Connection, table: sa.Table, id: str) -> sa.RowMappin
 
 def _check_earlier(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any], number: int) -> None:
     """Raises: ReviewError where a row supersedes or answers one about something else, or one that is not there."""
-    column, common = LATER_WORDS.get(table, ("", ()))
+    column, common = EARLIER_ROWS.get(table, ("", ()))
     if row.get(column) is None:
         return
     earlier = _row_of(connection, table, row[column])

@@ -73,14 +73,14 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        with self._in_words(), self._engine.connect() as connection:
+        with self._errors_as_sentences(), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """One transaction: all that the block writes is kept when it ends, or nothing."""
         with (
-            self._in_words(),
+            self._errors_as_sentences(),
             self._engine.connect().execution_options(writes=True) as connection,
             connection.begin(),
         ):
@@ -89,7 +89,7 @@ class Database:
     @contextmanager
     def outside_transactions(self) -> Iterator[sa.Connection]:
         """For the few commands that no transaction may hold."""
-        with self._in_words(), self._engine.connect() as connection:
+        with self._errors_as_sentences(), self._engine.connect() as connection:
             yield connection.execution_options(isolation_level="AUTOCOMMIT", transactions=False)
 
     def close(self) -> None:
@@ -107,14 +107,14 @@ class Database:
                 alembic.command.upgrade(config, NEWEST)
 
     @contextmanager
-    def _in_words(self) -> Iterator[None]:
+    def _errors_as_sentences(self) -> Iterator[None]:
         try:
             yield
         except DBAPIError as error:
-            said = " ".join(str(error.orig).split())
+            message = " ".join(str(error.orig).split())
             raise ReviewError(
                 f"expected to use the reviews in {quoted(self._shown())}, but the database says "
-                f"{quoted(said, 120)}; try again, or ask whoever keeps it"
+                f"{quoted(message, 120)}; try again, or ask whoever keeps it"
             ) from error
 
     def _shown(self) -> str:

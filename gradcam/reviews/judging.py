@@ -52,13 +52,13 @@ def finished(verdicts: Iterable[Verdict]) -> set[str]:
     return judged.finished()
 
 
-def opening(said: Iterable[Verdict], asked: Iterable[Assignment]) -> str | None:
+def opening(verdicts: Iterable[Verdict], assignments: Iterable[Assignment]) -> str | None:
     """When a blind review opened: all who were asked then, and two, had finished. None where it has not.
 
-    said: every verdict, asked: everybody who was asked or no more, each the first one first.
+    verdicts: all that were ever given. assignments: all that were ever made or taken back. Both in their order.
     """
     judged, waits = _Judged(), set[str]()
-    for event in sorted([*asked, *said], key=lambda event: event.at):
+    for event in sorted([*assignments, *verdicts], key=lambda event: event.at):
         if isinstance(event, Verdict):
             judged.hear(event)
         elif event.asked:
@@ -70,14 +70,14 @@ def opening(said: Iterable[Verdict], asked: Iterable[Assignment]) -> str | None:
     return None
 
 
-def standing(said: Iterable[Verdict]) -> list[Verdict]:
+def standing(verdicts: Iterable[Verdict]) -> list[Verdict]:
     """The verdicts that nobody superseded: the latest of each person on each subject.
 
     Somebody who judged in two stores that came together has two verdicts that supersede nothing; the later counts.
     """
-    said = list(said)
-    superseded = {verdict.supersedes for verdict in said}
-    kept = [verdict for verdict in said if verdict.id not in superseded]
+    verdicts = list(verdicts)
+    superseded = {verdict.supersedes for verdict in verdicts}
+    kept = [verdict for verdict in verdicts if verdict.id not in superseded]
     in_time = sorted(kept, key=lambda one: (one.at, one.number))
     latest = {(one.subject, one.reviewer, one.adjudicates): one.id for one in in_time}
     counting = set(latest.values())
@@ -94,17 +94,17 @@ def agreement_of(verdicts: Sequence[Verdict]) -> Agreement:
 
     verdicts: those that nobody superseded. Adjudications and the verdicts on the whole count for nothing.
     """
-    said: dict[str, dict[Subject, str]] = {}
+    statuses: dict[str, dict[Subject, str]] = {}
     for verdict in verdicts:
         if verdict.subject != WHOLE and verdict.status != "draft" and not verdict.adjudicates:
-            said.setdefault(verdict.reviewer, {})[verdict.subject] = verdict.status
-    people = list(said.values())
+            statuses.setdefault(verdict.reviewer, {})[verdict.subject] = verdict.status
+    people = list(statuses.values())
     return cohen_kappa(*people) if len(people) == 2 else krippendorff_alpha(people)
 
 
 def disputed(verdicts: Iterable[Verdict]) -> list[Subject]:
     """What people judge differently and nobody has decided yet. verdicts: those that nobody superseded."""
-    return [subject for subject, said in by_subject(verdicts).items() if agreed_status(said) == "disputed"]
+    return [subject for subject, found in by_subject(verdicts).items() if agreed_status(found) == "disputed"]
 
 
 def signed_of(review: Review, verdicts: Iterable[Verdict]) -> Signed:
@@ -112,7 +112,7 @@ def signed_of(review: Review, verdicts: Iterable[Verdict]) -> Signed:
 
     Notes and comments change neither hash. verdicts: those that nobody superseded.
     """
-    statuses = {subject: agreed_status(said) for subject, said in by_subject(verdicts).items()}
+    statuses = {subject: agreed_status(found) for subject, found in by_subject(verdicts).items()}
     rows = sorted([one.kind, one.name, status] for one, status in statuses.items() if status != "draft")
     return Signed(review.evidence, sha256_of(rows), _report_status(statuses.get(WHOLE, "draft")))
 

@@ -175,11 +175,11 @@ def agreed_status(verdicts: Iterable[Verdict]) -> str:
     verdicts: those that nobody superseded. A subject without any is a `draft`. While one person still is at the
     whole, it is `in review`.
     """
-    said = [verdict for verdict in verdicts if verdict.status != "draft"]
-    decided = [verdict for verdict in said if verdict.adjudicates]
+    judged = [verdict for verdict in verdicts if verdict.status != "draft"]
+    decided = [verdict for verdict in judged if verdict.adjudicates]
     if decided:
         return max(decided, key=lambda verdict: verdict.number).status
-    statuses = {verdict.status for verdict in said}
+    statuses = {verdict.status for verdict in judged}
     if "in review" in statuses:
         return "in review"
     return "draft" if not statuses else statuses.pop() if len(statuses) == 1 else "disputed"

@@ -127,13 +127,13 @@ def _signers(
     seen: set[str | bytes] = set()
     for by, data in signatures:
         checked = check_signature(read_signature(data, by), signed, known)
-        said, key = checked.statement, known.get(checked.statement.key)
-        marks: set[str | bytes] = {said.name} if key else {said.name, by}
+        statement, key = checked.statement, known.get(checked.statement.key)
+        marks: set[str | bytes] = {statement.name} if key else {statement.name, by}
         if not key or not key.vouches:
-            marks.add(said.key)
-        counts = checked.state is SignatureState.VALID and not checked.revoked and _speaks_for(key, said.name)
-        if counts and (not trusted or said.key in trusted) and not marks & seen:
-            found.add(said.name if key else by)
+            marks.add(statement.key)
+        counts = checked.state is SignatureState.VALID and not checked.revoked and _speaks_for(key, statement.name)
+        if counts and (not trusted or statement.key in trusted) and not marks & seen:
+            found.add(statement.name if key else by)
             seen |= marks
     return found
 

@@ -107,15 +107,15 @@ MODELS = _table(
 )
 """Models that people share with a project: the model's id, the file of its weights, and what that does not say."""
 
-CARRIED = (PROJECTS, REVIEWS, VERDICTS, COMMENTS, ASSIGNMENTS, SIGNATURES, TRUSTED_KEYS)
+EXPORTED = (PROJECTS, REVIEWS, VERDICTS, COMMENTS, ASSIGNMENTS, SIGNATURES, TRUSTED_KEYS)
 """What an export holds, in an order in which a table comes after those that it refers to."""
 SAME = {PROJECTS: ("name",), REVIEWS: ("project", "evidence")}
 """What makes rows of two stores the same thing, whatever their ids."""
-LATER_WORDS = {
+EARLIER_ROWS = {
     REVIEWS: ("supersedes", ("project",)),
     VERDICTS: ("supersedes", ("review", "subject_kind", "subject", "by", "adjudicates")),
     COMMENTS: ("replies_to", ("review", "subject_kind", "subject")),
 }
 """Which column names an earlier row of the same table, and what both rows have in common: whoever supersedes a
 verdict is who said it, of the same subject."""
-TABLES = (*CARRIED, EVIDENCE, MODELS)
+TABLES = (*EXPORTED, EVIDENCE, MODELS)

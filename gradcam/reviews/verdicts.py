@@ -69,9 +69,11 @@ class Verdicts(Projects):
         with self._writing(reviewer, "owner" if adjudicates else "reviewer") as connection:
             self._one_at_a_time(connection, review.id)
             mine = [row["id"] for row in rows_of(connection, before)]
-            said = {"status": status, "note": checked_text(note), "adjudicates": adjudicates, "undoes": undoes}
+            content = {"status": status, "note": checked_text(note), "adjudicates": adjudicates, "undoes": undoes}
             supersedes = mine[-1] if mine else None
-            row = add_row(connection, VERDICTS, reviewer, review=review.id, supersedes=supersedes, **about, **said)
+            row = add_row(
+                connection, VERDICTS, reviewer, review=review.id, supersedes=supersedes, **about, **content
+            )
         return to_verdict(row)
 
     def undo(self, review: Review, reviewer: str, subject: Subject = WHOLE) -> Verdict | None:
@@ -123,10 +125,10 @@ class Verdicts(Projects):
 
         Raises: ReviewError while it is blind.
         """
-        said = self._open_verdicts(review)
+        verdicts = self._open_verdicts(review)
         if opened := self._opened(review):
-            said = until(self._verdicts(sa.select(VERDICTS), review, None), opened)
-        return agreement_of(said)
+            verdicts = until(self._verdicts(sa.select(VERDICTS), review, None), opened)
+        return agreement_of(verdicts)
 
     def disputed(self, review: Review) -> list[Subject]:
         """What people judge differently and nobody has decided yet. Raises: ReviewError while it is blind."""
@@ -169,7 +171,7 @@ class Verdicts(Projects):
 
     def assignments(self, review: Review) -> list[Assignment]:
         """Who is asked now, in the order in which they were."""
-        latest = {one.reviewer: one for one in self._asked(review)}
+        latest = {one.reviewer: one for one in self._ever_assigned(review)}
         return [one for one in latest.values() if one.asked]
 
     def _as_seen(self, review: Review, verdicts: list[Verdict], reader: str | None) -> list[Verdict]:
@@ -187,9 +189,9 @@ class Verdicts(Projects):
         """When a blind review opened; None where it has not, and for one that never was blind."""
         if not review.blind:
             return None
-        return opening(self._verdicts(sa.select(VERDICTS), review, None), self._asked(review))
+        return opening(self._verdicts(sa.select(VERDICTS), review, None), self._ever_assigned(review))
 
-    def _asked(self, review: Review) -> list[Assignment]:
+    def _ever_assigned(self, review: Review) -> list[Assignment]:
         """Everybody who was asked, or no more, the first one first."""
         wanted = sa.select(ASSIGNMENTS).where(ASSIGNMENTS.c.review == review.id).order_by(ASSIGNMENTS.c.number)
         with self._reading() as connection:

@@ -21,7 +21,7 @@ from .asking import (
 )
 from .data_set import SAMPLE as SAMPLE, DataSet as DataSet, read_data as read_data
 from .hosting import HostedRun as HostedRun, RunHost as RunHost
-from .job import without_place as without_place
+from .job import without_path as without_path
 from .plan import LABEL as LABEL, Plan as Plan, Settings as Settings
 from .resampling import Interval as Interval, bootstrap as bootstrap
 from .run import Run as Run, Status as Status, Unit as Unit

@@ -97,8 +97,8 @@ def start(
         plan = store.plan() if store.exists() else plans.new_plan(settings or Settings())
         plan.check_continues(settings or plan.settings)
         rows, gone = new_rows(data, store.photos(plan))
-        place = _where(data)
-        is_elsewhere = bool(plan.parts) and place != _place(store)
+        location = _where(data)
+        is_elsewhere = bool(plan.parts) and location != _location(store)
         if is_elsewhere:
             _check_same_photos(store, plan, data.files)
         _say_left_out(data, gone, engine.say)
@@ -107,10 +107,10 @@ def start(
         if len(rows) or mapping or not _is_planned(plan, given, layers, *wanted):
             request = _Request(*wanted, layers, data.labels, mapping, engine.say)
             plan = store.write_plan(
-                request.extend(plan, lambda name: stack.enter_context(use_model(name))), place, rows
+                request.extend(plan, lambda name: stack.enter_context(use_model(name))), location, rows
             )
         elif is_elsewhere:
-            store.write_place(place)
+            store.write_location(location)
         return _go_on(store, plan, data.files, use_model, engine)
 
 
@@ -282,7 +282,7 @@ def _where(data: DataSet) -> str:
     return str(sample_set() if is_sample else Path(data.source).expanduser().absolute())
 
 
-def _place(store: Store) -> str | None:
+def _location(store: Store) -> str | None:
     """Where the photos of a run are, as far as it knows."""
     with suppress(RunError):
         return store.data()
@@ -295,7 +295,7 @@ def _check_same_photos(store: Store, plan: Plan, files: Files) -> None:
     Where the place of before is no longer there, some of them are enough.
     Raises: RunError.
     """
-    index, before = Index(store.folder), _place(store)
+    index, before = Index(store.folder), _location(store)
     index.follow(store, plan)
     lost = file_states.look(index, files).lost
     if len(lost) == plan.photos or (lost and before is not None and Path(before).exists()):

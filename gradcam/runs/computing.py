@@ -196,7 +196,7 @@ class Work:
     ) -> dict[str, Any]:
         scored, raw = explanation.targets[position], explanation.maps[position]
         order = np.argsort(-explanation.logits, kind="stable")[: shards.TOP]
-        heat = measuring.laid(raw, explanation.view)
+        heat = measuring.heat_on_photo(raw, explanation.view)
         return self._known(one, method, text) | {
             "key": self.plan.key(self.column, self.key, explanation.photo.sha256, method, target).digest,
             "class": scored.index,

@@ -15,7 +15,7 @@ from pathlib import Path
 from gradcam.errors import GradcamError
 from gradcam.files import write_whole
 from gradcam.runs._run import Engine, start
-from gradcam.runs.job import REASON, RUN, SAID, read_job, read_words, without_place
+from gradcam.runs.job import MESSAGES, REASON, RUN, read_job, read_lines, without_path
 from gradcam.runs.plan import Settings
 
 SETTINGS = Settings(batch=16, previews=True)
@@ -26,23 +26,23 @@ NICE = 10
 
 def main(folder: Path) -> int:
     """Compute the job of a folder. Returns: 0, and 1 where a reason was left."""
-    stop, said, places = threading.Event(), folder / SAID, [folder / RUN]
+    stop, messages, paths = threading.Event(), folder / MESSAGES, [folder / RUN]
     threading.Thread(target=_wait_for_end, args=(stop,), daemon=True).start()
     if hasattr(os, "nice"):
         os.nice(NICE)
 
     def for_visitors(sentence: str) -> str:
-        return " ".join(reduce(without_place, places, sentence).split())
+        return " ".join(reduce(without_path, paths, sentence).split())
 
     def say(sentence: str) -> None:
         line = for_visitors(sentence)
-        if line not in read_words(folder, SAID):
-            with said.open("a", encoding="utf-8") as file:
+        if line not in read_lines(folder, MESSAGES):
+            with messages.open("a", encoding="utf-8") as file:
                 file.write(f"{line}\n")
 
     try:
         job = read_job(folder)
-        places.insert(0, Path(job.data))
+        paths.insert(0, Path(job.data))
         start(
             job.data,
             job.models,

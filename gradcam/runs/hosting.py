@@ -23,7 +23,7 @@ from gradcam.config import Runs
 from gradcam.errors import RunError, machine_trouble, quoted
 from gradcam.files import make_folder, write_whole
 from gradcam.runs.data_set import PICTURES, SAMPLE, DataSet, is_hidden, read_data, sample_set
-from gradcam.runs.job import REASON, RUN, SAID, UPLOAD, Job, read_job, read_words, without_place, write_job
+from gradcam.runs.job import MESSAGES, REASON, RUN, UPLOAD, Job, read_job, read_lines, without_path, write_job
 from gradcam.runs.job_queue import JobQueue
 from gradcam.runs.manifest import MANIFESTS
 from gradcam.runs.run import Run, Status
@@ -47,7 +47,7 @@ class HostedRun:
 
     ahead: how many runs compute or wait before it. status: None before anything is planned.
     is_readable: whether this version reads what is planned; a run of another one can only be deleted.
-    reason: why it ended before its time. said: what somebody should know of it. expires: seconds since 1970.
+    reason: why it ended before its time. messages: what somebody should know of it. expires: seconds since 1970.
     """
 
     run: Run
@@ -56,7 +56,7 @@ class HostedRun:
     ahead: int
     status: Status | None
     reason: str
-    said: tuple[str, ...]
+    messages: tuple[str, ...]
     expires: float
     is_readable: bool = True
 
@@ -121,10 +121,10 @@ class RunHost:
         status = None
         with suppress(RunError):
             status = run.status()
-        reason, said = " ".join(read_words(folder, REASON)), read_words(folder, SAID)
+        reason, messages = " ".join(read_lines(folder, REASON)), read_lines(folder, MESSAGES)
         is_readable = status is not None or not run.is_planned()
         state = self._state(folder, status, reason)
-        return HostedRun(run, job, state, self._queue.ahead(folder), status, reason, said, expires, is_readable)
+        return HostedRun(run, job, state, self._queue.ahead(folder), status, reason, messages, expires, is_readable)
 
     def resume(self, token: str) -> None:
         """Compute what a run lacks, as soon as there is room. Raises: RunError."""
@@ -240,11 +240,11 @@ class RunHost:
             return []
 
 
-def _read(place: Path) -> DataSet:
+def _read(path: Path) -> DataSet:
     try:
-        return read_data(place)
+        return read_data(path)
     except RunError as error:
-        raise RunError(without_place(str(error), place)) from error
+        raise RunError(without_path(str(error), path)) from error
 
 
 def _leave_reason(folder: Path, reason: str) -> None:

@@ -74,14 +74,14 @@ class Index:
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        with _in_words(self._path), self._engine.connect() as connection:
+        with _errors_as_sentences(self._path), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """One transaction, which no other writer can come into. Raises: RunError for a disk that is full."""
         with (
-            _in_words(self._path),
+            _errors_as_sentences(self._path),
             self._engine.connect().execution_options(writes=True) as connection,
             connection.begin(),
         ):
@@ -327,7 +327,7 @@ def _other_shards(
     ]
 
 
-class _Laid(NamedTuple):
+class _PhotoMap(NamedTuple):
     """Names of the explained class and of the first prediction, and the map on the photo."""
 
     explained: str
@@ -335,19 +335,21 @@ class _Laid(NamedTuple):
     map: NDArray[np.float32]
 
 
-def _laid_maps(
+def _photo_maps(
     path: str, numbers: Sequence[Mapping[str, Any]], names: Sequence[str]
-) -> dict[tuple[int, str, str], _Laid]:
+) -> dict[tuple[int, str, str], _PhotoMap]:
     """By photo, method and target. names: of the model's classes."""
-    laid: dict[tuple[int, str, str], _Laid] = {}
+    maps: dict[tuple[int, str, str], _PhotoMap] = {}
     for row, raw in zip(numbers, shards.read_arrays(path, "map"), strict=True):
         if raw is not None:
             size = (row["height"], row["width"])
             left, top, right, bottom = row["view"]
             view = View((left, top, right, bottom), size, (1, 1), "crop")
             unit = row["photo"], row["method"], row["target"]
-            laid[unit] = _Laid(row["class_name"], class_name(names, row["top"][0]), measuring.laid(raw, view))
-    return laid
+            maps[unit] = _PhotoMap(
+                row["class_name"], class_name(names, row["top"][0]), measuring.heat_on_photo(raw, view)
+            )
+    return maps
 
 
 def _agreements(
@@ -357,10 +359,10 @@ def _agreements(
     if not others:
         return []
     a, found = plan.columns[shard.column].model, []
-    mine = _laid_maps(str(store.path(shard)), numbers, plan.models[a].classes)
+    mine = _photo_maps(str(store.path(shard)), numbers, plan.models[a].classes)
     for other in others:
         path, b = str(store.path(other)), plan.columns[other.column].model
-        theirs = _laid_maps(path, shards.read_numbers(path), plan.models[b].classes)
+        theirs = _photo_maps(path, shards.read_numbers(path), plan.models[b].classes)
         for unit in mine.keys() & theirs.keys():
             one, another = mine[unit], theirs[unit]
             pair = (one.map, another.map) if a < b else (another.map, one.map)
@@ -431,7 +433,7 @@ def _begin(connection: sa.Connection) -> None:
 
 
 @contextmanager
-def _in_words(path: Path) -> Iterator[None]:
+def _errors_as_sentences(path: Path) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:

@@ -18,7 +18,7 @@ import msgspec
 from gradcam.errors import QUOTED, RunError
 from gradcam.files import make_folder, write_whole
 
-JOB, UPLOAD, RUN, SAID, REASON = "job.json", "upload", "run", "said.txt", "reason.txt"
+JOB, UPLOAD, RUN, MESSAGES, REASON = "job.json", "upload", "run", "said.txt", "reason.txt"
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def read_job(folder: Path) -> Job:
         ) from error
 
 
-def read_words(folder: Path, name: str) -> tuple[str, ...]:
+def read_lines(folder: Path, name: str) -> tuple[str, ...]:
     """The sentences in a file of a folder; none where there is no such file."""
     try:
         return tuple((folder / name).read_text("utf-8", "replace").splitlines())
@@ -61,12 +61,12 @@ def read_words(folder: Path, name: str) -> tuple[str, ...]:
         return ()
 
 
-def without_place(sentence: str, place: Path) -> str:
+def without_path(sentence: str, path: Path) -> str:
     """A sentence for a visitor, who is not told where on the server a file or folder lies, only its name.
 
     The path is found as `quoted` writes it, too: with escapes, and cut in its middle.
     """
-    written, name = (repr(text)[1:-1] for text in (str(place), place.name))
+    written, name = (repr(text)[1:-1] for text in (str(path), path.name))
     half = QUOTED // 2
     cut = f"{re.escape(written[: half - 1])}….{{{half - 2}}}"  # less the two quotes and the ellipsis
-    return re.sub(cut, lambda _: name, sentence).replace(str(place), place.name).replace(written, name)
+    return re.sub(cut, lambda _: name, sentence).replace(str(path), path.name).replace(written, name)

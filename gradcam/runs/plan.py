@@ -212,15 +212,15 @@ class Plan:
     @property
     def methods(self) -> tuple[str, ...]:
         """In the order in which they were asked for, without prepared columns."""
-        return tuple(dict.fromkeys(method for column in self._asked_for for method in column.methods))
+        return tuple(dict.fromkeys(method for column in self._requested for method in column.methods))
 
     @property
     def targets(self) -> tuple[str, ...]:
         """In the order in which they were asked for, without prepared columns."""
-        return tuple(dict.fromkeys(target for column in self._asked_for for target in column.targets))
+        return tuple(dict.fromkeys(target for column in self._requested for target in column.targets))
 
     @property
-    def _asked_for(self) -> Iterator[Column]:
+    def _requested(self) -> Iterator[Column]:
         return (column for column in self.columns if not column.prepared)
 
     def batches(self) -> Iterator[Batch]:

@@ -151,8 +151,8 @@ def _got(answer: Any, ray: Any) -> list[Encoded]:
         cause = getattr(error, "cause", None)
         if isinstance(cause, GradcamError):
             raise cause from error
-        said = str(cause or error).strip().splitlines()
+        lines = str(cause or error).strip().splitlines()
         raise RunError(
             "expected the cluster to compute a batch, but it says "
-            f"{quoted(said[-1] if said else type(error).__name__)}; look at its logs, then resume the run"
+            f"{quoted(lines[-1] if lines else type(error).__name__)}; look at its logs, then resume the run"
         ) from error

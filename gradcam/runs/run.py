@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 Values = NDArray[np.float32]
 
-RECENT = 600.0
+RATE_SECONDS = 600.0
 """The rate of a run counts the shards of this many past seconds."""
 
 
@@ -154,7 +154,7 @@ class Run:
             return found
         is_running = self._is_computed()
         state = "running" if is_running else "stopped"
-        return replace(found, state=state, rate=index.rate(time.time() - RECENT) if is_running else None)
+        return replace(found, state=state, rate=index.rate(time.time() - RATE_SECONDS) if is_running else None)
 
     def _is_computed(self) -> bool:
         """Whether a process computes it, as far as can be told: a folder that cannot be written holds no lock."""

@@ -88,12 +88,12 @@ class Store:
             with write_whole(name, error=RunError) as file:
                 parquet.write_table(new.replace_schema_metadata(None), file, compression="zstd")
             plan = replace(plan, parts=(*plan.parts, Part(len(new), _sha256(name))))
-        self.write_place(data)
+        self.write_location(data)
         with write_whole(self.folder / PLAN, error=RunError) as file:
             file.write(plans.encode(plan))
         return plan
 
-    def write_place(self, data: str) -> None:
+    def write_location(self, data: str) -> None:
         """Write where the photos are, as `read_data` takes it."""
         with write_whole(self.folder / DATA, error=RunError) as file:
             file.write(json.dumps({"data": data}).encode())

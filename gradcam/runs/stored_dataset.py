@@ -81,8 +81,8 @@ def read_rows(folder: Path) -> pa.Table:
         for number, record in enumerate(records):
             texts = {name: _text(record[name], names) for name, names in kept.items()}
             own = texts.pop(label, "") if label else ""
-            said = {name: text for name, text in texts.items() if text}
-            yield PhotoRow(_name(number), own or None, said)
+            given = {name: text for name, text in texts.items() if text}
+            yield PhotoRow(_name(number), own or None, given)
 
     return to_table(rows())
 

@@ -201,7 +201,7 @@ def test_an_owner_asks_somebody_and_no_more(
     press(page, "Ask Carla no more")
     assert store.assignments(review) == []
     assert identity.as_known(" Carla@Example.org ") == " Carla@Example.org "
-    monkeypatch.setattr(identity, "is_asked", lambda: True)
+    monkeypatch.setattr(identity, "requires_sign_in", lambda: True)
     assert identity.as_known(" Carla@Example.org ") == "carla@example.org"
 
 

@@ -18,7 +18,7 @@ import pytest
 from gradcam.config import Runs
 from gradcam.errors import RunError, quoted
 from gradcam.runs import HostedRun, RunHost, job_queue, read_data
-from gradcam.runs.job import read_job, without_place, write_job
+from gradcam.runs.job import read_job, without_path, write_job
 from gradcam.runs.store import PLAN
 from tests.runs.small_set import write_set
 
@@ -49,7 +49,7 @@ def _idle(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_visitor_is_told_the_name_of_a_folder_and_not_where_it_lies(place: str, letters: int) -> None:
     folder = Path(place, "run")
     for sentence in (f"expected {quoted(folder / ('x' * letters))}, got none", f"no {folder}"):
-        told = without_place(sentence, folder)
+        told = without_path(sentence, folder)
         assert "run" in told
         assert not any(part in told for part in ("secret", "srv"))
         assert told.endswith((", got none", "no run"))
@@ -99,7 +99,7 @@ def test_a_run_computes_by_itself_is_cancelled_found_again_by_its_link_and_delet
     assert (done.state, done.reason) == ("finished", "")
     assert done.status is not None
     assert (done.status.done, done.status.failed) == (24, 0)
-    assert done.said  # the model has no classes of these names
+    assert done.messages  # the model has no classes of these names
     (unit,) = done.run.units([0])
     assert done.run.previews([unit])[0]
     again.delete(token)

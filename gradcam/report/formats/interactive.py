@@ -19,8 +19,8 @@ from gradcam.text import clean
 def write(report: Report, file: BinaryIO) -> None:
     """Write the page as UTF-8 HTML, a photo at a time."""
     notes = [_remark(photo.note.status, photo.note.text) for photo in report.photos]
-    said = _verdict(report) + (_data_set(report, report.data_set) if report.data_set else "")
-    remarks = Remarks(clean(report.title), said, notes)
+    verdict = _verdict(report) + (_data_set(report, report.data_set) if report.data_set else "")
+    remarks = Remarks(clean(report.title), verdict, notes)
     for piece in html_in_pieces(comparison_of(report), report.style, remarks):
         file.write(piece.encode())
 
@@ -51,8 +51,8 @@ def _data_set(report: Report, found: DataSetEntry) -> str:
         parts.append(f"<h3>{_text(data_set_tables.candidate_title(report, number))}</h3>")
         parts.append("".join(f"<p>{_text(fact)}.</p>" for fact in data_set_tables.candidate_facts(report, one)))
         parts += [_picture(*shown) for shown in data_set_tables.candidate_pictures(report, one)]
-        for said in one.notes:
-            parts.append(f"<p>{' · '.join(map(_text, data_set_tables.note_parts(said)))}</p>{_note(said.text)}")
+        for note in one.notes:
+            parts.append(f"<p>{' · '.join(map(_text, data_set_tables.note_parts(note)))}</p>{_note(note.text)}")
     return "\n".join(parts)
 
 

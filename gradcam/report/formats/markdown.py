@@ -128,10 +128,10 @@ def _data_set(report: Report, found: DataSetEntry) -> Iterator[str]:
     for number, one in enumerate(found.candidates, start=1):
         yield f"#### {escape(data_set_tables.candidate_title(report, number))}"
         yield _list(data_set_tables.candidate_facts(report, one))
-        for said in one.notes:
-            yield " · ".join(map(escape, data_set_tables.note_parts(said)))
-            if said.text:
-                yield _note(said.text, "")
+        for note in one.notes:
+            yield " · ".join(map(escape, data_set_tables.note_parts(note)))
+            if note.text:
+                yield _note(note.text, "")
 
 
 def _panels(report: Report, linked: bool) -> Iterator[str]:
@@ -171,7 +171,7 @@ def _grid(rows: list[list[str]]) -> str:
 
 def _warnings(report: Report) -> str:
     noticed = [
-        _warning(report, finding, said) for finding in report.findings if (said := _noticed(report, finding))
+        _warning(report, finding, noticed) for finding in report.findings if (noticed := _noticed(report, finding))
     ]
     return _list(noticed) if noticed else "Nothing."
 

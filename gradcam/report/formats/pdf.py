@@ -150,7 +150,7 @@ def _candidate(report: Report, number: int, one: CandidateEntry, folder: Path) -
         (folder / name).write_bytes(png(pixels))
         pictures.append({"file": name, "alt": words})
     notes = [
-        {"line": " · ".join(data_set_tables.note_parts(said)), "note": note_tree(said.text)} for said in one.notes
+        {"line": " · ".join(data_set_tables.note_parts(note)), "note": note_tree(note.text)} for note in one.notes
     ]
     title, facts = data_set_tables.candidate_title(report, number), data_set_tables.candidate_facts(report, one)
     return {"title": title, "facts": facts, "pictures": pictures, "notes": notes}
