@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pypdf
 import pytest
+from playwright.sync_api import Page
 
 from gradcam.report import Verdict, render_report
 from tests import fakes
 from tests.report_fakes import report
-
-playwright = pytest.importorskip("playwright.sync_api")
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +25,7 @@ def file(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def page(browser, file) -> Iterator[playwright.Page]:
+def page(browser, file) -> Iterator[Page]:
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     troubles: list[str] = []
     asked: list[str] = []
@@ -40,13 +39,13 @@ def page(browser, file) -> Iterator[playwright.Page]:
     page.close()
 
 
-def _boxes(page: playwright.Page, photo: int) -> list[str]:
+def _boxes(page: Page, photo: int) -> list[str]:
     return page.eval_on_selector_all(
         f"svg[data-photo='{photo}']", "pictures => pictures.map(picture => picture.getAttribute('viewBox'))"
     )
 
 
-def _heat(page: playwright.Page) -> float:
+def _heat(page: Page) -> float:
     return float(page.eval_on_selector(".overlay .heat", "heat => getComputedStyle(heat).opacity"))
 
 

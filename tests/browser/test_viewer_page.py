@@ -386,7 +386,7 @@ def test_keys_move_the_cross_say_the_values_and_zoom(visit: Visit):
     page.get_by_role("group", name="Heatmaps over").focus()
     page.keyboard.press("ArrowRight")
     settle(page)
-    assert all(text.startswith("heat ") for text in values(page))
+    assert [text[:5] for text in values(page)] == ["heat "] * page.locator(PLOT).count()
     expect(page.locator("section [aria-live]")).to_contain_text("x/whole: heat")
     page.keyboard.press("+")
     expect(page.locator(".zoomed")).to_have_count(1)
@@ -408,7 +408,7 @@ def test_on_a_touch_screen_a_tap_points_and_buttons_zoom(visit: Visit):
     plot.scroll_into_view_if_needed()
     plot.tap()
     settle(page)
-    assert all(text.startswith("heat ") for text in values(page))
+    assert [text[:5] for text in values(page)] == ["heat "] * page.locator(PLOT).count()
     page.get_by_role("button", name="Zoom in").tap()
     expect(page.locator(".zoomed")).to_have_count(1)
 

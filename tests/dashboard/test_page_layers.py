@@ -75,7 +75,7 @@ def test_numbers_show_why_the_last_layer_is_usual() -> None:
 
 def test_without_a_sample_of_two_photos_no_half_is_told() -> None:
     page = opened(photos=["chelsea"])
-    assert all(len(row) == 2 for row in table(page).values())
+    assert {len(row) for row in table(page).values()} == {2}
     assert "own half" not in words(page)
 
 
@@ -140,6 +140,7 @@ def test_a_pinned_layer_is_used_and_told_on_the_other_pages_and_can_be_let_go() 
     assert page.query_params["layers"] == f"{LITE0}~blocks.4"
     page.switch_page("app_pages/compare_classes.py").run()
     (scene,) = scenes(page)
+    assert scene["panels"]
     assert all(panel["facts"].startswith("pinned layer blocks.4 · 14×14") for panel in scene["panels"])
     page.switch_page("app_pages/compare_models.py").run()
     assert "blocks.4 · 14×14" in scenes(page)[0]["panels"][0]["facts"]

@@ -68,7 +68,8 @@ def of_torchvision() -> Transformer:
 
 
 def of_hugging_face() -> Transformer:
-    transformers = pytest.importorskip("transformers")
+    import transformers  # takes seconds, which no other test of this file needs
+
     sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
     model = transformers.ViTForImageClassification(
         transformers.ViTConfig(image_size=32, patch_size=8, num_labels=4, **sizes)
