@@ -52,7 +52,7 @@ class ListedRun:
 
 @st.cache_resource(show_spinner=False)
 def host() -> RunHost:
-    """The runs of all visitors; those whose days are over go, also while nobody comes."""
+    """The runs of all visitors. Those whose days are over are deleted, also while nobody visits."""
     found = RunHost(replace(settings().runs, folder=runs_folder()))
     found.keep_sweeping()
     return found

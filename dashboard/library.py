@@ -210,7 +210,7 @@ def check_may_use(model: str) -> None:
 
 
 def classifier(model: str) -> Classifier:
-    """What `use` lends, to look at without holding on to it."""
+    """The classifier of `use`, to look at; the pool may unload it at any time."""
     with use(model) as loaded:
         return loaded
 
@@ -239,7 +239,7 @@ def load_ahead(models: Sequence[str]) -> dict[str, Future[None]]:
 
 
 def wait_for(loading: Future[None], say: Callable[[], None]) -> None:
-    """Wait for a model and keep saying so: where the page has been told to stop, saying it ends the wait."""
+    """Wait for a model, and call `say` meanwhile, which raises where the page was told to stop."""
     while not loading.done():
         say()
         wait([loading], SECONDS_BETWEEN_UPDATES)

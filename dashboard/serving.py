@@ -243,7 +243,7 @@ class Guard:
 
 
 def _believed(scope: Scope) -> list[tuple[bytes, bytes]]:
-    """The headers of a request; those that say who asks only if a trusted proxy sent it, and said each once.
+    """The headers of a request. Those that name the visitor are kept only if a trusted proxy sent them, each once.
 
     A proxy that adds a header, where it should set it, leaves the visitor's own before it.
     """

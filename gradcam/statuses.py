@@ -20,8 +20,3 @@ DONE = frozenset({"approved", "rejected"})
 
 ReportStatus = Literal["needs review", "in review", "approved", "rejected"]
 """What the file of a report says of the whole and of a photo."""
-
-
-def read_status(said: str, kind: SubjectKind = "whole") -> str:
-    """A report's status as `STATUSES` has it. `needs review`, or what no such subject can be, is a draft."""
-    return said if said in STATUSES[kind] else "draft"

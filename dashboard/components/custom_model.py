@@ -52,54 +52,9 @@ def offer_custom_model() -> None:
     )
     guess = _guessed(file)
     with st.form("own", enter_to_submit=False):
-        st.selectbox(
-            "Architecture",
-            dict.fromkeys((*guess.fitting, *guess.near, *architecture_names())),
-            index=None,
-            placeholder="Guessed from the file; or type a part of its name",
-            filter_mode="fuzzy",
-            key=_key("architecture"),
-            help="What the checkpoint was trained as: those that its tensors fit come first, then those that are "
-            "near. The number of classes is read from its head.",
-        )
-        st.caption(_guess_statement(guess))
-        names, known, activation = st.columns([3, 2, 2])
-        names.file_uploader(
-            "Class names, one for each class of the head",
-            type=["txt", "csv", "tsv", "json"],
-            max_upload_size=5,
-            key=_key("names"),
-            help='A name a line; a table with columns index and name; or JSON: a list, or {"0": "cat"}. A head '
-            "with a single logit has two classes, the negative one first; one name is the positive one's.",
-        )
-        known.selectbox(
-            "Or a known set of classes",
-            LABEL_SETS,
-            index=None,
-            placeholder="None: the file, else numbers",
-            key=_key("set"),
-        )
-        activation.selectbox(
-            "Activation",
-            ACTIVATIONS,
-            format_func=ACTIVATION_LABELS.__getitem__,
-            key=_key("activation"),
-            help="How scores become probabilities. Softmax: one class of many. Sigmoid: each class for itself, as "
-            "in a multi-label head. A head with a single logit always has a sigmoid.",
-        )
-        st.text_input(
-            "Name",
-            placeholder="The file's name",
-            max_chars=40,
-            key=_key("name"),
-            help="What the model is called in headings, tables and files.",
-        )
-        st.text_input(
-            "Network in the file, where it holds several",
-            placeholder="The weights that were trained; or such as teacher, state_dict_ema",
-            max_chars=200,
-            key=_key("prefix"),
-        )
+        _ask_for_architecture(guess)
+        _ask_for_classes()
+        _ask_for_names()
         with st.expander("Preprocessing, where it differs from the architecture's own"):
             _ask_for_preprocessing()
         st.form_submit_button("Add the model", on_click=_add, icon=":material/add:")
@@ -111,6 +66,65 @@ def offer_custom_model() -> None:
         "Your model and what is computed with it stay in this session: no other visitor can see or use them, and "
         "they are gone when it ends, unless you share the model with a project on the page *Reviews*. A link names "
         "the file and the hash of its weights, but carries neither."
+    )
+
+
+def _ask_for_architecture(guess: Guess) -> None:
+    st.selectbox(
+        "Architecture",
+        dict.fromkeys((*guess.fitting, *guess.near, *architecture_names())),
+        index=None,
+        placeholder="Guessed from the file; or type a part of its name",
+        filter_mode="fuzzy",
+        key=_key("architecture"),
+        help="What the checkpoint was trained as: those that its tensors fit come first, then those that are "
+        "near. The number of classes is read from its head.",
+    )
+    st.caption(_guess_statement(guess))
+
+
+def _ask_for_classes() -> None:
+    """Ask what the classes are called, and how their scores become probabilities."""
+    names, known, activation = st.columns([3, 2, 2])
+    names.file_uploader(
+        "Class names, one for each class of the head",
+        type=["txt", "csv", "tsv", "json"],
+        max_upload_size=5,
+        key=_key("names"),
+        help='A name a line; a table with columns index and name; or JSON: a list, or {"0": "cat"}. A head '
+        "with a single logit has two classes, the negative one first; one name is the positive one's.",
+    )
+    known.selectbox(
+        "Or a known set of classes",
+        LABEL_SETS,
+        index=None,
+        placeholder="None: the file, else numbers",
+        key=_key("set"),
+    )
+    activation.selectbox(
+        "Activation",
+        ACTIVATIONS,
+        format_func=ACTIVATION_LABELS.__getitem__,
+        key=_key("activation"),
+        help="How scores become probabilities. Softmax: one class of many. Sigmoid: each class for itself, as "
+        "in a multi-label head. A head with a single logit always has a sigmoid.",
+    )
+
+
+def _ask_for_names() -> None:
+    """Ask what the model is called, and which network of the file it is."""
+    st.text_input(
+        "Name",
+        placeholder="The file's name",
+        max_chars=40,
+        key=_key("name"),
+        help="What the model is called in headings, tables and files.",
+    )
+    st.text_input(
+        "Network in the file, where it holds several",
+        placeholder="The weights that were trained; or such as teacher, state_dict_ema",
+        max_chars=200,
+        key=_key("prefix"),
     )
 
 

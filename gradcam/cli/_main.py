@@ -53,15 +53,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return terminal.run(command)
 
 
-def _parser(asked: str) -> argparse.ArgumentParser:
-    """asked: the only command whose options are read."""
+def _parser(requested: str) -> argparse.ArgumentParser:
+    """requested: the only command whose options are read."""
     parser = terminal.Parser(
         prog="gradcam", description="What do these image classifiers look at, and do they agree?"
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, text in COMMANDS.items():
         sub = commands.add_parser(name, help=text, description=text)
-        if name == asked:
+        if name == requested:
             command = cast(Command, import_module(f"gradcam.cli.{name}"))
             command.add_options(sub)
             sub.set_defaults(run=command.run)

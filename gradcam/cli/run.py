@@ -129,19 +129,19 @@ def _start(options: argparse.Namespace) -> int:
             labels_are=options.labels_are,
             settings=_settings(options, plan),
             engine=engine,
-            use=_user(options, checkpoints),
+            use=_use_of(options, checkpoints),
         ),
         options,
     )
 
 
 def _resume(options: argparse.Namespace) -> int:
-    use = _user(options)
+    use = _use_of(options)
     return _computed(options.folder, lambda engine: runs.resume(options.folder, engine=engine, use=use), options)
 
 
 def _prepare(options: argparse.Namespace) -> int:
-    use = _user(options)
+    use = _use_of(options)
     return _computed(options.folder, lambda engine: runs.prepare(options.folder, engine=engine, use=use), options)
 
 
@@ -157,7 +157,7 @@ def _settings(options: argparse.Namespace, plan: Plan | None) -> Settings | None
     return replace(plan.settings if plan else runs.Settings(), **said) if said else None
 
 
-def _user(options: argparse.Namespace, checkpoints: dict[str, Classifier] | None = None) -> Use:
+def _use_of(options: argparse.Namespace, checkpoints: dict[str, Classifier] | None = None) -> Use:
     """What turns an id into a classifier. checkpoints: those of the options, if they are loaded already."""
     if checkpoints is None:
         checkpoints = {str(one.spec): one for one in load_checkpoints(options)}
@@ -260,7 +260,7 @@ def _shortcuts(options: argparse.Namespace) -> int:
     ids = [model.id for model in run.plan.models]
     if options.model is None and len(ids) > 1:
         raise OptionError(f"expected --model, for the run has {len(ids)}; use {nearest('', ids)}")
-    use = _user(options)
+    use = _use_of(options)
     found = shortcuts.find_shortcuts(run, options.model or ids[0], options.label, seed=options.seed, use=use)
     if options.json:
         print(json.dumps([_as_json(candidate) for candidate in found]))
@@ -383,7 +383,7 @@ def _can_rank(run: Run) -> str:
 
 
 def _write_report(run: Run, photos: Sequence[int], where: dict[str, str], options: argparse.Namespace) -> None:
-    use = _user(options)
+    use = _use_of(options)
     candidates, said = _noted(run, use) if options.notes else ([], [])
     with terminal.comparing(len(run.plan.models), len(photos)) as show:
         made = report.report_of_run(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -104,12 +104,7 @@ def build_report(
     Raises: OptionError or ReportError for an unknown choice, MapError if a map is not finite.
     """
     style = style or Style()
-    render.check_style(style)
-    for photo in comparison.photos:
-        if photo.region is not None:
-            check_region(photo.region)
-    if embedded not in EMBEDDED:
-        raise OptionError(f"expected how photos travel, got {quoted(embedded)}; use {nearest(embedded, EMBEDDED)}")
+    _check(comparison, style, embedded)
     explained = _explanations(comparison)
     answers = {pair: _answer(*pair, explanation) for pair, explanation in explained.items()}
     models, methods = _models(comparison, explained, layer), tuple(map(MethodEntry.of, comparison.methods))
@@ -118,10 +113,10 @@ def build_report(
     pixels = LazySequence(
         len(comparison.photos), lambda index: _embedded_pixels(comparison.photos[index], embedded, side)
     )
-    fits: set[Fit] = {explanation.view.fit for explanation in explained.values()}
+    fit = _common_fit(explained.values()) or fit
+    is_marked = any(photo.region for photo in comparison.photos)
     layers = [answer.layer for answer in answers.values() if answer.layer is not None]
     grids = {panel.explanation.grid for panel in comparison.heatmaps}
-    found = fits.pop() if len(fits) == 1 else fit
     report = Report(
         format=FORMAT,
         title=title if title.strip() else TITLE,
@@ -132,25 +127,34 @@ def build_report(
         methods=methods,
         targets=tuple(map(TargetEntry.of, _targets(comparison))),
         style=style,
-        fit=found,
+        fit=fit,
         embedded=embedded,
         answers=tuple(answers.values()),
         findings=_findings(comparison, style, answers, models),
         agreements=_agreements(comparison),
-        procedure=procedure(
-            methods,
-            models,
-            style,
-            found,
-            marked=any(photo.region for photo in comparison.photos),
-            not_compared=_not_compared(comparison),
-        ),
-        limits=(*limits(grids, layers, methods, style, found), *([_SMALLER] if side else [])),
+        procedure=procedure(methods, models, style, fit, marked=is_marked, not_compared=_not_compared(comparison)),
+        limits=(*limits(grids, layers, methods, style, fit), *([_SMALLER] if side else [])),
         environment=environment(),
         data_set=data_set or UNSET,
         pixels=pixels,
     )
     return revised(report, verdict, notes)
+
+
+def _check(comparison: Comparison, style: Style, embedded: str) -> None:
+    """Raises: OptionError for a style, a region of a photo, or an `embedded` outside its choices."""
+    render.check_style(style)
+    for photo in comparison.photos:
+        if photo.region is not None:
+            check_region(photo.region)
+    if embedded not in EMBEDDED:
+        raise OptionError(f"expected how photos travel, got {quoted(embedded)}; use {nearest(embedded, EMBEDDED)}")
+
+
+def _common_fit(explanations: Iterable[Explanation]) -> Fit | None:
+    """The fit of all explanations; None where there are none, or several fits."""
+    fits: set[Fit] = {explanation.view.fit for explanation in explanations}
+    return fits.pop() if len(fits) == 1 else None
 
 
 def _in_utc(time: datetime) -> str:

@@ -50,10 +50,6 @@ class ReviewStore(Signing, KeptFiles):
             return self.is_open(review) and bool(self.disputed(review))
         return True
 
-    def last_number(self, review: Review) -> int:
-        """The number of a review's latest verdict: another one means that somebody said something."""
-        return self._last_number(VERDICTS, review)
-
     def evidence_number(self, review: Review) -> int:
         """The number of the file that `evidence` reads: another one means that somebody gave or signed it anew."""
         return self._last_number(EVIDENCE, review)

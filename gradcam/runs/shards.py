@@ -120,12 +120,6 @@ def read_arrays(data: bytes | str, name: str) -> list[Values | None]:
     return [None if scale is None else next(found).astype(np.float32) * np.float32(scale) for scale in scales]
 
 
-def read_about(data: bytes | str) -> dict[str, str]:
-    """The metadata of a shard."""
-    kept = parquet.read_schema(_source(data)).metadata or {}
-    return {key.decode(): value.decode() for key, value in kept.items() if not key.startswith(b"ARROW")}
-
-
 def box_of(view: View) -> list[float]:
     return [float(side) for side in view.box]
 
