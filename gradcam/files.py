@@ -258,4 +258,7 @@ def _give_new_name(part: Path, path: Path) -> None:
 
 
 def _exists(path: Path) -> str:
-    return f"expected a new file, got {quoted(path)}, which exists; choose another name or add --force"
+    return (
+        f"expected a new file, got {quoted(path)}, which exists; choose another name, or replace it: --force, in "
+        "Python force=True"
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,7 @@ class ModelKey:
 
     id: str
     weights_sha256: str
-    labels: tuple[str, ...]
+    labels: tuple[str, ...] = field(repr=False)
     preprocessing: Preprocessing
     activation: Activation
     output: Output

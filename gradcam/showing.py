@@ -54,6 +54,7 @@ class Shown:
         draw = _PICTURES.get(path.suffix.lower())
         if draw is None or path.name.lower().endswith(".interactive.html"):
             reports = _module("report")
+            reports.format_of(path, others=_PICTURES)
             return reports.write_report(reports.build_report(comparison, style=style, **report), path, force=force)
         refuse_existing(path, force)
         data = getattr(_module(draw[0]), draw[1])(comparison, style)

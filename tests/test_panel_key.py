@@ -88,6 +88,11 @@ def key_with(part: object) -> PanelKey:
     return part
 
 
+def test_a_key_is_printed_without_a_thousand_labels() -> None:
+    assert "goldfish" not in repr(KEY)
+    assert "timm/resnet18" in repr(KEY)
+
+
 @pytest.mark.parametrize(
     ("part", "name"), [(part, field.name) for part in CHANGED for field in fields(part)], ids=str
 )

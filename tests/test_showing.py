@@ -27,6 +27,7 @@ from gradcam import (
 from gradcam.comparison import as_comparison
 from gradcam.draw import render
 from gradcam.draw.notebook import MAX_PANELS, notebook_html
+from gradcam.report import MapCheck, Replay
 from tests import fakes
 
 HEAT = np.array([[0, 1, 2], [3, 4, 8]], np.float32)
@@ -40,6 +41,11 @@ def comparison(*heats: object) -> Comparison:
 
 
 # ----- at a prompt
+
+
+def test_a_replay_of_any_length_is_printed_in_one_line():
+    checks = (MapCheck("cat.jpg", "x/0", "tabby", "same", "same", 0.0),) * 99
+    assert repr(Replay(checks, ())) == "Replay(99 panels: 99 same)"
 
 
 def test_every_noun_is_printed_in_one_short_line():
@@ -190,5 +196,6 @@ def test_a_file_that_is_there_is_kept_unless_it_may_be_replaced(tmp_path: Path):
 
 
 def test_another_suffix_is_answered_with_those_that_there_are(tmp_path: Path):
-    with pytest.raises(OptionError, match=r"got 'map.xyz'"):
+    there = r"one of \.png, \.html, \.zip, \.pdf, .*, got 'map\.xyz'"
+    with pytest.raises(OptionError, match=there):
         comparison().save(tmp_path / "map.xyz")

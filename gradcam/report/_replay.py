@@ -54,6 +54,9 @@ class Replay:
     def count(self, outcome: Outcome) -> int:
         return sum(check.outcome == outcome for check in self.checks)
 
+    def __repr__(self) -> str:
+        return f"Replay({self})"
+
     def __str__(self) -> str:
         counts = [f"{self.count(outcome)} {outcome}" for outcome in OUTCOMES if self.count(outcome)]
         return f"{count(len(self.checks), 'panel')}: {', '.join(counts)}"

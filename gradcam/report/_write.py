@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -47,12 +47,16 @@ def write_report(
     return path
 
 
-def format_of(path: Path) -> str:
-    """The format whose suffix a path has. Raises: OptionError for another suffix."""
+def format_of(path: Path, *, others: Iterable[str] = ()) -> str:
+    """The format whose suffix a path has.
+
+    others: suffixes that are no report's and could be written there as well.
+    Raises: OptionError for any other suffix, which names all.
+    """
     fitting = [name for name, row in FORMATS.items() if path.name.lower().endswith(row.suffix)]
     if fitting:
         return max(fitting, key=lambda name: len(FORMATS[name].suffix))
-    suffixes = ", ".join(row.suffix for row in FORMATS.values())
+    suffixes = ", ".join(dict.fromkeys((*others, *(row.suffix for row in FORMATS.values()))))
     raise OptionError(
         f"expected a file name that ends in one of {suffixes}, got {quoted(path.name)}; name the format"
     )

@@ -222,7 +222,7 @@ def test_a_failing_model_is_in_the_report_and_in_the_exit_code(capsys):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--out", "mine.json"], "which exists; choose another name or add --force"),
+        (["--out", "mine.json"], "which exists; choose another name, or replace it: --force"),
         (["--out", "review.doc"], "ends in one of"),
         (["--out", "none/review.zip"], "which is none; make it first"),
         (["--out", "r.json", "--note", "2=x"], "expected a photo's number from 1 to 1"),

@@ -19,7 +19,7 @@ from tests.report_fakes import report
 def test_a_file_that_exists_is_replaced_only_by_force(tmp_path):
     out = tmp_path / "review.json"
     out.write_text("mine")
-    with pytest.raises(ReportError, match="which exists; choose another name or add --force"):
+    with pytest.raises(ReportError, match="which exists; choose another name, or replace it: --force"):
         write_report(report(), out)
     assert out.read_text() == "mine"
     write_report(report(), out, force=True)
@@ -38,7 +38,7 @@ def test_a_file_that_appears_while_a_report_is_made_stays_as_it_is(tmp_path, mon
 
     out.unlink()
     monkeypatch.setattr(codec, "_dumps", lambda *_, **__: out.write_text("mine") and b"theirs")
-    with pytest.raises(ReportError, match="which exists; choose another name or add --force"):
+    with pytest.raises(ReportError, match="which exists; choose another name, or replace it: --force"):
         write_report(report(), out)
     assert out.read_text() == "mine"
     assert list(tmp_path.iterdir()) == [out]
