@@ -21,11 +21,11 @@ from PIL import Image
 
 from gradcam import Classifier, load_classifier, open_photo, sample_photo
 from gradcam.preprocess import to_input, view_of
-from gradcam.runs import Filter, Pair, Settings, asking, start
-from gradcam.runs.asking import confusions
+from gradcam.runs import Filter, Pair, Settings, queries, start
 from gradcam.runs.index import Index, summarize
 from gradcam.runs.index_tables import AGREEMENTS, CONFUSIONS, UNITS
 from gradcam.runs.manifest import PhotoRow
+from gradcam.runs.queries import confusions
 
 MODELS = ["bundled/tf_efficientnet_lite0", "torchvision/resnet50 (untrained, seed 0)"]
 THREADS = 2
@@ -36,12 +36,12 @@ MIXED = {"label": "label 2", "predicted": "class 7", "site": "site 2"}
 
 def page(by: str, first: int = 0, **wanted: Unpack[Filter]) -> Callable[[Index], object]:
     """Asks for the 48 photos of a page. first: where it begins."""
-    return lambda index: asking.ranked(index, by, first=first, most=48, **wanted)
+    return lambda index: queries.ranked(index, by, first=first, most=48, **wanted)
 
 
 def count(by: str, **wanted: Unpack[Filter]) -> Callable[[Index], object]:
     """Asks how many photos a ranking has."""
-    return lambda index: asking.how_many(index, by, **wanted)
+    return lambda index: queries.how_many(index, by, **wanted)
 
 
 QUESTIONS: dict[str, Callable[[Index], object]] = {
@@ -70,12 +70,12 @@ QUESTIONS: dict[str, Callable[[Index], object]] = {
     "how many of a pair": count("disagreement", pair=PAIR),
     "how many of a pair, same answer": count("same-answer", pair=PAIR),
     "how many of a pair, a label": count("disagreement", pair=PAIR, where={"label": "label 3"}),
-    "all in order, for the way to the next": lambda index: asking.ranked(index, "disagreement"),
-    "what is taken for what": lambda index: asking.confusion(index, 0, "Grad-CAM", "label"),
-    "labels to choose from": lambda index: asking.choices(index, "label"),
-    "predictions to choose from": lambda index: asking.choices(index, "predicted"),
-    "columns, and values of one": lambda index: [asking.slices(index), asking.slice_choices(index, "site")],
-    "which rankings say something": lambda index: [asking.can_rank(index, by) for by in asking.RANKINGS],
+    "all in order, for the way to the next": lambda index: queries.ranked(index, "disagreement"),
+    "what is taken for what": lambda index: queries.confusion(index, 0, "Grad-CAM", "label"),
+    "labels to choose from": lambda index: queries.choices(index, "label"),
+    "predictions to choose from": lambda index: queries.choices(index, "predicted"),
+    "columns, and values of one": lambda index: [queries.slices(index), queries.slice_choices(index, "site")],
+    "which rankings say something": lambda index: [queries.can_rank(index, by) for by in queries.RANKINGS],
 }
 """What the page *Data set* asks of an index."""
 SMALL_MODEL = "timm/test_resnet (untrained, seed 0)"

@@ -264,7 +264,7 @@ def _sign(store: ReviewStore, options: argparse.Namespace) -> None:
     terminal.tell(_line(store, review))
 
 
-# ------------------------------------------------------------------------------- carrying it elsewhere
+# ------------------------------------------------------------------------------- export and import
 
 
 def _add_file(parser: argparse.ArgumentParser, text: str) -> None:

@@ -9,11 +9,11 @@ import sqlalchemy as sa
 
 from gradcam.errors import ReviewError
 from gradcam.files import refuse_existing
-from gradcam.reviews.carrying import add_rows, write_rows
 from gradcam.reviews.kept_files import KeptFiles
 from gradcam.reviews.model import STATES, WHOLE, Filter, Review, State, agreed_status
 from gradcam.reviews.signing import Signing
 from gradcam.reviews.tables import ASSIGNMENTS, COMMENTS, EVIDENCE, REVIEWS, SIGNATURES, VERDICTS
+from gradcam.reviews.transfer import add_rows, write_rows
 
 
 class ReviewStore(Signing, KeptFiles):
@@ -59,7 +59,7 @@ class ReviewStore(Signing, KeptFiles):
         tables = (VERDICTS, COMMENTS, ASSIGNMENTS, SIGNATURES, EVIDENCE)
         return tuple(self._last_number(table, review) for table in tables)
 
-    # ------------------------------------------------------------------------------- carrying it elsewhere
+    # ------------------------------------------------------------------------------- export and import
 
     def export(self, file: BinaryIO) -> int:
         """All that people said as JSONL, a row a line, without evidence, for an owner. Returns: how many rows."""

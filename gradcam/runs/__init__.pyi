@@ -8,7 +8,11 @@ from ._run import (
     start as start,
     watch as watch,
 )
-from .asking import (
+from .data_set import SAMPLE as SAMPLE, DataSet as DataSet, read_data as read_data
+from .hosting import HostedRun as HostedRun, RunHost as RunHost
+from .job import without_path as without_path
+from .plan import LABEL as LABEL, Plan as Plan, Settings as Settings
+from .queries import (
     MEASURES as MEASURES,
     RANKINGS as RANKINGS,
     Confused as Confused,
@@ -19,10 +23,6 @@ from .asking import (
     Pair as Pair,
     Ranking as Ranking,
 )
-from .data_set import SAMPLE as SAMPLE, DataSet as DataSet, read_data as read_data
-from .hosting import HostedRun as HostedRun, RunHost as RunHost
-from .job import without_path as without_path
-from .plan import LABEL as LABEL, Plan as Plan, Settings as Settings
 from .resampling import Interval as Interval, bootstrap as bootstrap
 from .run import Run as Run, Status as Status, Unit as Unit
 from .thumbnails import strips as strips

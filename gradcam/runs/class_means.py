@@ -16,10 +16,10 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from gradcam.runs import shards
-from gradcam.runs.asking import confusions
 from gradcam.runs.index import Index, summarize
 from gradcam.runs.index_tables import CONFUSIONS, MEANS, PHOTOS, UNITS
 from gradcam.runs.plan import Plan
+from gradcam.runs.queries import confusions
 from gradcam.runs.store import Shard, Store
 from gradcam.scaling import normalize
 

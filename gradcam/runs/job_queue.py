@@ -95,7 +95,7 @@ def _begin(folder: Path) -> subprocess.Popen[bytes]:
     """A process that computes a folder's job with this very package."""
     places = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]
     return subprocess.Popen(
-        [sys.executable, "-m", "gradcam.runs.hosted", str(folder)],
+        [sys.executable, "-m", "gradcam.runs.job_process", str(folder)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

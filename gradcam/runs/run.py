@@ -21,11 +21,11 @@ from gradcam.comparison import Comparison
 from gradcam.errors import OptionError, RunError, nearest, quoted
 from gradcam.layers import read_layer
 from gradcam.photo_file import open_photos
-from gradcam.runs import asking, class_means, shards
-from gradcam.runs.asking import Confused, Filter, Labelled, MeanMap, Page, Pair
+from gradcam.runs import class_means, queries, shards
 from gradcam.runs.data_set import Files, open_one, read_data, read_one
 from gradcam.runs.index import Index, class_name
 from gradcam.runs.plan import LABEL, Plan, PlannedModel, encode
+from gradcam.runs.queries import Confused, Filter, Labelled, MeanMap, Page, Pair
 from gradcam.runs.shards import ARRAYS
 from gradcam.runs.store import Shard, Store
 from gradcam.targets import parse_target, write_target
@@ -150,7 +150,7 @@ class Run:
         models, failed = tuple(model.id for model in plan.models), index.failed(progress.columns)
         found = Status("finished", plan.photos, models, progress.units, progress.done, failed, content=content)
         explained = {column.model for column in plan.columns if not column.prepared}
-        if progress.is_whole and index.shards() >= len(finished) and not asking.lacks_means(index, explained):
+        if progress.is_whole and index.shards() >= len(finished) and not queries.lacks_means(index, explained):
             return found
         is_running = self._is_computed()
         state = "running" if is_running else "stopped"
@@ -183,21 +183,21 @@ class Run:
         self._store.check()
 
     def ranked(self, by: str | None = None, **page: Unpack[Page]) -> list[int]:
-        """The numbers of the photos that pass the filters, in order: see `asking.ranked`."""
-        return asking.ranked(self._index, by, **page)
+        """The numbers of the photos that pass the filters, in order: see `queries.ranked`."""
+        return queries.ranked(self._index, by, **page)
 
     def how_many(self, by: str | None = None, **wanted: Unpack[Filter]) -> int:
         """How many photos `ranked` has in all."""
-        return asking.how_many(self._index, by, **wanted)
+        return queries.how_many(self._index, by, **wanted)
 
     def ranked_by(self, by: str, photos: Sequence[int], pair: Pair | None = None) -> dict[int, float]:
-        """The numbers by which a ranking puts these photos in order: see `asking.ranked_by`."""
-        return asking.ranked_by(self._index, by, photos, pair)
+        """The numbers by which a ranking puts these photos in order: see `queries.ranked_by`."""
+        return queries.ranked_by(self._index, by, photos, pair)
 
     def units(self, photos: Sequence[int] | None = None) -> Iterator[Unit]:
         """The finished units of these photos, or of all, ordered by photo, model and method."""
         models = [model.id for model in self.plan.models]
-        for row in asking.units(self._index, photos):
+        for row in queries.units(self._index, photos):
             kept = {name: row[name] for name in _SAME}
             location = Location(row["shard_column"], row["shard_batch"], row["row"])
             yield Unit(model=models[row["model"]], columns=json.loads(row["columns"]), location=location, **kept)
@@ -318,37 +318,37 @@ class Run:
 
     def slices(self) -> list[str]:
         """The manifest's other columns, sorted by name."""
-        return asking.slices(self._index)
+        return queries.slices(self._index)
 
     def can_rank(self, by: str) -> bool:
-        """Whether a ranking can say anything of any photo: see `asking.can_rank`."""
-        return asking.can_rank(self._index, by)
+        """Whether a ranking can say anything of any photo: see `queries.can_rank`."""
+        return queries.can_rank(self._index, by)
 
     def choices(self, name: Literal["label", "predicted"]) -> dict[str, int]:
         """The labels of photos, or what models predict of them, sorted, and of how many photos."""
-        return asking.choices(self._index, name)
+        return queries.choices(self._index, name)
 
     def slice_choices(self, name: str) -> dict[str, int]:
         """The values that photos have in a column of the manifest, sorted, and how many have each."""
-        return asking.slice_choices(self._index, name)
+        return queries.slice_choices(self._index, name)
 
     def measured(
         self, measure: str, method: str, target: str, label: str | None = None
     ) -> dict[int, dict[int, float]]:
-        """A measure of each unit, by photo and position of the model: see `asking.measured`."""
-        return asking.measured(self._index, measure, method, target, label)
+        """A measure of each unit, by photo and position of the model: see `queries.measured`."""
+        return queries.measured(self._index, measure, method, target, label)
 
     def confusion(self, model: int, method: str, target: str) -> list[Confused]:
         """How often a model, by its position in the plan, predicts which class of which label."""
-        return asking.confusion(self._index, model, method, target)
+        return queries.confusion(self._index, model, method, target)
 
     def labelled(self) -> list[Labelled]:
-        """How many photos each label has, and how often each model is right: see `asking.labelled`."""
-        return asking.labelled(self._index)
+        """How many photos each label has, and how often each model is right: see `queries.labelled`."""
+        return queries.labelled(self._index)
 
     def mean_maps(self, model: int, method: str, target: str) -> list[MeanMap]:
-        """The mean map of each class and a model, by its position in the plan: see `asking.mean_maps`."""
-        return asking.mean_maps(self._index, model, method, target)
+        """The mean map of each class and a model, by its position in the plan: see `queries.mean_maps`."""
+        return queries.mean_maps(self._index, model, method, target)
 
     def compare(
         self, photos: Sequence[int], *, use: Use | None = None, on_progress: OnProgress = lambda progress: None

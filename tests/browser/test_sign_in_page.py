@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from gradcam.reviews import Review, ReviewStore
-from tests.asking import COOKIE, PROVIDER_WARNS, asking_dashboard, read_cookie, write_cookie
+from tests.sign_in_server import COOKIE, PROVIDER_WARNS, asking_dashboard, read_cookie, write_cookie
 from tests.visiting import FIRST_VISIT
 
 pytestmark = [

@@ -17,7 +17,7 @@ from joserfc.jwk import OctKey
 from dashboard import identity
 from gradcam.config import Auth, Settings
 from gradcam.reviews import Actor
-from tests.asking import COOKIE, PROVIDER_WARNS, SECRET, asking_dashboard, read_cookie
+from tests.sign_in_server import COOKIE, PROVIDER_WARNS, SECRET, asking_dashboard, read_cookie
 
 pytestmark = pytest.mark.filterwarnings(PROVIDER_WARNS)
 HOURS = 12

@@ -6,9 +6,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-from gradcam.runs.asking import RANKINGS, Pair, ranking
 from gradcam.runs.index import Index
 from gradcam.runs.manifest import PhotoRow
+from gradcam.runs.queries import RANKINGS, Pair, ranking
 
 FILTERS = {"label": "cat", "predicted": "dog", "site": "Bonn"}
 

@@ -1,4 +1,4 @@
-"""The process that computes one visitor's run: `python -m gradcam.runs.hosted FOLDER`.
+"""The process that computes one visitor's run: `python -m gradcam.runs.job_process FOLDER`.
 
 It ends within a few forwards once its input is closed; what has finished stays.
 """
