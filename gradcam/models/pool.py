@@ -1,4 +1,4 @@
-"""Models kept in memory for the next question, least recently used ones leaving first."""
+"""Models kept in memory until others need the room, least recently used ones leaving first."""
 
 from __future__ import annotations
 
