@@ -41,7 +41,7 @@ ABOUT_CANDIDATES = (
 
 def overview_table(report: Content) -> Table:
     """What was run, how much of it, and how the photos of the report were chosen."""
-    found = _of(report)
+    found = _data_set(report)
     rows = (
         ("Data set", found.name),
         ("Photos", f"{found.photos:,}"),
@@ -61,7 +61,7 @@ def _maps(found: DataSetEntry) -> str:
 
 def labels_table(report: Content) -> Table:
     """A row for each of the largest labels: its photos, and how often each model is right."""
-    labels = _of(report).labels
+    labels = _data_set(report).labels
     shown = sorted(labels, key=lambda one: -one.photos)[:MOST_ROWS]
     most = max((one.photos for one in shown), default=1)
     rows = tuple((one.label, f"{one.photos:,}", *map(_share, one.right)) for one in shown)
@@ -72,7 +72,7 @@ def labels_table(report: Content) -> Table:
 
 def confusion_tables(report: Content) -> tuple[tuple[str, Table], ...]:
     """Of each model, by its name: what it predicts first of which label, the most photos first."""
-    by_model = groupby(sorted(_of(report).confusions, key=lambda one: one.model), key=lambda one: one.model)
+    by_model = groupby(sorted(_data_set(report).confusions, key=lambda one: one.model), key=lambda one: one.model)
     return tuple((report.model_names[model], _confusion_table(list(found))) for model, found in by_model)
 
 
@@ -86,7 +86,7 @@ def _confusion_table(found: Sequence[ConfusionEntry]) -> Table:
 
 def measures_table(report: Content) -> Table:
     """A row for each measure and model: the mean with its interval, and how it is spread over the photos."""
-    found = _of(report).measures
+    found = _data_set(report).measures
     rows = tuple(
         (
             one.measure,
@@ -106,7 +106,7 @@ def differences_table(report: Content) -> Table:
     """A row for each measure and two models: the mean difference photo by photo, marked where 0 is outside of its
     interval.
     """
-    found = _of(report).differences
+    found = _data_set(report).differences
     rows = tuple(
         (
             one.measure,
@@ -134,7 +134,7 @@ def candidates_table(report: Content) -> Table:
             _number(one.score),
             " / ".join(map(_share, one.right[one.model])),
         )
-        for number, one in enumerate(_of(report).candidates, start=1)
+        for number, one in enumerate(_data_set(report).candidates, start=1)
     )
     head = ("No.", "Class", "Model", "Name", "Noted", "Photos", "Score", "Right inside / outside")
     return Table(head, rows, numbers=(0, 5, 6, 7))
@@ -142,7 +142,7 @@ def candidates_table(report: Content) -> Table:
 
 def candidate_title(report: Content, number: int) -> str:
     """A candidate as a heading; number: from 1."""
-    one = _of(report).candidates[number - 1]
+    one = _data_set(report).candidates[number - 1]
     name = _name(one)
     return f"Candidate {number}{f': {name}' if name else ''} · {one.label} · {report.model_names[one.model]}"
 
@@ -183,8 +183,8 @@ def _drawn(heat: Map, colormap: str) -> Pixels:
     return render.draw_map((values / max(float(values.max()), 1e-12)).clip(0, 1), colormap, HEAT_SIDE)
 
 
-def _of(report: Content) -> DataSetEntry:
-    """What is only asked of a report that tells of a data set."""
+def _data_set(report: Content) -> DataSetEntry:
+    """The report's data set; called only for a report that has one."""
     assert report.data_set is not UNSET
     return report.data_set
 

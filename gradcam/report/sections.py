@@ -179,7 +179,7 @@ def disagreements_table(report: Content) -> Table:
 
 
 def failures_table(report: Content) -> Table:
-    """A row for each reason that a model failed for, with the photos and the failed that it failed on."""
+    """A row for each reason that a model failed for, with the photos and the requests that it failed on."""
     photos: dict[tuple[int, str, str], list[str]] = {}
     for failure in report.failures:
         key = failure.model, failure.reason, request_text(report, failure)

@@ -51,11 +51,11 @@ class ReviewStore(Signing, KeptFiles):
         return True
 
     def evidence_number(self, review: Review) -> int:
-        """The number of the file that `evidence` reads: another one means that somebody gave or signed it anew."""
+        """The number of the file that `evidence` reads; it changes when somebody gives or signs that file anew."""
         return self._last_number(EVIDENCE, review)
 
     def pulse(self, review: Review) -> tuple[int, ...]:
-        """What is another one as soon as anybody says, asks or signs anything about the review or its ZIP."""
+        """Numbers, one of which changes whenever anybody says, asks or signs anything about the review."""
         tables = (VERDICTS, COMMENTS, ASSIGNMENTS, SIGNATURES, EVIDENCE)
         return tuple(self._last_number(table, review) for table in tables)
 

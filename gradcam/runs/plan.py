@@ -328,7 +328,7 @@ def missing_columns(
 
 
 def _grid(method: str) -> str:
-    """Tells the grid of a method's maps apart: its name if that may be its own, else the target layer's, `""`."""
+    """A key of the grid of a method's maps: the method's name if it may have its own grid, else `""`."""
     return method if methods.find_method(method).has_own_grid else ""
 
 

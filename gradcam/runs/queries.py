@@ -1,4 +1,4 @@
-"""What is asked of a run's index: photos in an order, units, and what they come to. No question opens a shard."""
+"""Queries of a run's index: photos in an order, units, and what they come to. No query opens a shard."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def can_rank(index: Index, by: str) -> bool:
 
 
 def ranking(index: Index, by: str | None, wanted: Filter) -> sa.Select[Any]:
-    """The question that `ranked` asks."""
+    """The query of `ranked`."""
     chosen = list(_chosen(index, wanted))
     if by is None:
         photo = PHOTOS.c.photo
@@ -293,7 +293,7 @@ def confusion(index: Index, model: int, method: str, target: str) -> list[Confus
 
 
 def confusions() -> sa.Select[Any]:
-    """The question whose answers are the rows of `CONFUSIONS`."""
+    """The query whose rows are those of `CONFUSIONS`."""
     group = (UNITS.c.model, UNITS.c.method, UNITS.c.target, PHOTOS.c.label, UNITS.c.predicted)
     counted = sa.func.count().label("photos"), sa.func.avg(PHOTOS.c.agreement).label("agreement")
     columns: list[sa.ColumnElement[Any]] = [*group, *counted]
