@@ -47,3 +47,9 @@ def test_what_is_missing_of_the_package_itself_is_no_matter_of_extras():
         import gradcam.nowhere  # noqa: F401
     with pytest.raises(OptionError, match=r'"gradcam\[report\]"'), packages_of("report"):
         import surely_not_installed  # noqa: F401
+
+
+def test_of_nested_parts_the_one_that_was_asked_for_names_its_extra():
+    told = pytest.raises(OptionError, match=r'package surely_not_installed, .*"gradcam\[shortcuts\]"$')
+    with told, packages_of("shortcuts"), packages_of("runs"):
+        import surely_not_installed  # noqa: F401

@@ -28,5 +28,6 @@ def _sentence(method: Method) -> str:
 
 def _sentence_of_wrapper(wrapper: Wrapper) -> str:
     published = [f"{wrapper.paper}, {wrapper.link}"] if wrapper.paper else []
-    cost = f"{wrapper.times} times the method's cost" + " and a forward" * (wrapper.times > 1)
+    several = f"{wrapper.times} times the method's cost and a forward"
+    cost = several if wrapper.times > 1 else "the method's cost"
     return " · ".join([f"{wrapper.name}(METHOD)", wrapper.says.format(base="the method"), cost, *published])
