@@ -513,7 +513,7 @@ def scripted_inside() -> nn.Module:
         (quantised, "is quantised and has no gradient; pass the model before quantisation"),
     ],
 )
-@pytest.mark.filterwarnings("ignore::Warning")  # PyTorch announces the end of TorchScript and of this quantisation
+@pytest.mark.filterwarnings("ignore:.*deprecated")  # TorchScript, and this quantisation
 def test_what_cannot_be_hooked_rightly_is_refused(
     noise: Tensor, make: Callable[[], nn.Module], message: str
 ) -> None:
