@@ -31,7 +31,7 @@ from gradcam.runs import RANKINGS, Filter, HostedRun, Pair, Run, Settings, resum
 from gradcam.runs.job import Job
 from tests.opening import open_page
 from tests.runs.small_set import SETTINGS, write_photo
-from tests.runs.test_asking import pixelwise
+from tests.runs.test_queries import pixelwise
 
 MODELS = ["timm/test_resnet (untrained, seed 1)", "timm/test_vit (untrained, seed 1)"]
 
