@@ -300,28 +300,33 @@ def _iterated(gram: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     the stopping rule of Davis and Kahan 1970.
     """
     start = torch.randn(gram.shape[-1], TOGETHER, generator=torch.Generator().manual_seed(0), dtype=gram.dtype)
-    basis, rounds = torch.linalg.qr(start)[0], 0
+    basis, rounds = _orthonormal(start.mT), 0
     while True:
-        image, rounds = gram @ basis, rounds + 1
-        values, mixtures = torch.linalg.eigh(basis.mT @ image)
-        basis, image = basis @ mixtures, image @ mixtures
-        vector, value = _last(basis, values)
-        residual = (image[..., -1] - value[..., None] * vector).norm(dim=-1)
+        image, rounds = basis @ gram, rounds + 1  # twice as fast as gram @ basis.mT
+        values, mixtures = torch.linalg.eigh(image @ basis.mT)
+        basis, image = mixtures.mT @ basis, mixtures.mT @ image
+        vector, value = basis[..., -1, :], values[..., -1]
+        residual = (image[..., -1, :] - value[..., None] * vector).norm(dim=-1)
         close = residual <= CLOSE * (value - values[..., -2].clamp(min=0))
         if rounds == ROUNDS or bool(close.all()):
             return vector, value, close
-        basis = torch.linalg.qr(_filtered(gram, basis, image, values))[0]
+        basis = _orthonormal(_filtered(gram, basis, image, values))
+
+
+def _orthonormal(vectors: Tensor) -> Tensor:
+    """An orthonormal basis of the space of vectors `[…, n, P]`."""
+    return torch.linalg.qr(vectors.mT)[0].mT
 
 
 def _filtered(gram: Tensor, basis: Tensor, image: Tensor, values: Tensor) -> Tensor:
-    """The basis `[…, P, n]` times a Chebyshev polynomial of the matrix: small for eigenvalues between zero and the
+    """The basis `[…, n, P]` times a Chebyshev polynomial of the matrix: small for eigenvalues between zero and the
     least of `values` `[…, n]`, and growing fastest beyond.
 
-    image: the matrix times the basis.
+    image: the basis times the matrix.
     """
     half = torch.maximum(values[..., 0], values[..., -1] / 1000)[..., None, None] / 2  # not so small as to overflow
     half = half.where(half > 0, 1)
     before, now = basis, image / half - basis
     for _ in range(DEGREE - 1):
-        before, now = now, 2 * (gram @ now / half - now) - before
+        before, now = now, 2 * (now @ gram / half - now) - before
     return now
