@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
 from gradcam.errors import LayerError, ModelError, quoted
-from gradcam.zero_rows import FewRows, SkippingZeroRows, may_skip, reads_a_token
+from gradcam.zero_rows import MixedError, SkippingZeroRows, each_of, may_skip, reads_a_token, together, whole
 
 LEAST_CHUNK = 2 << 20
 """Bytes of gradients that are always computed at once: little beside the memory of the forward itself."""
@@ -40,8 +40,9 @@ def differentiate(
 
     inputs: Any = list(ends)  # tensors beside edges
     skips = may_skip(start, cotangents)
+    of_token = skips and reads_a_token(start)
 
-    def backward(cotangent: Tensor, *, batched: bool, skips: bool) -> list[Tensor]:
+    def walk(cotangent: Tensor, *, batched: bool = False, skips: bool) -> tuple[Tensor, ...]:
         with SkippingZeroRows() if skips else nullcontext():
             found = torch.autograd.grad(
                 start, inputs, cotangent, retain_graph=True, is_grads_batched=batched, allow_unused=True
@@ -51,21 +52,29 @@ def differentiate(
                 "the class scores do not depend on the target layer as autograd sees it; name another layer, "
                 "or take detach, no_grad and re-entrant checkpoints out of the model's forward"
             )
-        return [gradient.whole() if type(gradient) is FewRows else gradient for gradient in found]
+        return found
+
+    def backward(cotangents: Tensor, *, skips: bool) -> list[Tensor]:
+        """The gradients of all these from one walk."""
+        if skips and of_token:
+            return [each_of(gradient, len(cotangents)) for gradient in walk(together(cotangents), skips=True)]
+        if len(cotangents) == 1:
+            return [each_of(gradient, 1) for gradient in walk(cotangents[0], skips=skips)]
+        return [whole(gradient) for gradient in walk(cotangents, batched=True, skips=skips)]
 
     def one_by_one(*, skips: bool) -> list[Tensor]:
-        each = [backward(cotangent, batched=False, skips=skips) for cotangent in cotangents]
-        return [torch.stack(found) for found in zip(*each, strict=True)]
+        each = [backward(cotangent, skips=skips) for cotangent in cotangents.split(1)]
+        return [torch.cat(found) for found in zip(*each, strict=True)]
 
     try:
-        if skips and reads_a_token(start):
-            return one_by_one(skips=True)
-        if len(cotangents) > 1:
-            return backward(cotangents, batched=True, skips=skips)
+        try:
+            return backward(cotangents, skips=skips)
+        except MixedError:
+            return one_by_one(skips=skips)
     except torch.OutOfMemoryError:
         raise
     except RuntimeError:
-        pass  # an operation without a batching rule, or one that reads memory that `FewRows` does not have
+        pass  # an operation without a batching rule, or one that reads memory that implied gradients do not have
     try:
         return one_by_one(skips=False)
     except torch.OutOfMemoryError:

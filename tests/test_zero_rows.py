@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gradcam import heatmaps, zero_rows
+from gradcam import gradients, heatmaps, zero_rows
 from gradcam.gradients import differentiate
 from gradcam.zero_rows import SkippingZeroRows
 
@@ -39,7 +39,7 @@ class Products(TorchDispatchMode):
 @contextmanager
 def nothing_skipped() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(zero_rows, "_SKIPPING", {})
+        patch.setattr(gradients, "may_skip", lambda start, cotangents: False)
         yield
 
 
@@ -86,10 +86,59 @@ def test_behind_the_last_attention_only_the_class_token_is_multiplied(
     found, few = backward(model, precision)
     close = 1e-5 if precision is torch.float32 else 1e-13
     assert torch.allclose(found, expected, rtol=0, atol=close * float(expected.abs().max()))
-    assert whole.queries == 3 * 145
-    assert few.queries == 3 * 1
-    assert few.products < 0.4 * whole.products  # what is left is of the keys and values, which every token has
+    assert (whole.queries > 0, few.queries) == (True, 0)
+    assert few.products < whole.products / 100
     assert few.numbers == whole.numbers / 145
+
+
+class Separate(nn.Module):
+    """A block of attention whose queries, keys and values come of matrices of their own, and a head behind."""
+
+    def __init__(self, scale: float | None = None) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.scale, self.ways = scale, nn.ModuleList(nn.Linear(96, 96) for _ in range(4))
+        self.pooler, self.head = nn.Linear(96, 96), nn.Linear(96, 6)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        *sources, out = self.ways
+        heads = [way(tokens).view(2, 145, 3, 32).transpose(1, 2) for way in sources]
+        mixed = nn.functional.scaled_dot_product_attention(*heads, scale=self.scale)
+        tokens = tokens + out(mixed.transpose(1, 2).reshape(2, 145, 96))
+        return self.head(self.pooler(tokens[:, 0]).tanh())
+
+
+@pytest.mark.parametrize("scale", [None, 0.7])
+def test_keys_and_values_of_their_own_matrices_are_outer_products_too(scale: float | None) -> None:
+    model, tokens = Separate(scale).double().requires_grad_(False), TOKENS.double().requires_grad_()
+    cotangents = torch.randn(3, 2, 6, generator=torch.Generator().manual_seed(8), dtype=torch.float64)
+    with Products() as few:
+        (found,) = differentiate(model(tokens), cotangents, [tokens])
+    with nothing_skipped():
+        (expected,) = differentiate(model(tokens), cotangents, [tokens])
+    assert torch.allclose(found, expected, rtol=0, atol=1e-13)
+    assert few.queries == 0
+
+
+@pytest.mark.parametrize("options", [{"qk_norm": True}, {"fc_norm": True}, {"class_token": True, "reg_tokens": 4}])
+def test_other_ends_of_transformers_have_the_gradients_of_autograd(options: dict[str, Any]) -> None:
+    model = transformer(**options)
+    with nothing_skipped():
+        expected, _ = backward(model, torch.float64)
+    found, _ = backward(model, torch.float64)
+    assert torch.allclose(found, expected, rtol=0, atol=1e-13 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize(("options", "walks"), [({}, 1), ({"qk_norm": True}, 1 + 3)], ids=["plain", "mixed"])
+def test_all_classes_go_back_in_one_walk_if_nothing_on_the_way_mixes_their_numbers(
+    options: dict[str, Any], walks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grad, starts = torch.autograd.grad, list[object]()
+    monkeypatch.setattr(
+        torch.autograd, "grad", lambda *args, **named: (starts.append(args[0]), grad(*args, **named))[1]
+    )
+    backward(transformer(**options), torch.float32)
+    assert len(starts) == walks
 
 
 def test_where_the_scores_read_all_tokens_nothing_is_skipped() -> None:
