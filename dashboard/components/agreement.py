@@ -60,7 +60,8 @@ def _why_left_out(models: Sequence[str], kept: Sequence[Panel]) -> str:
     names = [library.class_names(model) for model in (*models, *(panel.model for panel in kept))]
     common = [name for name in names[0] if all(name in other for other in names)]
     advice = f"Ask for a class that all know, such as *{escape_markdown(common[0])}*." if common else ""
-    return f"Left out: {who}. What it predicts is no answer to the same question. {advice}".strip()
+    what = "What it predicts is" if len(models) == 1 else "What they predict is"
+    return f"Left out: {who}. {what} no answer to the same question. {advice}".strip()
 
 
 def _show_tables(panels: Sequence[Panel]) -> None:
@@ -96,7 +97,7 @@ def _summary(names: Sequence[str], table: NDArray[np.float64]) -> str:
 
     def sentence(pair: tuple[int, int]) -> str:
         a, b = (f"**{escape_markdown(names[model])}**" for model in pair)
-        return f"{a} and {b}, rank correlation {_number(pairs[pair])}"
+        return f"{a} and {b}, rank correlation\N{NO-BREAK SPACE}{_number(pairs[pair])}"
 
     if len(pairs) == 1:
         return f"{sentence(least)}."

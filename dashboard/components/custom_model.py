@@ -118,11 +118,11 @@ def _ask_for_names() -> None:
         placeholder="The file's name",
         max_chars=40,
         key=_key("name"),
-        help="What the model is called in headings, tables and files.",
+        help="What the model is called in headings, tables and files; a space or sign in it becomes a dash.",
     )
     st.text_input(
         "Network in the file, where it holds several",
-        placeholder="The weights that were trained; or such as teacher, state_dict_ema",
+        placeholder="The trained one; or such as state_dict_ema",
         max_chars=200,
         key=_key("prefix"),
     )

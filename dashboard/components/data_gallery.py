@@ -145,7 +145,7 @@ def _numbers(shown: Shown, photos: Sequence[int]) -> dict[int, list[str]]:
 
 
 def _show_cell(shown: Shown, photo: int, path: str, caption: str, picture: bytes) -> None:
-    with st.container(border=True, gap="xsmall"):
+    with st.container(border=True, gap="xsmall", height="stretch"):
         heatmaps = count(len(shown.models), "model")
         st.image(picture, width="stretch", alt=f"{path} and the heatmaps of {heatmaps}")
         st.caption(caption)
@@ -199,5 +199,5 @@ _NUMBERS: dict[str, Callable[[float], str]] = {
 def _prediction(unit: Unit) -> str:
     if unit.reason is not None or unit.predicted is None:
         return "no map"
-    mark = {True: "✓ ", False: "✗ ", None: ""}[unit.right]
-    return f"{mark}{escape_markdown(unit.predicted)} {percent(unit.predicted_probability or 0.0)}"
+    mark = {True: "✓\N{NO-BREAK SPACE}", False: "✗\N{NO-BREAK SPACE}", None: ""}[unit.right]
+    return f"{mark}{escape_markdown(unit.predicted)}\N{NO-BREAK SPACE}{percent(unit.predicted_probability or 0.0)}"

@@ -97,7 +97,7 @@ def _show_numbers(units: Sequence[Unit]) -> None:
     if len({unit.method for unit in units}) > 1:
         table["Method"] = [escape_markdown(unit.method) for unit in units]
     table |= {title: [show(unit) for unit in units] for title, show in _NUMBERS.items()}
-    filled = {title: cells for title, cells in table.items() if any(cells)}
+    filled = {title: [cell or "–" for cell in cells] for title, cells in table.items() if any(cells)}
     st.table(filled)
 
 

@@ -71,7 +71,7 @@ def show_depths(panels: Sequence[Heatmap], style: Style, key: str = "depths") ->
     chosen = view_tools(panels, base, f"{key}-tools")
     captions = _captions(panels)
     depth = _pick_depth([caption.title for caption in captions])
-    large, words = st.columns([3, 2], gap="medium")
+    large, words = st.columns(2, gap="medium")
     with large:
         view_panels([panels[depth]], base, f"{key}-one", captions=[captions[depth]])
     with words:
@@ -139,7 +139,7 @@ def _depth_statement(panels: Sequence[Heatmap], depth: int) -> str:
     return (
         f"**{escape_markdown(str(panel.scored))}** has {percent(panel.scored.probability)}, rank "
         f"{panel.scored.rank}, score "
-        f"{panel.scored.score:.2f}, at whatever depth it is read. `{layer.name}` is {what}: {layer.channels} "
+        f"{panel.scored.score:.2f}, at whatever depth it is read. `{layer.name}` is {what}: {layer.channels:,} "
         f"feature maps of {_grid(panel)} cells."
     )
 

@@ -14,23 +14,22 @@ from gradcam.model_spec import display_name, untrained
 
 
 def show_failed(comparison: Comparison) -> Comparison:
-    """Say of each model without a map why, in a line that opens; return the comparison of the others."""
+    """Say of each model without a map why, in a line that opens; return the comparison of the others.
+
+    The lines are open where there is nothing else to see.
+    """
     mapped = {panel.model for panel in comparison.heatmaps} | set(waiting_models(comparison))
     for model in comparison.models:
         if model not in mapped:
             reasons = dict.fromkeys(panel.reason for panel in comparison.failures if panel.model == model)
-            _show_line(model, "; ".join(reasons))
+            _show_line(model, "; ".join(reasons), is_open=not mapped)
     return comparison.with_models(mapped)
 
 
-def _show_line(model: str, reason: str) -> None:
+def _show_line(model: str, reason: str, *, is_open: bool) -> None:
     entry = library.catalogue().get(model)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        name = f'<b title="{escape(model)}">{escape(display_name(model))}</b>'
-        st.html(
-            f'<details class="failed"><summary>{name} has no map: {escape(reason)}</summary></details>',
-            width="stretch",
-        )
+        st.html(failed_html(model, reason, is_open=is_open), width="stretch")
         if entry and entry.weights.startswith("download"):
             st.button(
                 "Use untrained",
@@ -41,6 +40,13 @@ def _show_line(model: str, reason: str) -> None:
                 help="The same architecture with random weights, labelled so wherever it is shown",
             )
         st.button("Remove", key=f"_leave-{model}", type="tertiary", on_click=_replace, args=(model, []))
+
+
+def failed_html(model: str, reason: str, *, is_open: bool = False) -> str:
+    """Write in one line, which opens, why a model has no map."""
+    name = f'<b title="{escape(model)}">{escape(display_name(model))}</b>'
+    opened = " open" if is_open else ""
+    return f'<details{opened} class="failed"><summary>{name} has no map: {escape(reason)}</summary></details>'
 
 
 def _replace(model: str, others: list[str]) -> None:

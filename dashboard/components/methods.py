@@ -129,8 +129,8 @@ def show_methods(panels: Sequence[Panel], style: Style, key: str = "methods") ->
     session.keep_look(chosen)
     st.header("What they are", anchor=False)
     with st.grid(3, min_column_width=440, gap="medium"):
-        for panel, number in zip(panels, alike, strict=True):
-            st.markdown(method_text(panel.method, number))
+        for panel in panels:
+            st.markdown(method_text(panel.method))
     st.caption(
         "*Like Grad-CAM*: rank correlation of the two maps on the photo, 1 where they put all pixels in the same "
         "order. Agreement does not make a method right: methods may share an error, and each answers a question of "
@@ -154,21 +154,20 @@ def _like_gradcam(panels: Sequence[Panel]) -> list[str]:
 
 def _caption(panel: Panel, alike: str) -> Caption:
     method = find_method(panel.method)
-    facts = [f"like Grad-CAM {alike}"] if method is not GRADCAM else []
+    facts = [f"like Grad-CAM\N{NO-BREAK SPACE}{alike}"] if method is not GRADCAM else []
     facts += [] if method.class_specific else ["the same for every class"]
     subtitle = str(panel.scored) if isinstance(panel, Heatmap) else "no map"
     return Caption(method.name, subtitle, " · ".join(facts))
 
 
-def method_text(name: str, alike: str) -> str:
-    """Describe a method in Markdown; `alike` is how far it agrees with Grad-CAM."""
+def method_text(name: str) -> str:
+    """Describe a method in Markdown."""
     method = find_method(name)
     facts = (
         f"**[{method.name}]({method.link})**",
         method.citation,
         method.cost,
         "knows the class" if method.class_specific else "the same for every class",
-        f"like Grad-CAM {alike}",
     )
     text = " ".join(filter(None, (method.says, method.caveats, method.zero)))
     return f"{' · '.join(facts)}  \n{text}"

@@ -18,7 +18,7 @@ from dashboard.components.messages import escape_markdown
 from gradcam import Heatmap, Panel, Style
 from gradcam.draw import draw_panel, heat_caption, model_caption, region_caption, request_caption, scale_caption
 from gradcam.methods import GRADCAM
-from gradcam.text import dimensions, percent
+from gradcam.text import dimensions, percent, unbroken
 from gradcam.types import ScaledMap
 
 LONG_SIDE = 1200
@@ -58,7 +58,7 @@ def _show_large(heatmaps: Sequence[Heatmap], scaled: Mapping[Heatmap, ScaledMap]
                 label, make, f"{stem}.{suffix}", kind, on_click="ignore", icon=":material/download:", help=words
             )
     st.image(panel_png(panel, style, heat), alt=heat_caption(panel, heat))
-    st.table({name: escape_markdown(words) for name, words in panel_facts_table(panel, heat).items()})
+    st.table({name: unbroken(escape_markdown(words)) for name, words in panel_facts_table(panel, heat).items()})
 
 
 def _pick_class(panels: Sequence[Heatmap]) -> int:
@@ -84,10 +84,10 @@ def panel_facts_table(panel: Heatmap, heat: ScaledMap) -> dict[str, str]:
         "Model": model_caption(panel),
         "Class": f"{target} (index {target.index})",
         "Probability": f"{percent(target.probability)} ({explanation.activation}), rank {target.rank} of "
-        f"{len(explanation.labels)}",
+        f"{len(explanation.labels):,}",
         "Score": f"{target.score:.4g}, the number whose gradient was taken",
         "Predictions": ", ".join(f"{label} {percent(share)}" for label, share in explanation.top()),
-        "Layer": f"{layer.name}, {layer.channels} feature maps" if layer else "",
+        "Layer": f"{layer.name}, {layer.channels:,} feature maps" if layer else "",
         "Why this layer": layer.rule if layer else "",
         "Grid": f"{dimensions(*explanation.grid)} cells",
         "Heat": f"{scale_caption(heat)}; raw from {raw.min():.3g} to {raw.max():.3g}, in all {raw.sum():.3g}",

@@ -23,19 +23,23 @@ GAP = 22
 def show_comparison(comparison: Comparison, style: Style, key: str = "photo") -> Style:
     """Show every photo with its heatmaps, predictions, layers and failures; return the style as set in the toolbar.
 
+    What one model says stands beside its heatmaps, and what each of several says below its own.
     key: differs between the pages that show a comparison.
     """
     base = session.settled_look(style, what_is_shown(comparison, key))
     scaled = comparison.scaled(base)
     chosen = view_tools(comparison.heatmaps, base, f"{key}-tools", scaled, markable=True)
+    alone = len(comparison.models) == 1
     for index, photo in enumerate(comparison.photos):
         st.header(escape_markdown(photo.name), anchor=False)
-        view_photo(comparison, photo, base, f"{key}-{index}")
-        with st.grid(len(comparison.models), min_column_width=panel_width(len(comparison.models)), gap=GAP):
+        pictures, words = st.columns(2, gap="medium") if alone else (st.container(), st.container())
+        with pictures:
+            view_photo(comparison, photo, base, f"{key}-{index}")
+        with words, st.grid(len(comparison.models), min_column_width=panel_width(len(comparison.models)), gap=GAP):
             for number, model in enumerate(comparison.models):
                 with st.container(gap="xsmall"):
                     panels = comparison.of(photo=photo, model=model)
-                    show_facts(panels)
+                    show_facts(panels, named=not alone)
                     offer_large(panels, scaled, chosen, f"{key}-{index}-{number}")
     session.keep_look(chosen)
     return chosen
@@ -46,14 +50,15 @@ def what_is_shown(comparison: Comparison, key: str) -> object:
     return key, [photo.sha256 for photo in comparison.photos], len(comparison.models) > 1
 
 
-def show_facts(panels: Sequence[Panel], lead: str = "") -> None:
-    """Show what one model says of one photo: a leading sentence, predictions, layer and why that layer.
+def show_facts(panels: Sequence[Panel], lead: str = "", *, named: bool = True) -> None:
+    """Show what one model says of one photo: its name, a leading sentence, predictions, layer and why that layer.
 
     What failed, and how long it took, is said in the viewer.
     """
     found = [panel.explanation for panel in panels if isinstance(panel, Heatmap)]
     explanation = max(found, key=lambda one: one.layer is not None, default=None)  # the first that tells the layer
-    st.html(name_html(model_caption(panels[0]), panels[0].model))
+    if named:
+        st.html(name_html(model_caption(panels[0]), panels[0].model))
     if explanation is None:
         waits = all(isinstance(panel, Failure) and panel.reason == results.WAITING for panel in panels)
         st.caption("Not computed yet." if waits else "No predictions, for the reason given above.")

@@ -10,9 +10,10 @@ from typing import cast
 
 import streamlit as st
 
+from dashboard.components.failed import failed_html
 from dashboard.components.messages import escape_markdown
 from dashboard.session import Draft, drafted
-from gradcam import Comparison, Failure, Heatmap, Panel, Photo, Style
+from gradcam import Comparison, Failure, Heatmap, Photo, Style
 from gradcam.draw import draw_panel, model_caption
 from gradcam.geometry import fit_within
 from gradcam.model_spec import short_name
@@ -39,20 +40,22 @@ def write_notes(
         with st.container(border=True):
             st.markdown(f"**{escape_markdown(photo.name)}**")
             pictures, words = st.columns([11, 9])
-            with pictures, st.container(horizontal=True, gap="small"):
-                for panel in panels:
-                    _show_small(panel, style, full_of)
+            with pictures:
+                with st.container(horizontal=True, gap="small"):
+                    for panel in panels:
+                        if isinstance(panel, Heatmap):
+                            _show_small(panel, style, full_of)
+                failures = [(panel.model, panel.reason) for panel in panels if isinstance(panel, Failure)]
+                for model, reason in dict.fromkeys(failures):
+                    st.html(failed_html(model, reason))
             with words:
                 notes.append(_write_note(photo, note, of))
     return tuple(notes)
 
 
-def _show_small(panel: Panel, style: Style, full_of: Mapping[Heatmap, float]) -> None:
+def _show_small(panel: Heatmap, style: Style, full_of: Mapping[Heatmap, float]) -> None:
     name = short_name(model_caption(panel))
     with st.container(width=THUMBNAIL, gap="xxsmall"):
-        if isinstance(panel, Failure):
-            st.caption(f"{escape_markdown(name)}: no map, for {escape_markdown(panel.reason)}")
-            return
         size = fit_within(panel.photo.size, 2 * THUMBNAIL, 2 * THUMBNAIL)
         picture = draw_panel(panel, style, full_of[panel] or None, size)
         st.image(picture, width="stretch", alt=f"Heatmap of {name} for {panel.scored}")

@@ -230,12 +230,12 @@ def show_other_line(of: GradcamSteps) -> list[Figure]:
             chosen = st.selectbox("Method", names, **session.linked(Key.LINE))
             other = LINES[names.index(chosen)] if chosen in names else LINES[0]
             st.markdown(f"[{other.name}]({other.link}), {other.citation}. {other.says} {other.caveats}".strip())
-            st.code(inspect.getsource(other.compute), wrap_lines=True)
         maps = {GRADCAM.name: of.explanation.maps[0], other.name: of.map_by(other)}
         pictures = [
             draw_grid(heat, LARGE, style=_cells(), signed=is_signed(name, heat)) for name, heat in maps.items()
         ]
         figure = _show_rows([PictureRow(pictures, list(maps))], "The map of another line")
+        st.code(inspect.getsource(other.compute))
     return [figure]
 
 

@@ -176,12 +176,13 @@ def colour_bar(style: Style, scaled: Mapping[Heatmap, ScaledMap]) -> ColourBar:
     around_zero = {one.signed for one in scaled.values()}
     signed = around_zero == {True}
     apart = "; red and blue: ±" if len(around_zero) > 1 else ""
+    heat = "heat for and against" if signed else "heat"
     if style.scale == "shared" and len(methods) <= 1:
         full = max((one.vmax for one in scaled.values()), default=0.0)
         equations = " (eq. 2)" if methods <= {GRADCAM.name} else ""
-        return ColourBar(f"heat, raw units{equations}", bar_numbers(full, signed), signed)
+        return ColourBar(f"{heat}, raw units{equations}", bar_numbers(full, signed), signed)
     numbers = tuple(minus_sign(f"{100 * share:.0f} %") for share in BAR_SHARES[signed])
-    return ColourBar(f"heat, share of {_WHOSE[style.scale]}{apart}", numbers, signed)
+    return ColourBar(f"{heat}, share of {_WHOSE[style.scale]}{apart}", numbers, signed)
 
 
 def colour_bars(style: Style, scaled: Mapping[Heatmap, ScaledMap]) -> list[ColourBar]:

@@ -27,7 +27,7 @@ MOST_PIXELS = 100_000_000
 """Of a slide: one that would have more is made narrower."""
 
 _HEAD, _TEXT = Ink(30, 650, (22, 27, 34)), Ink(24, 450, (36, 41, 47))
-_ABOVE, _BELOW, _LINE = (37, 99, 235), (180, 85, 45), (89, 96, 106)
+_ABOVE, _BELOW, _LINE = (214, 96, 77), (67, 147, 195), (89, 96, 106)
 _GAP = 24
 
 

@@ -237,7 +237,7 @@ def _panel(
         "title": shown.title,
         "subtitle": shown.subtitle,
         "tip": panel.model,
-        "facts": " · ".join(part for part in (shown.facts, inside) if part),
+        "facts": " · ".join(part for part in (shown.facts, inside) if part).replace(" = ", "\xa0=\xa0"),
         "alt": f"{shown.title}. {alt}" if caption or by_method else alt,
         "note": heat.note if heat else "",
         "reason": panel.reason if isinstance(panel, Failure) else "",

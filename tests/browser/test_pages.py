@@ -18,6 +18,7 @@ from skimage import data, io
 from gradcam import Heatmap, compare, parse_target, sample_photo
 from gradcam.draw.captions import target_caption
 from gradcam.measures import agreement
+from tests.browser.test_accessibility import what_stays
 from tests.visiting import (
     DESKTOP,
     FIRST_VISIT,
@@ -177,6 +178,10 @@ def test_on_a_phone_panels_stack_nothing_is_cut_off_and_the_dark_theme_writes_li
             assert above["y"] + above["height"] < below["y"]
         assert all(box["x"] >= 0 and 300 < box["width"] <= 390 for box in boxes)
         assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= PHONE["width"]
+        edges = [
+            tool.bounding_box() or {} for tool in page.get_by_role("button", name=re.compile("Hold|Reset")).all()
+        ]
+        assert len({round(box["x"] + box["width"]) for box in edges}) == 1, "no control is left over in its row"
 
 
 QUESTIONS = (
@@ -216,7 +221,7 @@ def test_eight_visitors_at_once_each_get_the_answer_to_their_own_question(addres
         wanted = target_caption(panel)
         assert shown["subtitle"].partition(" · ")[0] == wanted.partition(" · ")[0]
         assert shares(shown["subtitle"]) == pytest.approx(shares(wanted), abs=0.11)
-        full = re.search(r"full colour = (\S+)", shown["facts"])
+        full = re.search(r"full colour\s=\s(\S+)", shown["facts"])
         assert full
         assert float(full[1]) == pytest.approx(float(panel.map.max()), rel=0.01)
 
@@ -242,6 +247,9 @@ def test_two_visitors_never_see_each_others_upload_even_of_one_name(visit: Visit
 
 def test_an_upload_is_still_there_on_another_page_and_back(visit: Visit, tmp_path: Path) -> None:
     page = visit(f"?models={LITE0}")
+    picture, said = (page.locator(part).bounding_box() or {} for part in (".viewer .picture", ".predictions"))
+    assert picture["x"] + picture["width"] <= said["x"], "what one model says is beside its heatmap"
+    expect(page.get_by_role("button", name="Open large")).to_be_in_viewport()
     io.imsave(tmp_path / "my cup.png", data.coffee())
     page.set_input_files("input[type=file]", tmp_path / "my cup.png")
     expect(page.get_by_role("heading", name="my cup.png")).to_be_visible()
@@ -283,6 +291,9 @@ def test_a_cell_opens_large_with_its_facts_and_files(visit: Visit) -> None:
     expect(dialog.get_by_role("img", name=re.compile("lite1, lynx .*hottest at"))).to_be_visible()
     for words in ("Probability", "Why this layer", "SHA-256"):
         expect(dialog.get_by_text(words).first).to_be_visible()
+    picture = dialog.get_by_role("img", name=re.compile("hottest at")).bounding_box()
+    assert picture is not None
+    assert picture["y"] + picture["height"] < DESKTOP["height"], "seen whole"
     panel = answer("cat and coffee", LITE1, "lynx", "crop")
     files = {}
     for name in ("PNG", "Raw map", "Numbers"):
@@ -292,6 +303,8 @@ def test_a_cell_opens_large_with_its_facts_and_files(visit: Visit) -> None:
         files[name] = download.value.path().read_bytes()
     assert io.imread(BytesIO(files["PNG"])).shape == (1200, 1200, 3)
     assert np.load(BytesIO(files["Raw map"])) == pytest.approx(panel.map, rel=1e-3, abs=1e-6)
+    page.emulate_media(color_scheme="dark")
+    assert what_stays(page) == []
     numbers = json.loads(files["Numbers"])
     assert numbers["target"]["label"] == "lynx"
     assert np.array(numbers["map"], np.float32) == pytest.approx(panel.map, rel=1e-3, abs=1e-6)
@@ -336,14 +349,35 @@ def test_eight_models_stand_in_even_rows_and_one_that_failed_is_a_line_that_can_
     assert across[4:] == across[:3]  # 4 + 3
     line = page.locator(".failed summary")
     expect(line).to_contain_text("torchvision/squeezenet1_1@IMAGENET1K_V1 has no map: expected weights")
-    assert (line.bounding_box() or {"height": 99})["height"] < 30
+    said, way_out = (it.bounding_box() or {} for it in (line, page.get_by_role("button", name="Use untrained")))
+    assert said["height"] < 30
+    assert way_out["y"] < said["y"] + said["height"], "beside it"
     table = page.get_by_role("table", name="Rank correlation")
     expect(table.get_by_role("row")).to_have_count(1 + 7)
     assert table.evaluate("it => it.scrollWidth <= it.parentElement.clientWidth")
+    chips = page.locator("[data-testid=stMultiSelectTagsContainer] [data-tag] span", has_text="untrained")
+    assert chips.evaluate_all("all => all.length && all.every(it => it.scrollWidth <= it.clientWidth)")
+    page.set_viewport_size(PHONE)
+    settle(page)
+    assert_names_stay_in_sight(page, table)
+    page.set_viewport_size(DESKTOP)
+    settle(page)
     page.get_by_role("button", name="Use untrained").click()
     settle(page)
     expect(line).to_have_count(0)
     expect(pictures(page)).to_have_count(7)  # one of them was there already
+
+
+def assert_names_stay_in_sight(page: Page, table: Locator) -> None:
+    """Scrolled to its end, a table still shows the names of its rows, on the page's own ground in both themes."""
+    names = table.get_by_role("rowheader")
+    before = names.last.bounding_box()
+    assert table.evaluate("it => (it.parentElement.scrollLeft = 999, it.parentElement.scrollLeft)") > 50
+    assert names.last.bounding_box() == before
+    for scheme in ("dark", "light"):
+        page.emulate_media(color_scheme=scheme)
+        settle(page)
+        assert brightness(names, "backgroundColor") == brightness(page.locator(".stApp"), "backgroundColor")
 
 
 def test_of_sixty_uploads_six_are_shown_at_a_time_and_what_is_no_photo_is_one_line(

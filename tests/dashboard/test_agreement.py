@@ -36,7 +36,7 @@ def test_models_that_agree_are_named_and_every_number_stands_in_a_table(page: Ap
     number = f"{agreement(maps)[0, 1]:.2f}"
     assert correlation.count(f">{number}</td>") == 2
     assert "Overlap of the hottest fifths" in overlap
-    assert f"rank correlation {number}." in words(page)
+    assert f"rank correlation\N{NO-BREAK SPACE}{number}." in words(page)
     page.segmented_control(key="of-class").set_value("tabby").run()
     assert tables(page)[0] != correlation
 

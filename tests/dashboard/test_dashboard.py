@@ -147,6 +147,9 @@ def test_a_model_that_fails_says_why_and_the_others_go_on(page: AppTest, model: 
     (reason,) = reasons(page)
     assert sentence in reason
     assert heatmaps(page) == [f"{LITE0}: Egyptian cat"]
+    assert "<details open" not in words(page)
+    page.multiselect(key="models").set_value([model]).run()
+    assert "<details open" in words(page), "there is nothing else to see"
 
 
 def test_a_link_with_somebody_elses_photo_asks_for_the_file(page: AppTest) -> None:

@@ -127,6 +127,20 @@ def test_of_several_photos_and_models_one_is_shown() -> None:
     assert "14×14" in large(page)["subtitle"]
 
 
+def test_more_models_than_stand_beside_each_other_are_a_list_and_the_chosen_one_stays() -> None:
+    models = [LITE0, *(f"timm/test_resnet (untrained, seed {seed})" for seed in range(4))]
+    page = opened(models=models[:4])
+    page.segmented_control(key="model").set_value(models[2]).run()
+    page.multiselect(key="models").set_value([*models[:4], models[4]]).run()
+    box = page.selectbox(key="model")
+    assert box.options == models
+    assert box.value == models[4], "what has just been added"
+    box.set_value(models[2]).run()
+    assert not page.error
+    page.multiselect(key="models").set_value(models[:4]).run()
+    assert page.segmented_control(key="model").value == models[2]
+
+
 def test_an_empty_page_says_what_to_choose() -> None:
     page = opened()
     page.multiselect(key="photos").set_value([]).run()

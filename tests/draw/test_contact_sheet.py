@@ -114,7 +114,7 @@ def at_foot(comparison: Comparison, style: Style) -> set[str]:
 def test_a_sheet_of_maps_from_zero_and_around_zero_has_a_colour_bar_for_each() -> None:
     both, style = mixed(scale="shared")
     bars = colour_bars(style, both.scaled(style))
-    assert [bar.title for bar in bars] == ["heat, raw units (eq. 2)", "heat, raw units"]
+    assert [bar.title for bar in bars] == ["heat, raw units (eq. 2)", "heat for and against, raw units"]
     assert [bar.numbers[-1] for bar in bars] == ["2", "4"]
     assert at_foot(both, style) == {style.colormap, "red-blue"}
     from_zero, around_zero = both.heatmaps

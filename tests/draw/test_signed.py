@@ -48,7 +48,7 @@ def test_a_panel_lies_on_a_grey_photo_and_the_viewer_is_told() -> None:
     assert shown["diverging"]
     (trace,) = shown["plot"]["data"]
     assert (trace["zmin"], trace["zmax"]) == (-4.0, 4.0)
-    assert "full colour = ±4" in shown["facts"]
+    assert "full colour\xa0=\xa0±4" in shown["facts"]
 
 
 def test_a_figure_and_a_shared_scale_take_both_sides() -> None:
@@ -102,7 +102,9 @@ def mixed(**scale: Scale) -> tuple[Comparison, Style]:
 def test_the_colour_bar_goes_both_ways_where_every_map_does() -> None:
     both, style = mixed(scale="shared")
     one = as_comparison(both.heatmaps[1])
-    assert colour_bar(style, one.scaled(style)) == ColourBar("heat, raw units", ("−4", "−2", "0", "2", "4"), True)
+    assert colour_bar(style, one.scaled(style)) == ColourBar(
+        "heat for and against, raw units", ("−4", "−2", "0", "2", "4"), True
+    )
     scene = panels_scene(one.panels)
     (bar,) = scene["bars"]
     assert bar["diverging"]
@@ -111,7 +113,10 @@ def test_the_colour_bar_goes_both_ways_where_every_map_does() -> None:
     assert with_photo == [render.jpeg_uri(both.photos[0], 640, in_grey=grey) for grey in (False, True)]
     marker = one.figure().data[-1].marker
     assert (marker.cmin, marker.cmax, list(marker.colorbar.tickvals)) == (-1, 1, [-1, -0.5, 0, 0.5, 1])
-    assert [bar["diverging"] for bar in panels_scene(both.panels)["bars"]] == [False, True]
+    assert [(bar["title"], bar["diverging"]) for bar in panels_scene(both.panels)["bars"]] == [
+        ("heat, share of each map's own maximum", False),
+        ("heat for and against, share of each map's own maximum", True),
+    ]
 
 
 def test_methods_do_not_share_a_scale_and_nothing_says_so() -> None:

@@ -197,6 +197,8 @@ def test_the_weights_are_sorted_in_their_figure_and_keep_their_number() -> None:
     (bars,) = weight_bars(np.array([0.1, -0.2, 0.3], np.float32)).data
     assert list(bars.y) == pytest.approx([0.3, 0.1, -0.2])
     assert list(bars.customdata) == [2, 0, 1]
+    colours = [bytes.fromhex(colour[1:]) for colour in bars.marker.color]
+    assert [red > blue for red, _, blue in colours] == [True, True, False]  # as gradients are coloured
 
 
 def test_a_contrast_and_a_later_call_are_in_the_script() -> None:

@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 
 from gradcam.draw.figures.parts import TEXT, Theme
 
+_FOR, _AGAINST = "#d6604d", "#4393c3"
+"""Red and blue, as values above and below zero are coloured everywhere."""
+
 
 def weight_bars(alpha: NDArray[np.float32], *, theme: Theme = "light") -> go.Figure:
     """The weights α of all channels (eq. 1) as bars, from the largest to the smallest."""
@@ -18,7 +21,7 @@ def weight_bars(alpha: NDArray[np.float32], *, theme: Theme = "light") -> go.Fig
             x=list(range(1, len(alpha) + 1)),
             y=alpha[order],
             customdata=order,
-            marker={"color": ["#2563eb" if alpha[k] > 0 else "#b4552d" for k in order], "line": {"width": 0}},
+            marker={"color": [_FOR if alpha[k] > 0 else _AGAINST for k in order], "line": {"width": 0}},
             hovertemplate="map %{customdata}<br>α = %{y:.3g}<extra></extra>",
         )
     )
