@@ -50,6 +50,10 @@ if (!window.gradcam) {
   const stay = () => (until = 0);
   for (const gesture of ["wheel", "touchmove", "pointerdown", "keydown"]) addEventListener(gesture, stay, { passive: true });
   addEventListener("popstate", follow);
+  addEventListener("click", ({ target }) => {  // the next photos, asked for below the last ones
+    const main = target.closest?.("[class*=st-key-_next_photos]")?.closest("[data-testid=stMain]");
+    if (main) main.scrollTop = 0;
+  });
 
   // A table is one stop of Tab, with arrow keys within; Streamlit's takes Tab from cell to cell.
   const leaves = (event) => event.key === "Tab" && event.target.closest?.("[data-testid=stDataFrame]");

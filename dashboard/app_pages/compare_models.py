@@ -9,6 +9,7 @@ from dashboard.components import (
     headline,
     offer_downloads,
     offer_next_photos,
+    offer_report_page,
     pick_look,
     pick_models,
     pick_photos,
@@ -51,4 +52,5 @@ else:
             offer_next_photos()
             with actions:
                 offer_downloads(comparison, style)
+                offer_report_page()
         go_on()

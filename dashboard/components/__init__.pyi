@@ -25,6 +25,7 @@ from .downloads import (
     offer_downloads as offer_downloads,
     offer_figures as offer_figures,
     offer_panels as offer_panels,
+    offer_report_page as offer_report_page,
 )
 from .failed import show_failed as show_failed
 from .layout import headline as headline, section as section

@@ -50,7 +50,9 @@ def offer_custom_model() -> None:
         help="The tensors of a state_dict, best as .safetensors. A file with more in it, such as a whole "
         "pickled model, could run code when opened and is refused.",
     )
-    guess = _guessed(file)
+    guess, refused = _guessed(file)
+    if refused:
+        say_error(refused)
     with st.form("own", enter_to_submit=False):
         _ask_for_architecture(guess)
         _ask_for_classes()
@@ -59,7 +61,8 @@ def offer_custom_model() -> None:
             _ask_for_preprocessing()
         st.form_submit_button("Add the model", on_click=_add, icon=":material/add:")
     for sentence in st.session_state.pop(_REFUSED, ()):
-        say_error(sentence)
+        if sentence != refused:  # which stands at the file
+            say_error(sentence)
     if added := st.session_state.pop(_ADDED, None):
         st.toast(f"Added **{name_markdown(added)}**. Every page can use it now.", icon=":material/check:")
     st.caption(
@@ -128,21 +131,24 @@ def _ask_for_names() -> None:
     )
 
 
-def _guessed(file: UploadedFile | None) -> Guess:
-    """Find out once what the file may be for; choose an architecture if it is the only one that fits."""
-    known: tuple[str, Guess] = st.session_state.get(_GUESS, ("", Guess(())))
+def _guessed(file: UploadedFile | None) -> tuple[Guess, str]:
+    """Find out once what the file may be for; choose an architecture if it is the only one that fits.
+
+    Returns: the guess, and a sentence if the file cannot be read.
+    """
     if file is None or file.size > _most_bytes():
-        return Guess(())
+        return Guess(()), ""
+    known: tuple[str, Guess, str] = st.session_state.get(_GUESS, ("", Guess(()), ""))
     if known[0] != file.file_id:
+        guess, refused = Guess(()), ""
         try:
             with st.spinner("Looking at the names and shapes of its tensors"):
                 guess = guess_architecture(file.getvalue(), PurePath(file.name).name)
         except GradcamError as error:
-            guess = Guess(())
-            st.session_state[_REFUSED] = [str(error)]
-        known = st.session_state[_GUESS] = (file.file_id, guess)
+            refused = str(error)
+        known = st.session_state[_GUESS] = (file.file_id, guess, refused)
         st.session_state[_key("architecture")] = guess.only
-    return known[1]
+    return known[1:]
 
 
 def _guess_statement(guess: Guess) -> str:

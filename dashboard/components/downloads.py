@@ -46,6 +46,12 @@ def offer_panels(panels: Sequence[Heatmap]) -> None:
         _offer_classic(panels)
 
 
+def offer_report_page() -> None:
+    """Lead to the page that writes what is compared here into a report."""
+    if st.button("Report", icon=":material/draft:", help="Add notes and a verdict; as PDF, HTML, ZIP and more"):
+        st.switch_page("app_pages/reports.py")
+
+
 Figure = tuple[str, Callable[[], Slide]]
 """What a figure is called, and what makes it."""
 

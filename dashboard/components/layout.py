@@ -17,7 +17,7 @@ def headline(title: str, lead: str) -> DeltaGenerator:
     st.title(title, anchor=False)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.markdown(lead, width="content")
-        return st.container(horizontal=True, width="content")
+        return st.container(horizontal=True, width="content", gap="xsmall")
 
 
 @contextmanager

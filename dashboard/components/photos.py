@@ -72,6 +72,7 @@ def offer_next_photos() -> None:
     if left > 0:
         st.button(
             f"Next {min(left, AT_ONCE)} of {chosen} photos",
+            key="_next_photos",  # which page.js knows, to begin at the top
             on_click=st.session_state.update,
             args=({session.PHOTO_PAGE: page + 1},),
             icon=":material/arrow_forward:",

@@ -81,7 +81,8 @@ def offer_report(
     thresholds = pick_thresholds(comparison.photos) if "junit" in formats else None
     photos = tuple((photo.name, photo.sha256, photo.region) for photo in comparison.photos)
     layers = tuple((model, request.layers[model]) for model in comparison.models if model in request.layers)
-    what = (photos, comparison.models, tuple(map(write_target, comparison.targets)), request.fit, layers)
+    targets = tuple(map(write_target, comparison.targets))
+    what = (photos, comparison.models, comparison.methods, targets, request.fit, layers)
     choices = Choices(what, style, verdict, tuple(notes), title, embedded, formats, thresholds)
     built: Built | None = st.session_state.get(ReportKey.BUILT)
     if st.button("Build the report", icon=":material/draft:", disabled=not formats):

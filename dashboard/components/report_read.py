@@ -65,13 +65,15 @@ class Opened:
 
 
 def open_report(key: ReportKey, label: str) -> Opened | None:
-    """Open a report from a file and keep it until another is opened; say in a sentence what is wrong."""
+    """Open a report from a file and keep it until another is opened; say in a sentence what is wrong.
+
+    It takes every kind of file: Streamlit's own refusal leaves the last report in sight and says no remedy.
+    """
     widget_key = f"{key}-{st.session_state.setdefault(key + _TURN, 0)}"
     opened: Opened | None = st.session_state.get(key)
     with st.container():
         st.file_uploader(
             label,
-            type=["zip", "json"],
             key=widget_key,
             on_change=_take,
             args=(key, widget_key),

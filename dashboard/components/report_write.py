@@ -14,7 +14,7 @@ from dashboard.components.failed import failed_html
 from dashboard.components.messages import escape_markdown
 from dashboard.session import Draft, drafted
 from gradcam import Comparison, Failure, Heatmap, Photo, Style
-from gradcam.draw import draw_panel, model_caption
+from gradcam.draw import draw_panel, model_caption, request_caption
 from gradcam.geometry import fit_within
 from gradcam.model_spec import short_name
 from gradcam.report import STATUSES, Note, Status, Verdict
@@ -35,8 +35,13 @@ def write_notes(
     """
     full_of = full_scales(comparison.panels, style.scale)
     notes: list[Note] = []
+    first, count = comparison.targets[0], len(comparison.targets)
+    if count > 1:
+        st.caption(
+            f"Shown here: *{escape_markdown(request_caption(first))}*. The report shows all {count} questions."
+        )
     for photo, note in zip(comparison.photos, before or repeat(Note()), strict=False):
-        panels = comparison.of(photo=photo, target=comparison.targets[0])
+        panels = comparison.of(photo=photo, target=first)
         with st.container(border=True):
             st.markdown(f"**{escape_markdown(photo.name)}**")
             pictures, words = st.columns([11, 9])
@@ -44,7 +49,7 @@ def write_notes(
                 with st.container(horizontal=True, gap="small"):
                     for panel in panels:
                         if isinstance(panel, Heatmap):
-                            _show_small(panel, style, full_of)
+                            _show_small(panel, style, full_of, by_method=len(comparison.methods) > 1)
                 failures = [(panel.model, panel.reason) for panel in panels if isinstance(panel, Failure)]
                 for model, reason in dict.fromkeys(failures):
                     st.html(failed_html(model, reason))
@@ -53,8 +58,8 @@ def write_notes(
     return tuple(notes)
 
 
-def _show_small(panel: Heatmap, style: Style, full_of: Mapping[Heatmap, float]) -> None:
-    name = short_name(model_caption(panel))
+def _show_small(panel: Heatmap, style: Style, full_of: Mapping[Heatmap, float], *, by_method: bool) -> None:
+    name = short_name(model_caption(panel)) + f" · {panel.method}" * by_method
     with st.container(width=THUMBNAIL, gap="xxsmall"):
         size = fit_within(panel.photo.size, 2 * THUMBNAIL, 2 * THUMBNAIL)
         picture = draw_panel(panel, style, full_of[panel] or None, size)

@@ -56,7 +56,10 @@ def offer_signed_zip(store: ReviewStore, review: Review, me: str, evidence: Veri
 def offer_signature(opened: Opened) -> None:
     """Offer to sign a ZIP that the visitor opened; the signatures that it has stay."""
     st.header("Sign", anchor=False)
-    st.caption("Adds your signature to the ZIP: its evidence and its verdict. Nothing else in it changes.")
+    st.caption(
+        f"Adds your signature to **{escape_markdown(opened.name)}** as it was opened: its evidence and its "
+        "verdict. Nothing else in it changes. What you write above goes into another ZIP: open that one to sign it."
+    )
     if st.button("Sign it", icon=":material/signature:"):
         data, _ = with_signature(opened.data, identity.signing_key())
         found = verify_report(data, render=False)

@@ -183,9 +183,10 @@ function panelOf(viewer, panel) {
   return { ...panel, figure, picture, cross, plot: { ...panel.plot, place: plot }, shown: null, moving: false };
 }
 
-/** A panel's title with the model's id as its tooltip; where there is little room, the middle of its name goes. */
+/** A panel's title with the model's id as its tooltip; where there is little room, the middle of its name goes, never a
+ *  method or that it is untrained. */
 function nameOf({ title, tip }) {
-  const [, name, mark] = title.match(/^(.*?)(?: (\(untrained.*))?$/s);
+  const [, name, mark] = title.match(/^(.*?)(?: (\(untrained.*|· .*))?$/s);
   const tail = name.length > 2 * TAIL ? name.slice(-TAIL) : "";
   const parts = [name.slice(0, name.length - tail.length), tail].filter(Boolean).map((part) => element("span", {}, [part]));
   return element("b", { class: "name", title: tip }, mark ? [...parts, " ", element("i", {}, [mark])] : parts);

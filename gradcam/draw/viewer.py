@@ -237,7 +237,7 @@ def _panel(
         "title": shown.title,
         "subtitle": shown.subtitle,
         "tip": panel.model,
-        "facts": " · ".join(part for part in (shown.facts, inside) if part).replace(" = ", "\xa0=\xa0"),
+        "facts": " · ".join(part for part in (inside, shown.facts) if part).replace(" = ", "\xa0=\xa0"),
         "alt": f"{shown.title}. {alt}" if caption or by_method else alt,
         "note": heat.note if heat else "",
         "reason": panel.reason if isinstance(panel, Failure) else "",
@@ -245,12 +245,15 @@ def _panel(
     }
 
 
+_AGAIN = "for the same reason as above"
+
+
 def _each_reason_once(panels: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Keep only the first reason of a model that fails for every target."""
+    """Keep only the first reason of a model that fails for every target, unless it is short."""
     reasons: set[str] = set()
     for panel in panels:
-        if panel["reason"] in reasons:
-            panel["reason"] = "for the same reason as above"
+        if panel["reason"] in reasons and len(panel["reason"]) > len(_AGAIN):
+            panel["reason"] = _AGAIN
         elif panel["reason"]:
             reasons.add(panel["reason"])
     return panels

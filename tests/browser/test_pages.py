@@ -331,6 +331,10 @@ def test_another_architecture_is_one_click_away_and_a_model_of_dogs_says_that_it
     page = visit(f"?models={LITE0}&models=bundled/mobilenetv2_dogs")
     expect(page.get_by_text("Knows 19 dog breeds and nothing else; this photo may show none")).to_be_visible()
     expect(page.get_by_text(re.compile("which knows 19 dog breeds only"))).to_be_visible()
+    page.get_by_role("combobox", name="Models").fill("resnet50")
+    offered = page.get_by_role("option", name="timm/resnet50.a1_in1k · download 102 MB").locator("div")
+    assert offered.evaluate("it => it.scrollWidth <= it.clientWidth")
+    page.locator("h1").click(force=True)
     page.get_by_role("button", name="Add VGG16").click()
     settle(page)
     expect(pictures(page)).to_have_count(3)
@@ -396,6 +400,7 @@ def test_of_sixty_uploads_six_are_shown_at_a_time_and_what_is_no_photo_is_one_li
     page.get_by_role("button", name="Next 6 of 60 photos").click()
     expect(page.get_by_role("heading", name="11.png")).to_be_visible()
     settle(page)
+    assert page.get_by_test_id("stMain").evaluate("it => it.scrollTop") == 0
     page.get_by_role("button", name="Dismiss").click()
     expect(page.locator("[data-testid=stAlert]")).to_have_count(0)
     page.reload()
@@ -413,6 +418,17 @@ def test_a_class_misspelt_and_entered_becomes_the_nearest_real_one_and_says_so(v
         assert page.get_by_text(re.compile("is no class; the nearest, .*, was taken")).count() <= told
         expect(pictures(page)).to_have_count(2)  # the top prediction and this class, once
         assert titles(page)[1].startswith(f"{LITE0}\nbull mastiff")
+
+
+WHOLE = """it => {
+    const free = it.cloneNode(true);
+    free.style.width = "auto";
+    it.parentElement.append(free);
+    const wanted = free.offsetWidth;
+    free.remove();
+    return it.offsetWidth >= wanted;
+}"""
+"""Whether a list of choices is as wide as its longest choice."""
 
 
 def test_a_box_or_an_outline_drawn_on_a_photo_says_the_share_of_heat_inside_and_stays_in_the_link(
@@ -436,7 +452,7 @@ def test_a_box_or_an_outline_drawn_on_a_photo_says_the_share_of_heat_inside_and_
     drag((0.05, 0.1), (0.5, 0.9))
     facts = panels(page).locator(".facts")
     expect(facts.first).to_contain_text(
-        re.compile(r"\d+\s% of the heat inside the mark, which is 36\s% of the photo")
+        re.compile(r"^\d+\s% of the heat inside the mark, which is 36\s% of the photo")
     )
     expect(facts).to_contain_text(["inside the mark, which is 36 % of the photo"] * 2)
     corners = re.search(r"regions=[0-9a-f]{16}~([\d,%C]+)", unquote(page.url))
@@ -448,7 +464,9 @@ def test_a_box_or_an_outline_drawn_on_a_photo_says_the_share_of_heat_inside_and_
     )
     expect(pictures(page).first.locator(".shapelayer path")).not_to_have_count(0)
 
-    page.get_by_role("combobox", name="Drag to").select_option("draw an outline")
+    drag_to = page.get_by_role("combobox", name="Drag to")
+    drag_to.select_option("draw an outline")
+    assert drag_to.evaluate(WHOLE), "its longest choice can be read"
     drag((0.1, 0.1), (0.6, 0.1), (0.1, 0.6))
     expect(facts.first).to_contain_text(re.compile(r"which is 1[123]\s% of the photo"))
     page.get_by_role("button", name="Clear the mark").click()

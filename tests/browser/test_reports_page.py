@@ -41,6 +41,9 @@ def test_a_verdict_is_written_taken_away_reopened_and_replayed_as_same(visit: Vi
 
     page.get_by_role("radio", name="Reopen").click()
     settle(page)
+    (tmp_path / "notes.txt").write_text("no report")
+    page.locator("[data-testid=stMain] input[type=file]").set_input_files(tmp_path / "notes.txt")
+    expect(page.get_by_text("notes.txt: expected a report as ZIP or JSON")).to_be_visible()
     page.locator("[data-testid=stMain] input[type=file]").set_input_files(tmp_path / "review.zip")
     seal = page.get_by_text("nobody has signed it, so anyone could have rewritten both")
     expect(seal).to_be_visible()

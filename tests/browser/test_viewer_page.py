@@ -511,13 +511,18 @@ def test_a_long_reason_is_folded_so_that_no_panel_is_taller_than_the_others_and_
     expect(said).to_be_visible()
 
 
-def test_maps_from_zero_up_and_maps_around_zero_have_a_colour_bar_each(visit: Visit):
-    photo = fakes.photo(200, 300)
+def test_each_method_has_its_colour_bar_and_its_whole_name_where_a_models_is_cut(visit: Visit):
+    photo, model = fakes.photo(200, 300), f"bundled/{8 * 'resnet_'}50"
     methods = "Grad-CAM", "HiResCAM"
     panels = tuple(
-        fakes.panel(photo, heat, method=method) for method, heat in zip(methods, (HEAT, HEAT - 0.5), strict=True)
+        fakes.panel(photo, heat, model=model, method=method)
+        for method, heat in zip(methods, (HEAT, HEAT - 0.5), strict=True)
     )
-    page = visit(Comparison((photo,), ("bundled/a",), methods, (Top(),), panels))
+    page = visit(Comparison((photo,), (model,), methods, (Top(),), panels))
+    page.set_viewport_size({"width": 390, "height": 844})
+    names = page.locator(".panel .name")
+    assert [name.split()[-2:] for name in names.all_inner_texts()] == [["·", method] for method in methods]
+    assert names.first.locator("span").last.inner_text() == "_resnet_50"
     labels = page.locator(".ramp").evaluate_all("all => all.map(it => it.getAttribute('aria-label'))")
     assert labels == ["Colour scale from 0 % to 100 %", "Colour scale from −100 % to 100 %"]
     grounds = page.locator(".ramp").evaluate_all("all => all.map(it => getComputedStyle(it).backgroundImage)")

@@ -123,6 +123,16 @@ def test_what_is_written_is_in_the_report_and_a_later_word_asks_to_build_again()
     assert built(page) is made
 
 
+def test_beside_a_note_each_map_says_its_method_and_another_method_asks_to_build_again() -> None:
+    page = opened(methods=["Grad-CAM", "LayerCAM"], classes=["top prediction", "lynx"])
+    said = words(page)
+    assert "tf\\_efficientnet\\_lite0 · LayerCAM" in said
+    assert "Shown here: *top prediction*. The report shows all 2 questions." in said
+    build(page, "json")
+    page.multiselect(key="methods").set_value(["Grad-CAM"]).run()
+    assert "build again" in page.warning[0].value
+
+
 def test_drafts_outlive_another_page_and_no_other_visitor_sees_them() -> None:
     page = opened()
     note(page).set_value("Mine alone").run()
