@@ -22,6 +22,7 @@ from gradcam.draw.captions import (
     scale_label,
     target_caption,
 )
+from gradcam.draw.even_rows import even_columns
 from gradcam.draw.lettering import Ink, fit, text_width, wrap, write
 from gradcam.draw.render import Pixels, blend, check_style, colourise, draw_panel, png, resize
 from gradcam.model_spec import short_name
@@ -49,8 +50,7 @@ def grid_png(comparison: Comparison, style: Style | None = None, cell: int = 340
     style = style or Style()
     check_style(style)
     scaled = comparison.scaled(style)
-    lines = -(-len(comparison.models) // _MOST)
-    columns = -(-len(comparison.models) // lines)
+    columns = even_columns(len(comparison.models), _MOST)
     width = 2 * _MARGIN + (columns + 1) * (cell + _GAP) - _GAP
     signed = any(one.signed for one in scaled.values())
     strips = [_header(comparison, style, width, signed)]

@@ -163,7 +163,7 @@ style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'no
 @media (prefers-color-scheme: dark) {
   :root { --ink: #f0f3f6; --quiet: #a9b1bb; --paper: #14181d; --line: #363d47; --bad: #fdba74; }
 }
-body { margin: 0 auto; max-width: 1280px; padding: 2rem clamp(1rem, 3vw, 2.5rem); background: var(--paper);
+body { margin: 0 auto; max-width: 2300px; padding: 2rem clamp(1rem, 3vw, 2.5rem); background: var(--paper);
   color: var(--ink); font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .25rem; }
 h2 { font-size: 1.3rem; margin: 0; }
@@ -174,6 +174,7 @@ section .heatmaps { margin: 1.25rem 0 1.75rem; }
 @media (min-width: 641px) and (min-height: 700px) { .look { position: sticky; top: 0; z-index: 2; } }
 @media print { .look { position: static; } }
 .quiet, small { color: var(--quiet); } .quiet { margin: 0; }
+header p, dd, .remarks > :is(p, ul) { max-width: 80ch; }
 .scroll { overflow-x: auto; }
 .remarks .note { margin: .5rem 0; padding: .1rem 1rem; border-left: 3px solid var(--line); max-width: 46rem; }
 .remarks ul { list-style: disc; padding-left: 1.3rem; }
@@ -186,6 +187,7 @@ table { border-collapse: collapse; width: 100%; min-width: 54rem; font-size: .9r
 th, td { border-top: 1px solid var(--line); padding: .6rem .9rem .6rem 0; text-align: left; vertical-align: top; }
 thead th { border: 0; color: var(--quiet); font-weight: 600; }
 tbody th { min-width: 12rem; max-width: 18rem; overflow-wrap: anywhere; }
+.scroll :is(td, th):first-child { position: sticky; left: 0; z-index: 1; background: var(--paper); }
 .number, li b { white-space: nowrap; }
 ol, ul { list-style: none; margin: 0; padding: 0; }
 ol { min-width: 17.5rem; }
@@ -195,7 +197,7 @@ dl { display: grid; gap: .25rem 1rem; grid-template-columns: max-content 1fr; ma
 dt { font-weight: 600; } dd { margin: 0; }
 @media (max-width: 40rem) {
   dl { grid-template-columns: 1fr; } dd { margin-bottom: .5rem; }
-  table { min-width: 44rem; } tbody th { min-width: 8rem; }
+  table { min-width: 44rem; } tbody th { min-width: 7rem; max-width: 38vw; }
   ol { min-width: 11.5rem; } ol li { grid-template-columns: 4.6em 1fr; } meter { display: none; }
 }
 $styles

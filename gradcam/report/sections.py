@@ -31,9 +31,11 @@ from gradcam.report.model import (
 )
 from gradcam.report.statements import FIT_LABELS, layer_statement, methods_line, request_text, request_title
 from gradcam.scaling import FLOOR, NO_EVIDENCE
-from gradcam.text import dimensions, listed, minus_sign, percent
+from gradcam.text import dimensions, listed, minus_sign, percent, shorten
 
 UNKNOWN = "–"
+NAME_ROOM = 32
+"""Characters of a photo's name in a table with many rows."""
 
 Property: TypeAlias = Callable[[Content, int], str]
 """Gives a cell of the table of models, from a report and the index of a model."""
@@ -151,8 +153,18 @@ def numbers_table(report: Content) -> Table:
     """A row for each panel: every number of it."""
     head = ("Photo", "Model", "Question", "Class", "Probability", "Rank", "Score", "Peak", "Mean", "Cells > 0")
     head += ("Hottest at", *(["Heat inside"] if is_marked(report) else []))
-    rows = tuple(_number_row(report, finding) for finding in report.findings)
+    names = short_photo_names(report)
+    rows = tuple(_number_row(report, finding, names[finding.photo]) for finding in report.findings)
     return Table(head, rows, numbers=tuple(range(4, len(head))))
+
+
+def short_photo_names(report: Content) -> tuple[str, ...]:
+    """The photos' names for tables with many rows: without the middle of long ones, unless two would read alike."""
+    names = [photo.name for photo in report.photos]
+    short = [shorten(name, NAME_ROOM) for name in names]
+    return tuple(
+        name if short.count(cut) > names.count(name) else cut for name, cut in zip(names, short, strict=True)
+    )
 
 
 def is_marked(report: Content) -> bool:
@@ -162,10 +174,11 @@ def is_marked(report: Content) -> bool:
 
 def disagreements_table(report: Content) -> Table:
     """Pairs of models on one photo, method and target, the least agreeing first."""
+    names = short_photo_names(report)
     rows = [
         (
             str(number),
-            report.photos[agreement.photo].name,
+            names[agreement.photo],
             request_text(report, agreement),
             " and ".join(report.model_names[model] for model in agreement.models),
             figure(agreement.rank_correlation),
@@ -180,10 +193,11 @@ def disagreements_table(report: Content) -> Table:
 
 def failures_table(report: Content) -> Table:
     """A row for each reason that a model failed for, with the photos and the requests that it failed on."""
+    shown = short_photo_names(report)
     photos: dict[tuple[int, str, str], list[str]] = {}
     for failure in report.failures:
         key = failure.model, failure.reason, request_text(report, failure)
-        photos.setdefault(key, []).append(report.photos[failure.photo].name)
+        photos.setdefault(key, []).append(shown[failure.photo])
     failed: dict[tuple[int, str, tuple[str, ...]], list[str]] = {}
     for (model, reason, request), names in photos.items():
         failed.setdefault((model, reason, tuple(names)), []).append(request)
@@ -398,12 +412,8 @@ def _predictions(answer: Answer | None) -> list[str]:
     return shown + [UNKNOWN] * (5 - len(shown))
 
 
-def _number_row(report: Content, finding: Finding) -> tuple[str, ...]:
-    start = (
-        report.photos[finding.photo].name,
-        report.model_names[finding.model],
-        request_text(report, finding),
-    )
+def _number_row(report: Content, finding: Finding, photo: str) -> tuple[str, ...]:
+    start = photo, report.model_names[finding.model], request_text(report, finding)
     if isinstance(finding, FailureEntry):
         return (*start, "no map", *[UNKNOWN] * (7 + is_marked(report)))
     scored, numbers = finding.scored, finding.numbers

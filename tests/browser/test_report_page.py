@@ -212,3 +212,29 @@ def _contrast(one: str, other: str) -> float:
 
     high, low = sorted((light(one), light(other)), reverse=True)
     return (high + 0.05) / (low + 0.05)
+
+
+def test_a_wide_table_keeps_its_first_column_and_its_caption_in_sight_on_a_phone(page):
+    page.set_viewport_size({"width": 390, "height": 844})
+    table = page.get_by_role("region", name="Every panel in numbers")
+    assert table.evaluate("it => it.scrollLeft = 200") == 200
+    for part in (table.locator("tbody td").first, table.locator("caption")):
+        assert part.bounding_box()["x"] == pytest.approx(table.bounding_box()["x"], abs=1)
+    last = table.locator("tbody tr").first.locator("td").last
+    assert last.evaluate("it => getComputedStyle(it).position") == "static"
+
+
+def test_a_wide_screen_is_used_and_a_tall_photo_fits_on_it(browser, tmp_path):
+    path = tmp_path / "report.html"
+    path.write_bytes(render_report(report(fakes.photo(900, 300, "tall.jpg")), "html"))
+    page = browser.new_page(viewport={"width": 2560, "height": 1000})
+    page.goto(path.as_uri())
+    main = page.locator("main").bounding_box()
+    assert main["width"] > 2200
+    for stage in page.locator(".stage").all():
+        picture, card = stage.locator("svg.overlay").bounding_box(), stage.locator("xpath=..").bounding_box()
+        assert stage.bounding_box() == picture, "drags are told as shares of the stage"
+        assert picture["height"] == pytest.approx(850, abs=1)
+        assert picture["width"] == pytest.approx(850 / 3, abs=1)
+        assert card["width"] > 600
+    page.close()

@@ -35,6 +35,21 @@ def test_a_finding_keeps_the_raw_map_to_the_last_bit():
     assert kept.tobytes() == heat.tobytes()
 
 
+def test_long_names_of_photos_lose_their_middle_in_long_tables_unless_two_would_read_alike():
+    long = "a" * 30 + "{}" + "z" * 30 + ".jpg"
+    one, other, short = (
+        fakes.photo(name=long.format(1)),
+        fakes.photo(20, 20, long.format(2)),
+        fakes.photo(9, 9, "b"),
+    )
+    made = report(one, short)
+    assert sections.short_photo_names(made) == ("a" * 16 + "…" + "z" * 11 + ".jpg", "b")
+    for rows, column in ((sections.numbers_table(made).rows, 0), (sections.disagreements_table(made).rows, 1)):
+        assert {row[column] for row in rows} == set(sections.short_photo_names(made))
+    assert one.name in sections.photos_table(made).rows[0]
+    assert sections.short_photo_names(report(one, other, short)) == (one.name, other.name, "b")
+
+
 def test_the_numbers_of_a_panel_are_those_of_its_map():
     numbers = report().heatmaps[0].numbers
     assert (numbers.peak, numbers.mean, numbers.positive, numbers.vmax) == (4.0, 1.75, 0.75, 4.0)

@@ -11,6 +11,7 @@ from typing import BinaryIO
 import jinja2
 from markupsafe import Markup
 
+from gradcam.draw.even_rows import even_columns
 from gradcam.draw.render import png
 from gradcam.geometry import hides_part_of_photo
 from gradcam.regions import outline_of
@@ -82,7 +83,7 @@ def _environment() -> jinja2.Environment:
         heat_uri=lambda pixels: _uri("image/webp", webp(pixels)),
         bar_uri=lambda pixels: _uri("image/png", png(pixels)),
     )
-    environment.globals.update(frame=_frame, outline=_outline, mark_lines=_MARK_LINES)
+    environment.globals.update(even_columns=even_columns, frame=_frame, outline=_outline, mark_lines=_MARK_LINES)
     return environment
 
 

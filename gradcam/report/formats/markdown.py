@@ -9,20 +9,24 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import BinaryIO
 
+from gradcam.draw.even_rows import even_columns
 from gradcam.report import data_set_tables, reproduce, sections, statements
 from gradcam.report.data_set import DataSetEntry
-from gradcam.report.model import FailureEntry, Finding, HeatmapEntry, Paragraph, Report, Row
+from gradcam.report.model import FailureEntry, HeatmapEntry, Paragraph, Report
 from gradcam.report.notes import note_html
 from gradcam.report.pictures import Pictures, jpeg
+from gradcam.report.sections import PanelGroup
 from gradcam.report.zip_layout import panel_stem
 from gradcam.text import clean, paragraphs
 
 SIDE = 360
-"""The longest side of a picture, in pixels: three fit beside each other."""
+"""The longest side of a picture, in pixels."""
+MOST_BESIDE = 4
+"""Pictures in a row."""
 
 
 def write(report: Report, file: BinaryIO) -> None:
@@ -135,20 +139,29 @@ def _data_set(report: Report, found: DataSetEntry) -> Iterator[str]:
 
 
 def _panels(report: Report, linked: bool) -> Iterator[str]:
-    """The overlays of each photo, a column a model."""
+    """The overlays of each photo in even rows, and a line for each panel without a map."""
     for index, photo in enumerate(report.photos):
         yield f"### {escape(photo.name)}"
-        head = [escape(name) for name in report.model_names]
-        for row in report.rows_of(index):
-            yield f"**{escape(statements.request_title(report, row))}**"
-            yield _grid([head, ["---"] * len(head), *_overlays(report, row, linked)])
+        for group in sections.panel_groups(report, index):
+            if group.title:
+                yield f"**{escape(group.title)}**"
+            columns = even_columns(len(group.heatmaps), MOST_BESIDE)
+            for first in range(0, len(group.heatmaps), columns):
+                yield _overlays(report, group, group.heatmaps[first : first + columns], linked)
+            if group.failures:
+                yield _list([_failure(report, group, failure) for failure in group.failures])
 
 
-def _overlays(report: Report, row: Row, linked: bool) -> tuple[list[str], list[str]]:
-    """The pictures of a row, and what each shows."""
-    found = [finding if isinstance(finding, HeatmapEntry) else None for finding in row.findings]
-    pictures = [_picture(report, panel, linked) if panel else "–" for panel in found]
-    return pictures, [escape(sections.panel_title(finding)) for finding in row.findings]
+def _overlays(report: Report, group: PanelGroup, panels: Sequence[HeatmapEntry], linked: bool) -> str:
+    """A row of pictures under what tells them apart, and over what each shows."""
+    head = [escape(sections.panel_label(report, group, panel)) for panel in panels]
+    pictures = [_picture(report, panel, linked) for panel in panels]
+    shown = [escape(sections.panel_title(panel)) for panel in panels]
+    return _grid([head, ["---"] * len(head), pictures, shown])
+
+
+def _failure(report: Report, group: PanelGroup, failure: FailureEntry) -> str:
+    return f"{sections.panel_label(report, group, failure)}: {sections.panel_reason(report, failure)}"
 
 
 def _picture(report: Report, panel: HeatmapEntry, linked: bool) -> str:
@@ -170,23 +183,14 @@ def _grid(rows: list[list[str]]) -> str:
 
 
 def _warnings(report: Report) -> str:
-    noticed = [
-        _warning(report, finding, noticed) for finding in report.findings if (noticed := _noticed(report, finding))
-    ]
+    noticed = [_warning(report, panel) for panel in report.heatmaps if panel.warnings]
     return _list(noticed) if noticed else "Nothing."
 
 
-def _noticed(report: Report, finding: Finding) -> str:
-    if isinstance(finding, FailureEntry):
-        return sections.panel_reason(report, finding)
-    return " ".join(finding.warnings)
-
-
-def _warning(report: Report, finding: Finding, noticed: str) -> str:
-    panel = [report.photos[finding.photo].name, report.model_names[finding.model]]
-    panel += [sections.panel_title(finding)] if isinstance(finding, HeatmapEntry) else []
-    panel += [report.methods[finding.method].name] if len(report.methods) > 1 else []
-    return f"{' · '.join(panel)}: {noticed}"
+def _warning(report: Report, panel: HeatmapEntry) -> str:
+    named = [report.photos[panel.photo].name, report.model_names[panel.model], sections.panel_title(panel)]
+    named += [report.methods[panel.method].name] if len(report.methods) > 1 else []
+    return f"{' · '.join(named)}: {' '.join(panel.warnings)}"
 
 
 def _list(items: list[str] | tuple[str, ...]) -> str:

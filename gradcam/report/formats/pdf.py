@@ -15,6 +15,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from gradcam.draw.even_rows import even_columns
 from gradcam.draw.render import png
 from gradcam.errors import ReportError, quoted
 from gradcam.files import temporary_folder
@@ -30,6 +31,8 @@ SIDE = 560
 """The longest side of a photo in the PDF, in pixels: about 250 dots an inch where three panels share a row."""
 MOST_OPENING = 4
 """Pictures on the first page."""
+MOST_BESIDE = 3
+"""Panels in a row."""
 TALL = 0.59
 """Height to width of an overlay above which it is set less wide than its panel: three rows of panels fit a page."""
 
@@ -177,6 +180,7 @@ def _group(report: Report, pictures: Pictures, group: sections.PanelGroup, folde
 
     return {
         "title": group.title,
+        "columns": max(2, even_columns(len(group.heatmaps), MOST_BESIDE)),
         "panels": [_panel(report, pictures, panel, folder) | labelled(panel) for panel in group.heatmaps],
         "failures": [
             labelled(failure) | {"reason": sections.panel_reason(report, failure)} for failure in group.failures

@@ -38,7 +38,9 @@ report.pdf       the same for paper
 report.md        the same for a repository or a wiki, with the pictures of the folder images
 report.json      the same for programs: canonical, every other file is made from it
 schema.json      the JSON Schema (2020-12) of report.json
-metrics.csv      a row a photo × model × class
+metrics.csv      a row a photo × model × {per_method}question: scores before softmax or sigmoid; peak, mean
+                 and full_colour in the map's raw units; probabilities and shares from 0 to 1;
+                 hottest_x and hottest_y in the photo's pixels from its upper left corner
 images/          photo-P.png: the photos' pixels; pP-mM-input.png: what the models were given;
                  pP-mM-{by_method}qQ-heatmap.png and -overlay.png: photo P, model M, {method}question Q
 maps/            pP-mM-{by_method}qQ.npy: the raw heatmaps, float32, on their own grid (numpy.load)
@@ -117,6 +119,7 @@ def _pdf(report: Report) -> bytes:
 
 def _members(report: Report, typeset: Future[bytes]) -> Iterator[tuple[str, WriteContent]]:
     """The name of each file, in their order, and what writes its content; the PDF comes last."""
+    yield "README.txt", _put(_readme(report))
     yield "report.html", partial(html.write, report)
     yield "report.json", partial(json.write, report)
     yield "schema.json", _put(published_schema())
@@ -136,7 +139,6 @@ def _members(report: Report, typeset: Future[bytes]) -> Iterator[tuple[str, Writ
         yield f"images/{panel_stem(report, panel)}-overlay.png", _put(png(overlay))
     for panel in maps:
         yield map_file(report, panel), partial(np.save, arr=panel.values, allow_pickle=False)
-    yield "README.txt", _put(_readme(report))
     yield "report.pdf", _put(typeset.result())
 
 
@@ -159,6 +161,7 @@ def _readme(report: Report) -> bytes:
     methods = _numbered([method.name for method in report.methods])
     several = len(report.methods) > 1
     text = _README.format(
+        per_method="method × " if several else "",
         by_method="methodN-" if several else "",
         method="method N, " if several else "",
         methods=f"\nMethods\n{methods}\n" if several else "",

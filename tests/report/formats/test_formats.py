@@ -24,7 +24,7 @@ from gradcam.report import FORMATS, Note, Report, Verdict, build_report, render_
 from gradcam.report.formats import markdown
 from gradcam.types import Top
 from tests import fakes
-from tests.report_fakes import HEAT, NOON, pdf_text, report
+from tests.report_fakes import HEAT, NOON, comparison, pdf_text, report
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -56,9 +56,10 @@ def test_the_csv_has_a_row_a_panel_with_its_numbers():
 def test_the_zip_holds_what_its_manifest_says_in_fixed_order_and_time():
     with zipfile.ZipFile(io.BytesIO(render_report(report(), "zip"))) as archive:
         names = archive.namelist()
-        assert names[:5] == ["report.html", "report.json", "schema.json", "metrics.csv", "report.md"]
+        assert names[:4] == ["README.txt", "report.html", "report.json", "schema.json"]
+        assert names[4:6] == ["metrics.csv", "report.md"]
         assert {"images/photo-1.png", "images/p1-m2-q1-overlay.png", "maps/p1-m1-q1.npy"} <= set(names)
-        assert names[-3:] == ["README.txt", "report.pdf", "MANIFEST.sha256"]
+        assert names[-2:] == ["report.pdf", "MANIFEST.sha256"]
         assert {entry.date_time for entry in archive.infolist()} == {(2026, 11, 22, 12, 0, 0)}
         listed = [line.split("  ")[1] for line in archive.read("MANIFEST.sha256").decode().splitlines()]
         assert listed == names[:-1]
@@ -97,7 +98,8 @@ def test_where_a_photo_was_taken_does_not_travel_along():
     made = report(open_photo(out.getvalue(), name="holiday.jpg"))
     with zipfile.ZipFile(io.BytesIO(render_report(made, "zip"))) as archive:
         files = [archive.read(name) for name in archive.namelist()]
-    pictures = [base64.b64decode(part) for part in re.findall(rb"base64,([A-Za-z0-9+/=]+)", files[0])]
+        page = archive.read("report.html")
+    pictures = [base64.b64decode(part) for part in re.findall(rb"base64,([A-Za-z0-9+/=]+)", page)]
     assert len(pictures) > 3
     assert not [data for data in files + pictures if b"Secret" in data or b"Exif\0" in data]
 
@@ -144,6 +146,14 @@ def test_markdown_has_its_pictures_and_its_tables_whole():
     assert len(pictures) == 4
     sizes = [Image.open(io.BytesIO(base64.b64decode(one.partition(",")[2]))).size for one in pictures]
     assert sizes == [(60, 40)] * 2 + [(50, 50)] * 2
+
+
+def test_many_models_stand_in_even_rows_of_markdown_and_a_failed_one_takes_a_line():
+    made = build_report(comparison([fakes.photo()], [f"x/{n}" for n in range(5)]), now=NOON)
+    page = render_report(made, "markdown").decode()
+    panels = page[page.index("## Panels") : page.index("## Disagreements")]
+    assert tables_and_pictures(panels)[0] == [3, 2]
+    assert f"- x/b: No map: {REASON}" in render_report(one_that_fails(), "markdown").decode()
 
 
 @pytest.mark.parametrize("text", ["0.86", "1. one", "12) twelve", "- dash", "=", "+1", "#1 & more", "a|b"])

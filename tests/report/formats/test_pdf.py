@@ -24,6 +24,9 @@ from gradcam.report.formats import pdf, typesetting
 from tests import fakes
 from tests.report_fakes import NOON, comparison, pdf_text, report
 
+A4_WIDTH = 595
+"""In points."""
+
 
 def test_every_panel_is_in_the_pdf_and_it_is_tagged_and_numbered():
     made = report(fakes.photo(name="one.jpg"), fakes.photo(30, 30, "two.jpg"))
@@ -52,16 +55,36 @@ def test_three_photos_and_three_models_take_five_pages_with_a_picture_on_the_fir
     assert all(lowest_line(page) < 0.4 for page in pages[:-1])
 
 
-def lowest_line(page: pypdf.PageObject) -> float:
-    """How far the last line above the footer is from the page's foot, as a share of its height."""
-    lines: list[float] = []
+def test_four_panels_stand_two_by_two_and_a_panoramas_facts_keep_to_its_panel():
+    made = build_report(comparison([fakes.photo(60, 300)], ["x/a", "x/b", "x/c", "x/d"]), now=NOON)
+    pages = pypdf.PdfReader(io.BytesIO(render_report(made, "pdf"))).pages
+    facts = [place for page in pages for place in places(page, "Peak 4")]
+    columns, rows = sorted({round(x) for x, _ in facts}), {round(y) for _, y in facts}
+    assert (len(facts), len(columns), len(rows)) == (4, 2, 2)
+    assert columns[0] < A4_WIDTH / 2 - 100, (
+        "a fact has room beside its pictures, and does not stand letter by letter"
+    )
+    assert columns[1] < A4_WIDTH - 150
+
+
+def places(page: pypdf.PageObject, start: str = "") -> list[tuple[float, float]]:
+    """Where each piece of text stands that begins with `start`, in points from the page's lower left corner."""
+    found: list[tuple[float, float]] = []
 
     def hear(text: str, on_page: Sequence[float], at: Sequence[float], *_: object) -> None:
-        if text.strip():
-            lines.append(at[4] * on_page[1] + at[5] * on_page[3] + on_page[5])
+        if text.strip() and text.strip().startswith(start):
+            x, y = at[4], at[5]
+            found.append(
+                (x * on_page[0] + y * on_page[2] + on_page[4], x * on_page[1] + y * on_page[3] + on_page[5])
+            )
 
     page.extract_text(visitor_text=hear)
-    return min(line for line in lines if line > 60) / float(page.mediabox.height)
+    return found
+
+
+def lowest_line(page: pypdf.PageObject) -> float:
+    """How far the last line above the footer is from the page's foot, as a share of its height."""
+    return min(y for _, y in places(page) if y > 60) / float(page.mediabox.height)
 
 
 SCRIPTS = (
