@@ -1,11 +1,13 @@
 """What the server answers before Streamlit does: every page's outline, and Plotly's script.
 
-The outline is in sight before Streamlit's own scripts have arrived. Plotly's 4.8 MB are fetched and read while the
-server still imports, so that the first heatmap need not wait for them.
+The outline is in sight before Streamlit's own scripts have arrived. Plotly's 4.8 MB, and the scripts of the parts
+that pages are made of, are fetched and read while the server still imports, so that the first heatmap need not wait
+for them.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from html import escape
@@ -25,12 +27,18 @@ PLOTLY_ADDRESS = f"{PLOTLY}?v={version('plotly')}"
 """Of Plotly's script, from the first page's address. A browser keeps it until there is another version."""
 
 _TEMPLATE = Path(__file__).with_name("outline.html")
-_LOAD_PLOTLY = f"""
-  addEventListener("load", () => setTimeout(() => {{
+PARTS = (
+    *("BidiComponent", "Html", "FileUploader", "Multiselect", "Radio", "Selectbox", "Checkbox", "Button"),
+    *("DownloadButton", "Progress", "Toast"),
+)
+"""Streamlit's scripts that a browser would fetch only once a page asks for such a part: the files begin so."""
+_LOAD_EARLY = """
+  addEventListener("load", () => setTimeout(() => {
     const script = document.createElement("script");
-    script.src = "./{PLOTLY_ADDRESS}";
+    script.src = "./{plotly}";
     document.head.append(script);
-  }}));
+    for (const part of {parts}) import(part);
+  }));
 """
 """What the browser does once Streamlit's own scripts are there."""
 _ROOT = '<div id="root"></div>'
@@ -46,8 +54,9 @@ class FirstAnswers:
     def __init__(self, app: ASGIApp, pages: Mapping[str, tuple[str, str]]) -> None:
         self._app = app
         base = f"/{config.get_option('server.baseUrlPath')}".rstrip("/")
-        document = Path(file_util.get_static_dir(), "index.html").read_text("utf-8")
-        document = document.replace("</head>", f"<script>{_LOAD_PLOTLY}</script></head>")
+        static = Path(file_util.get_static_dir())
+        document = (static / "index.html").read_text("utf-8")
+        document = document.replace("</head>", f"<script>{_early_script(static)}</script></head>")
         self._answers: dict[str, Callable[[], Response]] = {
             f"{base}/{name}": partial(
                 HTMLResponse,
@@ -69,6 +78,13 @@ def outline(title: str, question: str) -> str:
     """HTML of a page that has nothing yet but its title and its question."""
     template = _TEMPLATE.read_text("utf-8")
     return template.replace("{title}", escape(title)).replace("{question}", escape(question))
+
+
+def _early_script(static: Path) -> str:
+    """`_LOAD_EARLY` with the addresses of the files in Streamlit's folder `static`."""
+    parts = [file for part in PARTS for file in sorted((static / "static" / "js").glob(f"{part}.*.js"))]
+    addresses = json.dumps([f"./{file.relative_to(static).as_posix()}" for file in parts])
+    return _LOAD_EARLY.replace("{plotly}", PLOTLY_ADDRESS).replace("{parts}", addresses)
 
 
 def _plotly_file() -> Path:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -63,6 +64,11 @@ class Classifier:
         if activation == self.activation:
             return self
         return replace(self, activation=activation)
+
+    @cached_property
+    def without_copy(self) -> Classifier:
+        """The same classifier, which runs the model itself and makes no faster copy of it."""
+        return self if self.numerics == "eager" else replace(self, numerics="eager")
 
     @property
     def device(self) -> torch.device:

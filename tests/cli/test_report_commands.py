@@ -18,7 +18,7 @@ import pytest
 import timm
 import torch
 
-from gradcam import Labels, load_checkpoint, load_classifier
+from gradcam import Labels, _compare, load_checkpoint, load_classifier
 from gradcam._compare import compare
 from gradcam.cli import _main
 from gradcam.errors import ModelError
@@ -181,12 +181,17 @@ def test_replay_says_same_and_diff_says_what_changed(capsys):
     assert capsys.readouterr().out == "Both reports say the same.\n"
 
 
-def test_an_exact_report_is_the_same_within_tolerance_on_faster_modules_and_says_how_it_was_computed(capsys):
+def test_an_exact_report_is_the_same_within_tolerance_on_faster_modules_and_says_how_it_was_computed(
+    capsys, monkeypatch
+):
     assert _run("report", "chelsea", "--model", LITE, "--exact", "--now", NOW, "--out", "exact.zip") == 0
     assert [model.numerics for model in read_report(Path("exact.zip")).models] == ["eager"]
     capsys.readouterr()
     assert _run("replay", "exact.zip", "--exact") == 0
     assert capsys.readouterr().out.endswith("1 panel: 1 same\n")
+    assert _run("replay", "exact.zip") == 0
+    assert capsys.readouterr().out.endswith("1 panel: 1 same\n")
+    monkeypatch.setattr(_compare, "FEW", 1)
     assert _run("replay", "exact.zip") == 0
     assert capsys.readouterr().out.endswith("1 panel: 1 same within tolerance\n")
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
-from dashboard.first_answers import PLOTLY, PLOTLY_ADDRESS, FirstAnswers
+from dashboard.first_answers import PARTS, PLOTLY, PLOTLY_ADDRESS, FirstAnswers
 
 PAGES = {"": ("Compare", "Do they agree?"), "layers": ("Layers & <depths>", "At which depth?")}
 
@@ -24,6 +26,8 @@ def test_a_page_answers_with_its_title_and_question_and_nothing_else_is_touched(
         assert '<script type="module"' in answer.text
         assert '[data-testid^="stSkeleton"]' in answer.text  # Streamlit's own outlines stand still
         assert f'script.src = "./{PLOTLY_ADDRESS}"' in answer.text
+        parts = json.loads(answer.text.partition("for (const part of ")[2].partition(")")[0])
+        assert len(parts) == len(PARTS)  # each file is there, once
     script = browser.get(f"/{PLOTLY_ADDRESS}")
     assert PLOTLY in PLOTLY_ADDRESS
     assert "plotly.js" in script.text[:200]

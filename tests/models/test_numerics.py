@@ -16,7 +16,18 @@ from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gradcam import Classifier, Top, explain, explain_many, heatmaps, load_classifier, sample_photo
+from gradcam import (
+    Classifier,
+    PanelMemory,
+    Top,
+    compare,
+    explain,
+    explain_many,
+    heatmaps,
+    load_classifier,
+    sample_photo,
+)
+from gradcam._compare import FEW
 from gradcam.inputs import Inputs
 from gradcam.models import onednn
 from gradcam.models.classifier import ModelSpec, Preprocessing
@@ -186,6 +197,21 @@ def test_many_photos_are_explained_by_copies_in_every_thread() -> None:
         assert isinstance(found, Explanation)
         assert found.numerics == fast.numerics
         assert np.abs(found.maps - expected).max() <= 1e-5 * expected.max()
+
+
+@pytest.mark.parametrize(("photos", "numerics"), [(FEW - 1, "eager"), (FEW, "packed")])
+@pytest.mark.skipif(not onednn.can_pack(), reason="PyTorch without oneDNN packs no weights")
+def test_few_photos_are_compared_by_the_model_itself_and_filed_as_many(photos: int, numerics: Numerics) -> None:
+    kept = PanelMemory(1000)
+    many = [replace(PHOTO, sha256=f"{number:064x}") for number in range(photos)]
+    found = compare(MODELS[:1], many, batch_size=8, results=kept)
+    assert {panel.explanation.numerics for panel in found.heatmaps} == {numerics}
+    again = compare(MODELS[:1], many, results=kept, explainer=refuse)
+    assert len(again.heatmaps) == photos
+
+
+def refuse(*_: Any, **__: Any) -> None:
+    raise AssertionError
 
 
 def test_half_precision_is_computed_by_the_model_itself() -> None:
