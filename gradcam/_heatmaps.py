@@ -109,7 +109,7 @@ def heatmaps(
         ),
     )
     rerun = _computing_as_now(rerun, inputs.images.device.type)
-    signals = signals_of(recordings, layers, methods, rerun, linear=not functions)
+    signals = signals_of(recordings, layers, methods, rerun, linear=not functions, classes=indices)
     found = tuple(fused_maps(signals, one) for one in methods)
     for maps in found:
         # NaN and infinity show in the sum, which is found sooner; a sum of huge values is infinite, too

@@ -76,17 +76,19 @@ def signals_of(
     rerun: Rerun,
     *,
     linear: bool = True,
+    classes: Tensor | None = None,
 ) -> list[LayerSignals]:
     """The signals of each layer, for scores whose gradients at the logits `rerun.cotangents` gives: `[K, B, C]`,
     one-hot for a class, +1 and −1 for a contrast.
 
     methods: all that will read the signals. linear: whether each score is a weighted sum of logits, so that these
         gradients are the same for all logits.
+    classes: `[B, K]`, where each score is the logit of a class.
     """
     keep = any("gradients" in method.needs for method in methods)
     cotangents = rerun.cotangents(recordings[0].logits)
     found = [
-        LayerSignals(recording, cotangents, layer, keep, rerun, linear)
+        LayerSignals(recording, cotangents, layer, keep, rerun, linear, classes)
         for recording, layer in zip(recordings, layers, strict=True)
     ]
     for method in methods:
@@ -103,7 +105,7 @@ class LayerSignals(Signals):
 
     cotangents: as for `signals_of`. keep: whether gradients stay in memory once their mean is known, because a
         method will read all of them; without it, they are computed again.
-    rerun: None where no method will run the model again. linear: as for `signals_of`.
+    rerun: None where no method will run the model again. linear, classes: as for `signals_of`.
     measured: by layer and number of images, whether the model's end runs by itself; shared with all made of these.
     """
 
@@ -113,6 +115,7 @@ class LayerSignals(Signals):
     keep: bool = False
     rerun: Rerun | None = None
     linear: bool = True
+    classes: Tensor | None = None
     measured: dict[tuple[str, int, int], bool] = field(default_factory=dict)
 
     @cached_property
@@ -180,7 +183,7 @@ class LayerSignals(Signals):
     def one_by_one(self) -> Iterator[LayerSignals]:
         count = len(self.cotangents)
         for number, cotangents in enumerate(self.cotangents.split(1)):
-            yield replace(self, cotangents=cotangents, rerun=self._rerun.part(number, count))
+            yield replace(self, cotangents=cotangents, classes=None, rerun=self._rerun.part(number, count))
 
     def scores_of(self, change: Callable[[int], Tensor], count: int) -> Tensor:
         def logits(images: Tensor) -> Tensor:
@@ -324,7 +327,7 @@ class LayerSignals(Signals):
         rerun = self.rerun and replace(
             self.rerun, cotangents=lambda logits: self._rerun.cotangents(logits) - weights
         )
-        return replace(self, cotangents=self.cotangents - weights, rerun=rerun)
+        return replace(self, cotangents=self.cotangents - weights, classes=None, rerun=rerun)
 
     # --------------------------------------------------------------------------------------------- gradients
 
@@ -342,7 +345,7 @@ class LayerSignals(Signals):
     @cached_property
     def _start(self) -> tuple[Tensor | GradientEdge, Tensor]:
         """Where the gradients begin, and the cotangents there."""
-        return before_linear(self.recording.logits, self.cotangents)
+        return before_linear(self.recording.logits, self.cotangents, self.classes)
 
     @cached_property
     def _head_is_linear(self) -> bool:

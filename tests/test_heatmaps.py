@@ -65,6 +65,16 @@ def test_a_linear_head_is_read_in_the_rows_that_are_asked_for() -> None:
     assert torch.allclose(heatmaps(model, HAND, 0, TargetLayer("pick", (2, 2), 2, "by hand"))[0, 0], expected)
 
 
+def test_each_image_reads_the_rows_of_its_own_classes_and_no_score_those_of_another() -> None:
+    model, layer = Handmade().eval(), TargetLayer("pick", (2, 2), 2, "by hand")
+    maps = heatmaps(model, HAND.repeat(2, 1, 1, 1), [[0], [1]], layer)
+    assert torch.allclose(maps[:, 0], torch.tensor([[[3.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [0.0, 0.0]]]))
+    with torch.no_grad():
+        model.head.weight[1] = torch.nan
+    with pytest.raises(MapError, match=r"for class \[1\]"):
+        heatmaps(model, HAND, [0, 1], layer)
+
+
 def test_a_hook_on_the_scores_of_a_linear_head_still_counts() -> None:
     class Doubling(Handmade):
         def forward(self, x: Tensor) -> Tensor:

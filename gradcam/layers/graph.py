@@ -108,11 +108,14 @@ def edge_after_pooling(leaf: Tensor, dims: tuple[int, ...], logits: Tensor) -> G
     return edge
 
 
-def before_linear(logits: Tensor, cotangents: Tensor) -> tuple[Tensor | GradientEdge, Tensor]:
+def before_linear(
+    logits: Tensor, cotangents: Tensor, classes: Tensor | None = None
+) -> tuple[Tensor | GradientEdge, Tensor]:
     """The edge of the input of the linear layer that computes the logits, and the cotangents there.
 
     logits: `[B, C]`. cotangents: `[K, B, C]`, most of them zero. Only the weights of the requested classes are
         read, while a backward would read those of all classes. Without such a layer the arguments are returned.
+    classes: `[B, K]`, where the cotangents are one-hot: then they are the weights of these classes.
     """
     node: Any = logits.grad_fn
     position = None if node is None else {"Addmm": 1, "Mm": 0}.get(operation(node))
@@ -122,9 +125,13 @@ def before_linear(logits: Tensor, cotangents: Tensor) -> tuple[Tensor | Gradient
     weight = getattr(node, "_saved_mat2", None)
     if source is None or weight is None or type(weight) is not Tensor:
         return logits, cotangents
-    classes = cotangents.any((0, 1)).nonzero().squeeze(1)
-    read = weight.detach().T.index_select(0, classes)  # indexing by brackets takes longer
-    return GradientEdge(source, output), cotangents.index_select(2, classes) @ read
+    edge, rows = GradientEdge(source, output), weight.detach().T
+    if classes is not None:
+        table = classes.to(rows.device).T
+        return edge, rows.index_select(0, table.flatten()).unflatten(0, table.shape)
+    read = cotangents.any((0, 1)).nonzero().squeeze(1)
+    # indexing by brackets takes longer
+    return edge, cotangents.index_select(2, read) @ rows.index_select(0, read)
 
 
 def holds_the_same(start: Tensor | GradientEdge, edge: GradientEdge) -> bool:
