@@ -25,7 +25,7 @@ MOST_BYTES = 1 << 20
 _KEPT = frozenset({dict, OrderedDict, defaultdict, list, set, deque, Tensor})
 """Types of values that can be changed in place."""
 
-_OF_PYTORCH = frozenset(vars(nn.Module())) - {"_buffers", "_parameters", "_non_persistent_buffers_set"}
+OF_PYTORCH = frozenset(vars(nn.Module())) - {"_buffers", "_parameters", "_non_persistent_buffers_set"}
 """Attributes of every module that no forward changes; hooks may come and go in other threads meanwhile."""
 
 
@@ -84,7 +84,7 @@ class _Snapshot:
         self._collections: list[Any] = [*self._attributes]
         self._tensors: list[tuple[Tensor, int, Tensor | None]] = []
         for attributes in self._attributes:
-            for name in attributes.keys() - _OF_PYTORCH:
+            for name in attributes.keys() - OF_PYTORCH:
                 if type(value := attributes[name]) in _KEPT:
                     self._keep(value, depth=2)
         self._copies = [collection.copy() for collection in self._collections]
@@ -115,7 +115,8 @@ class _Snapshot:
         """Whether any collection has other contents: all are compared in one go, which takes half the time."""
         if [*map(len, self._collections)] != [*map(len, self._copies)]:
             return True
-        found, before = (chain.from_iterable(map(_contents, each)) for each in (self._collections, self._copies))
+        full = (filter(None, each) for each in (self._collections, self._copies))  # most are empty
+        found, before = (chain.from_iterable(map(_contents, each)) for each in full)
         return not all(map(is_, found, before))
 
     def _restore_collections(self) -> set[Any]:

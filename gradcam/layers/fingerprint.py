@@ -13,6 +13,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
+from gradcam.as_found import OF_PYTORCH
+
 _PLAIN = frozenset(
     {bool, int, float, str, type(None), type, partial, FunctionType, MethodType, BuiltinFunctionType, torch.Size}
 )
@@ -34,14 +36,14 @@ def fingerprint(modules: Sequence[nn.Module], counters: frozenset[str]) -> int:
     """
     weights = (module._parameters for module in reversed(modules) if module._parameters)
     head = tuple(weight.shape for weight in next(weights, {}).values() if weight is not None)
-    skipped = {"training", *counters}
+    skipped = OF_PYTORCH | counters  # by name: to look at every value's type takes longer
     kinds = tuple(map(type, modules))
     attributes = [module.__dict__ for module in modules]
     settings: list[Any] = []
     for position, read in _readers(kinds):
         values = attributes[position]
         if read is None:
-            settings += [v for name, v in values.items() if type(v) in _PLAIN and name not in skipped]
+            settings += [v for name, v in values.items() if name not in skipped and type(v) in _PLAIN]
         else:
             settings.append(read(values))
     return hash((head, kinds, tuple(map(len, attributes)), tuple(settings)))
