@@ -20,10 +20,10 @@ from torch.autograd.graph import GradientEdge
 from gradcam.capture import Ends, ModuleCall, Trace
 from gradcam.errors import LayerError, MethodError, ModelError, quoted
 from gradcam.gradients import chunk_size, differentiate
-from gradcam.layers.graph import before_linear, find_dominators, upstream
+from gradcam.layers.graph import before_linear, find_dominators
 from gradcam.layers.layouts import MOST_PREFIX
 from gradcam.methods import Attention
-from gradcam.nodes import operation
+from gradcam.nodes import operation, upstream
 from gradcam.text import dimensions
 from gradcam.types import TargetLayer
 

@@ -17,9 +17,8 @@ from torch.nn.modules.conv import _ConvNd
 
 from gradcam.capture import ModuleCall, Trace
 from gradcam.gradients import differentiate
-from gradcam.layers.graph import upstream
 from gradcam.layers.layouts import is_grid, read_layout, to_grid
-from gradcam.nodes import operation
+from gradcam.nodes import operation, upstream
 from gradcam.types import TargetLayer
 
 CHANNELS_FIRST, CHANNELS_LAST = (_ConvNd, _BatchNorm, nn.GroupNorm), (nn.Linear, nn.LayerNorm)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
 from gradcam.errors import LayerError, ModelError, quoted
+from gradcam.nodes import operation, upstream
 from gradcam.zero_rows import MixedError, SkippingZeroRows, each_of, may_skip, reads_a_token, together, whole
 
 LEAST_CHUNK = 2 << 20
@@ -43,7 +44,7 @@ def differentiate(
     of_token = skips and reads_a_token(start)
 
     def walk(cotangent: Tensor, *, batched: bool = False, skips: bool) -> tuple[Tensor, ...]:
-        with SkippingZeroRows() if skips else nullcontext():
+        with SkippingZeroRows() if skips else nullcontext(), in_plain_order(start):
             found = torch.autograd.grad(
                 start, inputs, cotangent, retain_graph=True, is_grads_batched=batched, allow_unused=True
             )
@@ -84,3 +85,29 @@ def differentiate(
             f"expected a model that autograd can differentiate, got {quoted(str(error))}; "
             "name a later layer, or remove what autograd cannot follow"
         ) from error
+
+
+@contextmanager
+def in_plain_order(start: Tensor | GradientEdge) -> Iterator[None]:
+    """Give batch normalisations behind `start` the gradient of a single image with its channels first in memory.
+
+    Where places became tokens, channels lie last, and the stride of the only image is an odd one. PyTorch 2.15 then
+    takes numbers for those of other places and channels on a processor, without a word.
+    """
+    first = start.grad_fn if isinstance(start, Tensor) else start.node
+    with ExitStack() as hooks:
+        for node in upstream(first) if first is not None else ():
+            if operation(node) == "NativeBatchNorm":
+                hooks.callback(node.register_prehook(_channels_first).remove)
+        yield
+
+
+def _channels_first(gradients: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
+    return tuple(
+        gradient.contiguous() if type(gradient) is Tensor and _has_odd_stride(gradient) else gradient
+        for gradient in gradients
+    )
+
+
+def _has_odd_stride(gradient: Tensor) -> bool:
+    return gradient.ndim > 1 and len(gradient) == 1 and gradient.stride(0) != gradient.numel()

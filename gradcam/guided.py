@@ -13,8 +13,7 @@ from torch import Tensor
 from gradcam.capture import Trace
 from gradcam.errors import MethodError
 from gradcam.gradients import differentiate
-from gradcam.layers.graph import upstream
-from gradcam.nodes import operation
+from gradcam.nodes import operation, upstream
 
 RECTIFIERS = frozenset({"Relu", "Hardtanh", "Threshold"})
 """Operations of ReLU and ReLU6."""

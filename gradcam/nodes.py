@@ -1,4 +1,4 @@
-"""Names of the operations in autograd's graph."""
+"""Autograd's graph: the names of its operations, and what a node was computed from."""
 
 from __future__ import annotations
 
@@ -24,3 +24,14 @@ def operation(node: Node) -> str:
 @lru_cache(1024)
 def _without_suffix(name: str) -> str:
     return name.replace("::", ".").rsplit(".", 1)[-1].split("Backward")[0]
+
+
+def upstream(node: Node) -> set[Node]:
+    """`node` and every node that it was computed from."""
+    seen, stack = {node}, [node]
+    while stack:
+        for source, _ in stack.pop().next_functions:
+            if source is not None and source not in seen:
+                seen.add(source)
+                stack.append(source)
+    return seen

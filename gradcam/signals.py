@@ -16,7 +16,7 @@ from gradcam.attention import TracedAttention, is_close
 from gradcam.biases import at_places, full_gradients
 from gradcam.capture import Edit, Ends, Recording, Trace
 from gradcam.errors import LayerError, MethodError, ModelError, quoted
-from gradcam.gradients import chunk_size, differentiate
+from gradcam.gradients import chunk_size, differentiate, in_plain_order
 from gradcam.guided import guided_gradients
 from gradcam.layers import input_as_layer
 from gradcam.layers.graph import before_linear, edge_after_pooling, holds_the_same, shape_at
@@ -428,7 +428,8 @@ class LayerSignals(Signals):
         """The second derivative of one score, applied to the activation, in the activation's own shape."""
         edge, activation = self.recording.gradient_edge, self.recording.activation.detach()
         try:
-            (first,) = torch.autograd.grad(start, edge, cotangent, create_graph=True)
+            with in_plain_order(start):
+                (first,) = torch.autograd.grad(start, edge, cotangent, create_graph=True)
             if not first.requires_grad:
                 return torch.zeros_like(first)
             (second,) = torch.autograd.grad(first, edge, activation, retain_graph=True, allow_unused=True)

@@ -357,6 +357,27 @@ class NoBatchingRule(torch.autograd.Function):
         return torch.from_numpy(gradient.numpy() * 2)  # NumPy cannot see a batched gradient
 
 
+class Tokens(nn.Module):
+    """A convolution and a norm, whose places become tokens, as in the stem of a hybrid transformer."""
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.conv, self.norm, self.fc = nn.Conv2d(3, 4, 3), norm, nn.Sequential(nn.LayerNorm(4), nn.Linear(4, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.norm(self.conv(x)).flatten(2).transpose(1, 2)
+        return self.fc(tokens).square().mean(1)
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm2d(4), nn.InstanceNorm2d(4, affine=True)], ids=["batch", "instance"])
+def test_a_norm_before_tokens_gives_one_image_the_gradient_that_it_has_among_many(norm: nn.Module) -> None:
+    """PyTorch's own gradient for a batch of one is another here; differences of the scores do not give it."""
+    torch.manual_seed(0)
+    model, images = Tokens(norm).double().eval(), torch.randn(2, 3, 9, 9, dtype=torch.float64)
+    together, alone = (heatmaps(model, part, 1, "conv", method="HiResCAM") for part in (images, images[:1]))
+    assert torch.allclose(alone, together[:1], rtol=0, atol=1e-6 * float(together.abs().max()))
+
+
 def test_an_operation_that_cannot_be_batched_is_differentiated_class_by_class(noise: Tensor) -> None:
     class Odd(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

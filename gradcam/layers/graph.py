@@ -66,17 +66,6 @@ def computing(node: Node) -> Node:
     return node
 
 
-def upstream(node: Node) -> set[Node]:
-    """`node` and every node that it was computed from."""
-    seen, stack = {node}, [node]
-    while stack:
-        for source, _ in stack.pop().next_functions:
-            if source is not None and source not in seen:
-                seen.add(source)
-                stack.append(source)
-    return seen
-
-
 def _readers(scores: Node) -> dict[Node, list[Node]]:
     """For every node that the `scores` were computed from: the nodes that read it, once for each reading."""
     readers: dict[Node, list[Node]] = {}

@@ -9,8 +9,8 @@ from math import log2
 
 from gradcam.errors import LayerError, quoted
 from gradcam.layers.flow import Flow, SpatialOutput, is_feature_map
-from gradcam.layers.graph import upstream
 from gradcam.layers.proof import Proof
+from gradcam.nodes import upstream
 from gradcam.types import TargetLayer
 
 LATE = 0.6

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gradcam._explain import explain
 from gradcam.capture import record
+from gradcam.gradients import in_plain_order
 from gradcam.inputs import Inputs
 from gradcam.layers.layouts import to_grid
 from gradcam.methods import GRADCAM, METHODS, Method, Signals
@@ -98,7 +99,8 @@ def gradcam_steps(
     logits = recording.logits[0]
     logits = torch.cat([-logits, logits]) if len(logits) == 1 else logits  # first of the negative class
     score = logits[scored.index] - (0 if scored.against is None else logits[scored.against])
-    (gradients,) = torch.autograd.grad(score, recording.gradient_edge)
+    with in_plain_order(score):
+        (gradients,) = torch.autograd.grad(score, recording.gradient_edge)
     on_grid = to_grid(gradients, found)[0].float()
     return GradcamSteps(
         explanation=explanation,
