@@ -93,7 +93,8 @@ def compare(
     """Explain every photo with every model and method for every target; a failure is a panel with its reason.
 
     models: ids, or classifiers already loaded.
-    photos: may be `UnreadablePhoto`s among others.
+    photos: may be `UnreadablePhoto`s among others. A model explains fewer than 50 that are not kept yet by itself,
+        more by the faster copy that its classifier allows; maps then differ in their last digits.
     methods: rows of `methods.METHODS`, bare or in wrappers, as `explain` takes them.
     targets: one or several, as `explain` takes them; what a function makes is never kept in `results`.
     layer: for every model, or by model id; a model that the mapping lacks uses its own target layer.
