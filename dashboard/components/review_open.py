@@ -28,7 +28,7 @@ EVERY = 3
 MOST_MAPS = 12
 """Maps of a photo that are shown."""
 
-_REVIEWER = "_reviewer"
+_INVITED = "_invited"
 
 
 def show_review(store: ReviewStore, review: Review, me: str) -> None:
@@ -96,7 +96,7 @@ def _offer_to_ask(store: ReviewStore, review: Review, me: str, asked: Sequence[s
         store.assign(review, me, me, asked=me not in asked)
         st.rerun()
     with st.popover("Ask somebody", icon=":material/person_add:"):
-        name = st.text_input("Who", key=_REVIEWER, max_chars=100, help="As they call themselves, or sign in")
+        name = st.text_input("Who", key=_INVITED, max_chars=100, help="As they call themselves, or sign in")
         if st.button("Ask", disabled=not name):
             with show_errors():
                 store.assign(review, identity.as_known(name or ""), me)

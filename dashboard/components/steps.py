@@ -235,7 +235,7 @@ def show_other_line(of: GradcamSteps) -> list[Figure]:
             draw_grid(heat, LARGE, style=_cells(), signed=is_signed(name, heat)) for name, heat in maps.items()
         ]
         figure = _show_rows([PictureRow(pictures, list(maps))], "The map of another line")
-        st.code(inspect.getsource(other.compute))
+        st.code(inspect.getsource(other.compute), wrap_lines=True)
     return [figure]
 
 

@@ -144,7 +144,7 @@ def test_files_that_exist_are_refused_and_replaced_with_force(
     again = [*words, "chelsea", "--model", UNTRAINED]
     assert main(again) == 0
     assert main(again) == 2
-    assert "add --force" in capsys.readouterr().err
+    assert "--force" in capsys.readouterr().err
     assert main([*again, "--force"]) == 0
 
 

@@ -16,7 +16,7 @@ import torch
 
 from gradcam import load_classifier
 from gradcam.cli import main
-from gradcam.cli.run import _user
+from gradcam.cli.run import _use_of
 from gradcam.runs import Run
 from gradcam.runs.store import Store
 from tests.runs.small_set import write_photo, write_set
@@ -109,7 +109,7 @@ def test_a_run_may_be_computed_by_the_modules_own_and_goes_on_so_alone(capsys: p
 
 
 def test_an_exact_model_is_in_memory_once_however_often_a_command_uses_it() -> None:
-    use = _user(argparse.Namespace(checkpoints=None, exact=True))
+    use = _use_of(argparse.Namespace(checkpoints=None, exact=True))
     with use(MODEL) as one, use(MODEL) as again:
         assert again is one
 

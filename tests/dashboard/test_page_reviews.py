@@ -195,7 +195,7 @@ def test_an_owner_asks_somebody_and_no_more(
     store: ReviewStore, review: Review, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = opened(review)
-    page.text_input(key="_asked_name").set_value("Carla").run()
+    page.text_input(key="_invited").set_value("Carla").run()
     press(page, "Ask")
     assert [one.reviewer for one in store.assignments(review)] == ["Carla"]
     press(page, "Ask Carla no more")

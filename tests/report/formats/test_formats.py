@@ -233,7 +233,7 @@ def test_one_models_answers_stand_beside_one_another_each_under_its_question():
         "prediction 2",
         "prediction 3",
     ]
-    assert render_report(made, "html").decode().count('<div class="cards">') == 1
+    assert render_report(made, "html").decode().count('<div class="cards of-3">') == 1
 
 
 def test_no_number_of_the_page_stands_apart_from_its_percent():
