@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from enum import StrEnum
-from typing import Any, Literal, TypedDict, get_args
+from typing import Any, Literal, NoReturn, TypedDict, get_args
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -138,6 +138,14 @@ def turn_to(page: str) -> None:
     write_pins()
     write_regions()
     st.session_state[_PAGE] = page
+
+
+def open_page(name: str) -> NoReturn:
+    """Turn to another page, as its entry in the menu does.
+
+    Streamlit by itself would refuse to leave a link that a widget has written into.
+    """
+    st.switch_page(f"app_pages/{name}.py", query_params={})
 
 
 _TURNS = "_turns"

@@ -142,4 +142,4 @@ def _open_in_compare_models(run: Run, photos: Sequence[int]) -> None:
     found = [uploads.Upload.of(paths[photo].rpartition("/")[2], run.read(paths[photo])) for photo in photos]
     st.session_state[Key.PHOTOS] = list(dict.fromkeys(map(uploads.keep, found)))
     st.session_state[Key.MODELS] = [model.requested_id for model in run.plan.models]
-    st.switch_page("app_pages/compare_models.py")
+    session.open_page("compare_models")

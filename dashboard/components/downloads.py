@@ -8,6 +8,7 @@ from functools import partial
 
 import streamlit as st
 
+from dashboard import session
 from gradcam import Comparison, Heatmap, Style
 from gradcam.draw import WIDTH, WIDTHS, Slide, comparison_html, grid_png, panels_slide
 
@@ -49,7 +50,7 @@ def offer_panels(panels: Sequence[Heatmap]) -> None:
 def offer_report_page() -> None:
     """Lead to the page that writes what is compared here into a report."""
     if st.button("Report", icon=":material/draft:", help="Add notes and a verdict; as PDF, HTML, ZIP and more"):
-        st.switch_page("app_pages/reports.py")
+        session.open_page("reports")
 
 
 Figure = tuple[str, Callable[[], Slide]]

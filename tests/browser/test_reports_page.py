@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from gradcam.report import read_report
-from tests.visiting import Visit, settle
+from tests.visiting import Visit, arrive, settle
 
 pytestmark = pytest.mark.browser
 
@@ -23,7 +23,9 @@ def write_note(page: Page, label: str, text: str) -> None:
 
 
 def test_a_verdict_is_written_taken_away_reopened_and_replayed_as_same(visit: Visit, tmp_path: Path) -> None:
-    page = visit(f"reports?models={LITE0}", wait_for="textarea")
+    page = visit(f"?models={LITE0}&fit=pad")
+    page.get_by_role("button", name="Report", exact=True).click()
+    arrive(page, "textarea")
     write_note(page, "Summary", "Good **enough**")
     write_note(page, "Note", "The eyes")
     page.get_by_role("button", name="Build the report").click()
