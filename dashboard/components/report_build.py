@@ -12,7 +12,7 @@ import streamlit as st
 from dashboard import library, results
 from dashboard.components.messages import escape_markdown
 from dashboard.components.report_limits import pick_thresholds, show_failing
-from dashboard.components.report_read import preview
+from dashboard.components.report_read import offer_to_reopen, preview
 from dashboard.components.request import Request
 from dashboard.session import Draft, ReportKey, drafted
 from gradcam import Comparison, Heatmap, Style, compare
@@ -209,6 +209,8 @@ def _show_built(built: Built, is_current: bool) -> None:
                     icon=":material/download:",
                     help=row.description,
                 )
+            if archive := built.files.get("zip"):
+                offer_to_reopen(f"{STEM}{FORMATS['zip'].suffix}", archive)
         if "junit" in built.files:
             show_failing(report, built.choices.thresholds)
         preview(built, "Preview")

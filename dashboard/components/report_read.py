@@ -12,7 +12,7 @@ import streamlit as st
 
 from dashboard.components.findings import show_findings
 from dashboard.components.messages import escape_markdown, say_error, show_errors
-from dashboard.session import ReportKey
+from dashboard.session import Key, ReportKey
 from gradcam import GradcamError
 from gradcam.report import (
     Report,
@@ -95,12 +95,32 @@ def _take(key: ReportKey, widget_key: str) -> None:
     st.session_state[key + _TURN] += 1
     st.session_state[key + _REFUSED] = None
     try:
-        data = file.getvalue()
-        found = verify_report(data, render=False)
-        st.session_state[key] = Opened(file.name, data, found.report, found)
+        _keep(key, file.name, file.getvalue())
     except GradcamError as error:
         st.session_state.pop(key, None)
         st.session_state[key + _REFUSED] = f"{file.name}: {error}"
+
+
+def _keep(key: ReportKey, name: str, data: bytes) -> None:
+    found = verify_report(data, render=False)
+    st.session_state[key] = Opened(name, data, found.report, found)
+
+
+def offer_to_reopen(name: str, data: bytes) -> None:
+    """Lead from a ZIP that was just written to where it is checked and signed."""
+    st.button(
+        "Check or sign the ZIP",
+        on_click=_reopen,
+        args=(name, data),
+        icon=":material/signature:",
+        help="Opens it in *Reopen*, as somebody would whom you hand it to",
+    )
+
+
+def _reopen(name: str, data: bytes) -> None:
+    _keep(ReportKey.REOPENED, name, data)
+    st.session_state[ReportKey.REOPENED + _REFUSED] = None
+    st.session_state[Key.TASK] = "Reopen"
 
 
 def show_report(opened: Opened) -> None:

@@ -58,7 +58,7 @@ def offer_signature(opened: Opened) -> None:
     st.header("Sign", anchor=False)
     st.caption(
         f"Adds your signature to **{escape_markdown(opened.name)}** as it was opened: its evidence and its "
-        "verdict. Nothing else in it changes. What you write above goes into another ZIP: open that one to sign it."
+        "verdict. Nothing else in it changes. What you write above goes into another ZIP, and is signed there."
     )
     if st.button("Sign it", icon=":material/signature:"):
         data, _ = with_signature(opened.data, identity.signing_key())

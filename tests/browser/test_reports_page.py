@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,9 @@ def test_a_verdict_is_written_taken_away_reopened_and_replayed_as_same(visit: Vi
     assert download.value.suggested_filename == "review.zip"
     download.value.save_as(tmp_path / "review.zip")
 
-    page.get_by_role("radio", name="Reopen").click()
+    page.get_by_role("button", name="Check or sign the ZIP").click()
+    expect(page.get_by_text("Open: review.zip")).to_be_visible()
+    expect(page).to_have_url(re.compile("task=Reopen"))
     settle(page)
     (tmp_path / "notes.txt").write_text("no report")
     page.locator("[data-testid=stMain] input[type=file]").set_input_files(tmp_path / "notes.txt")

@@ -307,6 +307,11 @@ def test_a_report_is_continued_with_other_words_on_the_same_evidence() -> None:
     assert "build again" in page.warning[0].value
     press(page, "Write it with these words")
     assert page.session_state[ReportKey.CONTINUED].report.verdict.date == "2026-11-23"
+    page.pills(key=f"_formats~{id}").set_value(["zip"]).run()
+    archive = press(page, "Write it with these words").session_state[ReportKey.CONTINUED].files["zip"]
+    press(page, "Check or sign the ZIP")
+    assert page.session_state[ReportKey.REOPENED].data == archive
+    assert "**Approved · by Ada · 2026-11-23**" in words(page).replace("\\", "")
 
 
 def test_a_changed_map_differs_and_an_unknown_photo_or_a_long_method_cannot_be_checked() -> None:
