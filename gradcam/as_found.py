@@ -84,8 +84,8 @@ class _Snapshot:
         self._collections: list[Any] = [*self._attributes]
         self._tensors: list[tuple[Tensor, int, Tensor | None]] = []
         for attributes in self._attributes:
-            for name, value in tuple(attributes.items()):  # another thread may add one
-                if type(value) in _KEPT and name not in OF_PYTORCH:
+            for name in attributes.keys() - OF_PYTORCH:
+                if type(value := attributes[name]) in _KEPT:
                     self._keep(value, depth=2)
         self._copies = [collection.copy() for collection in self._collections]
 

@@ -91,9 +91,9 @@ def test_a_hook_on_the_scores_of_a_linear_head_still_counts() -> None:
 def test_the_modules_of_a_model_are_walked_once_in_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
     model = Handmade().eval()
     heatmaps(model, HAND, 0)  # finds the layer
-    expected, walked = [*model.modules()], list[nn.Module]()
-    walk = running._with_children
-    monkeypatch.setattr(running, "_with_children", lambda one, found: (walked.append(one), walk(one, found))[1])
+    expected, walked = [one for one in model.modules() if one._modules], list[nn.Module]()
+    walk = running._add_below
+    monkeypatch.setattr(running, "_add_below", lambda one, found: (walked.append(one), walk(one, found))[1])
     monkeypatch.setattr(nn.Module, "modules", lambda module: pytest.fail("walked by names as well"))
     heatmaps(model, HAND, 0)
     assert walked == expected
