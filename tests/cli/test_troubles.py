@@ -425,6 +425,18 @@ def test_ctrl_c_while_the_command_is_still_imported_is_silence(words: list[str])
     assert (said == b"") == (words[0] != "-c")
 
 
+def test_a_command_looks_for_garbage_once_it_is_imported() -> None:
+    script = (
+        "import gc\nfrom gradcam import starting\nprint(gc.isenabled())\nstarting.done()\nprint(gc.isenabled())\n"
+    )
+    said = {}
+    for name in ("gradcam", "other"):
+        Path(name).write_text(script)
+        environment = os.environ | {"PYTHONPATH": str(Path(_main.__file__).parents[2])}
+        said[name] = subprocess.check_output([sys.executable, name], env=environment, text=True).split()
+    assert said == {"gradcam": ["False", "True"], "other": ["True", "True"]}
+
+
 @pytest.mark.parametrize("command", ["explain", "report", "layers"])
 def test_a_kill_at_any_instant_leaves_whole_files_only(command: str) -> None:
     survived = kills(command, int(os.environ.get("GRADCAM_KILLS", "3")))
