@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,10 +11,11 @@ from typing import BinaryIO
 
 import streamlit as st
 
-from dashboard import identity, library, serving
+from dashboard import identity, library, serving, session
 from gradcam.config import runs_folder, settings
 from gradcam.errors import OptionError, ReviewError, RunError, nearest, quoted
-from gradcam.model_spec import is_checkpoint
+from gradcam.model_spec import display_name
+from gradcam.models import Classifier, is_file_of, write_options
 from gradcam.runs import SAMPLE, HostedRun, Run, RunHost, Status, without_path
 
 Version = tuple[str, str]
@@ -110,25 +111,39 @@ def hide_path(run: Run) -> Iterator[None]:
 
 
 def start(
-    title: str, data: str | Sequence[tuple[str, BinaryIO]] | None, models: Sequence[str], targets: Sequence[str]
+    title: str,
+    data: str | Sequence[tuple[str, BinaryIO]] | None,
+    models: Sequence[str],
+    targets: Sequence[str],
+    files: Mapping[str, BinaryIO | None],
 ) -> str:
     """Start a run of this visitor's. Returns: its name in the link.
 
     data: the name of a data set that the operator offers, or uploads by name; None is the sample set.
+    files: of the visitor's own models, by id.
     Raises: GradcamError, one sentence, for what this visitor may not run.
     """
     _check_may_run()
+    own = session.custom_models()
     for model in models:
-        if is_checkpoint(model):
-            raise OptionError(
-                f"expected models of the catalogue, got {quoted(model)}, which lives in this session only; leave "
-                "it out, or run it with `gradcam run start --checkpoint`"
-            )
-        library.check_may_use(model)
+        if model not in own:
+            library.check_may_use(model)
+    checkpoints = [_checkpoint(own[model], files.get(model)) for model in models if model in own]
     where = SAMPLE if data is None else _folder(data) if isinstance(data, str) else data
-    token = host().start(_owner(), title, where, models, targets)
+    token = host().start(_owner(), title, where, models, targets, checkpoints)
     mine().insert(0, token)
     return token
+
+
+def _checkpoint(model: Classifier, file: BinaryIO | None) -> tuple[str, BinaryIO]:
+    """What a run takes to load a model of the visitor's own. Raises: OptionError for none or another file."""
+    name = display_name(str(model.spec))
+    if file is None:
+        raise OptionError(f"expected the file of {name} once more, got none; add it, for a session keeps no files")
+    file.seek(0)
+    if not is_file_of(model, file.read()):
+        raise OptionError(f"expected the file that {name} was loaded from, got another; choose that one")
+    return write_options(model), file
 
 
 def _folder(name: str) -> Path:

@@ -67,8 +67,9 @@ def offer_custom_model() -> None:
         st.toast(f"Added **{name_markdown(added)}**. Every page can use it now.", icon=":material/check:")
     st.caption(
         "Your model and what is computed with it stay in this session: no other visitor can see or use them, and "
-        "they are gone when it ends, unless you share the model with a project on the page *Reviews*. A link names "
-        "the file and the hash of its weights, but carries neither."
+        "they are gone when it ends, unless you take the model through a run on the page *Data set* or share it "
+        "with a project on the page *Reviews*. A link names the file and the hash of its weights, but carries "
+        "neither."
     )
 
 

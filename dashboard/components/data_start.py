@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from dashboard import data_runs, session
 from dashboard.components.messages import say_error, show_errors
+from dashboard.components.names import name_markdown
 from dashboard.data_runs import ListedRun
 from dashboard.session import DataKey
 from gradcam import GradcamError
 from gradcam.config import settings
+from gradcam.models import SUFFIXES
 from gradcam.runs import LABEL
 from gradcam.text import count
 
@@ -84,6 +88,14 @@ def offer_start(models: tuple[str, ...]) -> None:
             horizontal=True,
             help="Which class each heatmap is for. *Its label* needs labels that are classes of every model.",
         )
+        for model in _own(models):
+            st.file_uploader(
+                f"The file of {name_markdown(model)} once more",
+                type=[suffix[1:] for suffix in SUFFIXES],
+                max_upload_size=settings().limits.upload_megabytes,
+                key=_file_key(model),
+                help="A session keeps no files. The run keeps this one for itself, until the run is deleted.",
+            )
         st.button("Start the run", on_click=_start, args=(source, models), icon=":material/play_arrow:")
         if reason := st.session_state.pop(_REASON, ""):
             say_error(reason)
@@ -92,6 +104,15 @@ def offer_start(models: tuple[str, ...]) -> None:
             f"It computes on the server while you are away: keep the address of this page, which opens the run "
             f"again. It is deleted after {days}. {count(len(models), 'model')} chosen in the sidebar."
         )
+
+
+def _own(models: Sequence[str]) -> list[str]:
+    """Those of the models that the visitor brought."""
+    return [model for model in models if model in session.custom_models()]
+
+
+def _file_key(model: str) -> str:
+    return f"{_UPLOADER}-{st.session_state[_UPLOADER]}-{model}"
 
 
 def _offered() -> dict[str, str]:
@@ -104,8 +125,9 @@ def _start(source: str, models: tuple[str, ...]) -> None:
     uploads = [(file.name, file) for file in files]
     title = source if source != UPLOAD else uploads[0][0] if len(uploads) == 1 else f"{len(uploads)} files"
     data = {SAMPLE: None, UPLOAD: uploads, **_offered()}.get(source, source)
+    brought = {model: st.session_state.get(_file_key(model)) for model in _own(models)}
     try:
-        name = data_runs.start(title, data, models, TARGETS[st.session_state[_TARGETS]])
+        name = data_runs.start(title, data, models, TARGETS[st.session_state[_TARGETS]], brought)
     except GradcamError as error:
         st.session_state[_REASON] = str(error)
     else:

@@ -23,7 +23,18 @@ from gradcam.config import Runs
 from gradcam.errors import RunError, machine_trouble, quoted
 from gradcam.files import make_folder, write_whole
 from gradcam.runs.data_set import PICTURES, SAMPLE, DataSet, is_hidden, read_data, sample_set
-from gradcam.runs.job import MESSAGES, REASON, RUN, UPLOAD, Job, read_job, read_lines, without_path, write_job
+from gradcam.runs.job import (
+    MESSAGES,
+    MODELS,
+    REASON,
+    RUN,
+    UPLOAD,
+    Job,
+    read_job,
+    read_lines,
+    without_path,
+    write_job,
+)
 from gradcam.runs.job_queue import JobQueue
 from gradcam.runs.manifest import MANIFESTS
 from gradcam.runs.run import Run, Status
@@ -32,13 +43,15 @@ from gradcam.text import count, shorten
 DAY = 86_400.0
 SECONDS_BETWEEN_SWEEPS = 3_600.0
 SECONDS_HALF_MADE = 3_600.0
-"""A folder without a job that holds at most an upload, and is older than this, is of an upload that never ended."""
+"""A folder without a job that holds at most uploads, and is older than this, is of an upload that never ended."""
 _IS_OURS = re.compile("[0-9a-f]{32}").fullmatch
 """Tells a folder that a link leads to from what else somebody keeps beside them."""
 
 State = Literal["waiting", "starting", "running", "stopped", "failed", "finished"]
 Uploads = Sequence[tuple[str, BinaryIO]]
 """Files by their names."""
+Checkpoints = Sequence[tuple[str, BinaryIO]]
+"""The files of a visitor's own models, each after what `gradcam.models.write_options` tells of it."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +88,19 @@ class RunHost:
         self._queue = JobQueue(limits.at_once, self._may_go_on, self._ended)
 
     def start(
-        self, owner: str, title: str, data: str | Path | Uploads, models: Sequence[str], targets: Sequence[str]
+        self,
+        owner: str,
+        title: str,
+        data: str | Path | Uploads,
+        models: Sequence[str],
+        targets: Sequence[str],
+        checkpoints: Checkpoints = (),
     ) -> str:
         """Take a run on, to be computed as soon as there is room. Returns: the token of its link.
 
         owner: tells visitors apart. data: as `read_data` takes it; or uploads, a ZIP alone or photos with perhaps a
-        manifest. Raises: RunError where the data or a limit forbids it; nothing is left then.
+        manifest. models: ids, those of the checkpoints among them.
+        Raises: RunError where the data or a limit forbids it; nothing is left then.
         """
         self.sweep()
         if not models:
@@ -89,10 +109,11 @@ class RunHost:
         token = secrets.token_urlsafe(24)
         folder = self._folder(token)
         try:
+            size = sum(_bytes_of(file) for _, file in checkpoints)
             if not isinstance(data, str | Path):
-                size = sum(_bytes_of(file) for _, file in data)
-                self._refuse_upload(size)
-                self._refuse_full(owner, size)
+                photos = sum(_bytes_of(file) for _, file in data)
+                self._refuse_upload(photos)
+                self._refuse_full(owner, photos + size)
                 data = _store_uploads(folder / UPLOAD, data)
             source = _read(sample_set() if data == SAMPLE else Path(data))
             if len(source) > self._limits.photos:
@@ -100,8 +121,10 @@ class RunHost:
                     f"expected at most {self._limits.photos:,} photos, got {len(source):,}; take fewer, or ask "
                     "whoever keeps this server"
                 )
-            self._refuse_full(owner)
-            job = Job(shorten(title, 200), owner, source.source, tuple(models), tuple(targets), time.time())
+            self._refuse_full(owner, size)
+            _store(folder / MODELS, [(str(number), file) for number, (_, file) in enumerate(checkpoints)])
+            told = tuple(options for options, _ in checkpoints)
+            job = Job(shorten(title, 200), owner, source.source, tuple(models), tuple(targets), time.time(), told)
             write_job(folder, job)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
@@ -207,7 +230,7 @@ class RunHost:
         except RunError:
             with suppress(OSError):
                 is_old = folder.stat().st_mtime + SECONDS_HALF_MADE < time.time()
-                return is_old and {path.name for path in folder.iterdir()} <= {UPLOAD}
+                return is_old and {path.name for path in folder.iterdir()} <= {UPLOAD, MODELS}
         return False
 
     # ------------------------------------------------------------------------------- states and folders
@@ -300,11 +323,18 @@ def _store_uploads(folder: Path, files: Uploads) -> Path:
     tables = [name for name in names if PurePath(name).suffix.lower() in MANIFESTS]
     if len(tables) > 1:
         raise RunError(f"expected one manifest, got {quoted(tables[0])} and {quoted(tables[1])}; leave one out")
+    _store(folder, [(name, file) for name, (_, file) in zip(names, files, strict=True)])
+    return folder / (whole or tables or [""])[0]
+
+
+def _store(folder: Path, files: Uploads) -> None:
+    """Write files into a new folder; none, no folder. Raises: RunError where the disk refuses it."""
+    if not files:
+        return
     make_folder(folder)
     try:
-        for name, (_, file) in zip(names, files, strict=True):
+        for name, file in files:
             with (folder / name).open("xb") as out:
                 shutil.copyfileobj(file, out, 1 << 20)
     except (OSError, ValueError) as error:
         raise RunError(f"expected to keep the upload, but {machine_trouble(error)}") from error
-    return folder / (whole or tables or [""])[0]

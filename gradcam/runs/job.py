@@ -2,6 +2,7 @@
 
 job.json    the job
 upload/     what the visitor brought, if anything
+models/     the files of the visitor's own models, if any, by their number
 run/        the run, as `gradcam run` keeps it
 said.txt    what somebody should know of it, a sentence a line
 reason.txt  why it ended before its time, if it did
@@ -18,7 +19,7 @@ import msgspec
 from gradcam.errors import QUOTED, RunError
 from gradcam.files import make_folder, write_whole
 
-JOB, UPLOAD, RUN, MESSAGES, REASON = "job.json", "upload", "run", "said.txt", "reason.txt"
+JOB, UPLOAD, MODELS, RUN, MESSAGES, REASON = "job.json", "upload", "models", "run", "said.txt", "reason.txt"
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Job:
     """A run that a visitor asked for.
 
     owner: tells visitors apart. data: as `read_data` takes it. created: seconds since 1970.
+    checkpoints: what `load_shared` takes beside the file of each model of the visitor's own.
     """
 
     title: str
@@ -34,6 +36,7 @@ class Job:
     models: tuple[str, ...]
     targets: tuple[str, ...]
     created: float
+    checkpoints: tuple[str, ...] = ()
 
 
 def write_job(folder: Path, job: Job) -> None:

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from gradcam.errors import GradcamError
 from gradcam.files import write_whole
+from gradcam.models import Classifier, load_shared
 from gradcam.runs._run import Engine, start
-from gradcam.runs.job import MESSAGES, REASON, RUN, read_job, read_lines, without_path
+from gradcam.runs.job import MESSAGES, MODELS, REASON, RUN, Job, read_job, read_lines, without_path
 from gradcam.runs.plan import Settings
 
 SETTINGS = Settings(batch=16, previews=True)
@@ -43,9 +44,10 @@ def main(folder: Path) -> int:
     try:
         job = read_job(folder)
         paths.insert(0, Path(job.data))
+        own = _own_models(folder, job)
         start(
             job.data,
-            job.models,
+            [own.get(model, model) for model in job.models],
             job.targets,
             out=folder / RUN,
             settings=SETTINGS,
@@ -56,6 +58,13 @@ def main(folder: Path) -> int:
             file.write(for_visitors(str(error)).encode("utf-8", "replace"))
         return 1
     return 0
+
+
+def _own_models(folder: Path, job: Job) -> dict[str, Classifier]:
+    """The models that the visitor brought, by their ids. Raises: ModelError for a file that cannot be used."""
+    files = [folder / MODELS / str(number) for number in range(len(job.checkpoints))]
+    loaded = [load_shared(file.read_bytes(), told) for file, told in zip(files, job.checkpoints, strict=True)]
+    return {str(model.spec): model for model in loaded}
 
 
 def _wait_for_end(stop: threading.Event) -> None:

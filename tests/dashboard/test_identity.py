@@ -82,7 +82,7 @@ def test_only_who_may_review_starts_ends_or_deletes_a_run(asked, monkeypatch: py
         data_runs.cancel,
         data_runs.resume,
         data_runs.delete,
-        lambda name: data_runs.start(name, [], [], []),
+        lambda name: data_runs.start(name, [], [], [], {}),
     ):
         with pytest.raises(ReviewError, match=r"^expected (the role reviewer|to know who you are)"):
             do("x")

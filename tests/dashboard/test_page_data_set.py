@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 import sqlite3
@@ -16,6 +17,8 @@ from unittest import mock
 import numpy as np
 import pytest
 import streamlit as st
+import timm
+import torch
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Checkbox
@@ -23,11 +26,13 @@ from streamlit.testing.v1.element_tree import Checkbox
 from dashboard import data_runs, session
 from dashboard.components import data_filters, data_gallery, data_opened, data_take
 from dashboard.components.data_filters import RANKING_TITLES, Shown
+from gradcam import load_checkpoint
 from gradcam.config import settings
 from gradcam.errors import RunError, quoted
 from gradcam.model_spec import display_name
+from gradcam.models import write_options
 from gradcam.reviews import ReviewStore, Subject
-from gradcam.runs import RANKINGS, Filter, HostedRun, Pair, Run, Settings, resume, start
+from gradcam.runs import RANKINGS, Filter, HostedRun, Pair, Run, RunHost, Settings, resume, start
 from gradcam.runs.job import Job
 from tests.opening import open_page
 from tests.runs.small_set import SETTINGS, write_photo
@@ -633,6 +638,32 @@ def test_what_cannot_be_started_is_one_sentence() -> None:
     page.radio(key="_set_from").set_value("Upload").run()
     press(page, "Start the run")
     assert "photos or a ZIP, got none" in page.error[0].value
+
+
+def test_a_model_of_ones_own_goes_into_a_run_with_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = io.BytesIO()
+    torch.save(timm.create_model("test_resnet", num_classes=2).state_dict(), weights)
+    mine = load_checkpoint(weights.getvalue(), "timm/test_resnet", name="mine.pt")
+    taken: list[tuple[str, bytes]] = []
+
+    def take(host: RunHost, *asked: Any) -> str:
+        taken.extend((options, file.getvalue()) for options, file in asked[-1])
+        raise RunError("expected more room, got none")
+
+    monkeypatch.setattr(RunHost, "start", take)
+    monkeypatch.setattr("dashboard.session.custom_models", lambda: {str(mine.spec): mine})
+    assert not open_page("data_set", models=[MODELS[0]]).file_uploader
+    page = open_page("data_set", models=[MODELS[0], str(mine.spec)])
+    for file, told in (
+        (None, "the file of mine once more, got none; add it"),
+        (b"another", "the file that mine was loaded from, got another"),
+        (weights.getvalue(), "more room"),
+    ):
+        if file:
+            page.file_uploader[0].upload("mine.pt", file, "application/x").run()
+        press(page, "Start the run")
+        assert told in page.error[0].value
+    assert taken == [(write_options(mine), weights.getvalue())]
 
 
 def test_every_ranking_has_a_title() -> None:

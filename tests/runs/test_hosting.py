@@ -14,9 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import timm
+import torch
 
+from gradcam import load_checkpoint
 from gradcam.config import Runs
 from gradcam.errors import RunError, quoted
+from gradcam.models import write_options
 from gradcam.runs import HostedRun, RunHost, job_queue, read_data
 from gradcam.runs.job import read_job, without_path, write_job
 from gradcam.runs.store import PLAN
@@ -82,9 +86,14 @@ def png(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 def test_a_run_computes_by_itself_is_cancelled_found_again_by_its_link_and_deleted(
     limits: Runs, tmp_path: Path
 ) -> None:
+    """With a model of the visitor's own, whose file lies with the run, also when it is gone on with."""
     data = write_set(tmp_path / "set", 24)
     host = RunHost(limits)
-    token = host.start("anna", "set", data, *ASK)
+    weights = io.BytesIO()
+    torch.save(timm.create_model("test_resnet", num_classes=2).state_dict(), weights)
+    mine = load_checkpoint(weights.getvalue(), "timm/test_resnet", name="mine.pt")
+    own = [(write_options(mine), weights)]
+    token = host.start("anna", "set", data, [str(mine.spec)], ["top"], own)
     second = host.start("anna", "set", data, *ASK)
     assert len(token) >= 32
     assert host.get(second).state == "waiting"
@@ -99,6 +108,7 @@ def test_a_run_computes_by_itself_is_cancelled_found_again_by_its_link_and_delet
     assert (done.state, done.reason) == ("finished", "")
     assert done.status is not None
     assert (done.status.done, done.status.failed) == (24, 0)
+    assert done.run.plan.models[0].requested_id == str(mine.spec)
     assert done.messages  # the model has no classes of these names
     (unit,) = done.run.units([0])
     assert done.run.previews([unit])[0]
