@@ -101,7 +101,7 @@ def _record(
     thread = threading.get_ident()
     whole = begin is not _begin_graph
     calls = 0
-    found: tuple[Tensor, Tensor | GradientEdge, Tensor, int] | None = None
+    found: _Begun | None = None
 
     def keep(_module: nn.Module, _args: Any, output: Any) -> None:
         nonlocal calls, found
@@ -110,20 +110,10 @@ def _record(
         calls += 1
         if calls != layer.call + 1:
             return
-        tensor = first_tensor(output)
-        if tensor is None:
-            raise LayerError(
-                f"expected a tensor from layer {quoted(layer.name)}, got {type(output).__name__}; "
-                "name a layer inside it"
-            )
+        tensor = _differentiable(output, layer)
         if not whole:
             torch.set_grad_enabled(True)  # until the surrounding no_grad() ends
-        if tensor.is_inference():
-            raise LayerError(
-                f"layer {quoted(layer.name)} runs under torch.inference_mode, where no gradient can be had; "
-                "take that out of the model's forward"
-            )
-        found = *begin(tensor), tensor, tensor._version
+        found = _Begun(*begin(tensor), tensor, tensor._version)
 
     def forward() -> Tensor:
         nonlocal calls, found
@@ -140,22 +130,54 @@ def _record(
         logits, ends_in = read_logits(model, inputs, forward)
     if found is None:
         raise _never_ran(layer)
-    values, gradient_edge, tensor, version = found
-    if len(values) != len(inputs.images):
+    if len(found.values) != len(inputs.images):
         raise LayerError(
-            f"expected maps for {len(inputs.images)} image(s) from layer {quoted(layer.name)}, got {len(values)}; "
-            "pass one image at a time, or name another layer"
+            f"expected maps for {len(inputs.images)} image(s) from layer {quoted(layer.name)}, got "
+            f"{len(found.values)}; pass one image at a time, or name another layer"
         )
-    if begin is not _begin_in_place and tensor._is_view() and tensor._version != version:  # autograd loses its edge
+    _check_graph(logits, found, layer, begin)
+    early = outputs.get(earlier.call) if earlier and outputs is not None else None
+    return Recording(model, logits, found.values, found.edge, ends_in, early)
+
+
+@dataclass(frozen=True, eq=False)
+class _Begun:
+    """A graph that begins at a layer's output: `values` and `edge` as `_Begin` returns them, the output itself, and
+    its version when the graph began."""
+
+    values: Tensor
+    edge: Tensor | GradientEdge
+    output: Tensor
+    version: int
+
+
+def _differentiable(output: Any, layer: TargetLayer) -> Tensor:
+    """The tensor that a layer's output is or begins with. Raises: LayerError if it can have no gradient."""
+    tensor = first_tensor(output)
+    if tensor is None:
+        raise LayerError(
+            f"expected a tensor from layer {quoted(layer.name)}, got {type(output).__name__}; "
+            "name a layer inside it"
+        )
+    if tensor.is_inference():
+        raise LayerError(
+            f"layer {quoted(layer.name)} runs under torch.inference_mode, where no gradient can be had; "
+            "take that out of the model's forward"
+        )
+    return tensor
+
+
+def _check_graph(logits: Tensor, begun: _Begun, layer: TargetLayer, begin: _Begin) -> None:
+    """Raises: GraphTooShort if this graph misses how the logits depend on the layer, LayerError if any would."""
+    is_changed = begun.output._is_view() and begun.output._version != begun.version  # autograd loses its edge
+    if begin is not _begin_in_place and is_changed:
         raise GraphTooShort(f"the output of layer {quoted(layer.name)} is a view that is changed in place")
     if not logits.requires_grad:
-        failure = LayerError if whole else GraphTooShort
+        failure = GraphTooShort if begin is _begin_graph else LayerError
         raise failure(
             f"the class scores do not depend on layer {quoted(layer.name)} as autograd sees it; name another "
             "layer, or take detach, no_grad and re-entrant checkpoints out of the model's forward"
         )
-    early = outputs.get(earlier.call) if earlier and outputs is not None else None
-    return Recording(model, logits, values, gradient_edge, ends_in, early)
 
 
 def _record_from_input(model: nn.Module, running: nn.Module, inputs: Inputs) -> Recording:
