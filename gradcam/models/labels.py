@@ -91,7 +91,12 @@ class Labels:
                 f"expected one class, got {quoted(target)}, which fits {shown}{more}; name one of them, or its "
                 f"index as #{found[0]}"
             )
-        return ClassError(f"expected a class of {self.source}, got {quoted(target)}; the nearest: {near}")
+        return ClassError(f"expected a class of {self._whose}, got {quoted(target)}; the nearest: {near}")
+
+    @property
+    def _whose(self) -> str:
+        """What the classes are of, for a sentence: a file is told from a label set by its ending."""
+        return self.file or self.source
 
     def _checked(self, index: int) -> int:
         if not (is_whole(index) and 0 <= index < len(self)):
@@ -105,7 +110,7 @@ class Labels:
             return self._numerals.get(word, [])
         if word == digits and self._numerals:
             raise ClassError(
-                f"expected a class of {self.source} by its name, got {quoted(word)}, which could be a name or an "
+                f"expected a class of {self._whose} by its name, got {quoted(word)}, which could be a name or an "
                 f"index, for classes have numbers for names; write {quoted('#' + digits, 20)} for the index"
             )
         number = digits.lstrip("0") or "0"

@@ -8,7 +8,7 @@ import pytest
 import timm
 import torch
 
-from gradcam import ModelError, Top, explain
+from gradcam import ClassError, ModelError, Top, explain
 from gradcam.models.label_files import read_labels
 from tests.shapes import ARCHITECTURE, load, photo, state
 
@@ -34,6 +34,8 @@ def test_labels_are_read_from_text_csv_and_json(name: str, text: str, tmp_path: 
     labels = read_labels(tmp_path / name)
     assert labels.names == ("cat", "dog", "Russian blue")
     assert read_labels(text.encode(), name) == labels
+    with pytest.raises(ClassError, match=f"expected a class of {name}, got 'tiger'"):
+        labels.index("tiger")
 
 
 def test_wordnet_ids_of_a_table_line_its_classes_up_with_imagenet() -> None:
