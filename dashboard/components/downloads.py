@@ -18,7 +18,9 @@ _PANELS_WIDTH = "_panels_width"
 
 
 def offer_downloads(comparison: Comparison, style: Style) -> None:
-    """Offer files that are made on the click, from this frozen comparison."""
+    """Offer files that are made on the click, from this frozen comparison; none where it has no map to show."""
+    if not comparison.heatmaps:
+        return
     st.download_button(
         "PNG",
         partial(grid_png, comparison, style),
@@ -37,8 +39,7 @@ def offer_downloads(comparison: Comparison, style: Style) -> None:
         icon=":material/download:",
         help="The interactive comparison as one file that opens offline",
     )
-    if comparison.heatmaps:
-        offer_panels(comparison.heatmaps)
+    offer_panels(comparison.heatmaps)
 
 
 def offer_panels(panels: Sequence[Heatmap]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -27,7 +27,7 @@ from gradcam.draw.lettering import Ink, fit, text_width, wrap, write
 from gradcam.draw.render import Pixels, blend, check_style, colourise, draw_panel, png, resize
 from gradcam.model_spec import short_name
 from gradcam.text import count, dimensions, listed
-from gradcam.types import Failure, Heatmap, Panel, ScaledMap, Style
+from gradcam.types import Failure, Heatmap, Panel, Photo, ScaledMap, Style
 
 _TITLE = Ink(28, 700, (22, 27, 34))
 _HEAD = Ink(17, 650, (22, 27, 34))
@@ -37,30 +37,66 @@ _WARN = Ink(14, 600, (154, 52, 18))
 _MARGIN, _GAP = 36, 20
 _CAPTION = 8 + _HEAD.line + _BODY.line + 2 * _SMALL.line
 _MOST = 5
-"""Models beside each other; more of them are laid in even lines."""
+"""Pictures beside each other; more of them are laid in even lines."""
+_REASON_LINES = 8
+"""Most lines of one reason."""
+
+Reason: TypeAlias = tuple[str, str]
+"""A model's name, and why it has no map."""
 
 
 def grid_png(comparison: Comparison, style: Style | None = None, cell: int = 340) -> bytes:
-    """The whole comparison as one PNG: a row for each photo and target, a column for each model.
+    """The whole comparison as one PNG: a row for each photo and target, a picture for each model that has a map.
 
-    More than five models stand in even lines of their row: eight as 4 + 4.
+    More than five pictures stand in even lines of their row: eight as 4 + 4. Models without a map take a line of
+    text, together where the reason is the same.
     cell: width of a picture in pixels. The first column is the bare photo.
     Raises: OptionError where the style is outside its choices, MapError where a map is not finite.
     """
     style = style or Style()
     check_style(style)
     scaled = comparison.scaled(style)
-    columns = even_columns(len(comparison.models), _MOST)
+    columns = even_columns(max(map(len, map(_heatmaps, comparison.rows())), default=0), _MOST)
     width = 2 * _MARGIN + (columns + 1) * (cell + _GAP) - _GAP
     signed = any(one.signed for one in scaled.values())
     strips = [_header(comparison, style, width, signed)]
     by_method = len(comparison.methods) > 1
+    said: set[Reason] = set()
     for row in comparison.rows():
-        for first in range(0, len(row.panels), columns):
-            line = replace(row, panels=row.panels[first : first + columns])
-            strips.append(_line(line, scaled, style, cell, width, [] if first else _about(row, by_method)))
+        maps, about, reasons = _heatmaps(row), _about(row, by_method), _reasons(row, said)
+        for first in range(0, max(1, len(maps)), columns):
+            line = maps[first : first + columns]
+            strips.append(_line(row.photo, line, scaled, style, cell, width, [] if first else about))
+        if reasons:
+            strip = _no_map(reasons, _MARGIN + cell + _GAP, width)
+            if maps:
+                strips.append(strip)
+            else:
+                strips[-1] = _beside(strips[-1], strip)
     strips.append(_footer(style, scaled, width))
     return png(np.vstack(strips))
+
+
+def _heatmaps(row: Row) -> list[Heatmap]:
+    return [panel for panel in row.panels if isinstance(panel, Heatmap)]
+
+
+def _reasons(row: Row, said: set[Reason]) -> list[str]:
+    """A sentence for each reason that models of a row have no map for; in full unless `said` of all of them."""
+    models: dict[str, list[str]] = {}
+    for panel in row.panels:
+        if isinstance(panel, Failure):
+            models.setdefault(panel.reason, []).append(model_caption(panel))
+    again: list[str] = []
+    sentences: list[str] = []
+    for reason, names in models.items():
+        told = {(name, reason) for name in names}
+        if told <= said:
+            again += names
+        else:
+            sentences.append(f"No map of {listed(names)}: {reason}")
+        said |= told
+    return [*sentences, f"No map of {listed(again)}, for the reason given above"] if again else sentences
 
 
 def _header(comparison: Comparison, style: Style, width: int, signed: bool) -> Pixels:
@@ -91,39 +127,49 @@ def _about(row: Row, by_method: bool) -> list[tuple[str, Ink]]:
 
 
 def _line(
-    row: Row,
+    photo: Photo,
+    panels: Sequence[Heatmap],
     scaled: Mapping[Heatmap, ScaledMap],
     style: Style,
     cell: int,
     width: int,
     about_photo: Sequence[tuple[str, Ink]],
 ) -> Pixels:
-    """A row, or some of its panels; the bare photo stands before them if there is something to say about it."""
-    photo = row.photo
+    """Panels of a row; the bare photo stands before them if there is something to say about it."""
     factor = min(cell / photo.size[1], 1.5 * cell / photo.size[0])
     size = max(1, round(photo.size[0] * factor)), max(1, round(photo.size[1] * factor))
-    height = max(
-        [size[0], *(200 for panel in row.panels if isinstance(panel, Failure))]
-    )  # room for a failure's sentence
-    strip = _paper(_GAP + height + _CAPTION + _GAP, width)
+    strip = _paper(_GAP + size[0] + _CAPTION + _GAP, width)
     bare = resize(photo.pixels, size)
     if about_photo:
-        _cell(strip, _MARGIN, cell, height, bare, about_photo)
-    for place, panel in enumerate(row.panels, start=1):
-        if isinstance(panel, Failure):
-            picture, note = _failure(panel.reason, cell, height), ("see the reason above", _WARN)
-        else:
-            heat = scaled[panel]
-            picture = draw_panel(panel, style, heat.vmax, size, photo=bare)
-            note = scale_caption(heat), _WARN if heat.note else _SMALL
+        _cell(strip, _MARGIN, cell, bare, about_photo)
+    for place, panel in enumerate(panels, start=1):
+        heat = scaled[panel]
+        picture = draw_panel(panel, style, heat.vmax, size, photo=bare)
         about = [
             (_name(panel, cell), _HEAD),
             (target_caption(panel), _BODY),
             (layer_caption(panel), _SMALL),
-            note,
+            (scale_caption(heat), _WARN if heat.note else _SMALL),
         ]
-        _cell(strip, _MARGIN + place * (cell + _GAP), cell, height, picture, [a for a in about if a[0]])
+        _cell(strip, _MARGIN + place * (cell + _GAP), cell, picture, about)
     return strip
+
+
+def _no_map(sentences: Sequence[str], left: int, width: int) -> Pixels:
+    """Why there is no map, from `left` on."""
+    room = width - left - _MARGIN
+    lines = [line for sentence in sentences for line in wrap(sentence, room, _SMALL, _REASON_LINES)]
+    strip = _paper(len(lines) * _SMALL.line + _GAP, width)
+    write(strip, [(line, Ink(_SMALL.size, _SMALL.weight, _WARN.colour)) for line in lines], left, 0)
+    return strip
+
+
+def _beside(one: Pixels, other: Pixels) -> Pixels:
+    """Two strips, of which each is blank where the other is not, in one."""
+    both = _paper(max(len(one), _GAP + len(other)), one.shape[1])
+    both[: len(one)] = one
+    both[_GAP : _GAP + len(other)] = np.minimum(both[_GAP : _GAP + len(other)], other)
+    return both
 
 
 def _name(panel: Panel, cell: int) -> str:
@@ -132,20 +178,10 @@ def _name(panel: Panel, cell: int) -> str:
     return name if text_width(name, _HEAD) <= cell else short_name(name)
 
 
-def _cell(strip: Pixels, x: int, cell: int, height: int, picture: Pixels, about: Sequence[tuple[str, Ink]]) -> None:
-    """A picture with its caption under it; the captions of a row begin at one height."""
+def _cell(strip: Pixels, x: int, cell: int, picture: Pixels, about: Sequence[tuple[str, Ink]]) -> None:
+    """A picture with its caption under it."""
     strip[_GAP : _GAP + picture.shape[0], x : x + picture.shape[1]] = picture
-    write(strip, [(fit(text, cell, ink), ink) for text, ink in about], x, _GAP + height + 8)
-
-
-def _failure(reason: str, cell: int, height: int) -> Pixels:
-    """A pale card that says why there is no map."""
-    card = np.full((height, cell, 3), (253, 244, 237), np.uint8)
-    cv2.rectangle(card, (0, 0), (cell - 1, height - 1), (214, 158, 120), 1)
-    room = max(1, (height - 2 * 14 - _WARN.line) // _SMALL.line)
-    lines = wrap(reason, cell - 2 * 16, _SMALL, room)
-    write(card, [("No map", _WARN), *((line, _SMALL) for line in lines)], 16, 14)
-    return card
+    write(strip, [(fit(text, cell, ink), ink) for text, ink in about if text], x, _GAP + picture.shape[0] + 8)
 
 
 def _footer(style: Style, scaled: Mapping[Heatmap, ScaledMap], width: int) -> Pixels:

@@ -14,7 +14,7 @@ from string import Template
 from gradcam.comparison import Comparison
 from gradcam.draw import captions, render
 from gradcam.draw.figures import plotly_script
-from gradcam.draw.viewer import SCRIPT, STYLES, comparison_scene, scene_json, tools_scene
+from gradcam.draw.viewer import SCRIPT, STYLES, panels_scene, scene_json, tools_scene
 from gradcam.methods import known_method
 from gradcam.scaling import FLOOR, NO_EVIDENCE
 from gradcam.text import count, dimensions, duration, listed, percent, unbroken
@@ -75,29 +75,45 @@ def _section(
     style: Style,
     note: str,
 ) -> str:
-    """One photo: what somebody says of it, its heatmaps, and the table of what each model said."""
-    models = zip(*(row.panels for row in comparison.rows(photo)), strict=True)
-    scene = comparison_scene(comparison, photo, style, scaled=scaled) | {"tools": False, "legend": False}
-    del scene["colormaps"]  # which the page has once, with its tools
+    """One photo: what somebody says of it, its heatmaps, and the table of what each model said.
+
+    Models without any map are in the table alone.
+    """
+    panels_of = dict(
+        zip(comparison.models, zip(*(row.panels for row in comparison.rows(photo)), strict=True), strict=True)
+    )
+    mapped = [model for model, panels in panels_of.items() if any(isinstance(panel, Heatmap) for panel in panels)]
+    failed: dict[tuple[str, ...], list[Panel]] = {}
+    for model, panels in panels_of.items():
+        if model not in mapped:
+            reasons = tuple(dict.fromkeys(panel.reason for panel in panels if isinstance(panel, Failure)))
+            failed.setdefault(reasons, []).append(panels[0])
+    rows = [_model_row(panels_of[model]) for model in mapped]
+    rows += [_failed_row(panels, reasons) for reasons, panels in failed.items()]
     return _SECTION.substitute(
         name=escape(photo.name),
         label=escape(f"photo {number}, {photo.name}"),
         size=f"{dimensions(*reversed(photo.size))} pixels",
         digest=escape(photo.sha256[:12]),
         note=f"<div class='remarks'>\n{note}\n</div>" if note else "",
-        scene=scene_json(scene),
-        rows="\n".join(_model_row(panels) for panels in models),
+        heatmaps=_heatmaps(comparison.with_models(mapped), photo, scaled, style) if mapped else "",
+        rows="\n".join(rows),
     )
 
 
+def _heatmaps(comparison: Comparison, photo: Photo, scaled: Mapping[Heatmap, ScaledMap], style: Style) -> str:
+    """The viewer of the requests that any model has a map of."""
+    rows = [row.panels for row in comparison.rows(photo)]
+    panels = [panel for row in rows if any(isinstance(one, Heatmap) for one in row) for panel in row]
+    columns = len(comparison.models) if len(comparison.models) > 1 else len(panels)
+    scene = panels_scene(panels, style, scaled=scaled, columns=columns) | {"tools": False, "legend": False}
+    del scene["colormaps"]  # which the page has once, with its tools
+    return _HEATMAPS.substitute(scene=scene_json(scene))
+
+
 def _model_row(panels: Sequence[Panel]) -> str:
-    """One model's row: predictions, layer, grid with time, and the reason of each map that is missing."""
-    reasons = dict.fromkeys(panel.reason for panel in panels if isinstance(panel, Failure))
-    failed = "".join(f"<p class='failed'>{escape(reason)}</p>" for reason in reasons)
+    """The row of a model with maps: predictions, layer, grid with time, and why maps are missing."""
     heatmaps = [panel for panel in panels if isinstance(panel, Heatmap)]
-    name = re.sub(r"(?<=[/_.@-])", "<wbr>", escape(captions.model_caption([*heatmaps, *panels][0])))
-    if not heatmaps:
-        return f"<tr><th scope='row'>{name}</th><td colspan='4'>{failed}</td></tr>"
     explanation = heatmaps[0].explanation
     where = "".join(
         f"<code>{escape(layer.name)}</code><br><small>{escape(layer.rule)}</small>"
@@ -113,9 +129,34 @@ def _model_row(panels: Sequence[Panel]) -> str:
     by_method = len({panel.method for panel in panels}) > 1
     maps = "".join(f"<li>{_map_caption(panel, by_method)}</li>" for panel in heatmaps)
     return (
-        f"<tr><th scope='row'>{name}</th><td><ol>{tops}</ol></td><td><ul>{maps}</ul>{failed}</td>"
-        f"<td>{where}</td><td class='number'>{'<br>'.join([*grids, duration(explanation.seconds)])}</td></tr>"
+        f"<tr><th scope='row'>{_name(heatmaps[0])}</th><td><ol>{tops}</ol></td><td><ul>{maps}</ul>"
+        f"{_failures(panels, by_method)}</td><td>{where}</td>"
+        f"<td class='number'>{'<br>'.join([*grids, duration(explanation.seconds)])}</td></tr>"
     )
+
+
+def _failures(panels: Sequence[Panel], by_method: bool) -> str:
+    """What a model with maps has no map of, and why."""
+    asked: dict[str, list[str]] = {}
+    for panel in panels:
+        if isinstance(panel, Failure):
+            request = captions.request_caption(panel.target)
+            asked.setdefault(panel.reason, []).append(f"{request} · {panel.method}" if by_method else request)
+    return "".join(
+        f"<p class='failed'>{escape(f'{listed(requests)}: no map. {reason}')}</p>"
+        for reason, requests in asked.items()
+    )
+
+
+def _failed_row(panels: Sequence[Panel], reasons: Sequence[str]) -> str:
+    """The row of models that have no map for the same reasons. panels: one of each model."""
+    said = "".join(f"<p class='failed'>{escape(reason)}</p>" for reason in reasons)
+    return f"<tr><th scope='row'>{listed(list(map(_name, panels)))}</th><td colspan='4'>{said}</td></tr>"
+
+
+def _name(panel: Panel) -> str:
+    """The model's name as HTML that may be broken at its joints."""
+    return re.sub(r"(?<=[/_.@-])", "<wbr>", escape(captions.model_caption(panel)))
 
 
 def _map_caption(panel: Heatmap, by_method: bool) -> str:
@@ -139,8 +180,7 @@ _SECTION = Template("""
 <h2>$name</h2>
 <p class="quiet">$size · SHA-256 $digest…</p>
 $note
-<div class="heatmaps"><script type="application/json">$scene</script>
-<noscript>The heatmaps need JavaScript. The table below holds their numbers.</noscript></div>
+$heatmaps
 <div class="scroll" tabindex="0" role="region" aria-label="What the models say of $label"><table>
 <thead><tr><th scope="col">Model</th><th scope="col">Predictions</th><th scope="col">Heatmaps</th>
 <th scope="col">Layer and why</th><th scope="col">Grid</th></tr></thead>
@@ -148,6 +188,9 @@ $note
 $rows
 </tbody></table></div>
 </section>""")
+
+_HEATMAPS = Template("""<div class="heatmaps"><script type="application/json">$scene</script>
+<noscript>The heatmaps need JavaScript. The table below holds their numbers.</noscript></div>""")
 
 _START = Template("""<!doctype html>
 <html lang="en">

@@ -141,6 +141,8 @@ function stageOf(viewer) {
     "aria-label": `Heatmaps over ${photo.name}. ${HINT}`,
     style: `--columns: ${columns}; --room: ${least}rem`,
   }, viewer.panels.map((panel) => panel.figure));
+  for (const [place, { figure }] of viewer.panels.entries())
+    if (place % columns === 0) figure.style.gridColumnStart = 1; // each request begins a row of its own
   listenToKeys(viewer, stage);
   return stage;
 }

@@ -150,11 +150,11 @@ def _agreement_row(
 
 
 def numbers_table(report: Content) -> Table:
-    """A row for each panel: every number of it."""
+    """A row for each map: every number of it."""
     head = ("Photo", "Model", "Question", "Class", "Probability", "Rank", "Score", "Peak", "Mean", "Cells > 0")
     head += ("Hottest at", *(["Heat inside"] if is_marked(report) else []))
     names = short_photo_names(report)
-    rows = tuple(_number_row(report, finding, names[finding.photo]) for finding in report.findings)
+    rows = tuple(_number_row(report, panel, names[panel.photo]) for panel in report.heatmaps)
     return Table(head, rows, numbers=tuple(range(4, len(head))))
 
 
@@ -192,26 +192,28 @@ def disagreements_table(report: Content) -> Table:
 
 
 def failures_table(report: Content) -> Table:
-    """A row for each reason that a model failed for, with the photos and the requests that it failed on."""
-    shown = short_photo_names(report)
-    photos: dict[tuple[int, str, str], list[str]] = {}
+    """A row for each reason, with the models, the photos and the requests that failed for it."""
+    photos: dict[tuple[int, str, str], list[int]] = {}
     for failure in report.failures:
         key = failure.model, failure.reason, request_text(report, failure)
-        photos.setdefault(key, []).append(shown[failure.photo])
-    failed: dict[tuple[int, str, tuple[str, ...]], list[str]] = {}
-    for (model, reason, request), names in photos.items():
-        failed.setdefault((model, reason, tuple(names)), []).append(request)
-    combinations = len(report.methods) * len(report.targets)
+        photos.setdefault(key, []).append(failure.photo)
+    requests: dict[tuple[int, str, tuple[int, ...]], list[str]] = {}
+    for (model, reason, request), found in photos.items():
+        requests.setdefault((model, reason, tuple(found)), []).append(request)
+    models: dict[tuple[str, tuple[int, ...], tuple[str, ...]], list[int]] = {}
+    for (model, reason, found), requested in requests.items():
+        models.setdefault((reason, found, tuple(requested)), []).append(model)
+    names, combinations = short_photo_names(report), len(report.methods) * len(report.targets)
     rows = [
         (
-            report.model_names[model],
-            _all_or_listed(names, len(report.photos)),
-            _all_or_listed(found, combinations),
+            listed([report.model_names[model] for model in failed]),
+            _all_or_listed([names[photo] for photo in found], len(report.photos)),
+            _all_or_listed(requested, combinations),
             reason,
         )
-        for (model, reason, names), found in failed.items()
+        for (reason, found, requested), failed in models.items()
     ]
-    return Table(("Model", "Photos", "Questions", "Reason"), tuple(rows))
+    return Table(("Models", "Photos", "Questions", "Reason"), tuple(rows))
 
 
 def _all_or_listed(names: Sequence[str], total: int) -> str:
@@ -230,12 +232,17 @@ def hashes_table(report: Content) -> Table:
 
 
 def configurations_table(report: Content) -> Table:
-    """A column for each model, a row for each name in their pretrained configurations; no rows if none has one."""
-    told = [model.configuration for model in report.models]
+    """A column for each model with a pretrained configuration, a row for each name in one; no rows without any."""
+    found = [
+        (name, model.configuration)
+        for name, model in zip(report.model_names, report.models, strict=True)
+        if model.configuration
+    ]
+    told = [configuration for _, configuration in found]
     names = list(dict.fromkeys(name for one in told for name in one))
     rows = [(name, *(_told(one[name]) if name in one else UNKNOWN for one in told)) for name in names]
     marked = tuple(index for index, row in enumerate(rows) if len({*row[1:]} - {UNKNOWN}) > 1)
-    return Table(("", *report.model_names), tuple(rows), marked)
+    return Table(("", *(name for name, _ in found)), tuple(rows), marked)
 
 
 def environment_table(report: Content) -> Table:
@@ -275,37 +282,56 @@ def opening_title(report: Content, row: Row) -> str:
 
 
 @dataclass(frozen=True)
+class FailureLine:
+    """Panels of one group about which the same is said. labels: what tells each from the others of its group."""
+
+    failures: tuple[FailureEntry, ...]
+    labels: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
 class PanelGroup:
-    """Panels that stand beside one another under a title, and those of them that failed, a line each."""
+    """Panels that stand beside one another under a title, and below them a line for each reason that others failed
+    for. labels: what tells each heatmap from the others.
+    """
 
     title: str
     heatmaps: tuple[HeatmapEntry, ...]
-    failures: tuple[FailureEntry, ...]
+    labels: tuple[str, ...]
+    failures: tuple[FailureLine, ...]
 
 
 def panel_groups(report: Content, photo: int) -> list[PanelGroup]:
     """A photo's panels: a group for each request; of one model all together, for there is one panel a request."""
     rows = list(report.rows_of(photo))
     if len(report.models) == 1 < len(rows):
-        return [_group("", [finding for row in rows for finding in row.findings])]
-    return [_group(request_title(report, row), row.findings) for row in rows]
+        return [_group(report, "", [finding for row in rows for finding in row.findings])]
+    return [_group(report, request_title(report, row), row.findings) for row in rows]
 
 
-def _group(title: str, findings: Sequence[Finding]) -> PanelGroup:
+def _group(report: Content, title: str, findings: Sequence[Finding]) -> PanelGroup:
+    """A panel is told by its model, or by its request where no title says it."""
+
+    def labels(some: Sequence[Finding]) -> tuple[str, ...]:
+        return tuple(report.model_names[one.model] if title else request_text(report, one) for one in some)
+
     heatmaps = tuple(finding for finding in findings if isinstance(finding, HeatmapEntry))
-    failures = tuple(finding for finding in findings if isinstance(finding, FailureEntry))
-    return PanelGroup(title, heatmaps, failures)
+    by_reason: dict[str, list[FailureEntry]] = {}
+    for finding in findings:
+        if isinstance(finding, FailureEntry):
+            by_reason.setdefault(finding.reason, []).append(finding)
+    by_words: dict[str, list[FailureEntry]] = {}
+    for failed in by_reason.values():
+        by_words.setdefault(_no_map(report, failed), []).extend(failed)
+    lines = (FailureLine(tuple(failed), labels(failed), words) for words, failed in by_words.items())
+    return PanelGroup(title, heatmaps, labels(heatmaps), tuple(lines))
 
 
-def panel_label(report: Content, group: PanelGroup, finding: Finding) -> str:
-    """What tells a panel from the others of its group: its model, or its request where no title says it."""
-    return report.model_names[finding.model] if group.title else request_text(report, finding)
-
-
-def panel_reason(report: Content, failure: FailureEntry) -> str:
-    """Why there is no map; in full the first time only."""
-    is_repeated = report.reason_said_before(failure)
-    return "No map, for the reason given above" if is_repeated else f"No map: {failure.reason}"
+def _no_map(report: Content, failures: Sequence[FailureEntry]) -> str:
+    """Why there is no map of panels that failed for one reason; in full unless it was said of all their models."""
+    is_repeated = all(map(report.reason_said_before, failures))
+    return "No map, for the reason given above" if is_repeated else f"No map: {failures[0].reason}"
 
 
 def panel_key(report: Content, finding: Finding) -> str:
@@ -412,11 +438,9 @@ def _predictions(answer: Answer | None) -> list[str]:
     return shown + [UNKNOWN] * (5 - len(shown))
 
 
-def _number_row(report: Content, finding: Finding, photo: str) -> tuple[str, ...]:
-    start = photo, report.model_names[finding.model], request_text(report, finding)
-    if isinstance(finding, FailureEntry):
-        return (*start, "no map", *[UNKNOWN] * (7 + is_marked(report)))
-    scored, numbers = finding.scored, finding.numbers
+def _number_row(report: Content, panel: HeatmapEntry, photo: str) -> tuple[str, ...]:
+    start = photo, report.model_names[panel.model], request_text(report, panel)
+    scored, numbers = panel.scored, panel.numbers
     hottest = UNKNOWN if numbers.hottest is None else f"{numbers.hottest[0]:.0f}, {numbers.hottest[1]:.0f}"
     raw = scored.score, numbers.peak, numbers.mean
     measured = (*map(_number, raw), percent(numbers.positive, 0))

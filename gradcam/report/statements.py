@@ -196,13 +196,17 @@ def procedure(
             "The raw map is the truth and is kept; for showing it is divided by full scale, and no minimum is "
             f"subtracted. {scale_label(style.scale, [method.name for method in methods])}{threshold}",
         ),
-        Paragraph(
-            "Agreement",
-            "Measured between the maps of two models on the photo's own pixels that both saw: Spearman's rank "
-            "correlation (1 same order, 0 none, −1 opposite) and the overlap (IoU) of the hottest fifths (1 same, "
-            f"0 none in common).{few}",
-        ),
+        *([_agreement(few)] if len(models) > 1 else []),
         *([_MARKED] if marked else []),
+    )
+
+
+def _agreement(few: str) -> Paragraph:
+    return Paragraph(
+        "Agreement",
+        "Measured between the maps of two models on the photo's own pixels that both saw: Spearman's rank "
+        "correlation (1 same order, 0 none, −1 opposite) and the overlap (IoU) of the hottest fifths (1 same, "
+        f"0 none in common).{few}",
     )
 
 

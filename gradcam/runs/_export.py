@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
@@ -70,6 +71,7 @@ def export(
 
 def _write_csv(run: Run, photos: Sequence[int] | None, _style: Style, out: BinaryIO) -> None:
     slices = run.slices()
+    out.write(codecs.BOM_UTF8)  # without which Excel takes it for the machine's own encoding
     text = io.TextIOWrapper(out, "utf-8", errors="backslashreplace", newline="")
     table = csv.writer(text, lineterminator="\n")
     table.writerow(map(spreadsheet_cell, [*_COLUMNS, *_titles(slices)]))

@@ -216,7 +216,7 @@ def _contrast(one: str, other: str) -> float:
 
 def test_a_wide_table_keeps_its_first_column_and_its_caption_in_sight_on_a_phone(page):
     page.set_viewport_size({"width": 390, "height": 844})
-    table = page.get_by_role("region", name="Every panel in numbers")
+    table = page.get_by_role("region", name="Every map in numbers")
     assert table.evaluate("it => it.scrollLeft = 200") == 200
     for part in (table.locator("tbody td").first, table.locator("caption")):
         assert part.bounding_box()["x"] == pytest.approx(table.bounding_box()["x"], abs=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import get_args
@@ -32,13 +33,17 @@ Visit = Callable[..., Page]
 
 
 def comparison(failing: bool = False, reason: str = "no network") -> Comparison:
-    """Two models on one photo, of which one sees only the middle, and a third that fails if asked."""
+    """Two models on one photo, of which one sees only the middle; it fails on a second question if asked."""
     photo = fakes.photo(200, 300)
-    panels = [
+    whole, middle = [
         fakes.panel(photo, HEAT, model="x/whole"),
         fakes.panel(photo, HEAT[:, ::-1], model="x/middle", view=fakes.middle(photo)),
     ]
-    return fakes.comparison(*panels, *([fakes.failure(photo, reason, model="x/fails")] if failing else []))
+    if not failing:
+        return fakes.comparison(whole, middle)
+    second = replace(whole, target="tabby"), fakes.failure(photo, reason, model="x/middle", target="tabby")
+    panels = whole, second[0], middle, second[1]
+    return Comparison((photo,), ("x/whole", "x/middle"), ("Grad-CAM",), (Top(), "tabby"), panels)
 
 
 @pytest.fixture(scope="module")
@@ -222,8 +227,8 @@ def drag(page: Page, panel: int, start: tuple[float, float], end: tuple[float, f
 
 def test_every_panel_is_a_plotly_plot_without_a_button_that_sends_it_away(visit: Visit):
     page = visit(comparison(failing=True))
-    expect(page.locator(PLOT)).to_have_count(3)
-    expect(page.locator(f"{PLOT} .hm image")).to_have_count(2)
+    expect(page.locator(PLOT)).to_have_count(4)
+    expect(page.locator(f"{PLOT} .hm image")).to_have_count(3)
     assert page.locator(PLOT).first.evaluate("it => [it._context.showSendToCloud, it._context.displaylogo]") == [
         False,
         False,
@@ -364,20 +369,20 @@ def test_a_mouse_gets_its_menu_on_a_picture_and_a_finger_the_photo(visit: Visit)
 
 def test_the_crosshair_says_each_models_own_value_in_each_panel(visit: Visit):
     page = visit(comparison(failing=True))
-    assert values(page) == ["", "", ""]
+    assert values(page) == [""] * 4
     point_at(page, 0, 0.55, 0.4)
-    heats = [heat[1, 3] for heat in (HEAT, HEAT[:, ::-1])]
+    heats = [heat[1, 3] for heat in (HEAT, HEAT[:, ::-1], HEAT)]
     shares = [round(100 * heat / HEAT.max()) for heat in heats]
     assert values(page) == [
         *(f"heat {heat:.3g} {share} % of full colour" for heat, share in zip(heats, shares, strict=True)),
         "",
     ]
-    expect(page.locator(".cross:visible")).to_have_count(3)
+    expect(page.locator(".cross:visible")).to_have_count(4)
     point_at(page, 0, 0.02, 0.5)
-    assert values(page)[1:] == ["", ""]
+    assert values(page)[1::2] == ["", ""]
     page.mouse.move(0, 0)
     settle(page)
-    assert values(page) == ["", "", ""]
+    assert values(page) == [""] * 4
     expect(page.locator(".cross:visible")).to_have_count(0)
 
 
@@ -394,7 +399,7 @@ def test_keys_move_the_cross_say_the_values_and_zoom(visit: Visit):
     expect(page.locator(".zoomed")).to_have_count(0)
 
 
-@pytest.mark.parametrize(("viewport", "rows"), [(DESKTOP, 1), ({"width": 600, "height": 800}, 3), (PHONE, 3)])
+@pytest.mark.parametrize(("viewport", "rows"), [(DESKTOP, 2), ({"width": 600, "height": 800}, 4), (PHONE, 4)])
 def test_panels_stack_on_a_phone(visit: Visit, viewport: ViewportSize, rows: int):
     page = visit(comparison(failing=True), viewport=viewport)
     boxes = [canvas.bounding_box() for canvas in page.locator(PLOT).all()]
@@ -443,9 +448,9 @@ def test_two_fingers_zoom_every_panel_and_keep_what_is_between_them(visit: Visit
 def test_every_picture_has_words(visit: Visit):
     page = visit(comparison(failing=True))
     names = [canvas.get_attribute("aria-label") or "" for canvas in page.locator(f"{PLOT}[role=img]").all()]
-    assert len(names) == 3
-    assert all("tabby · 70.0 %: hottest at " in name for name in names[:2])
-    assert names[2] == "x/fails: no map. no network"
+    assert len(names) == 4
+    assert all("tabby · 70.0 %: hottest at " in name for name in names[:3])
+    assert names[3] == "x/middle: no map. no network"
     expect(page.get_by_text("no network").first).to_be_visible()
 
 
@@ -505,7 +510,9 @@ def test_a_long_reason_is_folded_so_that_no_panel_is_taller_than_the_others_and_
     page = visit(comparison(failing=True, reason=reason))
     said = page.locator(".panel").get_by_text(reason)
     expect(said).to_be_hidden()
-    assert len(set(page.locator(".panel").evaluate_all("all => all.map(it => it.clientHeight)"))) == 1
+    heights = page.locator(".panel").evaluate_all("all => all.map(it => it.clientHeight)")
+    assert heights[0] == heights[1]
+    assert heights[2] == heights[3] <= heights[0] + 1
     page.get_by_text("Why there is no map").focus()
     page.keyboard.press("Enter")
     expect(said).to_be_visible()
@@ -527,3 +534,35 @@ def test_each_method_has_its_colour_bar_and_its_whole_name_where_a_models_is_cut
     assert labels == ["Colour scale from 0 % to 100 %", "Colour scale from −100 % to 100 %"]
     grounds = page.locator(".ramp").evaluate_all("all => all.map(it => getComputedStyle(it).backgroundImage)")
     assert len(set(grounds)) == 2
+
+
+def test_each_question_begins_a_row_where_its_models_need_more_than_one(visit: Visit):
+    photo, models = fakes.photo(200, 300), [f"x/{name}" for name in "abcdefgh"]
+    targets = Top(), "tabby"
+    panels = tuple(fakes.panel(photo, HEAT, model=model, target=target) for model in models for target in targets)
+    page = visit(Comparison((photo,), tuple(models), ("Grad-CAM",), targets, panels))
+    boxes = [plot.bounding_box() or {} for plot in page.locator(PLOT).all()]
+    assert boxes[0]["x"] == boxes[8]["x"] < boxes[7]["x"]
+    assert boxes[8]["y"] > boxes[7]["y"]
+    assert len({round(box["y"]) for box in boxes}) == 4
+
+
+def test_the_table_scrolls_on_a_phone_while_its_models_stay_in_sight(visit: Visit):
+    page = visit(comparison(), on="phone")
+    table = page.get_by_role("region", name="What the models say of photo 1")
+    model = table.get_by_role("rowheader").first
+    before = model.bounding_box()
+    assert table.evaluate("it => { it.scrollLeft = 1e6; return it.scrollLeft; }") > 100
+    settle(page)
+    assert model.bounding_box() == before
+    expect(table.get_by_role("columnheader", name="Grid")).to_be_in_viewport()
+
+
+def test_no_word_of_the_toolbar_is_broken_on_a_phone(visit: Visit):
+    page = visit(on="phone")
+    lines = """it => {
+        const words = document.createRange();
+        words.selectNodeContents(it);
+        return words.getClientRects().length;
+    }"""
+    assert [button.evaluate(lines) for button in page.locator(".zoom button").all()] == [1, 1, 1]

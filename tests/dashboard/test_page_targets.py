@@ -89,6 +89,15 @@ def test_typed_text_is_a_name_first_and_a_hash_makes_an_index() -> None:
     assert "write '#7' for the index" in panel
 
 
+@pytest.mark.parametrize(("asked", "offered"), [(ODD[10], True), ("7", False)])
+def test_pictures_and_pages_are_offered_where_there_is_a_map_alone(asked: str, offered: bool) -> None:
+    app = opened("compare_classes", rivals=[asked])
+    assert shown(app)[0].startswith("no map") is not offered
+    labels = {button.proto.label for button in app.get("download_button")}
+    assert ({"PNG", "HTML"} <= labels) is offered
+    assert offered or not labels
+
+
 def test_a_single_logit_has_two_classes_in_the_list_and_on_the_page() -> None:
     assert class_options([ONE_ID])[3:] == ["not defect", "defect"]
     app = opened("compare_classes", models=[ONE_ID])

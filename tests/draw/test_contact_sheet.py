@@ -11,6 +11,7 @@ from PIL import Image
 from gradcam.comparison import Comparison, as_comparison
 from gradcam.draw import contact_sheet, render
 from gradcam.draw.captions import colour_bars
+from gradcam.draw.lettering import Ink
 from gradcam.draw.render import colormap
 from gradcam.types import Panel, Photo, Style, Top
 from tests import fakes
@@ -83,9 +84,41 @@ def test_no_text_of_the_grid_runs_out_of_its_cell():
         assert (captions == 255).all(), f"text in the gap from {start} to {stop}"
 
 
-def test_a_grid_of_nothing_but_failures_is_still_a_grid():
-    photo = fakes.photo()
-    assert grid(fakes.failure(photo, "no network"), fakes.failure(photo, "no cache", model="x/c")).ndim == 3
+def test_models_without_a_map_take_a_line_and_no_place_and_a_reason_is_said_once(monkeypatch: pytest.MonkeyPatch):
+    photo, written = fakes.photo(30, 60), []
+    lettered = contact_sheet.write
+
+    def hear(strip: np.ndarray, lines: list[tuple[str, Ink]], *at: int) -> None:
+        written.extend(text for text, _ in lines)
+        lettered(strip, lines, *at)
+
+    monkeypatch.setattr(contact_sheet, "write", hear)
+    panels = [
+        panel
+        for target in (Top(1), Top(2))
+        for panel in (
+            fakes.panel(photo, ONE_HOT, model="x/a", target=target),
+            fakes.failure(photo, "no network", model="x/b", target=target),
+            fakes.failure(photo, "no network", model="x/c", target=target),
+        )
+    ]
+    by_model = (*panels[::3], *panels[1::3], *panels[2::3])
+    three = Comparison((photo,), ("x/a", "x/b", "x/c"), ("Grad-CAM",), (Top(1), Top(2)), by_model)
+    drawn = np.array(Image.open(io.BytesIO(contact_sheet.grid_png(three, cell=340))))
+    assert drawn.shape[1] == 2 * 36 + 2 * 340 + 20
+    assert [text for text in written if text.startswith("No map")] == [
+        "No map of x/b and x/c: no network",
+        "No map of x/b and x/c, for the reason given above",
+    ]
+
+
+def test_a_grid_of_nothing_but_failures_is_still_a_grid_with_its_reasons_beside_the_photo():
+    photo = fakes.photo(100, 100, grey=77)
+    drawn = grid(fakes.failure(photo, "no network"), fakes.failure(photo, "no cache", model="x/c"))
+    rows = np.flatnonzero((drawn == 77).all(2).sum(1) > 150)
+    beside = (drawn[:, 256:-36] < 255).any((1, 2))
+    assert beside[rows[0] : rows[0] + 40].any()
+    assert not beside[rows[0] + 150 : rows[-1] + 30].any()
 
 
 def test_a_grid_has_a_row_for_each_photo_and_question():

@@ -126,3 +126,32 @@ def test_hostile_names_stay_text_on_the_page():
     assert HOSTILE in page.text
     (scene,) = photo_scenes(comparison_html(fakes.comparison(*panels)))
     assert HOSTILE in scene["panels"][0]["alt"]
+
+
+def test_models_without_a_map_are_named_together_in_the_table_and_take_no_place_in_the_viewer():
+    photo, other = fakes.photo(name="a.jpg"), fakes.photo(name="b.jpg")
+    lost = [fakes.failure(photo, "no network", model=model) for model in ("x/b", "x/c")]
+    nothing = [fakes.failure(other, "no network", model=model) for model in ("x/a", "x/b", "x/c")]
+    panels = (fakes.panel(photo, HEAT, model="x/a"), *lost, *nothing)
+    text = comparison_html(Comparison((photo, other), ("x/a", "x/b", "x/c"), ("Grad-CAM",), (Top(),), panels))
+    (scene,) = photo_scenes(text)
+    assert (scene["photo"]["name"], [panel["title"] for panel in scene["panels"]]) == ("a.jpg", ["x/a"])
+    named = [re.sub("<wbr>", "", name) for name in re.findall(r"<th scope='row'>(.*?)</th>", text)]
+    assert named == ["x/a", "x/b and x/c", "x/a, x/b and x/c"]
+    assert text.count("<p class='failed'>no network</p>") == 2
+
+
+def test_a_question_that_no_model_has_a_map_of_is_in_the_table_alone():
+    photo = fakes.photo()
+    targets = Top(), "tabby"
+    panels = tuple(
+        fakes.panel(photo, HEAT, model=model, target=target)
+        if target == Top()
+        else fakes.failure(photo, "unknown", model=model, target=target)
+        for model in ("x/a", "x/b")
+        for target in targets
+    )
+    text = comparison_html(Comparison((photo,), ("x/a", "x/b"), ("Grad-CAM",), targets, panels))
+    (scene,) = photo_scenes(text)
+    assert (scene["columns"], len(scene["panels"])) == (2, 2)
+    assert text.count("<p class='failed'>tabby: no map. unknown</p>") == 2

@@ -107,7 +107,7 @@ def test_pictures_and_reports_take_a_map_on_a_grid_of_its_own(methods: tuple[str
     assert (own.grid, read.layer_of(own)) == (GRID, None)
     assert [method.reads_layer for method in read.methods] == [name != "Own" for name in methods]
     assert "No layer, 3×5 cells" in render_report(report, "html").decode()
-    (row, *_) = csv.DictReader(io.StringIO(render_report(report, "csv").decode()))
+    (row, *_) = csv.DictReader(io.StringIO(render_report(report, "csv").decode("utf-8-sig")))
     assert (row["layer"], row["grid_height"], row["grid_width"]) == ("", "3", "5")
     assert np.array_equal(own.values, made.heatmaps[0].map)
 

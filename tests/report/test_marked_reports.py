@@ -52,7 +52,7 @@ def test_every_format_says_where_the_object_is_and_how_much_heat_is_inside(marke
     markdown = render_report(marked, "markdown").decode()
     assert "box from 0, 0 to 30, 40, 50 % of the photo" in markdown
     assert "Heat inside" in markdown
-    rows = list(csv.DictReader(io.StringIO(render_report(marked, "csv").decode())))
+    rows = list(csv.DictReader(io.StringIO(render_report(marked, "csv").decode("utf-8-sig"))))
     assert [row["region"] for row in rows] == ["0,0,30,40"] * 2 + [""] * 2
     assert float(rows[0]["heat_inside"]) == pytest.approx(19 / 56, abs=1e-4)
     assert json.loads(encode(marked))["photos"][0]["region"] == [[0, 0], [30, 40]]

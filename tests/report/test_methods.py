@@ -133,7 +133,7 @@ def test_every_format_tells_the_panels_of_two_methods_apart(made: Report, format
         pages = " ".join(page.extract_text() for page in pypdf.PdfReader(io.BytesIO(data)).pages)
         assert "Each model’s top prediction · Other-CAM" in " ".join(pages.split())
     elif format == "csv":
-        rows = list(csv.DictReader(io.StringIO(data.decode())))
+        rows = list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"))))
         assert [row["method"] for row in rows[:6]] == ["Grad-CAM"] * 3 + ["Other-CAM"] * 3
         assert rows[2]["failure"] == rows[5]["failure"] != ""
     elif format == "interactive":
@@ -216,7 +216,7 @@ def test_one_method_is_named_nowhere_beside_a_panel() -> None:
     with zipfile.ZipFile(io.BytesIO(render_report(made, "zip"))) as archive:
         assert "maps/p1-m2-q1.npy" in archive.namelist()
         assert "Methods" not in archive.read("README.txt").decode()
-    assert "method" not in render_report(made, "csv").decode().splitlines()[0].split(",")
+    assert "method" not in render_report(made, "csv").decode("utf-8-sig").splitlines()[0].split(",")
     assert GRADCAM.name not in render_report(made, "junit").decode()
 
 

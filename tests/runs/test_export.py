@@ -34,7 +34,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_a_table_has_a_row_for_each_unit_and_the_same_bytes_each_time(run: Run, tmp_path: Path) -> None:
     export(run, tmp_path / "a.csv")
-    rows = list(csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text())))
+    assert (tmp_path / "a.csv").read_bytes().startswith(b"\xef\xbb\xbfpath,label"), "Excel reads names right"
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text("utf-8-sig"))))
     units = list(run.units())
     assert len(rows) == len(units) == 28
     assert [row["path"] for row in rows] == [unit.path for unit in units]
@@ -45,12 +46,12 @@ def test_a_table_has_a_row_for_each_unit_and_the_same_bytes_each_time(run: Run, 
     export(run, tmp_path / "a.parquet")
     table = parquet.read_table(tmp_path / "a.parquet")
     assert table["key"].to_pylist() == [unit.key for unit in units]
-    assert str(tmp_path) not in (tmp_path / "a.csv").read_text()
+    assert str(tmp_path) not in (tmp_path / "a.csv").read_text("utf-8-sig")
 
 
 def test_chosen_photos_come_in_their_order(run: Run, tmp_path: Path) -> None:
     export(run, tmp_path / "a.csv", photos=[4, 1])
-    rows = list(csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text())))
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text("utf-8-sig"))))
     paths = {unit.photo: unit.path for unit in run.units()}
     assert list(dict.fromkeys(row["path"] for row in rows)) == [paths[4], paths[1]]
 
@@ -72,7 +73,7 @@ def test_columns_of_the_manifest_keep_their_values_whatever_they_are_called(tmp_
     run = run_over(tmp_path / "list.csv", tmp_path / "run", targets=["top"])
     export(run, tmp_path / "a.csv")
     export(run, tmp_path / "a.parquet")
-    row = next(csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text())))
+    row = next(csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text("utf-8-sig"))))
     table, first = parquet.read_table(tmp_path / "a.parquet"), next(iter(run.units()))
     assert (row["model"], row["data.model"]) == (first.model, "camera 5")
     assert (row["data.score"], row["data.data.score"]) == ("0.7", "0.5")

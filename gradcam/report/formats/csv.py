@@ -43,12 +43,16 @@ COLUMNS = (
 
 
 def write(report: Report, file: BinaryIO) -> None:
-    """Write a row for each photo × model × class; unknown values are empty. UTF-8 with `\\r\\n`, as RFC 4180 asks.
+    """Write a row for each photo × model × class, unknown values empty. Lines end in `\\r\\n`, as RFC 4180 asks.
+
+    UTF-8 that says so in its first three bytes, without which Excel takes it for the machine's own encoding. Python
+    reads it as `utf-8-sig`; pandas, Polars and DuckDB as it is.
 
     With several methods their names are a column beside the question; where the object was marked on a photo, three
     columns say where and how much heat is inside.
     A text that a spreadsheet would take for a formula has an apostrophe put before it.
     """
+    file.write(codecs.BOM_UTF8)
     writer = csv.writer(codecs.getwriter("utf-8")(file))
     writer.writerow(_columns(report))
     for finding in report.findings:

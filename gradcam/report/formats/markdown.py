@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import BinaryIO
 
 from gradcam.draw.even_rows import even_columns
 from gradcam.report import data_set_tables, reproduce, sections, statements
 from gradcam.report.data_set import DataSetEntry
-from gradcam.report.model import FailureEntry, HeatmapEntry, Paragraph, Report
+from gradcam.report.model import HeatmapEntry, Paragraph, Report
 from gradcam.report.notes import note_html
 from gradcam.report.pictures import Pictures, jpeg
 from gradcam.report.sections import PanelGroup
 from gradcam.report.zip_layout import panel_stem
-from gradcam.text import clean, paragraphs
+from gradcam.text import clean, listed, paragraphs
 
 SIDE = 360
 """The longest side of a picture, in pixels."""
@@ -79,7 +79,8 @@ def _blocks(report: Report, *, linked: bool) -> Iterator[str]:
     if report.agreements:
         yield "### Agreement"
         yield _table(sections.agreement_table(report))
-    yield from _folded("Numbers of every panel", _table(sections.numbers_table(report)))
+    if report.heatmaps:
+        yield from _folded("Numbers of every map", _table(sections.numbers_table(report)))
     yield "## Panels"
     yield from _panels(report, linked)
     yield "What was noticed about a panel:"
@@ -147,21 +148,17 @@ def _panels(report: Report, linked: bool) -> Iterator[str]:
                 yield f"**{escape(group.title)}**"
             columns = even_columns(len(group.heatmaps), MOST_BESIDE)
             for first in range(0, len(group.heatmaps), columns):
-                yield _overlays(report, group, group.heatmaps[first : first + columns], linked)
+                yield _overlays(report, group, slice(first, first + columns), linked)
             if group.failures:
-                yield _list([_failure(report, group, failure) for failure in group.failures])
+                yield _list([f"{listed(line.labels)}: {line.reason}" for line in group.failures])
 
 
-def _overlays(report: Report, group: PanelGroup, panels: Sequence[HeatmapEntry], linked: bool) -> str:
+def _overlays(report: Report, group: PanelGroup, part: slice, linked: bool) -> str:
     """A row of pictures under what tells them apart, and over what each shows."""
-    head = [escape(sections.panel_label(report, group, panel)) for panel in panels]
+    head, panels = [escape(label) for label in group.labels[part]], group.heatmaps[part]
     pictures = [_picture(report, panel, linked) for panel in panels]
     shown = [escape(sections.panel_title(panel)) for panel in panels]
     return _grid([head, ["---"] * len(head), pictures, shown])
-
-
-def _failure(report: Report, group: PanelGroup, failure: FailureEntry) -> str:
-    return f"{sections.panel_label(report, group, failure)}: {sections.panel_reason(report, failure)}"
 
 
 def _picture(report: Report, panel: HeatmapEntry, linked: bool) -> str:

@@ -22,10 +22,10 @@ from gradcam.files import temporary_folder
 from gradcam.report import data_set_tables, reproduce, sections, statements
 from gradcam.report.data_set import CandidateEntry, DataSetEntry
 from gradcam.report.formats.typesetting import Job, Typeset, font_folders, typeset
-from gradcam.report.model import TITLE, Finding, HeatmapEntry, Report
+from gradcam.report.model import TITLE, HeatmapEntry, Report
 from gradcam.report.notes import note_tree
 from gradcam.report.pictures import Pictures, jpeg
-from gradcam.text import clean, paragraphs, unbroken
+from gradcam.text import clean, listed, paragraphs, unbroken
 
 SIDE = 560
 """The longest side of a photo in the PDF, in pixels: about 250 dots an inch where three panels share a row."""
@@ -175,15 +175,13 @@ def _photo(report: Report, pictures: Pictures, index: int, folder: Path) -> dict
 
 
 def _group(report: Report, pictures: Pictures, group: sections.PanelGroup, folder: Path) -> dict[str, Any]:
-    def labelled(finding: Finding) -> dict[str, Any]:
-        return {"label": sections.panel_label(report, group, finding)}
-
+    panels = zip(group.heatmaps, group.labels, strict=True)
     return {
         "title": group.title,
         "columns": max(2, even_columns(len(group.heatmaps), MOST_BESIDE)),
-        "panels": [_panel(report, pictures, panel, folder) | labelled(panel) for panel in group.heatmaps],
+        "panels": [_panel(report, pictures, panel, folder) | {"label": label} for panel, label in panels],
         "failures": [
-            labelled(failure) | {"reason": sections.panel_reason(report, failure)} for failure in group.failures
+            {"labels": line.labels, "label": listed(line.labels), "reason": line.reason} for line in group.failures
         ],
     }
 

@@ -40,7 +40,8 @@ report.json      the same for programs: canonical, every other file is made from
 schema.json      the JSON Schema (2020-12) of report.json
 metrics.csv      a row a photo × model × {per_method}question: scores before softmax or sigmoid; peak, mean
                  and full_colour in the map's raw units; probabilities and shares from 0 to 1;
-                 hottest_x and hottest_y in the photo's pixels from its upper left corner
+                 hottest_x and hottest_y in the photo's pixels from its upper left corner;
+                 UTF-8 with a byte order mark, for Excel (Python: encoding="utf-8-sig")
 images/          photo-P.png: the photos' pixels; pP-mM-input.png: what the models were given;
                  pP-mM-{by_method}qQ-heatmap.png and -overlay.png: photo P, model M, {method}question Q
 maps/            pP-mM-{by_method}qQ.npy: the raw heatmaps, float32, on their own grid (numpy.load)

@@ -45,12 +45,18 @@ def test_another_process_writes_the_same_zip(tmp_path):
 
 
 def test_the_csv_has_a_row_a_panel_with_its_numbers():
-    rows = list(csv.DictReader(io.StringIO(render_report(report(), "csv").decode())))
+    rows = list(csv.DictReader(io.StringIO(render_report(report(), "csv").decode("utf-8-sig"))))
     assert [(row["model"], row["peak"], row["share_above_zero"]) for row in rows] == [
         ("x/a", "4.0", "0.75"),
         ("x/b", "4.0", "0.75"),
     ]
     assert rows[0]["mean_rank_correlation"] == rows[1]["mean_rank_correlation"] != ""
+
+
+def test_the_csv_says_that_it_is_utf_8_so_that_excel_reads_every_name():
+    data = render_report(report(fakes.photo(name="Zürich 猫.jpg")), "csv")
+    assert data.startswith(b"\xef\xbb\xbfphoto,")
+    assert {row["photo"] for row in csv.DictReader(io.StringIO(data.decode("utf-8-sig")))} == {"Zürich 猫.jpg"}
 
 
 def test_the_zip_holds_what_its_manifest_says_in_fixed_order_and_time():
@@ -215,6 +221,35 @@ def test_the_reason_of_a_model_without_any_map_is_read_once_among_the_panels_and
     assert render_report(made, "markdown").decode().count(REASON) == 2
 
 
+def test_models_that_fail_for_one_reason_are_named_together_wherever_they_are_read():
+    one, names = fakes.photo(), ("x/a", "x/b", "x/c", "x/d")
+    panels = (fakes.panel(one, HEAT, model="x/a"), *(fakes.failure(one, REASON, model=name) for name in names[1:]))
+    made = build_report(Comparison((one,), names, ("Grad-CAM",), (Top(),), panels), now=NOON)
+    assert [(row[0], row[3]) for row in sections.failures_table(made).rows] == [("x/b, x/c and x/d", REASON)]
+    (line,) = sections.panel_groups(made, 0)[0].failures
+    assert (line.labels, line.reason) == (names[1:], f"No map: {REASON}")
+    text = re.sub(r"<[^>]+>", "", render_report(made, "html").decode())
+    assert f"x/b, x/c and x/d. No map: {REASON}" in " ".join(text.split())
+    assert f"- x/b, x/c and x/d: No map: {REASON}" in render_report(made, "markdown").decode()
+    assert f"x/b, x/c and x/d. No map: {REASON}" in pdf_text(made)
+
+
+def test_the_table_of_numbers_has_a_row_for_each_map_and_none_for_a_failure():
+    made = one_that_fails()
+    assert [row[1] for row in sections.numbers_table(made).rows] == ["x/a"] * 4
+    nothing = fakes.failure(fakes.photo(), REASON, model="x/a")
+    lost = build_report(Comparison((nothing.photo,), ("x/a",), ("Grad-CAM",), (Top(),), (nothing,)), now=NOON)
+    assert sections.numbers_table(lost).rows == ()
+    assert [">Numbers<" in render_report(one, "html").decode() for one in (made, lost)] == [True, False]
+
+
+def test_configurations_are_those_of_the_models_that_have_one():
+    made = report()
+    told = replace(made, models=(replace(made.models[0], configuration={"crop_pct": 0.9}), made.models[1]))
+    assert sections.configurations_table(told) == sections.Table(("", "x/a"), (("crop_pct", "0.9"),))
+    assert "weights of x/a crop_pct 0.9" in pdf_text(told)
+
+
 def test_a_reason_of_some_photos_or_questions_names_them():
     assert sections.failures_table(one_that_fails("too small")).rows == (
         ("x/b", "one.jpg", "top prediction", "too small"),
@@ -228,7 +263,7 @@ def test_one_models_answers_stand_beside_one_another_each_under_its_question():
     panels = tuple(fakes.panel(one, HEAT, model="x/a", target=target) for target in (Top(), Top(2), Top(3)))
     made = build_report(Comparison((one,), ("x/a",), ("Grad-CAM",), (Top(), Top(2), Top(3)), panels), now=NOON)
     (group,) = sections.panel_groups(made, 0)
-    assert [sections.panel_label(made, group, panel) for panel in group.heatmaps] == [
+    assert list(group.labels) == [
         "top prediction",
         "prediction 2",
         "prediction 3",

@@ -190,7 +190,7 @@ def test_markdown_rendered_with_raw_html_allowed_still_does_nothing(hostile):
 
 
 def test_every_csv_row_is_whole_and_no_cell_is_a_formula(hostile):
-    rows = list(csv.reader(io.StringIO(render_report(hostile, "csv").decode(), newline="")))
+    rows = list(csv.reader(io.StringIO(render_report(hostile, "csv").decode("utf-8-sig"), newline="")))
     assert len(rows) == 1 + 2 * len(HOSTILE)
     assert {len(row) for row in rows} == {len(rows[0])}
     for cell in (cell for row in rows[1:] for cell in row if not re.fullmatch(r"-?[\d.e+-]+", cell)):

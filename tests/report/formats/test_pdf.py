@@ -7,6 +7,7 @@ import multiprocessing
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pypdf
@@ -14,6 +15,8 @@ import pytest
 
 from gradcam import sample_photo
 from gradcam.errors import ReportError
+from gradcam.model_spec import read_spec
+from gradcam.models.sources import configuration_of
 from gradcam.report import (
     Note,
     Verdict,
@@ -53,6 +56,24 @@ def test_three_photos_and_three_models_take_five_pages_with_a_picture_on_the_fir
     assert len(pages) <= 5
     assert len(pages[0].images) >= 2, "maps that are the same are one image in the file"
     assert all(lowest_line(page) < 0.4 for page in pages[:-1])
+
+
+def test_one_photo_and_one_model_take_three_pages():
+    model = "bundled/tf_efficientnet_lite0"
+    made = build_report(comparison([sample_photo("chelsea")], [model]), now=NOON)
+    told = replace(made, models=(replace(made.models[0], configuration=configuration_of(read_spec(model))),))
+    assert len(pypdf.PdfReader(io.BytesIO(render_report(told, "pdf"))).pages) == 3
+
+
+def test_the_numbers_of_a_marked_photo_stand_in_one_line():
+    marked = replace(fakes.photo(), region=((2, 2), (9, 9)))
+    page = next(
+        page
+        for page in pypdf.PdfReader(io.BytesIO(render_report(report(marked), "pdf"))).pages
+        if "Every map in numbers" in page.extract_text()
+    )
+    heads = {round(y) for word in ("Question", "Hottest at", "Heat inside") for _, y in places(page, word)[:1]}
+    assert len(heads) == 1
 
 
 def test_four_panels_stand_two_by_two_and_a_panoramas_facts_keep_to_its_panel():
