@@ -66,7 +66,10 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   const report = (look) => data.tools !== false && setStateValue("look", { look, base: data.look, turn: data.turn });
   const mark = (corners) => setTriggerValue("region", corners);
   load(data.plotly);
-  setTimeout(() => matchTheme(parents.get(parentElement).root));
+  setTimeout(() => {
+    const viewer = parents.get(parentElement); // none, where a hasty visitor has left the page by now
+    if (viewer) matchTheme(viewer.root);
+  });
   if (there) {
     Object.assign(there, { report, mark });
     there.update(data);

@@ -1,4 +1,4 @@
-"""What `page.js` does in the browser, on a page with the parts of Streamlit's that it looks for."""
+"""What `page.js` and the viewer do in the browser, on a page with the parts of Streamlit's that they look for."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 import dashboard
+from gradcam.draw import SCRIPT as VIEWER, panels_scene
+from tests import fakes
 
 pytestmark = pytest.mark.browser
 
@@ -82,3 +84,17 @@ def test_another_page_of_photos_is_announced_and_begins_at_its_top_for_the_keybo
     expect(page.get_by_role("status")).to_have_text("Page 2")
     go(page, "?run=a")
     expect(page.get_by_role("status")).to_have_text("Page 1")
+
+
+def test_a_viewer_whose_page_is_left_at_once_raises_nothing(page: Page) -> None:
+    shown_and_left = """async ([script, data]) => {
+        const { default: show } = await import(`data:text/javascript,${encodeURIComponent(script)}`);
+        const parentElement = document.body.appendChild(document.createElement("div"));
+        const leave = show({ data, parentElement, setStateValue() {}, setTriggerValue() {} });
+        const there = parentElement.childElementCount;
+        leave();
+        await new Promise(done => setTimeout(done, 50));
+        return [there, parentElement.childElementCount];
+    }"""
+    scene = panels_scene([fakes.panel(fakes.photo(), [[0, 1], [2, 4]])])
+    assert page.evaluate(shown_and_left, [VIEWER, scene | {"plotly": "data:text/javascript,"}]) == [1, 0]
