@@ -8,6 +8,9 @@ grid must answer to the same corner of the image.
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from importlib import resources
 from typing import Any
 
@@ -16,6 +19,8 @@ import timm
 import torch
 import torchvision
 from captum.attr import LayerGradCam
+from timm.layers import GatedMlp
+from timm.models import byoanet, byobnet, convmixer, focalnet, gcvit, mlp_mixer, mvitv2, nest, volo
 from torch import Tensor, nn
 
 from gradcam._heatmaps import heatmaps
@@ -35,12 +40,15 @@ SMALLER = {
             "timm/davit_tiny",
             "timm/densenet121",
             "timm/dpn48b",
+            "timm/fastvit_t8",
             "timm/focalnet_tiny_srf",
             "timm/gemma4_vit_167m",
             "timm/hieradet_small",
+            "timm/hrnet_w18_small",
             "timm/inception_resnet_v2",
             "timm/inception_v3",
             "timm/inception_v4",
+            "timm/legacy_seresnet18",
             "timm/legacy_xception",
             "timm/mobilenetv5_base",
             "timm/mvitv2_tiny",
@@ -48,12 +56,16 @@ SMALLER = {
             "timm/nasnetalarge",
             "timm/nextvit_small",
             "timm/pnasnet5large",
+            "timm/poolformerv2_s12",
             "timm/qwen3_vit_88m",
             "timm/rdnet_tiny",
             "timm/res2next50",
+            "timm/resnest14d",
+            "timm/resnetv2_18",
             "timm/samvit_base_patch16_224",
             "timm/selecsls42",
             "timm/sequencer2d_s",
+            "timm/swinv2_tiny_window16_256",
             "timm/tresnet_m",
             "timm/twins_svt_small",
             "timm/vgg11",
@@ -62,6 +74,7 @@ SMALLER = {
             "torchvision/convnext_tiny",
             "torchvision/densenet121",
             "torchvision/inception_v3",
+            "torchvision/resnet18",
             "torchvision/swin_t",
             "torchvision/vgg11",
         ],
@@ -74,12 +87,13 @@ SMALLER = {
 """Input side of models that would take long at their own size."""
 
 SHALLOWER: dict[str, dict[str, object]] = {
-    "timm/beitv2_base_patch16_224": {"depth": 2},
+    "timm/beitv2_base_patch16_224": {"depth": 2, "embed_dim": 192, "num_heads": 3},
     "timm/cait_xxs24_224": {"depth": 3},
     "timm/coat_tiny": {"serial_depths": (1, 1, 1, 1), "parallel_depth": 1, "img_size": 128},
     "timm/crossvit_tiny_240": {"depth": [[1, 1, 0]] * 3},
     "timm/davit_tiny": {"depths": (1, 1, 1, 1)},
     "timm/deepseek_vit_412m": {"depth": 2},
+    "timm/deit_tiny_patch16_224": {"depth": 2},
     "timm/densenet121": {"block_config": (2, 2, 4, 2)},
     "timm/dpn48b": {"k_sec": (1, 1, 2, 1)},
     "timm/eva02_tiny_patch14_336": {"depth": 2},
@@ -87,6 +101,7 @@ SHALLOWER: dict[str, dict[str, object]] = {
     "timm/hiera_tiny_224": {"stages": (1, 1, 2, 1)},
     "timm/hieradet_small": {"stages": (1, 1, 2, 1)},
     "timm/naflexvit_base_patch16_parfac_gap": {"depth": 2},
+    "timm/nasnetalarge": {"stem_size": 24, "num_features": 1056},
     "timm/nextvit_small": {"depths": (2, 2, 5, 2)},
     "timm/qwen3_vit_88m": {"depth": 2},
     "timm/res2next50": {"layers": (1, 1, 1, 1)},
@@ -94,8 +109,9 @@ SHALLOWER: dict[str, dict[str, object]] = {
     "timm/sequencer2d_s": {"layers": (1, 1, 2, 1)},
     "timm/swin_tiny_patch4_window7_224": {"depths": (1, 1, 2, 1)},
     "timm/swinv2_cr_tiny_384": {"depths": (1, 1, 2, 1), "img_size": 192},
-    "timm/swinv2_tiny_window16_256": {"depths": (1, 1, 2, 1)},
+    "timm/swinv2_tiny_window16_256": {"depths": (1, 1, 2, 1), "img_size": 128, "window_size": 4},
     "timm/tnt_s_legacy_patch16_224": {"depth": 2},
+    "timm/tresnet_m": {"layers": (1, 1, 2, 1)},
     "timm/twins_svt_small": {"depths": (1, 1, 2, 1)},
     "timm/vgg11": {"mlp_ratio": 1 / 16},
     "timm/vitamin_small_224": {"depth": 2},
@@ -109,20 +125,25 @@ SHALLOWER: dict[str, dict[str, object]] = {
         "head_dim": 32,
         "stochastic_depth_prob": 0.2,
     },
+    "torchvision/swin_t": {
+        "patch_size": [4, 4],
+        "embed_dim": 96,
+        "depths": [1, 1, 2, 1],
+        "num_heads": [3, 6, 12, 24],
+        "window_size": [7, 7],
+    },
     "torchvision/vit_b_16": {
         "image_size": 224,
         "patch_size": 16,
         "num_layers": 2,
-        "num_heads": 12,
-        "hidden_dim": 768,
-        "mlp_dim": 3072,
+        "num_heads": 3,
+        "hidden_dim": 192,
+        "mlp_dim": 768,
     },
 }
 """Fewer blocks of the same kind, or a narrower head, in models that would take long with all of them."""
 
 MIXING = {
-    "timm.byoanet": 7,
-    "timm.convmixer": 10,
     "timm.cspnext": 3,
     "timm.efficientvim": 2,
     "timm.efficientvit_mit": 5,
@@ -144,8 +165,41 @@ and how many cells away it was measured to be at most."""
 
 CORNERS = [(bottom, right) for bottom in (False, True) for right in (False, True)]
 
-CLASSES = {"vit_b_16": torchvision.models.VisionTransformer, "maxvit_t": torchvision.models.MaxVit}
-"""Of torchvision's models whose functions set the number of blocks themselves."""
+
+def smaller_cfg(cfg: Any) -> Any:
+    """A configuration of timm's `ByobNet` with one block a stage and half of the channels."""
+    return replace(cfg, blocks=tuple(replace(stage, d=1, c=stage.c // 2) for stage in cfg.blocks))
+
+
+CLASSES: dict[str, Callable[..., nn.Module]] = {
+    "timm/convmixer_768_32": partial(
+        convmixer.ConvMixer, dim=256, depth=4, kernel_size=7, patch_size=7, act_layer=nn.ReLU
+    ),
+    "timm/focalnet_tiny_srf": partial(focalnet.FocalNet, depths=(1, 1, 2, 1)),
+    "timm/gcvit_xxtiny": partial(gcvit.GlobalContextVit, depths=(1, 1, 2, 1), num_heads=(2, 4, 8, 16)),
+    "timm/gmlp_ti16_224": partial(
+        mlp_mixer.MlpMixer,
+        num_blocks=4,
+        embed_dim=128,
+        mlp_ratio=6,
+        block_layer=mlp_mixer.SpatialGatingBlock,
+        mlp_layer=GatedMlp,
+    ),
+    "timm/halonet_h1": partial(byobnet.ByobNet, smaller_cfg(byoanet.model_cfgs["halonet_h1"])),
+    "timm/mvitv2_tiny": partial(
+        mvitv2.MultiScaleVit, replace(mvitv2.model_cfgs["mvitv2_tiny"], depths=(1, 1, 2, 1)), img_size=128
+    ),
+    "timm/nest_tiny_jx": partial(
+        nest.Nest, embed_dims=(96, 192, 384), num_heads=(3, 6, 12), depths=(1, 1, 2), pad_type="same"
+    ),
+    "timm/volo_d1_224": partial(
+        volo.VOLO, layers=(1, 1, 1, 1), embed_dims=(192, 384, 384, 384), num_heads=(6, 12, 12, 12)
+    ),
+    "torchvision/maxvit_t": torchvision.models.MaxVit,
+    "torchvision/swin_t": torchvision.models.SwinTransformer,
+    "torchvision/vit_b_16": torchvision.models.VisionTransformer,
+}
+"""Of models whose functions set the number of blocks themselves."""
 
 ARGUMENTS = {name: {"init_weights": True, "aux_logits": False} for name in ("googlenet", "inception_v3")}
 
@@ -163,10 +217,10 @@ SMALLEST = smallest_of_each_family()
 
 def build(model: str, **options: Any) -> nn.Module:
     source, _, name = model.partition("/")
+    if model in CLASSES:
+        return CLASSES[model](num_classes=10, **options).eval()
     if source == "timm":
         return timm.create_model(name, num_classes=10, **options).eval()
-    if name in CLASSES:
-        return CLASSES[name](num_classes=10, **options).eval()
     return torchvision.models.get_model(name, weights=None, num_classes=10, **ARGUMENTS.get(name, {})).eval()
 
 
