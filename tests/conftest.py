@@ -8,9 +8,10 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 from unittest import mock
 
 import pytest
@@ -18,10 +19,8 @@ import pytest
 from tests.server import dashboard
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize as Size
+    from playwright.sync_api import Browser
     from xdist.scheduler import LoadFileScheduling
-
-    from tests.visiting import Visit
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 ARGUMENTS = [
@@ -33,13 +32,6 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-
-NOTHING_BLINKS = """
-    const style = new CSSStyleSheet();  // which a page with a strict policy takes, too
-    style.replaceSync("*, *::before, *::after { animation-iteration-count: 1 !important }");
-    document.adoptedStyleSheets.push(style);
-"""
-"""What would blink until the server answers blinks once: without a graphics card it costs a third of a visit."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -143,6 +135,27 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@contextmanager
+def chromium(profile: Path) -> Iterator[Browser]:
+    """Chromium; a machine that has none skips the browser tests, unless it is the one that must run them.
+
+    profile: where it keeps what it has fetched and compiled.
+    """
+    if not Path(CHROMIUM).exists():
+        if os.environ.get("CI"):
+            pytest.fail(f"expected Chromium at {CHROMIUM}; install Debian's chromium, or set CHROMIUM")
+        pytest.skip(f"no Chromium at {CHROMIUM}; install it, or set CHROMIUM, to run the browser tests")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            profile, executable_path=CHROMIUM, args=[*ARGUMENTS, "--process-per-site"]
+        )
+        assert context.browser is not None
+        yield context.browser
+        context.close()
+
+
 @pytest.fixture(scope="session")
 def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where Chromium keeps what it has fetched and compiled, from one file of tests to the next."""
@@ -151,18 +164,9 @@ def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser(profile: Path) -> Iterator[Browser]:
-    """Chromium; a machine that has none skips the browser tests, unless it is the one that must run them."""
-    if not Path(CHROMIUM).exists():
-        if os.environ.get("CI"):
-            pytest.fail(f"expected Chromium at {CHROMIUM}; install Debian's chromium, or set CHROMIUM")
-        pytest.skip(f"no Chromium at {CHROMIUM}; install it, or set CHROMIUM, to run the browser tests")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(profile, executable_path=CHROMIUM, args=ARGUMENTS)
-        assert context.browser is not None
-        yield context.browser
-        context.close()
+    """Chromium for one file: while it runs, nothing else in this process may have an event loop."""
+    with chromium(profile) as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")
@@ -188,48 +192,3 @@ def address(proxy_port: int, store_path: Path) -> Iterator[str]:
     """One dashboard for all tests that visit it, as it has many visitors in use."""
     with dashboard(proxy=f"http://127.0.0.1:{proxy_port}", GRADCAM_STORE=str(store_path)) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def context(browser: Browser) -> BrowserContext:
-    """What visitors share, who are a tab each: Streamlit and plotly.js, fetched and compiled once.
-
-    It is the context of the profile on disk: only that one keeps compiled scripts, and a visit costs half.
-    """
-    context = browser.contexts[0]  # tests may have begun others
-    context.add_init_script(NOTHING_BLINKS)
-    return context
-
-
-@pytest.fixture
-def visit(context: BrowserContext, address: str) -> Iterator[Visit]:
-    """Open the dashboard as a new visitor; at the end, no error was logged and no other host was asked."""
-    from playwright.sync_api import expect
-
-    from tests.visiting import DESKTOP, PLOT, arrive, listen
-
-    pages, complaints, strangers = [], [], []
-
-    def open_page(
-        place: str = "",
-        *,
-        wait_for: str | None = PLOT,
-        viewport: Size = DESKTOP,
-        color_scheme: Literal["light", "dark"] = "light",
-        rest: bool = True,
-    ) -> Page:
-        page = context.new_page()
-        pages.append(page)
-        page.set_viewport_size(viewport)
-        page.emulate_media(color_scheme=color_scheme)
-        listen(page, complaints, strangers)
-        page.goto(f"{address}/{place}")
-        arrive(page, wait_for, rest=rest)
-        return page
-
-    expect.set_options(timeout=20_000)
-    yield open_page
-    for page in pages:
-        page.close()
-    assert complaints == []
-    assert strangers == []
