@@ -551,6 +551,7 @@ def test_the_table_scrolls_on_a_phone_while_its_models_stay_in_sight(visit: Visi
     page = visit(comparison(), on="phone")
     table = page.get_by_role("region", name="What the models say of photo 1")
     model = table.get_by_role("rowheader").first
+    table.scroll_into_view_if_needed()
     before = model.bounding_box()
     assert table.evaluate("it => { it.scrollLeft = 1e6; return it.scrollLeft; }") > 100
     settle(page)
