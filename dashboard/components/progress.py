@@ -18,6 +18,9 @@ from gradcam import Comparison, Failure, Photo, Progress, Target
 WORTH_A_TOAST = 2.0
 """Seconds: what takes longer may have been left alone, and says when it is there."""
 
+AT_ONCE = 0.5
+"""Seconds: what is computed within them appears together, for a run of the page takes part of a second itself."""
+
 AHEAD = 2
 """Models that load at the same time: the one whose turn it is, and the next. More would make both slower."""
 
@@ -50,9 +53,10 @@ def run_comparison(models: Sequence[str], photos: Sequence[Photo], request: Requ
 def begin_comparison(
     models: Sequence[str], photos: Sequence[Photo], request: Request
 ) -> tuple[Comparison, Callable[[], None]]:
-    """Return what is there of a comparison, and a function that computes the next model and runs the page again.
+    """Return what is there of a comparison, and a function that computes the next models and runs the page again.
 
     Call the function at the end of the page: so each model appears as soon as it is ready, while the others load.
+    Models that are there and take no time appear together.
     """
     run_key = (tuple(models), tuple(photo.sha256 for photo in photos), request)
     if st.session_state.get(_CANCELLED) == run_key:
@@ -70,18 +74,14 @@ def begin_comparison(
     def go_on() -> None:
         if st.session_state.get(_STARTED, (None, 0.0))[0] != run_key:
             st.session_state[_STARTED] = run_key, time.monotonic()
-        library.load_ahead(waiting[:AHEAD])
-        found = results.compared(
-            waiting[:1],
-            photos,
-            request.targets,
-            **request.options,
-            on_progress=_Bars(slot, models, len(photos), run_key).show,
-        )
-        known = st.session_state.get(_FAILED, (None, 0.0, {}))
-        failed = known[2] if known[0] == run_key else {}
-        failed |= {_place(panel): panel.reason for panel in found.failures}
-        st.session_state[_FAILED] = run_key, time.monotonic(), failed
+        bars = _Bars(slot, models, len(photos), run_key)
+        ends = time.monotonic() + AT_ONCE
+        for position, model in enumerate(waiting):
+            loading = library.load_ahead(waiting[position : position + AHEAD])
+            found = results.compared([model], photos, request.targets, **request.options, on_progress=bars.show)
+            _keep_failures(found, run_key)
+            if time.monotonic() > ends or not all(load.done() for load in loading.values()):
+                break
         st.rerun()
 
     return comparison, go_on
@@ -94,6 +94,14 @@ def waiting_models(comparison: Comparison) -> list[str]:
 
 def _place(panel: Failure) -> tuple[str, str, str, Target]:
     return panel.photo.sha256, panel.model, panel.method, panel.target
+
+
+def _keep_failures(comparison: Comparison, run_key: object) -> None:
+    """Keep the reasons of what could not be computed until this run ends."""
+    known = st.session_state.get(_FAILED, (None, 0.0, {}))
+    failed = known[2] if known[0] == run_key else {}
+    failed |= {_place(panel): panel.reason for panel in comparison.failures}
+    st.session_state[_FAILED] = run_key, time.monotonic(), failed
 
 
 def _with_failures(comparison: Comparison, run_key: object) -> Comparison:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from unittest.mock import ANY
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from dashboard.components import models
+from dashboard import library
+from dashboard.components import models, progress
 from tests.dashboard.first_page import (
     LITE0,
     LITE1,
@@ -33,6 +35,21 @@ def test_first_sight_shows_three_real_heatmaps_with_predictions_layer_grid_reaso
     assert said.count("7×7 grid") == 1
     assert said.count("Why this layer: ") == 3
     assert said.count(" s") >= 3
+
+
+@pytest.mark.parametrize(("at_once", "redrawn"), [(600, 1), (-1, 3)])
+def test_models_that_are_there_and_take_no_time_appear_together(
+    page: AppTest, monkeypatch: pytest.MonkeyPatch, at_once: float, redrawn: int
+) -> None:
+    page.session_state["photos"] = ["chelsea"]
+    page.run()
+    rerun, reruns = st.rerun, list[object]()
+    monkeypatch.setattr(st, "rerun", lambda **options: (reruns.append(options), rerun(**options)))
+    monkeypatch.setattr(library, "load_ahead", lambda models: {})
+    monkeypatch.setattr(progress, "AT_ONCE", at_once)
+    page.multiselect(key="classes").set_value([f"espresso rather than #{300 + redrawn}"]).run()
+    assert len(heatmaps(page)) == 3
+    assert len(reruns) == redrawn
 
 
 def test_two_photos_can_be_compared_at_once_and_the_link_names_them(page: AppTest) -> None:
