@@ -78,13 +78,14 @@ def test_a_page_fits_a_phone_and_keeps_nobody_out_by_keyboard_or_in_either_theme
         assert what_stays(page) == []
 
 
+@pytest.mark.parametrize("models", [1, 3, 8])
 @pytest.mark.parametrize("name", EXPORTS)
 def test_an_exported_page_keeps_nobody_out_by_keyboard_or_in_either_theme(
-    browser: Browser, tmp_path: Path, name: str
+    browser: Browser, tmp_path: Path, name: str, models: int
 ) -> None:
     with browser.new_context(viewport=DESKTOP, bypass_csp=True) as context:  # for axe itself
         page = context.new_page()
-        page.goto(write_export(name, tmp_path).as_uri())
+        page.goto(write_export(name, tmp_path, models).as_uri())
         page.wait_for_timeout(1_000)
         assert_walked(page, least=8)
         for scheme in ("light", "dark"):
