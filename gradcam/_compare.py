@@ -9,9 +9,9 @@ from functools import partial
 from itertools import product
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from gradcam._explain import explain_each, explain_each_of
+from gradcam._explain import check_batch_size, explain_each, explain_each_of
 from gradcam.comparison import Comparison
-from gradcam.errors import ClassError, GradcamError, MapError, ModelError, OptionError, quoted
+from gradcam.errors import ClassError, GradcamError, MapError, ModelError, OptionError, check_kind, quoted
 from gradcam.forward import Answer, check_precision
 from gradcam.layers import LayerChoices
 from gradcam.methods import GRADCAM, find_method, find_methods
@@ -19,6 +19,7 @@ from gradcam.models.classifier import Classifier
 from gradcam.models.pool import shared_pool
 from gradcam.panel_key import ModelKey, PanelKey
 from gradcam.panel_store import NOTHING_KEPT, PanelStore, with_photo, without_photo
+from gradcam.photo import PhotoLike, as_photo
 from gradcam.targets import as_targets
 from gradcam.types import (
     Activation,
@@ -76,7 +77,7 @@ class Say(Protocol):
 
 def compare(
     models: Sequence[str | Classifier],
-    photos: Sequence[Photo],
+    photos: Sequence[PhotoLike],
     targets: TargetLike | Sequence[TargetLike] = (Top(1),),
     *,
     methods: Sequence[str] = (GRADCAM.name,),
@@ -93,8 +94,9 @@ def compare(
     """Explain every photo with every model and method for every target; a failure is a panel with its reason.
 
     models: ids, or classifiers already loaded.
-    photos: may be `UnreadablePhoto`s among others. A model explains fewer than 50 that are not kept yet by itself,
-        more by the faster copy that its classifier allows; maps then differ in their last digits.
+    photos: each as `explain` takes it; may be `UnreadablePhoto`s among others. A model explains fewer than 50 that
+        are not kept yet by itself, more by the faster copy that its classifier allows; maps then differ in their
+        last digits.
     methods: rows of `methods.METHODS`, bare or in wrappers, as `explain` takes them.
     targets: one or several, as `explain` takes them; what a function makes is never kept in `results`.
     layer: for every model, or by model id; a model that the mapping lacks uses its own target layer.
@@ -111,11 +113,13 @@ def compare(
         that need many forwards.
     on_progress: called before each step that takes time, and before each batch of forwards of a method that needs
         many; an exception raised in it ends the comparison.
-    Raises: OptionError if there is nothing to compare. Never raises for one model's failure.
+    Raises: OptionError if there is nothing to compare, PhotoError for a path that is no photo. Never raises for one
+        model's failure.
     """
+    check_batch_size(batch_size)
     request = _request(models, photos, targets, methods, fit, layer, activation, precision)
     use = use or shared_pool().use
-    steps = len(photos) + 1
+    steps = len(request.photos) + 1
     for position, model in enumerate(models):
 
         def say(
@@ -157,7 +161,7 @@ class _Request:
 
 def _request(
     models: Sequence[str | Classifier],
-    photos: Sequence[Photo],
+    photos: Sequence[PhotoLike],
     targets: TargetLike | Sequence[TargetLike],
     methods: Sequence[str],
     fit: Fit,
@@ -168,16 +172,19 @@ def _request(
     targets = tuple(as_targets(targets))
     check_precision(precision)
     for plural, axis in {"models": models, "photos": photos, "methods": methods}.items():
-        if isinstance(axis, str):
+        if isinstance(axis, str) or not isinstance(axis, Sequence):
             raise OptionError(f"expected a list of {plural}, got {quoted(axis)} alone; put it in a list")
         if not axis:
             raise OptionError(f"expected at least one of the {plural} to compare, got none; add one")
+    for model in models:
+        advice = "load one with load_classifier() or load_checkpoint()"
+        check_kind(model, (str, Classifier), "models as ids or Classifiers", advice, ModelError)
     names = tuple(model if isinstance(model, str) else str(model.spec) for model in models)
     if not isinstance(activation, Mapping):
         activation = {} if activation is None else dict.fromkeys(names, activation)
     return _Request(
         models=names,
-        photos=tuple(photos),
+        photos=tuple(map(as_photo, photos)),
         methods=tuple(method.name for method in find_methods(methods)),
         targets=targets,
         fit=fit,

@@ -11,22 +11,20 @@ from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event
-from typing import TypeAlias, TypeVar, overload
+from typing import Any, TypeAlias, TypeVar, overload
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 from torch import nn
 
-from gradcam.errors import MapError, ModelError, PhotoError, is_out_of_memory, quoted
+from gradcam.errors import MapError, ModelError, OptionError, PhotoError, is_out_of_memory, quoted
 from gradcam.forward import Answer, Batch, Forward, check_precision, explanations
 from gradcam.layers import LayerChoices
 from gradcam.methods import GRADCAM, Method, find_methods
-from gradcam.models.classifier import Classifier
-from gradcam.photo import as_photo, open_photo
+from gradcam.models.classifier import Classifier, check_classifier
+from gradcam.photo import PhotoLike, as_photo, open_photo
 from gradcam.running import clone_sharing_weights
 from gradcam.signals import OnForwards, say_nothing
 from gradcam.targets import as_targets
+from gradcam.text import is_whole
 from gradcam.types import Explanation, Fit, Photo, PhotoFailure, Target, TargetLike, Top, UnreadablePhoto
 
 Methods: TypeAlias = list[str] | tuple[str, ...]
@@ -42,7 +40,7 @@ other uses the processor."""
 @overload
 def explain(
     classifier: Classifier,
-    photo: Photo | str | Path | bytes | Image.Image | NDArray[np.uint8],
+    photo: PhotoLike,
     targets: TargetLike | Sequence[TargetLike] = Top(1),
     *,
     method: str = GRADCAM.name,
@@ -56,7 +54,7 @@ def explain(
 @overload
 def explain(
     classifier: Classifier,
-    photo: Photo | str | Path | bytes | Image.Image | NDArray[np.uint8],
+    photo: PhotoLike,
     targets: TargetLike | Sequence[TargetLike] = Top(1),
     *,
     method: Methods,
@@ -69,7 +67,7 @@ def explain(
 
 def explain(
     classifier: Classifier,
-    photo: Photo | str | Path | bytes | Image.Image | NDArray[np.uint8],
+    photo: PhotoLike,
     targets: TargetLike | Sequence[TargetLike] = Top(1),
     *,
     method: str | Methods = GRADCAM.name,
@@ -93,6 +91,7 @@ def explain(
         finite.
     Source: the method's `citation`.
     """
+    check_classifier(classifier)
     photo = as_photo(photo)
     found = found_by_all(explain_each(classifier, photo, targets, method, fit, layer, precision, on_forwards))
     return found[0] if isinstance(method, str) else found
@@ -198,6 +197,12 @@ def explain_each_of(
     yield from _of_many(request, photos, batch_size, lambda _, answers: answers)
 
 
+def check_batch_size(size: Any) -> None:
+    """Raises: OptionError for anything but a whole number from 1."""
+    if not is_whole(size) or size < 1:
+        raise OptionError(f"expected at least 1 photo in a batch, got {quoted(size)}; give a whole number")
+
+
 _T = TypeVar("_T")
 
 
@@ -210,6 +215,7 @@ def _of_many(
     """What `finish` makes of each photo's answers, in order; a `PhotoFailure` for a photo that cannot be opened."""
     if isinstance(photos, str | Path | Photo):
         raise PhotoError(f"expected a list of photos or paths, got {quoted(photos)} alone; put it in a list")
+    check_batch_size(batch_size)
     waiting = _in_batches(_opened(photos), batch_size)
     model = request.classifier.module
     modules: SimpleQueue[nn.Module] = SimpleQueue()
@@ -304,6 +310,7 @@ class _Request:
     precision: str
 
     def __post_init__(self) -> None:
+        check_classifier(self.classifier)
         check_precision(self.precision)
 
     def answers(

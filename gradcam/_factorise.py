@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from gradcam.comparison import Comparison
@@ -22,10 +20,10 @@ from gradcam.errors import LayerError, MapError, OptionError, quoted
 from gradcam.forward import Batch, Forward, explanations, head_weights
 from gradcam.layers import LayerChoice
 from gradcam.layers.layouts import to_grid
-from gradcam.models.classifier import Classifier
-from gradcam.photo import as_photo
+from gradcam.models.classifier import Classifier, check_classifier
+from gradcam.photo import PhotoLike, as_photo
 from gradcam.text import count, is_whole, percent, shorten
-from gradcam.types import Explanation, Fit, Heatmap, Photo, ScoredTarget, Style, Top
+from gradcam.types import Explanation, Fit, Heatmap, ScoredTarget, Style, Top
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -101,7 +99,7 @@ class Factorisation:
 
 def factorise(
     classifier: Classifier,
-    photo: Photo | str | Path | bytes | Image.Image | NDArray[np.uint8],
+    photo: PhotoLike,
     concepts: int = 3,
     *,
     fit: Fit = "crop",
@@ -118,6 +116,7 @@ def factorise(
     """
     if not is_whole(seed) or not 0 <= seed < 2**64:
         raise OptionError(f"expected a seed from 0 to 2⁶⁴ − 1, got {quoted(seed)}; give a whole number")
+    check_classifier(classifier)
     batch = Batch.of((as_photo(photo),), classifier.preprocessing, fit)
     forward = Forward.of(batch, classifier, layer)
     ((explanation,),) = explanations(classifier, forward, [[Top(1)]])

@@ -88,8 +88,8 @@ def heatmaps(
         half-precision models. For several methods a tuple of these, in their order.
     Raises: ClassError, LayerError, ModelError, OptionError, or MapError where a map is not finite.
     """
-    methods, inputs = find_methods(method), Inputs.of(batch, model, input, output)
     model, modules = unwrapped(model)
+    methods, inputs = find_methods(method), Inputs.of(batch, model, input, output)
     layers = find_layers(model, inputs, layer, modules, needs_layer=any(one.reads_layer for one in methods))
     recordings = [record(model, inputs, found, modules) for found in layers]
     functions = _functions(classes)

@@ -8,7 +8,7 @@ from itertools import product
 
 from gradcam.errors import OptionError, quoted
 from gradcam.scaling import scale_panels
-from gradcam.showing import Shown
+from gradcam.showing import Shown, check_style
 from gradcam.text import count
 from gradcam.types import (
     Contrast,
@@ -108,6 +108,7 @@ class Comparison(Shown):
 
         Raises: MapError where a map is not finite.
         """
+        check_style(style)
         return scale_panels(self.panels, style.scale)
 
 

@@ -26,6 +26,7 @@ import errno
 import reprlib
 from collections.abc import Iterable
 from pathlib import PurePath
+from types import UnionType
 
 
 class GradcamError(Exception):
@@ -86,6 +87,19 @@ class RunBusyError(RunError):
 
 class TooFewError(RunError):
     """A run with too few photos to say what is asked of it."""
+
+
+def check_kind(
+    value: object,
+    kinds: type | UnionType | tuple[type, ...],
+    expected: str,
+    advice: str,
+    error: type[GradcamError] = OptionError,
+) -> None:
+    """Raises: `error` for a value of none of these kinds: expected `expected`, got this kind; `advice`."""
+    if not isinstance(value, kinds):
+        got = quoted(value) if isinstance(value, str) else type(value).__name__
+        raise error(f"expected {expected}, got {got}; {advice}")
 
 
 QUOTED = 200

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam.comparison import Comparison, Row
-from gradcam.errors import OptionError, nearest, quoted
+from gradcam.errors import OptionError, check_kind, nearest, quoted
 from gradcam.geometry import fit_within, project_to_photo
 from gradcam.regions import LONG_SIDE, check_region, region_mask
 from gradcam.scaling import normalize
@@ -78,6 +78,7 @@ def measure(
     Returns: for each row of `comparison.rows()` a table `[models, models]`, in the comparison's order.
     Raises: OptionError for another measure, MapError where a map is not finite.
     """
+    check_kind(comparison, Comparison, "a Comparison", "pass what compare() returns")
     return {row: agreement(row.panels, by, long_side) for row in comparison.rows()}
 
 
@@ -91,6 +92,8 @@ def agreement(
     Raises: OptionError where the panels show different photos or there is no such measure, MapError where a map is
         not finite.
     """
+    for panel in panels if isinstance(panels, Sequence) else [panels]:
+        check_kind(panel, Panel, "panels of one photo", "pass `panels` of a row of a comparison")
     if isinstance(measure, str):
         if measure not in MEASURES:
             raise OptionError(f"expected a measure, got {quoted(measure)}; use {nearest(measure, MEASURES)}")

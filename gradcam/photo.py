@@ -99,6 +99,10 @@ def open_photo(
     return Photo(pixels, called, identity, stretched=stretch, note=note)
 
 
+PhotoLike: TypeAlias = Photo | str | Path | bytes | Image.Image | NDArray[np.uint8]
+"""A photo in any form that `as_photo` takes."""
+
+
 def as_photo(source: object) -> Photo:
     """A photo in any form: a `Photo`, a path, encoded bytes, a Pillow image, or pixels as a NumPy array.
 
@@ -130,14 +134,18 @@ def as_photo(source: object) -> Photo:
     return open_photo(encoded.getvalue(), name=photo_name(str(getattr(source, "filename", "") or "photo")))
 
 
-@cache
 def sample_photo(name: str) -> Photo:
     """One of `SAMPLES`, from the package itself, without the network.
 
     Raises: PhotoError for a name that is not among them.
     """
-    if name not in SAMPLES:
-        raise PhotoError(f"expected a sample photo, got {quoted(name)}; try {nearest(name, SAMPLES)}")
+    if not isinstance(name, str) or name not in SAMPLES:
+        raise PhotoError(f"expected a sample photo, got {quoted(name)}; try {nearest(str(name), SAMPLES)}")
+    return _sample(name)
+
+
+@cache
+def _sample(name: str) -> Photo:
     folder = importlib.resources.files("gradcam") / "data" / "samples"
     files = [(folder / file).read_bytes() for file in SAMPLES[name]]
     return open_photo(files[0] if len(files) == 1 else _side_by_side(files), name=name)

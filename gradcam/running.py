@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from gradcam.as_found import clone_in_eval_mode, left_as_found
-from gradcam.errors import ModelError, quoted
+from gradcam.errors import ModelError, check_kind, quoted
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,8 @@ def unwrap(model: nn.Module) -> nn.Module:
     """The plain module inside a wrapper, whose own forward can be hooked.
 
     Wrappers are `torch.compile(model)`, DataParallel and DistributedDataParallel, which share the weights inside.
-    Raises: ModelError for TorchScript and quantised modules, whose insides cannot be hooked or have no gradient.
+    Raises: ModelError for what is no module, and for TorchScript and quantised modules, whose insides cannot be
+    hooked or have no gradient.
     """
     return unwrapped(model)[0]
 
@@ -58,6 +59,7 @@ Modules: TypeAlias = tuple[nn.Module, ...]
 
 def unwrapped(model: nn.Module) -> tuple[nn.Module, Modules]:
     """The result of `unwrap` and all of its modules, so that a caller lists them only once."""
+    check_kind(model, nn.Module, "a PyTorch module", "pass one, such as `module` of a Classifier", ModelError)
     while (inner := getattr(model, _WRAPPERS.get(type(model).__name__, ""), None)) is not None:
         model = inner
     is_usual = type(model).modules is nn.Module.modules  # a class may list modules that it does not register

@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gradcam.errors import check_kind
 from gradcam.files import refuse_existing, write_whole
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Shown:
         theme: `light` or `dark`, of the page that the figure stands on; its own background is clear.
         Raises: OptionError where the style is outside its choices, MapError where a map is not finite.
         """
+        check_style(style)
         return _module("draw.figures").comparison_figure(self._as_comparison(), style, theme=theme)
 
     def save(self, path: str | Path, *, style: Style | None = None, force: bool = False, **report: Any) -> Path:
@@ -50,6 +52,8 @@ class Shown:
         report: for a report what else `gradcam.report.build_report` takes, such as `verdict`, `layer` and `now`.
         Raises: OptionError for another suffix, or a file that exists; ReportError, MapError.
         """
+        check_style(style)
+        check_kind(path, (str, Path), "a file's path", "name a file")
         path, comparison = Path(path), self._as_comparison()
         draw = _PICTURES.get(path.suffix.lower())
         if draw is None or path.name.lower().endswith(".interactive.html"):
@@ -66,11 +70,17 @@ class Shown:
         return _module("comparison").as_comparison(self)
 
 
+def check_style(style: object) -> None:
+    """Raises: OptionError for anything but a `Style` or None."""
+    check_kind(style, _module("types").Style | None, "a Style", "pass one, such as Style(colormap='jet')")
+
+
 _PICTURES = {".png": ("draw.contact_sheet", "grid_png"), ".html": ("draw.page", "comparison_html")}
 """A suffix -> the module and its function that draw a whole comparison."""
 
 
 def overlay(shown: object, style: Style | None, position: int = 0) -> NDArray[np.uint8]:
     """The heat over the photo, RGB uint8 `[H, W, 3]`, with a frame around what the model saw."""
+    check_style(style)
     heatmap = _module("comparison").as_comparison(shown).heatmaps[position]
     return _module("draw.render").draw_panel(heatmap, style or _module("types").Style())

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam import models
-from gradcam.errors import ClassError, OptionError, quoted
+from gradcam.errors import ClassError, OptionError, check_kind, quoted
 from gradcam.types import Activation, Contrast, PythonTarget, ScoredTarget, Target, Top
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def parse_target(text: str, names: Container[str] = ()) -> Target:
     `parse_target(write_target(target)) == target` for every target but a `PythonTarget`, which is only described.
     Raises: ClassError for an empty text, a number of many digits, or invalid Unicode.
     """
+    check_kind(text, str, "a target as text", "an index is a target as it is", ClassError)
     _check_unicode(text)
     _, start = _unquote(text)
     is_explicit = start > 0 or _EXPLICIT.fullmatch(text.partition(_CONTRAST)[0].strip()) is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,22 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+import gradcam
 from gradcam import (
     ClassError,
     Classifier,
+    Comparison,
+    GradcamError,
     Labels,
     ModelError,
     ModelSpec,
     PhotoError,
     Preprocessing,
+    ReportError,
     explain,
     heatmaps,
     resolve_target_layer,
+    sample_photo,
 )
 from gradcam.errors import OptionError
 from tests.test_outputs import Net
@@ -224,3 +230,73 @@ def test_a_head_that_ends_in_a_sigmoid_reports_its_own_probabilities(finish: Any
     assert np.allclose(found.probabilities, 1 / (1 + np.exp(-plain.logits)), atol=1e-6)
     assert np.allclose(found.maps, plain.maps, atol=1e-7)
     assert found.layer.rule.endswith("the model ends in a sigmoid, so the logits before it are explained")
+
+
+FACADE: dict[str, Callable[[Any], Any]] = {
+    "explain": lambda wrong: gradcam.explain(wrong, "chelsea.png"),
+    "explain_many": lambda wrong: list(gradcam.explain_many(wrong, ["chelsea.png"])),
+    "batches": lambda wrong: list(
+        gradcam.explain_many(classifier(Net().eval()), ["chelsea.png"], batch_size=wrong)
+    ),
+    "compare": lambda wrong: gradcam.compare([wrong], [sample_photo("chelsea")]),
+    "comparing": lambda wrong: gradcam.compare(wrong, [sample_photo("chelsea")]),
+    "batches to compare": lambda wrong: gradcam.compare(["x"], [sample_photo("chelsea")], batch_size=wrong),
+    "factorise": lambda wrong: gradcam.factorise(wrong, "chelsea.png"),
+    "heatmaps": lambda wrong: gradcam.heatmaps(wrong, np.zeros((1, 3, 8, 8)), 0),
+    "candidate_layers": lambda wrong: gradcam.candidate_layers(wrong),
+    "resolve_target_layer": lambda wrong: gradcam.resolve_target_layer(wrong, (8, 8)),
+    "sizes": lambda wrong: gradcam.resolve_target_layer(Net(), wrong),
+    "agreement": lambda wrong: gradcam.agreement(wrong),
+    "agreement of several": lambda wrong: gradcam.agreement([wrong, wrong]),
+    "measure": lambda wrong: gradcam.measure(wrong),
+    "build_report": lambda wrong: gradcam.build_report(wrong),
+    "write_report": lambda wrong: gradcam.write_report(wrong, "report.json"),
+    "read_report": lambda wrong: gradcam.read_report(wrong),
+    "sign_report": lambda wrong: gradcam.verify_report(wrong),
+    "replay": lambda wrong: gradcam.replay(wrong),
+    "diff": lambda wrong: gradcam.diff(wrong, wrong),
+    "open_photo": lambda wrong: gradcam.open_photo(wrong),
+    "sample_photo": lambda wrong: sample_photo(wrong),
+    "search_models": lambda wrong: gradcam.search_models(wrong),
+    "parse_target": lambda wrong: gradcam.parse_target(wrong),
+    "load_classifier": lambda wrong: gradcam.load_classifier(wrong),
+    "load_checkpoint": lambda wrong: gradcam.load_checkpoint(wrong),
+    "figure": lambda wrong: _comparison().figure(wrong),
+    "scaled": lambda wrong: _comparison().scaled(wrong),
+    "save": lambda wrong: _comparison().save(wrong),
+}
+"""Every verb of the package, with one argument left open."""
+
+
+def _comparison() -> Comparison:
+    return Comparison((), (), (), (), ())
+
+
+@pytest.mark.parametrize("wrong", [3.5, object(), [object()], {"a": 1}])
+@pytest.mark.parametrize("verb", FACADE)
+def test_a_value_of_another_kind_gets_one_sentence_from_every_verb(verb: str, wrong: object) -> None:
+    with pytest.raises(GradcamError, match=r"^expected [^\n]+, [^\n]*got [^\n]+(; [^\n]+)?$"):
+        FACADE[verb](wrong)
+
+
+def test_what_people_hand_to_another_verb_gets_the_one_that_takes_it() -> None:
+    with pytest.raises(ModelError, match=r"got 'timm/resnet18'; load one with load_classifier\(\)"):
+        explain("timm/resnet18", "chelsea.png")  # pyright: ignore
+    with pytest.raises(ModelError, match=r"got Net; load one .*, or give a bare module to heatmaps\(\)"):
+        explain(Net(), "chelsea.png")  # pyright: ignore
+    with pytest.raises(ModelError, match="got Classifier; pass one, such as `module` of a Classifier"):
+        heatmaps(classifier(Net().eval()), np.zeros((1, 3, 8, 8)), 0)  # pyright: ignore
+    with pytest.raises(ReportError, match=r"got 'review\.zip'; open its file with read_report\(\)"):
+        gradcam.replay("review.zip")  # pyright: ignore
+    with pytest.raises(OptionError, match="expected height and width in pixels, got \\(3, 8, 8\\)"):
+        resolve_target_layer(Net(), (3, 8, 8))  # pyright: ignore
+
+
+def test_photos_to_compare_are_given_in_any_form(tmp_path: Path) -> None:
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "black.png")
+    comparison = gradcam.compare(
+        [classifier(Net().eval())], [tmp_path / "black.png", pixels, Image.fromarray(pixels)]
+    )
+    assert [photo.name for photo in comparison.photos] == ["black.png", "photo", "photo"]
+    assert len(comparison.heatmaps) == 3

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gradcam import photo as photo_module
 from gradcam.errors import PhotoError
 from gradcam.photo import MAX_PIXELS, SAMPLES, open_photo, sample_photo
 
@@ -328,7 +329,7 @@ def test_the_byte_limit_itself_is_allowed() -> None:
 
 def test_samples_open_without_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "socket", lambda *args, **options: pytest.fail("asked for the network"))
-    sample_photo.cache_clear()
+    photo_module._sample.cache_clear()
     photos = {name: sample_photo(name) for name in SAMPLES}
     assert photos["chelsea"].size == (300, 451)
     assert photos["coffee"].size == (400, 600)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from tqdm import tqdm
 
-from gradcam.errors import GradcamError, OptionError, is_out_of_memory, machine_trouble, quoted
+from gradcam.errors import GradcamError, OptionError, is_out_of_memory, machine_trouble, nearest, quoted
 from gradcam.files import remove_leftovers
 from gradcam.text import clean, shorten
 from gradcam.types import Photo
@@ -43,6 +43,18 @@ NO_MEMORY = (
 
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, without the usage of every option before it."""
+
+    def parse_known_args(self, *args: Any, **named: Any) -> Any:
+        """A command itself refuses what it does not know; argparse leaves that to `gradcam`, whose help does not
+        list a command's options."""
+        options, unknown = super().parse_known_args(*args, **named)
+        if not unknown:
+            return options, unknown
+        name = unknown[0].partition("=")[0]
+        if not name.startswith("-"):
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        near = nearest(name, [known for known in self._option_string_actions if known.startswith("--")])
+        raise OptionError(f"expected an option of `{self.prog}`, got {quoted(name)}; try {near}")
 
     def error(self, message: str) -> NoReturn:
         raise OptionError(f"expected options as `{self.prog} --help` lists them; {shorten(clean(message), 200)}")

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from gradcam.as_found import changed_by_forward
 from gradcam.capture import Trace, trace
-from gradcam.errors import LayerError, ModelError, nearest, quoted
+from gradcam.errors import LayerError, ModelError, OptionError, nearest, quoted
 from gradcam.inputs import Batch, Inputs
 from gradcam.layers.disk_cache import kept_at, read_kept, read_shipped, request_of, write_kept
 from gradcam.layers.fingerprint import fingerprint
@@ -64,7 +64,7 @@ def resolve_target_layer(
     Costs about fifteen forwards of one image, once for each model, head and input size. A model on the meta device
     is resolved from its shapes alone.
     Raises: LayerError where the layer does not exist, has no layout in space or none can be found; ModelError where
-    the model is no classifier.
+    the model is no classifier; OptionError for another size.
     """
     return _at_size(model, input_size, lambda inputs: find_layer(model, inputs, layer), input, output)
 
@@ -192,10 +192,10 @@ def _at_size(
     output: Output = None,
 ) -> Answer:
     """The answer of `ask` for a batch of this size, in the first likely shape that the model takes."""
-    if size is None or _is_size(size):
-        shapes = input_shapes(unwrap(model), size)
-    else:
+    model = unwrap(model)
+    if size is not None and not _is_size(size):
         return ask(Inputs.of(size, model, input, output))
+    shapes = input_shapes(model, size)
     weight = weight_of(model)
     failures: list[ModelError] = []
     for shape in shapes:
@@ -207,7 +207,12 @@ def _at_size(
 
 
 def _is_size(value: object) -> TypeGuard[tuple[int, int]]:
-    return isinstance(value, (tuple, list)) and all(isinstance(side, int) for side in value)
+    """Raises: OptionError for whole numbers that are not two."""
+    if not (isinstance(value, (tuple, list)) and value and all(isinstance(side, int) for side in value)):
+        return False
+    if len(value) != 2 or min(value) < 1:
+        raise OptionError(f"expected height and width in pixels, got {quoted(value)}; give two numbers above 0")
+    return True
 
 
 def _name_of(module: nn.Module, model: nn.Module) -> str:

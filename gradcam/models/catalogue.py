@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from gradcam.errors import check_kind
 from gradcam.models.sources import SOURCES, Source
 from gradcam.models.weights import Location, find
 from gradcam.types import ModelSpec
@@ -41,6 +42,7 @@ def search_models(text: str = "", entries: Sequence[CatalogueEntry] | None = Non
 
     entries: those to search, by default the catalogue.
     """
+    check_kind(text, str, "words of a model's id", "pass a text")
     words = text.lower().split()
     entries = catalogue_entries() if entries is None else entries
     found = [entry for entry in entries if all(word in entry.id.lower() for word in words)]

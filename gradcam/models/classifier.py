@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from gradcam.errors import ModelError, OptionError, nearest, quoted
+from gradcam.errors import ModelError, OptionError, check_kind, nearest, quoted
 from gradcam.files import is_file
 from gradcam.layers import resolve_target_layer
 from gradcam.loaded_modules import note_loaded, weights_sha256
@@ -103,6 +103,12 @@ class Classifier:
         return f"Classifier({self.spec}, {len(self.labels)} classes)"
 
 
+def check_classifier(classifier: object) -> None:
+    """Raises: ModelError for anything but a `Classifier`."""
+    advice = "load one with load_classifier() or load_checkpoint(), or give a bare module to heatmaps()"
+    check_kind(classifier, Classifier, "a Classifier", advice, ModelError)
+
+
 def load_classifier(
     model: str | Path | ModelSpec,
     *,
@@ -127,6 +133,8 @@ def load_classifier(
     Raises: ModelError for an id, a device or a file that cannot be used; WeightsError, within 15 seconds, where the
         weights cannot be had.
     """
+    advice = "give one, or a bare module to heatmaps()"
+    check_kind(model, (str, Path, ModelSpec), "a model's id, folder or spec", advice, ModelError)
     torch_device = pick_device(device)
     if isinstance(model, Path):
         model = spec_of_folder(model)

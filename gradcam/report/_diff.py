@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam.errors import quoted
+from gradcam.errors import ReportError, check_kind, quoted
 from gradcam.model_spec import display_name
 from gradcam.report.data_set import CandidateEntry, DataSetEntry
 from gradcam.report.environment import environment
@@ -56,6 +56,8 @@ def diff(a: Content, b: Content) -> tuple[Change, ...]:
 
     Photos are matched by the SHA-256 of their files, models by their ids.
     """
+    for report in (a, b):
+        check_kind(report, Content, "two Reports", "open their files with read_report()", ReportError)
     sections = (
         ("Verdict", _verdict),
         ("Notes", _notes),

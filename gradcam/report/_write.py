@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from gradcam.errors import OptionError, ReportError, nearest, quoted
+from gradcam.errors import OptionError, ReportError, check_kind, nearest, quoted
 from gradcam.files import write_whole
 from gradcam.report.checks import Thresholds
 from gradcam.report.formats import FORMATS, junit
@@ -40,6 +40,7 @@ def write_report(
     force: replace a file that is there already.
     Raises: OptionError for an unknown format, ReportError if the file exists or cannot be written.
     """
+    check_kind(report, Report, "a Report", "make one with build_report()", ReportError)
     path = Path(path)
     write = _writer(format_of(path) if format is None else format, thresholds)
     with write_whole(path, force=force, error=ReportError) as file:

@@ -14,7 +14,7 @@ from msgspec import UNSET, structs
 from torch import nn
 
 from gradcam import measures
-from gradcam.comparison import Comparison
+from gradcam.comparison import Comparison, as_comparison
 from gradcam.draw import render
 from gradcam.errors import LayerError, OptionError, ReportError, nearest, quoted
 from gradcam.geometry import fit_within
@@ -103,7 +103,7 @@ def build_report(
     data_set: what the run came to that made the comparison, see `data_set_of`.
     Raises: OptionError or ReportError for an unknown choice, MapError if a map is not finite.
     """
-    style = style or Style()
+    style, comparison = style or Style(), as_comparison(comparison)
     _check(comparison, style, embedded)
     explained = _explanations(comparison)
     answers = {pair: _answer(*pair, explanation) for pair, explanation in explained.items()}

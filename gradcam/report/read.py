@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gradcam.errors import PhotoError, ReportError, quoted
+from gradcam.errors import PhotoError, ReportError, check_kind, quoted
 from gradcam.files import read_file
 from gradcam.headers import read_header
 from gradcam.photo import open_photo
@@ -68,6 +68,7 @@ def reopen(source: str | Path | bytes) -> Reopened:
 
 def bytes_of(source: str | Path | bytes) -> bytes:
     """The bytes of a report's file. Raises: ReportError where there is none, or it is larger than any report."""
+    check_kind(source, (str, Path, bytes), "a report's path or bytes", "pass one of those", ReportError)
     data = source if isinstance(source, bytes) else read_file(source, MAX_BYTES, "a report", error=ReportError)
     if len(data) > MAX_BYTES:
         raise ReportError(

@@ -178,3 +178,18 @@ def test_the_command_in_a_report_makes_the_same_bytes(typed: list[str]) -> None:
     assert main([*again, "--force"]) == 0
     assert Path("review.zip").read_bytes() == first
     assert load_classifier(made.models[0].id).weights_sha256 == made.models[0].weights_sha256
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("explain cat.jpg --out o --models x", "an option of `gradcam explain`, got '--models'; try '--model'"),
+        ("key new --name Anna --nmae=x", "an option of `gradcam key new`, got '--nmae'; try '--name'"),
+        ("diff a b c", "options as `gradcam diff --help` lists them; unrecognized arguments: c"),
+    ],
+)
+def test_a_command_names_the_option_that_was_meant(
+    capsys: pytest.CaptureFixture[str], words: str, sentence: str
+) -> None:
+    assert main(words.split()) == 2
+    assert f"expected {sentence}" in capsys.readouterr().err
