@@ -15,12 +15,12 @@ from dashboard.components.verdicts import NEXT, PREVIOUS, WORDS
 from dashboard.data_runs import Version
 from dashboard.session import DataKey
 from gradcam.model_spec import display_name
-from gradcam.runs import RANKINGS, Run, Unit, strips
+from gradcam.runs import RANKINGS, Run, Unit, strip_columns, strips
 from gradcam.text import count, minus_sign, percent, unbroken
 
 PER_PAGE = 48
 TILE = 104
-"""Pixels below which a cell's tiles are not squeezed, times the tiles of a cell."""
+"""Pixels below which a cell's tiles are not squeezed, times those that stand beside each other in it."""
 
 _CHOSEN = "_chosen_photos"
 
@@ -43,7 +43,7 @@ def show_gallery(team: TeamReview, shown: Shown) -> None:
     pictures = strips_of(shown, photos, models)
     units, statuses = _units_of(shown, photos), statuses_of(team)
     numbers = _numbers(shown, photos)
-    with st.grid(min_column_width=TILE * (len(models) + 1), gap="small"):
+    with st.grid(min_column_width=TILE * strip_columns(len(models)), gap="small"):
         for photo in photos:
             if photo in pictures:
                 path = units[photo][0].path
@@ -107,7 +107,7 @@ def _turn_to(page: int) -> None:
 
 
 def strips_of(shown: Shown, photos: Sequence[int], models: Sequence[str]) -> dict[int, bytes]:
-    """Draw each finished photo and these models' maps over it side by side, as JPEG. models: ids."""
+    """Draw each finished photo and these models' maps over it, as JPEG. models: ids."""
     return _strips(shown.run.folder, tuple(photos), tuple(models), shown.method, shown.target, shown.version)
 
 
@@ -187,8 +187,8 @@ def _cell_caption(units: Sequence[Unit], numbers: Sequence[str], status: str | N
 DISPUTED = ":material/forum:"
 _NUMBERS: dict[str, Callable[[float], str]] = {
     "agreement": lambda value: minus_sign(f"agreement\N{NO-BREAK SPACE}{value:z.2f}"),
-    "wrong_confidence": lambda value: f"wrong at {percent(value)}",
-    "confidence": lambda value: f"least sure {percent(value)}",
+    "wrong_confidence": lambda value: f"wrong\N{NO-BREAK SPACE}at\N{NO-BREAK SPACE}{percent(value)}",
+    "confidence": lambda value: f"least\N{NO-BREAK SPACE}sure\N{NO-BREAK SPACE}{percent(value)}",
     "outside_box": lambda value: f"{percent(value, 0)} of the heat outside the box",
     "on_border": lambda value: f"{percent(value, 0)} of the heat on the border",
     "likeness": lambda value: minus_sign(f"like its class\N{NO-BREAK SPACE}{value:z.2f}"),

@@ -59,7 +59,7 @@ def show_opened(listed: ListedRun, team: TeamReview, shown: Shown, photo: int) -
     comparison = run_comparison(models, [shown.run.photo(units[0].path)], request)
     mapped = show_failed(comparison)
     if mapped.heatmaps:
-        show_comparison(mapped, session.look(), key="opened")
+        show_comparison(mapped, session.look(), key="opened", titled=False)
     offer_discussion(team, subject)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,7 +13,7 @@ from dashboard.components.viewer import view_panels, view_tools
 from dashboard.session import Key
 from gradcam import Heatmap, OptionError, Panel, Style
 from gradcam.config import settings
-from gradcam.draw import Caption
+from gradcam.draw import Caption, even_columns
 from gradcam.layers import count_layers
 from gradcam.measures import rank_correlation
 from gradcam.methods import GRADCAM, METHODS, WRAPPERS, Method, check_forwards, find_method
@@ -125,7 +124,7 @@ def show_methods(panels: Sequence[Panel], style: Style, key: str = "methods") ->
     heatmaps = [panel for panel in panels if isinstance(panel, Heatmap)]
     chosen = view_tools(heatmaps, base, f"{key}-tools")
     captions = [_caption(panel, number) for panel, number in zip(panels, alike, strict=True)]
-    view_panels(panels, base, f"{key}-all", captions=captions, columns=even_columns(len(panels)))
+    view_panels(panels, base, f"{key}-all", captions=captions, columns=even_columns(len(panels), IN_A_ROW))
     session.keep_look(chosen)
     st.header("What they are", anchor=False)
     with st.grid(3, min_column_width=440, gap="medium"):
@@ -137,12 +136,6 @@ def show_methods(panels: Sequence[Panel], style: Style, key: str = "methods") ->
         "its own. Forwards are of the photo, backwards of each class; what several methods need is computed once."
     )
     return chosen
-
-
-def even_columns(panels: int) -> int:
-    """Return how many panels stand beside each other, so that all rows are about equally long."""
-    rows = math.ceil(panels / IN_A_ROW)
-    return math.ceil(panels / rows)
 
 
 def _like_gradcam(panels: Sequence[Panel]) -> list[str]:

@@ -20,18 +20,19 @@ GAP = 22
 """Pixels between panels in the viewer's own grid: facts wrap where heatmaps do, and so stand under them."""
 
 
-def show_comparison(comparison: Comparison, style: Style, key: str = "photo") -> Style:
+def show_comparison(comparison: Comparison, style: Style, key: str = "photo", *, titled: bool = True) -> Style:
     """Show every photo with its heatmaps, predictions, layers and failures; return the style as set in the toolbar.
 
     What one model says stands beside its heatmaps, and what each of several says below its own.
-    key: differs between the pages that show a comparison.
+    key: differs between the pages that show a comparison. titled: whether each photo's name stands above it.
     """
     base = session.settled_look(style, what_is_shown(comparison, key))
     scaled = comparison.scaled(base)
     chosen = view_tools(comparison.heatmaps, base, f"{key}-tools", scaled, markable=True)
     alone = len(comparison.models) == 1
     for index, photo in enumerate(comparison.photos):
-        st.header(escape_markdown(photo.name), anchor=False)
+        if titled:
+            st.header(escape_markdown(photo.name), anchor=False)
         pictures, words = st.columns(2, gap="medium") if alone else (st.container(), st.container())
         with pictures:
             view_photo(comparison, photo, base, f"{key}-{index}")

@@ -9,6 +9,7 @@ from .captions import (
     scale_caption as scale_caption,
 )
 from .contact_sheet import grid_png as grid_png
+from .even_rows import even_columns as even_columns
 from .figures import (
     PLOTLY_CONFIG as PLOTLY_CONFIG,
     PLOTLY_SCRIPT as PLOTLY_SCRIPT,

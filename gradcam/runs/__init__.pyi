@@ -25,4 +25,4 @@ from .queries import (
 )
 from .resampling import Interval as Interval, bootstrap as bootstrap
 from .run import Run as Run, Status as Status, Unit as Unit
-from .thumbnails import strips as strips
+from .thumbnails import strip_columns as strip_columns, strips as strips

@@ -1,4 +1,4 @@
-"""Small pictures of a run's photos: the photo and each model's map over it, side by side."""
+"""Small pictures of a run's photos: the photo and each model's map over it, in even rows."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from gradcam.draw.even_rows import even_columns
 from gradcam.errors import PhotoError
 from gradcam.runs import pictures
 from gradcam.runs.run import Run, Unit
@@ -17,12 +18,15 @@ from gradcam.types import Style
 Pixels = NDArray[np.uint8]
 
 HEIGHT = 144
-"""Pixels of a strip; its tiles are as wide as the photo's shape wants."""
+"""Pixels of a tile, which is as wide as the photo's shape wants."""
+MOST_BESIDE = 3
+"""Tiles beside each other; more would be tiny on a phone."""
 GAP, GREY, QUALITY = 3, 150, 85
 
 
 def strips(run: Run, photos: Sequence[int], models: Sequence[str], method: str, target: str) -> dict[int, bytes]:
-    """Of each photo that is done, a strip as JPEG: the photo, then the maps of these models that there are.
+    """Of each photo that is done, a strip as JPEG: the photo, then the maps of these models that there are, in rows
+    of `strip_columns`.
 
     models: ids. method, target: as the run asks them. Maps come from stored previews where the run has them.
     """
@@ -38,6 +42,11 @@ def strips(run: Run, photos: Sequence[int], models: Sequence[str], method: str, 
     return {photo: _strip(run, found, stored) for photo, found in by_photo.items()}
 
 
+def strip_columns(models: int) -> int:
+    """How many tiles of a strip stand beside each other: all three of two models, two by two of three models."""
+    return even_columns(1 + models, MOST_BESIDE)
+
+
 def _strip(run: Run, units: Sequence[Unit], stored: dict[int, bytes | None]) -> bytes:
     try:
         photo = run.photo(units[0].path).pixels
@@ -50,7 +59,7 @@ def _strip(run: Run, units: Sequence[Unit], stored: dict[int, bytes | None]) -> 
                 tiles.append(_fitted(np.asarray(picture.convert("RGB"))))
         elif photo is not None:
             tiles += [_fitted(drawn) for drawn in _drawn(run, unit, photo)]
-    return _jpeg(tiles)
+    return _jpeg(tiles, strip_columns(len(units)))
 
 
 def _drawn(run: Run, unit: Unit, photo: Pixels) -> Iterator[Pixels]:
@@ -68,9 +77,15 @@ def _fitted(pixels: Pixels) -> Pixels:
     return np.asarray(Image.fromarray(pixels).resize((size, HEIGHT), Image.Resampling.BILINEAR))
 
 
-def _jpeg(tiles: Sequence[Pixels]) -> bytes:
-    gap = np.full((HEIGHT, GAP, 3), GREY, np.uint8)
-    parts = [part for tile in tiles for part in (gap, tile)][1:] or [np.full((HEIGHT, HEIGHT, 3), GREY, np.uint8)]
+def _jpeg(tiles: Sequence[Pixels], columns: int) -> bytes:
+    """Tiles row by row, with grey between them and where there is none."""
+    columns = min(columns, len(tiles)) or 1
+    rows = -(-len(tiles) // columns) or 1
+    width = max((tile.shape[1] for tile in tiles), default=HEIGHT)
+    whole = np.full((rows * (HEIGHT + GAP) - GAP, columns * (width + GAP) - GAP, 3), GREY, np.uint8)
+    for number, tile in enumerate(tiles):
+        top, left = number // columns * (HEIGHT + GAP), number % columns * (width + GAP)
+        whole[top : top + HEIGHT, left : left + tile.shape[1]] = tile
     file = io.BytesIO()
-    Image.fromarray(np.concatenate(parts, axis=1)).save(file, "JPEG", quality=QUALITY)
+    Image.fromarray(whole).save(file, "JPEG", quality=QUALITY)
     return file.getvalue()

@@ -235,8 +235,8 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Run:
         ("Heat on the border", r"(\d+).% of the heat on the border"),
         ("Unlike its class", r"like its class.(−?\d\.\d\d)"),
         ("Like its class", r"like its class.(−?\d\.\d\d)"),
-        ("Least sure", r"least sure.([\d.]+).%"),
-        ("Wrong and sure of it", r"wrong at.([\d.]+).%"),
+        ("Least sure", r"least.sure.([\d.]+).%"),
+        ("Wrong and sure of it", r"wrong.at.([\d.]+).%"),
         ("Least agreement", r"agreement.(−?\d\.\d\d)"),
     ],
 )
@@ -318,6 +318,8 @@ def test_an_open_photo_has_its_heatmaps_numbers_and_neighbours(run: Run) -> None
     assert not page.exception
     assert page.query_params["opened"] == str(order[0])
     assert "1 of 24" in words(page)
+    name = next(run.units([order[0]])).path.rpartition("/")[2]
+    assert sum(name in found.value.replace("\\", "") for found in page.header) == 1
     assert (
         len([found for found in page.get("bidi_component") if "gradcam_viewer" in found.proto.component_name]) == 2
     )

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from dashboard.components import BESIDE
-from dashboard.components.methods import even_columns, long_methods, method_text
+from dashboard.components.methods import long_methods, method_text
 from gradcam.config import settings
 from gradcam.methods import METHODS
 from tests.dashboard.first_page import LITE0, LITE1, scenes, words
@@ -83,8 +83,3 @@ def test_every_name_links_to_its_paper() -> None:
         item = method_text(method.name)
         assert f"[{method.name}]({method.link})" in item
         assert method.says in item
-
-
-@pytest.mark.parametrize(("panels", "columns"), [(1, 1), (6, 6), (8, 8), (9, 5), (12, 6), (17, 6)])
-def test_more_methods_than_fit_stand_in_rows_of_about_the_same_length(panels: int, columns: int) -> None:
-    assert even_columns(panels) == columns

@@ -13,7 +13,7 @@ from torch import nn
 
 from gradcam import Classifier, Top
 from gradcam.errors import OptionError
-from gradcam.runs import RANKINGS, Pair, Run, bootstrap, start, strips
+from gradcam.runs import RANKINGS, Pair, Run, bootstrap, start, strips, thumbnails
 from gradcam.targets import write_target
 from tests import plain
 from tests.runs.small_set import SETTINGS
@@ -206,3 +206,13 @@ def test_a_strip_is_a_photo_and_the_maps_over_it(run: Run) -> None:
     assert sorted(found) == [4, 5]
     with Image.open(io.BytesIO(found[4])) as picture:
         assert picture.size == (3 * 144 + 2 * 3, 144)
+
+
+def test_the_tiles_of_many_models_stand_in_even_rows() -> None:
+    black = np.zeros((144, 100, 3), np.uint8)
+    with Image.open(io.BytesIO(thumbnails._jpeg([black] * 8, thumbnails.strip_columns(7)))) as picture:
+        assert picture.size == (3 * 100 + 2 * 3, 3 * 144 + 2 * 3)
+    with Image.open(io.BytesIO(thumbnails._jpeg([black] * 5, thumbnails.strip_columns(4)))) as picture:
+        assert picture.size == (3 * 100 + 2 * 3, 2 * 144 + 3)
+        assert picture.getpixel((150, 220))[0] < 10
+        assert picture.getpixel((260, 220))[0] > 140, "grey where there is no tile"
