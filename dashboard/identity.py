@@ -17,7 +17,7 @@ from streamlit.auth_util import get_secrets_auth_section
 from dashboard import serving, session
 from gradcam.config import settings
 from gradcam.errors import ReviewError, SigningError, quoted
-from gradcam.keys import SecretKey, secret_key
+from gradcam.keys import SecretKey, has_secret_key, secret_key
 from gradcam.reviews import Actor, read_roles
 
 if TYPE_CHECKING:
@@ -104,6 +104,11 @@ def _opened(address: str) -> ReviewStore:
     from gradcam.reviews import ReviewStore
 
     return ReviewStore(address)
+
+
+def lacks_key() -> bool:
+    """Whether the visitor has no key to sign with yet, and sits where one can be made."""
+    return not requires_sign_in() and serving.is_local() and not has_secret_key()
 
 
 def signing_key() -> SecretKey:

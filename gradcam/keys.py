@@ -120,6 +120,11 @@ def new_key(name: str, folder: Path | None = None, *, vouches: bool = False) -> 
     return made
 
 
+def has_secret_key() -> bool:
+    """Whether somebody's own folder has a key to sign with."""
+    return any(own_folder().glob("*.key"))
+
+
 def secret_key(file: Path | None = None) -> SecretKey:
     """The key in a file, or the only one of the owner's folder.
 

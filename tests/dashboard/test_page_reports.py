@@ -276,11 +276,15 @@ def test_every_file_of_a_reopened_report_is_rendered_again(monkeypatch: pytest.M
 def test_a_reopened_zip_takes_the_visitors_signature_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRADCAM_KEYS", str(tmp_path))
     monkeypatch.setattr(serving, "is_local", lambda: True)
-    keys.new_key("Ben")
     page = opened(task="Reopen")
     upload(page, ReportKey.REOPENED, "review.zip", render_report(report(verdict=Verdict("approved", "Ada")), "zip"))
     assert "nobody has signed it" in said_first(page)
-    press(page, "Sign it")
+    assert "Sign it" not in [one.label for one in page.button], "the visitor has no key"
+    press(page, "Make a key and sign")
+    assert "xpected a name of 1 to 100 letters" in page.error[0].value
+    page.text_input(key="_key_name-Sign it").set_value("Ben").run()
+    press(page, "Make a key and sign")
+    assert keys.secret_key().public.name == "Ben"
     assert re.search(r"- approved, .*, Ben \(.*\): it fits the evidence and the verdict", said_first(page))
     assert "Take it with its signatures" in [one.label for one in page.get("download_button")]
     press(page, "Sign it")
