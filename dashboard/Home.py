@@ -109,11 +109,13 @@ def route() -> None:
 
 
 def _wait_with_skeleton(title: str, everything: bool) -> None:
-    """Show what the page will look like until what it reads is imported."""
+    """Show what the page will look like until what it reads is imported.
+
+    Without a heading: the outline of `FirstAnswers` stays until the page itself has one.
+    """
     outline = st.empty()
     with outline.container():
-        st.caption("**Grad-CAM** · starting")
-        st.title(title, anchor=False)
+        st.caption(f"**Grad-CAM** · starting · {title}")
         st.skeleton(height=420)
     serving.wait_until_prepared(everything=everything)
     outline.empty()

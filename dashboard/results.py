@@ -189,8 +189,8 @@ def compute_first_page() -> None:
     )
 
 
-WAITING = "waits for its turn"
-"""The reason of a panel that nobody has computed yet."""
+WAITING, CANCELLED = "waits for its turn", "cancelled before its turn; press Continue"
+"""The reasons of a panel that nobody has computed yet, and of one that the visitor wants no more."""
 
 
 def kept(

@@ -179,7 +179,8 @@ def open_link(key: Key, default: Sequence[str], most: int) -> None:
         for state in (st.session_state, st.session_state.get(_FILLED, {})):
             state.pop(key, None)
     if key not in st.session_state and key in st.query_params:
-        st.session_state[key] = list(dict.fromkeys(st.query_params.get_all(key)))[:most]
+        written = dict.fromkeys(st.query_params.get_all(key))
+        st.session_state[key] = [value for value in written if value][:most]  # of none, `write_link` leaves a name
     elif is_untouched(key):
         st.session_state[key] = list(default)
         st.session_state.setdefault(_FILLED, {})[key] = list(default)

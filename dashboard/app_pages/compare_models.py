@@ -49,8 +49,8 @@ else:
         if not waiting_models(mapped):
             if mapped.heatmaps:
                 show_agreement(mapped, style)
+                with actions:
+                    offer_downloads(comparison, style)
+                    offer_report_page()
             offer_next_photos()
-            with actions:
-                offer_downloads(comparison, style)
-                offer_report_page()
         go_on()

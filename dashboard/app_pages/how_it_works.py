@@ -22,6 +22,7 @@ from dashboard.components import (
     show_classic,
     show_code,
     show_errors,
+    show_failure,
     show_maps,
     show_other_line,
     show_photo,
@@ -53,7 +54,7 @@ if not photos or not models:
 else:
     photo = photos[pick_one("Photo", [photo.name for photo in photos], Key.SHOWN_PHOTO)]
     model = models[pick_one("Model", [display_name(model) for model in models], Key.SHOWN_MODEL)]
-    with show_errors():
+    with show_errors(), show_failure(model):
         with st.spinner(f"Taking {escape_markdown(photo.name)} through {name_markdown(model)}"):
             steps = results.steps_of(model, photo, target, fit, pinned.get(model, "auto"))
         parts = (

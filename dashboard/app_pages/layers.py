@@ -19,6 +19,7 @@ from dashboard.components import (
     section,
     show_depths,
     show_errors,
+    show_failure,
 )
 from dashboard.session import Key
 from gradcam import Failure, Heatmap
@@ -42,7 +43,7 @@ if not photos or not models:
 else:
     photo = photos[pick_one("Photo", [photo.name for photo in photos], Key.SHOWN_PHOTO)]
     model = models[pick_one("Model", [display_name(model) for model in models], Key.SHOWN_MODEL)]
-    with show_errors():
+    with show_errors(), show_failure(model):
         panels = run_depths(model, photo, target, fit)
         for reason in dict.fromkeys(panel.reason for panel in panels if isinstance(panel, Failure)):
             say_error(reason)

@@ -21,6 +21,7 @@ from dashboard.components import (
     run_comparison,
     section,
     show_errors,
+    show_failed,
     show_methods,
 )
 from dashboard.session import Key
@@ -49,6 +50,7 @@ else:
     with show_errors():
         compared = tuple(dict.fromkeys((GRADCAM.name, *methods)))
         found = run_comparison([model], [photo], Request((target,), fit, layers, compared))
-        style = show_methods(found.panels, style)
+        if show_failed(found).models:
+            style = show_methods(found.panels, style)
         with actions:
             offer_downloads(found, style)

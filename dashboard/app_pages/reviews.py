@@ -23,15 +23,18 @@ st.caption(
 )
 
 with show_errors():
-    with st.sidebar, section("You"):
-        say_who()
     if identity.actor() is None:
-        st.info("Say who you are in the sidebar; what you say is kept under that name.", icon=":material/west:")
+        with st.container(border=True):
+            say_who()
+            st.caption("Say who you are to see the reviews; what you say is kept under that name.")
     else:
+        with st.sidebar, section("You"):
+            say_who()
         store, me = identity.team_store(), identity.known_actor().name
+        review = opened_review(store)
         with st.sidebar, section("Project"):
-            project = pick_project(store)
-        if review := opened_review(store):
+            project = pick_project(store, review)
+        if review:
             show_review(store, review, me)
         elif project is None:
             st.info("Make a project in the sidebar; reviews belong to one.", icon=":material/west:")

@@ -27,7 +27,7 @@ from .downloads import (
     offer_panels as offer_panels,
     offer_report_page as offer_report_page,
 )
-from .failed import show_failed as show_failed
+from .failed import show_failed as show_failed, show_failure as show_failure
 from .layout import headline as headline, section as section
 from .look import pick_colours as pick_colours, pick_look as pick_look
 from .messages import escape_markdown as escape_markdown, say_error as say_error, show_errors as show_errors

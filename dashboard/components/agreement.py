@@ -45,11 +45,11 @@ def show_agreement(comparison: Comparison, style: Style, key: str = "photo") -> 
         st.info(_why_left_out(left_out, panels), icon=":material/filter_alt:")
     if len(panels) < 2:
         return
-    _show_tables(panels)
     mapped = [panel for panel in panels if isinstance(panel, Heatmap)]
     if len(mapped) < 2:
-        st.caption("A difference needs two models with a map.")
+        st.caption("Nothing to compare: fewer than two models have a heatmap.")
         return
+    _show_tables(panels)
     base = session.settled_look(style, what_is_shown(comparison, key))
     _show_difference(mapped, base, f"{key}-difference")
 
@@ -69,6 +69,8 @@ def _show_tables(panels: Sequence[Panel]) -> None:
     overlaps = results.agreements(panels, iou_of_hottest)
     names = [model_caption(panel) for panel in panels]
     st.markdown(_summary(names, correlations))
+    if not _pairs(correlations):
+        return
     pinned = [name for name, panel in zip(names, panels, strict=True) if panel.model in session.pinned()]
     if pinned:
         st.warning(

@@ -54,7 +54,7 @@ def offer_custom_model() -> None:
     if refused:
         say_error(refused)
     with st.form("own", enter_to_submit=False):
-        _ask_for_architecture(guess)
+        _ask_for_architecture(guess, is_read=file is not None and not refused)
         _ask_for_classes()
         _ask_for_names()
         with st.expander("Preprocessing, where it differs from the architecture's own"):
@@ -73,7 +73,7 @@ def offer_custom_model() -> None:
     )
 
 
-def _ask_for_architecture(guess: Guess) -> None:
+def _ask_for_architecture(guess: Guess, *, is_read: bool) -> None:
     st.selectbox(
         "Architecture",
         dict.fromkeys((*guess.fitting, *guess.near, *architecture_names())),
@@ -84,7 +84,7 @@ def _ask_for_architecture(guess: Guess) -> None:
         help="What the checkpoint was trained as: those that its tensors fit come first, then those that are "
         "near. The number of classes is read from its head.",
     )
-    st.caption(_guess_statement(guess))
+    st.caption(_guess_statement(guess, is_read=is_read))
 
 
 def _ask_for_classes() -> None:
@@ -152,8 +152,8 @@ def _guessed(file: UploadedFile | None) -> tuple[Guess, str]:
     return known[1:]
 
 
-def _guess_statement(guess: Guess) -> str:
-    """Say how many architectures fit the file."""
+def _guess_statement(guess: Guess, *, is_read: bool) -> str:
+    """Say how many architectures fit the file. is_read: whether there is one."""
     if guess.is_named:
         return f"The file names **{escape_markdown(guess.fitting[0])}**, and its tensors fit."
     if guess.only:
@@ -166,6 +166,8 @@ def _guess_statement(guess: Guess) -> str:
             f"Its tensors fit no architecture; **{escape_markdown(guess.near[0])}**, the first in "
             "the list, is nearest."
         )
+    if is_read:
+        return "Its tensors are near no architecture of the list. Choose the one that it was trained as."
     return "What its tensors fit comes first in the list, once a file is chosen."
 
 

@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from html import escape
 
 import streamlit as st
 
-from dashboard import library
+from dashboard import library, results
 from dashboard.components.progress import waiting_models
 from dashboard.session import Key
-from gradcam import Comparison
+from gradcam import Comparison, ModelError
 from gradcam.model_spec import display_name, untrained
 
 
 def show_failed(comparison: Comparison) -> Comparison:
     """Say of each model without a map why, in a line that opens; return the comparison of the others.
 
-    The lines are open where there is nothing else to see.
+    The lines are open where there is nothing else to see. What was cancelled is said where it can be continued.
     """
     mapped = {panel.model for panel in comparison.heatmaps} | set(waiting_models(comparison))
     for model in comparison.models:
-        if model not in mapped:
-            reasons = dict.fromkeys(panel.reason for panel in comparison.failures if panel.model == model)
+        reasons = dict.fromkeys(panel.reason for panel in comparison.failures if panel.model == model)
+        reasons.pop(results.CANCELLED, None)
+        if reasons and model not in mapped:
             _show_line(model, "; ".join(reasons), is_open=not mapped)
     return comparison.with_models(mapped)
 
 
+@contextmanager
+def show_failure(model: str) -> Iterator[None]:
+    """Say in such a line why a model cannot be used, if this block raises a `ModelError`, and go on after it."""
+    try:
+        yield
+    except ModelError as error:
+        _show_line(model, str(error), is_open=True)
+
+
 def _show_line(model: str, reason: str, *, is_open: bool) -> None:
     entry = library.catalogue().get(model)
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    key = f"_failed-{model}"  # which style.css knows
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key=key):
         st.html(failed_html(model, reason, is_open=is_open), width="stretch")
         if entry and entry.weights.startswith("download"):
             st.button(

@@ -10,14 +10,15 @@ from dashboard.components.messages import escape_markdown
 from gradcam.draw import panel_width
 from gradcam.report import Finding, Report, draw_finding, panel_title, target_title
 
-SIDE = 480
+SIDE = 640
 """Pixels of the longer side of a map's picture."""
-IN_A_ROW = 4
+LEAST, MOST = 2, 4
+"""Pictures that a row has room for: one alone would fill the screen."""
 
 
 def show_findings(report: Report, findings: Sequence[Finding]) -> None:
     """Show findings of one photo beside each other."""
-    with st.grid(min(len(findings), IN_A_ROW), min_column_width=panel_width(len(report.models))):
+    with st.grid(min(max(len(findings), LEAST), MOST), min_column_width=panel_width(len(report.models))):
         for finding in findings:
             name, shown = report.model_names[finding.model], panel_title(finding)
             with st.container(gap="xxsmall"):

@@ -14,6 +14,7 @@ from dashboard.components.messages import escape_markdown
 from dashboard.components.names import name_markdown
 from dashboard.components.request import Request
 from gradcam import Comparison, Failure, Photo, Progress, Target
+from gradcam.text import count
 
 WORTH_A_TOAST = 2.0
 """Seconds: what takes longer may have been left alone, and says when it is there."""
@@ -136,16 +137,16 @@ def _toast(models: Sequence[str], comparison: Comparison) -> None:
 
 def _what_finished(models: Sequence[str], photos: Sequence[Photo], request: Request) -> Comparison:
     """Return what a cancelled comparison has, and offer to go on with it."""
-    comparison = results.kept(
-        models,
-        photos,
-        request.targets,
-        **request.options,
-        reason="cancelled before its turn; press Continue",
+    comparison = results.kept(models, photos, request.targets, **request.options, reason=results.CANCELLED)
+    mapped = {panel.model for panel in comparison.heatmaps}
+    left = ", ".join(f"**{name_markdown(model)}**" for model in models if model not in mapped)
+    st.info(
+        f"Cancelled. {len(comparison.heatmaps)} of {count(len(comparison.panels), 'heatmap')} had finished"
+        + (" and are kept." if mapped else ".")
+        + (f" Without one: {left}." if mapped and left else ""),
+        icon=":material/cancel:",
     )
-    done, total = len(comparison.panels) - len(comparison.failures), len(comparison.panels)
-    st.info(f"Cancelled. {done} of {total} heatmaps had finished and are kept.", icon=":material/cancel:")
-    st.button("Continue", on_click=st.session_state.pop, args=(_CANCELLED, None))
+    st.button("Continue", on_click=st.session_state.pop, args=(_CANCELLED, None), icon=":material/play_arrow:")
     return comparison
 
 

@@ -109,4 +109,4 @@ def _show_pair(before: Report, after: Report, panel: ChangedPanel) -> None:
             if picture is None:
                 st.info("No map.", icon=":material/hide_image:")
             else:
-                st.image(picture, width="stretch", alt=f"{panel.title}, {what}")
+                st.image(picture, what.capitalize(), "stretch", alt=f"{panel.title}, {what}")

@@ -38,15 +38,24 @@ def say_who() -> None:
         )
 
 
-def pick_project(store: ReviewStore) -> Project | None:
+def pick_project(store: ReviewStore, review: Review | None) -> Project | None:
     """Let the visitor pick a project, with its trusted keys and models; return None as long as there is none.
 
-    An owner makes one, and adds to the keys.
+    An owner makes one, and adds to the keys. review: the open one, of whose project this is; another closes it.
     """
     found = {project.name: project for project in store.projects()}
     name = None
+    if review and (of_review := store.project_of(review).name) in found:
+        st.session_state[Key.PROJECT] = of_review
     if found:
-        name = st.selectbox("Project", list(found), label_visibility="collapsed", **linked(Key.PROJECT))
+        name = st.selectbox(
+            "Project",
+            list(found),
+            label_visibility="collapsed",
+            on_change=turn_to_review,
+            args=(None,),
+            **linked(Key.PROJECT),
+        )
     project = found.get(name or "")
     with st.container(horizontal=True, gap="small"):
         with st.popover("New project", icon=":material/create_new_folder:"):
@@ -121,7 +130,8 @@ def list_reviews(project: Project) -> None:
             for review in found[:MOST]:
                 _show_row(store, review)
             if not found:
-                st.info("No such reviews. A report's ZIP can be brought in below.", icon=":material/inbox:")
+                none = "No reviews yet" if which == "all" else "No such reviews"
+                st.info(f"{none}. A report's ZIP can be brought in below.", icon=":material/inbox:")
             if len(found) > MOST:
                 st.caption(f"The latest {MOST} of {len(found)}.")
 

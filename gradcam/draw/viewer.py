@@ -222,7 +222,7 @@ def _panel(
     panel: Panel, scaled: Mapping[Heatmap, ScaledMap], caption: Caption | None, style: Style, by_method: bool
 ) -> dict[str, Any]:
     heat = scaled[panel] if isinstance(panel, Heatmap) else None
-    facts = [layer_caption(panel), scale_caption(heat)] if heat else []
+    facts = [layer_caption(panel), *([] if heat.note else [scale_caption(heat)])] if heat else []
     inside = region_caption(panel) if isinstance(panel, Heatmap) else ""
     shown = caption or Caption(
         title=f"{model_caption(panel)} · {panel.method}" if by_method else model_caption(panel),

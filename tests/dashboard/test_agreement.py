@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard import results
@@ -18,6 +19,8 @@ from tests.dashboard.first_page import (
     scenes,
     words,
 )
+
+DOGS = "bundled/mobilenetv2_dogs"
 
 
 def tables(page: AppTest) -> list[str]:
@@ -47,6 +50,20 @@ def test_what_cannot_be_measured_is_a_dash() -> None:
     assert table.count('<td class="itself"></td>') == 2
     assert "2 &lt;b&gt;" in table
     assert "nan" not in table
+
+
+def test_models_without_a_map_or_without_contrast_are_told_of_in_a_sentence_and_fill_no_table(
+    page: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page.session_state["models"] = [LITE0, DOGS]
+    page.query_params["classes"] = ["Egyptian cat", "bull mastiff"]
+    page.run()
+    assert tables(page) == [], "of a cat, which one of them does not know"
+    assert "fewer than two models have a heatmap" in words(page)
+    monkeypatch.setattr(results, "agreements", lambda panels, _: np.full((len(panels),) * 2, np.nan))
+    page.segmented_control(key="of-class").set_value("bull mastiff").run()
+    assert tables(page) == []
+    assert "cannot be said: fewer than two of them have a map with contrast" in words(page)
 
 
 def test_numbers_that_compare_a_pinned_layer_say_so(page: AppTest) -> None:
@@ -79,9 +96,6 @@ def test_any_two_models_can_be_subtracted_and_one_alone_is_told_to_find_another(
     assert not page.exception
     assert tables(page) == []
     assert "Add a second model" in words(page)
-
-
-DOGS = "bundled/mobilenetv2_dogs"
 
 
 def test_predictions_of_a_model_that_knows_dogs_only_are_not_compared_but_a_breed_that_all_know_is(

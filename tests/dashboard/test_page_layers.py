@@ -10,6 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard import library
+from gradcam import WeightsError
 from tests.dashboard import first_page
 from tests.opening import open_page
 
@@ -109,10 +110,24 @@ def test_a_class_that_the_model_lacks_is_one_sentence() -> None:
     assert not scenes(page)
 
 
-def test_a_model_that_fails_is_one_sentence() -> None:
+def test_a_model_that_fails_is_one_line_and_one_without_its_weights_can_be_used_untrained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     page = opened(models=["bundled/tf_efficientnet_lite9"])
-    (error,) = page.error
-    assert "lite0" in error.value
+    (reason,) = first_page.reasons(page)
+    assert "lite0" in reason
+    assert not [button for button in page.button if button.label == "Use untrained"]
+
+    def load(model: str):
+        raise WeightsError(f"expected weights for {model}, got no network; plug it in")
+
+    monkeypatch.setattr(library, "load_classifier", load)
+    for name in ("layers", "how_it_works"):
+        page = open_page(name, models=["torchvision/squeezenet1_1@IMAGENET1K_V1"])
+        assert not page.error
+        assert "plug it in" in first_page.reasons(page)[0]
+        press(page, "Use untrained")
+        assert page.multiselect(key="models").value == ["torchvision/squeezenet1_1 (untrained, seed 0)"]
 
 
 def test_of_several_photos_and_models_one_is_shown() -> None:

@@ -66,7 +66,7 @@ def words(page: AppTest) -> str:
 
 def test_who_has_said_no_name_is_asked_for_one(store: ReviewStore) -> None:
     page = open_page("reviews")
-    assert "Say who you are" in page.info[0].value
+    assert "Say who you are" in words(page)
     assert "Reports* are files" in words(page)
 
 
@@ -76,7 +76,7 @@ def test_a_team_begins_with_a_project_and_a_report(store: ReviewStore) -> None:
     page.text_input(key="_new_project").set_value("Skin").run()
     press(page, "Make it")
     assert [(project.name, project.by) for project in store.projects()] == [("Skin", "Ben")]
-    assert "No such reviews" in words(page)
+    assert "No reviews yet" in words(page)
     page.get("file_uploader")[0].upload("review.zip", ZIP, "application/zip").run()
     press(page, "Bring it in")
     (review,) = store.reviews()
@@ -203,6 +203,17 @@ def test_an_owner_asks_somebody_and_no_more(
     assert identity.as_known(" Carla@Example.org ") == " Carla@Example.org "
     monkeypatch.setattr(identity, "requires_sign_in", lambda: True)
     assert identity.as_known(" Carla@Example.org ") == "carla@example.org"
+
+
+def test_an_open_review_is_among_its_own_project_and_another_project_closes_it(
+    store: ReviewStore, review: Review
+) -> None:
+    store.add_project("Other", "Anna")
+    page = opened(review)
+    assert page.selectbox(key="project").value == "Skin"
+    page.selectbox(key="project").set_value("Other").run()
+    assert "review" not in page.query_params
+    assert "No reviews yet" in words(page)
 
 
 def test_alone_nobody_agrees_and_the_page_says_so(store: ReviewStore, review: Review) -> None:

@@ -110,3 +110,12 @@ def test_a_link_opened_on_one_page_holds_on_all(
     for name in (*DRAWN_ON, landing):
         turn_to(page, name)
         assert {key: chosen(page, key) for key in DRAWN_ON[name]} == {key: LINK[key] for key in DRAWN_ON[name]}
+
+
+def test_a_link_that_names_no_photo_and_no_model_opens_without_any() -> None:
+    page = AppTest.from_file("../../dashboard/Home.py", default_timeout=120)
+    page.query_params.update({Key.PHOTOS: "", Key.MODELS: ""})
+    page.run()
+    assert not page.error
+    assert (page.session_state[Key.PHOTOS], page.session_state[Key.MODELS]) == ([], [])
+    assert [page.query_params[key] for key in (Key.PHOTOS, Key.MODELS)] == ["", ""]

@@ -81,6 +81,7 @@ def test_a_photo_seen_whole_has_no_frame():
 def test_an_empty_map_has_words_and_no_colour():
     (panel,) = panels_scene([fakes.panel(fakes.photo(), HEAT * 0)])["panels"]
     assert (traces(panel), panel["note"]) == ([], "no positive evidence")
+    assert "evidence" not in panel["facts"], "it is said on the picture"
 
 
 def test_a_failure_keeps_its_place_and_its_reason():
