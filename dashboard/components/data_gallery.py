@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import streamlit as st
@@ -42,7 +42,7 @@ def show_gallery(team: TeamReview, shown: Shown) -> None:
     st.caption(f"{count(total, 'photo')}; {order} Photo, then {names}.{keys}")
     pictures = strips_of(shown, photos, models)
     units, statuses = _units_of(shown, photos), statuses_of(team)
-    numbers = _numbers(shown, photos)
+    numbers = _numbers(shown, units)
     with st.grid(min_column_width=TILE * strip_columns(len(models)), gap="small"):
         for photo in photos:
             if photo in pictures:
@@ -135,12 +135,17 @@ def _hides_maps(shown: Shown) -> bool:
     return of_pair or len(plan.methods) * len(plan.targets) > 1
 
 
-def _numbers(shown: Shown, photos: Sequence[int]) -> dict[int, list[str]]:
-    """How far the maps of each photo agree, and what it is ranked by, in words: the numbers of the rankings."""
-    found: dict[int, list[str]] = {photo: [] for photo in photos}
+def _numbers(shown: Shown, units: Mapping[int, Sequence[Unit]]) -> dict[int, list[str]]:
+    """How far the maps of each photo agree, and what it is ranked by, in words: the numbers of the rankings.
+
+    A probability that stands beside a prediction is not said again. units: those shown of each photo.
+    """
+    found: dict[int, list[str]] = {photo: [] for photo in units}
     for column, by in {RANKINGS[by].column: by for by in ("disagreement", shown.by)}.items():
-        for photo, value in shown.run.ranked_by(by, photos, shown.wanted.get("pair")).items():
-            found[photo].append(_NUMBERS[column](value))
+        for photo, value in shown.run.ranked_by(by, list(units), shown.wanted.get("pair")).items():
+            predicted = [unit.predicted_probability for unit in units[photo]] if column in _PROBABILITIES else []
+            if value not in predicted:
+                found[photo].append(_NUMBERS[column](value))
     return found
 
 
@@ -194,6 +199,8 @@ _NUMBERS: dict[str, Callable[[float], str]] = {
     "likeness": lambda value: minus_sign(f"like its class\N{NO-BREAK SPACE}{value:z.2f}"),
 }
 """How a cell writes the number of each column that photos are ranked by."""
+_PROBABILITIES = ("wrong_confidence", "confidence")
+"""The columns that hold the probability of some model's first prediction."""
 
 
 def _prediction(unit: Unit) -> str:

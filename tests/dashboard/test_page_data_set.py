@@ -235,8 +235,8 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Run:
         ("Heat on the border", r"(\d+).% of the heat on the border"),
         ("Unlike its class", r"like its class.(−?\d\.\d\d)"),
         ("Like its class", r"like its class.(−?\d\.\d\d)"),
-        ("Least sure", r"least.sure.([\d.]+).%"),
-        ("Wrong and sure of it", r"wrong.at.([\d.]+).%"),
+        ("Least sure", r"(?:[✓✗].\S+|least.sure).([\d.]+).%"),
+        ("Wrong and sure of it", r"(?:✗.\S+|wrong.at).([\d.]+).%"),
         ("Least agreement", r"agreement.(−?\d\.\d\d)"),
     ],
 )
@@ -253,7 +253,9 @@ def test_the_numbers_of_the_cells_are_in_the_order_of_the_cells_also_with_two_me
         order = three.ranked(name, pair=pair)
         facts = [found.value for found in page.caption if "  \n" in found.value]
         assert [f"{number:02}.png" for number in order] == [name.replace("\\", "") for name in cells(page)]
-        numbers = [float(found[1].replace("−", "-")) for one in facts if (found := re.search(says, one))]
+        told = [[float(number.replace("−", "-")) for number in re.findall(says, one)] for one in facts]
+        deciding = max if RANKINGS[name].high_first else min  # of the predictions that the cell shows
+        numbers = [deciding(found) for found in told if found]
         assert len(numbers) == len(three.ranked_by(name, order, pair)) > 3
         assert numbers == sorted(numbers, reverse=RANKINGS[name].high_first)
 
@@ -263,6 +265,15 @@ def test_the_numbers_of_the_cells_are_in_the_order_of_the_cells_also_with_two_me
     page.selectbox(key="pair").set_value(page.selectbox(key="pair").options[1]).run()
     check(Pair(0, 1, three.plan.methods[1], three.plan.targets[0]))
     assert (all_maps in words(page)) == (by != "Least agreement")
+
+
+@pytest.mark.parametrize("by", ["Least sure", "Wrong and sure of it"])
+def test_a_cell_says_no_probability_twice(three: Run, by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data_runs, "shown", lambda: {"Three": three.folder})
+    facts = [found.value for found in open_page("data_set", run="Three", by=by).caption if "  \n" in found.value]
+    assert len(facts) == 12
+    assert any("✗" in one for one in facts)
+    assert not any(re.search("wrong.at|least.sure", one) for one in facts)
 
 
 def test_other_maps_begin_at_the_first_page_where_they_put_other_photos_first(
