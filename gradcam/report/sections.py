@@ -36,6 +36,8 @@ from gradcam.text import dimensions, listed, minus_sign, percent, shorten
 UNKNOWN = "–"
 NAME_ROOM = 32
 """Characters of a photo's name in a table with many rows."""
+LIKELY = 0.01
+"""The least probability of a class that a report would rather begin with than with another."""
 
 Property: TypeAlias = Callable[[Content, int], str]
 """Gives a cell of the table of models, from a report and the index of a model."""
@@ -266,19 +268,38 @@ def environment_table(report: Content) -> Table:
 
 
 def opening_row(report: Content) -> Row | None:
-    """The panels to begin with: those that agree least, else the first that hold a map; None where none does."""
-    rows = [row for photo in range(len(report.photos)) for row in report.rows_of(photo)]
-    rows = [row for row in rows if any(isinstance(finding, HeatmapEntry) for finding in row.findings)]
-    for worst in report.disagreements[:1]:
-        rows.sort(key=lambda row: (row.photo, row.method, row.target) != (worst.photo, worst.method, worst.target))
-    return rows[0] if rows else None
+    """The panels to begin with; None where none holds a map.
+
+    A class that some model finds likely goes before one that none does; then what agrees least, then what is first.
+    """
+    rows = [row for photo in range(len(report.photos)) for row in report.rows_of(photo) if _heatmaps_of(row)]
+    ranks = {_place(one): rank for rank, one in reversed([*enumerate(report.disagreements)])}
+    return min(rows, key=lambda row: (not _is_likely(row), ranks.get(_place(row), len(ranks))), default=None)
 
 
 def opening_title(report: Content, row: Row) -> str:
-    """What the panels to begin with are: photo and request, and that they agree least where there are others."""
+    """What the panels to begin with are: photo and request, why they do, and whether their class is unlikely."""
+    ranked, lead = [_place(one) for one in report.disagreements], ""
     several = len(report.photos) * len(report.methods) * len(report.targets) > 1
-    lead = "Where the models agree least: " if several and report.disagreements else ""
-    return f"{lead}{report.photos[row.photo].name} · {request_title(report, row)}"
+    if several and _place(row) in ranked:
+        of_what = "" if ranked[0] == _place(row) else " on a likely class"
+        lead = f"Where the models agree least{of_what}: "
+    doubt = "" if _is_likely(row) else f" · no model gives this class even {percent(LIKELY, 0)}"
+    return f"{lead}{report.photos[row.photo].name} · {request_title(report, row)}{doubt}"
+
+
+def _place(one: Row | Agreement) -> tuple[int, int, int]:
+    return one.photo, one.method, one.target
+
+
+def _heatmaps_of(row: Row) -> list[HeatmapEntry]:
+    return [finding for finding in row.findings if isinstance(finding, HeatmapEntry)]
+
+
+def _is_likely(row: Row) -> bool:
+    """Whether some model gives the class of a row at least `LIKELY`; also true of a contrast and of no class."""
+    scored = [panel.scored for panel in _heatmaps_of(row)]
+    return any(one.against is not None or not one.is_class or one.probability >= LIKELY for one in scored)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from gradcam.comparison import Comparison
 from gradcam.errors import OptionError, ReportError
 from gradcam.model_spec import checkpoint_spec
 from gradcam.models.sources import configuration_of
@@ -22,7 +24,7 @@ from gradcam.report import (
     sections,
 )
 from gradcam.report._diff import diff
-from gradcam.types import ModelSpec, Style, WeightsFile
+from gradcam.types import Heatmap, ModelSpec, ScoredTarget, Style, WeightsFile
 from tests import fakes
 from tests.report_fakes import HEAT, NOON, comparison, pdf_text, report
 
@@ -61,6 +63,33 @@ def test_on_a_shared_scale_full_colour_is_the_highest_peak_of_all():
     both = fakes.comparison(fakes.panel(photo, HEAT), fakes.panel(photo, HEAT * 3, model="x/b"))
     made = build_report(both, style=Style(scale="shared"), now=NOON)
     assert [panel.numbers.vmax for panel in made.heatmaps] == [12.0, 12.0]
+
+
+def test_a_report_begins_with_a_class_that_some_model_finds_likely_or_says_that_none_does():
+    photo = fakes.photo()
+
+    def panels(target: int, probability: float, *heats: NDArray[np.float32]) -> list[Heatmap]:
+        scored = ScoredTarget(target, f"class {target}", 1.0, probability, 1)
+        made = [
+            fakes.panel(photo, heat, model=f"x/{name}", target=target)
+            for heat, name in zip(heats, "ab", strict=True)
+        ]
+        return [replace(one, explanation=replace(one.explanation, targets=(scored,))) for one in made]
+
+    def opening(*rows: list[Heatmap]) -> str:
+        targets = tuple(row[0].target for row in rows)
+        by_model = tuple(row[place] for place in range(2) for row in rows)
+        asked = Comparison((photo,), ("x/a", "x/b"), ("Grad-CAM",), targets, by_model)
+        made = build_report(asked, now=NOON)
+        found = sections.opening_row(made)
+        assert found is not None
+        return sections.opening_title(made, found)
+
+    opposite = panels(1, 0.0004, HEAT, HEAT[::-1])
+    equal = panels(2, 0.6, HEAT, HEAT)
+    assert opening(equal, panels(1, 0.3, HEAT, HEAT[::-1])) == "Where the models agree least: cat.jpg · Class 1"
+    assert opening(opposite, equal) == "Where the models agree least on a likely class: cat.jpg · Class 2"
+    assert opening(opposite) == "cat.jpg · Class 1 · no model gives this class even 1 %"
 
 
 def test_opposite_maps_disagree_and_rank_before_equal_ones():
