@@ -122,7 +122,8 @@ def _ask_for_names() -> None:
         placeholder="The file's name",
         max_chars=40,
         key=_key("name"),
-        help="What the model is called in headings, tables and files; a space or sign in it becomes a dash.",
+        help="What the model is called in headings, tables and files; a space or sign in it becomes a dash. "
+        "The commands that a report prints expect the file under this name.",
     )
     st.text_input(
         "Network in the file, where it holds several",

@@ -114,7 +114,8 @@ def _open(file: str | Path | bytes, name: str, sha256: str | None) -> _Opened:
     if Path(name).suffix.lower() not in SUFFIXES:
         raise ModelError(f"expected a checkpoint ({', '.join(SUFFIXES)}), got {quoted(name)}; choose another file")
     if not isinstance(file, bytes) and not is_file(file):
-        raise ModelError(f"expected a checkpoint, got {quoted(str(file))}, which is no file; name another")
+        advice = f"copy the one with SHA-256 {quoted(sha256)} there" if sha256 else "name another"
+        raise ModelError(f"expected a checkpoint, got {quoted(str(file))}, which is no file; {advice}")
     content = open_weights(file, name)
     states, digest = states_in(content, name), sha256_of(file)
     if sha256 not in (None, digest):

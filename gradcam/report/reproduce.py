@@ -242,11 +242,14 @@ def _made_by_hand(report: Content) -> Iterator[str]:
 
 
 def _loaded(model: ModelEntry, number: int, exact: bool) -> str:
-    """A model as `compare` takes it: its id, or a classifier loaded from its file or made by hand."""
+    """A model as `compare` takes it: its id, or a classifier loaded from its file or made by hand.
+
+    One that answered nothing stays an id, for to load it may be what fails.
+    """
     if model.origin == MADE_BY_HAND:
         return f"model_{number}"
     if model.file is None:
-        return f"load_classifier({model.id!r}, exact=True)" if exact else repr(model.id)
+        return f"load_classifier({model.id!r}, exact=True)" if exact and model.answered else repr(model.id)
     verb, arguments = loading(model.id, model.file, model.preprocessing)
     checked = [] if model.file.given_for else [f"sha256={model.file.sha256!r}"]
     return f"{verb}({', '.join(arguments + checked + ['exact=True'] * exact)})"

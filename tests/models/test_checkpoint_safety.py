@@ -104,6 +104,8 @@ def test_half_a_file_is_a_sentence() -> None:
         load(saved(state())[:5000])
     with pytest.raises(ModelError, match="no file"):
         load_checkpoint("nowhere.pt", ARCHITECTURE)
+    with pytest.raises(ModelError, match=f"no file; copy the one with SHA-256 '{'0' * 64}' there"):
+        load_checkpoint("renamed.pt", sha256="0" * 64)
 
 
 def test_numbers_repeated_without_end_are_refused_before_a_model_is_built() -> None:

@@ -74,6 +74,14 @@ def test_the_command_and_the_lines_compute_exactly_where_the_report_did():
         assert "models = ['x/a', 'x/b']" in python_lines(mixed)
 
 
+def test_the_lines_leave_it_to_compare_to_load_a_model_that_failed():
+    photo = fakes.photo()
+    panels = fakes.panel(photo, HEAT, model="x/a"), fakes.failure(photo, "no such model", model="x/b")
+    made = build_report(fakes.comparison(*panels), now=NOON)
+    made = replace(made, models=(replace(made.models[0], origin="installed package"), made.models[1]))
+    assert "models = [load_classifier('x/a', exact=True), 'x/b']" in python_lines(made)
+
+
 def test_the_python_lines_are_python():
     lines = python_lines(report(fakes.photo(name="a'b\"\n.jpg"), verdict=Verdict(summary="'''")))
     compile(lines, "<report>", "exec")
