@@ -158,7 +158,7 @@ def test_a_run_is_found_again_filtered_turned_through_judged_by_key_and_taken_aw
     page.get_by_role("button", name="Export all photos that fit").click()
     with page.expect_download() as downloaded:
         page.get_by_role("button", name="CSV").click()
-    lines = downloaded.value.path().read_text("utf-8").splitlines()
+    lines = downloaded.value.path().read_text("utf-8-sig").splitlines()
     assert lines[0].startswith("path,label,model")
     assert {line.split(",")[1] for line in lines[1:]} == {"espresso"}
 
