@@ -106,7 +106,7 @@ class Comparison(Shown):
     def scaled(self, style: Style) -> dict[Heatmap, ScaledMap]:
         """Each map as shares of the full scale that `style.scale` gives it.
 
-        Raises: MapError where a map is not finite.
+        Raises: OptionError for what is no Style, MapError where a map is not finite.
         """
         check_style(style)
         return scale_panels(self.panels, style.scale)

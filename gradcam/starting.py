@@ -25,7 +25,7 @@ def _is_command() -> bool:
 
 def done() -> None:
     """From here on Ctrl-C is a `KeyboardInterrupt` again, and garbage is looked for."""
-    if _left_garbage:
+    if _paused_collecting:
         gc.enable()
     if _silenced and _in_main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, _DEFAULT)
@@ -40,6 +40,6 @@ _silenced = _is_command() and _in_main_thread() and signal.getsignal(signal.SIGI
 if _silenced:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-_left_garbage = _is_command() and gc.isenabled()
-if _left_garbage:
+_paused_collecting = _is_command() and gc.isenabled()
+if _paused_collecting:
     gc.disable()

@@ -41,7 +41,7 @@ def parse_target(text: str, names: Container[str] = ()) -> Target:
     always an index and `#top-3` always a rank; a name in quotes, as JSON writes it, is always a name. Digits stay
     text, because a class may have them as its name: `Labels.index` decides.
     `parse_target(write_target(target)) == target` for every target but a `PythonTarget`, which is only described.
-    Raises: ClassError for an empty text, a number of many digits, or invalid Unicode.
+    Raises: ClassError for what is no text, an empty one, a number of many digits, or invalid Unicode.
     """
     check_kind(text, str, "a target as text", "an index is a target as it is", ClassError)
     _check_unicode(text)

@@ -102,6 +102,7 @@ def _take(key: ReportKey, widget_key: str) -> None:
 
 
 def _keep(key: ReportKey, name: str, data: bytes) -> None:
+    """Show this file as the opened one. Raises: ReportError for what is no report."""
     found = verify_report(data, render=False)
     st.session_state[key] = Opened(name, data, found.report, found)
 

@@ -42,7 +42,7 @@ _REASON_LINES = 8
 """Most lines of one reason."""
 
 Reason: TypeAlias = tuple[str, str]
-"""A model's name, and why it has no map."""
+"""The name of a model without a map, and why it has none."""
 
 
 def grid_png(comparison: Comparison, style: Style | None = None, cell: int = 340) -> bytes:
@@ -82,7 +82,10 @@ def _heatmaps(row: Row) -> list[Heatmap]:
 
 
 def _reasons(row: Row, said: set[Reason]) -> list[str]:
-    """A sentence for each reason that models of a row have no map for; in full unless `said` of all of them."""
+    """A sentence for each reason that models of a row have no map for; in full unless it was said of all of them.
+
+    said: what was, to which this row's reasons are added.
+    """
     models: dict[str, list[str]] = {}
     for panel in row.panels:
         if isinstance(panel, Failure):
@@ -100,8 +103,10 @@ def _reasons(row: Row, said: set[Reason]) -> list[str]:
 
 
 def _header(comparison: Comparison, style: Style, width: int, signed: bool) -> Pixels:
-    parts = ((comparison.models, "model"), (comparison.photos, "photo"), (comparison.targets, "question"))
-    counts = " · ".join(count(len(items), noun) for items, noun in parts)
+    axes = {"model": comparison.models, "photo": comparison.photos, "question": comparison.targets}
+    several = len(comparison.methods) > 1  # then each row names its own
+    axes |= {"method": comparison.methods} if several else {}
+    counts = " · ".join(count(len(axis), noun) for noun, axis in axes.items())
     words = [
         f"{counts}. {scale_label(style.scale, comparison.methods)}",
         *([SIGNED_LABEL] if signed else []),
@@ -109,7 +114,6 @@ def _header(comparison: Comparison, style: Style, width: int, signed: bool) -> P
     ]
     lines = [line for sentence in words for line in wrap(sentence, width - 2 * _MARGIN, _SMALL, 3)]
     strip = _paper(_MARGIN + _TITLE.line + len(lines) * _SMALL.line + _GAP, width)
-    several = len(comparison.methods) > 1  # then each row names its own
     title = "What the models look at" + ("" if several else f": {comparison.methods[0]}")
     write(strip, [(fit(title, width - 2 * _MARGIN, _TITLE), _TITLE)], _MARGIN, _MARGIN - 8)
     write(strip, [(line, _SMALL) for line in lines], _MARGIN, _MARGIN + _TITLE.line - 4)

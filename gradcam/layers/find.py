@@ -207,7 +207,7 @@ def _at_size(
 
 
 def _is_size(value: object) -> TypeGuard[tuple[int, int]]:
-    """Raises: OptionError for whole numbers that are not two."""
+    """Whether a value is meant as height and width. Raises: OptionError for whole numbers that can be no size."""
     if not (isinstance(value, (tuple, list)) and value and all(isinstance(side, int) for side in value)):
         return False
     if len(value) != 2 or min(value) < 1:

@@ -41,6 +41,7 @@ def search_models(text: str = "", entries: Sequence[CatalogueEntry] | None = Non
     """The entries whose id has every word of `text`, closest first; similar names where none has.
 
     entries: those to search, by default the catalogue.
+    Raises: OptionError for what is no text.
     """
     check_kind(text, str, "words of a model's id", "pass a text")
     words = text.lower().split()

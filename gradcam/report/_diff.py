@@ -55,6 +55,7 @@ def diff(a: Content, b: Content) -> tuple[Change, ...]:
     """What is different in `b`, section by section; empty where both say the same.
 
     Photos are matched by the SHA-256 of their files, models by their ids.
+    Raises: ReportError for what is no Report.
     """
     for report in (a, b):
         check_kind(report, Content, "two Reports", "open their files with read_report()", ReportError)

@@ -76,7 +76,7 @@ def replay(
     photos: the originals, for those that the report does not carry in full; known by their SHA-256.
     use, on_progress: as for `compare`. tolerance: a share of each map's peak, see `TOLERANCE`.
     most_forwards: that all methods may take of each photo and model together; None for as many as they take.
-    Raises: OptionError if they take more.
+    Raises: OptionError if they take more, ReportError for what is no Report.
     """
     check_kind(report, Report, "a Report", "open its file with read_report()", ReportError)
     panels = _panels(report, photos, use, most_forwards, on_progress)

@@ -38,7 +38,8 @@ def write_report(
 
     format: a row of `FORMATS`; by default the one whose suffix `path` has. thresholds: as for `render_report`.
     force: replace a file that is there already.
-    Raises: OptionError for an unknown format, ReportError if the file exists or cannot be written.
+    Raises: OptionError for an unknown format, ReportError for what is no Report, or if the file exists or cannot be
+        written.
     """
     check_kind(report, Report, "a Report", "make one with build_report()", ReportError)
     path = Path(path)

@@ -109,11 +109,11 @@ class RunHost:
         token = secrets.token_urlsafe(24)
         folder = self._folder(token)
         try:
-            size = sum(_bytes_of(file) for _, file in checkpoints)
+            of_models = sum(_bytes_of(file) for _, file in checkpoints)
             if not isinstance(data, str | Path):
-                photos = sum(_bytes_of(file) for _, file in data)
-                self._refuse_upload(photos)
-                self._refuse_full(owner, photos + size)
+                of_photos = sum(_bytes_of(file) for _, file in data)
+                self._refuse_upload(of_photos)
+                self._refuse_full(owner, of_photos + of_models)
                 data = _store_uploads(folder / UPLOAD, data)
             source = _read(sample_set() if data == SAMPLE else Path(data))
             if len(source) > self._limits.photos:
@@ -121,7 +121,7 @@ class RunHost:
                     f"expected at most {self._limits.photos:,} photos, got {len(source):,}; take fewer, or ask "
                     "whoever keeps this server"
                 )
-            self._refuse_full(owner, size)
+            self._refuse_full(owner, of_models)
             _store(folder / MODELS, [(str(number), file) for number, (_, file) in enumerate(checkpoints)])
             told = tuple(options for options, _ in checkpoints)
             job = Job(shorten(title, 200), owner, source.source, tuple(models), tuple(targets), time.time(), told)

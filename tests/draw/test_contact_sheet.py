@@ -84,15 +84,28 @@ def test_no_text_of_the_grid_runs_out_of_its_cell():
         assert (captions == 255).all(), f"text in the gap from {start} to {stop}"
 
 
-def test_models_without_a_map_take_a_line_and_no_place_and_a_reason_is_said_once(monkeypatch: pytest.MonkeyPatch):
-    photo, written = fakes.photo(30, 60), []
-    lettered = contact_sheet.write
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is lettered on the grids of a test, line by line."""
+    found, write = list[str](), contact_sheet.write
 
     def hear(strip: np.ndarray, lines: list[tuple[str, Ink]], *at: int) -> None:
-        written.extend(text for text, _ in lines)
-        lettered(strip, lines, *at)
+        found.extend(text for text, _ in lines)
+        write(strip, lines, *at)
 
     monkeypatch.setattr(contact_sheet, "write", hear)
+    return found
+
+
+def test_a_grid_counts_its_methods_where_there_are_several(written: list[str]):
+    photo, methods = fakes.photo(), ("Grad-CAM", "LayerCAM")
+    panels = tuple(fakes.panel(photo, ONE_HOT, method=method) for method in methods)
+    contact_sheet.grid_png(Comparison((photo,), ("bundled/a",), methods, (Top(),), panels))
+    assert any(line.startswith("1 model · 1 photo · 1 question · 2 methods.") for line in written)
+
+
+def test_models_without_a_map_take_a_line_and_no_place_and_a_reason_is_said_once(written: list[str]):
+    photo = fakes.photo(30, 60)
     panels = [
         panel
         for target in (Top(1), Top(2))
