@@ -204,7 +204,8 @@ def _read_path(path: Path, name: str, max_bytes: int) -> bytes:
             raise PhotoError(f"expected a photo, got the device {quoted(name)}; name a file")
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise PhotoError(f"expected a photo, but there is no file {quoted(path)}; check the path") from error
+        advice = f"the sample is sample_photo({quoted(str(path))})" if str(path) in SAMPLES else "check the path"
+        raise PhotoError(f"expected a photo, but there is no file {quoted(path)}; {advice}") from error
     except (OSError, ValueError) as error:
         raise PhotoError(
             f"expected a readable file, but {quoted(name)} cannot be read: {machine_trouble(error)}"

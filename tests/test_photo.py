@@ -353,3 +353,11 @@ def test_the_composed_sample_has_a_digest_of_its_own_that_never_changes() -> Non
 def test_an_unknown_sample_names_the_nearest() -> None:
     with pytest.raises(PhotoError, match=r"got 'cofee'; try 'coffee'"):
         sample_photo("cofee")
+
+
+def test_a_samples_name_where_a_path_is_expected_leads_to_the_sample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PhotoError, match=r"no file 'coffee'; the sample is sample_photo\('coffee'\)"):
+        open_photo("coffee")
