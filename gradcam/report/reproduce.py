@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from keyword import iskeyword
 
@@ -52,10 +52,22 @@ def command(report: Content, thresholds: Thresholds | None = None) -> str:
     ways = {photo.stretched for photo in report.photos if not _is_sample(photo)}
     if len(ways) > 1:
         return "# No command stretches some photos and not others: run the lines of Python."
-    words = ["python", "-m", "gradcam", "report", *(_file(photo.name) for photo in report.photos)]
-    for name, value in (*_options(report), *as_options(thresholds or Thresholds())):
+    photos = [_file(photo.name) for photo in report.photos]
+    made = _shell("report", photos, (*_options(report), *as_options(thresholds or Thresholds())))
+    return made + ("\n# " + _OF_RUN if report.data_set else "")
+
+
+def replay_command(report: Content) -> str:
+    """One shell command that checks the maps of `review.zip`, in a folder that holds somebody's own models, too."""
+    own = [model for model in report.models if not _is_from_python(model)]
+    return _shell("replay", ["review.zip"], [option for model in own for option in _custom_options(model)])
+
+
+def _shell(verb: str, files: Sequence[str], options: Iterable[tuple[str, str]]) -> str:
+    words = ["python", "-m", "gradcam", verb, *files]
+    for name, value in options:
         words += [f"{name}={value}"] if value.startswith("-") else [name, value] if name not in _FLAGS else [name]
-    return shlex.join(words) + ("\n# " + _OF_RUN if report.data_set else "")
+    return shlex.join(words)
 
 
 def required_files(report: Content) -> str:

@@ -24,7 +24,7 @@ from gradcam.cli import _main
 from gradcam.errors import ModelError
 from gradcam.photo import sample_photo
 from gradcam.report import Note, Verdict, build_report, read_report, render_report, write_report
-from gradcam.report.reproduce import command, python_lines, required_files
+from gradcam.report.reproduce import command, python_lines, replay_command, required_files
 from gradcam.types import ModelSpec, Style, Top, WeightsFile
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -129,6 +129,7 @@ def test_a_report_of_ones_own_checkpoints_names_their_files_and_is_made_again_by
     Path("review.zip").unlink()
     exec(python_lines(made), {})
     assert Path("review.zip").read_bytes() == first
+    assert _run(*shlex.split(replay_command(made))[3:]) == 0
 
     Path("-second.pt").write_bytes(Path("first.pt").read_bytes())
     assert _run(*rest[2:], "--force") == 2

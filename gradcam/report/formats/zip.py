@@ -19,7 +19,7 @@ from gradcam.report.codec import published_schema
 from gradcam.report.formats import csv, html, json, markdown, pdf
 from gradcam.report.model import Report
 from gradcam.report.pictures import Pictures
-from gradcam.report.reproduce import command, python_lines, required_files
+from gradcam.report.reproduce import command, python_lines, replay_command, required_files
 from gradcam.report.statements import conclusion, extent
 from gradcam.report.zip_layout import MANIFEST, manifest, map_file, panel_stem, photo_file
 from gradcam.targets import write_target
@@ -58,7 +58,7 @@ Questions
 {questions}
 
 To check the maps with the models at hand:
-python -m gradcam replay review.zip
+{replay}
 
 To make this report again, in a folder that holds {needed}:
 {command}
@@ -175,6 +175,7 @@ def _readme(report: Report) -> bytes:
         models=_numbered([model.id for model in report.models]),
         questions=_numbered([write_target(entry.target) for entry in report.targets]),
         needed=required_files(report),
+        replay=replay_command(report),
         command=command(report),
         python=python_lines(report),
     )
