@@ -222,7 +222,7 @@ def test_the_lines_that_make_it_again_call_nothing_but_what_they_should(hostile)
     calls = [node.func for node in ast.walk(ast.parse(python_lines(hostile))) if isinstance(node, ast.Call)]
     called = {call.id for call in calls if isinstance(call, ast.Name)}
     assert called == {
-        *("open_photo", "load_checkpoint", "load_classifier", "Labels", "compare"),
+        *("open_photo", "load_checkpoint", "Labels", "compare"),
         *("Verdict", "Note", "build_report", "write_report"),
     }
     assert command(hostile).startswith("# No command loads ")
