@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam.comparison import Comparison
-from gradcam.errors import OptionError, RunError, nearest, quoted
+from gradcam.errors import OptionError, RunError, check_kind, nearest, quoted
 from gradcam.layers import read_layer
 from gradcam.photo_file import open_photos
 from gradcam.runs import class_means, queries, shards
@@ -121,9 +121,16 @@ class Unit:
 
 @dataclass(frozen=True)
 class Run:
-    """A data set under review, stored in a folder. Opening it computes nothing."""
+    """A data set under review, stored in a folder. Opening it computes nothing.
+
+    folder: its path, of which a text is taken, too. Raises: RunError for what is no path.
+    """
 
     folder: Path
+
+    def __post_init__(self) -> None:
+        check_kind(self.folder, (str, Path), "the folder of a run", "give its path", RunError)
+        object.__setattr__(self, "folder", Path(self.folder))
 
     def __repr__(self) -> str:
         photos, models = count(self.plan.photos, "photo"), count(len(self.plan.models), "model")

@@ -21,7 +21,7 @@ HEIGHT = 144
 """Pixels of a tile, which is as wide as the photo's shape wants."""
 MOST_BESIDE = 3
 """Tiles beside each other; more would be tiny on a phone."""
-GAP, GREY, QUALITY = 3, 150, 85
+GAP, GREY, QUALITY = 8, 150, 85
 
 
 def strips(run: Run, photos: Sequence[int], models: Sequence[str], method: str, target: str) -> dict[int, bytes]:

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 
 from gradcam import Classifier, Top
-from gradcam.errors import OptionError
+from gradcam.errors import OptionError, RunError
 from gradcam.runs import RANKINGS, Pair, Run, bootstrap, start, strips, thumbnails
 from gradcam.targets import write_target
 from tests import plain
@@ -201,18 +201,28 @@ def test_the_interval_of_a_mean_holds_it_and_shrinks_with_the_values() -> None:
     assert bootstrap([0.25]) == (0.25, 0.25, 0.25, 1)
 
 
+GAP = thumbnails.GAP
+
+
+def test_a_run_is_opened_by_a_path_of_any_kind(run: Run) -> None:
+    assert Run(str(run.folder)) == run  # pyright: ignore
+    assert Run(str(run.folder)).plan == run.plan  # pyright: ignore
+    with pytest.raises(RunError, match="expected the folder of a run, got NoneType; give its path"):
+        Run(None)  # pyright: ignore
+
+
 def test_a_strip_is_a_photo_and_the_maps_over_it(run: Run) -> None:
     found = strips(run, [4, 5], ["plain/own", "plain/green"], "Grad-CAM", TOP)
     assert sorted(found) == [4, 5]
     with Image.open(io.BytesIO(found[4])) as picture:
-        assert picture.size == (3 * 144 + 2 * 3, 144)
+        assert picture.size == (3 * 144 + 2 * GAP, 144)
 
 
 def test_the_tiles_of_many_models_stand_in_even_rows() -> None:
     black = np.zeros((144, 100, 3), np.uint8)
     with Image.open(io.BytesIO(thumbnails._jpeg([black] * 8, thumbnails.strip_columns(7)))) as picture:
-        assert picture.size == (3 * 100 + 2 * 3, 3 * 144 + 2 * 3)
+        assert picture.size == (3 * 100 + 2 * GAP, 3 * 144 + 2 * GAP)
     with Image.open(io.BytesIO(thumbnails._jpeg([black] * 5, thumbnails.strip_columns(4)))) as picture:
-        assert picture.size == (3 * 100 + 2 * 3, 2 * 144 + 3)
+        assert picture.size == (3 * 100 + 2 * GAP, 2 * 144 + GAP)
         assert picture.getpixel((150, 220))[0] < 10
-        assert picture.getpixel((260, 220))[0] > 140, "grey where there is no tile"
+        assert picture.getpixel((270, 220))[0] > 140, "grey where there is no tile"
