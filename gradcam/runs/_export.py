@@ -16,10 +16,10 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from gradcam.draw import render
-from gradcam.errors import OptionError, PhotoError, RunError, quoted
+from gradcam.errors import OptionError, PhotoError, RunError, check_kind, quoted
 from gradcam.files import write_whole
 from gradcam.runs import pictures
-from gradcam.runs.run import Run, Unit
+from gradcam.runs.run import Run, Unit, run_folder
 from gradcam.text import shorten, spreadsheet_cell
 from gradcam.types import Style
 
@@ -58,7 +58,8 @@ def export(
     photos: the numbers of those that are wanted, in their order; by default all. style: of the maps.
     Raises: OptionError for another suffix, RunError where the file exists or cannot be written.
     """
-    run, file = run if isinstance(run, Run) else Run(Path(run)), Path(file)
+    check_kind(file, (str, Path), "the path of a file", "name one")
+    run, file = run if isinstance(run, Run) else Run(run_folder(run)), Path(file)
     if file.suffix.lower() not in EXPORTS:
         raise OptionError(f"expected a name that ends in {', '.join(EXPORTS)}, got {quoted(file.name)}; choose one")
     style = style or Style()

@@ -23,7 +23,7 @@ from gradcam.runs.data_set import DataSet, Files, Folder, read_data, sample_set
 from gradcam.runs.file_states import FileStates
 from gradcam.runs.index import Index
 from gradcam.runs.plan import Plan, PlannedModel, Settings
-from gradcam.runs.run import Run, Status
+from gradcam.runs.run import Run, Status, run_folder
 from gradcam.runs.store import Store, new_rows
 from gradcam.targets import known_names, names_in, write_target
 from gradcam.text import count, first_few
@@ -92,7 +92,7 @@ def start(
     given = _by_name(models)
     use_model = _lender(given, use)
     mapping = None if labels_are is None else read_mapping(Path(labels_are))
-    store = Store(folder_beside(Path(out)) if new else Path(out))
+    store = Store(folder_beside(run_folder(out)) if new else run_folder(out))
     with _computing(store), ExitStack() as stack:
         plan = store.plan() if store.exists() else plans.new_plan(settings or Settings())
         plan.check_continues(settings or plan.settings)
@@ -116,7 +116,7 @@ def start(
 
 def resume(folder: str | Path, *, engine: Engine | None = None, use: Use | None = None) -> Run:
     """Compute the missing shards of a run. Arguments and errors are those of `start`."""
-    store = Store(Path(folder))
+    store = Store(run_folder(folder))
     store.plan()  # else a folder without a run would get a lock
     with _computing(store):
         files = read_data(store.data()).files
@@ -135,7 +135,7 @@ def prepare(folder: str | Path, *, engine: Engine | None = None, use: Use | None
     """
     from gradcam.forward import is_linear_in_means
 
-    engine, store = engine or Engine(), Store(Path(folder))
+    engine, store = engine or Engine(), Store(run_folder(folder))
     plan = store.plan()
     plan.check_versions()
     use_model = _lender({}, use)
@@ -159,7 +159,7 @@ def prepare(folder: str | Path, *, engine: Engine | None = None, use: Use | None
 
 def watch(folder: str | Path, on_progress: OnProgress, seconds: float = 1.0) -> Status:
     """Follow a run that another process computes, until that process ends."""
-    run, store = Run(Path(folder)), Store(Path(folder))
+    run, store = Run(run_folder(folder)), Store(run_folder(folder))
     while True:
         with store.locked() as is_over:
             pass

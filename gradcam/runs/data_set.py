@@ -23,7 +23,7 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 import pyarrow as pa
 
-from gradcam.errors import PhotoError, RunError, machine_trouble, quoted
+from gradcam.errors import PhotoError, RunError, check_kind, machine_trouble, quoted
 from gradcam.photo import MAX_BYTES, open_photo
 from gradcam.runs import manifest
 from gradcam.runs.manifest import MANIFESTS, PhotoRow
@@ -255,6 +255,7 @@ def read_data(data: str | Path) -> DataSet:
     `gradcam[datasets]`; its images, class labels and other columns are read.
     Raises: RunError, one sentence.
     """
+    check_kind(data, (str, Path), "the path of a data set", f"give one, or {SAMPLE!r}", RunError)
     path = sample_set() if data == SAMPLE and not os.path.lexists(SAMPLE) else Path(data).expanduser()
     try:
         read = _reader(path)

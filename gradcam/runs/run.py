@@ -119,6 +119,12 @@ class Unit:
         return f"Unit({quoted(self.path, 60)}, {self.model}, {self.method}, {self.target}: {what})"
 
 
+def run_folder(folder: str | Path) -> Path:
+    """The folder of a run as a path. Raises: RunError for what is no path."""
+    check_kind(folder, (str, Path), "the folder of a run", "give its path", RunError)
+    return Path(folder)
+
+
 @dataclass(frozen=True)
 class Run:
     """A data set under review, stored in a folder. Opening it computes nothing.
@@ -129,8 +135,7 @@ class Run:
     folder: Path
 
     def __post_init__(self) -> None:
-        check_kind(self.folder, (str, Path), "the folder of a run", "give its path", RunError)
-        object.__setattr__(self, "folder", Path(self.folder))
+        object.__setattr__(self, "folder", run_folder(self.folder))
 
     def __repr__(self) -> str:
         photos, models = count(self.plan.photos, "photo"), count(len(self.plan.models), "model")

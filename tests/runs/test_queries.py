@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +14,21 @@ from PIL import Image
 from torch import nn
 
 from gradcam import Classifier, Top
-from gradcam.errors import OptionError, RunError
-from gradcam.runs import RANKINGS, Pair, Run, bootstrap, start, strips, thumbnails
+from gradcam.errors import GradcamError, OptionError
+from gradcam.runs import (
+    RANKINGS,
+    Pair,
+    Run,
+    bootstrap,
+    export,
+    prepare,
+    read_data,
+    resume,
+    start,
+    strips,
+    thumbnails,
+    watch,
+)
 from gradcam.targets import write_target
 from tests import plain
 from tests.runs.small_set import SETTINGS
@@ -207,8 +222,26 @@ GAP = thumbnails.GAP
 def test_a_run_is_opened_by_a_path_of_any_kind(run: Run) -> None:
     assert Run(str(run.folder)) == run  # pyright: ignore
     assert Run(str(run.folder)).plan == run.plan  # pyright: ignore
-    with pytest.raises(RunError, match="expected the folder of a run, got NoneType; give its path"):
-        Run(None)  # pyright: ignore
+
+
+OPENED: dict[str, Callable[[Any], Any]] = {
+    "Run": Run,
+    "resume": resume,
+    "prepare": prepare,
+    "watch": lambda wrong: watch(wrong, print),
+    "export": lambda wrong: export(wrong, "a.csv"),
+    "export to": lambda wrong: export("run", wrong),
+    "start in": lambda wrong: start("sample", ["x"], out=wrong),
+    "start of": lambda wrong: start(wrong, ["x"], out="run"),
+    "read_data": read_data,
+}
+
+
+@pytest.mark.parametrize("wrong", [None, 3.5, ["run"]])
+@pytest.mark.parametrize("verb", OPENED)
+def test_what_is_no_path_gets_one_sentence_from_every_verb_of_a_run(verb: str, wrong: object) -> None:
+    with pytest.raises(GradcamError, match=r"^expected the (folder|path) of .*, got \w+; (give|name) "):
+        OPENED[verb](wrong)
 
 
 def test_a_strip_is_a_photo_and_the_maps_over_it(run: Run) -> None:
