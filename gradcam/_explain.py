@@ -17,9 +17,10 @@ from torch import nn
 
 from gradcam.errors import MapError, ModelError, OptionError, PhotoError, is_out_of_memory, quoted
 from gradcam.forward import Answer, Batch, Forward, check_precision, explanations
+from gradcam.kinds import expect
 from gradcam.layers import LayerChoices
 from gradcam.methods import GRADCAM, Method, find_methods
-from gradcam.models.classifier import Classifier, check_classifier
+from gradcam.models.classifier import Classifier
 from gradcam.photo import PhotoLike, as_photo, open_photo
 from gradcam.running import clone_sharing_weights
 from gradcam.signals import OnForwards, say_nothing
@@ -91,7 +92,7 @@ def explain(
         finite.
     Source: the method's `citation`.
     """
-    check_classifier(classifier)
+    expect(Classifier, classifier)
     photo = as_photo(photo)
     found = found_by_all(explain_each(classifier, photo, targets, method, fit, layer, precision, on_forwards))
     return found[0] if isinstance(method, str) else found
@@ -310,7 +311,7 @@ class _Request:
     precision: str
 
     def __post_init__(self) -> None:
-        check_classifier(self.classifier)
+        expect(Classifier, self.classifier)
         check_precision(self.precision)
 
     def answers(

@@ -18,9 +18,10 @@ from torch import Tensor
 from gradcam.comparison import Comparison
 from gradcam.errors import LayerError, MapError, OptionError, quoted
 from gradcam.forward import Batch, Forward, explanations, head_weights
+from gradcam.kinds import expect
 from gradcam.layers import LayerChoice
 from gradcam.layers.layouts import to_grid
-from gradcam.models.classifier import Classifier, check_classifier
+from gradcam.models.classifier import Classifier
 from gradcam.photo import PhotoLike, as_photo
 from gradcam.text import count, is_whole, percent, shorten
 from gradcam.types import Explanation, Fit, Heatmap, ScoredTarget, Style, Top
@@ -116,7 +117,7 @@ def factorise(
     """
     if not is_whole(seed) or not 0 <= seed < 2**64:
         raise OptionError(f"expected a seed from 0 to 2⁶⁴ − 1, got {quoted(seed)}; give a whole number")
-    check_classifier(classifier)
+    expect(Classifier, classifier)
     batch = Batch.of((as_photo(photo),), classifier.preprocessing, fit)
     forward = Forward.of(batch, classifier, layer)
     ((explanation,),) = explanations(classifier, forward, [[Top(1)]])

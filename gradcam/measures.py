@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from gradcam.comparison import Comparison, Row
 from gradcam.errors import OptionError, check_kind, nearest, quoted
 from gradcam.geometry import fit_within, project_to_photo
+from gradcam.kinds import expect
 from gradcam.regions import LONG_SIDE, check_region, region_mask
 from gradcam.scaling import normalize
 from gradcam.types import Heatmap, Panel, Region, Top, View
@@ -78,7 +79,7 @@ def measure(
     Returns: for each row of `comparison.rows()` a table `[models, models]`, in the comparison's order.
     Raises: OptionError for another measure, MapError where a map is not finite.
     """
-    check_kind(comparison, Comparison, "a Comparison", "pass what compare() returns")
+    expect(Comparison, comparison)
     return {row: agreement(row.panels, by, long_side) for row in comparison.rows()}
 
 

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import torch
 
-from gradcam.errors import ModelError, OptionError, nearest, quoted
+from gradcam.errors import ModelError, OptionError, check_kind, nearest, quoted
 from gradcam.files import is_file
 from gradcam.model_spec import CHECKPOINT, checkpoint_spec, find_spec
 from gradcam.models.architectures import LIBRARIES, architectures
@@ -175,6 +175,7 @@ def _numbers(given: str | Sequence[float] | None) -> tuple[float, ...] | None:
 
 
 def _architecture(text: str) -> ModelSpec:
+    check_kind(text, str, "an architecture's id", "pass a text such as 'timm/resnet18'", ModelError)
     spec = find_spec(text.strip())
     if spec is None or spec.source not in LIBRARIES or spec.untrained:
         raise ModelError(

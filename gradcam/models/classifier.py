@@ -103,12 +103,6 @@ class Classifier:
         return f"Classifier({self.spec}, {len(self.labels)} classes)"
 
 
-def check_classifier(classifier: object) -> None:
-    """Raises: ModelError for anything but a `Classifier`."""
-    advice = "load one with load_classifier() or load_checkpoint(), or give a bare module to heatmaps()"
-    check_kind(classifier, Classifier, "a Classifier", advice, ModelError)
-
-
 def load_classifier(
     model: str | Path | ModelSpec,
     *,

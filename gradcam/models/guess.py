@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gradcam.errors import ModelError, quoted
+from gradcam.errors import ModelError, check_kind, quoted
 from gradcam.model_spec import read_spec
 from gradcam.models.architectures import Signature, signatures
 from gradcam.models.fitting import fit
@@ -40,6 +40,7 @@ def guess_architecture(file: str | Path | bytes, name: str = "", prefix: str | N
 
     Raises: ModelError for a file that cannot be used.
     """
+    check_kind(file, (str, Path, bytes), "a file of weights", "pass its path or its bytes", ModelError)
     name = name or (Path(file).name if isinstance(file, str | Path) else "the file")
     content = open_weights(file, name)
     return guess(states_in(content, name), content, name, prefix)

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from gradcam.errors import ModelError, nearest, quoted
+from gradcam.errors import ModelError, check_kind, nearest, quoted
 from gradcam.model_spec import CHECKPOINT, find_spec, folder_of
 from gradcam.models.huggingface import CONFIG, PROCESSOR, WEIGHTS
 from gradcam.models.labels import Labels
@@ -37,6 +37,7 @@ def parse_model_id(text: str) -> ModelSpec:
 
 def _spec_of(text: str) -> ModelSpec:
     """What an id says, whether or not there is such a model. Raises: ModelError."""
+    check_kind(text, str, "a model's id", "pass a text such as 'torchvision/vgg16'", ModelError)
     text = text.strip()
     if len(text) > MAX_LETTERS or not text.isprintable():
         raise ModelError(

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gradcam import strict_json
-from gradcam.errors import ModelError, quoted
+from gradcam.errors import ModelError, check_kind, quoted
 from gradcam.files import read_file
 from gradcam.models.labels import Labels, make_labels, printable
 
@@ -36,6 +36,7 @@ def read_labels(file: str | Path | bytes, name: str = "") -> Labels:
     column of names, or indices and names. JSON: a list of names, `{"0": "cat"}` or `{"cat": 0}`.
     Raises: ModelError.
     """
+    check_kind(file, (str, Path, bytes), "a file of class names", "pass its path or its bytes", ModelError)
     if not isinstance(file, bytes):
         path = Path(file).expanduser()
         name = name or path.name

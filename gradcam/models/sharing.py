@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import msgspec
 
 from gradcam.errors import ModelError, quoted
+from gradcam.kinds import expect
 from gradcam.models.checkpoint import load_checkpoint
 from gradcam.models.classifier import Classifier, sha256_of
 from gradcam.models.labels import Labels
@@ -28,6 +29,7 @@ class CheckpointOptions:
 
 def write_options(classifier: Classifier) -> str:
     """What it takes to load a checkpoint again beside its file, as JSON. Raises: ModelError for another model."""
+    expect(Classifier, classifier)
     if (file := classifier.spec.file) is None:
         raise ModelError(
             f"expected a checkpoint, got {quoted(str(classifier.spec))}; others are shared by their ids"
@@ -49,6 +51,8 @@ def load_shared(data: bytes, options: str) -> Classifier:
 
     Raises: ModelError for another file, and as `load_checkpoint` does.
     """
+    expect(bytes, data)
+    expect(str, options)
     try:
         told = msgspec.json.decode(options, type=CheckpointOptions)
     except msgspec.DecodeError as error:
@@ -69,4 +73,6 @@ def load_shared(data: bytes, options: str) -> Classifier:
 
 def is_file_of(classifier: Classifier, data: bytes) -> bool:
     """Whether a checkpoint was loaded from this file."""
+    expect(Classifier, classifier)
+    expect(bytes, data)
     return classifier.spec.file is not None and classifier.spec.file.sha256 == sha256_of(data)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam.errors import ReportError, check_kind, quoted
+from gradcam.errors import quoted
+from gradcam.kinds import expect
 from gradcam.model_spec import display_name
 from gradcam.report.data_set import CandidateEntry, DataSetEntry
 from gradcam.report.environment import environment
@@ -57,8 +58,7 @@ def diff(a: Content, b: Content) -> tuple[Change, ...]:
     Photos are matched by the SHA-256 of their files, models by their ids.
     Raises: ReportError for what is no Report.
     """
-    for report in (a, b):
-        check_kind(report, Content, "two Reports", "open their files with read_report()", ReportError)
+    expect(Content, a, b)
     sections = (
         ("Verdict", _verdict),
         ("Notes", _notes),
@@ -240,6 +240,7 @@ class ChangedPanel:
 
 def changed_panels(a: Content, b: Content) -> tuple[ChangedPanel, ...]:
     """The panels of `b` whose map or class is another than in `a`, beyond what arithmetic makes of the same."""
+    expect(Content, a, b)
     return tuple(panel for panel in _compared_panels(a, b) if panel.statement not in ("", WITHIN))
 
 

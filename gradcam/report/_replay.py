@@ -10,7 +10,8 @@ from typing import Literal
 import numpy as np
 
 from gradcam._compare import OnProgress, Use, compare
-from gradcam.errors import ReportError, check_kind, quoted
+from gradcam.errors import quoted
+from gradcam.kinds import expect
 from gradcam.layers import count_layers
 from gradcam.methods import check_forwards, known_method
 from gradcam.report._diff import TOLERANCE, difference_caption, environment_changes, largest_difference
@@ -78,7 +79,7 @@ def replay(
     most_forwards: that all methods may take of each photo and model together; None for as many as they take.
     Raises: OptionError if they take more, ReportError for what is no Report.
     """
-    check_kind(report, Report, "a Report", "open its file with read_report()", ReportError)
+    expect(Report, report)
     panels = _panels(report, photos, use, most_forwards, on_progress)
     checks: list[MapCheck] = []
     for finding in report.findings:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from gradcam import reviews
 from gradcam.errors import ReportError
+from gradcam.kinds import expect
 from gradcam.report._sign import Verification, merge_signatures, verify_report
 from gradcam.report.model import Report
 from gradcam.report.read import bytes_of
 from gradcam.reviews.model import Project, Review, Subject
 
-if TYPE_CHECKING:
-    from gradcam.reviews.store import ReviewStore
-
 
 def review_report(
-    store: ReviewStore,
+    store: reviews.ReviewStore,
     project: Project,
     source: str | Path | bytes,
     by: str,
@@ -30,6 +28,8 @@ def review_report(
     source: a ZIP or JSON, which the store keeps; signatures of a ZIP that is kept already stay.
     Raises: ReportError, ReviewError.
     """
+    expect(reviews.ReviewStore, store)
+    expect(Project, project)
     data = bytes_of(source)
     found = verify_report(data, render=False)
     review = store.add_review(
@@ -42,11 +42,13 @@ def review_report(
     return review
 
 
-def evidence_under_review(store: ReviewStore, review: Review) -> Verification | None:
+def evidence_under_review(store: reviews.ReviewStore, review: Review) -> Verification | None:
     """The report that is reviewed; None where nobody has brought its file to this store.
 
     Raises: ReportError for a file whose maps, photos, models or settings are others than those under review.
     """
+    expect(reviews.ReviewStore, store)
+    expect(Review, review)
     data = store.evidence(review)
     if data is None:
         return None
@@ -58,6 +60,7 @@ def evidence_under_review(store: ReviewStore, review: Review) -> Verification | 
 
 def photo_subjects(report: Report) -> tuple[Subject, ...]:
     """What verdicts on each photo of a report are said about: its name, with its hash where two have one name."""
+    expect(Report, report)
     names = Counter(photo.name for photo in report.photos)
     return tuple(
         Subject("photo", photo.name if names[photo.name] == 1 else f"{photo.name} ({photo.sha256[:12]})")

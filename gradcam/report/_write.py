@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from gradcam.errors import OptionError, ReportError, check_kind, nearest, quoted
+from gradcam.errors import OptionError, ReportError, nearest, quoted
 from gradcam.files import write_whole
+from gradcam.kinds import expect
 from gradcam.report.checks import Thresholds
 from gradcam.report.formats import FORMATS, junit
 from gradcam.report.model import Report
@@ -21,6 +22,7 @@ def render_report(report: Report, format: str = "zip", thresholds: Thresholds | 
     thresholds: what the checks of `junit` must keep; no other format asks for them.
     Raises: OptionError for another format, ReportError where it cannot be written whole.
     """
+    expect(Report, report)
     file = io.BytesIO()
     _writer(format, thresholds)(report, file)
     return file.getvalue()
@@ -41,7 +43,7 @@ def write_report(
     Raises: OptionError for an unknown format, ReportError for what is no Report, or if the file exists or cannot be
         written.
     """
-    check_kind(report, Report, "a Report", "make one with build_report()", ReportError)
+    expect(Report, report)
     path = Path(path)
     write = _writer(format_of(path) if format is None else format, thresholds)
     with write_whole(path, force=force, error=ReportError) as file:

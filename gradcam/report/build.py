@@ -18,6 +18,7 @@ from gradcam.comparison import Comparison, as_comparison
 from gradcam.draw import render
 from gradcam.errors import LayerError, OptionError, ReportError, nearest, quoted
 from gradcam.geometry import fit_within
+from gradcam.kinds import expect
 from gradcam.layers import LayerChoices
 from gradcam.model_spec import CHECKPOINT, display_name
 from gradcam.models.sources import SOURCES, configuration_of
@@ -169,6 +170,7 @@ def revised(report: Report, verdict: Verdict | None = None, notes: Sequence[Note
 
     Raises: ReportError for a status outside `STATUSES` or another number of notes.
     """
+    expect(Report, report)
     verdict = report.verdict if verdict is None else verdict
     notes = [photo.note for photo in report.photos] if notes is None else list(notes)
     if len(notes) != len(report.photos):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gradcam.errors import OptionError, nearest, quoted
+from gradcam.kinds import expect
 from gradcam.measures import heat_inside
 from gradcam.regions import region_of_box
 from gradcam.report.model import FailureEntry, Finding, HeatmapEntry, Report
@@ -48,6 +49,7 @@ def check(report: Report, thresholds: Thresholds | None = None) -> tuple[Check, 
 
     Raises: OptionError where a threshold names a photo that the report does not have, or is outside its range.
     """
+    expect(Report, report)
     thresholds = thresholds or Thresholds()
     marked = any(photo.region for photo in report.photos)
     check_thresholds(thresholds, [photo.name for photo in report.photos], marked=marked)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from gradcam import runs, shortcuts
 from gradcam._compare import OnProgress, Use
 from gradcam.errors import RunError
+from gradcam.kinds import expect
 from gradcam.layers import read_layer
 from gradcam.report.build import build_report
 from gradcam.report.data_set import (
@@ -59,6 +60,7 @@ def report_of_run(
 
     The other arguments are those of `data_set_of`, `build_report` and `Run.compare`. Raises: GradcamError.
     """
+    expect(runs.Run, run)
     plan = run.plan
     return build_report(
         run.compare(photos, use=use, on_progress=on_progress),
@@ -95,6 +97,7 @@ def data_set_of(
     candidates: for shortcuts, as `find_shortcuts` gives them. verdicts: of the run's review; those on these
     candidates are told as notes. Agreement and measures are of the run's first method and target.
     """
+    expect(runs.Run, run)
     plan, status = run.plan, run.status()
     method, target = plan.methods[0], plan.targets[0]
     labelled, models = run.labelled(), range(len(plan.models))

@@ -13,6 +13,7 @@ from PIL import Image
 from gradcam.comparison import Comparison
 from gradcam.draw import render
 from gradcam.geometry import fit_within, project_to_photo
+from gradcam.kinds import expect
 from gradcam.preprocess import input_pixels
 from gradcam.report.lazy_sequence import LazySequence
 from gradcam.report.model import UNREADABLE, FailureEntry, Finding, HeatmapEntry, Pixels, Report
@@ -103,6 +104,7 @@ def draw_change(before: Report, then: Finding, after: Report, now: Finding, side
 
 def comparison_of(report: Report) -> Comparison:
     """The comparison of a report, as far as the report keeps it: only five predictions and their logits."""
+    expect(Report, report)
     photos = tuple(photo_of(report, index) for index in range(len(report.photos)))
     targets = tuple(entry.target for entry in report.targets)
     panels = tuple(

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from keyword import iskeyword
 
+from gradcam.kinds import expect
 from gradcam.layers import TypedLayer, read_layer, write_layer
 from gradcam.methods import GRADCAM, known_method
 from gradcam.model_spec import HUBS, architecture_of, find_spec
@@ -43,6 +44,7 @@ def command(report: Content, thresholds: Thresholds | None = None) -> str:
     A comment names each model that only Python can make.
     thresholds: those that the command checks.
     """
+    expect(Content, report)
     if functions := [clean(target.name) for target in _functions(report)]:
         return f"# No command computes what is defined in Python by {listed(functions)}: run the lines of Python."
     if pythonic := [clean(model.id) for model in report.models if _is_from_python(model)]:
@@ -72,6 +74,7 @@ def _shell(verb: str, files: Sequence[str], options: Iterable[tuple[str, str]]) 
 
 def required_files(report: Content) -> str:
     """What the folder of the command or the lines must hold: `the photos, mine.pt and labels.txt`."""
+    expect(Content, report)
     files = [name for model in report.models if model.file for name in (model.file.name, _labels_file(model.file))]
     return listed(["the photos", *dict.fromkeys(name for name in files if name)])
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcam.kinds import expect, expect_each
 from gradcam.text import count
 
 _Part = TypeVar("_Part", bound=Hashable)
@@ -46,6 +47,7 @@ def cohen_kappa(first: Mapping[_Part, str], second: Mapping[_Part, str]) -> Agre
 
     first, second: a status for each subject. Source: Cohen 1960, *A Coefficient of Agreement for Nominal Scales*.
     """
+    expect(Mapping, first, second)
     shared = sorted(first.keys() & second.keys(), key=str)
     table = _codes([[first[subject], second[subject]] for subject in shared])
     return _with_interval("Cohen's κ", table, _kappa)
@@ -57,6 +59,7 @@ def krippendorff_alpha(reviewers: Sequence[Mapping[_Part, str]]) -> Agreement:
     reviewers: a status for each subject, by reviewer. Subjects that fewer than two judged count for nothing.
     Source: Krippendorff 2011, *Computing Krippendorff's Alpha-Reliability*.
     """
+    reviewers = expect_each(Mapping, reviewers)
     subjects = sorted({subject for statuses in reviewers for subject in statuses}, key=str)
     rows = [[statuses.get(subject) for statuses in reviewers] for subject in subjects]
     table = _codes([row for row in rows if sum(status is not None for status in row) > 1])

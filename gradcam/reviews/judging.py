@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
+from gradcam.kinds import expect_each
 from gradcam.reviews.agreement import Agreement, cohen_kappa, krippendorff_alpha
 from gradcam.reviews.model import WHOLE, Assignment, Review, Subject, Verdict, agreed_status
 from gradcam.signatures import Signed, sha256_of
@@ -14,7 +15,7 @@ from gradcam.statuses import DONE, ReportStatus
 def by_subject(verdicts: Iterable[Verdict]) -> dict[Subject, list[Verdict]]:
     """Verdicts on each subject that somebody judged, in the order of the first one."""
     found: dict[Subject, list[Verdict]] = {}
-    for verdict in verdicts:
+    for verdict in expect_each(Verdict, verdicts):
         found.setdefault(verdict.subject, []).append(verdict)
     return found
 

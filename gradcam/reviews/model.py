@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from gradcam.errors import ReviewError, nearest, quoted
+from gradcam.kinds import expect, expect_each
 from gradcam.statuses import STATUSES, SubjectKind
 
 Kind = Literal["report", "run"]
@@ -151,12 +152,14 @@ class SharedModel:
 
 def titled_note(title: str, text: str) -> str:
     """A note that begins with a heading, which names what it is about; without a title the text alone."""
+    expect(str, title, text)
     title = " ".join(title.split())
     return f"# {title}\n\n{text}".strip() if title else text.strip()
 
 
 def split_note(note: str) -> tuple[str, str]:
     """Title and text of a note, as `titled_note` takes them; the title is empty where no heading comes first."""
+    expect(str, note)
     first, _, rest = note.partition("\n")
     return (first.removeprefix("# ").strip(), rest.strip()) if first.startswith("# ") else ("", note)
 
@@ -175,7 +178,7 @@ def agreed_status(verdicts: Iterable[Verdict]) -> str:
     verdicts: those that nobody superseded. A subject without any is a `draft`. While one person still is at the
     whole, it is `in review`.
     """
-    judged = [verdict for verdict in verdicts if verdict.status != "draft"]
+    judged = [verdict for verdict in expect_each(Verdict, verdicts) if verdict.status != "draft"]
     decided = [verdict for verdict in judged if verdict.adjudicates]
     if decided:
         return max(decided, key=lambda verdict: verdict.number).status

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from gradcam.errors import ReviewError, nearest, quoted
+from gradcam.errors import ReviewError, check_kind, nearest, quoted
 from gradcam.files import read_file
 
 Role = Literal["viewer", "reviewer", "owner"]
@@ -46,11 +46,12 @@ class Roles:
         return next((role for role in reversed(ROLES) if known & self.given[role]), None)
 
 
-def read_roles(file: Path) -> Roles:
+def read_roles(file: str | Path) -> Roles:
     """From a file of lines such as `reviewer = ["anna@example.org", "group:pathology"]`.
 
     Raises: ReviewError for a file that is not there or says anything else.
     """
+    check_kind(file, (str, Path), "the path of a file of roles", "name one", ReviewError)
     data = read_file(file, MAX_BYTES, "a file of roles", error=ReviewError)
     try:
         found = tomllib.loads(data[:MAX_BYTES].decode())

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+
+from gradcam.errors import OptionError, quoted
 
 DRAWS = 1_000
 LEVEL = 0.95
@@ -25,9 +28,10 @@ class Interval(NamedTuple):
 def bootstrap(values: Sequence[float], seed: int = 0) -> Interval:
     """The mean of at least one value with its interval: the percentiles of `DRAWS` means.
 
+    Raises: OptionError for no value, or what is no number.
     Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13.
     """
-    known = np.asarray(values, np.float64)
+    known = _numbers(values)
     mean = float(known.mean())
     if len(known) > MOST_DRAWN:
         half = 1.96 * float(known.std()) / np.sqrt(len(known))
@@ -35,3 +39,14 @@ def bootstrap(values: Sequence[float], seed: int = 0) -> Interval:
     drawn = np.random.default_rng(seed).integers(len(known), size=(DRAWS, len(known)))
     low, high = np.quantile(known[drawn].mean(axis=1), ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     return Interval(mean, float(low), float(high), len(known))
+
+
+def _numbers(values: Sequence[float]) -> NDArray[np.float64]:
+    """Float64 `[values]`, at least one. Raises: OptionError."""
+    try:
+        known = np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        known = np.empty(0)
+    if known.ndim != 1 or not len(known):
+        raise OptionError(f"expected a list of numbers, got {quoted(values)}; give at least one")
+    return known

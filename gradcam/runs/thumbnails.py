@@ -11,6 +11,7 @@ from PIL import Image
 
 from gradcam.draw.even_rows import even_columns
 from gradcam.errors import PhotoError
+from gradcam.kinds import expect, expect_each
 from gradcam.runs import pictures
 from gradcam.runs.run import Run, Unit
 from gradcam.types import Style
@@ -30,6 +31,9 @@ def strips(run: Run, photos: Sequence[int], models: Sequence[str], method: str, 
 
     models: ids. method, target: as the run asks them. Maps come from stored previews where the run has them.
     """
+    expect(Run, run)
+    expect(str, method, target)
+    models = expect_each(str, models)
     units = [
         unit
         for unit in run.units(photos)

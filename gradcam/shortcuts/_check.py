@@ -17,6 +17,7 @@ from gradcam.capture import Edit, logits_with
 from gradcam.errors import OptionError, PhotoError, quoted
 from gradcam.forward import Batch
 from gradcam.inputs import Inputs
+from gradcam.kinds import expect
 from gradcam.layers.layouts import to_grid
 from gradcam.models.classifier import Classifier
 from gradcam.models.labels import labels_of_head
@@ -95,6 +96,8 @@ def check_shortcut(
         two forwards, which keeps what it has.
     Raises: OptionError, RunError.
     """
+    expect(Run, run)
+    expect(Candidate, candidate)
     if at not in ("target", "earlier", "both"):
         raise OptionError(f"expected 'target', 'earlier' or 'both', got {quoted(at)}; choose where to set channels")
     planned = run.model(candidate.model)

@@ -20,6 +20,7 @@ from gradcam.draw import render
 from gradcam.errors import PhotoError
 from gradcam.forward import Batch, Forward, of_heads
 from gradcam.geometry import fit_within, project_to_photo
+from gradcam.kinds import expect, expect_each
 from gradcam.layers import read_layer
 from gradcam.layers.layouts import to_grid
 from gradcam.models.classifier import Classifier
@@ -81,6 +82,9 @@ def component_maps(
     use: turns a model's id into a classifier, as `runs.start` takes it.
     Raises: PhotoError, RunError.
     """
+    expect(Run, run)
+    expect(Candidate, candidate)
+    photos = expect_each(Photo, photos)
     planned, signs = run.model(candidate.model), class_signs(run, candidate.model, candidate.label)
     found: list[ComponentMap] = []
     with (use or shared_pool().use)(planned.requested_id) as classifier:
@@ -101,6 +105,8 @@ def channel_crops(
     any more is left out. channels, each: how many channels, and crops of one.
     use: turns a model's id into a classifier, as `runs.start` takes it. Raises: RunError.
     """
+    expect(Run, run)
+    expect(Candidate, candidate)
     paths = {one.photo: one.path for one in (*candidate.members, *candidate.others)}
     means = run.pooled(candidate.model, "means", list(paths))
     wanted = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
+from gradcam.kinds import expect, expect_each
 from gradcam.reviews import Subject, Verdict
 from gradcam.runs import Run
 from gradcam.shortcuts.candidate import Candidate
@@ -17,7 +18,7 @@ def cluster_subjects(candidates: Sequence[Candidate]) -> list[Subject]:
     """
     seen: Counter[str] = Counter()
     found: list[Subject] = []
-    for candidate in candidates:
+    for candidate in expect_each(Candidate, candidates):
         name = f"{_prefix(candidate.label, candidate.model)}{candidate.members[0].path}"
         seen[name] += 1
         found.append(Subject("cluster", name if seen[name] == 1 else f"{name} ({seen[name]})"))
@@ -32,7 +33,8 @@ def noted_candidates(
     verdicts: of the run's review, those that nobody superseded.
     find: gives the candidates of a model, by its id, and a label.
     """
-    subjects = {verdict.subject for verdict in verdicts if verdict.tells}
+    expect(Run, run)
+    subjects = {verdict.subject for verdict in expect_each(Verdict, verdicts) if verdict.tells}
     names = [subject.name for subject in subjects if subject.kind == "cluster"]
     pairs = [(model.id, label) for model in run.plan.models for label in model.label_classes]
     found: list[Candidate] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gradcam.kinds import expect
 from gradcam.model_spec import architecture_of
 from gradcam.types import Explanation, Preprocessing, TargetLayer, WeightsFile
 
@@ -12,6 +13,8 @@ def to_script(explanation: Explanation, photo: str) -> str:
     photo: a line of Python that gives the photo, such as `sample_photo("chelsea")`.
     The script leaves the map in `heat`, `[h, w]`.
     """
+    expect(Explanation, explanation)
+    expect(str, photo)
     layer = explanation.target_layer
     loads = _loads(explanation)
     names = [

@@ -1,0 +1,127 @@
+"""Every function that people call from Python refuses a value of another kind in one sentence."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import is_dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+import gradcam
+from gradcam import GradcamError
+from gradcam.errors import ReviewError
+from gradcam.kinds import expect_each
+from gradcam.reviews import ReviewStore, Verdict
+
+ROOMS = ("", ".models", ".report", ".reviews", ".runs", ".shortcuts", ".teaching")
+"""Those whose functions people call."""
+
+FOR_PAGES = {
+    "models": {"check_seed", "files_of"},
+    "report": {
+        *("conclusion", "extent", "first_by", "note_html", "opening_row", "opening_title", "panel_title"),
+        *("draw_change", "draw_finding", "format_of", "read_thresholds", "signed_of", "target_title"),
+    },
+    "runs": {"folder_beside", "strip_columns", "without_path"},
+}
+"""Words and pictures that pages and commands alone ask for: what they pass is held by the type checker."""
+
+ASKS = ("class_names", "is_listed", "labels_of")
+"""What these are asked is whether something is a model's id: what is no text is none."""
+
+
+def functions() -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Every public function for people that takes something, with its name."""
+    for room in ROOMS:
+        package = import_module(f"gradcam{room}")
+        for name in package.__all__:
+            function = getattr(package, name)
+            if inspect.isfunction(function) and required(function) and name not in FOR_PAGES.get(room[1:], ()):
+                yield f"gradcam{room}.{name}", function
+
+
+def required(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    parameters = inspect.signature(function).parameters.values()
+    return [one for one in parameters if one.default is one.empty]
+
+
+FUNCTIONS = dict(functions())
+
+
+SENTENCE = r"^expected [^\n]+$"
+
+
+def sentence_for(function: Callable[..., Any], values: dict[str, Any]) -> str | None:
+    """What a function says to these values; None if it refuses none."""
+    try:
+        found = function(**values)
+        if inspect.isgenerator(found):
+            list(found)
+    except GradcamError as error:
+        return str(error)
+    return None
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of one's own, so that `x` names no file."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_value_of_another_kind_is_refused_in_one_sentence(name: str) -> None:
+    function = FUNCTIONS[name]
+    for wrong in (3, None, "x", [], object(), [object()], {"a": 1}, gradcam.sample_photo("chelsea")):
+        said = sentence_for(function, {one.name: wrong for one in required(function)})
+        assert re.match(SENTENCE, said or "expected it"), (wrong, said)
+    assert sentence_for(function, {one.name: object() for one in required(function)}) or name.endswith(ASKS)
+
+
+def right_for(function: Callable[..., Any], parameter: inspect.Parameter) -> Any:
+    """A value of the kind that a parameter is annotated with; None where that is neither text nor a noun.
+
+    A noun has nothing in it: a function that reads it before it has checked every kind fails.
+    """
+    try:
+        kind = eval(parameter.annotation, vars(sys.modules[function.__module__]))
+    except NameError:  # known to type checkers alone
+        return None
+    if kind is str:
+        return "x"
+    return object.__new__(cast("type", kind)) if is_dataclass(kind) or kind is ReviewStore else None
+
+
+ONE_BY_ONE = [
+    (name, wrong.name)
+    for name, function in FUNCTIONS.items()
+    for wrong in required(function)
+    if right_for(function, wrong) is not None and function.__name__ not in ASKS
+]
+
+
+@pytest.mark.parametrize(("name", "parameter"), ONE_BY_ONE)
+def test_each_noun_and_text_is_checked_before_any_is_read(name: str, parameter: str) -> None:
+    function = FUNCTIONS[name]
+    right = {one.name: right_for(function, one) for one in required(function)}
+    said = sentence_for(function, {**right, parameter: object()})
+    assert said is not None
+    assert re.match(SENTENCE, said)
+
+
+def test_the_walk_meets_the_functions_of_every_room() -> None:
+    assert {"gradcam.compare", "gradcam.runs.bootstrap", "gradcam.teaching.to_script"} <= set(FUNCTIONS)
+    assert {("gradcam.shortcuts.check_shortcut", "candidate"), ("gradcam.diff", "b")} <= set(ONE_BY_ONE)
+    exempt = [f"gradcam.{room}.{name}" for room, names in FOR_PAGES.items() for name in names]
+    assert all(hasattr(import_module(name.rpartition(".")[0]), name.rpartition(".")[2]) for name in exempt)
+
+
+def test_two_nouns_of_one_name_have_a_sentence_each() -> None:
+    with pytest.raises(ReviewError, match=r"^expected Verdicts, got Verdict; take those that a ReviewStore"):
+        expect_each(Verdict, [gradcam.report.Verdict()])  # pyright: ignore
