@@ -46,21 +46,28 @@ def search_catalogue() -> list[CatalogueEntry]:
 
 
 def pick_entries(entries: Sequence[CatalogueEntry]) -> list[str]:
-    """Show the entries as a table; return the ids of the rows that the visitor ticked."""
+    """Show the entries as a table; return the ids of the rows that the visitor ticked.
+
+    On a phone the names stay in sight beside the columns that are moved, each in up to three lines: Streamlit lets
+    go of what takes more than 60 % of the table's width.
+    """
     if not entries:
         st.info("No model fits. Try fewer words, or another source.", icon=":material/search_off:")
         return []
     rows = [_row(entry) for entry in entries]
+    on_phone = "Mobi" in (st.context.headers.get("User-Agent") or "")
+    height, width = (62, 170) if on_phone else (35, "large")
     ticked = st.dataframe(
         {title: [row[title] for row in rows] for title in rows[0]},
-        height=min(38 + 35 * len(rows), 388),
+        height=min(38 + height * len(rows), 38 + 350),
+        row_height=height,
         hide_index=True,
         on_select="rerun",
         selection_mode="multi-row",
         placeholder="–",
         key=_TABLE.format(hash(tuple(entry.id for entry in entries))),  # other rows, other ticks
         column_config={
-            "Model": st.column_config.TextColumn(width="large"),
+            "Model": st.column_config.TextColumn(width=width, pinned=on_phone),
             "Parameters": st.column_config.NumberColumn(format="%.1f M", help="Millions of weights"),
             "Input": st.column_config.TextColumn(help="Height × width in pixels"),
             "Weights": st.column_config.TextColumn(help="Whether they are on this machine already"),

@@ -203,8 +203,13 @@ _PROBABILITIES = ("wrong_confidence", "confidence")
 """The columns that hold the probability of some model's first prediction."""
 
 
+ONE_LINE = 20
+"""Letters of a class that stay on one line: with its mark and its probability, they fit the narrowest cell."""
+
+
 def _prediction(unit: Unit) -> str:
     if unit.reason is not None or unit.predicted is None:
         return "no map"
     mark = {True: "✓\N{NO-BREAK SPACE}", False: "✗\N{NO-BREAK SPACE}", None: ""}[unit.right]
-    return f"{mark}{escape_markdown(unit.predicted)}\N{NO-BREAK SPACE}{percent(unit.predicted_probability or 0.0)}"
+    name = unit.predicted if len(unit.predicted) > ONE_LINE else unit.predicted.replace(" ", "\N{NO-BREAK SPACE}")
+    return f"{mark}{escape_markdown(name)}\N{NO-BREAK SPACE}{percent(unit.predicted_probability or 0.0)}"

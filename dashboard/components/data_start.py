@@ -96,13 +96,22 @@ def offer_start(models: tuple[str, ...]) -> None:
                 key=_file_key(model),
                 help="A session keeps no files. The run keeps this one for itself, until the run is deleted.",
             )
-        st.button("Start the run", on_click=_start, args=(source, models), icon=":material/play_arrow:")
+        st.button(
+            "Start the run",
+            on_click=_start,
+            args=(source, models),
+            disabled=not models,
+            icon=":material/play_arrow:",
+        )
+        if not models:
+            st.info("Choose a model in the sidebar to start a run.", icon=":material/west:")
         if reason := st.session_state.pop(_REASON, ""):
             say_error(reason)
         days = f"{limits.days:g} day{'' if limits.days == 1 else 's'}"
         st.caption(
             f"It computes on the server while you are away: keep the address of this page, which opens the run "
-            f"again. It is deleted after {days}. {count(len(models), 'model')} chosen in the sidebar."
+            f"again. It is deleted after {days}."
+            + (f" {count(len(models), 'model')} chosen in the sidebar." if models else "")
         )
 
 

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 import dashboard
+from dashboard.first_answers import outline
 from gradcam.draw import SCRIPT as VIEWER, panels_scene
 from tests import fakes
 
@@ -40,6 +41,36 @@ def page(browser: Browser) -> Iterator[Page]:
         page.add_script_tag(path=SCRIPT)
         yield page
     assert raised == []
+
+
+@pytest.mark.parametrize(
+    "sight",
+    [
+        "<section data-testid='stMain'><h1>Layers</h1></section>",
+        "<section data-testid='stMain'><div role='alert'>Something is wrong</div></section>",
+        "<div role='dialog'>The connection is lost</div>",
+    ],
+)
+def test_the_outline_of_a_slow_start_stays_until_something_stands_in_the_page(browser: Browser, sight: str) -> None:
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.clock.install()
+        page.set_content(f"<body><div id='root'></div>{outline('Layers', 'At which depth?')}</body>")
+        page.clock.fast_forward(60_000)
+        add = "(to, html) => to.insertAdjacentHTML('beforeend', html)"
+        page.locator("#root").evaluate(add, "<section data-testid='stSidebar'><h2>Models</h2></section>")
+        expect(page.locator(".outline")).to_be_visible()
+        page.locator("#root").evaluate(add, sight)
+        expect(page.locator(".outline")).to_have_count(0)
+
+
+def test_the_outline_leaves_a_server_that_never_answers_to_the_browser(browser: Browser) -> None:
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.clock.install()
+        page.set_content(f"<body><div id='root'></div>{outline('Layers', 'At which depth?')}</body>")
+        page.clock.fast_forward(91_000)
+        expect(page.locator(".outline")).to_have_count(0)
 
 
 def go(page: Page, link: str) -> None:

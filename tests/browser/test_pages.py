@@ -531,3 +531,22 @@ def test_keys_move_through_the_depths_of_a_model(visit: Visit) -> None:
     expect(panels(page).first.locator("b")).to_have_text("blocks.4")
     slider.press("Home")
     expect(panels(page).first.locator("b")).to_have_text("bn1")
+
+
+ANDROID = "Mozilla/5.0 (Linux; Android 14; K) AppleWebKit/537.36 Chrome/140.0.0.0 Mobile Safari/537.36"
+
+
+def test_on_a_phone_the_names_of_the_catalogue_stay_beside_what_is_moved(browser: Browser, address: str) -> None:
+    with browser.new_context(viewport=PHONE, user_agent=ANDROID) as phone:
+        page = phone.new_page()
+        page.goto(f"{address}/models?search=vit+small")
+        arrive(page, None)
+        finish(page, "models")
+        table = page.get_by_test_id("stDataFrame")
+        table.scroll_into_view_if_needed()
+        before = io.imread(BytesIO(table.screenshot()))[..., :3].astype(int)
+        table.locator(".dvn-scroller").evaluate("it => it.scrollLeft = 200")
+        page.wait_for_timeout(500)  # it is drawn on a canvas
+        moved = np.abs(io.imread(BytesIO(table.screenshot()))[..., :3] - before).max(axis=(0, 2)) > 50
+        assert not moved[:190].any()
+        assert moved[215:].any()

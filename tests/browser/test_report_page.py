@@ -11,9 +11,10 @@ import pypdf
 import pytest
 from playwright.sync_api import Page
 
-from gradcam.report import Verdict, render_report
+from gradcam.report import Verdict, build_report, render_report
 from tests import fakes
-from tests.report_fakes import report
+from tests.browser.test_accessibility import BROKEN
+from tests.report_fakes import NOON, comparison, report
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +182,22 @@ def test_on_a_phone_no_number_is_broken_and_a_hash_is_read_in_few_lines(browser,
     lines = "all => all.map(it => it.getBoundingClientRect().height / parseFloat(getComputedStyle(it).lineHeight))"
     assert max(page.locator("td.number bdi").evaluate_all(lines)) <= 1.1
     assert max(page.locator(".hashes td:last-child bdi").evaluate_all(lines)) <= 4.1
+    page.close()
+
+
+LONG = "bundled/tf_efficientnet_lite0 and timm/vit_small_patch16_224.augreg_in21k_ft_in1k"
+
+
+def test_on_a_phone_no_name_of_a_model_ends_a_line_within_a_word_and_copied_it_is_whole(browser, tmp_path):
+    compared = comparison([fakes.photo()], [LONG.partition(" ")[0], LONG.rpartition(" ")[2]])
+    path = tmp_path / "report.html"
+    path.write_bytes(render_report(build_report(compared, now=NOON), "html"))
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.goto(path.as_uri())
+    names = page.locator(".scroll:not(:has(.hashes)) bdi").filter(has_text="bundled/")
+    assert names.count() > 3
+    assert names.evaluate_all(BROKEN) == []
+    assert LONG in page.get_by_role("region", name="How far the models").locator("bdi").all_text_contents()
     page.close()
 
 

@@ -9,7 +9,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from gradcam.report import read_report
-from tests.visiting import Visit, arrive, settle
+from tests.browser.test_accessibility import BROKEN
+from tests.visiting import DESKTOP, PHONE, Visit, arrive, settle
 
 pytestmark = pytest.mark.browser
 
@@ -58,6 +59,10 @@ def test_a_verdict_is_written_taken_away_reopened_and_replayed_as_same(visit: Vi
     assert words.index("the files fit the manifest") < words.index("What the models look at")
     page.get_by_role("button", name="Replay").click()
     expect(page.get_by_text("1 panel: 1 same.")).to_be_visible(timeout=60_000)
+    page.set_viewport_size(PHONE)
+    settle(page)
+    assert page.get_by_test_id("stTable").locator("td").evaluate_all(BROKEN) == []
+    page.set_viewport_size(DESKTOP)
 
     page.get_by_text("Notes and verdict", exact=True).click()
     settle(page)

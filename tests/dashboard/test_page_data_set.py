@@ -646,6 +646,17 @@ def test_a_run_starts_on_the_sample_set_is_left_come_back_to_and_deleted() -> No
     assert "Start the run" in [button.label for button in again.button]
 
 
+def test_without_a_model_nothing_starts_and_the_page_says_what_is_missing() -> None:
+    page = open_page("data_set", models=[""])
+    start = next(button for button in page.button if button.label == "Start the run")
+    assert start.disabled
+    assert page.info[0].value == "Choose a model in the sidebar to start a run."
+    page.multiselect(key="models").set_value([MODELS[0]]).run()
+    assert not next(button for button in page.button if button.label == "Start the run").disabled
+    assert not page.info
+    assert "1 model chosen" in words(page)
+
+
 def test_what_cannot_be_started_is_one_sentence() -> None:
     page = open_page("data_set")
     page.radio(key="_set_from").set_value("Upload").run()

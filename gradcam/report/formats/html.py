@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from functools import cache
 from importlib import resources
 from typing import BinaryIO
@@ -79,6 +80,7 @@ def _environment() -> jinja2.Environment:
         paragraphs=lambda text: Markup.escape(paragraphs(text)),
         note=lambda text: Markup(note_html(text)),
         drawn=Markup,
+        breakable=_breakable,
         photo_uri=lambda pixels: _uri("image/jpeg", jpeg(pixels)),
         heat_uri=lambda pixels: _uri("image/webp", webp(pixels)),
         bar_uri=lambda pixels: _uri("image/png", png(pixels)),
@@ -90,6 +92,15 @@ def _environment() -> jinja2.Environment:
 def _finalize(value: object) -> object:
     """Whatever the template shows: text is cleaned here and escaped by Jinja."""
     return value if isinstance(value, Markup) or not isinstance(value, str) else unbroken(clean(value))
+
+
+def _breakable(text: str) -> Markup:
+    """Text whose long names may go on in the next line after a `/`, `_` or `.`; copied, they are as before."""
+    return Markup(_BETWEEN_WORDS.sub("<wbr>", str(Markup.escape(_finalize(text)))))
+
+
+_BETWEEN_WORDS = re.compile(r"(?<=[^\W_][/_.])(?=[^\W\d_])|(?<=[^\W\d_][/_.])(?=[^\W_])")
+"""After a mark between two words; between digits it makes a number or a date. The escapes of HTML have none."""
 
 
 def _uri(kind: str, data: bytes) -> Markup:
