@@ -122,7 +122,7 @@ def signing_key() -> SecretKey:
                 f"expected the role reviewer to sign, got {quoted(who.name)} with {who.role or 'no role'}; "
                 "ask an owner"
             )
-        key = secret_key()
+        key = secret_key(choose="leave the server's own alone there")
         if not key.public.vouches:
             raise SigningError(
                 f"expected the server's own key, got {key.public}, which is a person's; whoever keeps the server "
@@ -134,4 +134,4 @@ def signing_key() -> SecretKey:
             "expected somebody who signed in, or who sits at the server's machine, got neither; "
             "sign the ZIP on your own machine with `gradcam sign`"
         )
-    return secret_key()
+    return secret_key(choose="leave one alone there, or sign the ZIP with `gradcam sign --key`")

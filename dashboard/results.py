@@ -167,12 +167,17 @@ def compared(
         targets,
         methods=methods,
         fit=fit,
-        layer=layers or {},
+        layer=pinned_of(models, layers or {}),
         results=_Panels(),
         use=use_when_loaded,
         explainer=forward_cache().explain_each,
         on_progress=say,
     )
+
+
+def pinned_of(models: Sequence[str], layers: Mapping[str, str]) -> dict[str, str]:
+    """The pinned layers of these models: a visitor may have pinned layers of others, too."""
+    return {model: layer for model, layer in layers.items() if model in models}
 
 
 def compute_first_page() -> None:
@@ -214,7 +219,7 @@ def kept(
         targets,
         methods=methods,
         fit=fit,
-        layer=layers or {},
+        layer=pinned_of(models, layers or {}),
         results=_Panels(),
         use=load_nothing,
     )

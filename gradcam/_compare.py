@@ -13,6 +13,7 @@ from gradcam._explain import check_batch_size, explain_each, explain_each_of
 from gradcam.comparison import Comparison
 from gradcam.errors import ClassError, GradcamError, MapError, ModelError, OptionError, check_kind, quoted
 from gradcam.forward import Answer, check_precision
+from gradcam.kinds import by_id, expect_one_of
 from gradcam.layers import LayerChoices
 from gradcam.methods import GRADCAM, find_method, find_methods
 from gradcam.models.classifier import Classifier
@@ -22,6 +23,8 @@ from gradcam.panel_store import NOTHING_KEPT, PanelStore, with_photo, without_ph
 from gradcam.photo import PhotoLike, as_photo
 from gradcam.targets import as_targets
 from gradcam.types import (
+    ACTIVATIONS,
+    FITS,
     Activation,
     Explanation,
     Failure,
@@ -99,8 +102,8 @@ def compare(
         last digits.
     methods: rows of `methods.METHODS`, bare or in wrappers, as `explain` takes them.
     targets: one or several, as `explain` takes them; what a function makes is never kept in `results`.
-    layer: for every model, or by model id; a model that the mapping lacks uses its own target layer.
-    activation: for every model, or by model id; a model that the mapping lacks uses its own.
+    layer: for every model, or by the ids of some; a model that the mapping lacks uses its own target layer.
+    activation: for every model, or by the ids of some; a model that the mapping lacks uses its own.
     precision: one of `types.PRECISIONS`.
     results: the store of the panels of models named by id. Panels found there are not computed again, a model is
         not loaded if all its panels are there, and panels finished before an interruption stay. A model that could
@@ -113,8 +116,8 @@ def compare(
         that need many forwards.
     on_progress: called before each step that takes time, and before each batch of forwards of a method that needs
         many; an exception raised in it ends the comparison.
-    Raises: OptionError if there is nothing to compare, PhotoError for a path that is no photo. Never raises for one
-        model's failure.
+    Raises: OptionError if there is nothing to compare, or for a setting outside its choices; PhotoError for a path
+        that is no photo. Never raises for one model's failure.
     """
     check_batch_size(batch_size)
     request = _request(models, photos, targets, methods, fit, layer, activation, precision)
@@ -171,6 +174,7 @@ def _request(
 ) -> _Request:
     targets = tuple(as_targets(targets))
     check_precision(precision)
+    expect_one_of(FITS, fit, "a fit")
     for plural, axis in {"models": models, "photos": photos, "methods": methods}.items():
         if isinstance(axis, str) or not isinstance(axis, Sequence):
             raise OptionError(f"expected a list of {plural}, got {quoted(axis)} alone; put it in a list")
@@ -180,16 +184,19 @@ def _request(
         advice = "load one with load_classifier() or load_checkpoint()"
         check_kind(model, (str, Classifier), "models as ids or Classifiers", advice, ModelError)
     names = tuple(model if isinstance(model, str) else str(model.spec) for model in models)
-    if not isinstance(activation, Mapping):
-        activation = {} if activation is None else dict.fromkeys(names, activation)
+    activations: Mapping[str, Activation] = {}
+    if activation is not None:
+        activations = by_id(activation, names, "activations")
+    for one in activations.values():
+        expect_one_of(ACTIVATIONS, one, "an activation")
     return _Request(
         models=names,
         photos=tuple(map(as_photo, photos)),
         methods=tuple(method.name for method in find_methods(methods)),
         targets=targets,
         fit=fit,
-        layers=layer if isinstance(layer, Mapping) else dict.fromkeys(names, layer),
-        activations=activation,
+        layers=by_id(layer, names, "layers"),
+        activations=activations,
         precision=precision,
         panels={},
     )

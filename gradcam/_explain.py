@@ -80,7 +80,8 @@ def explain(
     """Explain what `classifier` looks at in `photo`, for each target, with one forward.
 
     photo: opened, or a path, encoded bytes, a Pillow image, or pixels uint8 `[H, W, 3]`.
-    targets: classes, ranks or contrasts, or functions that make one number of a photo's logits, a tensor `[C]`.
+    targets: classes, ranks or contrasts, or functions that make one number of a photo's logits, a tensor `[C]`. A
+        text is the name or the number of a class: `top` is `Top(1)`, and `parse_target` reads what people type.
     method: a row of `methods.METHODS`, bare or in wrappers of `methods.WRAPPERS`, such as `SmoothGrad(LayerCAM)`. A
         list of them gives an explanation by each, in their order, from one forward and one batch of gradients.
     fit: `crop` (the model's own evaluation transform), `squash` (whole photo, aspect lost) or `pad`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -19,6 +19,7 @@ from gradcam.types import (
     Photo,
     PythonTarget,
     ScaledMap,
+    ScoredTarget,
     Style,
     Target,
 )
@@ -126,13 +127,20 @@ def as_comparison(shown: object) -> Comparison:
             f"expected an explanation, a heatmap or a comparison, got {type(shown).__name__}; pass one of those"
         )
     photo, model, method = shown.photo, str(shown.model), shown.method
-    targets: list[Target] = [
-        one.index
-        if one.against is None
-        else Contrast(one.index, one.against)
-        if one.is_class
-        else PythonTarget.called(one.label)
-        for one in shown.targets
-    ]
+    targets = [_as_asked(one, shown.labels) for one in shown.targets]
     panels = [Heatmap(photo, model, method, target, shown, position) for position, target in enumerate(targets)]
     return Comparison((photo,), (model,), (method,), tuple(targets), tuple(panels))
+
+
+def _as_asked(scored: ScoredTarget, labels: Sequence[str]) -> Target:
+    """What was explained, as somebody would ask for it. labels: of all classes."""
+    if not scored.is_class:
+        return PythonTarget.called(scored.label)
+    of = _named(scored.index, labels)
+    return of if scored.against is None else Contrast(of, _named(scored.against, labels))
+
+
+def _named(index: int, labels: Sequence[str]) -> int | str:
+    """A class by its name, if that is no number and no other class has it; else by its index."""
+    name = labels[index]
+    return index if name.isdigit() or labels.count(name) > 1 else name

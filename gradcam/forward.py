@@ -22,12 +22,11 @@ from gradcam.errors import (
     LayerError,
     MapError,
     ModelError,
-    OptionError,
     PhotoError,
-    nearest,
     quoted,
 )
 from gradcam.inputs import Inputs
+from gradcam.kinds import expect_one_of
 from gradcam.layers import LayerChoices, candidate_layers, find_layers, merge_layers
 from gradcam.methods import GRADCAM, Method
 from gradcam.models.classifier import Classifier
@@ -71,9 +70,7 @@ _AUTOCAST = {name: None if name == "float32" else getattr(torch, name) for name 
 
 def check_precision(precision: str) -> None:
     """Raises: OptionError for a precision outside `PRECISIONS`."""
-    if precision not in PRECISIONS:
-        choices = nearest(str(precision), PRECISIONS)
-        raise OptionError(f"expected a precision, got {quoted(precision)}; use {choices}")
+    expect_one_of(PRECISIONS, precision, "a precision")
 
 
 @dataclass(frozen=True, eq=False)

@@ -125,16 +125,17 @@ def has_secret_key() -> bool:
     return any(own_folder().glob("*.key"))
 
 
-def secret_key(file: Path | None = None) -> SecretKey:
+def secret_key(file: Path | None = None, choose: str = "pass `key=secret_key(file)`") -> SecretKey:
     """The key in a file, or the only one of the owner's folder.
 
+    choose: what to do if there are several.
     Raises: SigningError where there is none, there are several, or others can read the file.
     """
     if file is None:
         found = sorted(own_folder().glob("*.key"))
         if len(found) != 1:
             what = count(len(found), "key") if found else "none"
-            do = "name one with --key" if found else 'make one with gradcam key new --name "…"'
+            do = choose if found else 'make one with gradcam key new --name "…"'
             raise SigningError(f"expected one key in {quoted(own_folder())}, got {what}; {do}")
         file = found[0]
     key = _decoded(file, SecretKey)

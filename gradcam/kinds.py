@@ -1,13 +1,14 @@
 """Values of a wrong kind, refused in one sentence by the functions that people call from Python.
 
-`expect` holds single values, `expect_each` what is given as a list; each noun has its sentence here, once.
+`expect` holds single values, `expect_each` what is given as a list, `expect_one_of` what has a few choices. Each
+noun has its sentence here, once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from types import UnionType
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Collection, Iterable, Mapping
+from types import NoneType, UnionType
+from typing import Any, NamedTuple, TypeVar, cast, get_args
 
 from gradcam.errors import (
     GradcamError,
@@ -18,58 +19,71 @@ from gradcam.errors import (
     ReviewError,
     RunError,
     check_kind,
+    nearest,
+    quoted,
 )
 
 _T = TypeVar("_T")
 
 
 class _Noun(NamedTuple):
-    """How a noun is called in a sentence, one and several, what to do about another value, and the error."""
+    """What a noun is called in a sentence, with its article; what to do about another value; and the error."""
 
-    one: str
-    several: str
+    called: str
     advice: str
     error: type[GradcamError] = OptionError
 
+    @property
+    def several(self) -> str:
+        return f"{self.called.partition(' ')[2]}s"
+
+
+_LOAD = "load one with load_classifier() or load_checkpoint(), or give a bare module to heatmaps()"
 
 _NOUNS = {
-    "abc.Mapping": _Noun("a dict", "dicts", "map each subject to its status"),
-    "bytes": _Noun("the bytes of a file", "bytes of files", "read the file first"),
-    "comparison.Comparison": _Noun("a Comparison", "Comparisons", "pass what compare() returns"),
-    "models.Classifier": _Noun(
-        "a Classifier",
-        "Classifiers",
-        "load one with load_classifier() or load_checkpoint(), or give a bare module to heatmaps()",
-        ModelError,
-    ),
-    "str | pathlib.Path": _Noun("a file's path", "paths of files", "name the file"),
-    "report.Content": _Noun("a Report", "Reports", "open its file with read_report()", ReportError),
-    "report.Report": _Noun("a Report", "Reports", "open its file with read_report()", ReportError),
-    "reviews.Project": _Noun("a Project", "Projects", "take one from a ReviewStore", ReviewError),
-    "reviews.Review": _Noun("a Review", "Reviews", "take one from a ReviewStore", ReviewError),
-    "reviews.ReviewStore": _Noun("a ReviewStore", "ReviewStores", "open one with ReviewStore()", ReviewError),
-    "reviews.Verdict": _Noun("a Verdict", "Verdicts", "take those that a ReviewStore gives", ReviewError),
-    "runs.Run": _Noun("a Run", "Runs", "open one with Run(folder) of gradcam.runs", RunError),
-    "shortcuts.Candidate": _Noun("a Candidate", "Candidates", "find some with find_shortcuts()"),
-    "str": _Noun("a text", "texts", "pass one in quotes"),
-    "types.Explanation": _Noun("an Explanation", "Explanations", "pass what explain() returns"),
-    "types.Photo": _Noun("a Photo", "Photos", "open them with open_photo()", PhotoError),
+    "Mapping": _Noun("a dict", "map each subject to its status"),
+    "bytes": _Noun("the bytes of a file", "read the file first"),
+    "datetime": _Noun("a datetime", "pass one, such as datetime.now(UTC)"),
+    "str": _Noun("a text", "pass one in quotes"),
+    "str | Path": _Noun("a path", "name the file"),
+    "comparison.Comparison": _Noun("a Comparison", "pass what compare() returns"),
+    "models.Classifier": _Noun("a Classifier", _LOAD, ModelError),
+    "report.Content": _Noun("a Report", "open its file with read_report()", ReportError),
+    "report.DataSetEntry": _Noun("a DataSetEntry", "make one with data_set_of()"),
+    "report.Note": _Noun("a Note", "make one of gradcam.report for each photo", ReportError),
+    "report.Report": _Noun("a Report", "open its file with read_report()", ReportError),
+    "report.Thresholds": _Noun("Thresholds", "make them with Thresholds() of gradcam.report"),
+    "report.Verdict": _Noun("a Verdict", "make one with Verdict() of gradcam.report", ReportError),
+    "reviews.Project": _Noun("a Project", "take one from a ReviewStore", ReviewError),
+    "reviews.Review": _Noun("a Review", "take one from a ReviewStore", ReviewError),
+    "reviews.ReviewStore": _Noun("a ReviewStore", "open one with ReviewStore()", ReviewError),
+    "reviews.Verdict": _Noun("a Verdict", "take those that a ReviewStore gives", ReviewError),
+    "runs.Engine": _Noun("an Engine", "make one with Engine() of gradcam.runs"),
+    "runs.Run": _Noun("a Run", "open one with Run(folder) of gradcam.runs", RunError),
+    "runs.Settings": _Noun("Settings", "make them with Settings() of gradcam.runs"),
+    "shortcuts.Candidate": _Noun("a Candidate", "find some with find_shortcuts()"),
+    "types.Explanation": _Noun("an Explanation", "pass what explain() returns"),
+    "types.Photo": _Noun("a Photo", "open it with open_photo()", PhotoError),
+    "types.Style": _Noun("a Style", "pass one, such as Style(colormap='jet')"),
 }
 """By room and class: a verdict of `reviews` is another one than a report's."""
 
 
 def _noun_of(kind: type | UnionType) -> _Noun:
-    if isinstance(kind, UnionType):
-        return _NOUNS[str(kind)]
-    room = kind.__module__.split(".")[1:2] if "." in kind.__module__ else []
-    return _NOUNS[".".join([*room, kind.__name__])]
+    kinds: list[type] = [one for one in get_args(kind) if one is not NoneType] or [cast("type", kind)]
+    return _NOUNS[" | ".join(map(_name, kinds))]
+
+
+def _name(kind: type) -> str:
+    own, *inner = kind.__module__.split(".")
+    return f"{inner[0]}.{kind.__name__}" if own == "gradcam" else kind.__name__
 
 
 def expect(kind: type | UnionType, *values: object) -> None:
     """Raises: the noun's error for the first value that is none of this kind."""
     noun = _noun_of(kind)
     for value in values:
-        check_kind(value, kind, noun.one, noun.advice, noun.error)
+        check_kind(value, kind, noun.called, noun.advice, noun.error)
 
 
 def expect_each(kind: type[_T] | UnionType, values: Iterable[_T]) -> list[_T]:
@@ -80,3 +94,23 @@ def expect_each(kind: type[_T] | UnionType, values: Iterable[_T]) -> list[_T]:
     for value in found:
         check_kind(value, kind, noun.several, noun.advice, noun.error)
     return found
+
+
+def expect_one_of(
+    choices: Collection[str], value: object, what: str, error: type[GradcamError] = OptionError
+) -> None:
+    """Raises: `error` for a value that is no choice, which names the nearest. what: as in `an activation`."""
+    if value not in tuple(choices):
+        raise error(f"expected {what}, got {quoted(value)}; use {nearest(str(value), choices)}")
+
+
+def by_id(given: _T | Mapping[str, _T], ids: Collection[str], what: str) -> dict[str, _T]:
+    """What was given for every model, or for some of them by id. what: several of it, as in `layers`.
+
+    Raises: OptionError for the id of another model.
+    """
+    if not isinstance(given, Mapping):
+        return dict.fromkeys(ids, given)
+    for name in given:
+        expect_one_of(ids, name, f"{what} by the ids of these models")
+    return dict(given)

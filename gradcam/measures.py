@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam.comparison import Comparison, Row
-from gradcam.errors import OptionError, check_kind, nearest, quoted
+from gradcam.errors import OptionError, check_kind
 from gradcam.geometry import fit_within, project_to_photo
-from gradcam.kinds import expect
+from gradcam.kinds import expect, expect_one_of
 from gradcam.regions import LONG_SIDE, check_region, region_mask
 from gradcam.scaling import normalize
 from gradcam.types import Heatmap, Panel, Region, Top, View
@@ -95,9 +95,8 @@ def agreement(
     """
     for panel in panels if isinstance(panels, Sequence) else [panels]:
         check_kind(panel, Panel, "panels of one photo", "pass `panels` of a row of a comparison")
-    if isinstance(measure, str):
-        if measure not in MEASURES:
-            raise OptionError(f"expected a measure, got {quoted(measure)}; use {nearest(measure, MEASURES)}")
+    if not callable(measure):
+        expect_one_of(MEASURES, measure, "a measure")
         measure = MEASURES[measure]
     if len({panel.photo.sha256 for panel in panels}) > 1:
         raise OptionError("expected panels of one photo, got several photos; measure each photo by itself")

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from gradcam.errors import ModelError, OptionError, PhotoError, nearest, quoted
+from gradcam.errors import ModelError, PhotoError
+from gradcam.kinds import expect_one_of
 from gradcam.photo import MAX_PIXELS
 from gradcam.types import FITS, Fit, Photo, Preprocessing, View
 
@@ -83,8 +84,7 @@ def view_of(photo_size: Size, preprocessing: Preprocessing, fit: Fit = "crop") -
     Raises: OptionError for another fit, or PhotoError for a strip so narrow that `crop` would blow it up beyond
         `MAX_PIXELS`.
     """
-    if fit not in FITS:
-        raise OptionError(f"expected a fit, got {quoted(fit)}; try {nearest(str(fit), FITS)}")
+    expect_one_of(FITS, fit, "a fit")
     canvas, mode = {
         "crop": (preprocessing.resize, preprocessing.mode),
         "squash": (preprocessing.size, "squash"),

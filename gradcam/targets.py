@@ -242,7 +242,7 @@ def score_target(
 
     def index_of(choice: Choice) -> int:
         if not isinstance(choice, Top):
-            return labels.index(choice)
+            return _index(choice, labels)
         if not 1 <= choice.rank <= len(order):
             raise ClassError(
                 f"expected a prediction from 1 to {len(order)}, got {quoted(choice.rank)}; ask for another"
@@ -267,6 +267,18 @@ def score_target(
         against=against,
         against_label=None if against is None else labels.names[against],
     )
+
+
+def _index(choice: int | str, labels: Labels) -> int:
+    """`Labels.index`, which takes a text as a name and never as `top`. Raises: ClassError."""
+    try:
+        return labels.index(choice)
+    except ClassError as error:
+        if isinstance(choice, str) and isinstance(meant := parse_target(choice), Top | Contrast):
+            raise ClassError(
+                f"expected the name of a class, got {quoted(choice)}; pass {meant!r}, as parse_target() reads it"
+            ) from error
+        raise
 
 
 def scored_by_function(target: PythonTarget, value: float) -> ScoredTarget:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Sequence
 from typing import Any
@@ -52,6 +53,12 @@ def count(number: int, noun: str) -> str:
 def dimensions(*sides: int) -> str:
     """`14×14`."""
     return "×".join(map(str, sides))
+
+
+def article(number: str) -> str:
+    """`a`, or `an` before a number whose word begins with a vowel: 8, 11, 18, 80 to 89, 800 and so on."""
+    whole = re.split(r"\D", number)[0]
+    return "an" if whole.startswith("8") or (whole[:2] in ("11", "18") and len(whole) % 3 == 2) else "a"
 
 
 def minus_sign(number: str) -> str:

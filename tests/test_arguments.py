@@ -18,6 +18,7 @@ from gradcam import (
     ClassError,
     Classifier,
     Comparison,
+    Failure,
     GradcamError,
     Labels,
     ModelError,
@@ -31,6 +32,7 @@ from gradcam import (
     sample_photo,
 )
 from gradcam.errors import OptionError
+from gradcam.report import check
 from tests.test_outputs import Net
 
 
@@ -264,12 +266,34 @@ FACADE: dict[str, Callable[[Any], Any]] = {
     "figure": lambda wrong: _comparison().figure(wrong),
     "scaled": lambda wrong: _comparison().scaled(wrong),
     "save": lambda wrong: _comparison().save(wrong),
+    "themes": lambda wrong: _comparison().figure(theme=wrong),
+    "fits": lambda wrong: gradcam.compare(["x"], [sample_photo("chelsea")], fit=wrong),
+    "activations": lambda wrong: gradcam.compare(["x"], [sample_photo("chelsea")], activation=wrong),
+    "layers by id": lambda wrong: gradcam.compare(["x"], [sample_photo("chelsea")], layer={"y": wrong}),
+    "measures": lambda wrong: gradcam.agreement([], wrong),
+    "weights": lambda wrong: gradcam.load_classifier("bundled/tf_efficientnet_lite0", weights=wrong),
+    "styles of a report": lambda wrong: gradcam.build_report(_comparison(), style=wrong),
+    "verdicts": lambda wrong: gradcam.build_report(_comparison(), verdict=wrong),
+    "notes": lambda wrong: gradcam.build_report(_comparison(), notes=wrong),
+    "titles": lambda wrong: gradcam.build_report(_comparison(), title=wrong),
+    "layers of a report": lambda wrong: gradcam.build_report(_one_failure(), layer=wrong),
+    "fits of a report": lambda wrong: gradcam.build_report(_comparison(), fit=wrong),
+    "times": lambda wrong: gradcam.build_report(_comparison(), now=wrong),
+    "data sets": lambda wrong: gradcam.build_report(_comparison(), data_set=wrong),
+    "names of files": lambda wrong: gradcam.write_report(gradcam.build_report(_comparison()), wrong),
+    "thresholds": lambda wrong: check(gradcam.build_report(_comparison()), wrong),
+    "photos of a replay": lambda wrong: gradcam.replay(gradcam.build_report(_comparison()), photos=wrong),
 }
 """Every verb of the package, with one argument left open."""
 
 
 def _comparison() -> Comparison:
     return Comparison((), (), (), (), ())
+
+
+def _one_failure() -> Comparison:
+    failure = Failure(sample_photo("chelsea"), "x", "Grad-CAM", 0, "it failed")
+    return Comparison((failure.photo,), ("x",), ("Grad-CAM",), (0,), (failure,))
 
 
 @pytest.mark.parametrize("wrong", [3.5, object(), [object()], {"a": 1}])
@@ -290,6 +314,32 @@ def test_what_people_hand_to_another_verb_gets_the_one_that_takes_it() -> None:
         gradcam.replay("review.zip")  # pyright: ignore
     with pytest.raises(OptionError, match="expected height and width in pixels, got \\(3, 8, 8\\)"):
         resolve_target_layer(Net(), (3, 8, 8))  # pyright: ignore
+
+
+def test_settings_of_models_that_are_not_compared_are_refused_with_the_nearest_id() -> None:
+    models, photos = [classifier(Net().eval())], [sample_photo("chelsea")]
+    with pytest.raises(
+        OptionError, match="expected layers by the ids of these models, got 'own/nat'; use 'own/net'"
+    ):
+        gradcam.compare(models, photos, layer={"own/nat": "maps"})
+    with pytest.raises(OptionError, match="expected activations by the ids of these models, got 'net'"):
+        gradcam.compare(models, photos, activation={"net": "sigmoid"})
+    with pytest.raises(OptionError, match="expected an activation, got 'relu'; use 'softmax' or 'sigmoid'"):
+        gradcam.compare(models, photos, activation={"own/net": "relu"})  # pyright: ignore
+    assert len(gradcam.compare(models, photos, layer={"own/net": "maps"}).heatmaps) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("top", r"Top\(rank=1\)"),
+        ("Top-3", r"Top\(rank=3\)"),
+        ("a rather than b", r"Contrast\(of='a', rather_than='b'\)"),
+    ],
+)
+def test_what_a_text_means_to_a_command_is_told_to_who_gives_it_to_python(text: str, meant: str) -> None:
+    with pytest.raises(ClassError, match=rf"expected the name of a class, got '{text}'; pass {meant}, as parse_"):
+        explain(classifier(Net().eval()), sample_photo("chelsea"), text)
 
 
 def test_photos_to_compare_are_given_in_any_form(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_without_a_key_or_with_several_the_sentence_says_what_to_do(own):
         keys.secret_key()
     keys.new_key("Anna")
     keys.new_key("Ben")
-    with pytest.raises(SigningError, match=r"got 2 keys; name one with --key"):
+    with pytest.raises(SigningError, match=r"got 2 keys; pass `key=secret_key\(file\)`"):
         keys.secret_key()
 
 

@@ -201,7 +201,7 @@ def test_a_red_dot_lands_where_the_view_says(fit: Fit, size: tuple[int, int], mo
 
 
 def test_an_unknown_fit_names_the_nearest() -> None:
-    with pytest.raises(OptionError, match=r"^expected a fit, got 'sqash'; try 'squash'$"):
+    with pytest.raises(OptionError, match=r"^expected a fit, got 'sqash'; use 'squash'$"):
         view_of((3, 3), HALF, "sqash")  # type: ignore[arg-type]
 
 

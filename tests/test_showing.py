@@ -25,9 +25,9 @@ from gradcam import (
     load_classifier,
 )
 from gradcam.comparison import as_comparison
-from gradcam.draw import render
+from gradcam.draw import render, request_caption
 from gradcam.draw.notebook import MAX_PANELS, notebook_html
-from gradcam.report import MapCheck, Replay
+from gradcam.report import MapCheck, Replay, read_report
 from tests import fakes
 
 HEAT = np.array([[0, 1, 2], [3, 4, 8]], np.float32)
@@ -193,6 +193,20 @@ def test_a_file_that_is_there_is_kept_unless_it_may_be_replaced(tmp_path: Path):
     assert (tmp_path / "sheet.png").read_bytes() == before
     shown.save(tmp_path / "sheet.png", style=Style("turbo"), force=True)
     assert (tmp_path / "sheet.png").read_bytes() != before
+
+
+@pytest.mark.parametrize(
+    ("label", "others", "title"),
+    [("tabby", "dog", "tabby"), ("tabby", "tabby", "class 1"), ("7", "dog", "class 1")],
+)
+def test_a_class_of_an_explanation_is_called_by_its_name_if_that_tells_it(tmp_path: Path, label, others, title):
+    """Two classes of one name, or a number as a name, are told by the index."""
+    found = fakes.panel(fakes.photo(), HEAT, label=label).explanation
+    shown = replace(found, labels=(others, label, "espresso"))
+    (row,) = as_comparison(shown).rows()
+    assert request_caption(row.target) == title
+    (entry,) = read_report(shown.save(tmp_path / "report.json")).targets
+    assert entry.target == row.target
 
 
 def test_another_suffix_is_answered_with_those_that_there_are(tmp_path: Path):

@@ -80,7 +80,7 @@ def offer_report(
     title, embedded, formats = _pick_export()
     thresholds = pick_thresholds(comparison.photos) if "junit" in formats else None
     photos = tuple((photo.name, photo.sha256, photo.region) for photo in comparison.photos)
-    layers = tuple((model, request.layers[model]) for model in comparison.models if model in request.layers)
+    layers = tuple(results.pinned_of(comparison.models, request.layers).items())
     targets = tuple(map(write_target, comparison.targets))
     what = (photos, comparison.models, comparison.methods, targets, request.fit, layers)
     choices = Choices(what, style, verdict, tuple(notes), title, embedded, formats, thresholds)
@@ -171,7 +171,7 @@ def _in_one_forward(comparison: Comparison, request: Request) -> Comparison:
             comparison.targets,
             methods=comparison.methods,
             fit=request.fit,
-            layer=request.layers,
+            layer=results.pinned_of(comparison.models, request.layers),
             use=library.use,
             explainer=results.forward_cache().explain_each,
         )

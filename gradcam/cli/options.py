@@ -28,8 +28,9 @@ from gradcam.cli.model_options import (
 )
 from gradcam.comparison import Comparison
 from gradcam.draw import SEQUENTIAL, check_style
-from gradcam.errors import OptionError, nearest, quoted
+from gradcam.errors import OptionError
 from gradcam.geometry import Interpolation
+from gradcam.kinds import expect_one_of
 from gradcam.layers import LayerChoices
 from gradcam.methods import GRADCAM, find_methods
 from gradcam.model_spec import is_checkpoint
@@ -214,6 +215,5 @@ def _models(ids: Sequence[str], loaded: Sequence[Classifier]) -> tuple[str | Cla
 
 
 def _activation(text: str) -> Activation:
-    if text not in ACTIVATIONS:
-        raise OptionError(f"expected an activation, got {quoted(text)}; use {nearest(text, ACTIVATIONS)}")
+    expect_one_of(ACTIVATIONS, text, "an activation")
     return cast(Activation, text)

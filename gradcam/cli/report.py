@@ -11,8 +11,9 @@ from pathlib import Path
 
 from gradcam.cli import terminal
 from gradcam.cli.options import add_comparison_options, read_request
-from gradcam.errors import OptionError, nearest, quoted
+from gradcam.errors import OptionError, quoted
 from gradcam.files import refuse_existing
+from gradcam.kinds import expect_one_of
 from gradcam.photo import photo_name
 from gradcam.regions import read_region
 from gradcam.report import (
@@ -151,8 +152,7 @@ def _thresholds(options: argparse.Namespace) -> Thresholds:
 def _notes(options: argparse.Namespace, photos: int) -> list[Note]:
     texts, statuses = _numbered(options.note, photos), _numbered(options.photo_status, photos)
     for status in statuses.values():
-        if status not in STATUSES:
-            raise OptionError(f"expected a status, got {quoted(status)}; use {nearest(status, STATUSES)}")
+        expect_one_of(STATUSES, status, "a status")
     return [
         Note(statuses.get(number, Note.status), texts.get(number, ""))  # pyright: ignore[reportArgumentType]
         for number in range(1, photos + 1)

@@ -259,7 +259,7 @@ def _add_sign(parser: argparse.ArgumentParser) -> None:
 
 
 def _sign(store: ReviewStore, options: argparse.Namespace) -> None:
-    review, key = _review(store, options.review), secret_key(options.key)
+    review, key = _review(store, options.review), secret_key(options.key, "name one with --key")
     terminal.tell(f"signed: {store.sign(review, key, options.me or key.public.name)}")
     terminal.tell(_line(store, review))
 

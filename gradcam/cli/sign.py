@@ -18,6 +18,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print who signed what."""
-    said = sign_report(options.report, secret_key(options.key)).statement
+    said = sign_report(options.report, secret_key(options.key, "name one with --key")).statement
     terminal.tell(f"{options.report}: {said.status}, signed by {said.name} ({fingerprint(said.key)}), {said.at}")
     return 0

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gradcam.errors import MapError, OptionError, nearest, quoted
+from gradcam.errors import MapError, OptionError, quoted
 from gradcam.geometry import Interpolation, Values, fit_within, hides_part_of_photo, project_to_photo
+from gradcam.kinds import expect, expect_one_of
 from gradcam.regions import outline_of
 from gradcam.scaling import difference, is_signed, normalize
 from gradcam.types import Blend, Heatmap, Photo, Region, Scale, Style, View
@@ -63,18 +64,17 @@ def colormap(name: str) -> Pixels:
 
     Raises: OptionError for a name that is no row of `COLORMAPS`.
     """
-    if name not in COLORMAPS:
-        raise OptionError(f"expected a colour map, got {quoted(name)}; use {nearest(name, COLORMAPS)}")
+    expect_one_of(COLORMAPS, name, "a colour map")
     return COLORMAPS[name]
 
 
 def check_style(style: Style) -> None:
     """Raises: OptionError where a field of `style` is outside its choices."""
+    expect(Style, style)
     colormap(style.colormap)
     for name, kind in (("scale", Scale), ("interpolation", Interpolation), ("blend", Blend)):
         value, choices = getattr(style, name), get_args(kind)
-        if value not in choices:
-            raise OptionError(f"expected a {name}, got {quoted(value)}; use {nearest(str(value), choices)}")
+        expect_one_of(choices, value, f"a {name}")
     for name in ("opacity", "threshold"):
         value = getattr(style, name)
         if not isinstance(value, int | float | np.number):

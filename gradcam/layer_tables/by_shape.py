@@ -69,7 +69,7 @@ def write_layer_table(
         progress(done, model)
         rows.append(layer_row(model))
     with write_whole(out) as file:
-        file.write(_csv(rows).encode())
+        file.write(_csv(rows).encode("utf-8-sig"))  # for Excel
     with write_whole(out.with_suffix(".md")) as file:
         file.write(summary(rows).encode())
     return rows

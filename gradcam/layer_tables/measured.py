@@ -39,7 +39,7 @@ class MeasuredRow:
 
 def models_to_measure() -> list[str]:
     """Every torchvision builder, and the smallest model of each timm module."""
-    text = resources.files("gradcam").joinpath("data/layers.csv").read_text(encoding="utf-8")
+    text = resources.files("gradcam").joinpath("data/layers.csv").read_text("utf-8-sig")
     rows = [row for row in csv.DictReader(text.splitlines()) if not row["refused"]]
     rows = sorted(rows, key=_parameters)
     smallest = {row["family"]: row["model"] for row in reversed(rows)}
@@ -59,10 +59,10 @@ def write_measured_table(
     progress: called before each model with the number done and its id.
     Returns: how many of all rows are confirmed, inconclusive, contradicted or failed.
     """
-    done = list(csv.DictReader(out.read_text(encoding="utf-8").splitlines())) if out.exists() else []
+    done = list(csv.DictReader(out.read_text("utf-8-sig").splitlines())) if out.exists() else []
     known = {row["model"] for row in done}
     verdicts = Counter(row["measured"] or "failed" for row in done)
-    with out.open("a", newline="", encoding="utf-8") as file:
+    with out.open("a", newline="", encoding="utf-8-sig") as file:
         table = csv.DictWriter(file, [column.name for column in fields(MeasuredRow)], lineterminator="\n")
         if not done:
             table.writeheader()
@@ -74,7 +74,7 @@ def write_measured_table(
                 table.writerow(asdict(row))
                 file.flush()
     with write_whole(out.with_suffix(".md")) as file:
-        file.write(summary(list(csv.DictReader(out.read_text(encoding="utf-8").splitlines()))).encode())
+        file.write(summary(list(csv.DictReader(out.read_text("utf-8-sig").splitlines()))).encode())
     return verdicts
 
 

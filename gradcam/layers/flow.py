@@ -24,6 +24,7 @@ from gradcam.layers.graph import (
 )
 from gradcam.layers.layouts import Grid, maps_of, read_layout, to_grid
 from gradcam.nodes import MOVES, operation
+from gradcam.text import article, dimensions
 from gradcam.types import TargetLayer
 
 SUPPORT = 0.05
@@ -65,9 +66,9 @@ class SpatialOutput:
         return self.layer.name.count(".")
 
     def why(self, rule: str) -> SpatialOutput:
-        """This output with its rule, in which `{grid}` stands for the grid."""
-        height, width = self.layer.grid
-        return replace(self, layer=replace(self.layer, rule=rule.format(grid=f"{height}×{width}")))
+        """This output with its rule, in which `{grid}` stands for the grid, and `{a}` for the article before it."""
+        grid = dimensions(*self.layer.grid)
+        return replace(self, layer=replace(self.layer, rule=rule.format(grid=grid, a=article(grid))))
 
 
 class Flow:

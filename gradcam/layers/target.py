@@ -40,7 +40,7 @@ def find_target(flow: Flow, proof: Proof) -> SpatialOutput:
             return branch
     if output is None:
         return _unsure(proof)
-    rule = "the last place with a {grid} layout that every path to the class scores passes through"
+    rule = "the last place with {a} {grid} layout that every path to the class scores passes through"
     if unproved is not None:
         fault = "answer to other parts of the image" if _is_contradicted(unproved, proof) else "mix the whole image"
         rule += f" and that measuring confirms: the places of {_called(unproved, flow)}, which is later, {fault}"
@@ -62,7 +62,7 @@ def _unsure(proof: Proof) -> SpatialOutput:
     """The latest output that measuring neither confirmed nor contradicted. Raises: LayerError if there is none."""
     unsure = proof.unsure()
     if unsure is not None:
-        return unsure.why("the last place with a {grid} layout; measuring could not confirm where its places lie")
+        return unsure.why("the last place with {a} {grid} layout; measuring could not confirm where its places lie")
     if proof.findings:
         raise LayerError(
             "expected a layer whose places answer to their own part of the image, found none: the model moves, "
@@ -101,7 +101,7 @@ def _in_a_branch(flow: Flow, proof: Proof) -> SpatialOutput | None:
     ends = _branch_ends(flow, proof)
     if not ends:
         return None
-    rule = "the last place with a {grid} layout that the class scores read; no late place carries every path"
+    rule = "the last place with {a} {grid} layout that the class scores read; no late place carries every path"
     siblings = ", ".join(_called(end, flow) for end in ends[1:])
     return ends[0].why(f"{rule}, parallel branches end at {siblings}" if siblings else rule)
 

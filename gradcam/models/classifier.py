@@ -15,8 +15,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from gradcam.errors import ModelError, OptionError, check_kind, nearest, quoted
+from gradcam.errors import ModelError, OptionError, check_kind, quoted
 from gradcam.files import is_file
+from gradcam.kinds import expect, expect_one_of
 from gradcam.layers import resolve_target_layer
 from gradcam.loaded_modules import note_loaded, weights_sha256
 from gradcam.model_spec import spec_of_folder
@@ -55,9 +56,7 @@ class Classifier:
     numerics: Numerics = "eager"
 
     def __post_init__(self) -> None:
-        if self.activation not in ACTIVATIONS:
-            choices = nearest(str(self.activation), ACTIVATIONS)
-            raise OptionError(f"expected an activation, got {quoted(self.activation)}; use {choices}")
+        expect_one_of(ACTIVATIONS, self.activation, "an activation")
 
     def with_activation(self, activation: Activation) -> Classifier:
         """The same classifier, its logits read with another activation; nothing is copied or computed anew."""
@@ -129,6 +128,7 @@ def load_classifier(
     """
     advice = "give one, or a bare module to heatmaps()"
     check_kind(model, (str, Path, ModelSpec), "a model's id, folder or spec", advice, ModelError)
+    expect(str | Path | None, weights)
     torch_device = pick_device(device)
     if isinstance(model, Path):
         model = spec_of_folder(model)

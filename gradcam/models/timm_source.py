@@ -120,7 +120,7 @@ def _measured() -> dict[str, int]:
     file = resources.files("gradcam").joinpath("data/layers.csv")
     if not file.is_file():
         return {}
-    with file.open(encoding="utf-8") as lines:
+    with file.open(encoding="utf-8-sig") as lines:
         return {row["model"]: int(row["parameters"]) for row in csv.DictReader(lines) if row["parameters"]}
 
 

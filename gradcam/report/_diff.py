@@ -25,7 +25,7 @@ from gradcam.report.model import (
     PhotoEntry,
 )
 from gradcam.report.sections import region_text
-from gradcam.report.statements import request_text
+from gradcam.report.statements import NUMERICS_LABELS, request_text
 from gradcam.targets import write_target
 from gradcam.text import count, dimensions, percent
 
@@ -131,6 +131,8 @@ def _model(one: ModelEntry, other: ModelEntry) -> Iterator[Found]:
     for name in _COMPARED_AS_TEXT:
         if getattr(one, name) != getattr(other, name):
             yield _was(name, getattr(one, name), getattr(other, name), str)
+    if one.numerics != other.numerics:
+        yield _was("how it computes", NUMERICS_LABELS[one.numerics], NUMERICS_LABELS[other.numerics], str)
     then, now = one.configuration, other.configuration
     for name in dict.fromkeys((*then, *now)):
         if then.get(name) != now.get(name):
@@ -139,7 +141,7 @@ def _model(one: ModelEntry, other: ModelEntry) -> Iterator[Found]:
 
 _COMPARED_AS_TEXT = (
     *("requested_layer", "origin", "preprocessing", "output", "activation"),
-    *("device", "dtype", "numerics"),
+    *("device", "dtype"),
 )
 """Fields of a model of which `diff` shows both values."""
 

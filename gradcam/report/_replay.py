@@ -11,7 +11,7 @@ import numpy as np
 
 from gradcam._compare import OnProgress, Use, compare
 from gradcam.errors import quoted
-from gradcam.kinds import expect
+from gradcam.kinds import expect, expect_each
 from gradcam.layers import count_layers
 from gradcam.methods import check_forwards, known_method
 from gradcam.report._diff import TOLERANCE, difference_caption, environment_changes, largest_difference
@@ -80,7 +80,7 @@ def replay(
     Raises: OptionError if they take more, ReportError for what is no Report.
     """
     expect(Report, report)
-    panels = _panels(report, photos, use, most_forwards, on_progress)
+    panels = _panels(report, expect_each(Photo, photos), use, most_forwards, on_progress)
     checks: list[MapCheck] = []
     for finding in report.findings:
         where = report.photos[finding.photo].name, report.models[finding.model].id, request_text(report, finding)

@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from gradcam.errors import OptionError, ReportError, nearest, quoted
+from gradcam.errors import OptionError, ReportError, quoted
 from gradcam.files import write_whole
-from gradcam.kinds import expect
+from gradcam.kinds import expect, expect_one_of
 from gradcam.report.checks import Thresholds
 from gradcam.report.formats import FORMATS, junit
 from gradcam.report.model import Report
@@ -44,6 +44,7 @@ def write_report(
         written.
     """
     expect(Report, report)
+    expect(str | Path, path)
     path = Path(path)
     write = _writer(format_of(path) if format is None else format, thresholds)
     with write_whole(path, force=force, error=ReportError) as file:
@@ -67,6 +68,5 @@ def format_of(path: Path, *, others: Iterable[str] = ()) -> str:
 
 
 def _writer(format: str, thresholds: Thresholds | None) -> Callable[[Report, BinaryIO], None]:
-    if format not in FORMATS:
-        raise OptionError(f"expected a report format, got {quoted(format)}; use {nearest(format, FORMATS)}")
+    expect_one_of(FORMATS, format, "a report format")
     return partial(junit.write, thresholds=thresholds) if format == "junit" else FORMATS[format].write

@@ -16,10 +16,10 @@ from torch import nn
 from gradcam import measures
 from gradcam.comparison import Comparison, as_comparison
 from gradcam.draw import render
-from gradcam.errors import LayerError, OptionError, ReportError, nearest, quoted
+from gradcam.errors import LayerError, ReportError, check_kind
 from gradcam.geometry import fit_within
-from gradcam.kinds import expect
-from gradcam.layers import LayerChoices
+from gradcam.kinds import by_id, expect, expect_each, expect_one_of
+from gradcam.layers import SEPARATOR, LayerChoices
 from gradcam.model_spec import CHECKPOINT, display_name
 from gradcam.models.sources import SOURCES, configuration_of
 from gradcam.regions import check_region
@@ -57,6 +57,7 @@ from gradcam.report.model import (
 from gradcam.report.statements import limits, procedure, warnings_of
 from gradcam.scaling import FLOOR, full_scales
 from gradcam.types import (
+    FITS,
     Explanation,
     Fit,
     Heatmap,
@@ -104,7 +105,11 @@ def build_report(
     data_set: what the run came to that made the comparison, see `data_set_of`.
     Raises: OptionError or ReportError for an unknown choice, MapError if a map is not finite.
     """
-    style, comparison = style or Style(), as_comparison(comparison)
+    comparison, style = as_comparison(comparison), style or Style()
+    expect(str, title)
+    expect_one_of(FITS, fit, "a fit")
+    expect(datetime | None, now)
+    expect(DataSetEntry | None, data_set)
     _check(comparison, style, embedded)
     explained = _explanations(comparison)
     answers = {pair: _answer(*pair, explanation) for pair, explanation in explained.items()}
@@ -148,8 +153,7 @@ def _check(comparison: Comparison, style: Style, embedded: str) -> None:
     for photo in comparison.photos:
         if photo.region is not None:
             check_region(photo.region)
-    if embedded not in EMBEDDED:
-        raise OptionError(f"expected how photos travel, got {quoted(embedded)}; use {nearest(embedded, EMBEDDED)}")
+    expect_one_of(EMBEDDED, embedded, "how photos travel")
 
 
 def _common_fit(explanations: Iterable[Explanation]) -> Fit | None:
@@ -172,16 +176,14 @@ def revised(report: Report, verdict: Verdict | None = None, notes: Sequence[Note
     """
     expect(Report, report)
     verdict = report.verdict if verdict is None else verdict
-    notes = [photo.note for photo in report.photos] if notes is None else list(notes)
+    expect(Verdict, verdict)
+    notes = [photo.note for photo in report.photos] if notes is None else expect_each(Note, notes)
     if len(notes) != len(report.photos):
         raise ReportError(
             f"expected a note for each of {len(report.photos)} photos, got {len(notes)}; add the rest"
         )
     for judgement in (verdict, *notes):
-        if judgement.status not in STATUSES:
-            raise ReportError(
-                f"expected a status, got {quoted(judgement.status)}; use {nearest(judgement.status, STATUSES)}"
-            )
+        expect_one_of(STATUSES, judgement.status, "a status", ReportError)
     photos = tuple(replace(photo, note=note) for photo, note in zip(report.photos, notes, strict=True))
     whole = canonical(replace(report, verdict=verdict, photos=photos))
     check_extent(whole)
@@ -265,9 +267,10 @@ def _models(
     first: dict[int, Explanation] = {}
     for (_, model), explanation in explained.items():
         first.setdefault(model, explanation)
-    layers = [layer.get(model, "auto") if isinstance(layer, Mapping) else layer for model in comparison.models]
+    layers = by_id(layer, comparison.models, "layers")
     return tuple(
-        _model(model, first.get(index), _layer_text(layers[index])) for index, model in enumerate(comparison.models)
+        _model(model, first.get(index), _layer_text(layers.get(model, "auto")))
+        for index, model in enumerate(comparison.models)
     )
 
 
@@ -276,7 +279,10 @@ def _layer_text(layer: LayerChoices) -> str:
         return layer.name
     if isinstance(layer, nn.Module):
         raise LayerError("expected the name of a layer, which a report can keep, got the module itself; name it")
-    return str(layer) if isinstance(layer, (str, int)) else " + ".join(map(_layer_text, layer))
+    if isinstance(layer, Sequence) and not isinstance(layer, str):
+        return SEPARATOR.join(map(_layer_text, layer))
+    check_kind(layer, (str, int), "the layers of the comparison", "pass what compare() was given", LayerError)
+    return str(layer)
 
 
 def _model(model: str, explanation: Explanation | None, layer: str) -> ModelEntry:

@@ -51,6 +51,7 @@ def check(report: Report, thresholds: Thresholds | None = None) -> tuple[Check, 
     """
     expect(Report, report)
     thresholds = thresholds or Thresholds()
+    expect(Thresholds, thresholds)
     marked = any(photo.region for photo in report.photos)
     check_thresholds(thresholds, [photo.name for photo in report.photos], marked=marked)
     return (

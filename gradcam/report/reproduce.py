@@ -47,8 +47,8 @@ def command(report: Content, thresholds: Thresholds | None = None) -> str:
     expect(Content, report)
     if functions := [clean(target.name) for target in _functions(report)]:
         return f"# No command computes what is defined in Python by {listed(functions)}: run the lines of Python."
-    if pythonic := [clean(model.id) for model in report.models if _is_from_python(model)]:
-        return f"# No command loads {listed(pythonic)} the way Python did: run the lines of Python."
+    if pythonic := _from_python(report):
+        return f"# No command loads {pythonic} the way Python did: run the lines of Python."
     if unknown := [clean(name) for name in _methods(report) if known_method(name) is None]:
         return f"# No command knows the method {listed(unknown)}: use the gradcam that wrote the report."
     ways = {photo.stretched for photo in report.photos if not _is_sample(photo)}
@@ -60,9 +60,17 @@ def command(report: Content, thresholds: Thresholds | None = None) -> str:
 
 
 def replay_command(report: Content) -> str:
-    """One shell command that checks the maps of `review.zip`, in a folder that holds somebody's own models, too."""
-    own = [model for model in report.models if not _is_from_python(model)]
-    return _shell("replay", ["review.zip"], [option for model in own for option in _custom_options(model)])
+    """One shell command that checks the maps of `review.zip`, in a folder that holds somebody's own models, too.
+
+    A comment where a model is one that only Python can load.
+    """
+    if pythonic := _from_python(report):
+        return (
+            f"# No command loads {pythonic} the way Python did: make the report again by the lines of Python, and "
+            "compare the two with `gradcam diff`."
+        )
+    checkpoints = (option for model in report.models for option in _custom_options(model))
+    return _shell("replay", ["review.zip"], checkpoints)
 
 
 def _shell(verb: str, files: Sequence[str], options: Iterable[tuple[str, str]]) -> str:
@@ -240,6 +248,12 @@ def _imports(report: Content) -> Iterator[str]:
         yield "from gradcam import Labels, Preprocessing, load_checkpoint, load_classifier"
     elif _is_exact(report):
         yield "from gradcam import load_classifier"
+
+
+def _from_python(report: Content) -> str:
+    """The models that no option of the command line brings as they were, listed; empty if there is none."""
+    models = [clean(model.id) for model in report.models if _is_from_python(model)]
+    return listed(models) if models else ""
 
 
 def _is_from_python(model: ModelEntry) -> bool:

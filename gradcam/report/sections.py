@@ -29,7 +29,14 @@ from gradcam.report.model import (
     PhotoEntry,
     Row,
 )
-from gradcam.report.statements import FIT_LABELS, layer_statement, methods_line, request_text, request_title
+from gradcam.report.statements import (
+    FIT_LABELS,
+    NUMERICS_LABELS,
+    layer_statement,
+    methods_line,
+    request_text,
+    request_title,
+)
 from gradcam.scaling import FLOOR, NO_EVIDENCE
 from gradcam.text import dimensions, listed, minus_sign, percent, shorten
 
@@ -554,5 +561,5 @@ def _trained(model: ModelEntry) -> str:
 
 
 def _device(model: ModelEntry) -> str:
-    numerics = "" if model.numerics == "eager" else f", {model.numerics}"
-    return f"{model.device}, {model.dtype}{numerics}" if model.device else UNKNOWN
+    faster = "" if model.numerics == "eager" else f", {NUMERICS_LABELS[model.numerics]}"
+    return f"{model.device}, {model.dtype}{faster}" if model.device else UNKNOWN

@@ -25,13 +25,20 @@ from gradcam.report.model import (
 from gradcam.scaling import FLOOR
 from gradcam.targets import write_target
 from gradcam.text import count, dimensions, listed, percent
-from gradcam.types import Fit, Style, Target, TargetLayer, Top
+from gradcam.types import Fit, Numerics, Style, Target, TargetLayer, Top
 
 FIT_LABELS: dict[Fit, str] = {
     "crop": "each model's own evaluation crop",
     "squash": "the whole photo, its aspect lost",
     "pad": "the whole photo between bars",
 }
+
+NUMERICS_LABELS: dict[Numerics, str] = {
+    "eager": "as its library built it",
+    "folded": "in a faster form, equal but for rounding (folded)",
+    "packed": "in a faster form, equal but for rounding (packed)",
+}
+"""How a model computed."""
 
 
 def target_text(target: Target) -> str:

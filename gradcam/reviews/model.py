@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from gradcam.errors import ReviewError, nearest, quoted
-from gradcam.kinds import expect, expect_each
+from gradcam.errors import ReviewError, quoted
+from gradcam.kinds import expect, expect_each, expect_one_of
 from gradcam.statuses import STATUSES, SubjectKind
 
 Kind = Literal["report", "run"]
@@ -41,9 +41,7 @@ class Subject:
     name: str = ""
 
     def __post_init__(self) -> None:
-        if self.kind not in STATUSES:
-            use = nearest(self.kind, STATUSES)
-            raise ReviewError(f"expected a kind of subject, got {quoted(self.kind)}; use {use}")
+        expect_one_of(STATUSES, self.kind, "a kind of subject", ReviewError)
         refuse_unstorable(self.name)
         if (self.kind == "whole") != (self.name == ""):
             raise ReviewError(

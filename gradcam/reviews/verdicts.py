@@ -6,7 +6,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from gradcam.errors import ReviewError, nearest, quoted
+from gradcam.errors import ReviewError, quoted
+from gradcam.kinds import expect_one_of
 from gradcam.reviews.agreement import Agreement
 from gradcam.reviews.judging import agreement_of, disputed, finished, opening, standing, until
 from gradcam.reviews.model import WHOLE, Assignment, Comment, Review, Subject, Verdict
@@ -58,10 +59,7 @@ class Verdicts(Projects):
         undoes: bool | None = None,
     ) -> Verdict:
         allowed = STATUSES[subject.kind]
-        if status not in allowed:
-            raise ReviewError(
-                f"expected a verdict on a {subject.kind}, got {quoted(status)}; use {nearest(status, allowed)}"
-            )
+        expect_one_of(allowed, status, f"a verdict on a {subject.kind}", ReviewError)
         about = {"subject_kind": subject.kind, "subject": subject.name}
         reviewer = checked_name(reviewer, "a name")
         before = _about(_current(), VERDICTS, review, subject)

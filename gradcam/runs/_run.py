@@ -14,7 +14,8 @@ from itertools import chain, product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gradcam.errors import GradcamError, OptionError, RunBusyError, RunError, nearest, quoted
+from gradcam.errors import GradcamError, OptionError, RunBusyError, RunError, quoted
+from gradcam.kinds import by_id, expect, expect_one_of
 from gradcam.layers import read_layer
 from gradcam.panel_key import ModelKey
 from gradcam.runs import class_means, file_states, plan as plans
@@ -54,8 +55,7 @@ class Engine:
     say: Say = lambda sentence: None
 
     def __post_init__(self) -> None:
-        if self.name not in ENGINES:
-            raise OptionError(f"expected an engine, got {quoted(self.name)}; use {nearest(self.name, ENGINES)}")
+        expect_one_of(ENGINES, self.name, "an engine")
         if self.workers is not None and not 1 <= self.workers <= 10_000:
             raise OptionError(
                 f"expected from 1 to 10,000 workers, got {quoted(self.workers)}; choose another number"
@@ -88,6 +88,8 @@ def start(
     Raises: RunError or another GradcamError, one sentence; RunBusyError if another process computes the run.
     """
     engine = engine or Engine()
+    expect(Engine, engine)
+    expect(Settings | None, settings)
     data = data if isinstance(data, DataSet) else read_data(data)
     given = _by_name(models)
     use_model = _lender(given, use)
@@ -102,7 +104,7 @@ def start(
         if is_elsewhere:
             _check_same_photos(store, plan, data.files)
         _say_left_out(data, gone, engine.say)
-        layers = {name: layer.get(name) if isinstance(layer, Mapping) else layer for name in given}
+        layers = dict.fromkeys(given) | by_id(layer, list(given), "layers")
         wanted = plans.read_targets(targets, _class_names(plan, given)), _method_names(plan, methods)
         if len(rows) or mapping or not _is_planned(plan, given, layers, *wanted):
             request = _Request(*wanted, layers, data.labels, mapping, engine.say)
@@ -252,6 +254,7 @@ def _class_names(plan: Plan, given: Mapping[str, str | Classifier]) -> frozenset
 
 def _method_names(plan: Plan, methods: Sequence[str]) -> tuple[str, ...]:
     """The methods as the table calls them. Those that the plan has are not looked up, for that imports PyTorch."""
+    methods = [methods] if isinstance(methods, str) else methods
     return tuple(methods) if set(methods) <= set(plan.methods) else plans.method_names(methods)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from gradcam.errors import OptionError, nearest, quoted
+from gradcam.kinds import expect_one_of
 from gradcam.runs.index import Index
 from gradcam.runs.index_tables import AGREEMENTS, CONFUSIONS, MEANS, PHOTOS, SLICES, UNITS
 
@@ -142,8 +142,7 @@ def _blocks(photos: Sequence[int]) -> Iterator[Sequence[int]]:
 
 
 def _row(by: str) -> Ranking:
-    if by not in RANKINGS:
-        raise OptionError(f"expected a ranking, got {quoted(by)}; use {nearest(by, RANKINGS)}")
+    expect_one_of(RANKINGS, by, "a ranking")
     return RANKINGS[by]
 
 
@@ -187,8 +186,7 @@ def _with_value(index: Index, name: str, value: str) -> sa.Select[Any]:
     if name == "predicted":
         return sa.select(UNITS.c.photo).where(UNITS.c.predicted == value)
     known = ["label", "predicted", *slices(index)]
-    if name not in known:
-        raise OptionError(f"expected a column to filter by, got {quoted(name)}; use {nearest(name, known)}")
+    expect_one_of(known, name, "a column to filter by")
     return _in_slice(name, value)
 
 
@@ -257,8 +255,7 @@ def measured(
 
     Raises: OptionError for no row of `MEASURES`.
     """
-    if measure not in MEASURES:
-        raise OptionError(f"expected a measure of a unit, got {quoted(measure)}; use {nearest(measure, MEASURES)}")
+    expect_one_of(MEASURES, measure, "a measure of a unit")
     wanted = sa.select(UNITS.c.photo, UNITS.c.model, UNITS.c[measure]).where(
         UNITS.c.method == method, UNITS.c.target == target, UNITS.c[measure].is_not(None)
     )

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam.comparison import Comparison
-from gradcam.errors import OptionError, RunError, check_kind, nearest, quoted
+from gradcam.errors import RunError, check_kind, quoted
+from gradcam.kinds import expect_one_of
 from gradcam.layers import read_layer
 from gradcam.photo_file import open_photos
 from gradcam.runs import class_means, queries, shards
@@ -221,8 +222,7 @@ class Run:
         `earlier` and `earlier_spread` `[channels]`, which only the first unit of a photo and model has. See
         `shards`.
         """
-        if name not in ARRAYS:
-            raise OptionError(f"expected an array of a unit, got {quoted(name)}; use {nearest(name, ARRAYS)}")
+        expect_one_of(ARRAYS, name, "an array of a unit")
         finished = self._store.finished()
         read = lru_cache(64)(lambda column, batch: shards.read_arrays(self._path(finished[column, batch]), name))
         return [read(unit.location.column, unit.location.batch)[unit.location.row] for unit in units]
@@ -267,8 +267,7 @@ class Run:
     def model(self, name: str) -> PlannedModel:
         """A model of the plan by its id. Raises: RunError."""
         models = {model.id: model for model in self.plan.models}
-        if name not in models:
-            raise RunError(f"expected a model of the run, got {quoted(name)}; use {nearest(name, models)}")
+        expect_one_of(models, name, "a model of the run", RunError)
         return models[name]
 
     def pooled(

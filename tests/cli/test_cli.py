@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,7 @@ def test_layers_tells_the_target_layer_and_why(tmp_path: Path, capsys: pytest.Ca
     said = capsys.readouterr().out
     assert "torchvision/vgg16 · features.29 · 14×14 · 512 channels · NCHW" in said
     assert "2 of 2 resolved" in said
+    assert out.read_bytes().startswith(codecs.BOM_UTF8)
     assert "features.29,NCHW,0,14×14,512" in out.read_text(encoding="utf-8")
     assert "| **timm** | 1 | 1 | 0 |" in out.with_suffix(".md").read_text(encoding="utf-8")
 

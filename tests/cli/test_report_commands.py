@@ -155,6 +155,10 @@ def test_a_report_of_what_python_alone_loads_is_made_again_by_its_lines():
         f"# No command loads {models[0].spec}, timm/test_resnet.swapped.pth and ours/leaves the way Python did: "
         "run the lines of Python."
     )
+    assert replay_command(made) == (
+        f"# No command loads {models[0].spec}, timm/test_resnet.swapped.pth and ours/leaves the way Python did: "
+        "make the report again by the lines of Python, and compare the two with `gradcam diff`."
+    )
     assert required_files(made) == "the photos, mine.pt and swapped.pth"
     lines = python_lines(read_report(first))
     assert (

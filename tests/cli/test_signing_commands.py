@@ -73,6 +73,13 @@ def test_the_key_of_a_server_is_listed_as_one(as_anna, capsys):
     assert said(capsys, "key", "list")[1].count("a server's, in the names of those who sign in there") == 1
 
 
+def test_one_of_several_keys_is_asked_for_by_the_option_that_names_it(review, as_anna, capsys):
+    assert said(capsys, "key", "new", "--name", "Ben")[0] == 0
+    code, out = said(capsys, "sign", review)
+    assert (code, "got 2 keys; name one with --key" in out) == (2, True)
+    assert said(capsys, "sign", review, "--key", as_anna / "ben.key")[0] == 0
+
+
 def test_a_revoked_key_is_listed_and_ends_with_1(review, as_anna, capsys):
     assert said(capsys, "sign", review)[0] == 0
     assert said(capsys, "key", "revoke", as_anna / "anna-muller.pub", "--reason", "lost")[0] == 0

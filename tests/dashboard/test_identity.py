@@ -177,6 +177,9 @@ def test_the_servers_key_signs_in_the_name_that_was_vouched_for(asked, monkeypat
         identity.signing_key()
     monkeypatch.setattr(serving, "is_local", lambda: True)
     assert identity.signing_key() == server
+    keys.new_key("Dora")
+    with pytest.raises(SigningError, match="got 2 keys; leave one alone there, or sign the ZIP with `gradcam sign"):
+        identity.signing_key()
 
 
 def test_without_a_sign_in_whoever_has_typed_a_name_may_do_all(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -188,6 +188,13 @@ def test_a_link_reopens_depth_class_and_pin() -> None:
     assert not [button for button in page.button if "Unpin" in button.label]
 
 
+def test_a_pin_of_a_model_that_is_not_chosen_changes_nothing() -> None:
+    page = opened(layers=[f"{LITE1}~blocks.4"])
+    page.switch_page("app_pages/compare_classes.py").run()
+    assert not page.exception
+    assert "bn2 · 7×7" in scenes(page)[0]["panels"][0]["facts"]
+
+
 def test_a_pin_that_the_model_does_not_have_is_a_reason_in_its_panels() -> None:
     page = opened(layers=[f"{LITE0}~blocks.99"])
     page.switch_page("app_pages/compare_classes.py").run()

@@ -227,7 +227,7 @@ ARGUMENTS = {name: {"init_weights": True, "aux_logits": False} for name in ("goo
 
 def smallest_of_each_family() -> dict[str, dict[str, str]]:
     """Family -> the row of the committed layer table with the fewest parameters, with a head if it can have one."""
-    text = resources.files("gradcam").joinpath("data/layers.csv").read_text(encoding="utf-8")
+    text = resources.files("gradcam").joinpath("data/layers.csv").read_text("utf-8-sig")
     rows = [row for row in csv.DictReader(text.splitlines()) if "Encoder without a head" not in row["refused"]]
     rows.sort(key=lambda row: (row["refused"] == "", -int(row["parameters"])))
     return {row["family"]: row for row in rows}  # of each family the last row stays

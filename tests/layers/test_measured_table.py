@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,11 @@ def test_a_measuring_run_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest
     out = tmp_path / "measured.csv"
     assert main(["layers", "--measure", "timm/test_resnet", "--out", str(out)]) == 0
     assert "1 confirmed, 0 inconclusive, 0 contradicted, 0 failed" in capsys.readouterr().out
-    out.write_text(out.read_text(encoding="utf-8").replace("confirmed", "inconclusive"), encoding="utf-8")
+    out.write_bytes(out.read_bytes().replace(b"confirmed", b"inconclusive"))
     assert main(["layers", "--measure", "timm/test_resnet", "timm/test_vit", "--out", str(out)]) == 0
     assert "1 confirmed, 1 inconclusive, 0 contradicted, 0 failed" in capsys.readouterr().out
+    assert out.read_bytes().startswith(codecs.BOM_UTF8 + b"model,")
+    assert out.read_bytes().count(codecs.BOM_UTF8) == 1
     assert main(["layers", "--measure"]) == 2
 
 

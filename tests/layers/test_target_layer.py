@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from gradcam._heatmaps import heatmaps
 from gradcam.errors import LayerError, ModelError
 from gradcam.layers import candidate_layers, find_layer, resolve_target_layer
+from gradcam.text import article
 from gradcam.types import TargetLayer
 
 
@@ -102,6 +103,19 @@ def test_in_a_sequential_without_names_it_is_found_by_number() -> None:
     layer = resolve_target_layer(small_cnn(), (32, 32))
     assert layer == TargetLayer("4", (16, 16), 8, layer.rule)
     assert layer.rule == "the last place with a 16×16 layout that every path to the class scores passes through"
+
+
+@pytest.mark.parametrize(
+    ("grid", "written"),
+    [("7×7", "a"), ("8×8", "an"), ("11×7", "an"), ("18×18", "an"), ("80×80", "an"), ("110×110", "a"), ("1×8", "a")],
+)
+def test_a_grid_is_written_with_the_article_that_it_is_read_with(grid: str, written: str) -> None:
+    assert article(grid) == written
+
+
+def test_the_rule_of_an_eight_by_eight_grid_says_an() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 8 * 8, 2))
+    assert resolve_target_layer(model, (8, 8)).rule.startswith("the last place with an 8×8 layout that")
 
 
 def test_a_class_map_that_is_only_pooled_is_passed_over() -> None:

@@ -72,10 +72,11 @@ def test_a_report_tells_how_its_models_computed_and_one_that_does_not_is_of_eage
         for numerics in ("eager", "folded")
     )
     assert [str(change) for change in diff(eager, read_report(render_report(folded, "json")))] == [
-        "Models: bundled/a: numerics was eager and is folded",
+        "Models: bundled/a: how it computes was as its library built it and is in a faster form, equal but for "
+        "rounding (folded)",
     ]
     rows = {row[0]: row[1] for row in models_table(folded).rows}
-    assert rows["Device, type"] == "cpu, float32, folded"
+    assert rows["Device, type"] == "cpu, float32, in a faster form, equal but for rounding (folded)"
     older = json.loads(render_report(eager, "json"))
     del older["models"][0]["numerics"]
     assert read_report(json.dumps(older).encode()) == eager

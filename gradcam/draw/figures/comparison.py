@@ -12,6 +12,7 @@ from plotly.subplots import make_subplots
 from gradcam.comparison import Comparison
 from gradcam.draw import captions, render
 from gradcam.draw.figures.parts import TEXT, Theme, escape, heat_trace, mark_shapes, outline_shapes
+from gradcam.kinds import expect_one_of
 from gradcam.text import shorten
 from gradcam.types import Blend, Failure, Heatmap, Panel, Photo, ScaledMap, Style
 
@@ -26,10 +27,11 @@ def comparison_figure(comparison: Comparison, style: Style | None = None, *, the
     Axes are photo pixels, y downwards; the panels of one photo zoom and pan together. A slider in the figure sets
     the opacity and keeps the zoom. Show it with `PLOTLY_CONFIG`.
 
-    Raises: OptionError where the style is outside its choices, MapError where a map is not finite.
+    Raises: OptionError where the style or the theme is outside its choices, MapError where a map is not finite.
     """
     style = style or Style()
     render.check_style(style)
+    expect_one_of(TEXT, theme, "a theme")
     scaled = comparison.scaled(style)
     rows, columns = list(comparison.rows()), len(comparison.models)
     figure = _frame([row.photo.size for row in rows], columns)
