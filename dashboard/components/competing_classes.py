@@ -144,10 +144,10 @@ def _caption(panel: Panel, scaled: Mapping[Heatmap, ScaledMap], several: bool) -
         return Caption(request_caption(panel.target), " · ".join(parts), "")
     target, shares = panel.scored, panel.explanation.probabilities
     if target.against is None:
-        facts = [percent(target.probability), f"rank {target.rank}", minus_sign(f"score {target.score:.2f}")]
+        facts = [percent(target.probability), f"rank {target.rank}", minus_sign(f"score {target.score:z.2f}")]
     else:
         facts = [f"{percent(target.probability)} against {percent(float(shares[target.against]))}"]
-        facts += [minus_sign(f"scores differ by {target.score:+.2f}")]
+        facts += [minus_sign(f"scores differ by {target.score:+z.2f}")]
     parts += [part.replace(" ", "\N{NO-BREAK SPACE}") for part in facts]  # a line breaks between them only
     pinned = "pinned layer " if panel.model in session.pinned() else ""
     return Caption(

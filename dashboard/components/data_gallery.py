@@ -211,5 +211,7 @@ def _prediction(unit: Unit) -> str:
     if unit.reason is not None or unit.predicted is None:
         return "no map"
     mark = {True: "✓\N{NO-BREAK SPACE}", False: "✗\N{NO-BREAK SPACE}", None: ""}[unit.right]
-    name = unit.predicted if len(unit.predicted) > ONE_LINE else unit.predicted.replace(" ", "\N{NO-BREAK SPACE}")
-    return f"{mark}{escape_markdown(name)}\N{NO-BREAK SPACE}{percent(unit.predicted_probability or 0.0)}"
+    name = escape_markdown(unit.predicted)
+    if len(unit.predicted) <= ONE_LINE:
+        name = name.replace(" ", "\N{NO-BREAK SPACE}")
+    return f"{mark}{name}\N{NO-BREAK SPACE}{percent(unit.predicted_probability or 0.0)}"

@@ -119,7 +119,7 @@ def show_maps(of: GradcamSteps) -> list[Figure]:
             )
             for kind, channels in _extremes(of)
         ]
-        figure = _show_rows(rows, "Feature map")
+        figure = _show_rows(rows, "Feature maps")
         silent = of.channels - len(_active_channels(of))
         none, full = COLORMAP_ENDS[session.look().colormap]
         st.caption(
@@ -153,7 +153,7 @@ def show_weights(of: GradcamSteps) -> list[Figure]:
             )
             for kind, channels in _extremes(of)
         ]
-        figure = _show_rows(rows, "Gradients of feature map")
+        figure = _show_rows(rows, "Gradients")
         st.markdown(f"The weights of all {of.channels:,} maps, sorted")
         st.plotly_chart(
             weight_bars(of.alpha, theme=theme()),

@@ -177,9 +177,12 @@ def _beside(one: Pixels, other: Pixels) -> Pixels:
 
 
 def _name(panel: Panel, cell: int) -> str:
-    """The model's name; without its source where it is too long, for else its middle would be cut out."""
+    """The model's name; where it is too long without its source, then cut in its middle, but for *untrained*."""
     name = model_caption(panel)
-    return name if text_width(name, _HEAD) <= cell else short_name(name)
+    if text_width(name, _HEAD) <= cell:
+        return name
+    stem, bracket, mark = short_name(name).partition(" (untrained")
+    return fit(stem, cell - text_width(bracket + mark, _HEAD), _HEAD) + bracket + mark
 
 
 def _cell(strip: Pixels, x: int, cell: int, picture: Pixels, about: Sequence[tuple[str, Ink]]) -> None:

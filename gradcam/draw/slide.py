@@ -14,6 +14,7 @@ from gradcam.draw.captions import model_caption, target_caption
 from gradcam.draw.lettering import Ink, fit, plain, text_width, write
 from gradcam.draw.render import Pixels, png, resize, three_pictures
 from gradcam.errors import OptionError
+from gradcam.text import minus_sign
 from gradcam.types import Heatmap, Style
 
 CLASSIC = Style(colormap="jet", opacity=0.5, blend="even")
@@ -99,7 +100,7 @@ def _svg(part: _Picture | _Line | _Bar) -> str:
         return f'<image {place} href="data:image/png;base64,{data}"/>'
     if isinstance(part, _Bar):
         place = f'x="{part.x:.2f}" y="{part.y:.2f}" width="{part.width:.2f}" height="{part.height:.2f}"'
-        return f'<rect {place} fill="{_hex(part.colour)}"/>'
+        return f'<rect {place} fill="{_hex(part.colour)}" shape-rendering="crispEdges"/>'  # no seam between two
     ink = part.ink
     look = f'font-family="sans-serif" font-size="{ink.size}" font-weight="{ink.weight}" fill="{_hex(ink.colour)}"'
     words = html.escape(plain(part.text), quote=False)
@@ -194,7 +195,8 @@ def weights_slide(alpha: NDArray[np.float32], width: int = WIDTH) -> Slide:
     ordered = np.sort(alpha)[::-1].astype(float)
     low, high = min(0.0, float(ordered.min())), max(0.0, float(ordered.max()))
     span = high - low or 1.0
-    left = max(text_width(f"{value:.2g}", _TEXT) for value in (low, high, 0.0)) + _GAP
+    numbers = {value: minus_sign(f"{value:.2g}") for value in (high, 0.0, low)}
+    left = max(text_width(number, _TEXT) for number in numbers.values()) + _GAP
     height = max(120, round(0.4 * width))
     step = (width - left) / len(ordered)
 
@@ -208,15 +210,12 @@ def weights_slide(alpha: NDArray[np.float32], width: int = WIDTH) -> Slide:
         if value
     ]
     zero = _Bar(left, y(0.0) - 1, width - left, 2, _LINE)
-    numbers = [
-        _Line(f"{value:.2g}", _TEXT, 0, round(y(value)) - _TEXT.line // 2)
-        for value in dict.fromkeys((high, 0.0, low))
-    ]
+    ticks = [_Line(text, _TEXT, 0, round(y(value)) - _TEXT.line // 2) for value, text in numbers.items()]
     foot = round(y(low)) + _GAP
     caption = fit(
         f"The weights α of {len(ordered):,} feature maps, from the largest to the smallest", width - left, _TEXT
     )
-    parts = (*bars, zero, *numbers, _Line(caption, _TEXT, left, foot))
+    parts = (*bars, zero, *ticks, _Line(caption, _TEXT, left, foot))
     return Slide(width, foot + 2 * _TEXT.line, parts)
 
 

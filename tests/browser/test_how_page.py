@@ -42,7 +42,7 @@ def test_a_lecturer_adds_a_model_takes_another_colour_map_and_carries_figures_aw
     page.get_by_role("button", name="Figures").click()
     bars = ElementTree.fromstring(taken(page, "Weights as SVG").path().read_bytes())
     assert len(bars.findall("{http://www.w3.org/2000/svg}rect")) > 1000
-    assert opened(taken(page, "Feature map as PNG")).shape[1] == 1800
+    assert opened(taken(page, "Feature maps as PNG")).shape[1] == 1800
     page.get_by_role("spinbutton", name="Width in pixels").fill("900")
     page.keyboard.press("Enter")
     settle(page)

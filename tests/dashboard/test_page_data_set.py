@@ -7,7 +7,7 @@ import re
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +32,7 @@ from gradcam.errors import RunError, quoted
 from gradcam.model_spec import display_name
 from gradcam.models import write_options
 from gradcam.reviews import ReviewStore, Subject
-from gradcam.runs import RANKINGS, Filter, HostedRun, Pair, Run, RunHost, Settings, resume, start
+from gradcam.runs import RANKINGS, Filter, HostedRun, Pair, Run, RunHost, Settings, Unit, resume, start
 from gradcam.runs.job import Job
 from tests.opening import open_page
 from tests.runs.small_set import SETTINGS, write_photo
@@ -395,6 +395,20 @@ def test_an_opened_photo_is_explained_by_the_methods_of_its_run(tmp_path: Path) 
     assert not page.exception
     assert show.call_args.args[0].methods == methods
     assert page.table[0].value["Method"].tolist() == list(methods)
+
+
+def test_a_number_that_a_map_of_an_opened_photo_lacks_is_a_dash(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    units_of = Run.units
+
+    def without_likeness(run: Run, photos: Sequence[int] | None = None) -> Iterator[Unit]:
+        for unit in units_of(run, photos):
+            yield replace(unit, likeness=None) if unit.model == MODELS[0] else unit
+
+    monkeypatch.setattr(Run, "units", without_likeness)
+    cells = opened(opened=str(run.ranked("disagreement")[0])).table[0].value
+    assert cells["Like its class"].tolist()[0] == "–"
+    assert re.fullmatch(r"−?[01]\.\d\d", cells["Like its class"].tolist()[1])
+    assert not {"–"} & set(cells["Predicted"])
 
 
 def test_a_visitor_is_not_told_where_the_photos_of_a_run_were(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_every_picture_has_words_for_those_who_do_not_see_it() -> None:
     said = alts(page)
     assert len(said) == 1 + 10 + 10 + 2 + 2 + 2 + 1
     assert all(said)
-    assert sum(alt.startswith("Feature map: map ") for alt in said) == 10
+    assert sum(alt.startswith("Feature maps: map ") for alt in said) == 10
     assert any("hottest at" in alt for alt in said)
     (chart,) = page.get("plotly_chart")
     assert "1,280 weights" in chart.proto.alt

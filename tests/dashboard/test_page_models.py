@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from html import unescape
 from typing import Any, cast
 
 import pytest
@@ -245,6 +246,20 @@ def test_a_class_that_only_ones_own_model_has_is_said_in_the_other_panel() -> No
     (panel,) = [panel for scene in first_page.scenes(page) for panel in scene["panels"]]
     assert (panel["title"], panel["reason"]) == ("shapes", "")
     assert panel["subtitle"].startswith("cross · ")  # the photo may well have nothing of a cross: then no heat
+
+
+def test_ones_own_model_without_a_map_is_a_line_by_its_name_and_can_be_taken_out_but_not_be_untrained() -> None:
+    page = bring(open_page("models", models=[LITE0]))
+    own = page.session_state["models"][1]
+    page.query_params["classes"] = ["tabby"]
+    page.switch_page("app_pages/compare_models.py").run()
+    (line,) = [text for found in page.get("html") if 'class="failed"' in (text := found.proto.body)]
+    assert f'<b title="{own}">shapes</b> has no map: expected a class of ' in line
+    assert "got 'tabby'" in unescape(line)
+    assert f"_untrained-{own}" not in [button.key for button in page.button]
+    page.button(key=f"_leave-{own}").click().run()
+    assert page.multiselect(key="models").value == [LITE0]
+    assert not first_page.reasons(page)
 
 
 def test_two_visitors_never_see_each_others_models() -> None:

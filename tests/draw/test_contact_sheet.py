@@ -72,6 +72,15 @@ def test_a_long_name_loses_its_source_before_its_middle(monkeypatch: pytest.Monk
     assert "resnet18 (untrained, seed 0)" in written
 
 
+def test_a_name_that_is_cut_still_says_untrained(monkeypatch: pytest.MonkeyPatch):
+    photo, written = fakes.photo(30, 60), []
+    monkeypatch.setattr(contact_sheet, "write", lambda strip, lines, *at: written.extend(text for text, _ in lines))
+    grid(fakes.panel(photo, np.ones((1, 1)), model="timm/mobilenetv3_small_050 (untrained, seed 0)"), cell=300)
+    (name,) = (text for text in written if text.endswith(" (untrained, seed 0)"))
+    assert name.startswith("mob")
+    assert "…" in name
+
+
 def test_no_text_of_the_grid_runs_out_of_its_cell():
     long = "a/" + "very_long_model_name_" * 9
     photo = fakes.photo(30, 60, name="Ein sehr langer Name mit Umlaut ä und 中文 " * 5)

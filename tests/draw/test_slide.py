@@ -69,6 +69,7 @@ def test_bars_stand_on_the_zero_line_and_fall_from_left_to_right():
     assert [round(bar["y"] + bar["height"] - ground, 1) for bar in bars[:2]] == [0, 0]
     assert round(bars[2]["y"] - ground, 1) == 0
     assert [bar["fill"] for bar in bars] == ["#d6604d", "#d6604d", "#4393c3"], "red above zero, blue below"
+    assert [text.text for text in root.findall(f"{SVG}text")][:3] == ["3", "0", "−1"]
 
 
 def test_a_slide_of_very_many_panels_is_narrower_than_asked():
