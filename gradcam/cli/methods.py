@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from gradcam.cli import terminal
-from gradcam.methods import METHODS, WRAPPERS, Method, Wrapper, markdown_table
+from gradcam.methods import METHODS, WRAPPERS, Method, Wrapper
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -14,7 +14,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     if options.markdown:
-        lines = markdown_table().splitlines()
+        lines = _markdown().splitlines()
     else:
         lines = [*map(_sentence, METHODS.values()), *map(_sentence_of_wrapper, WRAPPERS.values())]
     for line in lines:
@@ -31,3 +31,34 @@ def _sentence_of_wrapper(wrapper: Wrapper) -> str:
     several = f"{wrapper.times} times the method's cost and a forward"
     cost = several if wrapper.times > 1 else "the method's cost"
     return " · ".join([f"{wrapper.name}(METHOD)", wrapper.says.format(base="the method"), cost, *published])
+
+
+def _markdown() -> str:
+    """All methods and what they need and cost, then the wrappers, as tables of Markdown."""
+    head = ("method", "what it shows", "reads", "class", "signs", "forwards", "backwards a class")
+    rows = [
+        (
+            f"[{method.name}]({method.link})<br>{method.citation}",
+            " ".join(filter(None, (method.says, method.caveats))),
+            ", ".join(method.needs),
+            "yes" if method.class_specific else "no",
+            "±" if method.signed else "+",
+            method.forwards_text,
+            method.backwards_text,
+        )
+        for method in METHODS.values()
+    ]
+    wrappers = [
+        (
+            f"[{name}(…)]({wrapper.link})<br>{wrapper.paper}" if wrapper.link else f"{name}(…)",
+            " ".join((wrapper.says.format(base="the method"), wrapper.caveats)),
+            f"× {wrapper.times}" + ", + 1 forward" * (wrapper.times > 1),
+        )
+        for name, wrapper in WRAPPERS.items()
+    ]
+    by_columns = _table(head, ("---",) * 5 + ("--:",) * 2, *rows)
+    return f"{by_columns}\n\n{_table(('wrapper', 'what it shows', 'cost'), ('---', '---', '--:'), *wrappers)}"
+
+
+def _table(*rows: tuple[str, ...]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -8,11 +8,8 @@ else it reads is a new property there, computed in `gradcam/signals.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
 
-from gradcam.errors import OptionError, nearest, quoted
 from gradcam.methods import (
     from_attention as attention,
     from_forwards as forwards,
@@ -20,9 +17,8 @@ from gradcam.methods import (
     from_layers as layers,
     from_pixels as pixels,
 )
-from gradcam.methods.method import USUAL, Method
-from gradcam.methods.wrappers import WRAPPERS, Wrapper
-from gradcam.text import listed
+from gradcam.methods.method import Method
+from gradcam.methods.wrappers import WRAPPERS
 
 FLOOR = "Zero: no positive evidence. Drawn from zero."
 SIGNED = "Zero: no evidence; below it, evidence against the class. Drawn around zero, red above and blue below."
@@ -503,114 +499,4 @@ _ROWS = (
     ),
 )
 
-Row = TypeVar("Row", Method, Wrapper)
-
 METHODS: dict[str, Method] = {method.name: method for method in _ROWS}
-
-
-def find_method(name: str) -> Method:
-    """A row of `METHODS` by its name, without regard to case and hyphens, or a row that `WRAPPERS` make of one:
-    `SmoothGrad(LayerCAM)`.
-
-    Raises: OptionError naming the nearest methods or wrappers, also for a wrapper that does not fit.
-    """
-    name = str(name)
-    if row := _find(name, METHODS):
-        return row
-    outer, bracket, inner = name.strip().partition("(")
-    if not bracket:
-        raise OptionError(f"expected a method, got {quoted(name)}; use {nearest(name, METHODS)}")
-    wrapper = _find(outer, WRAPPERS)
-    if wrapper is None:
-        known = ", ".join(f"{known}(…)" for known in WRAPPERS)
-        raise OptionError(f"expected a wrapper before the bracket, got {quoted(outer)}; use {known}")
-    if not inner.endswith(")") or inner.count("(") > len(WRAPPERS):
-        raise OptionError(
-            f"expected a method in brackets, got {quoted(name)}; write {wrapper.name}({GRADCAM.name})"
-        )
-    row = wrapper.of(find_method(inner[:-1]))
-    return METHODS.get(row.name.removesuffix(f"({GRADCAM.name})"), row)
-
-
-def known_method(name: str) -> Method | None:
-    """The row that has exactly this name, which may come from a file; None if no row has."""
-    try:
-        row = find_method(name)
-    except OptionError:
-        return None
-    return row if row.name == name else None
-
-
-def find_methods(names: str | Sequence[str]) -> tuple[Method, ...]:
-    """One row, or several in their order, each once. Raises: OptionError, also if there is none."""
-    found = [find_method(name) for name in (names if isinstance(names, list | tuple) else [str(names)])]
-    if not found:
-        raise OptionError(f"expected at least one method, got none; use {GRADCAM.name}")
-    return tuple({method.name: method for method in found}.values())
-
-
-def check_forwards(
-    methods: Iterable[Method],
-    most: int,
-    classes: int = 1,
-    layers: int = 1,
-    instead: str = "",
-) -> None:
-    """Raises: OptionError if the methods take more than about `most` forwards of each photo and model together.
-
-    The forward that all methods share is counted once a layer.
-    classes, layers: how many are asked for. instead: what to do then; empty to name what takes so many.
-    """
-    total, counts = layers, dict(USUAL)
-    counts["class"] = classes
-    causes = {"methods": True, "layers": False, "classes": False}
-    for method in methods:
-        times = layers if method.reads_layer else 1
-        total += times * (method.forwards_for(counts) - 1)
-        causes["layers"] |= times > 1
-        causes["classes"] |= classes > 1 and method.more > 0 and method.part == "class"
-        if total > most:
-            fewer = listed([name for name, is_one in causes.items() if is_one], "or")
-            raise OptionError(
-                f"expected methods of at most {most:,} forwards of each photo and model, got about {total:,} with "
-                f"{method.name}; {instead or f'take fewer {fewer}, or no wrapper'}"
-            )
-
-
-def _find(name: str, rows: Mapping[str, Row]) -> Row | None:
-    return rows.get(name) or {_plain(known): row for known, row in rows.items()}.get(_plain(name))
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("-", "").replace(" ", "")
-
-
-def markdown_table() -> str:
-    """All methods and what they need and cost, then the wrappers, as tables of Markdown."""
-    head = ("method", "what it shows", "reads", "class", "signs", "forwards", "backwards a class")
-    rows = [
-        (
-            f"[{method.name}]({method.link})<br>{method.citation}",
-            " ".join(filter(None, (method.says, method.caveats))),
-            ", ".join(method.needs),
-            "yes" if method.class_specific else "no",
-            "±" if method.signed else "+",
-            method.forwards_text,
-            method.backwards_text,
-        )
-        for method in METHODS.values()
-    ]
-    wrappers = [
-        (
-            f"[{name}(…)]({wrapper.link})<br>{wrapper.paper}" if wrapper.link else f"{name}(…)",
-            " ".join((wrapper.says.format(base="the method"), wrapper.caveats)),
-            f"× {wrapper.times}" + ", + 1 forward" * (wrapper.times > 1),
-        )
-        for name, wrapper in WRAPPERS.items()
-    ]
-    by_columns = _table(head, ("---",) * 5 + ("--:",) * 2, *rows)
-    return f"{by_columns}\n\n{_table(('wrapper', 'what it shows', 'cost'), ('---', '---', '--:'), *wrappers)}"
-
-
-def _table(*rows: tuple[str, ...]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

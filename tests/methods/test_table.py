@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from gradcam import MethodError, compare, explain, explain_many
+from gradcam.cli._main import main
 from gradcam.errors import OptionError
-from gradcam.methods import GRADCAM, METHODS, Signals, find_method, find_methods, markdown_table
+from gradcam.methods import GRADCAM, METHODS, Signals, find_method, find_methods
 from gradcam.methods.from_gradients import grad_cam, weighted_sum
 from tests.test_explain import colours, quarters
 
@@ -82,6 +83,10 @@ def test_every_row_says_what_it_is() -> None:
         )
 
 
-def test_readme_has_the_table() -> None:
+def test_readme_has_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["methods", "--markdown"]) == 0
     readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-    assert readme.partition("<!-- methods -->")[2].partition("<!-- /methods -->")[0].strip() == markdown_table()
+    assert (
+        readme.partition("<!-- methods -->")[2].partition("<!-- /methods -->")[0].strip()
+        == capsys.readouterr().out.strip()
+    )
