@@ -119,8 +119,8 @@ def vgg() -> nn.Module:
     model.features.to_empty(device="cpu")
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        for layer in model.features:
-            if isinstance(layer, nn.Conv2d):
+        for layer in model.features.children():
+            if isinstance(layer, nn.Conv2d) and layer.bias is not None:
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
                 nn.init.zeros_(layer.bias)
         model.classifier = nn.Sequential(

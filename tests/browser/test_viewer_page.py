@@ -448,7 +448,8 @@ def test_keys_move_the_cross_say_the_values_and_zoom(pair: Page):
 
 
 def test_panels_stack_on_a_phone(failure: Page):
-    for viewport, rows in ((DESKTOP, 2), ({"width": 600, "height": 800}, 4), (PHONE, 4)):
+    tablet: ViewportSize = {"width": 600, "height": 800}
+    for viewport, rows in ((DESKTOP, 2), (tablet, 4), (PHONE, 4)):
         failure.set_viewport_size(viewport)
         settle(failure)
         boxes = [canvas.bounding_box() for canvas in failure.locator(PLOT).all()]
