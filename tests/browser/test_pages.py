@@ -57,7 +57,9 @@ def shots(page: Page) -> list[np.ndarray]:
     return [io.imread(BytesIO(panel.screenshot()))[..., :3].astype(int) for panel in pictures(page).all()]
 
 
-def test_the_first_sight_is_three_real_heatmaps_of_a_sample(visit: Visit) -> None:
+def test_the_first_sight_is_three_real_heatmaps_to_take_away_in_files_that_open_without_a_network(
+    visit: Visit, browser: Browser, tmp_path: Path
+) -> None:
     page = visit()
     assert [re.sub(r"\s*(\S+)\s*(.*) · .*", r"\1: \2", title, flags=re.S) for title in titles(page)] == [
         "bundled/tf_efficientnet_lite0: Egyptian cat",
@@ -72,6 +74,27 @@ def test_the_first_sight_is_three_real_heatmaps_of_a_sample(visit: Visit) -> Non
     page.get_by_text("7×7 grid").click()
     expect(why).to_be_visible()
     expect(page.locator(".predictions")).to_have_count(3)
+
+    for name in ("PNG", "HTML"):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=name, exact=True).click()
+        download.value.save_as(tmp_path / f"comparison.{name.lower()}")
+    picture = io.imread(tmp_path / "comparison.png")
+    assert picture.shape[1] > 3 * 300
+    assert picture.std() > 20
+
+    complaints: list[str] = []
+    strangers: list[str] = []
+    with browser.new_context(offline=True, viewport=DESKTOP) as context:
+        saved = context.new_page()
+        listen(saved, complaints, strangers)
+        saved.goto((tmp_path / "comparison.html").as_uri())
+        expect(pictures(saved)).to_have_count(3)
+        expect(pictures(saved).locator(".hm image")).to_have_count(3)
+        assert all(difference > 50 for difference in heat(saved))
+        assert titles(saved) == titles(page)
+        assert complaints == []
+        assert strangers == []
 
 
 def test_the_look_changes_without_losing_the_zoom_and_goes_into_the_link(visit: Visit) -> None:
@@ -130,32 +153,6 @@ def test_a_link_reopens_the_view_for_somebody_else(visit: Visit, browser: Browse
         assert titles(again) == titles(page)
     page.get_by_role("link", name="Compare classes").first.click()
     expect(page).to_have_url(re.compile(r"compare_classes\?.*fit=squash"))
-
-
-def test_both_downloads_hold_the_comparison_and_the_page_opens_without_a_network(
-    visit: Visit, browser: Browser, tmp_path: Path
-) -> None:
-    page = visit()
-    for name in ("PNG", "HTML"):
-        with page.expect_download() as download:
-            page.get_by_role("button", name=name, exact=True).click()
-        download.value.save_as(tmp_path / f"comparison.{name.lower()}")
-    picture = io.imread(tmp_path / "comparison.png")
-    assert picture.shape[1] > 3 * 300
-    assert picture.std() > 20
-
-    complaints: list[str] = []
-    strangers: list[str] = []
-    with browser.new_context(offline=True, viewport=DESKTOP) as context:
-        saved = context.new_page()
-        listen(saved, complaints, strangers)
-        saved.goto((tmp_path / "comparison.html").as_uri())
-        expect(pictures(saved)).to_have_count(3)
-        expect(pictures(saved).locator(".hm image")).to_have_count(3)
-        assert all(difference > 50 for difference in heat(saved))
-        assert titles(saved) == titles(page)
-        assert complaints == []
-        assert strangers == []
 
 
 def brightness(locator: Locator, of: str) -> float:
