@@ -30,8 +30,18 @@ def opened(download: Download) -> np.ndarray:
     return np.array(Image.open(io.BytesIO(download.path().read_bytes())).convert("RGB"))
 
 
-def test_a_lecturer_adds_a_model_takes_another_colour_map_and_carries_figures_away(visit: Visit) -> None:
+def assert_a_chart_follows_the_theme(page: Page) -> None:
+    words = page.locator("[data-testid=stPlotlyChart] svg text").first
+    for scheme, lightness in (("light", range(0, 80)), ("dark", range(200, 256))):
+        page.emulate_media(color_scheme=scheme)
+        settle(page)
+        colour = words.evaluate("it => getComputedStyle(it).fill")
+        assert all(int(part) in lightness for part in re.findall(r"\d+", colour)[:3]), (scheme, colour)
+
+
+def test_a_lecturer_adds_a_model_takes_another_theme_and_colour_map_and_carries_figures_away(visit: Visit) -> None:
     page = visit("how_it_works", wait_for=None)
+    assert_a_chart_follows_the_theme(page)
     choose(page, "Models", "lite2", "bundled/tf_efficientnet_lite2")
     expect(page.get_by_text("9×9 cells", exact=False).first).to_be_visible()
     expect(page.get_by_text("Each on its own scale: yellow", exact=False)).to_be_visible()
@@ -55,13 +65,3 @@ def test_the_classic_picture_is_there_where_models_are_compared(visit: Visit) ->
     panels = opened(taken(page, "Panels as PNG"))
     assert panels.shape[1] == 1800
     assert panels.shape[0] > 2 * 350, "a row a model"
-
-
-def test_a_chart_follows_another_theme_at_once(visit: Visit) -> None:
-    page = visit("how_it_works", wait_for=None)
-    words = page.locator("[data-testid=stPlotlyChart] svg text").first
-    for scheme, lightness in (("light", range(0, 80)), ("dark", range(200, 256))):
-        page.emulate_media(color_scheme=scheme)
-        settle(page)
-        colour = words.evaluate("it => getComputedStyle(it).fill")
-        assert all(int(part) in lightness for part in re.findall(r"\d+", colour)[:3]), (scheme, colour)
