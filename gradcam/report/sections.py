@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 from msgspec import UNSET
@@ -25,15 +24,12 @@ from gradcam.report.model import (
     FailureEntry,
     Finding,
     HeatmapEntry,
-    ModelEntry,
     PhotoEntry,
     Row,
 )
 from gradcam.report.statements import (
     FIT_LABELS,
-    NUMERICS_LABELS,
     layer_statement,
-    methods_line,
     request_text,
     request_title,
 )
@@ -45,9 +41,6 @@ NAME_ROOM = 32
 """Characters of a photo's name in a table with many rows."""
 LIKELY = 0.01
 """The least probability of a class that a report would rather begin with than with another."""
-
-Property: TypeAlias = Callable[[Content, int], str]
-"""Gives a cell of the table of models, from a report and the index of a model."""
 
 
 @dataclass(frozen=True)
@@ -70,16 +63,6 @@ class Table:
     marked: tuple[int, ...] = ()
     numbers: tuple[int, ...] = ()
     plots: tuple[Plot, ...] = ()
-
-
-def models_table(report: Content) -> Table:
-    """A column for each model, a row for each property. Rows in which the models differ are marked; rows of a
-    choice or a file that no model has are left out.
-    """
-    rows = [(label, *(read(report, index) for index in range(len(report.models)))) for label, read in _PROPERTIES]
-    rows = [row for row in rows if row[0] not in _RARE or {*row[1:]} != {UNKNOWN}]
-    marked = tuple(index for index, row in enumerate(rows) if len({*row[1:]} - {UNKNOWN}) > 1)
-    return Table(("", *report.model_names), tuple(rows), marked)
 
 
 def settings_table(report: Content) -> Table:
@@ -238,20 +221,6 @@ def hashes_table(report: Content) -> Table:
     )
     files = tuple(("Weight file", model.file.name, model.file.sha256) for model in report.models if model.file)
     return Table(("", "", "SHA-256"), photos + models + files)
-
-
-def configurations_table(report: Content) -> Table:
-    """A column for each model with a pretrained configuration, a row for each name in one; no rows without any."""
-    found = [
-        (name, model.configuration)
-        for name, model in zip(report.model_names, report.models, strict=True)
-        if model.configuration
-    ]
-    told = [configuration for _, configuration in found]
-    names = list(dict.fromkeys(name for one in told for name in one))
-    rows = [(name, *(_told(one[name]) if name in one else UNKNOWN for one in told)) for name in names]
-    marked = tuple(index for index, row in enumerate(rows) if len({*row[1:]} - {UNKNOWN}) > 1)
-    return Table(("", *(name for name, _ in found)), tuple(rows), marked)
 
 
 def environment_table(report: Content) -> Table:
@@ -436,13 +405,6 @@ def figure(value: float | None) -> str:
     return UNKNOWN if value is None else minus_sign(f"{value:.2f}")
 
 
-def _told(value: object) -> str:
-    """A plain value, or a list of them, as a table shows it."""
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_told, value))
-    return {"None": "none", "True": "yes", "False": "no"}.get(str(value), str(value))
-
-
 def _third(share: float) -> int:
     return min(max(int(share * 3), 0), 2)
 
@@ -476,90 +438,3 @@ def _number_row(report: Content, panel: HeatmapEntry, photo: str) -> tuple[str, 
     last = (hottest, inside) if is_marked(report) else (hottest,)
     answer = (percent(scored.probability), str(scored.rank)) if scored.is_class else (UNKNOWN, UNKNOWN)
     return (*start, str(scored), *answer, *measured, *last)
-
-
-def _layers(report: Content, index: int) -> str:
-    layers = sorted(map(str, report.layers_of(index)))
-    return listed(layers) if layers else UNKNOWN
-
-
-def _rules(report: Content, index: int) -> str:
-    return " ".join(sorted({layer.rule for layer in report.layers_of(index)})) or UNKNOWN
-
-
-def _preprocessing(report: Content, index: int) -> str:
-    found = report.models[index].preprocessing
-    if found is None:
-        return UNKNOWN
-    sizes = [dimensions(*size) for size in (found.resize, found.size)]
-    scaled = sizes[1] if found.resize == found.size else f"{sizes[0]}, middle {sizes[1]}"
-    return f"{found.mode}, {scaled}, {found.interpolation}"
-
-
-def _values(report: Content, index: int) -> str:
-    found = report.models[index].preprocessing
-    if found is None:
-        return UNKNOWN
-    mean, std = (" ".join(f"{value:.3g}" for value in values) for values in (found.mean, found.std))
-    return f"mean {mean}; std {std}"
-
-
-def _field(name: str) -> Property:
-    def read(report: Content, index: int) -> str:
-        value = getattr(report.models[index], name)
-        return UNKNOWN if value in (None, "") else str(value)
-
-    return read
-
-
-def _of_file(name: str) -> Property:
-    def read(report: Content, index: int) -> str:
-        return getattr(report.models[index].file, name, "") or UNKNOWN
-
-    return read
-
-
-_OF_FILES = {"Network in the file": "prefix", "Found in the file": "note"}
-"""What is said of a file that somebody brought, by the field of `WeightsFile`."""
-
-
-def _id(report: Content, index: int) -> str:
-    """The id of a model that is called by another name."""
-    id = report.models[index].id
-    return UNKNOWN if report.model_names[index] == id else id
-
-
-_RARE = ("Id", "Class scores", *_OF_FILES)
-"""Rows of the table of models that are left out where no model has anything to say."""
-
-_PROPERTIES = (
-    ("Id", _id),
-    ("Weights", _field("origin")),
-    *((label, _of_file(name)) for label, name in _OF_FILES.items()),
-    ("Trained", lambda report, index: _trained(report.models[index])),
-    ("Classes", _field("classes")),
-    ("Class scores", _field("output")),
-    ("Probabilities", lambda report, index: _activation(report.models[index])),
-    ("Input", _preprocessing),
-    ("Normalised by", _values),
-    ("Target layer", _layers),
-    ("Chosen because", _rules),
-    ("Method", lambda report, index: methods_line(report) if report.models[index].answered else UNKNOWN),
-    ("Device, type", lambda report, index: _device(report.models[index])),
-)
-
-
-def _activation(model: ModelEntry) -> str:
-    words = {"softmax": "softmax over all classes", "sigmoid": "sigmoid, each class for itself"}
-    return words[model.activation] if model.answered else UNKNOWN
-
-
-def _trained(model: ModelEntry) -> str:
-    if not model.origin:
-        return UNKNOWN
-    return "no: random weights" if model.untrained else "yes"
-
-
-def _device(model: ModelEntry) -> str:
-    faster = "" if model.numerics == "eager" else f", {NUMERICS_LABELS[model.numerics]}"
-    return f"{model.device}, {model.dtype}{faster}" if model.device else UNKNOWN

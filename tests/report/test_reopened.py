@@ -24,7 +24,7 @@ from gradcam.models.classifier import Classifier, load_classifier
 from gradcam.photo import sample_photo
 from gradcam.report import Note, Report, Verdict, build_report, diff, read_report, render_report, replay, revised
 from gradcam.report.limits import MAX_ENTRIES
-from gradcam.report.sections import models_table
+from gradcam.report.model_tables import models_table
 from gradcam.types import Style, Top
 from tests import fakes
 from tests.report_fakes import HEAT, NOON, comparison, report

@@ -16,7 +16,7 @@ from gradcam.draw.even_rows import even_columns
 from gradcam.draw.render import png
 from gradcam.geometry import hides_part_of_photo
 from gradcam.regions import outline_of
-from gradcam.report import data_set_tables, reproduce, sections, statements
+from gradcam.report import data_set_tables, model_tables, reproduce, sections, statements
 from gradcam.report.model import HeatmapEntry, PhotoEntry, Report
 from gradcam.report.notes import note_html
 from gradcam.report.pictures import Pictures, jpeg, webp
@@ -38,6 +38,7 @@ def write(report: Report, file: BinaryIO) -> None:
     parts = page.stream(
         report=report,
         pictures=pictures,
+        model_tables=model_tables,
         sections=sections,
         data_set=data_set_tables,
         statements=statements,

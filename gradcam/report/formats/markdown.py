@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import BinaryIO
 
 from gradcam.draw.even_rows import even_columns
-from gradcam.report import data_set_tables, reproduce, sections, statements
+from gradcam.report import data_set_tables, model_tables, reproduce, sections, statements
 from gradcam.report.data_set import DataSetEntry
 from gradcam.report.model import HeatmapEntry, Paragraph, Report
 from gradcam.report.notes import note_html
@@ -67,7 +67,7 @@ def _blocks(report: Report, *, linked: bool) -> Iterator[str]:
         yield "### Open questions"
         yield _list(verdict.questions)
     yield "## What was compared"
-    yield _table(sections.models_table(report))
+    yield _table(model_tables.models_table(report))
     yield _table(sections.photos_table(report))
     yield _table(sections.settings_table(report))
     if report.data_set:
@@ -100,7 +100,7 @@ def _blocks(report: Report, *, linked: bool) -> Iterator[str]:
     yield "## Provenance"
     yield from _folded("Fingerprints", _table(sections.hashes_table(report)))
     yield from _folded("Computed with", _table(sections.environment_table(report)))
-    if (configurations := sections.configurations_table(report)).rows:
+    if (configurations := model_tables.configurations_table(report)).rows:
         yield from _folded("Pretrained configurations", _table(configurations))
     yield from _folded(
         "Make this report again",

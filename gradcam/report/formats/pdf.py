@@ -19,7 +19,7 @@ from gradcam.draw.even_rows import even_columns
 from gradcam.draw.render import png
 from gradcam.errors import ReportError, quoted
 from gradcam.files import temporary_folder
-from gradcam.report import data_set_tables, reproduce, sections, statements
+from gradcam.report import data_set_tables, model_tables, reproduce, sections, statements
 from gradcam.report.data_set import CandidateEntry, DataSetEntry
 from gradcam.report.formats.typesetting import Job, Typeset, font_folders, typeset
 from gradcam.report.model import TITLE, HeatmapEntry, Report
@@ -95,7 +95,7 @@ def _content(report: Report, pictures: Pictures, folder: Path) -> dict[str, Any]
             "opening": _opening(report, pictures, folder),
             "scale": sections.scale_line(report, True in signed),
             "questions": [statements.target_text(entry.target) for entry in report.targets],
-            "models": _table(sections.models_table(report)),
+            "models": _table(model_tables.models_table(report)),
             "photo_list": _table(sections.photos_table(report)),
             "settings": _table(sections.settings_table(report)),
             "data_set": _data_set(report, report.data_set, folder) if report.data_set else None,
@@ -109,7 +109,7 @@ def _content(report: Report, pictures: Pictures, folder: Path) -> dict[str, Any]
             "failures": _table(sections.failures_table(report)),
             "hashes": _table(sections.hashes_table(report)),
             "environment": _table(sections.environment_table(report)),
-            "configurations": _table(sections.configurations_table(report)),
+            "configurations": _table(model_tables.configurations_table(report)),
             "needed": reproduce.required_files(report),
         }
     ) | {

@@ -20,7 +20,7 @@ from PIL import Image
 
 from gradcam.comparison import Comparison
 from gradcam.photo import open_photo
-from gradcam.report import FORMATS, Note, Report, Verdict, build_report, render_report, sections
+from gradcam.report import FORMATS, Note, Report, Verdict, build_report, model_tables, render_report, sections
 from gradcam.report.formats import markdown
 from gradcam.types import Top
 from tests import fakes
@@ -246,7 +246,7 @@ def test_the_table_of_numbers_has_a_row_for_each_map_and_none_for_a_failure():
 def test_configurations_are_those_of_the_models_that_have_one():
     made = report()
     told = replace(made, models=(replace(made.models[0], configuration={"crop_pct": 0.9}), made.models[1]))
-    assert sections.configurations_table(told) == sections.Table(("", "x/a"), (("crop_pct", "0.9"),))
+    assert model_tables.configurations_table(told) == sections.Table(("", "x/a"), (("crop_pct", "0.9"),))
     assert "weights of x/a crop_pct 0.9" in pdf_text(told)
 
 
