@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from gradcam.reviews import ReviewStore
+from gradcam.reviews import Review, ReviewStore
 from tests import postgres
+from tests.reviews.examples import EVIDENCE
 
 _numbers = itertools.count()
 
@@ -40,3 +41,9 @@ def store(address: str) -> Iterator[ReviewStore]:
     opened = ReviewStore(address)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def review(store: ReviewStore) -> Review:
+    project = store.add_project("Skin", "Anna", signatures=0)
+    return store.add_review(project, EVIDENCE, "Lesions", "Anna")
