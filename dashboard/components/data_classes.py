@@ -7,6 +7,7 @@ from functools import partial
 from html import escape
 from itertools import combinations
 from pathlib import Path
+from statistics import fmean
 
 import streamlit as st
 
@@ -19,7 +20,7 @@ from dashboard.components.single_choice import pick_one
 from dashboard.data_runs import Version
 from dashboard.session import DataKey
 from gradcam.draw import PLOTLY_CONFIG, draw_map, measure_boxes
-from gradcam.model_spec import display_name
+from gradcam.model_spec import display_name, short_name
 from gradcam.runs import MEASURES, Confused, Interval, Run, bootstrap
 from gradcam.text import count, minus_sign, percent, unbroken
 
@@ -27,6 +28,8 @@ MOST_CLASSES = 20
 """Labels, and predictions, of a table of what is taken for what; those of most photos."""
 MOST_MAPS, SIDE = 12, 224
 """Classes whose mean maps are shown, and pixels of one."""
+MOST_PAIRS = 3
+"""Pairs of models whose difference is in sight."""
 
 KNOWN_BY = {
     "outside_box": "outside-box",
@@ -134,7 +137,7 @@ def _show_mean_maps(shown: Shown, names: Mapping[int, str]) -> None:
         with st.grid(len(names), min_column_width=140, gap="small"):
             for position, model in names.items():
                 with st.container(gap="xxsmall"):
-                    st.html(name_html(model))
+                    st.html(name_html(short_name(model), model))
                     if one := maps[position].get(name):
                         full = float(one.map.max()) or 1.0
                         picture = draw_map(one.map / full, session.look().colormap, SIDE)
@@ -190,16 +193,24 @@ def _measured(
 
 
 def _show_pairs(found: Mapping[int, Mapping[int, float]], names: Mapping[int, str], measure: str) -> None:
-    """Show the difference of every two models over the photos that both have, with its interval."""
+    """Show how far every two models differ over the photos that both have, with an interval; the greatest first.
+
+    Eight models make 28 pairs: all but the first few are folded away.
+    """
     if len(names) < 2:
         st.caption("Run a second model over the set to see on how many photos it looks at the object more.")
         return
-    lines = []
+    sentences: list[tuple[float, str]] = []
     for a, b in combinations(names, 2):
         both = [(values[a], values[b]) for values in found.values() if a in values and b in values]
         if both:
-            lines.append(f"- {_pair_sentence(both, names[a], names[b], measure)}")
-    st.markdown("\n".join(lines))
+            apart = abs(fmean(one - other for one, other in both))
+            sentences.append((apart, f"- {_pair_sentence(both, names[a], names[b], measure)}"))
+    lines = [line for _, line in sorted(sentences, key=lambda one: -one[0])]
+    st.markdown("\n".join(lines[:MOST_PAIRS]))
+    if others := lines[MOST_PAIRS:]:
+        with st.expander(f"{count(len(others), 'other pair')} of models"):
+            st.markdown("\n".join(others))
 
 
 def _pair_sentence(both: Sequence[tuple[float, float]], a: str, b: str, measure: str) -> str:

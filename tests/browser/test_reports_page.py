@@ -62,6 +62,13 @@ def test_a_verdict_is_written_taken_away_reopened_and_replayed_as_same(visit: Vi
     page.set_viewport_size(PHONE)
     settle(page)
     assert page.get_by_test_id("stTable").locator("td").evaluate_all(BROKEN) == []
+    page.get_by_text("Notes and verdict", exact=True).click()
+    settle(page)
+    statuses = page.get_by_role("radiogroup").filter(has_text="rejected").first.get_by_role("radio")
+    tops = statuses.evaluate_all("all => all.map(it => Math.round(it.getBoundingClientRect().top))")
+    assert len(tops) == 4
+    assert len(set(tops)) == 1, "the statuses of a photo stand in one row"
+    page.get_by_text("Notes and verdict", exact=True).click()
     page.set_viewport_size(DESKTOP)
 
     page.get_by_text("Notes and verdict", exact=True).click()

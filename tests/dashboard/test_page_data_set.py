@@ -24,7 +24,7 @@ from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Checkbox
 
 from dashboard import data_runs, session
-from dashboard.components import data_filters, data_gallery, data_opened, data_take
+from dashboard.components import data_classes, data_filters, data_gallery, data_opened, data_take
 from dashboard.components.data_filters import RANKING_TITLES, Shown
 from gradcam import load_checkpoint
 from gradcam.config import settings
@@ -534,6 +534,21 @@ def test_classes_are_counted_averaged_and_measured() -> None:
     assert "looks at the object more than" in words(page)
     page.selectbox(key="measure").set_value("Correlation with the mean map of its class").run()
     assert "over 24 photos, photo by photo" in words(page)
+
+
+def test_of_many_pairs_of_models_those_that_differ_most_are_in_sight_and_the_others_folded_away(
+    three: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_runs, "shown", lambda: {"Three": three.folder})
+    monkeypatch.setattr(data_classes, "MOST_PAIRS", 1)
+    page = open_page("data_set", run="Three", part="Classes")
+    (folded,) = page.expander
+    assert folded.label == "2 other pairs of models"
+    told = re.findall(r"the other's: ([+−]\d\.\d{3})", words(page))
+    apart = [abs(float(number.replace("−", "-"))) for number in told]
+    assert len(apart) == 3
+    assert apart == sorted(apart, reverse=True)
+    assert len(re.findall("the other's: ", folded.markdown[0].value)) == 2
 
 
 def test_what_a_run_lacks_is_said_with_what_to_do(bare: Run) -> None:
