@@ -46,6 +46,7 @@ SIDES = {
             "timm/inception_v3",
             "timm/inception_v4",
             "timm/mobilevit_xxs",
+            "timm/selecsls42",
             "timm/test_byobnet",
             "timm/test_coatnet",
             "timm/test_convnext",
@@ -59,7 +60,7 @@ SIDES = {
         ],
         160,
     ),
-    **dict.fromkeys(["timm/csatv2", "timm/selecsls42", "timm/swinv2_cr_tiny_384"], 192),
+    **dict.fromkeys(["timm/csatv2", "timm/swinv2_cr_tiny_384"], 192),
     **dict.fromkeys(
         [
             "timm/cspnext_tiny",
