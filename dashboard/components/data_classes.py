@@ -19,15 +19,15 @@ from dashboard.components.panels import theme
 from dashboard.components.single_choice import pick_one
 from dashboard.data_runs import Version
 from dashboard.session import DataKey
-from gradcam.draw import PLOTLY_CONFIG, draw_map, measure_boxes
+from gradcam.draw import PLOTLY_CONFIG, draw_map, even_columns, measure_boxes
 from gradcam.model_spec import display_name, short_name
 from gradcam.runs import MEASURES, Confused, Interval, Run, bootstrap
 from gradcam.text import count, minus_sign, percent, unbroken
 
 MOST_CLASSES = 20
 """Labels, and predictions, of a table of what is taken for what; those of most photos."""
-MOST_MAPS, SIDE = 12, 224
-"""Classes whose mean maps are shown, and pixels of one."""
+MOST_MAPS, SIDE, IN_A_ROW = 12, 224, 6
+"""Classes whose mean maps are shown, pixels of one, and the models that a row has room for."""
 MOST_PAIRS = 3
 """Pairs of models whose difference is in sight."""
 
@@ -134,9 +134,9 @@ def _show_mean_maps(shown: Shown, names: Mapping[int, str]) -> None:
     for name in classes[:MOST_MAPS]:
         photos = max(found[name].photos for found in maps.values() if name in found)
         st.subheader(f"{escape_markdown(name)} · {count(photos, 'photo')}", anchor=False)
-        with st.grid(len(names), min_column_width=140, gap="small"):
+        with st.grid(even_columns(len(names), IN_A_ROW), min_column_width=140, gap="small"):
             for position, model in names.items():
-                with st.container(gap="xxsmall"):
+                with st.container(gap="xxsmall", height="stretch", vertical_alignment="bottom"):
                     st.html(name_html(short_name(model), model))
                     if one := maps[position].get(name):
                         full = float(one.map.max()) or 1.0
