@@ -131,8 +131,8 @@ def compare(
             name = request.models[position]
             on_progress(Progress(position * steps + step, len(models) * steps, name, photo, forwards))
 
-        by_id = isinstance(model, str)  # the module of a classifier that is passed in may change
-        _Column(request, position, results if by_id and results else NOTHING_KEPT).fill(
+        is_id = isinstance(model, str)  # the module of a classifier that is passed in may change
+        _Column(request, position, results if is_id and results else NOTHING_KEPT).fill(
             model, use, explainer, batch_size, say
         )
     return request.comparison()
