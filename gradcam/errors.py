@@ -24,7 +24,7 @@ from __future__ import annotations
 import difflib
 import errno
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 from types import UnionType
 
@@ -172,10 +172,21 @@ def is_out_of_memory(error: BaseException) -> bool:
 def nearest(text: str, choices: Iterable[str], count: int = 3) -> str:
     """The choices closest to `text` as a phrase for an error message, such as `'a', 'b' or 'c'`.
 
-    A choice that contains the text counts as close; if none is, the first few choices are named.
+    If none is close, the first few choices are named.
     """
-    choices, text = list(choices), str(text)[:QUOTED]
+    choices = list(choices)
+    return any_of(close_to(text, choices, count) or choices[:count])
+
+
+def any_of(choices: Sequence[str]) -> str:
+    """The choices as a phrase, such as `'a', 'b' or 'c'`."""
+    names = [quoted(name) for name in choices]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}" if names else "nothing"
+
+
+def close_to(text: str, choices: Sequence[str], count: int = 3) -> list[str]:
+    """The choices that are spelt like `text`, then those that contain it: `count` at most, or none."""
+    text = str(text)[:QUOTED]
     close = difflib.get_close_matches(text, choices, n=count, cutoff=0.5)
     close += [choice for choice in choices if text.lower() in choice.lower() and choice not in close]
-    names = [quoted(name) for name in (close or choices)[:count]]
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}" if names else "nothing"
+    return close[:count]

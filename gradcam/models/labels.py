@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
 
-from gradcam.errors import ClassError, ModelError, nearest, quoted
+from gradcam.errors import ClassError, ModelError, any_of, close_to, quoted
 from gradcam.text import is_whole
 
 IMAGENET_1K = "imagenet-1k"
@@ -51,7 +51,7 @@ class Labels:
         an index. A name that means one class in an ImageNet set means that class, by its WordNet id, in all others:
         `tabby` is one cat in 1k and two words in 21k.
 
-        Raises: ClassError naming the classes that match, or the nearest ones.
+        Raises: ClassError naming the classes that match, or the nearest ones, or some where none is near.
         """
         if not isinstance(target, str):
             return self._checked(target)
@@ -59,7 +59,7 @@ class Labels:
         found = self._exactly(target) or [index for (rank, _), index in self._ranked(word) if rank <= _WHOLE_WORDS]
         if len(found) == 1:
             return found[0]
-        raise self._not_one(found, target, nearest(word, self._exact))
+        raise self._not_one(found, target, close_to(word, [*self._exact]))
 
     def exact_index(self, label: str) -> int:
         """The index of the class that a label means which nobody typed, such as a folder's name.
@@ -72,7 +72,7 @@ class Labels:
         if len(found) == 1:
             return found[0]
         near = self.nearest(label)
-        raise self._not_one(found, label, quoted(near) if near else nearest(label.lower(), self._exact))
+        raise self._not_one(found, label, [near] if near else close_to(label.lower(), [*self._exact]))
 
     def _exactly(self, target: str) -> list[int]:
         """The classes that a text is the name, an alias, the WordNet id or the index of."""
@@ -82,8 +82,8 @@ class Labels:
             found = self._by_wnid(word) or found
         return found
 
-    def _not_one(self, found: Sequence[int], target: str, near: str) -> ClassError:
-        """Why a text means no class, or several. near: the classes to name if it means none."""
+    def _not_one(self, found: Sequence[int], target: str, near: Sequence[str]) -> ClassError:
+        """Why a text means no class, or several. near: the classes that are spelt like it, if any."""
         if found:
             shown = ", ".join(f"{quoted(self.names[index])} [{index}]" for index in found[:5])
             more = f" and {len(found) - 5} more" if len(found) > 5 else ""
@@ -91,7 +91,9 @@ class Labels:
                 f"expected one class, got {quoted(target)}, which fits {shown}{more}; name one of them, or its "
                 f"index as #{found[0]}"
             )
-        return ClassError(f"expected a class of {self._whose}, got {quoted(target)}; the nearest: {near}")
+        examples = f"none is spelt like it: give a name, such as {any_of(self.names[:3])}, or an index, such as #0"
+        advice = f"the nearest: {any_of(near)}" if near else examples
+        return ClassError(f"expected a class of {self._whose}, got {quoted(target)}; {advice}")
 
     @property
     def _whose(self) -> str:

@@ -18,7 +18,7 @@ from gradcam.errors import OptionError, ReportError, quoted
 from gradcam.regions import check_region
 from gradcam.report import format_1
 from gradcam.report.limits import check_extent, read_json
-from gradcam.report.model import Content, HeatmapEntry, Pixels, Region, Report
+from gradcam.report.model import FORMAT, Content, HeatmapEntry, Pixels, Region, Report
 from gradcam.text import clean
 
 SCHEMA_ID = "https://json-schema.org/draft/2020-12/schema"
@@ -63,12 +63,13 @@ def decode(data: bytes) -> Report:
     """The report in `report.json`, without pixels. `encode(decode(data)) == data` for what `encode` wrote.
 
     A report of format 1 is read as one of today.
-    Raises: ReportError where it is no JSON, breaks the schema, or contradicts itself.
+    Raises: ReportError where it is no JSON, is of a later format, breaks the schema, or contradicts itself.
     """
     found = read_json(data)
     try:
         if format_1.is_format_1(found):
             found = format_1.upgraded(found)
+        _check_format(found)
         content = msgspec.convert(found, Content)
     except msgspec.ValidationError as error:
         what, at, where = str(error).rpartition(" - at ")
@@ -78,6 +79,16 @@ def decode(data: bytes) -> Report:
     check_extent(report)
     _check(report)
     return report
+
+
+def _check_format(found: Any) -> None:
+    """Refuse a report of a later format, which is not broken. Raises: ReportError."""
+    name = found.get("format") if isinstance(found, dict) else None
+    if isinstance(name, str) and name.startswith("gradcam-report-") and name != FORMAT:
+        raise ReportError(
+            f"expected a report up to {FORMAT}, got {quoted(name, 80)}; open it with the version of gradcam that "
+            "wrote it, or a later one"
+        )
 
 
 def _broken(where: str, what: str) -> ReportError:

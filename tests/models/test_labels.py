@@ -47,6 +47,13 @@ def test_a_misspelt_class_names_the_nearest() -> None:
         LABELS.index("tabbby")
 
 
+def test_nonsense_is_near_no_class_and_is_told_how_to_name_one() -> None:
+    advice = "none is spelt like it: give a name, such as 'tench', 'goldfish' or 'great white shark', or an index"
+    for find in (LABELS.index, LABELS.exact_index):
+        with pytest.raises(ClassError, match=f"got 'zzzzqqq'; {advice}, such as #0$"):
+            find("zzzzqqq")
+
+
 @pytest.mark.parametrize("index", [1000, -1])
 def test_an_index_beyond_the_classes_is_refused(index: int) -> None:
     with pytest.raises(ClassError, match=f"from 0 to 999, got {index}"):

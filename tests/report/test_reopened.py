@@ -172,7 +172,11 @@ REFUSED: dict[str, tuple[Callable[[Files], bytes], str]] = {
     "a missing file": (_without("report.pdf", signed=False), "'report.pdf' is missing; do not trust it"),
     "no report": (_without("report.json", signed=True), "expected report.json in the ZIP, got none"),
     "no manifest": (_without("MANIFEST.sha256", signed=False), "expected MANIFEST.sha256 in the ZIP, got none"),
-    "another version": (_json_with(format="gradcam-report-9"), r"at \$.format"),
+    "a later format": (
+        _json_with(format="gradcam-report-9"),
+        "expected a report up to gradcam-report-2, got 'gradcam-report-9'; open it with the version of gradcam",
+    ),
+    "another format": (_json_with(format="other"), r"at \$.format"),
     "an unknown field": (_json_with(hook="import os"), r"got at \$: the unknown field .hook."),
     "a panel of no kind": (_json_with(findings=[{"panel": "nothing"}]), r"at \$.findings\[0\].panel"),
     "a status there is not": (_json_with(verdict={"status": "fine"}), r"at \$.verdict.status"),
