@@ -44,11 +44,10 @@ def offer_custom_model() -> None:
     """Take a file and ask what it does not say; choose the model for every page once it is loaded."""
     file = st.file_uploader(
         "Checkpoint",
-        type=[suffix[1:] for suffix in SUFFIXES],
         max_upload_size=settings().limits.upload_megabytes,
         key=_key("file"),
-        help="The tensors of a state_dict, best as .safetensors. A file with more in it, such as a whole "
-        "pickled model, could run code when opened and is refused.",
+        help=f"The tensors of a state_dict, best as .safetensors ({', '.join(SUFFIXES)}). A file with more in it, "
+        "such as a whole pickled model, could run code when opened and is refused.",
     )
     guess, refused = _guessed(file)
     if refused:

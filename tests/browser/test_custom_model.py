@@ -45,9 +45,12 @@ def test_a_malicious_pickle_is_refused_and_never_run(visit: Visit, tmp_path: Pat
     trap = tmp_path / "pwned"
     torch.save({"state_dict": trained().state_dict(), "hook": _Trap(trap)}, tmp_path / "evil.pt")
     page = visit("models", wait_for=None)
-    offer(page, "Checkpoint", tmp_path / "evil.pt")
     refusal = page.get_by_test_id("stAlert")
-    expect(refusal).to_be_visible()  # as soon as it is chosen, and still when it is sent
+    (tmp_path / "notes.txt").write_text("no model")
+    offer(page, "Checkpoint", tmp_path / "notes.txt")
+    expect(refusal).to_contain_text("'notes.txt', got a file that is damaged or of another kind")
+    offer(page, "Checkpoint", tmp_path / "evil.pt")
+    expect(refusal).to_contain_text("evil.pt")  # as soon as it is chosen, and still when it is sent
     form = page.get_by_test_id("stForm").bounding_box() or {"y": 0}
     assert (refusal.bounding_box() or form)["y"] < form["y"], "it stands at the file"
     submit(page)
