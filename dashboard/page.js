@@ -58,4 +58,15 @@ if (!window.gradcam) {
   // A table is one stop of Tab, with arrow keys within; Streamlit's takes Tab from cell to cell.
   const leaves = (event) => event.key === "Tab" && event.target.closest?.("[data-testid=stDataFrame]");
   addEventListener("keydown", (event) => leaves(event) && event.stopImmediatePropagation(), true);
+
+  // A table that is wider than its place is a stop of Tab, so that arrow keys can move it.
+  const reach = () => {
+    for (const table of document.querySelectorAll("[data-testid=stTable] table")) {
+      const place = table.parentElement;
+      if (place.scrollWidth > place.clientWidth) place.tabIndex = 0;
+      else place.removeAttribute("tabindex");
+    }
+  };
+  new MutationObserver(reach).observe(document.body, { childList: true, subtree: true });
+  addEventListener("resize", reach);
 }

@@ -129,3 +129,15 @@ def test_a_viewer_whose_page_is_left_at_once_raises_nothing(page: Page) -> None:
     }"""
     scene = panels_scene([fakes.panel(fakes.photo(), [[0, 1], [2, 4]])])
     assert page.evaluate(shown_and_left, [VIEWER, scene | {"plotly": "data:text/javascript,"}]) == [1, 0]
+
+
+def test_a_table_is_a_stop_of_tab_only_where_it_is_wider_than_its_place(page: Page) -> None:
+    add = "html => document.body.insertAdjacentHTML('beforeend', html)"
+    table = "<div style='max-width: 60vw; overflow: auto'><table style='width: 500px'><td>Fact</td></table></div>"
+    page.evaluate(add, f"<div data-testid='stTable'>{table}</div>")
+    place = page.locator("[data-testid=stTable] > div")
+    expect(place).not_to_have_attribute("tabindex", "0")
+    page.set_viewport_size({"width": 390, "height": 844})
+    expect(place).to_have_attribute("tabindex", "0")
+    page.set_viewport_size({"width": 1440, "height": 900})
+    expect(place).not_to_have_attribute("tabindex", "0")
