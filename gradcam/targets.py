@@ -276,7 +276,8 @@ def _index(choice: int | str, labels: Labels) -> int:
     except ClassError as error:
         if isinstance(choice, str) and isinstance(meant := parse_target(choice), Top | Contrast):
             raise ClassError(
-                f"expected the name of a class, got {quoted(choice)}; pass {meant!r}, as parse_target() reads it"
+                f"expected the name of a class, got {quoted(choice)}; pass {quoted(meant)}, "
+                "as parse_target() reads it"
             ) from error
         raise
 
