@@ -14,6 +14,9 @@ from gradcam.model_spec import untrained
 from gradcam.models import SOURCES, CatalogueEntry, search_models
 from gradcam.text import dimensions
 
+PHONE_ROW = 66
+"""Pixels of a row on a phone: Streamlit breaks lines in rows of more than 4rem only, which is 64."""
+
 _TABLE, _LOCATED = "_catalogue-{}", "_located"
 
 
@@ -48,15 +51,14 @@ def search_catalogue() -> list[CatalogueEntry]:
 def pick_entries(entries: Sequence[CatalogueEntry]) -> list[str]:
     """Show the entries as a table; return the ids of the rows that the visitor ticked.
 
-    On a phone the names stay in sight beside the columns that are moved, each in up to three lines: Streamlit lets
-    go of what takes more than 60 % of the table's width.
+    On a phone the names stay in sight beside the columns that are moved, each in up to three lines.
     """
     if not entries:
         st.info("No model fits. Try fewer words, or another source.", icon=":material/search_off:")
         return []
     rows = [_row(entry) for entry in entries]
     on_phone = "Mobi" in (st.context.headers.get("User-Agent") or "")
-    height, width = (62, 170) if on_phone else (35, "large")
+    height, width = (PHONE_ROW, 170) if on_phone else (35, "large")  # what is wider than 60 % would not stay
     ticked = st.dataframe(
         {title: [row[title] for row in rows] for title in rows[0]},
         height=min(38 + height * len(rows), 38 + 350),

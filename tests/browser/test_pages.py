@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 from skimage import data, io
 
+from dashboard.components.catalogue import PHONE_ROW
 from gradcam import Heatmap, compare, parse_target, sample_photo
 from gradcam.draw.captions import target_caption
 from gradcam.measures import agreement
@@ -547,3 +548,11 @@ def test_on_a_phone_the_names_of_the_catalogue_stay_beside_what_is_moved(browser
         moved = np.abs(io.imread(BytesIO(table.screenshot()))[..., :3] - before).max(axis=(0, 2)) > 50
         assert not moved[:190].any()
         assert moved[215:].any()
+        page.goto(f"{address}/models?search=bundled+efficientnet+lite")
+        arrive(page, None)
+        finish(page, "models")
+        table.scroll_into_view_if_needed()
+        page.wait_for_timeout(500)
+        shot = io.imread(BytesIO(table.screenshot()))[..., :3].astype(int)
+        lite2, lite1 = (shot[len(shot) - PHONE_ROW * row :, 50:190][: PHONE_ROW - 8] for row in (1, 2))
+        assert np.abs(lite2 - lite1).max() > 50, "the end of a name, which tells models apart, is not cut off"
