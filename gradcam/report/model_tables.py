@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from gradcam.report.model import Content, ModelEntry
-from gradcam.report.sections import UNKNOWN, Table
+from gradcam.report.sections import UNKNOWN, Table, without_empty_columns
 from gradcam.report.statements import NUMERICS_LABELS, methods_line
 from gradcam.text import dimensions, listed
 
@@ -16,11 +16,11 @@ Property: TypeAlias = Callable[[Content, int], str]
 
 def models_table(report: Content) -> Table:
     """A column for each model, a row for each property. Rows in which the models differ are marked; rows of a
-    choice or a file that no model has are left out.
+    choice or a file that no model has are left out, and columns of models of which nothing is known.
     """
     rows = [(label, *(read(report, index) for index in range(len(report.models)))) for label, read in _PROPERTIES]
     rows = [row for row in rows if row[0] not in _RARE or {*row[1:]} != {UNKNOWN}]
-    return Table(("", *report.model_names), tuple(rows), _differing(rows))
+    return without_empty_columns(Table(("", *report.model_names), tuple(rows), _differing(rows)))
 
 
 def configurations_table(report: Content) -> Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from msgspec import UNSET
@@ -105,11 +105,22 @@ def _pixels(photo: PhotoEntry) -> str:
 
 
 def predictions_table(report: Content, photo: int) -> Table:
-    """A column for each model, its five most probable classes below one another."""
+    """A column for each model that answered, its five most probable classes below one another."""
     columns = [_predictions(report.answer_of(photo, model)) for model in range(len(report.models))]
     marked = (0,) if len({column[0].rpartition(" · ")[0] for column in columns} - {""}) > 1 else ()
-    rows = tuple((str(rank + 1), *(column[rank] for column in columns)) for rank in range(5))
-    return Table(("", *report.model_names), rows, marked)
+    rows = [(str(rank + 1), *(column[rank] for column in columns)) for rank in range(5)]
+    return without_empty_columns(Table(("", *report.model_names), tuple(rows), marked))
+
+
+def without_empty_columns(table: Table) -> Table:
+    """The table without the columns of models of which nothing is known, for they failed and are named elsewhere;
+    the same table where that is said of all.
+    """
+    told = [index for index, cells in enumerate(zip(*table.rows, strict=True)) if {*cells} != {UNKNOWN}]
+    if len(told) < 2:  # the first column is of headings
+        return table
+    head, *rows = (tuple(row[index] for index in told) for row in (table.head, *table.rows))
+    return replace(table, head=head, rows=tuple(rows))
 
 
 def agreement_table(report: Content) -> Table:

@@ -242,3 +242,15 @@ def test_a_checkpoint_is_called_by_its_owners_name_and_a_table_tells_its_id():
 def test_two_checkpoints_of_one_name_are_told_apart_by_their_ids():
     both = (checkpoint("ab"), checkpoint("cd"))
     assert build_report(comparison((fakes.photo(),), both), now=NOON).model_names == both
+
+
+def test_a_model_of_which_nothing_is_known_has_no_column_unless_nothing_is_known_of_any():
+    photo = fakes.photo()
+    kept = comparison((photo,), ("x/a", "x/b"))
+    fails = [fakes.failure(photo, "expected weights, found none", model=model) for model in kept.models]
+    made = build_report(replace(kept, panels=(kept.panels[0], fails[1])), now=NOON)
+    assert model_tables.models_table(made).head == ("", "x/a")
+    assert sections.predictions_table(made, 0).head == ("", "x/a")
+    assert "<bdi>x/<wbr>b</bdi>" in render_report(made, "html").decode(), "among the failures"
+    made = build_report(replace(kept, panels=tuple(fails)), now=NOON)
+    assert sections.predictions_table(made, 0).head == ("", "x/a", "x/b")
