@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from gradcam.as_found import changed_by_forward
 from gradcam.capture import Trace, trace
-from gradcam.errors import LayerError, ModelError, OptionError, nearest, quoted
+from gradcam.errors import LayerError, ModelError, OptionError, any_of, close_to, quoted
 from gradcam.inputs import Batch, Inputs
 from gradcam.layers.disk_cache import kept_at, read_kept, read_shipped, request_of, write_kept
 from gradcam.layers.fingerprint import fingerprint
@@ -279,9 +279,7 @@ def _search(model: nn.Module, inputs: Inputs, layer: str) -> list[TargetLayer]:
     """The target layer (`auto`), all candidates, or the layer of this name, found in one traced forward."""
     names = [name for name, _ in model.named_modules() if name]
     if layer not in ("auto", "candidates", *names):
-        raise LayerError(
-            f"expected the name of a layer, got {quoted(layer)}; did you mean {_suggestion(layer, names)}?"
-        )
+        raise LayerError(f"expected the name of a layer, got {quoted(layer)}; {_suggestion(layer, names)}")
     with _plainly_computing(inputs.images.device):
         flow, proof = _flow(model, inputs)
         if layer == "auto":
@@ -305,10 +303,14 @@ def _plainly_computing(device: torch.device) -> Iterator[None]:
 
 
 def _suggestion(layer: str, names: Sequence[str]) -> str:
-    """The layer without a wrapper's prefix, such as `module.` of DataParallel, or else the nearest names."""
+    """What was meant: the layer without a wrapper's prefix, such as `module.` of DataParallel, or else names spelt
+    like it; some names where none is.
+    """
     parts = layer.split(".")
-    inner = next((name for n in range(1, len(parts)) if (name := ".".join(parts[n:])) in names), None)
-    return quoted(inner) if inner else nearest(layer, names)
+    inner = [name for n in range(1, len(parts)) if (name := ".".join(parts[n:])) in names]
+    if meant := inner[:1] or close_to(layer, names):
+        return f"did you mean {any_of(meant)}?"
+    return f"none is spelt like it: name a module, such as {any_of(names[:3])}"
 
 
 def _flow(model: nn.Module, inputs: Inputs) -> tuple[Flow, Proof]:

@@ -360,6 +360,13 @@ def test_a_wrong_name_is_answered_with_the_nearest() -> None:
         resolve_target_layer(torchvision.models.resnet18(), layer="layer5")
 
 
+def test_a_name_that_is_near_no_layer_is_answered_with_some_and_none_is_said_to_be_meant() -> None:
+    with pytest.raises(
+        LayerError, match=r"got 'zzzz'; none is spelt like it: name a module, such as '0', '1' or '2'"
+    ):
+        find_layer(nn.Sequential(nn.Conv2d(3, 8, 4), nn.ReLU(), nn.Flatten(), nn.Linear(8, 5)), images(), "zzzz")
+
+
 def test_a_layer_without_places_is_refused_with_the_nearest_that_has_them() -> None:
     with pytest.raises(LayerError, match="layout in space, got '7'; use '5'"):
         resolve_target_layer(small_cnn(), (32, 32), "7")
