@@ -184,6 +184,9 @@ def open_link(key: Key, default: Sequence[str], most: int) -> None:
     elif is_untouched(key):
         st.session_state[key] = list(default)
         st.session_state.setdefault(_FILLED, {})[key] = list(default)
+    else:
+        return
+    st.session_state.setdefault(_CAME_WITH, {})[key] = list(st.session_state[key])
 
 
 def is_untouched(key: Key) -> bool:
@@ -191,13 +194,24 @@ def is_untouched(key: Key) -> bool:
     return st.session_state.get(key) == st.session_state.get(_FILLED, {}).get(key)
 
 
+_CAME_WITH = "_came_with"
+
+
+def came_with(key: Key) -> Sequence[str]:
+    """What a list held before the visitor chose anything of it: what its link said, or a page's default."""
+    return st.session_state.get(_CAME_WITH, {}).get(key, ())
+
+
 _KNOWN = "_known_names"
 
 
-def just_added(key: Key | DataKey, names: Sequence[str]) -> str | None:
-    """The last of the names that were not there when this choice was last shown; None at the first time."""
+def just_added(key: Key | DataKey, names: Sequence[str], at_first: Sequence[str] | None = None) -> str | None:
+    """The last of the names that were not there when this choice was last shown.
+
+    at_first: those that were there before it was ever shown; all of them if None.
+    """
     known: dict[Key | DataKey, Sequence[str]] = st.session_state.setdefault(_KNOWN, {})
-    before = known.get(key, names)
+    before = known.get(key, names if at_first is None else at_first)
     known[key] = list(names)
     return next((name for name in reversed(names) if name not in before), None)
 

@@ -15,6 +15,7 @@ from dashboard.components import (
     pick_colours,
     pick_fit,
     pick_layers,
+    pick_model,
     pick_models,
     pick_one,
     pick_photos,
@@ -31,7 +32,6 @@ from dashboard.components import (
     show_weights,
 )
 from dashboard.session import Key
-from gradcam.model_spec import display_name
 
 with st.sidebar:
     with section("Photos"):
@@ -53,7 +53,7 @@ if not photos or not models:
     )
 else:
     photo = photos[pick_one("Photo", [photo.name for photo in photos], Key.SHOWN_PHOTO)]
-    model = models[pick_one("Model", [display_name(model) for model in models], Key.SHOWN_MODEL)]
+    model = pick_model(models)
     with show_errors(), show_failure(model):
         with st.spinner(f"Taking {escape_markdown(photo.name)} through {name_markdown(model)}"):
             steps = results.steps_of(model, photo, target, fit, pinned.get(model, "auto"))

@@ -11,6 +11,7 @@ from dashboard.components import (
     pick_fit,
     pick_layers,
     pick_look,
+    pick_model,
     pick_models,
     pick_one,
     pick_photos,
@@ -23,7 +24,6 @@ from dashboard.components import (
 )
 from dashboard.session import Key
 from gradcam import Failure, Heatmap
-from gradcam.model_spec import display_name
 
 with st.sidebar:
     with section("Photos"):
@@ -42,7 +42,7 @@ if not photos or not models:
     st.info("Choose a photo and a model in the sidebar to see it layer by layer.", icon=":material/west:")
 else:
     photo = photos[pick_one("Photo", [photo.name for photo in photos], Key.SHOWN_PHOTO)]
-    model = models[pick_one("Model", [display_name(model) for model in models], Key.SHOWN_MODEL)]
+    model = pick_model(models)
     with show_errors(), show_failure(model):
         panels = run_depths(model, photo, target, fit)
         for reason in dict.fromkeys(panel.reason for panel in panels if isinstance(panel, Failure)):

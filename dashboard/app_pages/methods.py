@@ -14,6 +14,7 @@ from dashboard.components import (
     pick_layers,
     pick_look,
     pick_methods,
+    pick_model,
     pick_models,
     pick_one,
     pick_photos,
@@ -26,7 +27,6 @@ from dashboard.components import (
 )
 from dashboard.session import Key
 from gradcam.methods import GRADCAM
-from gradcam.model_spec import display_name
 
 with st.sidebar:
     with section("Photos"):
@@ -46,7 +46,7 @@ if not photos or not models:
     st.info("Choose a photo and a model in the sidebar to see it by several methods.", icon=":material/west:")
 else:
     photo = photos[pick_one("Photo", [photo.name for photo in photos], Key.SHOWN_PHOTO)]
-    model = models[pick_one("Model", [display_name(model) for model in models], Key.SHOWN_MODEL)]
+    model = pick_model(models)
     with show_errors():
         compared = tuple(dict.fromkeys((GRADCAM.name, *methods)))
         found = run_comparison([model], [photo], Request((target,), fit, layers, compared))

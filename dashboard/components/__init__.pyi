@@ -69,7 +69,7 @@ from .review_list import (
 )
 from .review_open import show_review as show_review
 from .signing import offer_signature as offer_signature
-from .single_choice import pick_one as pick_one
+from .single_choice import pick_model as pick_model, pick_one as pick_one
 from .steps import (
     panel_of as panel_of,
     show_classic as show_classic,

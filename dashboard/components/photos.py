@@ -160,8 +160,12 @@ def _uploader() -> None:
 
 
 def _take(key: str) -> None:
-    """Keep every photo that opens and choose it; the untouched default makes way. Say why the others do not."""
+    """Keep every photo that opens and choose it; the untouched default makes way. Say why the others do not.
+
+    The first of them is shown, on whatever page of the photos it is.
+    """
     chosen = [] if session.is_untouched(Key.PHOTOS) else list(st.session_state[Key.PHOTOS])
+    taken: list[str] = []
     refused: list[str] = []
     for file in st.session_state[key] or ():
         upload = uploads.Upload.of(file.name, file.getvalue())
@@ -175,9 +179,13 @@ def _take(key: str) -> None:
             refused.append(
                 f"expected at most {MOST} photos at once, got {quoted(file.name)} as well; take one out first"
             )
-        elif token not in chosen:
+            continue
+        if token not in chosen:
             chosen.append(token)
+        taken.append(token)
     st.session_state[Key.PHOTOS] = chosen or st.session_state[Key.PHOTOS]
+    if taken:
+        st.session_state[session.PHOTO_PAGE] = 1 + chosen.index(taken[0]) // AT_ONCE
     uploads.forget_refused()
     uploads.refused().extend(refused)
     st.session_state[_UPLOADER] += 1

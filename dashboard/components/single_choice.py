@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard import session
 from dashboard.session import DataKey, Key
+from gradcam.model_spec import display_name
 
 MOST_BESIDE = 4
 """Names that stand beside each other; more would break into ragged rows, and stand in a list that opens."""
@@ -15,13 +16,21 @@ LIST_WIDTH = 420
 """Pixels."""
 
 
-def pick_one(label: str, names: Sequence[str], key: Key | DataKey) -> int:
+def pick_model(models: Sequence[str]) -> str:
+    """Let the visitor pick one of the models; at first it is what they added last, on whatever page."""
+    came_with = [display_name(model) for model in session.came_with(Key.MODELS)]
+    return models[pick_one("Model", [display_name(model) for model in models], Key.SHOWN_MODEL, came_with)]
+
+
+def pick_one(label: str, names: Sequence[str], key: Key | DataKey, at_first: Sequence[str] | None = None) -> int:
     """Let the visitor pick a name; return its index, 0 at first. Nothing is shown if there is only one name.
 
     A name that has just been added is picked by itself.
+
+    at_first: the names that were there before this choice was ever shown; all of them if None.
     """
     unique = [name if name not in names[:index] else f"{name} ({index + 1})" for index, name in enumerate(names)]
-    added = session.just_added(key, unique)
+    added = session.just_added(key, unique, at_first)
     if len(unique) == 1:
         return 0
     if added:

@@ -161,6 +161,18 @@ def test_a_model_or_photo_just_added_is_what_is_shown() -> None:
     assert "**espresso**" in words(page)
 
 
+def test_a_model_added_on_another_page_is_what_is_shown_at_first() -> None:
+    page = open_page("compare_models")
+    page.multiselect(key="models").set_value([LITE1, LITE2]).run()
+    page.switch_page("app_pages/how_it_works.py").run()
+    assert page.segmented_control(key="model").value == LITE1, "none is new"
+    page = open_page("compare_models", models=[LITE0])
+    page.multiselect(key="models").set_value([LITE0, LITE1]).run()
+    page.switch_page("app_pages/how_it_works.py").run()
+    assert page.segmented_control(key="model").value == LITE1
+    assert "8×8 cells" in words(page)
+
+
 def test_a_class_that_the_model_rules_out_is_said_to_be_hopeless() -> None:
     page = opened()
     explanation = explain(load_classifier(LITE0), sample_photo("cat and coffee"), "tarantula")
