@@ -75,7 +75,7 @@ QUESTIONS: dict[str, Callable[[Index], object]] = {
     "labels to choose from": lambda index: queries.choices(index, "label"),
     "predictions to choose from": lambda index: queries.choices(index, "predicted"),
     "columns, and values of one": lambda index: [queries.slices(index), queries.slice_choices(index, "site")],
-    "which rankings say something": lambda index: [queries.can_rank(index, by) for by in queries.RANKINGS],
+    "which rankings say something": queries.rankings,
 }
 """What the page *Data set* asks of an index."""
 SMALL_MODEL = "timm/test_resnet (untrained, seed 0)"

@@ -152,7 +152,8 @@ def _show_mean_maps(shown: Shown, names: Mapping[int, str]) -> None:
 
 
 def _show_measure(shown: Shown, names: Mapping[int, str]) -> None:
-    known = {title: one for one, title in MEASURES.items() if shown.run.can_rank(KNOWN_BY[one])}
+    rankings = shown.run.rankings()
+    known = {title: one for one, title in MEASURES.items() if KNOWN_BY[one] in rankings}
     if not known:
         st.info("No heatmap has been measured yet.", icon=":material/hourglass_empty:")
         return

@@ -18,7 +18,7 @@ from dashboard.session import DataKey
 from gradcam import parse_target
 from gradcam.draw import request_caption
 from gradcam.model_spec import display_name
-from gradcam.runs import LABEL, RANKINGS, Filter, Pair, Run
+from gradcam.runs import LABEL, Filter, Pair, Run
 
 RANKING_TITLES = {
     "disagreement": "Least agreement",
@@ -145,7 +145,7 @@ def pick_shown(listed: ListedRun, among: Callable[[], Filter]) -> Shown:
 
 def _pick_ranking(run: Run) -> str:
     """Let the visitor pick a row of `RANKINGS` that can say something of this run."""
-    titles = {RANKING_TITLES[name]: name for name in RANKINGS if run.can_rank(name)}
+    titles = {RANKING_TITLES[name]: name for name in run.rankings()}
     return titles[pick_from("First", list(titles), DataKey.RANKING)] if titles else "doubt"
 
 

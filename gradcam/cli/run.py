@@ -341,8 +341,9 @@ def _export(options: argparse.Namespace) -> int:
         raise OptionError("expected the number of photos of a report, got none; add --top N")
     run = runs.Run(options.folder)
     where = _conditions(options.where)
-    if options.by and not run.can_rank(options.by):
-        raise OptionError(f"expected a ranking that this run can be put into, got {options.by}; {_can_rank(run)}")
+    if options.by in runs.RANKINGS and options.by not in (can := run.rankings()):
+        instead = f"use {', '.join(can)}" if can else "leave --by out"
+        raise OptionError(f"expected a ranking that this run can be put into, got {options.by}; {instead}")
     photos = None
     if top or options.by or where:
         photos = run.ranked(options.by, where=where, most=None if top is None else min(top, run.plan.photos))
@@ -375,11 +376,6 @@ def _conditions(texts: Sequence[str]) -> dict[str, str]:
             raise OptionError(f"expected one value of {quoted(name)} for --where, got two; export each by itself")
         found[name] = value
     return found
-
-
-def _can_rank(run: Run) -> str:
-    can = [name for name in runs.RANKINGS if run.can_rank(name)]
-    return f"use {', '.join(can)}" if can else "leave --by out"
 
 
 def _write_report(run: Run, photos: Sequence[int], where: dict[str, str], options: argparse.Namespace) -> None:

@@ -96,14 +96,13 @@ def how_many(index: Index, by: str | None = None, **wanted: Unpack[Filter]) -> i
         return connection.execute(sa.select(sa.func.count()).select_from(photos)).scalar_one()
 
 
-def can_rank(index: Index, by: str) -> bool:
-    """Whether a ranking can say anything of any photo: without boxes, none has heat outside them.
-
-    Raises: OptionError for another ranking.
-    """
-    column = PHOTOS.c[_row(by).column]
+def rankings(index: Index) -> list[str]:
+    """The rows of `RANKINGS` that can say something of any photo: without boxes, none has heat outside them."""
+    columns = sorted({row.column for row in RANKINGS.values()})
+    asked = [sa.exists().where(PHOTOS.c[column].is_not(None)).label(column) for column in columns]
     with index.reading() as connection:
-        return connection.execute(sa.select(PHOTOS.c.photo).where(column.is_not(None)).limit(1)).first() is not None
+        known = connection.execute(sa.select(*asked)).mappings().one()
+    return [name for name, row in RANKINGS.items() if known[row.column]]
 
 
 def ranking(index: Index, by: str | None, wanted: Filter) -> sa.Select[Any]:

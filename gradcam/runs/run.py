@@ -331,9 +331,9 @@ class Run:
         """The manifest's other columns, sorted by name."""
         return queries.slices(self._index)
 
-    def can_rank(self, by: str) -> bool:
-        """Whether a ranking can say anything of any photo: see `queries.can_rank`."""
-        return queries.can_rank(self._index, by)
+    def rankings(self) -> list[str]:
+        """The rankings that can say something of any photo: see `queries.rankings`."""
+        return queries.rankings(self._index)
 
     def choices(self, name: Literal["label", "predicted"]) -> dict[str, int]:
         """The labels of photos, or what models predict of them, sorted, and of how many photos."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,8 @@ from gradcam.draw.even_rows import even_columns
 from gradcam.errors import PhotoError
 from gradcam.kinds import expect, expect_each
 from gradcam.runs import pictures
-from gradcam.runs.run import Run, Unit
-from gradcam.types import Style
+from gradcam.runs.run import Run, Unit, Values
+from gradcam.types import Style, View
 
 Pixels = NDArray[np.uint8]
 
@@ -39,11 +40,11 @@ def strips(run: Run, photos: Sequence[int], models: Sequence[str], method: str, 
         for unit in run.units(photos)
         if unit.model in models and (unit.method, unit.target) == (method, target)
     ]
-    stored = dict(zip(map(id, units), run.previews(units), strict=True))
-    by_photo: dict[int, list[Unit]] = {}
-    for unit in sorted(units, key=lambda unit: models.index(unit.model)):
-        by_photo.setdefault(unit.photo, []).append(unit)
-    return {photo: _strip(run, found, stored) for photo, found in by_photo.items()}
+    units.sort(key=lambda unit: models.index(unit.model))
+    by_photo: dict[int, list[_Kept]] = {}
+    for kept in _kept(run, units):
+        by_photo.setdefault(kept.unit.photo, []).append(kept)
+    return {photo: _strip(run, found) for photo, found in by_photo.items()}
 
 
 def strip_columns(models: int) -> int:
@@ -51,27 +52,38 @@ def strip_columns(models: int) -> int:
     return even_columns(1 + models, MOST_BESIDE)
 
 
-def _strip(run: Run, units: Sequence[Unit], stored: dict[int, bytes | None]) -> bytes:
+class _Kept(NamedTuple):
+    """What a run keeps of a unit to make a picture of: a preview as JPEG, or else the map and where it lies."""
+
+    unit: Unit
+    preview: bytes | None
+    raw: Values | None = None
+    view: View | None = None
+
+
+def _kept(run: Run, units: Sequence[Unit]) -> Iterator[_Kept]:
+    """In the order of the units. Each shard is opened once for all of them, not once a unit."""
+    previews = run.previews(units)
+    bare = [unit for unit, preview in zip(units, previews, strict=True) if preview is None]
+    maps = zip(run.arrays(bare), run.views(bare), strict=True)
+    for unit, preview in zip(units, previews, strict=True):
+        yield _Kept(unit, preview) if preview else _Kept(unit, None, *next(maps))
+
+
+def _strip(run: Run, units: Sequence[_Kept]) -> bytes:
     try:
-        photo = run.photo(units[0].path).pixels
+        photo = run.photo(units[0].unit.path).pixels
     except PhotoError:
         photo = None
     tiles = [] if photo is None else [_fitted(photo)]
-    for unit in units:
-        if preview := stored[id(unit)]:
+    for unit, preview, raw, view in units:
+        if preview is not None:
             with Image.open(io.BytesIO(preview)) as picture:
                 tiles.append(_fitted(np.asarray(picture.convert("RGB"))))
-        elif photo is not None:
-            tiles += [_fitted(drawn) for drawn in _drawn(run, unit, photo)]
+        elif photo is not None and raw is not None and view is not None:
+            small = pictures.shrink(photo, pictures.PREVIEW_SIDE)
+            tiles.append(_fitted(pictures.overlaid(small, raw, unit.method, view, Style())))
     return _jpeg(tiles, strip_columns(len(units)))
-
-
-def _drawn(run: Run, unit: Unit, photo: Pixels) -> Iterator[Pixels]:
-    """The map of a unit over its photo, drawn now; nothing where it has none."""
-    (raw,), (view,) = run.arrays([unit]), run.views([unit])
-    if raw is not None and view is not None:
-        small = pictures.shrink(photo, pictures.PREVIEW_SIDE)
-        yield pictures.overlaid(small, raw, unit.method, view, Style())
 
 
 def _fitted(pixels: Pixels) -> Pixels:

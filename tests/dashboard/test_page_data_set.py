@@ -616,7 +616,7 @@ def test_what_is_wrong_with_a_run_is_said_without_where_it_lies(
     page.text_input(key="_own_name").set_value("Anna").run()
     errors.append(press(page, "Begin a review of this run").error[0].value)
     trouble = RunError(f"expected to use {quoted(damaged.folder / 'index.sqlite')}")
-    monkeypatch.setattr(Run, "can_rank", mock.Mock(side_effect=trouble))
+    monkeypatch.setattr(Run, "rankings", mock.Mock(side_effect=trouble))
     errors.append(page.run().error[0].value)
     for error, said in zip(errors, ("gone", "got another file among them", "damaged/index"), strict=True):
         assert said in error.replace("\\", "")

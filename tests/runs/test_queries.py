@@ -24,6 +24,7 @@ from gradcam.runs import (
     prepare,
     read_data,
     resume,
+    shards,
     start,
     strips,
     thumbnails,
@@ -88,7 +89,7 @@ def test_the_numbers_of_a_ranking_are_in_its_order_and_of_no_photo_of_which_none
     known = [found[photo] for photo in order if photo in found]
     assert [photo in found for photo in order] == sorted((photo in found for photo in order), reverse=True)
     assert known == sorted(known, reverse=RANKINGS[by].high_first)
-    assert bool(known) == run.can_rank(by)
+    assert bool(known) == (by in run.rankings())
 
 
 def test_more_photos_than_a_statement_can_name_are_asked_for_in_blocks(run: Run) -> None:
@@ -174,8 +175,7 @@ def test_what_can_be_filtered_and_ranked_by_is_told(run: Run) -> None:
     assert run.slices() == ["predicted", "site"]
     assert list(run.slice_choices("predicted")) == ["0", "1"]  # a column of the manifest that is called so
     assert run.ranked(slices={"predicted": "1", "site": "Bonn"}) == [11, 13, 15, 17, 19]
-    assert run.can_rank("disagreement")
-    assert not run.can_rank("outside-box")
+    assert run.rankings() == [name for name in RANKINGS if name != "outside-box"]  # no photo has a box
 
 
 def test_a_class_is_taken_for_another_as_often_as_it_is(run: Run) -> None:
@@ -249,6 +249,20 @@ def test_a_strip_is_a_photo_and_the_maps_over_it(run: Run) -> None:
     assert sorted(found) == [4, 5]
     with Image.open(io.BytesIO(found[4])) as picture:
         assert picture.size == (3 * 144 + 2 * GAP, 144)
+
+
+def test_strips_of_many_photos_open_each_shard_once_for_maps_and_once_for_numbers(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[tuple[str, ...]] = []
+    for name in ("read_arrays", "read_numbers"):
+        real = getattr(shards, name)
+        monkeypatch.setattr(
+            shards, name, lambda *path, name=name, real=real: opened.append((name, *path)) or real(*path)
+        )
+    assert len(strips(run, range(20), ["plain/own", "plain/green"], "Grad-CAM", TOP)) == 20
+    assert opened
+    assert len(opened) == len(set(opened))
 
 
 def test_the_tiles_of_many_models_stand_in_even_rows() -> None:
