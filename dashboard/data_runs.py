@@ -13,10 +13,10 @@ import streamlit as st
 
 from dashboard import identity, library, serving, session
 from gradcam.config import runs_folder, settings
-from gradcam.errors import OptionError, ReviewError, RunError, nearest, quoted
+from gradcam.errors import OptionError, ReviewError, RunError, nearest, quoted, without_path
 from gradcam.model_spec import display_name
 from gradcam.models import Classifier, is_file_of, write_options
-from gradcam.runs import SAMPLE, HostedRun, Run, RunHost, Status, without_path
+from gradcam.runs import SAMPLE, HostedRun, Run, RunHost, Status
 
 Version = tuple[str, str]
 """What a kept answer about a run holds for."""

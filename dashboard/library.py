@@ -18,6 +18,7 @@ from dataclasses import replace
 import streamlit as st
 
 from dashboard import serving, session, uploads
+from dashboard.server_folders import without_folders
 from gradcam import (
     Classifier,
     GradcamError,
@@ -163,8 +164,9 @@ class _Patient:
         try:
             return load_classifier(model)
         except GradcamError as error:
-            self._remember(model, type(error), str(error))
-            raise
+            sentence = without_folders(str(error))  # for it goes into reports, too
+            self._remember(model, type(error), sentence)
+            raise type(error)(sentence) from error
 
     def _remember(self, model: str, kind: type[GradcamError], sentence: str) -> None:
         with self._guard:

@@ -350,6 +350,17 @@ def mark(sha256: str, region: Region | None) -> None:
     st.session_state[_REGIONS] = dict([*marks.items()][-MOST_REGIONS:])
 
 
+def marked() -> bool:
+    """Whether anything is marked on any photo."""
+    return bool(_regions())
+
+
+def keep_marks(photos: Collection[str]) -> None:
+    """Forget the marks on all photos but these. photos: their SHA-256, or the first 16 digits of it."""
+    kept = {photo[:_DIGITS] for photo in photos}
+    st.session_state[_REGIONS] = {photo: region for photo, region in _regions().items() if photo in kept}
+
+
 def write_regions() -> None:
     """Put the marks into the link."""
     marks = [f"{photo}{_AT}{write_region(region)}" for photo, region in _regions().items()]
@@ -411,6 +422,11 @@ class ReportKey(StrEnum):
     BEFORE = "_before"
     AFTER = "_after"
     REPLAYED = "_replayed"
+
+    @property
+    def in_link(self) -> str:
+        """The report's name in the link of its page, and of no other: so that a reload can ask for its file."""
+        return self.value.lstrip("_")
 
 
 class Drafted(TypedDict):

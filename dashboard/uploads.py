@@ -81,6 +81,11 @@ def is_upload(token: str) -> bool:
     return _MARK in token
 
 
+def digits(token: str) -> str:
+    """The first 16 digits of the SHA-256 of an upload, as it is without stretching."""
+    return stretch(token, on=False).rpartition(_MARK)[2]
+
+
 def photo_name(token: str) -> str:
     """The name of the photo that a token stands for."""
     return token.rpartition(_MARK)[0] or token

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import re
 import reprlib
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
@@ -127,6 +128,19 @@ def quoted(text: object, limit: int = QUOTED) -> str:
         return written
     head = limit // 2
     return f"{written[:head]}…{written[head + 1 - limit :]}"
+
+
+def without_path(sentence: str, path: PurePath, shown: str | None = None) -> str:
+    """A sentence for a visitor, who is not told where on the server a file or folder lies, only its name.
+
+    shown: what is said instead of the name. The path is found as `quoted` writes it, too: with escapes, and cut in its middle.
+    """
+    written, name = (repr(text)[1:-1] for text in (str(path), path.name if shown is None else shown))
+    half = QUOTED // 2
+    cut = f"{re.escape(written[: half - 1])}….{{{half - 2}}}"  # less the two quotes and the ellipsis
+    whole = "|".join(map(re.escape, dict.fromkeys((str(path), written))))
+    sentence = re.sub(cut, lambda _: name, sentence)
+    return re.sub(rf"(?<![\w./-])(?:{whole})(?![\w-])", lambda _: name, sentence)  # and no part of an address
 
 
 _MACHINE = {

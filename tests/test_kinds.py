@@ -28,7 +28,7 @@ FOR_PAGES = {
         *("conclusion", "extent", "first_by", "note_html", "opening_row", "opening_title", "panel_title"),
         *("draw_change", "draw_finding", "format_of", "read_thresholds", "signed_of", "target_title"),
     },
-    "runs": {"folder_beside", "strip_columns", "without_path"},
+    "runs": {"folder_beside", "strip_columns"},
 }
 """Words and pictures that pages and commands alone ask for: what they pass is held by the type checker."""
 

@@ -13,8 +13,10 @@ To add a page:
    under one `view_tools`; what this returns goes to `session.keep_look()`, as `show_comparison` does.
 4. What runs a model goes through `dashboard/results.py`, under a key made of contents: `library.classifier(id)`,
    `results.compared(…)`. Cached values serve every visitor and carry nothing of one.
-5. Words that others wrote (file names, labels, errors) go through `escape_markdown()` before Markdown sees them.
-6. `tests/dashboard` gets its defaults, each control and each error; `tests/browser/test_pages.py`
+5. A `st.file_uploader` names no `type`: by itself Streamlit keeps other files out, and says neither what was
+   expected nor what to do. Whoever reads the file says it, through `show_errors()`.
+6. Words that others wrote (file names, labels, errors) go through `escape_markdown()` before Markdown sees them.
+7. `tests/dashboard` gets its defaults, each control and each error; `tests/browser/test_pages.py`
    what only a browser can tell.
 """
 

@@ -91,10 +91,9 @@ def _ask_for_classes() -> None:
     names, known, activation = st.columns([3, 2, 2])
     names.file_uploader(
         "Class names, one for each class of the head",
-        type=["txt", "csv", "tsv", "json"],
         max_upload_size=5,
         key=_key("names"),
-        help='A name a line; a table with columns index and name; or JSON: a list, or {"0": "cat"}. A head '
+        help='A name a line; a table with columns index and name (.csv, .tsv); or JSON (.json): a list, or {"0": "cat"}. A head '
         "with a single logit has two classes, the negative one first; one name is the positive one's.",
     )
     known.selectbox(

@@ -10,6 +10,7 @@ import streamlit as st
 from dashboard import data_runs
 from dashboard.components.messages import escape_markdown, say_error
 from dashboard.data_runs import ListedRun
+from dashboard.server_folders import without_folders
 from dashboard.session import DataKey
 from gradcam import GradcamError
 from gradcam.runs import HostedRun, Status
@@ -88,7 +89,7 @@ def _show_ended(listed: ListedRun) -> None:
                 )
             _offer_delete(listed.name, hosted)
     for sentence in hosted.messages if hosted else ():
-        st.caption(escape_markdown(sentence))
+        st.caption(escape_markdown(without_folders(sentence)))
 
 
 def _offer_delete(name: str, hosted: HostedRun) -> None:

@@ -13,7 +13,6 @@ from dashboard.data_runs import ListedRun
 from dashboard.session import DataKey
 from gradcam import GradcamError
 from gradcam.config import settings
-from gradcam.models import SUFFIXES
 from gradcam.runs import LABEL
 from gradcam.text import count
 
@@ -91,7 +90,6 @@ def offer_start(models: tuple[str, ...]) -> None:
         for model in _own(models):
             st.file_uploader(
                 f"The file of {name_markdown(model)} once more",
-                type=[suffix[1:] for suffix in SUFFIXES],
                 max_upload_size=settings().limits.upload_megabytes,
                 key=_file_key(model),
                 help="A session keeps no files. The run keeps this one for itself, until the run is deleted.",

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import streamlit as st
 
 from dashboard import library, session, uploads
-from dashboard.components.messages import escape_markdown, say_error
+from dashboard.components.messages import ask_again, escape_markdown, say_error
 from dashboard.session import Key
 from gradcam import GradcamError, Photo
 from gradcam.config import settings
 from gradcam.errors import quoted
 from gradcam.photo import SAMPLES
-from gradcam.text import first_few
 
 MOST, AT_ONCE = 100, 6
 """Photos that are chosen, and those of them that a page shows at once."""
@@ -42,12 +42,28 @@ def pick_photos() -> tuple[Photo, ...]:
         on_change=uploads.forget_refused,
     )
     session.write_link(Key.PHOTOS, library.DEFAULT_PHOTOS)
+    _drop_marks(tokens)
     session.write_regions()
     shown = _turn_pages(tokens)
     _uploader()
     _say_refused()
-    _ask_again([token for token in tokens if uploads.is_upload(token) and not uploads.is_kept(token)])
+    lost = [token for token in tokens if uploads.is_upload(token) and not uploads.is_kept(token)]
+    ask_again(list(map(uploads.photo_name, lost)))
     return tuple(photo for token in shown if (photo := _opened(token)) is not None)
+
+
+def _drop_marks(tokens: Sequence[str]) -> None:
+    """Drop the marks on photos that are chosen no more; all stay while a chosen one has to be given again."""
+    if session.marked():
+        with suppress(GradcamError):
+            session.keep_marks([_sha256(token) for token in tokens])
+
+
+def _sha256(token: str) -> str:
+    """The SHA-256 of a photo, or its beginning. Raises: PhotoError where there is no such photo."""
+    if uploads.is_upload(token) and not uploads.is_stretched(token):
+        return uploads.digits(token)
+    return library.photo(token).sha256
 
 
 def _turn_pages(tokens: Sequence[str]) -> Sequence[str]:
@@ -76,16 +92,6 @@ def offer_next_photos() -> None:
             on_click=st.session_state.update,
             args=({session.PHOTO_PAGE: page + 1},),
             icon=":material/arrow_forward:",
-        )
-
-
-def _ask_again(missing: Sequence[str]) -> None:
-    """Say that this session has no such uploads, as after a reload."""
-    if missing:
-        names = first_few([quoted(uploads.photo_name(token), 40) for token in missing], 3)
-        files = "that file" if len(missing) == 1 else "those files"
-        say_error(
-            f"expected {names}, which this link shows but does not carry, as after a reload; upload {files} again"
         )
 
 
@@ -142,10 +148,7 @@ def _turn_stretch(token: str) -> None:
 
 
 def _uploader() -> None:
-    """Show the uploader; it is emptied after each upload, for the list of photos then holds what it took.
-
-    It takes every kind of file: one that a list of kinds keeps out is dropped without a word.
-    """
+    """Show the uploader; it is emptied after each upload, for the list of photos then holds what it took."""
     turn = st.session_state.setdefault(_UPLOADER, 0)
     key = f"{_UPLOADER}-{turn}"
     st.file_uploader(

@@ -11,7 +11,7 @@ from typing import Protocol
 import streamlit as st
 
 from dashboard.components.findings import show_findings
-from dashboard.components.messages import escape_markdown, say_error, show_errors
+from dashboard.components.messages import ask_again, escape_markdown, say_error, show_errors
 from dashboard.session import Key, ReportKey
 from gradcam import GradcamError
 from gradcam.report import (
@@ -65,10 +65,7 @@ class Opened:
 
 
 def open_report(key: ReportKey, label: str) -> Opened | None:
-    """Open a report from a file and keep it until another is opened; say in a sentence what is wrong.
-
-    It takes every kind of file: Streamlit's own refusal leaves the last report in sight and says no remedy.
-    """
+    """Open a report from a file and keep it until another is opened; say in a sentence what is wrong."""
     widget_key = f"{key}-{st.session_state.setdefault(key + _TURN, 0)}"
     opened: Opened | None = st.session_state.get(key)
     with st.container():
@@ -84,7 +81,18 @@ def open_report(key: ReportKey, label: str) -> Opened | None:
             st.caption(f"Open: {escape_markdown(opened.name)}")
         if sentence := st.session_state.get(key + _REFUSED):
             say_error(sentence)
+        elif opened is None:
+            ask_again(st.query_params.get_all(key.in_link)[:1])
+    _write_link(key, opened.name if opened else None if sentence else st.query_params.get(key.in_link))
     return opened
+
+
+def _write_link(key: ReportKey, name: str | None) -> None:
+    """Put a report's name into the link, which cannot carry the report."""
+    if not name:
+        st.query_params.pop(key.in_link, None)
+    elif st.query_params.get(key.in_link) != name:
+        st.query_params[key.in_link] = name
 
 
 def _take(key: ReportKey, widget_key: str) -> None:

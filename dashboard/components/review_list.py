@@ -76,9 +76,7 @@ def _show_keys(store: ReviewStore, project: Project) -> None:
         st.markdown(f"{escape_markdown(str(key))}{revoked}")
     if not trusted:
         st.caption("None is named, so a signature by any key counts here, each key and each name once.")
-    file = st.file_uploader(
-        "Another key, or a trusted one that is revoked now", type=["pub"], max_upload_size=1, key=_KEY
-    )
+    file = st.file_uploader("Another key, or a trusted one that is revoked now", max_upload_size=1, key=_KEY)
     if st.button("Trust it", disabled=file is None) and file is not None:
         with show_errors():
             store.trust(project, read_public_key(file.getvalue(), file.name), identity.known_actor().name)
@@ -158,9 +156,7 @@ def _show_row(store: ReviewStore, review: Review) -> None:
 def offer_review(store: ReviewStore, project: Project) -> None:
     """Bring a report's ZIP into the project."""
     with st.expander("Bring a report to review", icon=":material/add:"):
-        file = st.file_uploader(
-            "A report's ZIP or JSON, as the page Reports writes it", type=["zip", "json"], key=_UPLOADED
-        )
+        file = st.file_uploader("A report's ZIP or JSON, as the page Reports writes it", key=_UPLOADED)
         blind = st.toggle(
             "Blind",
             key=_BLIND,

@@ -12,7 +12,7 @@ from dashboard.components.messages import escape_markdown, show_errors
 from dashboard.components.names import name_markdown
 from gradcam.config import settings
 from gradcam.errors import OptionError
-from gradcam.models import SUFFIXES, is_file_of, load_shared, write_options
+from gradcam.models import is_file_of, load_shared, write_options
 from gradcam.reviews import Project, SharedModel
 
 if TYPE_CHECKING:
@@ -49,7 +49,6 @@ def _offer_to_share(store: ReviewStore, project: Project, own: list[str]) -> Non
     model = st.selectbox("Share a model of yours", own, format_func=name_markdown)
     file = st.file_uploader(
         "Its file once more",
-        type=[suffix[1:] for suffix in SUFFIXES],
         max_upload_size=settings().limits.upload_megabytes,
         key=_FILE,
         help="A session keeps no files. Who reads the project can then use the model; it stays there for good.",

@@ -10,7 +10,6 @@ from ._run import (
 )
 from .data_set import SAMPLE as SAMPLE, DataSet as DataSet, read_data as read_data
 from .hosting import HostedRun as HostedRun, RunHost as RunHost
-from .job import without_path as without_path
 from .plan import LABEL as LABEL, Plan as Plan, Settings as Settings
 from .queries import (
     MEASURES as MEASURES,

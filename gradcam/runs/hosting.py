@@ -20,7 +20,7 @@ from pathlib import Path, PurePath
 from typing import BinaryIO, Literal
 
 from gradcam.config import Runs
-from gradcam.errors import RunError, machine_trouble, quoted
+from gradcam.errors import RunError, machine_trouble, quoted, without_path
 from gradcam.files import make_folder, write_whole
 from gradcam.runs.data_set import PICTURES, SAMPLE, DataSet, is_hidden, read_data, sample_set
 from gradcam.runs.job import (
@@ -32,7 +32,6 @@ from gradcam.runs.job import (
     Job,
     read_job,
     read_lines,
-    without_path,
     write_job,
 )
 from gradcam.runs.job_queue import JobQueue

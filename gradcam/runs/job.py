@@ -10,13 +10,12 @@ reason.txt  why it ended before its time, if it did
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from gradcam.errors import QUOTED, RunError
+from gradcam.errors import RunError
 from gradcam.files import make_folder, write_whole
 
 JOB, UPLOAD, MODELS, RUN, MESSAGES, REASON = "job.json", "upload", "models", "run", "said.txt", "reason.txt"
@@ -62,14 +61,3 @@ def read_lines(folder: Path, name: str) -> tuple[str, ...]:
         return tuple((folder / name).read_text("utf-8", "replace").splitlines())
     except OSError:
         return ()
-
-
-def without_path(sentence: str, path: Path) -> str:
-    """A sentence for a visitor, who is not told where on the server a file or folder lies, only its name.
-
-    The path is found as `quoted` writes it, too: with escapes, and cut in its middle.
-    """
-    written, name = (repr(text)[1:-1] for text in (str(path), path.name))
-    half = QUOTED // 2
-    cut = f"{re.escape(written[: half - 1])}….{{{half - 2}}}"  # less the two quotes and the ellipsis
-    return re.sub(cut, lambda _: name, sentence).replace(str(path), path.name).replace(written, name)

@@ -12,11 +12,11 @@ from contextlib import suppress
 from functools import reduce
 from pathlib import Path
 
-from gradcam.errors import GradcamError
+from gradcam.errors import GradcamError, without_path
 from gradcam.files import write_whole
 from gradcam.models import Classifier, load_shared
 from gradcam.runs._run import Engine, start
-from gradcam.runs.job import MESSAGES, MODELS, REASON, RUN, Job, read_job, read_lines, without_path
+from gradcam.runs.job import MESSAGES, MODELS, REASON, RUN, Job, read_job, read_lines
 from gradcam.runs.plan import Settings
 
 SETTINGS = Settings(batch=16, previews=True)

@@ -82,3 +82,6 @@ def test_a_verdict_is_written_taken_away_reopened_and_replayed_as_same(visit: Vi
     with page.expect_download() as download:
         take.click(timeout=60_000)
     assert read_report(download.value.path().read_bytes()).verdict.summary == "Better"
+    page.reload()
+    arrive(page, "[data-testid=stAlert]")
+    expect(page.get_by_text("as after a reload; upload that file again")).to_contain_text("'review.zip'")

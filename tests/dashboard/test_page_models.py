@@ -76,6 +76,11 @@ def bring(page: AppTest, data: bytes | None = None, name: str = "shapes.pt", **f
     return page
 
 
+def test_class_names_in_a_file_of_another_kind_are_refused_in_a_sentence() -> None:
+    page = bring(open_page("models"), names=("names.docx", b"PK\x03\x04\xff"))
+    assert "Expected 'names.docx' as UTF-8 text, got other bytes; save it" in page.error[0].value.replace("\\", "")
+
+
 # The catalogue ------------------------------------------------------------------------------------------------
 
 

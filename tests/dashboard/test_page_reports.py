@@ -72,6 +72,24 @@ def test_a_report_that_cannot_be_written_leaves_its_reason_and_no_progress(monke
     assert not page.get("progress")
 
 
+@pytest.mark.parametrize(
+    ("task", "slot"),
+    [("Reopen", ReportKey.REOPENED), ("Compare", ReportKey.BEFORE), ("Compare", ReportKey.AFTER)],
+)
+def test_a_report_that_a_reload_has_lost_is_asked_for_again(task: str, slot: ReportKey) -> None:
+    page = upload(opened(task=task), slot, "lesions.json", render_report(report(), "json"))
+    assert not page.error
+    link = page.query_params[slot.in_link]
+    again = opened(task=task, **{slot.in_link: link})
+    (told,) = [error.value.replace("\\", "") for error in again.error]
+    assert told.startswith("Expected 'lesions.json', which this link shows but does not carry, as after a reload; ")
+    upload(again, slot, "notes.txt", b"no report")
+    assert "xpected a report" in again.error[0].value
+    assert slot.in_link not in again.query_params
+    upload(again, slot, "lesions.json", render_report(report(), "json"))
+    assert not again.error
+
+
 def note(page: AppTest, place: int = 0):
     return [area for area in page.text_area if area.label == "Note"][place]
 

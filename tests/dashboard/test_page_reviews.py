@@ -280,6 +280,18 @@ def test_an_owner_names_the_keys_that_count_in_a_project(
     assert store.signers(review) == {"Ben"}
 
 
+@pytest.mark.parametrize(
+    ("label", "button", "told"),
+    [("key", "Trust it", "xpected a public key"), ("ZIP", "Bring it in", "xpected a report")],
+)
+def test_a_file_of_another_kind_is_refused_in_a_sentence(
+    store: ReviewStore, review: Review, label: str, button: str, told: str
+) -> None:
+    page = opened()
+    next(one for one in page.get("file_uploader") if label in one.label).upload("notes.txt", b"Nothing").run()
+    assert told in press(page, button).error[0].value.replace("\\", "")
+
+
 def test_a_model_of_ones_own_is_shared_with_a_project_for_others_to_use(store: ReviewStore, review: Review) -> None:
     mine = load(state())
     model = str(mine.spec)

@@ -38,7 +38,7 @@ LINK: dict[Key, str | list[str]] = {
     Key.DIFFERENCE_B: LITE2,
     Key.FADE: "true",
     Key.LAYERS: f"{LITE0}~blocks.4",
-    Key.REGIONS: "596aa1964cb83f79~10,20,200,180",
+    Key.REGIONS: "596aa1e7cb875eb7~10,20,200,180",
     Key.TASK: "Reopen",
     Key.SEARCH: "resnet",
     Key.SOURCES: ["timm", "torchvision"],

@@ -1,15 +1,18 @@
-"""Photos that a visitor brings: bounds, levels, names, and that nobody else sees them."""
+"""What a visitor brings: files of any name; of photos bounds, levels, names, and that nobody else sees them."""
 
 from __future__ import annotations
 
+import ast
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+import dashboard
 from dashboard import library
 from dashboard.components.messages import escape_markdown
 from dashboard.components.photos import AT_ONCE, MOST as MOST_PHOTOS
@@ -23,6 +26,20 @@ from tests.dashboard.first_page import (
     upload,
     words,
 )
+
+
+def test_no_uploader_keeps_files_out_by_their_names() -> None:
+    calls = [
+        call
+        for file in Path(dashboard.__path__[0]).rglob("*.py")
+        for call in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and ast.unparse(call.func).endswith("file_uploader")
+    ]
+    assert len(calls) >= 9
+    told = [
+        ast.unparse(call) for call in calls if len(call.args) > 1 or "type" in {one.arg for one in call.keywords}
+    ]
+    assert told == []
 
 
 def test_an_uploaded_photo_replaces_the_untouched_sample_and_joins_chosen_ones(page: AppTest) -> None:
@@ -143,6 +160,32 @@ def test_a_file_name_is_never_markup(page: AppTest) -> None:
     upload(page, "![x](http:evil) $a$ **b**.png", png())
     heading = page.main.header[0].value
     assert heading == r"\!\[x\]\(http\:evil\) \$a\$ \*\*b\*\*.png"
+
+
+def test_a_mark_leaves_the_link_with_its_photo(page: AppTest) -> None:
+    one_model(page)
+    page.query_params["photos"] = ["chelsea", "coffee"]
+    page.query_params["regions"] = mark = "596aa1e7cb875eb7~10,20,200,180"  # on chelsea
+    page.run()
+    upload(page, "one.png", png())
+    assert page.query_params["regions"] in (mark, [mark])
+    page.multiselect(key="photos").set_value([*page.session_state["photos"][1:]]).run()
+    assert "regions" not in page.query_params
+    page.multiselect(key="photos").set_value(["chelsea"]).run()
+    assert "regions" not in page.query_params, "it does not come back"
+
+
+def test_a_mark_on_an_upload_stays_until_the_upload_leaves(page: AppTest) -> None:
+    one_model(page)
+    token = Upload.of("one.png", png()).token
+    page.query_params["photos"] = [token, "coffee"]
+    page.query_params["regions"] = f"{token.partition('~')[2]}~1,2,20,18"
+    page.run()
+    assert "upload that file again" in page.error[0].value
+    upload(page, "one.png", png())
+    assert "regions" in page.query_params
+    page.multiselect(key="photos").set_value(["coffee"]).run()
+    assert "regions" not in page.query_params
 
 
 def test_two_visitors_never_see_each_others_photos() -> None:

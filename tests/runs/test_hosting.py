@@ -19,10 +19,10 @@ import torch
 
 from gradcam import load_checkpoint
 from gradcam.config import Runs
-from gradcam.errors import RunError, quoted
+from gradcam.errors import RunError, quoted, without_path
 from gradcam.models import write_options
 from gradcam.runs import HostedRun, RunHost, job_queue, read_data
-from gradcam.runs.job import read_job, without_path, write_job
+from gradcam.runs.job import read_job, write_job
 from gradcam.runs.store import PLAN
 from tests.runs.small_set import write_set
 
