@@ -133,7 +133,8 @@ def quoted(text: object, limit: int = QUOTED) -> str:
 def without_path(sentence: str, path: PurePath, shown: str | None = None) -> str:
     """A sentence for a visitor, who is not told where on the server a file or folder lies, only its name.
 
-    shown: what is said instead of the name. The path is found as `quoted` writes it, too: with escapes, and cut in its middle.
+    shown: what is said instead of the name. The path is found as `quoted` writes it, too: with escapes, and cut in
+    its middle.
     """
     written, name = (repr(text)[1:-1] for text in (str(path), path.name if shown is None else shown))
     half = QUOTED // 2

@@ -93,7 +93,8 @@ def _ask_for_classes() -> None:
         "Class names, one for each class of the head",
         max_upload_size=5,
         key=_key("names"),
-        help='A name a line; a table with columns index and name (.csv, .tsv); or JSON (.json): a list, or {"0": "cat"}. A head '
+        help="A name a line; a table with columns index and name (.csv, .tsv); or JSON (.json): a list, or "
+        '{"0": "cat"}. A head '
         "with a single logit has two classes, the negative one first; one name is the positive one's.",
     )
     known.selectbox(

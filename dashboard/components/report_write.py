@@ -14,14 +14,16 @@ from dashboard.components.failed import failed_html
 from dashboard.components.messages import escape_markdown
 from dashboard.session import Draft, drafted
 from gradcam import Comparison, Failure, Heatmap, Photo, Style
-from gradcam.draw import draw_panel, model_caption, request_caption
+from gradcam.draw import draw_panel, even_columns, model_caption, request_caption
 from gradcam.geometry import fit_within
 from gradcam.model_spec import short_name
 from gradcam.report import STATUSES, Note, Status, Verdict
 from gradcam.scaling import full_scales
 
-THUMBNAIL = 150
-"""Pixels across; twice as many are sent, for fine screens."""
+THUMBNAIL, LEAST_THUMBNAIL = 150, 110
+"""Pixels across where there is room, and at least; twice as many are sent, for fine screens."""
+LEAST_BESIDE, MOST_BESIDE = 3, 4
+"""Thumbnails that a row has room for: one alone does not stand in the middle."""
 MOST_TEXT = 20_000
 MARKDOWN = "Markdown: \\*\\*bold\\*\\*, \\*italic\\*, lists with -, links to a site."
 
@@ -46,16 +48,21 @@ def write_notes(
             st.markdown(f"**{escape_markdown(photo.name)}**")
             pictures, words = st.columns([11, 9])
             with pictures:
-                with st.container(horizontal=True, gap="small"):
-                    for panel in panels:
-                        if isinstance(panel, Heatmap):
-                            _show_small(panel, style, full_of, by_method=len(comparison.methods) > 1)
+                heatmaps = [panel for panel in panels if isinstance(panel, Heatmap)]
+                with st.grid(_columns(len(heatmaps)), min_column_width=LEAST_THUMBNAIL):
+                    for panel in heatmaps:
+                        _show_small(panel, style, full_of, by_method=len(comparison.methods) > 1)
                 failures = [(panel.model, panel.reason) for panel in panels if isinstance(panel, Failure)]
                 for model, reason in dict.fromkeys(failures):
                     st.html(failed_html(model, reason))
             with words:
                 notes.append(_write_note(photo, note, of))
     return tuple(notes)
+
+
+def _columns(thumbnails: int) -> int:
+    """How many stand in a row: seven as 4 + 3."""
+    return max(LEAST_BESIDE, even_columns(thumbnails, MOST_BESIDE))
 
 
 def _show_small(panel: Heatmap, style: Style, full_of: Mapping[Heatmap, float], *, by_method: bool) -> None:

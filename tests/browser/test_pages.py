@@ -370,6 +370,10 @@ def test_eight_models_stand_in_even_rows_and_one_that_failed_is_a_line_that_can_
     said = line.bounding_box() or {"width": 0}
     assert said["width"] > 200
     assert page.locator(".stHtml:has(> .failed)").evaluate("it => it.parentElement.clientHeight") < 40
+    small = page.get_by_role("img", name=re.compile("^Heatmap of"))
+    expect(small).to_have_count(7)
+    across = [round((it.bounding_box() or {"x": 0})["x"]) for it in small.all()]
+    assert across[4:] == across[:3]  # 4 + 3
     page.get_by_role("link", name="Compare models").click()
     arrive(page, PLOT)
     page.get_by_role("button", name="Use untrained").click()

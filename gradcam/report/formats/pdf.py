@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -36,6 +37,13 @@ MOST_BESIDE = 3
 TALL = 0.59
 """Height to width of an overlay above which it is set less wide than its panel: three rows of panels fit a page."""
 
+LAYOUTS = ("close", "apart")
+"""What the template knows besides its usual layout: with less room between lines, or the last section on a page."""
+LEAST_FILLED = 0.25
+"""Where the text of the last page ends at least, as a share of its height."""
+MOST_PAGES = 30
+"""Pages above which it does not matter how full the last one is."""
+
 
 def write(report: Report, file: BinaryIO) -> None:
     """Write PDF/UA. Every panel is in it, or there is no PDF.
@@ -50,7 +58,16 @@ def write(report: Report, file: BinaryIO) -> None:
         template = resources.files("gradcam.report").joinpath("templates", "report.typ")
         (folder / "report.typ").write_bytes(template.read_bytes())
         job = Job(font_folders(), own_fonts, root=str(folder), made=report.created, counted="<panel>")
-        file.write(_checked(typeset(job), len(report.findings)))
+        file.write(_checked(_typeset(job), len(report.findings)))
+
+
+def _typeset(job: Job) -> Typeset:
+    """The first of the layouts whose last page is not nearly empty; the usual one where none is or need be."""
+    usual = typeset(job)
+    if usual.complaint or not 1 < usual.pages <= MOST_PAGES or usual.filled >= LEAST_FILLED:
+        return usual
+    others = (typeset(replace(job, inputs={"layout": layout})) for layout in LAYOUTS)
+    return next((one for one in others if one.filled >= LEAST_FILLED), usual)
 
 
 def _checked(done: Typeset, panels: int) -> bytes:

@@ -35,7 +35,8 @@ class Job:
 
     source: the text of a document, or `root`, a folder that holds it as `report.typ` with all that it reads.
     own_fonts: whether the machine's own fonts may be used beside those that are installed with this package.
-    fonts: folders of fonts. made: the document's time. counted: the label of what is counted.
+    fonts: folders of fonts. made: the document's time. counted: the label of what is counted; such a document has
+    the label `<end>` at its end, on its page and its place on it.
     """
 
     fonts: list[str]
@@ -49,10 +50,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Typeset:
-    """The PDF and how many of the counted elements are in it, or Typst's complaint about the source."""
+    """The PDF and how many of the counted elements are in it, or Typst's complaint about the source.
+
+    pages: how many there are. filled: where the last one's text ends, from 0 at its top to 1 at its foot.
+    """
 
     pdf: bytes = b""
     count: int = 0
+    pages: int = 0
+    filled: float = 0.0
     complaint: str = ""
 
 
@@ -81,11 +87,12 @@ def _typeset(job: Job) -> Typeset:
     try:
         compiler = typst.Compiler(source, root=root, font_paths=fonts, sys_inputs=job.inputs)
         count = len(json.loads(compiler.query(job.counted))) if job.counted else 0
+        end = json.loads(compiler.query("<end>"))[0]["value"] if job.counted else {"page": 0, "filled": 0.0}
         made = datetime.fromisoformat(job.made) if job.made else None
         pdf = compiler.compile(format="pdf", pdf_standards=STANDARD, timestamp=made)
     except RuntimeError as error:  # a TypstError, or what its binding raises for some of them
         return Typeset(complaint=error.message if isinstance(error, typst.TypstError) else str(error))
-    return Typeset(pdf if isinstance(pdf, bytes) else b"", count)
+    return Typeset(pdf if isinstance(pdf, bytes) else b"", count, end["page"], end["filled"])
 
 
 _loading = threading.Lock()
@@ -107,7 +114,7 @@ def _in_another_process(job: Job) -> Typeset:
     if done.returncode:
         return Typeset(complaint=f"its process ended with code {done.returncode}")
     answer = json.loads(done.stdout)
-    return Typeset(base64.b64decode(answer["pdf"]), answer["count"], answer["complaint"])
+    return Typeset(**answer | {"pdf": base64.b64decode(answer["pdf"])})
 
 
 def _answer(request: bytes) -> bytes:

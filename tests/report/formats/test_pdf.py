@@ -65,6 +65,36 @@ def test_one_photo_and_one_model_take_three_pages():
     assert len(pypdf.PdfReader(io.BytesIO(render_report(told, "pdf"))).pages) == 3
 
 
+def test_no_last_page_is_nearly_empty_however_long_the_report_is():
+    for lines in range(0, 56, 8):
+        made = report(verdict=Verdict(questions=("Why?",) * lines))
+        last = pypdf.PdfReader(io.BytesIO(render_report(made, "pdf"))).pages[-1]
+        assert lowest_line(last) < 1 - pdf.LEAST_FILLED + 0.02, f"{lines} questions"
+
+
+@pytest.mark.parametrize(
+    ("usual", "close", "apart", "taken"),
+    [
+        ((5, 0.3), None, None, ""),
+        ((5, 0.1), (4, 0.9), None, "close"),
+        ((5, 0.1), (5, 0.05), (5, 0.5), "apart"),
+        ((5, 0.1), (5, 0.05), (5, 0.2), ""),
+        ((1, 0.1), None, None, ""),
+        ((pdf.MOST_PAGES + 1, 0.1), None, None, ""),
+    ],
+)
+def test_another_layout_is_taken_only_where_it_mends_the_last_page(usual, close, apart, taken, monkeypatch):
+    ends = {"": usual, "close": close, "apart": apart}
+
+    def typeset(job: typesetting.Job) -> typesetting.Typeset:
+        layout = job.inputs.get("layout", "")
+        pages, filled = ends[layout] or pytest.fail(f"{layout} is typeset for nothing")
+        return typesetting.Typeset(layout.encode(), 0, pages, filled)
+
+    monkeypatch.setattr(pdf, "typeset", typeset)
+    assert pdf._typeset(typesetting.Job([], False)).pdf == taken.encode()
+
+
 def test_the_numbers_of_a_marked_photo_stand_in_one_line():
     marked = replace(fakes.photo(), region=((2, 2), (9, 9)))
     page = next(
