@@ -184,11 +184,14 @@ def _cell_caption(units: Sequence[Unit], numbers: Sequence[str], status: str | N
     first = units[0]
     name = f"**{escape_markdown(first.path.rpartition('/')[2])}**"
     label = f" · {escape_markdown(first.label)}" if first.label else ""
-    facts = [*map(_prediction, units), *numbers]
-    verdict = f"  \n{WORDS[status].icon if status in WORDS else DISPUTED} {status}" if status else ""
-    return unbroken(f"{name}{label}  \n{' · '.join(facts)}{verdict}")
+    predicted = list(map(_prediction, units))
+    lines = predicted if len(predicted) <= MOST_LINES else [" · ".join(predicted)]
+    verdict = f"{WORDS[status].icon if status in WORDS else DISPUTED} {status}" if status else ""
+    return unbroken("  \n".join(filter(None, [f"{name}{label}", *lines, " · ".join(numbers), verdict])))
 
 
+MOST_LINES = 4
+"""Models whose predictions have a line each in a cell, so that cells beside each other are equally high."""
 DISPUTED = ":material/forum:"
 _NUMBERS: dict[str, Callable[[float], str]] = {
     "agreement": lambda value: minus_sign(f"agreement\N{NO-BREAK SPACE}{value:z.2f}"),

@@ -267,6 +267,17 @@ def test_the_numbers_of_the_cells_are_in_the_order_of_the_cells_also_with_two_me
     assert (all_maps in words(page)) == (by != "Least agreement")
 
 
+def test_the_facts_of_cells_stand_in_as_many_lines(three: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data_runs, "shown", lambda: {"Three": three.folder})
+    facts = [found.value for found in open_page("data_set", run="Three").caption if "  \n" in found.value]
+    told = [one.split("  \n") for one in facts if "agreement" in one]
+    assert len(told) > 3
+    assert {len(lines) for lines in told} == {1 + 3 + 1}, (
+        "its name, a line for each model, and what it is ranked by"
+    )
+    assert not any(line.endswith("·") for lines in told for line in lines)
+
+
 @pytest.mark.parametrize("by", ["Least sure", "Wrong and sure of it"])
 def test_a_cell_says_no_probability_twice(three: Run, by: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data_runs, "shown", lambda: {"Three": three.folder})
