@@ -22,11 +22,12 @@ from streamlit.testing.v1 import AppTest
 from dashboard import serving
 from dashboard.components import report_build, report_read
 from dashboard.components.report_build import Built, size_label
+from dashboard.components.report_changes import values_html
 from dashboard.session import ReportKey
 from gradcam import keys, load_checkpoint
 from gradcam.errors import ReportError
 from gradcam.models.label_files import read_labels
-from gradcam.report import Report, Verdict, build_report, read_report, render_report, replay, revised
+from gradcam.report import Change, Report, Verdict, build_report, read_report, render_report, replay, revised
 from gradcam.report.reproduce import command
 from gradcam.report.zip_layout import MANIFEST
 from tests import fakes
@@ -448,6 +449,12 @@ def test_two_reports_are_compared_in_words() -> None:
     assert f"<td>–</td><td>{later.summary}</td>" in table
     upload(page, ReportKey.AFTER, "c.json", render_report(made, "json"))
     assert [element.value for element in page.success] == ["Both reports say the same."]
+
+
+def test_the_names_of_models_in_a_table_of_changes_may_be_broken_between_their_words() -> None:
+    change = Change("Predictions", "", "a<b.jpg · bundled/tf_efficientnet_lite0", "tabby", "cup")
+    name = "a&lt;b.<wbr>jpg · bundled/<wbr>tf_<wbr>efficientnet_<wbr>lite0"
+    assert f'<th scope="row">{name}</th><td>tabby</td>' in values_html("Predictions", [change])
 
 
 def test_the_sidebar_shows_what_acts_on_the_task_and_forgets_nothing() -> None:
