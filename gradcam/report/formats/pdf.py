@@ -32,8 +32,8 @@ SIDE = 560
 """The longest side of a photo in the PDF, in pixels: about 250 dots an inch where three panels share a row."""
 MOST_OPENING = 4
 """Pictures on the first page."""
-MOST_BESIDE = 3
-"""Panels in a row."""
+MOST_BESIDE, FEW = 3, 6
+"""Panels in a row, and panels of a photo and question above which one more stands in a row."""
 TALL = 0.59
 """Height to width of an overlay above which it is set less wide than its panel: three rows of panels fit a page."""
 
@@ -195,12 +195,17 @@ def _group(report: Report, pictures: Pictures, group: sections.PanelGroup, folde
     panels = zip(group.heatmaps, group.labels, strict=True)
     return {
         "title": group.title,
-        "columns": max(2, even_columns(len(group.heatmaps), MOST_BESIDE)),
+        "columns": _columns(len(group.heatmaps)),
         "panels": [_panel(report, pictures, panel, folder) | {"label": label} for panel, label in panels],
         "failures": [
             {"labels": line.labels, "label": listed(line.labels), "reason": line.reason} for line in group.failures
         ],
     }
+
+
+def _columns(panels: int) -> int:
+    """How many panels stand in a row: of many more than of a few, so that seven are 4 + 3 and leave none alone."""
+    return max(2, even_columns(panels, MOST_BESIDE + (panels > FEW)))
 
 
 def _panel(report: Report, pictures: Pictures, finding: HeatmapEntry, folder: Path) -> dict[str, Any]:

@@ -118,6 +118,21 @@ def test_four_panels_stand_two_by_two_and_a_panoramas_facts_keep_to_its_panel():
     assert columns[1] < A4_WIDTH - 150
 
 
+@pytest.mark.parametrize(
+    ("panels", "columns"), [(1, 2), (3, 3), (4, 2), (5, 3), (6, 3), (7, 4), (8, 4), (9, 3), (10, 4)]
+)
+def test_panels_stand_in_even_rows(panels, columns):
+    assert pdf._columns(panels) == columns
+
+
+def test_the_facts_of_four_panels_in_a_row_stand_under_their_pictures_and_over_the_colour_bar():
+    made = build_report(comparison([fakes.photo(60, 80)], [f"x/{name}" for name in "abcdefg"]), now=NOON)
+    pages = pypdf.PdfReader(io.BytesIO(render_report(made, "pdf"))).pages
+    facts = [place for page in pages for place in places(page, "Peak 4")]
+    assert len({round(x) for x, _ in facts}) == 4
+    assert len({round(y) for _, y in facts}) == 2
+
+
 def places(page: pypdf.PageObject, start: str = "") -> list[tuple[float, float]]:
     """Where each piece of text stands that begins with `start`, in points from the page's lower left corner."""
     found: list[tuple[float, float]] = []
