@@ -104,6 +104,12 @@ class Comparison(Shown):
         panels = (panel for panel, place in zip(self.panels, places, strict=True) if place[1] in models)
         return replace(self, models=tuple(one for one in self.models if one in models), panels=tuple(panels))
 
+    def with_targets(self, targets: Collection[Target]) -> Comparison:
+        """The same photos, models and methods with these targets only, in the comparison's order."""
+        places = product(self.photos, self.models, self.methods, self.targets)
+        panels = (panel for panel, place in zip(self.panels, places, strict=True) if place[3] in targets)
+        return replace(self, targets=tuple(one for one in self.targets if one in targets), panels=tuple(panels))
+
     def scaled(self, style: Style) -> dict[Heatmap, ScaledMap]:
         """Each map as shares of the full scale that `style.scale` gives it.
 

@@ -64,6 +64,13 @@ def test_what_failed_is_told_from_what_has_a_map() -> None:
     assert len(comparison.heatmaps) == 15
 
 
+def test_what_is_kept_of_a_comparison_is_in_its_order() -> None:
+    comparison = two_of_everything()
+    less = comparison.with_models({"x/b"}).with_targets([Top(2)])
+    assert (less.models, less.targets) == (("x/b",), (Top(2),))
+    assert less.panels == comparison.of(model="x/b", target=Top(2))
+
+
 def test_full_colour_is_shared_by_models_but_never_by_methods_whose_units_differ() -> None:
     comparison = two_of_everything()
     scaled = comparison.scaled(Style(scale="shared"))

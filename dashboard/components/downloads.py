@@ -71,8 +71,11 @@ def offer_figures(figures: Sequence[Figure], panel: Heatmap) -> None:
 
 def _offer_classic(panels: Sequence[Heatmap]) -> None:
     """Offer photo, heatmap and overlay beside each other, as wide as the visitor says, as PNG or SVG."""
-    st.markdown("**Photo, heatmap, overlay** of every panel in one picture, in JET at half opacity")
-    width = st.number_input("Width in pixels", *WIDTHS, WIDTH, step=100, key=_PANELS_WIDTH)
+    whose = " of every panel" if len(panels) > 1 else ""
+    st.markdown(f"**Photo, heatmap, overlay**{whose} in one picture, in JET at half opacity")
+    least, most = WIDTHS
+    label = f"Width in pixels, {least} to {most:,}"
+    width = st.number_input(label, least, most, WIDTH, step=100, key=_PANELS_WIDTH)
     with st.container(horizontal=True):
         _offer_kinds("Panels", lambda: panels_slide(panels, width=width))
 

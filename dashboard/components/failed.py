@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
 
@@ -12,21 +12,47 @@ from dashboard import library, results
 from dashboard.components.progress import waiting_models
 from dashboard.session import Key
 from gradcam import Comparison, ModelError
+from gradcam.draw import request_caption
 from gradcam.model_spec import display_name, untrained
+from gradcam.text import listed
+
+_PASSING = {results.CANCELLED, results.WAITING}
+"""Why a panel has no map yet."""
 
 
 def show_failed(comparison: Comparison) -> Comparison:
-    """Say of each model without a map why, in a line that opens; return the comparison of the others.
+    """Say of models and classes without a map why, in lines that open; return the comparison of the others.
 
-    The lines are open where there is nothing else to see. What was cancelled is said where it can be continued.
+    Models share a line where they share a reason. The lines are open where there is nothing else to see. What was
+    cancelled is said where it can be continued.
     """
     mapped = {panel.model for panel in comparison.heatmaps} | set(waiting_models(comparison))
+    by_reason: dict[str, list[str]] = {}
     for model in comparison.models:
         reasons = dict.fromkeys(panel.reason for panel in comparison.failures if panel.model == model)
         reasons.pop(results.CANCELLED, None)
         if reasons and model not in mapped:
-            _show_line(model, "; ".join(reasons), is_open=not mapped)
-    return comparison.with_models(mapped)
+            by_reason.setdefault("; ".join(reasons), []).append(model)
+    for reason, models in by_reason.items():
+        if len(models) == 1:
+            _show_line(models[0], reason, is_open=not mapped)
+        else:  # what all of them lack is in the question, so no other model is offered
+            st.html(failed_html(models, reason, is_open=not mapped), width="stretch")
+    return _show_lost(comparison.with_models(mapped))
+
+
+def _show_lost(comparison: Comparison) -> Comparison:
+    """Say of classes that no model has a map of why, a line each; return the comparison of the others."""
+    reasons = {
+        target: dict.fromkeys(panel.reason for panel in comparison.failures if panel.target == target)
+        for target in set(comparison.targets) - {panel.target for panel in comparison.heatmaps}
+    }
+    lost = [target for target in comparison.targets if target in reasons and not _PASSING & reasons[target].keys()]
+    if not comparison.heatmaps:
+        return comparison
+    for target in lost:
+        st.html(_line_html([f"<b>{escape(request_caption(target))}</b>"], "; ".join(reasons[target])))
+    return comparison.with_targets([target for target in comparison.targets if target not in lost])
 
 
 @contextmanager
@@ -42,7 +68,7 @@ def _show_line(model: str, reason: str, *, is_open: bool) -> None:
     entry = library.catalogue().get(model)
     key = f"_failed-{model}"  # which style.css knows
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key=key):
-        st.html(failed_html(model, reason, is_open=is_open), width="stretch")
+        st.html(failed_html([model], reason, is_open=is_open), width="stretch")
         if entry and entry.weights.startswith("download"):
             st.button(
                 "Use untrained",
@@ -55,11 +81,17 @@ def _show_line(model: str, reason: str, *, is_open: bool) -> None:
         st.button("Remove", key=f"_leave-{model}", type="tertiary", on_click=_replace, args=(model, []))
 
 
-def failed_html(model: str, reason: str, *, is_open: bool = False) -> str:
-    """Write in one line, which opens, why a model has no map."""
-    name = f'<b title="{escape(model)}">{escape(display_name(model))}</b>'
-    opened = " open" if is_open else ""
-    return f'<details{opened} class="failed"><summary>{name} has no map: {escape(reason)}</summary></details>'
+def failed_html(models: Sequence[str], reason: str, *, is_open: bool = False) -> str:
+    """Write in one line, which opens, why models have no map."""
+    names = [f'<b title="{escape(model)}">{escape(display_name(model))}</b>' for model in models]
+    return _line_html(names, reason, is_open=is_open)
+
+
+def _line_html(names: Sequence[str], reason: str, *, is_open: bool = False) -> str:
+    """Write why what is named has no map. names: HTML."""
+    have, opened = "has" if len(names) == 1 else "have", " open" if is_open else ""
+    said = f"{listed(names)} {have} no map: {escape(reason)}"
+    return f'<details{opened} class="failed"><summary>{said}</summary></details>'
 
 
 def _replace(model: str, others: list[str]) -> None:

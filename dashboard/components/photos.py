@@ -77,7 +77,8 @@ def _turn_pages(tokens: Sequence[str]) -> Sequence[str]:
     page = st.pagination(pages, key=session.PHOTO_PAGE, persist_state="session")
     first = AT_ONCE * (page - 1)
     shown = tokens[first : first + AT_ONCE]
-    st.caption(f"Shown: photos {first + 1} to {first + len(shown)} of {len(tokens)}.")
+    span = f"photos {first + 1} to {first + len(shown)}" if len(shown) > 1 else f"photo {first + 1}"
+    st.caption(f"Shown: {span} of {len(tokens)}.")
     return shown
 
 

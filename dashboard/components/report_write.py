@@ -52,9 +52,10 @@ def write_notes(
                 with st.grid(_columns(len(heatmaps)), min_column_width=LEAST_THUMBNAIL):
                     for panel in heatmaps:
                         _show_small(panel, style, full_of, by_method=len(comparison.methods) > 1)
-                failures = [(panel.model, panel.reason) for panel in panels if isinstance(panel, Failure)]
-                for model, reason in dict.fromkeys(failures):
-                    st.html(failed_html(model, reason))
+                failures = [panel for panel in panels if isinstance(panel, Failure)]
+                for reason in dict.fromkeys(panel.reason for panel in failures):
+                    models = dict.fromkeys(panel.model for panel in failures if panel.reason == reason)
+                    st.html(failed_html(list(models), reason))
             with words:
                 notes.append(_write_note(photo, note, of))
     return tuple(notes)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.exports import EXPORTS, write_export
 from tests.screenshots import PAGES
@@ -61,6 +61,9 @@ SPILT = """() => [...document.querySelectorAll('[data-testid=stMain] *')].filter
 }).map(it => it.outerHTML.slice(0, 120))"""
 """What lies beyond the screen's edges and cannot be scrolled to."""
 
+SIDEBAR = ("Run", "Photos", "Models", "Question", "Look")
+"""What can be picked beside a page, in its order; no page has all of it."""
+
 WITH_PANELS = ("compare_models", "compare_classes", "layers", "methods")
 
 
@@ -72,6 +75,9 @@ def test_a_page_fits_a_phone_and_keeps_nobody_out_by_keyboard_or_in_either_theme
     assert_fits_a_phone(page, stacked=name in WITH_PANELS)
     page.set_viewport_size(DESKTOP)
     settle(page)
+    expect(page.get_by_text("what image classifiers look at, and whether they agree")).to_have_count(1)
+    parts = page.get_by_test_id("stSidebar").get_by_role("heading").all_inner_texts()
+    assert parts == [part for part in SIDEBAR if part in parts], "in one order on every page"
     assert_walked(page, least=9)
     for scheme in ("dark", "light"):
         page.emulate_media(color_scheme=scheme)  # the page follows at once

@@ -279,6 +279,10 @@ def test_the_table_says_how_far_the_models_agree_and_the_difference_follows_the_
     expect(page).to_have_url(re.compile("differing=true"))
     settle(page)
     assert plot.screenshot() != plain
+    page.set_viewport_size({"width": 2560, "height": 1200})
+    settle(page)
+    last = pictures(page).last.bounding_box() or {"width": 0}
+    assert last["width"] > 700, "a wide screen is used"
 
 
 def test_a_cell_opens_large_with_its_facts_and_files(visit: Visit) -> None:
@@ -350,6 +354,9 @@ def test_eight_models_stand_in_even_rows_and_one_that_failed_is_a_line_that_can_
     expect(pictures(page)).to_have_count(7)
     across = [round((plot.bounding_box() or {"x": 0})["x"]) for plot in pictures(page).all()]
     assert across[4:] == across[:3]  # 4 + 3
+    for part in (page.locator("ol.predictions"), page.get_by_role("button", name="Open large")):
+        heights = [round((it.bounding_box() or {"y": 0})["y"]) for it in part.all()]
+        assert heights == 4 * [heights[0]] + 3 * [heights[4]], "in rows, however many lines a name takes"
     line = page.locator(".failed summary")
     expect(line).to_contain_text("torchvision/squeezenet1_1@IMAGENET1K_V1 has no map: expected weights")
     said, way_out = (it.bounding_box() or {} for it in (line, page.get_by_role("button", name="Use untrained")))

@@ -30,6 +30,9 @@ def test_a_verdict_is_written_taken_away_reopened_and_replayed_as_same(visit: Vi
     arrive(page, "textarea")
     write_note(page, "Summary", "Good **enough**")
     write_note(page, "Note", "The eyes")
+    page.get_by_test_id("stDateInput").locator("svg").first.click()  # a calendar opens
+    page.get_by_role("gridcell").get_by_role("button", name=re.compile(r"\b15\b")).click()
+    settle(page)
     page.get_by_role("button", name="Build the report").click()
     take = page.get_by_role("button", name="ZIP ·")
     expect(take).to_be_visible(timeout=60_000)
@@ -81,7 +84,21 @@ def test_a_verdict_is_written_taken_away_reopened_and_replayed_as_same(visit: Vi
     settle(page)  # until what stood there before is gone
     with page.expect_download() as download:
         take.click(timeout=60_000)
-    assert read_report(download.value.path().read_bytes()).verdict.summary == "Better"
+    after = read_report(download.value.path().read_bytes()).verdict
+    assert after.summary == "Better"
+    assert re.fullmatch(r"\d{4}-\d\d-15", after.date), "as it was picked"
+    download.value.save_as(tmp_path / "later.zip")
     page.reload()
     arrive(page, "[data-testid=stAlert]")
     expect(page.get_by_text("as after a reload; upload that file again")).to_contain_text("'review.zip'")
+
+    page.get_by_role("radio", name="Compare").click()
+    settle(page)
+    for place, name in enumerate(("review.zip", "later.zip")):
+        page.locator("[data-testid=stMain] input[type=file]").nth(place).set_input_files(tmp_path / name)
+        expect(page.get_by_text(f"Open: {name}")).to_be_visible()
+        settle(page)
+    changed = page.locator(".changes tbody tr")
+    expect(changed).to_have_text([re.compile(r"^summary\s*Good \*\*enough\*\*\s*Better$")])
+    earlier, later = (it.bounding_box() or {"x": 0, "y": 0} for it in changed.locator("td").all())
+    assert (earlier["x"] < later["x"], earlier["y"]) == (True, later["y"]), "in two columns"

@@ -459,6 +459,10 @@ def test_panels_stack_on_a_phone(failure: Page):
 
 def test_on_a_touch_screen_a_tap_points_and_buttons_zoom(visit: Visit):
     page = visit(on="phone")
+    page.get_by_text("Touch", exact=True).tap()
+    expect(page.get_by_text("Two fingers zoom and move the photo")).to_be_visible()
+    expect(page.get_by_text("arrows move the cross")).to_have_count(0)
+    page.get_by_text("Touch", exact=True).tap()
     plot = page.locator(PLOT).first
     plot.scroll_into_view_if_needed()
     plot.tap()

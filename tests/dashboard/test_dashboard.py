@@ -143,6 +143,19 @@ def test_a_class_that_no_model_has_is_a_sentence(page: AppTest) -> None:
     assert "tabyb" in reason
     assert "'tabby'" in reason
     assert heatmaps(page) == [f"{LITE0}: espresso"]
+    assert "<b>tabyb</b> has no map" in words(page), "a line, and no place among the heatmaps"
+    page.multiselect(key="models").set_value([LITE0, LITE1]).run()
+    assert heatmaps(page) == [f"{LITE0}: espresso", f"{LITE1}: espresso"]
+    assert "rank correlation" in words(page), "which is measured of the class that they have"
+
+
+def test_models_that_all_lack_a_class_are_named_in_one_line_and_none_is_to_be_left_out(page: AppTest) -> None:
+    page.query_params["classes"] = "zzzzzz"
+    page.session_state["models"] = [LITE0, LITE1]
+    page.run()
+    (line,) = [html.proto.body for html in page.get("html") if 'class="failed"' in html.proto.body]
+    assert f'{LITE0}</b> and <b title="{LITE1}">{LITE1}</b> have no map: expected a class of imagenet-1k' in line
+    assert not [button for button in page.button if button.label == "Remove"]
 
 
 def test_models_are_offered_with_where_their_weights_come_from(page: AppTest) -> None:

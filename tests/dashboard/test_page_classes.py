@@ -91,12 +91,13 @@ def test_several_models_stand_side_by_side_and_each_keeps_its_own_scale() -> Non
     assert len({panel["plot"]["data"][0]["zmax"] for panel in found}) == 2
 
 
-def test_a_class_that_a_model_lacks_says_so_in_its_panel_only() -> None:
+def test_a_class_that_the_model_lacks_is_a_line_and_takes_no_place() -> None:
     page = opened(rivals=["Egyptian cat", "espreso"])
-    cat, espresso = panels(page)
+    (cat,) = panels(page)
     assert cat["plot"]["data"]
-    assert not espresso["plot"]["data"]
-    assert "espresso" in espresso["reason"]
+    (line,) = [html.proto.body for html in page.get("html") if 'class="failed"' in html.proto.body]
+    assert "<b>espreso</b> has no map: " in line
+    assert "&#x27;espresso&#x27;" in line
 
 
 def test_nothing_asked_means_the_usual_question() -> None:

@@ -368,6 +368,7 @@ def test_a_bad_file_is_refused_in_one_sentence_and_the_next_good_one_opens(data:
     upload(page, ReportKey.REOPENED, "review.zip", data)
     assert len(page.error) == 1
     assert told in page.error[0].value
+    assert page.error[0].value.startswith("review.zip"), "as the file is written"
     upload(page, ReportKey.REOPENED, "good.json", render_report(report(), "json"))
     assert not page.error
     assert "What the models look at" in words(page)

@@ -131,7 +131,8 @@ def test_of_sixty_photos_six_are_shown_and_one_line_says_what_was_not_taken(page
     next(button for button in page.button if button.label == "Dismiss").click().run()
     assert not page.error
     upload(page, "one more.png", png(colour="rgb(9,99,9)"), turn=1)
-    assert scenes(page)[-1]["photo"]["name"] == "one more.png", "what was just given is what is shown"
+    assert [scene["photo"]["name"] for scene in scenes(page)] == ["one more.png"], "what was just given is shown"
+    assert "Shown: photo 61 of 61." in words(page)
 
 
 def test_what_was_refused_is_said_until_something_else_is_done(page: AppTest) -> None:
