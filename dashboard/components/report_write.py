@@ -31,13 +31,15 @@ MARKDOWN = "Markdown: \\*\\*bold\\*\\*, \\*italic\\*, lists with -, links to a s
 def write_notes(
     comparison: Comparison, style: Style, before: Sequence[Note] | None = None, *, of: str = ""
 ) -> tuple[Note, ...]:
-    """Let the reviewer write a note on each photo, beside its heatmaps for the first question.
+    """Let the reviewer write a note on each photo, beside its heatmaps for the first question that has some.
 
     before: the notes to begin with, those of the report that is continued. of: as in `session.drafted`.
     """
     full_of = full_scales(comparison.panels, style.scale)
     notes: list[Note] = []
-    first, count = comparison.targets[0], len(comparison.targets)
+    mapped = {panel.target for panel in comparison.heatmaps}
+    first = next((target for target in comparison.targets if target in mapped), comparison.targets[0])
+    count = len(comparison.targets)
     if count > 1:
         st.caption(
             f"Shown here: *{escape_markdown(request_caption(first))}*. The report shows all {count} questions."

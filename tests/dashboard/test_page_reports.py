@@ -150,6 +150,8 @@ def test_beside_a_note_each_map_says_its_method_and_another_method_asks_to_build
     build(page, "json")
     page.multiselect(key="methods").set_value(["Grad-CAM"]).run()
     assert "build again" in page.warning[0].value
+    page.multiselect(key="classes").set_value(["zzzzzz", "lynx"]).run()
+    assert "Shown here: *lynx*." in words(page), "what has a map"
 
 
 def test_drafts_outlive_another_page_and_no_other_visitor_sees_them() -> None:
