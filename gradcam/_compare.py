@@ -13,7 +13,7 @@ from gradcam._explain import check_batch_size, explain_each, explain_each_of
 from gradcam.comparison import Comparison
 from gradcam.errors import ClassError, GradcamError, MapError, ModelError, OptionError, check_kind, quoted
 from gradcam.forward import Answer, check_precision
-from gradcam.kinds import by_id, expect_one_of
+from gradcam.kinds import by_id, expect_functions, expect_one_of
 from gradcam.layers import LayerChoices
 from gradcam.methods import GRADCAM, find_method, find_methods
 from gradcam.models.classifier import Classifier
@@ -119,6 +119,7 @@ def compare(
     Raises: OptionError if there is nothing to compare, or for a setting outside its choices; PhotoError for a path
         that is no photo. Never raises for one model's failure.
     """
+    expect_functions(use=use, explainer=explainer, on_progress=on_progress)
     check_batch_size(batch_size)
     request = _request(models, photos, targets, methods, fit, layer, activation, precision)
     use = use or shared_pool().use

@@ -17,7 +17,7 @@ from torch import nn
 
 from gradcam.errors import MapError, ModelError, OptionError, PhotoError, is_out_of_memory, quoted
 from gradcam.forward import Answer, Batch, Forward, check_precision, explanations
-from gradcam.kinds import expect
+from gradcam.kinds import expect, expect_functions
 from gradcam.layers import LayerChoices
 from gradcam.methods import GRADCAM, Method, find_methods
 from gradcam.models.classifier import Classifier
@@ -93,6 +93,7 @@ def explain(
         finite.
     Source: the method's `citation`.
     """
+    expect_functions(on_forwards=on_forwards)
     expect(Classifier, classifier)
     photo = as_photo(photo)
     found = found_by_all(explain_each(classifier, photo, targets, method, fit, layer, precision, on_forwards))

@@ -18,7 +18,7 @@ from torch import Tensor
 from gradcam.comparison import Comparison
 from gradcam.errors import LayerError, MapError, OptionError, quoted
 from gradcam.forward import Batch, Forward, explanations, head_weights
-from gradcam.kinds import expect
+from gradcam.kinds import expect, expect_seed
 from gradcam.layers import LayerChoice
 from gradcam.layers.layouts import to_grid
 from gradcam.models.classifier import Classifier
@@ -115,8 +115,7 @@ def factorise(
     Raises: OptionError for more concepts than places or channels, or a seed that is none; MapError if nothing of
         the output is above zero; LayerError, ModelError.
     """
-    if not is_whole(seed) or not 0 <= seed < 2**64:
-        raise OptionError(f"expected a seed from 0 to 2⁶⁴ − 1, got {quoted(seed)}; give a whole number")
+    expect_seed(seed)
     expect(Classifier, classifier)
     batch = Batch.of((as_photo(photo),), classifier.preprocessing, fit)
     forward = Forward.of(batch, classifier, layer)

@@ -51,7 +51,11 @@ class Inputs:
         }
         if at is None:
             at = next((key for key, value in given.items() if _is_images(value)), next(iter(given), 0))
-        if at not in given:
+        if not (output is None or isinstance(output, int | str) or callable(output)):
+            raise ModelError(
+                f"expected an index, a key or a function as output, got {quoted(output)}; choose one of the model's"
+            )
+        if at not in tuple(given):
             raise OptionError(
                 f"expected one of the model's inputs, got {quoted(at)}; use {nearest(str(at), map(str, given))}"
             )

@@ -1,12 +1,15 @@
 """Values of a wrong kind, refused in one sentence by the functions that people call from Python.
 
-`expect` holds single values, `expect_each` what is given as a list, `expect_one_of` what has a few choices. Each
-noun has its sentence here, once.
+`expect` holds single values, `expect_each` what is given as a list, `expect_one_of` what has a few choices;
+`expect_functions`, `expect_numbers` and `expect_seed` hold what often has a default. Each noun has its sentence
+here, once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from math import isfinite
+from numbers import Real
 from types import NoneType, UnionType
 from typing import Any, NamedTuple, TypeVar, cast, get_args
 
@@ -22,6 +25,7 @@ from gradcam.errors import (
     nearest,
     quoted,
 )
+from gradcam.text import is_whole
 
 _T = TypeVar("_T")
 
@@ -35,7 +39,8 @@ class _Noun(NamedTuple):
 
     @property
     def several(self) -> str:
-        return f"{self.called.partition(' ')[2]}s"
+        one = self.called.partition(" ")[2]
+        return f"{one[:-1]}ies" if one.endswith("y") else f"{one}s"
 
 
 _LOAD = "load one with load_classifier() or load_checkpoint(), or give a bare module to heatmaps()"
@@ -47,6 +52,7 @@ _NOUNS = {
     "str": _Noun("a text", "pass one in quotes"),
     "str | Path": _Noun("a path", "name the file"),
     "comparison.Comparison": _Noun("a Comparison", "pass what compare() returns"),
+    "models.CatalogueEntry": _Noun("a CatalogueEntry", "take some of catalogue_entries()", ModelError),
     "models.Classifier": _Noun("a Classifier", _LOAD, ModelError),
     "report.Content": _Noun("a Report", "open its file with read_report()", ReportError),
     "report.DataSetEntry": _Noun("a DataSetEntry", "make one with data_set_of()"),
@@ -94,6 +100,26 @@ def expect_each(kind: type[_T] | UnionType, values: Iterable[_T]) -> list[_T]:
     for value in found:
         check_kind(value, kind, noun.several, noun.advice, noun.error)
     return found
+
+
+def expect_functions(**given: object) -> None:
+    """Raises: OptionError for what cannot be called, by the name of its parameter; None stands for none."""
+    for name, value in given.items():
+        if value is not None and not callable(value):
+            raise OptionError(f"expected a function as {name}, got {quoted(value)}; pass one, or leave it out")
+
+
+def expect_numbers(**given: object) -> None:
+    """Raises: OptionError for what is no finite number, by the name of its parameter; None stands for none."""
+    for name, value in given.items():
+        if value is not None and not (isinstance(value, Real) and isfinite(value)):
+            raise OptionError(f"expected a number as {name}, got {quoted(value)}; pass one, or leave it out")
+
+
+def expect_seed(seed: object) -> None:
+    """Raises: OptionError for what no generator takes or no id spells."""
+    if not is_whole(seed) or not 0 <= cast("int", seed) < 2**63:
+        raise OptionError(f"expected a seed from 0 to 2⁶³ − 1, got {quoted(seed)}; give a whole number")
 
 
 def expect_one_of(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gradcam.comparison import Comparison, Row
 from gradcam.errors import OptionError, check_kind
 from gradcam.geometry import fit_within, project_to_photo
-from gradcam.kinds import expect, expect_one_of
+from gradcam.kinds import expect, expect_numbers, expect_one_of
 from gradcam.regions import LONG_SIDE, check_region, region_mask
 from gradcam.scaling import normalize
 from gradcam.types import Heatmap, Panel, Region, Top, View
@@ -79,6 +79,7 @@ def measure(
     Returns: for each row of `comparison.rows()` a table `[models, models]`, in the comparison's order.
     Raises: OptionError for another measure, MapError where a map is not finite.
     """
+    expect_numbers(long_side=long_side)
     expect(Comparison, comparison)
     return {row: agreement(row.panels, by, long_side) for row in comparison.rows()}
 
@@ -93,6 +94,7 @@ def agreement(
     Raises: OptionError where the panels show different photos or there is no such measure, MapError where a map is
         not finite.
     """
+    expect_numbers(long_side=long_side)
     for panel in panels if isinstance(panels, Sequence) else [panels]:
         check_kind(panel, Panel, "panels of one photo", "pass `panels` of a row of a comparison")
     if not callable(measure):

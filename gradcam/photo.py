@@ -20,6 +20,7 @@ from PIL import Image, ImageOps
 
 from gradcam.errors import PhotoError, machine_trouble, nearest, quoted
 from gradcam.headers import MAX_PIXELS, Header, check_size, holds_all_rows, read_header
+from gradcam.kinds import expect, expect_numbers
 from gradcam.text import percent
 from gradcam.types import Photo
 
@@ -88,6 +89,8 @@ def open_photo(
         decoded.
     Raises: PhotoError.
     """
+    expect(str | None, name)
+    expect_numbers(max_bytes=max_bytes, max_pixels=max_pixels)
     called = photo_name(name or _name_of(source))
     data = _read(source, called, max_bytes)
     if not data:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam.errors import PhotoError, quoted
-from gradcam.kinds import expect_each
+from gradcam.kinds import expect_each, expect_functions
 from gradcam.photo import MAX_BYTES, open_photo, photo_name
 from gradcam.types import Photo, UnreadablePhoto
 
@@ -73,6 +73,7 @@ def open_photos(names: Iterable[str | Path], open_one: Callable[[str | Path], Ph
 
     open_one: opens one file, or raises PhotoError. By default at most `KEPT`, or `KEPT_BYTES`, are in memory.
     """
+    expect_functions(open_one=open_one)
     return [_open(name, open_one) for name in expect_each(str | Path, names)]
 
 

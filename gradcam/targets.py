@@ -44,6 +44,7 @@ def parse_target(text: str, names: Container[str] = ()) -> Target:
     Raises: ClassError for what is no text, an empty one, a number of many digits, or invalid Unicode.
     """
     check_kind(text, str, "a target as text", "an index is a target as it is", ClassError)
+    check_kind(names, Container, "class names", "pass a list of them", ClassError)
     _check_unicode(text)
     _, start = _unquote(text)
     is_explicit = start > 0 or _EXPLICIT.fullmatch(text.partition(_CONTRAST)[0].strip()) is not None

@@ -94,7 +94,7 @@ def test_what_cannot_be_factorised_is_refused_in_a_sentence() -> None:
         factorise(colours(Shifted(2.0)), quarters(), 2, layer="maps")
     with pytest.raises(LayerError, match="expected one layer to factorise, got 2"):
         factorise(colours(), quarters(), 2, layer="maps + maps")
-    with pytest.raises(OptionError, match=r"expected a seed from 0 to 2⁶⁴ − 1, got -1; give a whole number"):
+    with pytest.raises(OptionError, match=r"expected a seed from 0 to 2⁶³ − 1, got -1; give a whole number"):
         factorise(colours(), quarters(), 2, layer="maps", seed=-1)
 
 

@@ -9,21 +9,25 @@ from collections.abc import Callable, Iterator
 from dataclasses import is_dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from types import UnionType
+from typing import Any, Union, cast, get_args, get_origin
 
 import pytest
+import torch
 
 import gradcam
 from gradcam import GradcamError
+from gradcam._compare import Use
 from gradcam.errors import ReviewError
 from gradcam.kinds import expect_each
 from gradcam.reviews import ReviewStore, Verdict
+from tests import plain
 
 ROOMS = ("", ".models", ".report", ".reviews", ".runs", ".shortcuts", ".teaching")
 """Those whose functions people call."""
 
 FOR_PAGES = {
-    "models": {"check_seed", "files_of"},
+    "models": {"files_of"},
     "report": {
         *("conclusion", "extent", "first_by", "note_html", "opening_row", "opening_title", "panel_title"),
         *("draw_change", "draw_finding", "format_of", "read_thresholds", "signed_of", "target_title"),
@@ -115,11 +119,67 @@ def test_each_noun_and_text_is_checked_before_any_is_read(name: str, parameter: 
     assert re.match(SENTENCE, said)
 
 
+def alternatives(function: Callable[..., Any], parameter: inspect.Parameter) -> set[Any]:
+    """The kinds that a parameter may have, without None: `Callable` for functions."""
+    try:
+        kind = eval(parameter.annotation, vars(sys.modules[function.__module__]), KNOWN_TO_TYPE_CHECKERS)
+    except NameError:
+        return set()
+    kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    return {get_origin(one) or one for one in kinds} - {type(None)}
+
+
+KNOWN_TO_TYPE_CHECKERS = {"Use": Use}
+PLAIN = {"function": ({Callable},), "number": ({int}, {float})}
+"""What is a function or a number and nothing else."""
+RANGES = ("seed", "batch_size", "concepts", "size", "crop", "classes")
+"""Numbers whose sentence says from where to where they go, some once more is known."""
+
+FUNCTIONS_AND_NUMBERS = [
+    (name, parameter.name, what)
+    for name, function in FUNCTIONS.items()
+    for parameter in inspect.signature(function).parameters.values()
+    for what, kinds in PLAIN.items()
+    if alternatives(function, parameter) in kinds and parameter.name not in RANGES
+]
+
+
+@pytest.mark.parametrize(("name", "parameter", "what"), FUNCTIONS_AND_NUMBERS)
+def test_functions_and_numbers_are_checked_before_anything_is_computed(
+    name: str, parameter: str, what: str
+) -> None:
+    function = FUNCTIONS[name]
+    right = {one.name: right_for(function, one) for one in required(function)}
+    for wrong in ("x", object(), [3]):
+        said = sentence_for(function, {**right, parameter: wrong})
+        assert re.match(f"^expected a {what} as {parameter}, got [^\n]+; pass one, or leave it out$", said or "")
+
+
 def test_the_walk_meets_the_functions_of_every_room() -> None:
     assert {"gradcam.compare", "gradcam.runs.bootstrap", "gradcam.teaching.to_script"} <= set(FUNCTIONS)
     assert {("gradcam.shortcuts.check_shortcut", "candidate"), ("gradcam.diff", "b")} <= set(ONE_BY_ONE)
+    assert {("gradcam.compare", "on_progress", "function"), ("gradcam.runs.watch", "seconds", "number")} <= set(
+        FUNCTIONS_AND_NUMBERS
+    )
     exempt = [f"gradcam.{room}.{name}" for room, names in FOR_PAGES.items() for name in names]
     assert all(hasattr(import_module(name.rpartition(".")[0]), name.rpartition(".")[2]) for name in exempt)
+
+
+MODEL = plain.Colours([[1, 0, 0], [0, 0, 1]], [0, 0])
+REFUSED: dict[str, tuple[Callable[..., Any], tuple[object, ...], dict[str, Any]]] = {
+    "an input": (gradcam.heatmaps, (MODEL, torch.zeros(1, 3, 8, 8), 0), {"input": [object()]}),
+    "an output": (gradcam.heatmaps, (MODEL, torch.zeros(1, 3, 8, 8), 0), {"output": [object()]}),
+    "the name of a photo": (gradcam.open_photo, ("x.png",), {"name": 3}),
+    "names of classes": (gradcam.parse_target, ("cat",), {"names": 3}),
+    "entries of a catalogue": (gradcam.search_models, ("lite",), {"entries": ["lite"]}),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_may_be_left_out_is_refused_where_it_is_of_another_kind(what: str) -> None:
+    function, right, wrong = REFUSED[what]
+    with pytest.raises(GradcamError, match=SENTENCE):
+        function(*right, **wrong)
 
 
 def test_two_nouns_of_one_name_have_a_sentence_each() -> None:

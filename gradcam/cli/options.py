@@ -30,11 +30,11 @@ from gradcam.comparison import Comparison
 from gradcam.draw import SEQUENTIAL, check_style
 from gradcam.errors import OptionError
 from gradcam.geometry import Interpolation
-from gradcam.kinds import expect_one_of
+from gradcam.kinds import expect_one_of, expect_seed
 from gradcam.layers import LayerChoices
 from gradcam.methods import GRADCAM, find_methods
 from gradcam.model_spec import is_checkpoint
-from gradcam.models import Classifier, check_seed, parse_model_id
+from gradcam.models import Classifier, parse_model_id
 from gradcam.photo import SAMPLES, sample_photo
 from gradcam.photo_file import open_photos, photo_file, refuse_none_readable
 from gradcam.targets import read_targets
@@ -187,7 +187,7 @@ def _photo(name: str | Path, *, stretch: bool) -> Photo:
 
 def _model_ids(options: argparse.Namespace) -> list[str]:
     """The ids of `--model`; with `--random` those of untrained models, so that an id always says so."""
-    check_seed(options.seed)
+    expect_seed(options.seed)
     if not (options.model or options.checkpoints):
         raise OptionError("expected a model, got none; add --model ID or --checkpoint FILE")
     if options.random and not options.model:

@@ -14,7 +14,7 @@ from .checkpoint_settings import (
     MIN_CROP as MIN_CROP,
     SUFFIXES as SUFFIXES,
 )
-from .classifier import Classifier as Classifier, check_seed as check_seed, load_classifier as load_classifier
+from .classifier import Classifier as Classifier, load_classifier as load_classifier
 from .guess import Guess as Guess, guess_architecture as guess_architecture
 from .ids import (
     check_offered as check_offered,

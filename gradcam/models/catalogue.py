@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from gradcam.errors import check_kind
+from gradcam.kinds import expect_each
 from gradcam.models.sources import SOURCES, Source
 from gradcam.models.weights import Location, find
 from gradcam.types import ModelSpec
@@ -45,7 +46,7 @@ def search_models(text: str = "", entries: Sequence[CatalogueEntry] | None = Non
     """
     check_kind(text, str, "words of a model's id", "pass a text")
     words = text.lower().split()
-    entries = catalogue_entries() if entries is None else entries
+    entries = catalogue_entries() if entries is None else expect_each(CatalogueEntry, entries)
     found = [entry for entry in entries if all(word in entry.id.lower() for word in words)]
     if not found:
         close = difflib.get_close_matches(text.lower(), {entry.architecture for entry in entries}, n=5)

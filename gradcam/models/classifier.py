@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from gradcam.errors import ModelError, OptionError, check_kind, quoted
+from gradcam.errors import ModelError, check_kind, quoted
 from gradcam.files import is_file
-from gradcam.kinds import expect, expect_one_of
+from gradcam.kinds import expect, expect_one_of, expect_seed
 from gradcam.layers import resolve_target_layer
 from gradcam.loaded_modules import note_loaded, weights_sha256
 from gradcam.model_spec import spec_of_folder
@@ -179,19 +179,13 @@ def _build(source: Source, spec: ModelSpec, file: Path | None) -> nn.Module:
             raise ModelError(f"expected {wanted}, got {_mismatch(error)}") from error
 
 
-def check_seed(seed: int) -> None:
-    """Raises: OptionError for a seed that PyTorch's generator does not take or an id does not spell."""
-    if not 0 <= seed < 2**63:
-        raise OptionError(f"expected a seed from 0 to {2**63 - 1}, got {quoted(seed)}; choose another")
-
-
 _building = threading.Lock()
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Draw random numbers from `seed`, one builder at a time, and leave the global generator as it was."""
-    check_seed(seed)
+    expect_seed(seed)
     with _building, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         yield

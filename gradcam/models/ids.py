@@ -11,6 +11,7 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
 from gradcam.errors import ModelError, check_kind, nearest, quoted
+from gradcam.kinds import expect_numbers
 from gradcam.model_spec import CHECKPOINT, find_spec, folder_of
 from gradcam.models.huggingface import CONFIG, PROCESSOR, WEIGHTS
 from gradcam.models.labels import Labels
@@ -194,6 +195,7 @@ def has_weights(model: str, seconds: float = 3) -> bool:
 
     Raises: ModelError for what is no such model.
     """
+    expect_numbers(seconds=seconds)
     spec = parse_model_id(model)
     return is_within_reach(SOURCES[spec.source].location(spec), seconds)
 

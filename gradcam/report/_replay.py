@@ -11,7 +11,7 @@ import numpy as np
 
 from gradcam._compare import OnProgress, Use, compare
 from gradcam.errors import quoted
-from gradcam.kinds import expect, expect_each
+from gradcam.kinds import expect, expect_each, expect_functions, expect_numbers
 from gradcam.layers import count_layers
 from gradcam.methods import check_forwards, known_method
 from gradcam.report._diff import TOLERANCE, difference_caption, environment_changes, largest_difference
@@ -79,6 +79,8 @@ def replay(
     most_forwards: that all methods may take of each photo and model together; None for as many as they take.
     Raises: OptionError if they take more, ReportError for what is no Report.
     """
+    expect_functions(use=use, on_progress=on_progress)
+    expect_numbers(tolerance=tolerance, most_forwards=most_forwards)
     expect(Report, report)
     panels = _panels(report, expect_each(Photo, photos), use, most_forwards, on_progress)
     checks: list[MapCheck] = []

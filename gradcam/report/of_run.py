@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gradcam import runs, shortcuts
 from gradcam._compare import OnProgress, Use
 from gradcam.errors import RunError
-from gradcam.kinds import expect
+from gradcam.kinds import expect, expect_functions
 from gradcam.layers import read_layer
 from gradcam.report.build import build_report
 from gradcam.report.data_set import (
@@ -60,6 +60,7 @@ def report_of_run(
 
     The other arguments are those of `data_set_of`, `build_report` and `Run.compare`. Raises: GradcamError.
     """
+    expect_functions(use=use, on_progress=on_progress)
     expect(runs.Run, run)
     plan = run.plan
     return build_report(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gradcam.errors import GradcamError, OptionError, RunBusyError, RunError, quoted
-from gradcam.kinds import by_id, expect, expect_one_of
+from gradcam.kinds import by_id, expect, expect_functions, expect_numbers, expect_one_of
 from gradcam.layers import read_layer
 from gradcam.panel_key import ModelKey
 from gradcam.runs import class_means, file_states, plan as plans
@@ -87,6 +87,7 @@ def start(
     use: turns an id into a classifier while a block runs; by default the pool of this process.
     Raises: RunError or another GradcamError, one sentence; RunBusyError if another process computes the run.
     """
+    expect_functions(use=use)
     engine = engine or Engine()
     expect(Engine, engine)
     expect(Settings | None, settings)
@@ -118,6 +119,7 @@ def start(
 
 def resume(folder: str | Path, *, engine: Engine | None = None, use: Use | None = None) -> Run:
     """Compute the missing shards of a run. Arguments and errors are those of `start`."""
+    expect_functions(use=use)
     store = Store(run_folder(folder))
     store.plan()  # else a folder without a run would get a lock
     with _computing(store):
@@ -135,6 +137,7 @@ def prepare(folder: str | Path, *, engine: Engine | None = None, use: Use | None
     A model with a linear head on the channels' means needs no such pass and is skipped.
     Raises: the errors of `resume`, and RunError for more than `MOST_LABELS` classes.
     """
+    expect_functions(use=use)
     from gradcam.forward import is_linear_in_means
 
     engine, store = engine or Engine(), Store(run_folder(folder))
@@ -161,6 +164,8 @@ def prepare(folder: str | Path, *, engine: Engine | None = None, use: Use | None
 
 def watch(folder: str | Path, on_progress: OnProgress, seconds: float = 1.0) -> Status:
     """Follow a run that another process computes, until that process ends."""
+    expect_functions(on_progress=on_progress)
+    expect_numbers(seconds=seconds)
     run, store = Run(run_folder(folder)), Store(run_folder(folder))
     while True:
         with store.locked() as is_over:

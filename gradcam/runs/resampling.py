@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam.errors import OptionError, quoted
+from gradcam.kinds import expect_seed
 
 DRAWS = 1_000
 LEVEL = 0.95
@@ -31,6 +32,7 @@ def bootstrap(values: Sequence[float], seed: int = 0) -> Interval:
     Raises: OptionError for no value, or what is no number.
     Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13.
     """
+    expect_seed(seed)
     known = _numbers(values)
     mean = float(known.mean())
     if len(known) > MOST_DRAWN:

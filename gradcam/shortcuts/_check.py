@@ -17,7 +17,7 @@ from gradcam.capture import Edit, logits_with
 from gradcam.errors import OptionError, PhotoError, quoted
 from gradcam.forward import Batch
 from gradcam.inputs import Inputs
-from gradcam.kinds import expect
+from gradcam.kinds import expect, expect_functions, expect_numbers, expect_seed
 from gradcam.layers.layouts import to_grid
 from gradcam.models.classifier import Classifier
 from gradcam.models.labels import labels_of_head
@@ -96,6 +96,9 @@ def check_shortcut(
         two forwards, which keeps what it has.
     Raises: OptionError, RunError.
     """
+    expect_functions(use=use, on_progress=on_progress)
+    expect_numbers(most=most, at_once=at_once)
+    expect_seed(seed)
     expect(Run, run)
     expect(Candidate, candidate)
     if at not in ("target", "earlier", "both"):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam._compare import Use
-from gradcam.kinds import expect
+from gradcam.kinds import expect, expect_functions, expect_seed
 from gradcam.models.pool import shared_pool
 from gradcam.runs import LABEL, Run, Unit
 from gradcam.shortcuts.candidate import Accuracy, Candidate, Channel, Member
@@ -29,6 +29,8 @@ def find_shortcuts(run: Run, model: str, label: str, *, seed: int = 0, use: Use 
     Raises: RunError for a run that is not finished, keeps too few photos of the class or of others, has one class,
         or has to be prepared first because the head is not linear.
     """
+    expect_functions(use=use)
+    expect_seed(seed)
     expect(Run, run)
     expect(str, model, label)
     planned = run.model(model)

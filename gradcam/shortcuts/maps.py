@@ -20,7 +20,7 @@ from gradcam.draw import render
 from gradcam.errors import PhotoError
 from gradcam.forward import Batch, Forward, of_heads
 from gradcam.geometry import fit_within, project_to_photo
-from gradcam.kinds import expect, expect_each
+from gradcam.kinds import expect, expect_each, expect_functions, expect_numbers
 from gradcam.layers import read_layer
 from gradcam.layers.layouts import to_grid
 from gradcam.models.classifier import Classifier
@@ -82,6 +82,7 @@ def component_maps(
     use: turns a model's id into a classifier, as `runs.start` takes it.
     Raises: PhotoError, RunError.
     """
+    expect_functions(use=use)
     expect(Run, run)
     expect(Candidate, candidate)
     photos = expect_each(Photo, photos)
@@ -105,6 +106,8 @@ def channel_crops(
     any more is left out. channels, each: how many channels, and crops of one.
     use: turns a model's id into a classifier, as `runs.start` takes it. Raises: RunError.
     """
+    expect_functions(use=use)
+    expect_numbers(channels=channels, each=each)
     expect(Run, run)
     expect(Candidate, candidate)
     paths = {one.photo: one.path for one in (*candidate.members, *candidate.others)}

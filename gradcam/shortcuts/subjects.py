@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from gradcam.kinds import expect, expect_each
+from gradcam.kinds import expect, expect_each, expect_functions
 from gradcam.reviews import Subject, Verdict
 from gradcam.runs import Run
 from gradcam.shortcuts.candidate import Candidate
@@ -33,6 +33,7 @@ def noted_candidates(
     verdicts: of the run's review, those that nobody superseded.
     find: gives the candidates of a model, by its id, and a label.
     """
+    expect_functions(find=find)
     expect(Run, run)
     subjects = {verdict.subject for verdict in expect_each(Verdict, verdicts) if verdict.tells}
     names = [subject.name for subject in subjects if subject.kind == "cluster"]
