@@ -43,16 +43,14 @@ def show_failed(comparison: Comparison) -> Comparison:
 
 def _show_lost(comparison: Comparison) -> Comparison:
     """Say of classes that no model has a map of why, a line each; return the comparison of the others."""
-    reasons = {
-        target: dict.fromkeys(panel.reason for panel in comparison.failures if panel.target == target)
-        for target in set(comparison.targets) - {panel.target for panel in comparison.heatmaps}
-    }
-    lost = [target for target in comparison.targets if target in reasons and not _PASSING & reasons[target].keys()]
-    if not comparison.heatmaps:
-        return comparison
-    for target in lost:
-        st.html(_line_html([f"<b>{escape(request_caption(target))}</b>"], "; ".join(reasons[target])))
-    return comparison.with_targets([target for target in comparison.targets if target not in lost])
+    mapped, kept = {panel.target for panel in comparison.heatmaps}, []
+    for target in comparison.targets:
+        reasons = dict.fromkeys(panel.reason for panel in comparison.failures if panel.target == target)
+        if target in mapped or not mapped or _PASSING & reasons.keys():
+            kept.append(target)
+        else:
+            st.html(_line_html([f"<b>{escape(request_caption(target))}</b>"], "; ".join(reasons)))
+    return comparison.with_targets(kept)
 
 
 @contextmanager
