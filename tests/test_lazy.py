@@ -29,14 +29,9 @@ def test_every_name_of_a_room_can_be_imported(room: str) -> None:
 def test_a_room_that_is_only_entered_imports_nothing_heavy() -> None:
     heavy = "{'torch', 'timm', 'cv2', 'pyarrow', 'sqlalchemy', 'sklearn'} & {*sys.modules}"
     rooms = ["draw", "layers", "models", "report", "runs", "shortcuts", "teaching"]
-    script = f"""
-import {", ".join(f"gradcam.{room}" for room in rooms)}, sys
-print(sorted({heavy}))
-from gradcam.shortcuts import check_shortcut, find_shortcuts  # which the page Data set imports
-print("sklearn" in sys.modules)
-"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
-    assert done.stdout == "[]\nFalse\n"
+    script = f"import {', '.join(f'gradcam.{room}' for room in rooms)}, sys; print(sorted({heavy}))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "[]\n"
 
 
 def test_a_report_is_read_and_compared_without_what_draws_and_plots(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import block_diag
+from sklearn.decomposition import PCA
 
 Values = NDArray[np.float32]
 
@@ -53,9 +55,6 @@ class Joint:
     def of(cls, earlier: Values, contrast: Values, seed: int = 0) -> Joint:
         """earlier: `[photos, columns]`, the pooled features of an earlier layer. contrast: `[photos, channels]`,
         the contributions of the target layer's channels."""
-        from scipy.linalg import block_diag
-        from sklearn.decomposition import PCA  # takes as long to import as the rest of the page Data set
-
         centre, spread = earlier.mean(axis=0), earlier.std(axis=0)
         spread = np.where(spread > 0, spread, 1)
         standard = (earlier - centre) / spread

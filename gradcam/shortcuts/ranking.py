@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.covariance import ledoit_wolf
 
 from gradcam.shortcuts.components import Component, Joint, Values
 
@@ -82,8 +83,6 @@ class Discriminant:
 
         Source: Ledoit and Wolf 2004, *A well-conditioned estimator for large-dimensional covariance matrices*.
         """
-        from sklearn.covariance import ledoit_wolf
-
         centred = values.copy()
         for group in (in_class, ~in_class):
             centred[group] -= centred[group].mean(axis=0)
