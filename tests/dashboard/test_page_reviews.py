@@ -258,7 +258,7 @@ def test_a_review_is_replayed_and_compared_with_the_one_whose_place_it_takes(
     page.toggle(key="_other_review").set_value(True).run()
     assert not page.exception
     said, *_ = [html.proto.body for html in page.get("html") if 'class="changes"' in html.proto.body]
-    assert "photo one.jpg</th><td>rejected</td><td>approved</td>" in said
+    assert "photo one.<wbr>jpg</th><td>rejected</td><td>approved</td>" in said
     assert "Maps that changed" in words(page)
 
 
