@@ -126,9 +126,9 @@ def _say_what_finished(comparison: Comparison, run_key: object) -> None:
 
 
 def _toast(models: Sequence[str], comparison: Comparison) -> None:
-    failed = {panel.model for panel in comparison.failures}
-    done = [name_markdown(model) for model in models if model not in failed]
-    left = [name_markdown(model) for model in models if model in failed]
+    mapped = {panel.model for panel in comparison.heatmaps}  # perhaps not for each class, which the page says
+    done = [name_markdown(model) for model in models if model in mapped]
+    left = [name_markdown(model) for model in models if model not in mapped]
     if done:
         st.toast(f"Finished: {', '.join(done)}", icon=":material/check:")
     if left:

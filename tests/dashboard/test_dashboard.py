@@ -134,7 +134,8 @@ def test_no_class_means_the_top_prediction(page: AppTest) -> None:
     assert heatmaps(page) == [f"{LITE0}: Egyptian cat"]
 
 
-def test_a_class_that_no_model_has_is_a_sentence(page: AppTest) -> None:
+def test_a_class_that_no_model_has_is_a_sentence(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "WORTH_A_TOAST", 0.0)
     one_model(page)
     page.query_params["classes"] = ["tabyb", "espresso"]
     page.run()
@@ -144,6 +145,8 @@ def test_a_class_that_no_model_has_is_a_sentence(page: AppTest) -> None:
     assert "'tabby'" in reason
     assert heatmaps(page) == [f"{LITE0}: espresso"]
     assert "<b>tabyb</b> has no map" in words(page), "a line, and no place among the heatmaps"
+    (told,) = page.toast
+    assert told.value.startswith("Finished: "), "the model has a map of the other class"
     page.multiselect(key="models").set_value([LITE0, LITE1]).run()
     assert heatmaps(page) == [f"{LITE0}: espresso", f"{LITE1}: espresso"]
     assert "rank correlation" in words(page), "which is measured of the class that they have"
