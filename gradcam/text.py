@@ -90,6 +90,15 @@ def unbroken(text: str) -> str:
     return text.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
+_BETWEEN_WORDS = re.compile(r"(?<=[^\W_][/_.@-])(?=[^\W\d_])|(?<=[^\W\d_][/_.@-])(?=[^\W_])")
+"""After a mark between two words; between digits it makes a number or a date. The escapes of HTML have none."""
+
+
+def breakable(html: str) -> str:
+    """Escaped HTML whose long names may go on in the next line between two words; copied, they are as before."""
+    return _BETWEEN_WORDS.sub("<wbr>", html)
+
+
 def shorten(text: str, limit: int) -> str:
     """`text` in at most `limit` characters, an ellipsis in place of its middle."""
     if len(text) <= limit:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from html import escape
 from itertools import groupby
@@ -23,14 +22,12 @@ from gradcam.report import (
     draw_finding,
     extent,
 )
+from gradcam.text import breakable
 
 MOST_MAPS = 12
 """Changed maps shown at first; a switch shows the rest."""
 SIDE = 560
 """Pixels of the longer side of a map's picture."""
-
-BETWEEN_WORDS = re.compile(r"(?<=[/_.@-])(?=\w)")
-"""Where the name of a model may be broken, so that a phone breaks no word of it."""
 
 _ALL = "_all_changed_maps"
 
@@ -89,7 +86,7 @@ def _show_section(section: str, changes: Sequence[Change]) -> None:
 def values_html(section: str, changes: Sequence[Change]) -> str:
     """Write a row for each changed value: its name, and the value in the earlier and in the later report."""
     rows = "".join(
-        f'<tr><th scope="row">{BETWEEN_WORDS.sub("<wbr>", escape(change.what))}</th>'
+        f'<tr><th scope="row">{breakable(escape(change.what))}</th>'
         + "".join(f"<td>{escape(value.strip()) or '–'}</td>" for value in (change.before, change.after))
         + "</tr>"
         for change in changes

@@ -5,7 +5,6 @@ Plotly's script is inside, once. The page's policy allows only what the page its
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -17,7 +16,7 @@ from gradcam.draw.figures import plotly_script
 from gradcam.draw.viewer import SCRIPT, STYLES, panels_scene, scene_json, tools_scene
 from gradcam.methods import known_method
 from gradcam.scaling import FLOOR, NO_EVIDENCE
-from gradcam.text import count, dimensions, duration, listed, percent, unbroken
+from gradcam.text import breakable, count, dimensions, duration, listed, percent, unbroken
 from gradcam.types import Failure, Heatmap, Panel, Photo, ScaledMap, Style
 
 
@@ -156,7 +155,7 @@ def _failed_row(panels: Sequence[Panel], reasons: Sequence[str]) -> str:
 
 def _name(panel: Panel) -> str:
     """The model's name as HTML that may be broken at its joints."""
-    return re.sub(r"(?<=[/_.@-])", "<wbr>", escape(captions.model_caption(panel)))
+    return breakable(escape(captions.model_caption(panel)))
 
 
 def _map_caption(panel: Heatmap, by_method: bool) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from functools import cache
 from importlib import resources
 from typing import BinaryIO
@@ -20,7 +19,7 @@ from gradcam.report import data_set_tables, model_tables, reproduce, sections, s
 from gradcam.report.model import HeatmapEntry, PhotoEntry, Report
 from gradcam.report.notes import note_html
 from gradcam.report.pictures import Pictures, jpeg, webp
-from gradcam.text import clean, paragraphs, unbroken
+from gradcam.text import breakable, clean, paragraphs, unbroken
 
 SIDE = 720
 """The longest side of a photo on the page, in pixels: enough for a full screen, light enough for an e-mail."""
@@ -97,11 +96,7 @@ def _finalize(value: object) -> object:
 
 def _breakable(text: str) -> Markup:
     """Text whose long names may go on in the next line after a `/`, `_` or `.`; copied, they are as before."""
-    return Markup(_BETWEEN_WORDS.sub("<wbr>", str(Markup.escape(_finalize(text)))))
-
-
-_BETWEEN_WORDS = re.compile(r"(?<=[^\W_][/_.])(?=[^\W\d_])|(?<=[^\W\d_][/_.])(?=[^\W_])")
-"""After a mark between two words; between digits it makes a number or a date. The escapes of HTML have none."""
+    return Markup(breakable(str(Markup.escape(_finalize(text)))))
 
 
 def _uri(kind: str, data: bytes) -> Markup:
