@@ -95,6 +95,10 @@ def agreement(
         not finite.
     """
     expect_numbers(long_side=long_side)
+    if long_side < 1:
+        raise OptionError(
+            f"expected a long side of at least 1 pixel, got {long_side}; leave it out for {LONG_SIDE}"
+        )
     for panel in panels if isinstance(panels, Sequence) else [panels]:
         check_kind(panel, Panel, "panels of one photo", "pass `panels` of a row of a comparison")
     if not callable(measure):

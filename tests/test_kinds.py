@@ -21,6 +21,7 @@ from gradcam._compare import Use
 from gradcam.errors import ReviewError
 from gradcam.kinds import expect_each
 from gradcam.reviews import ReviewStore, Verdict
+from gradcam.runs import bootstrap
 from tests import plain
 
 ROOMS = ("", ".models", ".report", ".reviews", ".runs", ".shortcuts", ".teaching")
@@ -132,8 +133,8 @@ def alternatives(function: Callable[..., Any], parameter: inspect.Parameter) -> 
 KNOWN_TO_TYPE_CHECKERS = {"Use": Use}
 PLAIN = {"function": ({Callable},), "number": ({int}, {float})}
 """What is a function or a number and nothing else."""
-RANGES = ("seed", "batch_size", "concepts", "size", "crop", "classes")
-"""Numbers whose sentence says from where to where they go, some once more is known."""
+RANGES = ("seed", "batch_size", "concepts", "classes")
+"""Numbers whose own sentence says from where to where they go; some are checked when the model is known."""
 
 FUNCTIONS_AND_NUMBERS = [
     (name, parameter.name, what)
@@ -169,6 +170,9 @@ MODEL = plain.Colours([[1, 0, 0], [0, 0, 1]], [0, 0])
 REFUSED: dict[str, tuple[Callable[..., Any], tuple[object, ...], dict[str, Any]]] = {
     "an input": (gradcam.heatmaps, (MODEL, torch.zeros(1, 3, 8, 8), 0), {"input": [object()]}),
     "an output": (gradcam.heatmaps, (MODEL, torch.zeros(1, 3, 8, 8), 0), {"output": [object()]}),
+    "a seed": (bootstrap, ([1.0, 2.0],), {"seed": "x"}),
+    "photos in a batch": (gradcam.compare, (["x"], [gradcam.sample_photo("coffee")]), {"batch_size": "x"}),
+    "a long side": (gradcam.agreement, ([],), {"long_side": -1}),
     "the name of a photo": (gradcam.open_photo, ("x.png",), {"name": 3}),
     "names of classes": (gradcam.parse_target, ("cat",), {"names": 3}),
     "entries of a catalogue": (gradcam.search_models, ("lite",), {"entries": ["lite"]}),

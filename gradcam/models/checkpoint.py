@@ -18,6 +18,7 @@ import torch
 
 from gradcam.errors import ModelError, OptionError, check_kind, nearest, quoted
 from gradcam.files import is_file
+from gradcam.kinds import expect_numbers
 from gradcam.model_spec import CHECKPOINT, checkpoint_spec, find_spec
 from gradcam.models.architectures import LIBRARIES, architectures
 from gradcam.models.checkpoint_settings import INPUT, LABEL_SETS, SUFFIXES, CropMode
@@ -142,6 +143,7 @@ def preprocessing_for(
     mode, interpolation, mean, std: as in `Preprocessing`; numbers may come as text, such as `0.5, 0.5, 0.5`.
     Raises: ModelError for an unknown architecture, OptionError for settings by which no photo can be prepared.
     """
+    expect_numbers(size=size, crop=crop)
     spec = _architecture(architecture)
     own = SOURCES[spec.source].preprocessing(spec)
     mean, std = _numbers(mean), _numbers(std)
