@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from gradcam.modules import Modules, own_names
+
 log = logging.getLogger(__name__)
 
 MOST_BYTES = 1 << 20
@@ -24,10 +26,6 @@ MOST_BYTES = 1 << 20
 
 _KEPT = frozenset({dict, OrderedDict, defaultdict, list, set, deque, Tensor})
 """Types of values that can be changed in place."""
-
-OF_PYTORCH = frozenset(vars(nn.Module())) - {"_buffers", "_parameters", "_non_persistent_buffers_set"}
-"""Attributes of every module that no forward changes; hooks may come and go in other threads meanwhile."""
-
 
 _changed: weakref.WeakKeyDictionary[nn.Module, set[str]] = weakref.WeakKeyDictionary()
 
@@ -38,7 +36,7 @@ def changed_by_forward(model: nn.Module) -> frozenset[str]:
 
 
 @contextmanager
-def left_as_found(model: nn.Module, modules: Sequence[nn.Module]) -> Iterator[None]:
+def left_as_found(model: nn.Module, modules: Modules) -> Iterator[None]:
     """Restore every changed attribute, buffer and collection of `modules`, and random generators, after the block.
 
     PyTorch's own modules keep nothing in eval mode and are skipped. If another thread runs a forward without
@@ -56,10 +54,18 @@ def left_as_found(model: nn.Module, modules: Sequence[nn.Module]) -> Iterator[No
             generator.set_state(state)  # sooner done than it is compared
 
 
-def _may_keep(modules: Sequence[nn.Module]) -> list[nn.Module]:
-    """The modules whose forward, or a hook on it, may change something."""
-    quiet = {kind for kind in set(map(type, modules)) if _is_quiet(kind)}
-    return [m for m in modules if type(m) not in quiet or m._forward_hooks or m._forward_pre_hooks]
+def _may_keep(modules: Modules) -> list[dict[str, Any]]:
+    """The attributes of the modules whose forward, or a hook on it, may change something."""
+    if modules.have_forward_hooks:
+        pairs = zip(modules.kinds, modules.attributes, strict=True)
+        return [a for kind, a in pairs if not _is_quiet(kind) or a["_forward_hooks"] or a["_forward_pre_hooks"]]
+    return [modules.attributes[number] for number in _not_quiet(modules.kinds)]
+
+
+@lru_cache(256)
+def _not_quiet(kinds: tuple[type[nn.Module], ...]) -> tuple[int, ...]:
+    """The positions of the kinds whose forward may change something."""
+    return tuple(number for number, kind in enumerate(kinds) if not _is_quiet(kind))
 
 
 @lru_cache(4096)
@@ -79,13 +85,13 @@ def _generators(modules: Sequence[nn.Module]) -> list[torch.Generator]:
 class _Snapshot:
     """The attributes of modules, and the contents of the collections and tensors among them."""
 
-    def __init__(self, modules: Sequence[nn.Module]) -> None:
-        self._attributes = [vars(module) for module in modules]
+    def __init__(self, attributes: Sequence[dict[str, Any]]) -> None:
+        self._attributes = attributes
         self._collections: list[Any] = [*self._attributes]
         self._tensors: list[tuple[Tensor, int, Tensor | None]] = []
-        for attributes in self._attributes:
-            for name in attributes.keys() - OF_PYTORCH:
-                if type(value := attributes[name]) in _KEPT:
+        for values in attributes:
+            for name in own_names(tuple(values)):
+                if type(value := values[name]) in _KEPT:
                     self._keep(value, depth=2)
         self._copies = [collection.copy() for collection in self._collections]
 

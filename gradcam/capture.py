@@ -21,8 +21,9 @@ from torch.utils._pytree import tree_leaves, tree_map
 from gradcam.errors import LayerError, quoted
 from gradcam.inputs import Batch, Inputs
 from gradcam.logits import GraphTooShort, read_logits, run_model
+from gradcam.modules import Modules
 from gradcam.reads import Reads
-from gradcam.running import Modules, borrow, unwrapped
+from gradcam.running import borrow, unwrapped
 from gradcam.scores import first_tensor
 from gradcam.types import TargetLayer
 
@@ -389,7 +390,7 @@ def trace(
     ends: makes logits of more than the model's last block, see there.
     """
     inputs = Inputs.of(batch, model)
-    return borrow(model, tuple(model.modules()), lambda running: _trace(model, running, inputs, reads, ends))
+    return borrow(model, Modules.of(model), lambda running: _trace(model, running, inputs, reads, ends))
 
 
 def _trace(model: nn.Module, running: nn.Module, inputs: Inputs, reads: Reads | None, ends: Ends | None) -> Trace:

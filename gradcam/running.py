@@ -7,16 +7,17 @@ import logging
 import pickle
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 from gradcam.as_found import clone_in_eval_mode, left_as_found
 from gradcam.errors import ModelError, check_kind, quoted
+from gradcam.modules import Modules
 
 log = logging.getLogger(__name__)
 
@@ -53,18 +54,13 @@ def unwrap(model: nn.Module) -> nn.Module:
     return unwrapped(model)[0]
 
 
-Modules: TypeAlias = tuple[nn.Module, ...]
-"""All modules of a model, in the order of `model.modules()`."""
-
-
 def unwrapped(model: nn.Module) -> tuple[nn.Module, Modules]:
     """The result of `unwrap` and all of its modules, so that a caller lists them only once."""
     check_kind(model, nn.Module, "a PyTorch module", "pass one, such as `module` of a Classifier", ModelError)
     while (inner := getattr(model, _WRAPPERS.get(type(model).__name__, ""), None)) is not None:
         model = inner
-    is_usual = type(model).modules is nn.Module.modules  # a class may list modules that it does not register
-    modules = tuple(_add_below(model, {model: None}) if is_usual else model.modules())
-    if not any(map(_needs_a_look, set(map(type, modules)))):
+    modules = Modules.of(model)
+    if not any(map(_needs_a_look, set(modules.kinds))):
         return model, modules
     for module in modules:
         if isinstance(module, torch.jit.ScriptModule):
@@ -80,20 +76,6 @@ def unwrapped(model: nn.Module) -> tuple[nn.Module, Modules]:
     return model, modules
 
 
-def _add_below(module: nn.Module, found: dict[nn.Module, None]) -> dict[nn.Module, None]:
-    """Add what `module.modules()` yields after the module itself to `found`, in its order.
-
-    Unlike that method it makes no name for each module, and steps into no module that has no children: together
-    these take 1 % of a small model's forward.
-    """
-    for child in module._modules.values():
-        if child is not None and child not in found:
-            found[child] = None
-            if child._modules:
-                _add_below(child, found)
-    return found
-
-
 @lru_cache(4096)
 def _needs_a_look(kind: type) -> bool:
     return issubclass(kind, torch.jit.ScriptModule) or ".quantized" in kind.__module__
@@ -106,10 +88,9 @@ def _is_quantised(module: nn.Module) -> bool:
 
 
 @contextmanager
-def _eager(modules: Sequence[nn.Module]) -> Iterator[None]:
+def _eager(modules: Modules) -> Iterator[None]:
     """Run modules made by `torch.compile` or `.compile()` as plain Python, so that hooks act."""
-    compiled = [module for module in modules if module._compiled_call_impl is not None]
-    if not compiled and not any(kind.__name__ == "OptimizedModule" for kind in set(map(type, modules))):
+    if not modules.are_compiled:
         yield
         return
     with _stance.guard:
@@ -152,14 +133,14 @@ _WRAPPERS = {
 _T = TypeVar("_T")
 
 
-def borrow(model: nn.Module, modules: Sequence[nn.Module], use: Callable[[nn.Module], _T]) -> _T:
+def borrow(model: nn.Module, modules: Modules, use: Callable[[nn.Module], _T]) -> _T:
     """Call `use` with `model`, which has these `modules`, in eval mode, and leave the model as it was.
 
     A model in training mode, perhaps trained by another thread right now, keeps its mode: `use` gets a clone with
     copied weights. The model's own mode is switched only if the forward reaches modules that no clone can have.
     """
     with lock_of(model), torch.inference_mode(False):
-        trained = [module for module in modules if module.training]
+        trained = modules.in_training
         if not trained:
             with left_as_found(model, modules), _eager(modules):
                 return use(model)
@@ -177,7 +158,7 @@ def borrow(model: nn.Module, modules: Sequence[nn.Module], use: Callable[[nn.Mod
                     module.training = True
 
 
-def _use_clone(model: nn.Module, modules: Sequence[nn.Module], use: Callable[[nn.Module], _T]) -> _T:
+def _use_clone(model: nn.Module, modules: Modules, use: Callable[[nn.Module], _T]) -> _T:
     """Raises: ReachesOriginal if the clone's forward calls a module of the model itself, as from a closure."""
     if any(hasattr(type(module), "__del__") for module in modules):
         raise ReachesOriginal  # deleting the clone would run `__del__` as if the model itself were deleted
@@ -188,7 +169,7 @@ def _use_clone(model: nn.Module, modules: Sequence[nn.Module], use: Callable[[nn
             raise ReachesOriginal
 
     clone = clone_in_eval_mode(model)
-    cloned = tuple(clone.modules())
+    cloned = Modules.of(clone)
     with ExitStack() as guards:
         for module in modules:
             guards.callback(module.register_forward_pre_hook(refuse).remove)

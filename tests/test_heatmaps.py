@@ -13,7 +13,7 @@ import torchvision
 from captum.attr import LayerGradCam
 from torch import Tensor, nn
 
-from gradcam import running
+from gradcam import modules, running
 from gradcam._heatmaps import heatmaps
 from gradcam.capture import record
 from gradcam.errors import ClassError, LayerError, MapError, ModelError
@@ -93,8 +93,8 @@ def test_the_modules_of_a_model_are_walked_once_in_a_call(monkeypatch: pytest.Mo
     model = Handmade().eval()
     heatmaps(model, HAND, 0)  # finds the layer
     expected, walked = [one for one in model.modules() if one._modules], list[nn.Module]()
-    walk = running._add_below
-    monkeypatch.setattr(running, "_add_below", lambda one, found: (walked.append(one), walk(one, found))[1])
+    walk = modules._add_below
+    monkeypatch.setattr(modules, "_add_below", lambda one, found: (walked.append(one), walk(one, found))[1])
     monkeypatch.setattr(nn.Module, "modules", lambda module: pytest.fail("walked by names as well"))
     heatmaps(model, HAND, 0)
     assert walked == expected

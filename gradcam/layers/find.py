@@ -31,7 +31,8 @@ from gradcam.layers.layer_text import SEPARATOR
 from gradcam.layers.placement import Measurement
 from gradcam.layers.proof import Proof
 from gradcam.layers.target import find_candidates, find_named, find_target
-from gradcam.running import Modules, lock_of, unwrap, unwrapped
+from gradcam.modules import Modules
+from gradcam.running import lock_of, unwrap, unwrapped
 from gradcam.scores import ENDS, Output
 from gradcam.types import TargetLayer
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache, partial
 from operator import itemgetter
 from types import BuiltinFunctionType, FunctionType, MethodType
@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
-from gradcam.as_found import OF_PYTORCH
+from gradcam.modules import Modules, own_names
 
 _PLAIN = frozenset(
     {bool, int, float, str, type(None), type, partial, FunctionType, MethodType, BuiltinFunctionType, torch.Size}
@@ -28,7 +28,7 @@ _SETTLED = tuple(
 _convolution = itemgetter("stride", "padding", "dilation", "groups")
 
 
-def fingerprint(modules: Sequence[nn.Module], counters: frozenset[str]) -> int:
+def fingerprint(modules: Modules, counters: frozenset[str]) -> int:
     """A number that changes with the modules of a model, their settings and its head.
 
     counters: attributes that a forward changes, such as a number of calls; they are no settings.
@@ -36,17 +36,15 @@ def fingerprint(modules: Sequence[nn.Module], counters: frozenset[str]) -> int:
     """
     weights = (module._parameters for module in reversed(modules) if module._parameters)
     head = tuple(weight.shape for weight in next(weights, {}).values() if weight is not None)
-    skipped = OF_PYTORCH | counters  # by name: to look at every value's type takes longer
-    kinds = tuple(map(type, modules))
-    attributes = [module.__dict__ for module in modules]
     settings: list[Any] = []
-    for position, read in _readers(kinds):
-        values = attributes[position]
+    for position, read in _readers(modules.kinds):
+        values = modules.attributes[position]
         if read is None:
-            settings += [v for name, v in values.items() if name not in skipped and type(v) in _PLAIN]
+            names = own_names(tuple(values))
+            settings += [v for name in names if type(v := values[name]) in _PLAIN and name not in counters]
         else:
             settings.append(read(values))
-    return hash((head, kinds, tuple(map(len, attributes)), tuple(settings)))
+    return hash((head, modules.kinds, tuple(map(len, modules.attributes)), tuple(settings)))
 
 
 _Reader: TypeAlias = Callable[[dict[str, Any]], Any] | None

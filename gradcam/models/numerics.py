@@ -36,8 +36,9 @@ from gradcam.models import onednn
 from gradcam.models.devices import PointwiseConv2d, is_wide_pointwise
 from gradcam.models.onednn import ACTIVATIONS, PLAIN, SAME, kind_of
 from gradcam.models.shortening import Work, in_turn, shorten
+from gradcam.modules import Modules
 from gradcam.reads import Reads
-from gradcam.running import Modules, clone_sharing_weights, lock_of
+from gradcam.running import clone_sharing_weights, lock_of
 from gradcam.types import NUMERICS, Numerics, TargetLayer
 
 log = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ def runner_for(
     if clone is None or clone is model:
         itself = Runner(model, modules, own)
     else:
-        itself = Runner(clone, tuple(clone.modules()), own)
+        itself = Runner(clone, Modules.of(clone), own)
     if most == "eager" or not _is_plain(inputs.images):
         return itself
     with lock_of(model):  # else hooks of another thread's forward would be taken for a user's
@@ -110,7 +111,7 @@ def runner_for(
 
 def _own_numerics(modules: Modules) -> Numerics:
     """How modules compute without a copy: those that hold products are not what their library built."""
-    return "folded" if PointwiseConv2d in map(type, modules) else "eager"
+    return "folded" if PointwiseConv2d in modules.kinds else "eager"
 
 
 def bytes_beside(model: nn.Module) -> int:
@@ -353,7 +354,8 @@ class _Copies:
         """A copy of `module` made as `plan` says; `module` itself if its modules cannot be copied."""
         copy = clone_sharing_weights(module)
         if copy is module:
-            return Runner(module, tuple(module.modules()), _own_numerics(tuple(module.modules())))
+            modules = Modules.of(module)
+            return Runner(module, modules, _own_numerics(modules))
         work: dict[nn.Module, Work] = {}
         for pair in plan.pairs:
             work |= self._fold(copy, pair, plan.numerics)
@@ -361,7 +363,7 @@ class _Copies:
             vars(part)["forward"] = does if callable(does) else in_turn(does)
         if plan.short:
             shorten(copy, work, plan.kept)
-        return Runner(copy, tuple(copy.modules()), plan.numerics)
+        return Runner(copy, Modules.of(copy), plan.numerics)
 
     def _fold(self, copy: nn.Module, pair: _Pair, numerics: Numerics) -> dict[nn.Module, Work]:
         """What the modules of a pair compute instead of their own: the convolution also what the norm did."""

@@ -1,0 +1,71 @@
+"""All modules of a model, listed once for every question that a call asks of all of them."""
+
+from __future__ import annotations
+
+from functools import cached_property, lru_cache
+from operator import itemgetter
+from typing import Any, Self
+
+from torch import nn
+
+OF_PYTORCH = frozenset(vars(nn.Module())) - {"_buffers", "_parameters", "_non_persistent_buffers_set"}
+"""Attributes of every module that no forward changes; hooks may come and go in other threads meanwhile."""
+
+_is_training, _hooks, _pre_hooks = map(itemgetter, ("training", "_forward_hooks", "_forward_pre_hooks"))
+
+
+class Modules(tuple[nn.Module, ...]):
+    """All modules of a model, in the order of `model.modules()`.
+
+    kinds: their types. attributes: the dictionaries that hold their attributes. A small model's forward takes as
+    long as some thousand questions to a module, and these are answered several times sooner than by the module.
+    """
+
+    @classmethod
+    def of(cls, model: nn.Module) -> Self:
+        is_usual = type(model).modules is nn.Module.modules  # a class may list modules that it does not register
+        return cls(_add_below(model, {model: None}) if is_usual else model.modules())
+
+    @cached_property
+    def kinds(self) -> tuple[type[nn.Module], ...]:
+        return tuple(map(type, self))
+
+    @cached_property
+    def attributes(self) -> tuple[dict[str, Any], ...]:
+        return tuple(module.__dict__ for module in self)
+
+    @property
+    def in_training(self) -> list[nn.Module]:
+        """Those in training mode."""
+        return [module for module in self if module.training] if any(map(_is_training, self.attributes)) else []
+
+    @property
+    def have_forward_hooks(self) -> bool:
+        """Whether any has a hook that runs before or after its forward."""
+        return any(map(_hooks, self.attributes)) or any(map(_pre_hooks, self.attributes))
+
+    @property
+    def are_compiled(self) -> bool:
+        """Whether `torch.compile` or `.compile()` was called on any."""
+        by_method = any("_compiled_call_impl" in attributes for attributes in self.attributes)
+        return by_method or any(kind.__name__ == "OptimizedModule" for kind in set(self.kinds))
+
+
+def _add_below(module: nn.Module, found: dict[nn.Module, None]) -> dict[nn.Module, None]:
+    """Add what `module.modules()` yields after the module itself to `found`, in its order.
+
+    Unlike that method it makes no name for each module, and steps into no module that has no children: together
+    these take 1 % of a small model's forward.
+    """
+    for child in module._modules.values():
+        if child is not None and child not in found:
+            found[child] = None
+            if child._modules:
+                _add_below(child, found)
+    return found
+
+
+@lru_cache(4096)
+def own_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of a module's attributes without `OF_PYTORCH`."""
+    return tuple(name for name in names if name not in OF_PYTORCH)
