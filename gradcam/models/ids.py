@@ -40,7 +40,7 @@ def _spec_of(text: str) -> ModelSpec:
     """What an id says, whether or not there is such a model. Raises: ModelError."""
     check_kind(text, str, "a model's id", "pass a text such as 'torchvision/vgg16'", ModelError)
     text = text.strip()
-    if len(text) > MAX_LETTERS or not text.isprintable():
+    if not _is_short_line(text):
         raise ModelError(
             f"expected a model id such as 'torchvision/vgg16', got {quoted(text)} with "
             f"{f'{len(text):,} letters' if text.isprintable() else 'control characters'}; type it anew"
@@ -53,6 +53,10 @@ def _spec_of(text: str) -> ModelSpec:
         )
     source_of(spec.source)
     return spec
+
+
+def _is_short_line(text: str) -> bool:
+    return len(text) <= MAX_LETTERS and text.isprintable()
 
 
 def nearest_ids(text: str, known: Sequence[ModelSpec]) -> str:
@@ -148,11 +152,14 @@ def _check_folder(folder: Path, spec: ModelSpec) -> None:
 
 
 def is_listed(text: str) -> bool:
-    """Whether an id is of a source that lists its models: no hub's, no folder's and no checkpoint's."""
-    try:
-        return source_of(_spec_of(text).source).listed
-    except ModelError:
+    """Whether an id is of a source that lists its models: no hub's, no folder's and no checkpoint's.
+
+    Asked of every id in a link, so it looks for no nearest ids.
+    """
+    if not isinstance(text, str) or not _is_short_line(text.strip()):
         return False
+    spec = find_spec(text.strip())
+    return spec is not None and spec.source in SOURCES and SOURCES[spec.source].listed
 
 
 def check_offered(text: str, hubs: bool) -> None:

@@ -239,7 +239,9 @@ def make_labels(
 
 def printable(name: str) -> str:
     """A name on one line, without the invisible characters that turn a page's text around."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in name).split())
+    if not name.isprintable():  # letter by letter only where one is invisible: lists of labels are long
+        name = "".join(letter if letter.isprintable() else " " for letter in name)
+    return " ".join(name.split())
 
 
 def labels_of_head(labels: Labels, logits: int) -> Labels:
