@@ -52,7 +52,13 @@ def _shares(cells: int, positions: NDArray[np.floating], interpolation: Interpol
     at = positions * cells - 0.5
     if interpolation == "nearest":
         at = np.floor(at + 0.5)
-    return np.stack([np.interp(at, np.arange(cells), row) for row in np.eye(cells)], 1).astype(np.float32)
+    at = at.clip(0, cells - 1)
+    before = np.minimum(at.astype(np.intp), max(cells - 2, 0))  # of the two cells around each position
+    after, each = np.minimum(before + 1, cells - 1), np.arange(len(at))
+    shares = np.zeros((len(at), cells), np.float32)
+    shares[each, after] = at - before
+    shares[each, before] = 1 - (at - before)
+    return shares
 
 
 def fit_within(size: tuple[int, int], width: float, height: float) -> tuple[int, int]:

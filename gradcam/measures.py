@@ -7,6 +7,7 @@ its agreement with any map is NaN, which means *cannot be said*, not *none*.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,16 +32,19 @@ def rank_correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     Raises: OptionError where the shapes differ.
     Source: Spearman 1904, *The Proof and Measurement of Association between Two Things*.
     """
-    a, b = _shared(a, b)
-    if not (_has_contrast(a) and _has_contrast(b)):
-        return float("nan")
-    return float(np.corrcoef(_mean_ranks(a), _mean_ranks(b))[0, 1])
+    return _correlation(*map(_mean_ranks, _shared(a, b)))
 
 
-def _mean_ranks(values: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The rank of each value, from 1 for the smallest; ties share their mean rank."""
+def _mean_ranks(values: NDArray[np.float32]) -> NDArray[np.float64] | None:
+    """The rank of each value, from 1 for the smallest; ties share their mean rank. None without contrast."""
+    if not _has_contrast(values):
+        return None
     _, places, times = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(times) - (times - 1) / 2)[places]
+
+
+def _correlation(a: NDArray[np.float64] | None, b: NDArray[np.float64] | None) -> float:
+    return float("nan") if a is None or b is None else float(np.corrcoef(a, b)[0, 1])
 
 
 def iou_of_hottest(a: NDArray[np.float32], b: NDArray[np.float32], share: float = 0.2) -> float:
@@ -56,11 +60,16 @@ def iou_of_hottest(a: NDArray[np.float32], b: NDArray[np.float32], share: float 
     """
     if not 0 < share < 1:
         raise OptionError(f"expected a share between 0 and 1, got {share}; use 0.2 for the hottest fifth")
-    a, b = _shared(a, b)
-    if not (_has_contrast(a) and _has_contrast(b)):
-        return float("nan")
-    hot_a, hot_b = ((one > 0) & (one >= np.quantile(one, 1 - share)) for one in (a, b))
-    return float((hot_a & hot_b).sum() / (hot_a | hot_b).sum())
+    return _overlap(*(_hottest(one, share) for one in _shared(a, b)))
+
+
+def _hottest(values: NDArray[np.float32], share: float = 0.2) -> NDArray[np.bool_] | None:
+    """Where the hottest values are; None without contrast."""
+    return (values > 0) & (values >= np.quantile(values, 1 - share)) if _has_contrast(values) else None
+
+
+def _overlap(a: NDArray[np.bool_] | None, b: NDArray[np.bool_] | None) -> float:
+    return float("nan") if a is None or b is None else float((a & b).sum() / (a | b).sum())
 
 
 MEASURES: dict[str, Measure] = {
@@ -68,6 +77,12 @@ MEASURES: dict[str, Measure] = {
     "IoU of the hottest": iou_of_hottest,
 }
 """How far two maps agree, by name."""
+
+_IN_TWO_STEPS: list[tuple[Measure, Callable[[NDArray[np.float32]], Any], Callable[[Any, Any], float]]] = [
+    (rank_correlation, _mean_ranks, _correlation),
+    (iou_of_hottest, _hottest, _overlap),
+]
+"""Measures, what each computes of the values of one map alone, and how it compares two results of that."""
 
 
 def measure(
@@ -107,12 +122,25 @@ def agreement(
     if len({panel.photo.sha256 for panel in panels}) > 1:
         raise OptionError("expected panels of one photo, got several photos; measure each photo by itself")
     maps = [_on_photo(panel, long_side) for panel in panels]
+    measure, maps = _first_step(measure, maps)
     table = np.full((len(panels), len(panels)), np.nan)
     for row, a in enumerate(maps):
         for column, b in enumerate(maps[: row + 1]):
             if a is not None and b is not None:
                 table[row, column] = table[column, row] = measure(a, b)
     return table
+
+
+def _first_step(measure: Measure, maps: list[Any]) -> tuple[Callable[[Any, Any], float], list[Any]]:
+    """What is left of a measure once its first step is done for every map, and the results of that.
+
+    If maps cover different pixels, every two are compared on others: then the measure and the maps as they are.
+    """
+    covered = [np.isfinite(one) for one in maps if one is not None]
+    for known, of_one, of_two in _IN_TWO_STEPS:
+        if measure is known and all(np.array_equal(covered[0], other) for other in covered):
+            return of_two, [None if one is None else of_one(one[covered[0]]) for one in maps]
+    return measure, maps
 
 
 FEW_CLASSES = 100
