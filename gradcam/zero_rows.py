@@ -376,10 +376,18 @@ def _run(func: Any, args: Sequence[Any], options: Mapping[str, Any]) -> Any:
     implied = _IMPLIED.get((type(gradient), func))
     if implied and (found := implied(func, *args, **options)) is not None:
         return found
-    args, options = tree_map_only(Implied, Implied.whole, (args, options))
+    if any(map(_is_implied, (*args, *options.values()))):  # rarely, and the walk costs more than most operations
+        args, options = tree_map_only(Implied, Implied.whole, (args, options))
     if (skipping := _SKIPPING.get(func)) and (found := skipping(func, *args, **options)) is not None:
         return found
     return func(*args, **options)
+
+
+def _is_implied(given: Any) -> bool:
+    """Whether an argument of an operation is an implied gradient, or a list with one."""
+    return isinstance(given, Implied) or (
+        isinstance(given, (list, tuple)) and any(isinstance(one, Implied) for one in given)
+    )
 
 
 def _product(func: Any, gradient: Tensor, matrix: Tensor) -> Tensor | None:

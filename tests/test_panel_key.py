@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from dataclasses import fields, replace
 from typing import Any
 
@@ -13,6 +10,7 @@ from torch import nn
 
 from gradcam import Contrast, ModelKey, OptionError, PanelKey, Preprocessing, TargetLayer, Top
 from gradcam.panel_key import VERSION
+from tests.another_process import said_elsewhere
 
 PREPROCESSING = Preprocessing((224, 224), (256, 256))
 MODEL = ModelKey(
@@ -105,15 +103,7 @@ def test_another_value_of_any_field_is_another_digest(part: Any, name: str) -> N
 def test_the_digest_is_the_same_in_another_process_and_stays_it_from_version_to_version() -> None:
     # Where it must change, whoever changes it raises VERSION: stores of older versions then are not read.
     script = "from tests.test_panel_key import KEY; print(KEY.digest)"
-    told = subprocess.run(
-        [sys.executable, "-c", script],
-        env={**os.environ, "PYTHONHASHSEED": "7"},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    assert told.stdout.strip() == KEY.digest == DIGEST
+    assert said_elsewhere(script).strip() == KEY.digest == DIGEST
 
 
 def test_equal_keys_have_equal_digests() -> None:

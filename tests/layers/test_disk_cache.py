@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from gradcam.layers.disk_cache import SHIPPED
 from gradcam.layers.find import _memories
 from gradcam.loaded_modules import state_sha256
 from gradcam.models.classifier import Classifier, load_classifier
+from tests.another_process import said_elsewhere
 from tests.layers.shipped import searched
 
 RANDOM = "timm/test_resnet"
@@ -53,8 +52,7 @@ def searches(classifier: Classifier) -> int:
 
 
 def second_process() -> list[str]:
-    run = subprocess.run([sys.executable, "-c", SECOND], capture_output=True, text=True, check=True)
-    return run.stdout.split()
+    return said_elsewhere(SECOND).split()
 
 
 def test_a_second_process_does_not_search_again(folder: Path) -> None:

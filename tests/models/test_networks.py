@@ -3,9 +3,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from argparse import Namespace
 from collections import OrderedDict
 from pathlib import Path
@@ -23,6 +20,7 @@ from gradcam.models.checkpoint import load_checkpoint
 from gradcam.models.guess import guess_architecture
 from gradcam.models.sources import SOURCES
 from gradcam.teaching.script import loading
+from tests.another_process import said_elsewhere
 from tests.models.test_weight_files import saved
 from tests.shapes import ARCHITECTURE
 
@@ -195,18 +193,9 @@ def test_the_choice_does_not_depend_on_the_seed_of_hashes(tmp_path: Path) -> Non
     here = load_checkpoint(tmp_path / "x.pt", ARCHITECTURE, device="cpu").spec
     script = (
         "from gradcam.models.checkpoint import load_checkpoint;"
-        f"c = load_checkpoint('x.pt', {ARCHITECTURE!r}, device='cpu'); print(c.spec, c.spec.file.prefix)"
+        f"c = load_checkpoint({str(tmp_path / 'x.pt')!r}, {ARCHITECTURE!r}, device='cpu'); print(c.spec, c.spec.file.prefix)"
     )
-    other = str(1 + int(os.environ.get("PYTHONHASHSEED", "0").replace("random", "0")))
-    said = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONHASHSEED": other, "PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert said == f"{here} model.module\n"
+    assert said_elsewhere(script) == f"{here} model.module\n"
 
 
 def test_the_command_line_takes_a_prefix_and_says_what_it_found(

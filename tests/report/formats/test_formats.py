@@ -6,12 +6,9 @@ import base64
 import csv
 import io
 import re
-import subprocess
-import sys
 import zipfile
 from dataclasses import replace
 from html import unescape
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +21,7 @@ from gradcam.report import FORMATS, Note, Report, Verdict, build_report, model_t
 from gradcam.report.formats import markdown
 from gradcam.types import Top
 from tests import fakes
+from tests.another_process import said_elsewhere
 from tests.report_fakes import HEAT, NOON, comparison, pdf_text, report
 
 
@@ -33,13 +31,10 @@ def test_the_same_report_gives_the_same_bytes(format):
 
 
 def test_another_process_writes_the_same_zip(tmp_path):
-    script = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from tests.report_fakes import report; "
-        "from gradcam.report import write_report; write_report(report(), sys.argv[2])"
-    )
     out = tmp_path / "review.zip"
-    subprocess.run(
-        [sys.executable, "-c", script, str(Path(__file__).parents[2]), str(out)], check=True, timeout=120
+    said_elsewhere(
+        "from tests.report_fakes import report; from gradcam.report import write_report; "
+        f"write_report(report(), {str(out)!r})"
     )
     assert out.read_bytes() == render_report(report(), "zip")
 
