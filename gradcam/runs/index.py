@@ -12,7 +12,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,10 +67,7 @@ class Index:
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
         self._can_write = _can_write(folder)
-        connect = partial(_connect, self._path, self._can_write)
-        self._engine = sa.create_engine("sqlite://", creator=connect, poolclass=sa.pool.NullPool)
-        event.listen(self._engine, "connect", _prepare if self._can_write else _prepare_to_read)
-        event.listen(self._engine, "begin", _begin)
+        self._engine = _engine(self._path, self._can_write)
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
@@ -397,6 +394,19 @@ def summarize(connection: sa.Connection, first: int, last: int) -> None:
 
 
 # ------------------------------------------------------------------------------- SQLite
+
+
+@lru_cache(64)
+def _engine(path: Path, can_write: bool) -> sa.Engine:
+    """What opens an index for each use of it, and keeps no connection: the file may be deleted, the process forked.
+
+    It is kept itself, for it knows the statements that it has compiled once, and a page asks twenty.
+    """
+    connect = partial(_connect, path, can_write)
+    engine = sa.create_engine("sqlite://", creator=connect, poolclass=sa.pool.NullPool)
+    event.listen(engine, "connect", _prepare if can_write else _prepare_to_read)
+    event.listen(engine, "begin", _begin)
+    return engine
 
 
 def _prepare(connection: Any, _record: object) -> None:
