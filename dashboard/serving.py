@@ -152,6 +152,8 @@ def _import_later() -> None:
     for module in IMPORTED_LATER:
         with suppress(OptionError), packages_of("shortcuts"):  # the page that lacks a package says so itself
             importlib.import_module(module)
+    gc.collect()  # what visitors have left behind meanwhile, or it would stay, too
+    gc.freeze()
 
 
 def is_prepared(*, everything: bool) -> bool:

@@ -96,21 +96,30 @@ def test_a_package_that_only_some_page_needs_may_be_missing(monkeypatch: pytest.
 @pytest.mark.parametrize("collects", [True, False])
 def test_nobody_looks_for_garbage_in_what_is_imported(monkeypatch: pytest.MonkeyPatch, collects: bool) -> None:
     looked_for: list[bool] = []
-    monkeypatch.setattr(serving.importlib, "import_module", lambda module: looked_for.append(gc.isenabled()))
+    imported: dict[str, list[str]] = {}
+
+    def import_module(name: str) -> None:
+        looked_for.append(gc.isenabled())
+        imported[name] = [name]
+
+    monkeypatch.setattr(serving.importlib, "import_module", import_module)
     monkeypatch.setattr(serving, "IMPORTED_FIRST", ("what every page reads",))
-    monkeypatch.setattr(serving, "IMPORTED_LATER", ())
+    monkeypatch.setattr(serving, "IMPORTED_LATER", ("what some pages read",))
     monkeypatch.setattr(serving, "PAUSE", 0)
     interval, begun = sys.getswitchinterval(), []
     try:
         if not collects:  # an operator may have turned it off
             gc.disable()
+        gc.unfreeze()  # all that the tests have imported
         serving._prepare(lambda: begun.append(gc.get_freeze_count()))
-        assert looked_for == [False]
+        assert looked_for == [False, collects]
         assert begun[0] > 10_000
         assert gc.isenabled() == collects
+        searched = {id(found) for found in gc.get_objects()}
+        assert len(imported) == 2
+        assert not any(id(module) in searched for module in imported.values())
     finally:
         gc.enable()
-        gc.unfreeze()
         sys.setswitchinterval(interval)
         serving._first.clear()
 
