@@ -10,10 +10,11 @@ import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
+from types import MappingProxyType
 
 import streamlit as st
 
@@ -56,10 +57,10 @@ MOST_FAILURES = 200
 SECONDS_BETWEEN_UPDATES = 0.25
 
 
-@st.cache_data(ttl=300, show_spinner=False)
-def catalogue() -> dict[str, CatalogueEntry]:
+@st.cache_resource(ttl=300, show_spinner=False)  # not `cache_data`: every run of every page would copy all
+def catalogue() -> Mapping[str, CatalogueEntry]:
     """Every model with weights, by id."""
-    return {entry.id: entry for entry in catalogue_entries()}
+    return MappingProxyType({entry.id: entry for entry in catalogue_entries()})
 
 
 def class_names(model: str) -> tuple[str, ...]:

@@ -69,10 +69,15 @@ OF_THEIR_OWN = tuple(
 LONGEST_FIRST = ("tests/layers/test_families", "tests/runs/", "tests/fuzz/", "tests/test_threads")
 """After the visits of the dashboard, so that workers end together: what starts last must be short."""
 
+OVER_ONE_RUN = ("tests/dashboard/test_data_shortcuts.py", "tests/shortcuts/test_find.py")
+"""Tests of the run with a planted patch, which takes ten seconds to make."""
+
 
 def scope(nodeid: str) -> str:
-    """What one worker runs together: a whole file, or all tests that visit the one dashboard of all tests."""
+    """What one worker runs together: a whole file, or all that visit the dashboard of all, or read one run."""
     file = nodeid.partition("::")[0]
+    if file in OVER_ONE_RUN:
+        return OVER_ONE_RUN[0]
     return BROWSER if file.startswith(BROWSER) and file not in OF_THEIR_OWN else file
 
 

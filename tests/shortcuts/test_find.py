@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,9 +45,15 @@ class Planted(NamedTuple):
         return nullcontext(self.classifier)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
-    folder = tmp_path_factory.mktemp("planted")
+    return _planted(tmp_path_factory.getbasetemp() / "planted")
+
+
+@cache
+def _planted(folder: Path) -> Planted:
+    """Made once for the files that import the fixture, each of which has one of its own."""
+    folder.mkdir()
     found = [source for source in sources() if source.name in ("chelsea", "astronaut", "coffee", "rocket")]
     made = plant(shots(found, EACH, 0), "thing", "patch", 0.3, np.random.default_rng(0), anywhere=False)
     bundled = load_classifier("bundled/tf_efficientnet_lite0")
