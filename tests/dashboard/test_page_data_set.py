@@ -65,10 +65,10 @@ def _runs_are_shown(run: Run, bare: Run, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("GRADCAM_STORE", str(tmp_path / "reviews.sqlite"))
     monkeypatch.delenv("GRADCAM_RUNS", raising=False)
     settings.cache_clear()
-    st.cache_resource.clear()
+    data_runs.host.clear()
     yield
     settings.cache_clear()
-    st.cache_resource.clear()
+    data_runs.host.clear()
 
 
 def opened(**link: str | list[str]) -> AppTest:
