@@ -587,16 +587,18 @@ function draw(viewer) {
     const colours = diverging ? viewer.diverging : viewer.colours[look.colormap];
     ramp.style.background = gradient(colours, look.threshold, diverging);
   }
-  for (const panel of panels) {
-    drawPanel(viewer, panel);
+  // All is measured before anything is drawn: after another panel has changed, each would lay the page out anew.
+  const { fontFamily } = getComputedStyle(viewer.root);
+  const sizes = panels.map(({ plot: { place } }) => ({ width: place.clientWidth, height: place.clientHeight }));
+  panels.forEach((panel, index) => {
+    drawPanel(viewer, panel, sizes[index], fontFamily);
     pointIn(viewer, panel);
-  }
+  });
 }
 
 /** Tell Plotly what has changed since it was last told. */
-function drawPanel(viewer, panel) {
+function drawPanel(viewer, panel, { width, height }, fontFamily) {
   const { place, data, layout } = panel.plot;
-  const { clientWidth: width, clientHeight: height } = place;
   if (!width || panel.moving) return;
   const { view, look, scene } = viewer;
   const now = {
@@ -620,7 +622,7 @@ function drawPanel(viewer, panel) {
       xaxis: { ...layout.xaxis, range: x },
       yaxis: { ...layout.yaxis, range: y },
       images: [photoIn(scene.photo, panel)],
-      hoverlabel: { ...layout.hoverlabel, font: { ...layout.hoverlabel.font, family: getComputedStyle(viewer.root).fontFamily } },
+      hoverlabel: { ...layout.hoverlabel, font: { ...layout.hoverlabel.font, family: fontFamily } },
     }, CONFIG);
     place.querySelector(".main-svg:last-of-type").before(panel.cross); // which holds what Plotly says
     listenToPlot(viewer, panel);
