@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pypdf
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from gradcam.report import Verdict, build_report, render_report
 from tests import fakes
@@ -25,9 +25,22 @@ def file(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def tabs(browser: Browser) -> Iterator[BrowserContext]:
+    """What all pages are opened in: one process of the browser, which need not start for each."""
+    with browser.new_context() as context:
+        yield context
+
+
+def tab(tabs: BrowserContext, width: int, height: int) -> Page:
+    page = tabs.new_page()
+    page.set_viewport_size({"width": width, "height": height})
+    return page
+
+
 @pytest.fixture
-def page(browser, file) -> Iterator[Page]:
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
+def page(tabs, file) -> Iterator[Page]:
+    page = tab(tabs, 1280, 900)
     troubles: list[str] = []
     asked: list[str] = []
     page.on("console", lambda message: troubles.append(message.text))
@@ -165,8 +178,9 @@ def test_the_page_has_landmarks_and_headings_in_order(page):
 
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_sticks_out_and_text_stands_out_from_its_ground(browser, file, width, scheme):
-    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+def test_nothing_sticks_out_and_text_stands_out_from_its_ground(tabs, file, width, scheme):
+    page = tab(tabs, width, 800)
+    page.emulate_media(color_scheme=scheme)
     page.goto(file.as_uri())
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     ink, paper = page.evaluate(
@@ -176,8 +190,8 @@ def test_nothing_sticks_out_and_text_stands_out_from_its_ground(browser, file, w
     page.close()
 
 
-def test_on_a_phone_no_number_is_broken_and_a_hash_is_read_in_few_lines(browser, file):
-    page = browser.new_page(viewport={"width": 390, "height": 800})
+def test_on_a_phone_no_number_is_broken_and_a_hash_is_read_in_few_lines(tabs, file):
+    page = tab(tabs, 390, 800)
     page.goto(file.as_uri())
     lines = "all => all.map(it => it.getBoundingClientRect().height / parseFloat(getComputedStyle(it).lineHeight))"
     assert max(page.locator("td.number bdi").evaluate_all(lines)) <= 1.1
@@ -188,11 +202,11 @@ def test_on_a_phone_no_number_is_broken_and_a_hash_is_read_in_few_lines(browser,
 LONG = "bundled/tf_efficientnet_lite0 and timm/vit_small_patch16_224.augreg_in21k_ft_in1k"
 
 
-def test_on_a_phone_no_name_of_a_model_ends_a_line_within_a_word_and_copied_it_is_whole(browser, tmp_path):
+def test_on_a_phone_no_name_of_a_model_ends_a_line_within_a_word_and_copied_it_is_whole(tabs, tmp_path):
     compared = comparison([fakes.photo()], [LONG.partition(" ")[0], LONG.rpartition(" ")[2]])
     path = tmp_path / "report.html"
     path.write_bytes(render_report(build_report(compared, now=NOON), "html"))
-    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page = tab(tabs, 390, 800)
     page.goto(path.as_uri())
     names = page.locator(".scroll:not(:has(.hashes)) bdi").filter(has_text="bundled/")
     assert names.count() > 3
@@ -241,10 +255,10 @@ def test_a_wide_table_keeps_its_first_column_and_its_caption_in_sight_on_a_phone
     assert last.evaluate("it => getComputedStyle(it).position") == "static"
 
 
-def test_a_wide_screen_is_used_and_a_tall_photo_fits_on_it(browser, tmp_path):
+def test_a_wide_screen_is_used_and_a_tall_photo_fits_on_it(tabs, tmp_path):
     path = tmp_path / "report.html"
     path.write_bytes(render_report(report(fakes.photo(900, 300, "tall.jpg")), "html"))
-    page = browser.new_page(viewport={"width": 2560, "height": 1000})
+    page = tab(tabs, 2560, 1000)
     page.goto(path.as_uri())
     main = page.locator("main").bounding_box()
     assert main["width"] > 2200
