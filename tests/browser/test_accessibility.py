@@ -28,30 +28,6 @@ STREAMLITS_OWN = {
 COLOURS = ["color-contrast", "link-in-text-block"]
 """The rules whose answers depend on the theme."""
 
-LOOK = """colours => {
-    const options = {resultTypes: ["violations"]};  // else it describes all that is right, too
-    if (!colours) return axe.run(options).then(found => found.violations);
-    const DRAWN = ["color", "backgroundColor", "backgroundImage", "opacity", "filter", "mixBlendMode", "textShadow",
-        "fontSize", "fontWeight", "textDecorationLine", "display", "position", "clip", "clipPath"];
-    const numbers = new Map(), times = [], spared = [];
-    (function keeps(element, around) {
-        const style = getComputedStyle(element), says = [...element.childNodes].filter(it => it.nodeType === 3);
-        const look = [around, element.tagName, ...DRAWN.map(name => style[name]),
-            element.checkVisibility({visibilityProperty: true, contentVisibilityAuto: true}),
-            Math.min(2, says.map(it => it.data.trim()).join("").length)].join();  // axe passes over single letters
-        if (!numbers.has(look)) numbers.set(look, numbers.size);
-        const number = numbers.get(look), kept = [...element.children].map(child => keeps(child, number));
-        times[number] = (times[number] ?? 0) + 1;
-        const mine = times[number] <= 3 || kept.includes(true);
-        if (mine) spared.push(...[...element.children].filter((_, position) => !kept[position]));
-        return mine;
-    })(document.documentElement, -1);
-    return axe.run({exclude: spared}, {...options, runOnly: colours}).then(found => found.violations);
-}"""
-"""What axe finds: by all rules, or by some, for which three of the elements that are drawn alike, in elements that
-are, stand for all."""
-
-
 MOST = 400
 """Presses of a key on one page."""
 
@@ -195,14 +171,15 @@ def violations(page: Page, *, other_theme: bool = False) -> list[str]:
     """What keeps somebody out by axe's rules, and is the page's own doing.
 
     other_theme: whether the page was looked at in one theme already. In another one its elements and their places
-        are the same: rules that ask for no colour answer as before, and three texts answer for all drawn alike.
+        are the same, so rules that ask for no colour answer as before.
     """
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE_SCRIPT)
-    found = page.evaluate(LOOK, COLOURS if other_theme else None)
+    options = {"resultTypes": ["violations"]}  # else it describes all that is right, too
+    found = page.evaluate("axe.run", options | ({"runOnly": COLOURS} if other_theme else {}))
     return [
         f"{rule['id']}: {node['failureSummary']} {node['html']}"
-        for rule in found
+        for rule in found["violations"]
         if rule["impact"] in GRAVE or rule["id"] == HEADINGS
         for node in rule["nodes"]
         if rule["id"] not in STREAMLITS_OWN or STREAMLITS_OWN[rule["id"]] not in node["html"]
