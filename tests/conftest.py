@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import socket
@@ -38,7 +39,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """One thread for each process that shares the machine, and those that it starts; a cache of the tests' own."""
     if hasattr(config, "workerinput"):
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports PyTorch
-    elif "GRADCAM_WEIGHTS" not in os.environ:  # layers found in an earlier run are beside the weights
+        return
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each of some fifty processes compiles all files anew
+    if "GRADCAM_WEIGHTS" not in os.environ:  # layers found in an earlier run are beside the weights
         home = tempfile.TemporaryDirectory(prefix="gradcam-tests-", ignore_cleanup_errors=True)
         config.add_cleanup(home.cleanup)
         os.environ["GRADCAM_WEIGHTS"] = str(Path(home.name) / "weights")
@@ -55,10 +58,7 @@ def pytest_collection() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
-
-
-def pytest_unconfigure() -> None:
-    gc.unfreeze()  # else nanobind calls what the interpreter does not take away a leak
+        atexit.register(gc.unfreeze)  # else nanobind calls what the interpreter does not take away a leak
 
 
 BROWSER = "tests/browser/"
