@@ -175,12 +175,12 @@ def _offer_pin(panels: Sequence[Heatmap], depth: int) -> None:
 def why_last_depth(panels: Sequence[Heatmap]) -> str:
     """Say what speaks for the last depth and what for earlier ones, measured on them, as Markdown."""
     target = panels[-1].scored
-    pair = is_pair(panels[0].photo)
+    pair, alike = is_pair(panels[0].photo), agreement(panels)[-1]
     columns = {
         "Layer": [f"`{_name(panel)}`" for panel in panels],
         f"Heat, of a score of {target.score:.2f}": [f"{_heat(panel):.2f}" for panel in panels],
         "On the left photo": [_share(_share_on_left(panel)) for panel in panels] if pair else [],
-        "Like the last": [_number(alike) for alike in agreement(panels)[-1]],
+        "Like the last": [*map(_number, alike)],
     }
     told = {name: cells for name, cells in columns.items() if cells}
     rows = [list(told), ["---"] * len(told), *zip(*told.values(), strict=True)]
@@ -188,7 +188,7 @@ def why_last_depth(panels: Sequence[Heatmap]) -> str:
     reasons = [
         _meaning(panels),
         *([_placement(panels)] if pair else []),
-        *([_detail(panels)] if len(panels) > 1 else []),
+        *([_detail(panels, alike[-2])] if len(panels) > 1 else []),
     ]
     return "\n\n".join([table, *reasons])
 
@@ -217,13 +217,13 @@ def _meaning(panels: Sequence[Heatmap]) -> str:
     )
 
 
-def _detail(panels: Sequence[Heatmap]) -> str:
-    """Say how much coarser the last map is, and whether the one before agrees with it."""
+def _detail(panels: Sequence[Heatmap], alike: float) -> str:
+    """Say how much coarser the last map is, and whether the one before agrees with it. alike: how far they do."""
     last, before = panels[-1], panels[-2]
     return (
         f"**Detail.** Earlier layers are finer: `{_name(before)}` has {_grid(before)} cells, `{_name(last)}` "
         f"{_grid(last)}. That serves where the maps agree; here their rank correlation is "
-        f"{_number(agreement([before, last])[0, 1])}."
+        f"{_number(alike)}."
     )
 
 
