@@ -57,8 +57,7 @@ def left_as_found(model: nn.Module, modules: Modules) -> Iterator[None]:
 def _may_keep(modules: Modules) -> list[dict[str, Any]]:
     """The attributes of the modules whose forward, or a hook on it, may change something."""
     if modules.have_forward_hooks:
-        pairs = zip(modules.kinds, modules.attributes, strict=True)
-        return [a for kind, a in pairs if not _is_quiet(kind) or a["_forward_hooks"] or a["_forward_pre_hooks"]]
+        return [vars(m) for m in modules if not _is_quiet(type(m)) or m._forward_hooks or m._forward_pre_hooks]
     return [modules.attributes[number] for number in _not_quiet(modules.kinds)]
 
 

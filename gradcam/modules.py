@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property, lru_cache
-from operator import itemgetter
+from operator import attrgetter
 from typing import Any, Self
 
 from torch import nn
@@ -11,14 +11,17 @@ from torch import nn
 OF_PYTORCH = frozenset(vars(nn.Module())) - {"_buffers", "_parameters", "_non_persistent_buffers_set"}
 """Attributes of every module that no forward changes; hooks may come and go in other threads meanwhile."""
 
-_is_training, _hooks, _pre_hooks = map(itemgetter, ("training", "_forward_hooks", "_forward_pre_hooks"))
+_is_training, _hooks, _pre_hooks, _compiled = map(
+    attrgetter, ("training", "_forward_hooks", "_forward_pre_hooks", "_compiled_call_impl")
+)
+"""Asked of a module, not of the dictionary of its attributes: a class may compute them, as a compiled module does
+its `training`."""
 
 
 class Modules(tuple[nn.Module, ...]):
     """All modules of a model, in the order of `model.modules()`.
 
-    kinds: their types. attributes: the dictionaries that hold their attributes. A small model's forward takes as
-    long as some thousand questions to a module, and these are answered several times sooner than by the module.
+    kinds: their types. attributes: the dictionaries that hold their attributes.
     """
 
     @classmethod
@@ -37,18 +40,17 @@ class Modules(tuple[nn.Module, ...]):
     @property
     def in_training(self) -> list[nn.Module]:
         """Those in training mode."""
-        return [module for module in self if module.training] if any(map(_is_training, self.attributes)) else []
+        return [module for module in self if module.training] if any(map(_is_training, self)) else []
 
     @property
     def have_forward_hooks(self) -> bool:
         """Whether any has a hook that runs before or after its forward."""
-        return any(map(_hooks, self.attributes)) or any(map(_pre_hooks, self.attributes))
+        return any(map(_hooks, self)) or any(map(_pre_hooks, self))
 
     @property
     def are_compiled(self) -> bool:
         """Whether `torch.compile` or `.compile()` was called on any."""
-        by_method = any("_compiled_call_impl" in attributes for attributes in self.attributes)
-        return by_method or any(kind.__name__ == "OptimizedModule" for kind in set(self.kinds))
+        return any(map(_compiled, self)) or any(kind.__name__ == "OptimizedModule" for kind in set(self.kinds))
 
 
 def _add_below(module: nn.Module, found: dict[nn.Module, None]) -> dict[nn.Module, None]:

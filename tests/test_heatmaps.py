@@ -513,11 +513,22 @@ def compiled_inside() -> nn.Module:
     return nn.Sequential(torch.compile(model[:3]), *model[3:])  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("make", [compiled_in_place, compiled_inside])
-def test_compiled_modules_within_a_model_run_as_plain_python(noise: Tensor, make: Callable[[], nn.Module]) -> None:
-    model = make()
+def test_compiled_modules_within_a_model_run_as_plain_python(
+    noise: Tensor, make: Callable[[], nn.Module], training: bool
+) -> None:
+    model = make().train(training)
     assert torch.equal(heatmaps(model, noise, [0, 1]), heatmaps(small(), noise, [0, 1]))
     assert torch.compiler.set_stance("default").prev.stance == "default"
+
+
+def test_a_class_of_modules_may_compute_its_mode(noise: Tensor) -> None:
+    class Frozen(nn.Sequential):
+        training = property(lambda self: False, lambda self, mode: None)  # pyright: ignore
+
+    model = small()
+    assert torch.equal(heatmaps(Frozen(*model).eval(), noise, [0, 1]), heatmaps(model, noise, [0, 1]))
 
 
 def test_a_network_that_is_only_ready_for_quantisation_is_plain(noise: Tensor) -> None:

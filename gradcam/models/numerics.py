@@ -289,12 +289,11 @@ def _state(model: nn.Module, modules: Modules) -> tuple[Any, ...] | None:
 
 
 def _is_touched(module: nn.Module) -> bool:
-    attributes = module.__dict__  # every call asks every module
     return (
-        attributes["training"]
-        or "_compiled_call_impl" in attributes
-        or bool(attributes["_forward_hooks"] or attributes["_forward_pre_hooks"])
-        or bool(attributes["_backward_hooks"] or attributes["_backward_pre_hooks"])
+        module.training
+        or module._compiled_call_impl is not None
+        or bool(module._forward_hooks or module._forward_pre_hooks)
+        or bool(module._backward_hooks or module._backward_pre_hooks)
     )
 
 
