@@ -26,7 +26,7 @@ from gradcam.types import Photo, Preprocessing
 ARCHITECTURE = "timm/test_resnet"
 KINDS = ("disc", "cross")
 SIDE = 128
-STEPS = 150
+STEPS = 100
 PREPROCESSING = Preprocessing((SIDE, SIDE), (SIDE, SIDE), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 
@@ -78,7 +78,7 @@ def _one_thread() -> Iterator[None]:
 def _train() -> nn.Module:
     with _one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        module = timm.create_model("test_resnet", num_classes=len(KINDS))
+        module = timm.create_model("test_resnet", num_classes=len(KINDS)).to(memory_format=torch.channels_last)
         optimiser = torch.optim.AdamW(module.parameters())
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-2, total_steps=STEPS)
         rng = np.random.default_rng(0)
@@ -100,7 +100,7 @@ def _batch(rng: np.random.Generator, count: int, step: int) -> tuple[Tensor, Ten
         draw(KINDS[kind], int(x), int(y), int(radius), seed=1000 * step + place)
         for place, (kind, (x, y), radius) in enumerate(zip(classes, places, radii, strict=True))
     ]
-    pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+    pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)  # channels last in memory: a fifth sooner
     return (pixels.float() / 255 - 0.5) / 0.5, torch.from_numpy(classes)
 
 
