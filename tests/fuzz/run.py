@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
 import time
 from dataclasses import dataclass, field
 
-from tests.fuzz import KINDS
+from tests.forks import FORKS
 from tests.fuzz.child import meet_inputs
 from tests.fuzz.kind import Kind
-
-PROCESSES = multiprocessing.get_context(
-    "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-)
-PROCESSES.set_forkserver_preload([f"tests.fuzz.{name}" for name in KINDS])
-"""One process imports the package, and those that meet inputs are made from it."""
 
 STARTING = 240.0
 """Seconds until a process must have begun its first input: the package is imported first, on a busy machine."""
@@ -73,8 +66,8 @@ def _in_one_process(kind: Kind, first: int, end: int, left: float, tally: Tally)
 
     Returns the seed to go on with, and the seconds since the first input.
     """
-    lines, out = PROCESSES.Pipe(duplex=False)
-    child = PROCESSES.Process(target=meet_inputs, args=(kind.name, first, end - first, out), daemon=True)
+    lines, out = FORKS.Pipe(duplex=False)
+    child = FORKS.Process(target=meet_inputs, args=(kind.name, first, end - first, out), daemon=True)
     child.start()
     out.close()
     begun: int | None = None

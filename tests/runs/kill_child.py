@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import random
 import time
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from gradcam.runs import Engine, Run, local_engine
 from gradcam.runs.shards import Encoded
 from gradcam.runs.store import Store
+from tests.forks import FORKS
 from tests.runs.small_set import rows_of, run_over, shards_of, write_set
 
 WORKERS = 2
@@ -46,9 +46,6 @@ class Kills:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._data = write_set(folder / "set", PHOTOS)
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([__name__])
-        self._context = context
         self._life("first")  # starts the server, which imports everything once
         begun = time.monotonic()
         self.whole = self._life("whole")
@@ -69,7 +66,7 @@ class Kills:
 
     def _life(self, name: str, after: float | None = None) -> Run:
         arguments = self._data, self._folder / name, self._folder / f"{name}.log"
-        process = self._context.Process(target=compute, args=arguments)
+        process = FORKS.Process(target=compute, args=arguments)
         process.start()
         process.join(after)
         if process.is_alive():
