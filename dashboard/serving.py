@@ -22,6 +22,7 @@ from streamlit import config
 from gradcam.config import Settings, settings
 from gradcam.errors import GradcamError, OptionError
 from gradcam.extras import packages_of
+from gradcam.starting import uncollected
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -131,27 +132,24 @@ def _prepare(begin: Callable[[], object]) -> None:
     # machine with two processors and three models to load at once, all of them four times.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.setswitchinterval(0.001)  # seconds: visitors are answered in between, five times as soon as by default
-    # What is imported stays. To look for garbage in it takes a quarter of the time to import it, and then a quarter
-    # of a second after every run of a page, for then Streamlit has all garbage collected.
-    collects = gc.isenabled()
-    gc.disable()
+    # What is imported stays: later searches for garbage, which stop every visitor's page, pass over what is frozen.
     try:
-        for module in IMPORTED_FIRST:
-            importlib.import_module(module)
-        gc.freeze()  # with it what little the sessions of visitors hold that wait
-        begin()
+        with uncollected():
+            for module in IMPORTED_FIRST:
+                importlib.import_module(module)
+            gc.freeze()  # with it what little the sessions of visitors hold that wait
+            begin()
     finally:
-        if collects:
-            gc.enable()
         _first.set()
     _hurry.wait(PAUSE)
     _import_later()
 
 
 def _import_later() -> None:
-    for module in IMPORTED_LATER:
-        with suppress(OptionError), packages_of("shortcuts"):  # the page that lacks a package says so itself
-            importlib.import_module(module)
+    with uncollected():
+        for module in IMPORTED_LATER:
+            with suppress(OptionError), packages_of("shortcuts"):  # the page that lacks a package says so itself
+                importlib.import_module(module)
     gc.collect()  # what visitors have left behind meanwhile, or it would stay, too
     gc.freeze()
 

@@ -1,7 +1,8 @@
 """While a command starts, Ctrl-C ends it in silence: PyTorch takes seconds to import, and there is nothing to undo.
 
-Nor is anything garbage yet: to look for it takes a fifth of the start. Imported before everything else; acts only
-if this process is `gradcam` or `python -m gradcam`.
+Nor is anything garbage yet, and what is imported stays: to look for garbage in it takes a third of an import.
+Imported before everything else; by itself it acts only if this process is `gradcam`, `python -m gradcam` or the
+process of a visitor's run.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import gc
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import PurePath
 
 _DEFAULT = signal.default_int_handler
@@ -19,7 +22,7 @@ def _is_command() -> bool:
     """Whether this process is the command; `-m` stands for its path as long as the package is being imported."""
     script = sys.argv[0] if sys.argv else ""
     if script == "-m":
-        return "gradcam" in sys.orig_argv
+        return not {"gradcam", "gradcam.runs.job_process"}.isdisjoint(sys.orig_argv)
     return PurePath(script).stem.removesuffix("-script") == "gradcam"
 
 
@@ -29,6 +32,18 @@ def done() -> None:
         gc.enable()
     if _silenced and _in_main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, _DEFAULT)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Look for no garbage meanwhile, as while heavy libraries are imported or many nested values are read."""
+    collects = gc.isenabled()  # somebody may have turned it off for good
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _in_main_thread() -> bool:

@@ -118,7 +118,7 @@ def _components_are_looked_for_once() -> Iterator[None]:
 def _same_random_weights() -> None:
     """A layer made without a seed has the same weights in every run: no test fails one time in a thousand."""
     if "torch" in sys.modules:
-        sys.modules["torch"].manual_seed(0)
+        sys.modules["torch"].default_generator.manual_seed(0)  # `torch.manual_seed` asks for every kind of device
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
+from unittest import TestCase
 
 import numpy as np
 import pytest
@@ -202,16 +203,15 @@ class Cramped(Colours):
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
     ],
 )
-def test_a_batch_that_does_not_fit_is_halved_and_says_so(
-    full: BaseException, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_batch_that_does_not_fit_is_halved_and_says_so(full: BaseException) -> None:
     photos = [quarters()] * 7
     model = Cramped()
     model.full = full
-    explanations = list(explain_many(colours(model), photos, "red", layer="maps"))
+    with TestCase().assertLogs("gradcam") as logged:
+        explanations = list(explain_many(colours(model), photos, "red", layer="maps"))
     assert len(explanations) == 7
     assert all(np.array_equal(e.maps, explanations[0].maps) for e in explanations)
-    assert "7 photos do not fit into memory, halving" in caplog.text
+    assert "7 photos do not fit into memory, halving" in logged.output[0]
 
 
 def test_many_photos_go_through_two_sets_of_modules_which_are_left_without_hooks() -> None:
@@ -372,13 +372,13 @@ def test_a_twin_computes_the_same_with_the_same_weights_and_hooks_of_its_own() -
     assert torch.equal(model(pixels), other(pixels))
 
 
-def test_a_model_that_cannot_be_copied_lets_its_threads_take_turns(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_model_that_cannot_be_copied_lets_its_threads_take_turns() -> None:
     classifier = colours()
     classifier.module.guard = threading.Lock()  # type: ignore[assignment]
-    with caplog.at_level("INFO", "gradcam"):
+    with TestCase().assertLogs("gradcam") as logged:
         assert clone_sharing_weights(classifier.module) is classifier.module
         assert len(list(explain_many(classifier, [quarters()] * 9, "red", layer="maps"))) == 9
-    assert "Colours cannot be copied" in caplog.text
+    assert "Colours cannot be copied" in logged.output[0]
 
 
 def test_one_photo_that_does_not_fit_is_a_sentence() -> None:

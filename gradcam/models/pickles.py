@@ -11,12 +11,13 @@ Source: the instructions are those of Python's `pickletools`, protocols 2 to 5.
 
 from __future__ import annotations
 
-import gc
 import pickle
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from gradcam.starting import uncollected
 
 MAX_STEPS = 1_000_000
 """Instructions of one pickle; the state of a network with 1,000 tensors and of its optimiser takes 100,000."""
@@ -61,17 +62,15 @@ def read_pickle(data: bytes, calls: Calls, persistent: Callable[[Any], Any], sta
     Raises: PickleError if this is no pickle, is too long, or would run code that nobody saves with a model.
     """
     machine = _Machine(data, calls, persistent, start)
-    collects = gc.isenabled()
-    gc.disable()  # else the collector walks over a million nested tuples again and again, half of the time
     try:
-        return machine.run(), machine.at
+        with (
+            uncollected()
+        ):  # else the collector walks over a million nested tuples again and again, half of the time
+            return machine.run(), machine.at
     except PickleError:
         raise
     except (IndexError, KeyError, TypeError, ValueError, AttributeError, struct.error) as error:
         raise PickleError from error
-    finally:
-        if collects:
-            gc.enable()
 
 
 _ACTING = frozenset(

@@ -13,6 +13,7 @@ from math import isfinite
 from typing import Any
 
 from gradcam.models.source import Source
+from gradcam.starting import uncollected
 from gradcam.types import ModelSpec
 
 
@@ -23,7 +24,8 @@ class _Sources(Mapping[str, Source]):
         self._modules = modules
 
     def __getitem__(self, name: str) -> Source:
-        return import_module(self._modules[name]).ROWS[name]
+        with uncollected():
+            return import_module(self._modules[name]).ROWS[name]
 
     def __contains__(self, name: object) -> bool:
         return name in self._modules

@@ -12,6 +12,7 @@ from contextlib import suppress
 from functools import reduce
 from pathlib import Path
 
+from gradcam import starting
 from gradcam.errors import GradcamError, without_path
 from gradcam.files import write_whole
 from gradcam.models import Classifier, load_shared
@@ -27,6 +28,7 @@ NICE = 10
 
 def main(folder: Path) -> int:
     """Compute the job of a folder. Returns: 0, and 1 where a reason was left."""
+    starting.done()
     stop, messages, paths = threading.Event(), folder / MESSAGES, [folder / RUN]
     threading.Thread(target=_wait_for_end, args=(stop,), daemon=True).start()
     if hasattr(os, "nice"):

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gradcam import starting
 from gradcam.cli import _main, terminal
 from gradcam.errors import PhotoError
 from gradcam.models.pool import shared_pool
@@ -437,6 +438,22 @@ def test_a_command_looks_for_garbage_once_it_is_imported() -> None:
         environment = os.environ | {"PYTHONPATH": str(Path(_main.__file__).parents[2])}
         said[name] = subprocess.check_output([sys.executable, name], env=environment, text=True).split()
     assert said == {"gradcam": ["False", "True"], "other": ["True", "True"]}
+
+
+@pytest.mark.parametrize(
+    ("words", "pauses"),
+    [
+        (["python", "-m", "gradcam", "models"], True),
+        (["python", "-m", "gradcam.runs.job_process", "folder"], True),
+        (["python", "-m", "pytest", "tests"], False),
+    ],
+)
+def test_programs_of_the_package_pause_while_they_are_imported(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], pauses: bool
+) -> None:
+    monkeypatch.setattr("sys.argv", ["-m", *words[3:]])
+    monkeypatch.setattr("sys.orig_argv", words)
+    assert starting._is_command() == pauses
 
 
 @pytest.mark.parametrize("command", ["explain", "report", "layers"])

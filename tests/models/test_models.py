@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import timm
@@ -10,6 +12,7 @@ import torch
 import torchvision
 from torch import nn
 
+from gradcam.models import sources
 from gradcam.models.bundled_source import BUNDLED
 from gradcam.models.catalogue import catalogue_entries
 from gradcam.models.classifier import Classifier, load_classifier
@@ -35,6 +38,28 @@ def test_every_torchvision_builder_says_how_it_wants_its_photos_and_what_it_know
         assert source.preprocessing(spec).mean == tuple(preset.mean)
         assert len(source.labels(spec)) == source.classes(spec) == 1000
         assert source.location(spec).url == entry.url
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_nobody_looks_for_garbage_in_a_library_that_is_imported(
+    monkeypatch: pytest.MonkeyPatch, collects: bool
+) -> None:
+    looked_for: list[bool] = []
+
+    def import_module(name: str) -> ModuleType:
+        looked_for.append(gc.isenabled())
+        return import_really(name)
+
+    import_really = sources.import_module
+    monkeypatch.setattr(sources, "import_module", import_module)
+    try:
+        if not collects:  # whoever uses the package may have turned it off
+            gc.disable()
+        assert SOURCES["timm"].names()
+        assert looked_for == [False]
+        assert gc.isenabled() == collects
+    finally:
+        gc.enable()
 
 
 def test_the_default_weights_are_the_librarys_own_default() -> None:
