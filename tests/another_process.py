@@ -21,9 +21,11 @@ SEED = "0" if os.environ.get("PYTHONHASHSEED", "random") not in ("0", "random") 
 
 SERVER = """
 import json, os, sys, traceback
-import timm, torch
-import gradcam
-from gradcam import *
+from gradcam.starting import uncollected
+with uncollected():
+    import timm, torch
+    import gradcam
+    from gradcam import *
 
 for line in sys.stdin:
     request = json.loads(line)
