@@ -19,7 +19,8 @@ _DEFAULT = signal.default_int_handler
 
 
 def _is_command() -> bool:
-    """Whether this process is the command; `-m` stands for its path as long as the package is being imported."""
+    """Whether this process is the command or computes a visitor's run; `-m` stands for its path as long as the
+    package is being imported."""
     script = sys.argv[0] if sys.argv else ""
     if script == "-m":
         return not {"gradcam", "gradcam.runs.job_process"}.isdisjoint(sys.orig_argv)

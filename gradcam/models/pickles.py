@@ -63,9 +63,7 @@ def read_pickle(data: bytes, calls: Calls, persistent: Callable[[Any], Any], sta
     """
     machine = _Machine(data, calls, persistent, start)
     try:
-        with (
-            uncollected()
-        ):  # else the collector walks over a million nested tuples again and again, half of the time
+        with uncollected():  # else half of the time goes into walking over nested tuples again and again
             return machine.run(), machine.at
     except PickleError:
         raise

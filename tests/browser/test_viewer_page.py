@@ -106,6 +106,7 @@ def visit(request: pytest.FixtureRequest, file: Path) -> Iterator[Visit]:
         on: str = "tab",
     ) -> Page:
         page: Page = request.getfixturevalue(on)
+        page.bring_to_front()
         listening.enter_context(listened_to(page))
         listening.callback(page.goto, "about:blank")
         if on == "tab":
@@ -142,6 +143,7 @@ def opened_failure(offline: BrowserContext, file: Path) -> Iterator[Page]:
 @pytest.fixture
 def pair(opened_pair: Page) -> Iterator[Page]:
     """Two heatmaps of one photo, for tests that change nothing but the zoom."""
+    opened_pair.bring_to_front()
     yield opened_pair
     put_back(opened_pair)
 
@@ -149,6 +151,7 @@ def pair(opened_pair: Page) -> Iterator[Page]:
 @pytest.fixture
 def failure(opened_failure: Page) -> Iterator[Page]:
     """The same with a second question, to which one model has no map."""
+    opened_failure.bring_to_front()
     yield opened_failure
     put_back(opened_failure)
 
