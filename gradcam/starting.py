@@ -18,9 +18,11 @@ from pathlib import PurePath
 _DEFAULT = signal.default_int_handler
 
 
-def _is_command() -> bool:
-    """Whether this process is the command or computes a visitor's run; `-m` stands for its path as long as the
-    package is being imported."""
+def _is_own_program() -> bool:
+    """Whether this process is the command or computes a visitor's run.
+
+    While the package is imported by `python -m`, `-m` stands for the program's path.
+    """
     script = sys.argv[0] if sys.argv else ""
     if script == "-m":
         return not {"gradcam", "gradcam.runs.job_process"}.isdisjoint(sys.orig_argv)
@@ -52,10 +54,10 @@ def _in_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
-_silenced = _is_command() and _in_main_thread() and signal.getsignal(signal.SIGINT) is _DEFAULT
+_silenced = _is_own_program() and _in_main_thread() and signal.getsignal(signal.SIGINT) is _DEFAULT
 if _silenced:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-_paused_collecting = _is_command() and gc.isenabled()
+_paused_collecting = _is_own_program() and gc.isenabled()
 if _paused_collecting:
     gc.disable()

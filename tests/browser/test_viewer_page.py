@@ -105,8 +105,7 @@ def visit(request: pytest.FixtureRequest, file: Path) -> Iterator[Visit]:
         viewport: ViewportSize = DESKTOP,
         on: str = "tab",
     ) -> Page:
-        page: Page = request.getfixturevalue(on)
-        page.bring_to_front()
+        page = in_front(request.getfixturevalue(on))
         listening.enter_context(listened_to(page))
         listening.callback(page.goto, "about:blank")
         if on == "tab":
@@ -143,17 +142,21 @@ def opened_failure(offline: BrowserContext, file: Path) -> Iterator[Page]:
 @pytest.fixture
 def pair(opened_pair: Page) -> Iterator[Page]:
     """Two heatmaps of one photo, for tests that change nothing but the zoom."""
-    opened_pair.bring_to_front()
-    yield opened_pair
+    yield in_front(opened_pair)
     put_back(opened_pair)
 
 
 @pytest.fixture
 def failure(opened_failure: Page) -> Iterator[Page]:
     """The same with a second question, to which one model has no map."""
-    opened_failure.bring_to_front()
-    yield opened_failure
+    yield in_front(opened_failure)
     put_back(opened_failure)
+
+
+def in_front(page: Page) -> Page:
+    """The page before all others: Chromium draws one that lies behind another once a second."""
+    page.bring_to_front()
+    return page
 
 
 def put_back(page: Page) -> None:

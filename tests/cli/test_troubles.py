@@ -453,7 +453,7 @@ def test_programs_of_the_package_pause_while_they_are_imported(
 ) -> None:
     monkeypatch.setattr("sys.argv", ["-m", *words[3:]])
     monkeypatch.setattr("sys.orig_argv", words)
-    assert starting._is_command() == pauses
+    assert starting._is_own_program() == pauses
 
 
 @pytest.mark.parametrize("command", ["explain", "report", "layers"])

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import tomllib
 import urllib.error
 import urllib.request
 import weakref
@@ -91,6 +92,12 @@ def test_a_package_that_only_some_page_needs_may_be_missing(monkeypatch: pytest.
     monkeypatch.setattr(serving.importlib, "import_module", import_module)
     serving._import_later()
     assert imported == [*serving.IMPORTED_LATER]
+
+
+def test_nobody_waits_for_a_search_for_garbage_after_each_run_of_a_page() -> None:
+    config.get_option("runner.postScriptGC")  # else Streamlit has it no more
+    written = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text("utf-8"))
+    assert written["runner"]["postScriptGC"] is False
 
 
 @pytest.mark.parametrize("collects", [True, False])
