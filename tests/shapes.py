@@ -1,18 +1,18 @@
-"""A small model trained in some seconds on drawn shapes, so that the place of the evidence is known."""
+"""A small model trained on drawn shapes, so that the place of the evidence is known.
+
+Its weights are kept in a file, for another kind of processor trains another model, and all tests need a good one.
+`python -m tests.shapes` trains it anew, in half a minute.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import io
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.torch
 import timm
 import torch
 from numpy.typing import NDArray
@@ -26,7 +26,8 @@ from gradcam.types import Photo, Preprocessing
 ARCHITECTURE = "timm/test_resnet"
 KINDS = ("disc", "cross")
 SIDE = 128
-STEPS = 100
+STEPS = 300
+WEIGHTS = Path(__file__).parent / "data" / "weights" / "shapes.safetensors"
 PREPROCESSING = Preprocessing((SIDE, SIDE), (SIDE, SIDE), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 
@@ -51,44 +52,26 @@ def photo(kind: str, x: int, y: int) -> Photo:
 
 @cache
 def trained() -> nn.Module:
-    """A classifier of `KINDS`, in eval mode; trained once for all processes that run tests on this machine."""
-    recipe = hashlib.sha256(Path(__file__).read_bytes() + torch.__version__.encode()).hexdigest()[:16]
-    kept = Path(tempfile.gettempdir()) / f"gradcam-shapes-{recipe}.pt"
-    if not kept.exists():
-        unfinished = kept.with_suffix(f".{os.getpid()}")
-        torch.save(_train().state_dict(), unfinished)
-        unfinished.replace(kept)
+    """A classifier of `KINDS`, in eval mode."""
     with torch.random.fork_rng(devices=[]):
         module = timm.create_model("test_resnet", num_classes=len(KINDS))
-    module.load_state_dict(torch.load(kept, weights_only=True))
+    module.load_state_dict(safetensors.torch.load_file(WEIGHTS))  # float16 in the file, float32 in the model
     return module.eval()
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums are then added up in one order, whichever test trains first and however many share the machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _train() -> nn.Module:
-    with _one_thread(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        module = timm.create_model("test_resnet", num_classes=len(KINDS)).to(memory_format=torch.channels_last)
-        optimiser = torch.optim.AdamW(module.parameters())
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-2, total_steps=STEPS)
-        rng = np.random.default_rng(0)
-        for step in range(STEPS):
-            batch, classes = _batch(rng, 12, step)
-            loss = nn.functional.cross_entropy(module(batch), classes)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
+def train() -> nn.Module:
+    torch.manual_seed(0)
+    module = timm.create_model("test_resnet", num_classes=len(KINDS)).to(memory_format=torch.channels_last)
+    optimiser = torch.optim.AdamW(module.parameters())
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-2, total_steps=STEPS)
+    rng = np.random.default_rng(0)
+    for step in range(STEPS):
+        batch, classes = _batch(rng, 12, step)
+        loss = nn.functional.cross_entropy(module(batch), classes)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
     return module
 
 
@@ -120,3 +103,11 @@ def load(content: object, name: str = "shapes.pt", **options: Any) -> Classifier
     """The checkpoint that holds `content`, or these bytes themselves, loaded as a model of shapes."""
     data = content if isinstance(content, bytes) else saved(content)
     return load_checkpoint(data, ARCHITECTURE, name=name, preprocessing=PREPROCESSING, **options)
+
+
+if __name__ == "__main__":
+    halved = {
+        name: tensor.half().contiguous() if tensor.is_floating_point() else tensor
+        for name, tensor in train().state_dict().items()
+    }
+    safetensors.torch.save_file(halved, WEIGHTS)
