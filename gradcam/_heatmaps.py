@@ -157,17 +157,15 @@ def fused_maps(signals: Sequence[LayerSignals], method: Method) -> Tensor:
             f"expected several layers for {method.name}, got {quoted(signals[0].layer.name)} alone; name "
             "them, such as --layer 'layer3 + layer4'"
         )
-    cotangents, targets = signals[0].cotangents, len(signals[0].cotangents)
-    with _without_autocast(cotangents.device.type):
+    with _without_autocast(signals[0].recording.logits.device.type):
         maps = [method.compute(one) for one in (signals if method.reads_layer else signals[:1])]
         if len(maps) > 1:
             finest = max((heat.shape[2:] for heat in maps), key=prod)
             maps = [nn.functional.interpolate(heat, finest, mode="bilinear") for heat in maps]
             maps = [method.fuse(torch.stack(maps))]
-    heat = maps[0]
-    return (
-        heat if heat.shape[1] == targets else heat.expand(-1, targets, -1, -1).contiguous()
-    )  # for all classes alike
+    heat, count = maps[0], signals[0].count
+    # where it is for all classes alike
+    return heat if heat.shape[1] == count else heat.expand(-1, count, -1, -1).contiguous()
 
 
 def channel_contributions(
@@ -215,7 +213,7 @@ def class_table(classes: Any, images: int, heads: int) -> Tensor:
         raise ClassError(f"expected whole numbers as class indices, got {quoted(classes)}; name classes by index")
     if outside := [index for index in indices if not 0 <= index < heads]:
         raise ClassError(f"expected a class index from 0 to {heads - 1}, got {outside[0]}")
-    return torch.tensor(table)
+    return torch.tensor(indices).view(images, -1)
 
 
 def _as_lists(classes: Any) -> Any:

@@ -36,15 +36,16 @@ def changed_by_forward(model: nn.Module) -> frozenset[str]:
 
 
 @contextmanager
-def left_as_found(model: nn.Module, modules: Modules) -> Iterator[None]:
+def left_as_found(model: nn.Module, modules: Modules, marked: Sequence[nn.Module]) -> Iterator[None]:
     """Restore every changed attribute, buffer and collection of `modules`, and random generators, after the block.
 
+    marked: those of the modules that `marked()` told.
     PyTorch's own modules keep nothing in eval mode and are skipped. If another thread runs a forward without
     `lock_of(model)` meanwhile, its caches may be lost.
     """
     generators = _generators(modules)
     random = [generator.get_state() for generator in generators]
-    before = _Snapshot(_may_keep(modules))
+    before = _Snapshot(_may_keep(modules, marked))
     try:
         yield
     finally:
@@ -54,11 +55,10 @@ def left_as_found(model: nn.Module, modules: Modules) -> Iterator[None]:
             generator.set_state(state)  # sooner done than it is compared
 
 
-def _may_keep(modules: Modules) -> list[dict[str, Any]]:
+def _may_keep(modules: Modules, marked: Sequence[nn.Module]) -> list[dict[str, Any]]:
     """The attributes of the modules whose forward, or a hook on it, may change something."""
-    if modules.have_forward_hooks:
-        return [vars(m) for m in modules if not _is_quiet(type(m)) or m._forward_hooks or m._forward_pre_hooks]
-    return [modules.attributes[number] for number in _not_quiet(modules.kinds)]
+    hooked = [one for one in marked if _is_quiet(type(one)) and (one._forward_hooks or one._forward_pre_hooks)]
+    return [*(modules.attributes[number] for number in _not_quiet(modules.kinds)), *map(vars, hooked)]
 
 
 @lru_cache(256)
@@ -97,9 +97,10 @@ class _Snapshot:
     def _keep(self, value: Any, depth: int) -> None:
         if type(value) is not Tensor:
             self._collections.append(value)
-            for item in tuple(_contents(value)):
-                if depth and type(item) in _KEPT:
-                    self._keep(item, depth - 1)
+            if value and depth:  # most are empty
+                for item in tuple(_contents(value)):
+                    if type(item) in _KEPT:
+                        self._keep(item, depth - 1)
         elif not value.is_inference():
             copied = value.detach().clone() if value.nbytes <= MOST_BYTES and not value.is_meta else None
             self._tensors.append((value, value._version, copied))
@@ -191,7 +192,9 @@ def clone_in_eval_mode(model: nn.Module) -> nn.Module:
 
     for module in modules:
         attributes = {name: cloned(value) for name, value in vars(module).items()}
-        vars(clones[id(module)]).update(attributes, training=False)
+        if "training" in attributes:  # else its class computes it of modules inside
+            attributes["training"] = False
+        vars(clones[id(module)]).update(attributes)
     return clones[id(model)]
 
 

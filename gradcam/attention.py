@@ -216,7 +216,8 @@ def _attention_in(traced: Trace, images: int) -> list[_SelfAttention]:
 
 def _gradients(traced: Trace, cotangents: Tensor, found: list[_SelfAttention]) -> Iterator[Tensor]:
     """The gradient with respect to each attention of a forward, for a few scores, by one backward."""
-    at_edges = differentiate(*before_linear(traced.logits, cotangents), [one.edge for one in found])
+    start = before_linear(traced.logits, cotangents) or (traced.logits, cotangents)
+    at_edges = differentiate(*start, [one.edge for one in found])
     return (one.gradient(at_edge) for one, at_edge in zip(found, at_edges, strict=True))
 
 

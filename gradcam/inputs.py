@@ -95,8 +95,8 @@ class Inputs:
         def copy(value: Any) -> Any:
             return value.detach().clone() if isinstance(value, Tensor) else value
 
-        args = tuple(map(copy, self.args))
-        return replace(self, args=args, kwargs={key: copy(value) for key, value in self.kwargs.items()})
+        named = {key: copy(value) for key, value in self.kwargs.items()}
+        return Inputs(tuple(map(copy, self.args)), named, self.at, self.output)
 
     def first(self, times: int) -> Inputs:
         """The first image and its other inputs, repeated `times` times."""

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from functools import cached_property, lru_cache
-from operator import attrgetter
 from typing import Any, Self
 
 from torch import nn
 
 OF_PYTORCH = frozenset(vars(nn.Module())) - {"_buffers", "_parameters", "_non_persistent_buffers_set"}
 """Attributes of every module that no forward changes; hooks may come and go in other threads meanwhile."""
-
-_is_training, _hooks, _pre_hooks, _compiled = map(
-    attrgetter, ("training", "_forward_hooks", "_forward_pre_hooks", "_compiled_call_impl")
-)
-"""Asked of a module, not of the dictionary of its attributes: a class may compute them, as a compiled module does
-its `training`."""
 
 
 class Modules(tuple[nn.Module, ...]):
@@ -37,20 +30,20 @@ class Modules(tuple[nn.Module, ...]):
     def attributes(self) -> tuple[dict[str, Any], ...]:
         return tuple(module.__dict__ for module in self)
 
-    @property
-    def in_training(self) -> list[nn.Module]:
-        """Those in training mode."""
-        return [module for module in self if module.training] if any(map(_is_training, self)) else []
+    def marked(self) -> list[nn.Module]:
+        """Those that may be in training mode, have a hook around their forward or be compiled: seldom any.
 
-    @property
-    def have_forward_hooks(self) -> bool:
-        """Whether any has a hook that runs before or after its forward."""
-        return any(map(_hooks, self)) or any(map(_pre_hooks, self))
-
-    @property
-    def are_compiled(self) -> bool:
-        """Whether `torch.compile` or `.compile()` was called on any."""
-        return any(map(_compiled, self)) or any(kind.__name__ == "OptimizedModule" for kind in set(self.kinds))
+        All three are asked in one go, for after a forward most of the time is spent on reading the modules at all.
+        A class that computes its `training`, as of a compiled module, keeps none itself and is among them.
+        """
+        return [
+            module
+            for module, own in zip(self, self.attributes, strict=True)
+            if own.get("training", True)
+            or own.get("_forward_hooks")
+            or own.get("_forward_pre_hooks")
+            or own.get("_compiled_call_impl")
+        ]
 
 
 def _add_below(module: nn.Module, found: dict[nn.Module, None]) -> dict[nn.Module, None]:

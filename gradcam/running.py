@@ -7,7 +7,7 @@ import logging
 import pickle
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -57,7 +57,7 @@ def unwrap(model: nn.Module) -> nn.Module:
 def unwrapped(model: nn.Module) -> tuple[nn.Module, Modules]:
     """The result of `unwrap` and all of its modules, so that a caller lists them only once."""
     check_kind(model, nn.Module, "a PyTorch module", "pass one, such as `module` of a Classifier", ModelError)
-    while (inner := getattr(model, _WRAPPERS.get(type(model).__name__, ""), None)) is not None:
+    while (name := _WRAPPERS.get(type(model).__name__)) and (inner := getattr(model, name, None)) is not None:
         model = inner
     modules = Modules.of(model)
     if not any(map(_needs_a_look, set(modules.kinds))):
@@ -88,9 +88,9 @@ def _is_quantised(module: nn.Module) -> bool:
 
 
 @contextmanager
-def _eager(modules: Modules) -> Iterator[None]:
+def _eager(marked: Sequence[nn.Module]) -> Iterator[None]:
     """Run modules made by `torch.compile` or `.compile()` as plain Python, so that hooks act."""
-    if not modules.are_compiled:
+    if not any(module._compiled_call_impl or type(module).__name__ == "OptimizedModule" for module in marked):
         yield
         return
     with _stance.guard:
@@ -140,15 +140,16 @@ def borrow(model: nn.Module, modules: Modules, use: Callable[[nn.Module], _T]) -
     copied weights. The model's own mode is switched only if the forward reaches modules that no clone can have.
     """
     with lock_of(model), torch.inference_mode(False):
-        trained = modules.in_training
+        marked = modules.marked()
+        trained = [module for module in marked if module.training]
         if not trained:
-            with left_as_found(model, modules), _eager(modules):
+            with left_as_found(model, modules, marked), _eager(marked):
                 return use(model)
         try:
             return _use_clone(model, modules, use)
         except ReachesOriginal:
             log.info("%s holds modules that no clone can have, its mode is switched", type(model).__name__)
-        with left_as_found(model, modules), _eager(modules):
+        with left_as_found(model, modules, marked), _eager(marked):
             try:
                 for module in trained:
                     module.training = False
@@ -173,7 +174,8 @@ def _use_clone(model: nn.Module, modules: Modules, use: Callable[[nn.Module], _T
     with ExitStack() as guards:
         for module in modules:
             guards.callback(module.register_forward_pre_hook(refuse).remove)
-        with left_as_found(model, cloned), _eager(cloned):
+        marked = cloned.marked()
+        with left_as_found(model, cloned, marked), _eager(marked):
             return use(clone)
 
 

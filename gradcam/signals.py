@@ -86,9 +86,9 @@ def signals_of(
     classes: `[B, K]`, where each score is the logit of a class.
     """
     keep = any("gradients" in method.needs for method in methods)
-    cotangents = rerun.cotangents(recordings[0].logits)
+    wanted = rerun.cotangents(recordings[0].logits) if classes is None else classes
     found = [
-        LayerSignals(recording, cotangents, layer, keep, rerun, linear, classes)
+        LayerSignals(recording, wanted, layer, keep, rerun, linear)
         for recording, layer in zip(recordings, layers, strict=True)
     ]
     for method in methods:
@@ -103,20 +103,34 @@ def signals_of(
 class LayerSignals(Signals):
     """The `Signals` of one layer; see there what each part is.
 
-    cotangents: as for `signals_of`. keep: whether gradients stay in memory once their mean is known, because a
-        method will read all of them; without it, they are computed again.
-    rerun: None where no method will run the model again. linear, classes: as for `signals_of`.
+    wanted: the cotangents `[K, B, C]` of the scores, as for `signals_of`, or the classes `[B, K]` whose logits the
+        scores are. keep: whether gradients stay in memory once their mean is known, because a method will read all
+        of them; without it, they are computed again.
+    rerun: None where no method will run the model again. linear: as for `signals_of`.
     measured: by layer and number of images, whether the model's end runs by itself; shared with all made of these.
     """
 
     recording: Recording
-    cotangents: Tensor
+    wanted: Tensor
     layer: TargetLayer
     keep: bool = False
     rerun: Rerun | None = None
     linear: bool = True
-    classes: Tensor | None = None
     measured: dict[tuple[str, int, int], bool] = field(default_factory=dict)
+
+    @property
+    def _are_classes(self) -> bool:
+        return not self.wanted.is_floating_point()
+
+    @cached_property
+    def cotangents(self) -> Tensor:
+        """`[K, B, C]`; of classes they are seldom read, and made when they are."""
+        return one_hot(self.wanted, self.recording.logits) if self._are_classes else self.wanted
+
+    @property
+    def count(self) -> int:
+        """How many scores there are, K."""
+        return self.wanted.shape[1 if self._are_classes else 0]
 
     @cached_property
     def images(self) -> Tensor:
@@ -172,8 +186,8 @@ class LayerSignals(Signals):
         for number, one in zip(self.counted(count), images, strict=True):
             rerun = replace(self._rerun.part(number, count), images=partial(_same, one))
             recording = rerun.record(one, self.layer)
-            cotangents = rerun.cotangents(recording.logits)
-            yield replace(self, recording=recording, cotangents=cotangents, keep=False, rerun=rerun)
+            wanted = self.wanted if self._are_classes else rerun.cotangents(recording.logits)
+            yield replace(self, recording=recording, wanted=wanted, keep=False, rerun=rerun)
 
     def at_input(self, images: Tensor) -> LayerSignals:
         layer = input_as_layer(images)
@@ -181,9 +195,8 @@ class LayerSignals(Signals):
         return replace(self, recording=recording, layer=layer, keep=False)
 
     def one_by_one(self) -> Iterator[LayerSignals]:
-        count = len(self.cotangents)
         for number, cotangents in enumerate(self.cotangents.split(1)):
-            yield replace(self, cotangents=cotangents, classes=None, rerun=self._rerun.part(number, count))
+            yield replace(self, wanted=cotangents, rerun=self._rerun.part(number, self.count))
 
     def scores_of(self, change: Callable[[int], Tensor], count: int) -> Tensor:
         def logits(images: Tensor) -> Tensor:
@@ -262,7 +275,9 @@ class LayerSignals(Signals):
     @cached_property
     def alpha(self) -> Tensor:
         """If the scores see the activation only through spatial pooling, the gradient is taken after the pooling,
-        and nothing of the grid's size is computed."""
+        and nothing of the grid's size is computed; the weights of a linear head are that gradient."""
+        if self._pooled_edge is not None and self._head_is_linear:
+            return self._mean(self._walk(self._start[1], 1, shape_at(self._pooled_edge)))
         return self._from_gradients(self._mean)
 
     @cached_property
@@ -327,7 +342,7 @@ class LayerSignals(Signals):
         rerun = self.rerun and replace(
             self.rerun, cotangents=lambda logits: self._rerun.cotangents(logits) - weights
         )
-        return replace(self, cotangents=self.cotangents - weights, classes=None, rerun=rerun)
+        return replace(self, wanted=self.cotangents - weights, rerun=rerun)
 
     # --------------------------------------------------------------------------------------------- gradients
 
@@ -345,7 +360,8 @@ class LayerSignals(Signals):
     @cached_property
     def _start(self) -> tuple[Tensor | GradientEdge, Tensor]:
         """Where the gradients begin, and the cotangents there."""
-        return before_linear(self.recording.logits, self.cotangents, self.classes)
+        found = before_linear(self.recording.logits, self.wanted)
+        return (self.recording.logits, self.cotangents) if found is None else found
 
     @cached_property
     def _head_is_linear(self) -> bool:
@@ -447,9 +463,9 @@ def scores_are_linear(recordings: Sequence[Recording], layers: Sequence[TargetLa
     """Whether the logits are one linear layer of the layers' spatial means, so that its weights tell the
     contributions to any class without another pass."""
     logits = recordings[0].logits
-    cotangents = one_hot(logits.new_zeros(len(logits), 1, dtype=torch.int64), logits)
+    classes = logits.new_zeros(len(logits), 1, dtype=torch.int64)
     pairs = zip(recordings, layers, strict=True)
-    return all(LayerSignals(recording, cotangents, layer)._head_is_linear for recording, layer in pairs)
+    return all(LayerSignals(recording, classes, layer)._head_is_linear for recording, layer in pairs)
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:

@@ -97,30 +97,29 @@ def edge_after_pooling(leaf: Tensor, dims: tuple[int, ...], logits: Tensor) -> G
     return edge
 
 
-def before_linear(
-    logits: Tensor, cotangents: Tensor, classes: Tensor | None = None
-) -> tuple[Tensor | GradientEdge, Tensor]:
-    """The edge of the input of the linear layer that computes the logits, and the cotangents there.
+def before_linear(logits: Tensor, wanted: Tensor) -> tuple[GradientEdge, Tensor] | None:
+    """The edge of the input of the linear layer that computes the logits, and the cotangents there, `[K, B, …]`.
 
-    logits: `[B, C]`. cotangents: `[K, B, C]`, most of them zero. Only the weights of the requested classes are
-        read, while a backward would read those of all classes. Without such a layer the arguments are returned.
-    classes: `[B, K]`, where the cotangents are one-hot: then they are the weights of these classes.
+    logits: `[B, C]`. wanted: cotangents of the logits, `[K, B, C]`, most of them zero; or whole numbers `[B, K]`,
+        the classes whose logits are the scores: their weights are the cotangents.
+    Only the weights of these classes are read, while a backward would read those of all. None if no linear layer
+    computes the logits.
     """
     node: Any = logits.grad_fn
     position = None if node is None else {"Addmm": 1, "Mm": 0}.get(operation(node))
     if node is None or position is None or logits._backward_hooks or getattr(node, "_saved_alpha", 1) != 1:
-        return logits, cotangents
+        return None
     source, output = node.next_functions[position]
     weight = getattr(node, "_saved_mat2", None)
     if source is None or weight is None or type(weight) is not Tensor:
-        return logits, cotangents
-    edge, rows = GradientEdge(source, output), weight.detach().T
-    if classes is not None:
-        table = classes.to(rows.device).T
-        return edge, rows.index_select(0, table.flatten()).unflatten(0, table.shape)
-    read = cotangents.any((0, 1)).nonzero().squeeze(1)
+        return None
+    edge, rows = GradientEdge(source, output), weight.detach().t()
+    if not wanted.is_floating_point():
+        classes = wanted.t().to(rows.device)
+        return edge, rows.index_select(0, classes.flatten()).view(*classes.shape, -1)
+    read = wanted.any((0, 1)).nonzero().squeeze(1)
     # indexing by brackets takes longer
-    return edge, cotangents.index_select(2, read) @ rows.index_select(0, read)
+    return edge, wanted.index_select(2, read) @ rows.index_select(0, read)
 
 
 def holds_the_same(start: Tensor | GradientEdge, edge: GradientEdge) -> bool:

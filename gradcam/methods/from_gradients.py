@@ -32,8 +32,8 @@ ROUNDS, CLOSE = 8, 1e-8
 
 def weighted_sum(weights: Tensor, activation: Tensor) -> Tensor:
     """Σₖ wₖ Aₖ. weights: `[K, B, C]`. activation: `[B, C, h, w]`. Returns: `[B, K, h, w]`."""
-    places = activation.flatten(2)
-    return torch.bmm(weights.transpose(0, 1), places).unflatten(2, activation.shape[2:])
+    images, _, *grid = activation.shape
+    return torch.bmm(weights.transpose(0, 1), activation.flatten(2)).view(images, -1, *grid)
 
 
 def cam(signals: Signals) -> Tensor:
