@@ -27,8 +27,8 @@ class Modules(tuple[nn.Module, ...]):
         return tuple(map(type, self))
 
     @cached_property
-    def attributes(self) -> tuple[dict[str, Any], ...]:
-        return tuple(module.__dict__ for module in self)
+    def attributes(self) -> list[dict[str, Any]]:
+        return [module.__dict__ for module in self]
 
     def marked(self) -> list[nn.Module]:
         """Those that may be in training mode, have a hook around their forward or be compiled: seldom any.
@@ -39,10 +39,10 @@ class Modules(tuple[nn.Module, ...]):
         return [
             module
             for module, own in zip(self, self.attributes, strict=True)
-            if own.get("training", True)
-            or own.get("_forward_hooks")
-            or own.get("_forward_pre_hooks")
-            or own.get("_compiled_call_impl")
+            if own["_forward_hooks"]
+            or own["_forward_pre_hooks"]
+            or own.get("training", True)
+            or "_compiled_call_impl" in own
         ]
 
 

@@ -8,7 +8,7 @@ import pickle
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -139,7 +139,7 @@ def borrow(model: nn.Module, modules: Modules, use: Callable[[nn.Module], _T]) -
     A model in training mode, perhaps trained by another thread right now, keeps its mode: `use` gets a clone with
     copied weights. The model's own mode is switched only if the forward reaches modules that no clone can have.
     """
-    with lock_of(model), torch.inference_mode(False):
+    with lock_of(model), torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext():
         marked = modules.marked()
         trained = [module for module in marked if module.training]
         if not trained:
