@@ -5,11 +5,13 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from PIL import Image
 
 from gradcam import Classifier
+from gradcam.forward import Forward
 from gradcam.runs import Engine, Run, Settings, start
 from tests import plain
 
@@ -81,3 +83,8 @@ def rows_of(run: Run) -> dict[str, list[tuple[Any, ...]]]:
             found[table] = sorted(index.execute(f"SELECT {kept} FROM {table}"), key=repr)
     index.close()
     return found
+
+
+def computes_nothing() -> mock._patch[object]:
+    """While it is patched, no forward may run."""
+    return mock.patch.object(Forward, "of", side_effect=AssertionError("a forward"))
