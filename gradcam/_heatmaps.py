@@ -164,7 +164,7 @@ def fused_maps(signals: Sequence[LayerSignals], method: Method) -> Tensor:
             maps = [nn.functional.interpolate(heat, finest, mode="bilinear") for heat in maps]
             maps = [method.fuse(torch.stack(maps))]
     heat, count = maps[0], signals[0].count
-    # where it is for all classes alike
+    # a method that knows no classes gives one map for all of them
     return heat if heat.shape[1] == count else heat.expand(-1, count, -1, -1).contiguous()
 
 

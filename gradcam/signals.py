@@ -276,7 +276,7 @@ class LayerSignals(Signals):
     def alpha(self) -> Tensor:
         """If the scores see the activation only through spatial pooling, the gradient is taken after the pooling,
         and nothing of the grid's size is computed; the weights of a linear head are that gradient."""
-        if self._head_is_linear and self._start[1].shape[2] == self.layer.channels:  # else places are left
+        if self._head_is_linear and self._start[1].shape[2] == self.activation.shape[1]:  # else places are left
             return self._start[1].to(self._precision) / prod(self.layer.grid)
         return self._from_gradients(self._mean)
 

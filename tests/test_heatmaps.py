@@ -13,7 +13,7 @@ import torchvision
 from captum.attr import LayerGradCam
 from torch import Tensor, nn
 
-from gradcam import modules, running
+from gradcam import modules, running, signals
 from gradcam._heatmaps import heatmaps
 from gradcam.capture import record
 from gradcam.errors import ClassError, LayerError, MapError, ModelError
@@ -343,6 +343,7 @@ def test_the_weights_of_a_linear_head_right_after_the_pooling_are_its_gradient(
     monkeypatch.setattr(
         torch.autograd, "grad", lambda *args, **kwargs: (called.append(args), grad(*args, **kwargs))[1]
     )
+    monkeypatch.delattr(signals, "one_hot")  # a linear layer's weights are read, not gradients of the logits
     maps = heatmaps(model, noise, [0, 1, 2, 3, 4], layer)
     assert len(called) == backwards
     for index, heat in enumerate(expected):
