@@ -60,6 +60,7 @@ def trained() -> nn.Module:
 
 
 def train() -> nn.Module:
+    """The classifier of `KINDS` after `STEPS` steps."""
     torch.manual_seed(0)
     module = timm.create_model("test_resnet", num_classes=len(KINDS)).to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(module.parameters())

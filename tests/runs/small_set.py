@@ -17,6 +17,8 @@ from tests import plain
 
 SETTINGS = Settings(batch=8, at_once=4, maps="float32")
 RED, BLUE = (255, 0, 0), (0, 0, 255)
+NET = "timm/test_resnet (untrained, seed 1)"
+"""A model that another process can load, too."""
 
 
 def classifiers() -> list[Classifier]:

@@ -15,26 +15,10 @@ import torch
 
 from gradcam import Failure
 from gradcam.errors import PhotoError, RunError
-from gradcam.runs import (
-    Engine,
-    Run,
-    Settings,
-    data_set,
-    export,
-    resume,
-    store,
-)
+from gradcam.runs import Engine, Run, Settings, data_set, export, resume, store
 from gradcam.runs.store import Store
 from tests import plain
-from tests.runs.small_set import (
-    classifiers,
-    computes_nothing,
-    rows_of,
-    run_over,
-    shards_of,
-    write_photo,
-    write_set,
-)
+from tests.runs.small_set import classifiers, computes_nothing, rows_of, run_over, shards_of, write_photo, write_set
 
 
 def test_forty_broken_photos_of_two_thousand_are_rows_with_a_reason_and_end_no_run(tmp_path: Path) -> None:

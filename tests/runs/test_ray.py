@@ -28,7 +28,7 @@ from gradcam.runs.data_set import Folder
 from gradcam.runs.local_engine import Computing
 from gradcam.runs.plan import PlannedModel
 from gradcam.runs.store import Store
-from tests.runs.small_set import SETTINGS, classifiers, rows_of, run_over, shards_of, write_set
+from tests.runs.small_set import NET, SETTINGS, classifiers, rows_of, run_over, shards_of, write_set
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -36,7 +36,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-NET = "timm/test_resnet (untrained, seed 1)"
 ROOT = str(Path(__file__).parents[2])
 PHOTOS = 40
 SHARDS = PHOTOS // SETTINGS.batch * len(classifiers())

@@ -16,20 +16,11 @@ from unittest import mock
 import pytest
 
 from gradcam.errors import ModelError, RunBusyError, RunError
-from gradcam.runs import (
-    Engine,
-    Run,
-    Settings,
-    Status,
-    class_means,
-    data_set,
-    resume,
-    start,
-    watch,
-)
+from gradcam.runs import Engine, Run, Settings, Status, class_means, data_set, resume, start, watch
 from gradcam.runs.store import Store
 from tests import plain
 from tests.runs.small_set import (
+    NET,
     classifiers,
     computes_nothing,
     rows_of,
@@ -38,8 +29,6 @@ from tests.runs.small_set import (
     write_photo,
     write_set,
 )
-
-NET = "timm/test_resnet (untrained, seed 1)"
 
 
 def test_a_run_that_is_stopped_between_two_methods_works_out_both(

@@ -13,20 +13,10 @@ from PIL import Image
 
 from gradcam import Top, _compare, compare, open_photo, sample_photo
 from gradcam.errors import OptionError
-from gradcam.runs import (
-    Engine,
-    Run,
-    Settings,
-    plan,
-    read_data,
-    resume,
-    start,
-)
+from gradcam.runs import Engine, Run, Settings, plan, read_data, resume, start
 from gradcam.runs.index_tables import AGREEMENTS
 from gradcam.runs.store import Store
-from tests.runs.small_set import SETTINGS, classifiers, run_over, shards_of, write_photo, write_set
-
-NET = "timm/test_resnet (untrained, seed 1)"
+from tests.runs.small_set import NET, SETTINGS, classifiers, run_over, shards_of, write_photo, write_set
 
 
 @pytest.mark.parametrize(("maps", "error"), [("float32", 1e-6), ("float16", 1e-3)])
