@@ -22,11 +22,12 @@ from gradcam.inputs import Batch, Inputs
 from gradcam.layers import LayerChoices, candidate_layers, find_layers, merge_layers
 from gradcam.methods import GRADCAM, Method, find_methods
 from gradcam.methods.method import average
+from gradcam.modules import Modules
 from gradcam.python_target import gradients_of, python_target
 from gradcam.running import unwrapped
 from gradcam.scores import Output
 from gradcam.signals import LayerSignals, Rerun, mean_over_places, one_hot, signals_of
-from gradcam.types import PythonTarget, TargetLayer
+from gradcam.types import ClassTable, PythonTarget, TargetLayer
 
 Scalar: TypeAlias = Callable[[Tensor], Tensor]
 Classes: TypeAlias = int | Sequence[int] | Sequence[Sequence[int]] | Scalar | Sequence[Scalar]
@@ -92,12 +93,31 @@ def heatmaps(
     methods, inputs = find_methods(method), Inputs.of(batch, model, input, output)
     layers = find_layers(model, inputs, layer, modules, needs_layer=any(one.reads_layer for one in methods))
     recordings = [record(model, inputs, found, modules) for found in layers]
-    functions = _functions(classes)
-    indices = None if functions else class_table(classes, *recordings[0].logits.shape)
+    functions, logits = _functions(classes), recordings[0].logits
+    indices = None if functions else class_table(classes, *logits.shape)
 
     def cotangents(logits: Tensor) -> Tensor:
         return gradients_of(functions, logits) if indices is None else one_hot(indices, logits)
 
+    wanted = cotangents(logits) if indices is None else indices
+    rerun = _rerun(model, modules, inputs, cotangents)
+    signals = signals_of(recordings, layers, methods, wanted, rerun, linear=not functions)
+    found = tuple(fused_maps(signals, one) for one in methods)
+    for maps in found:
+        # NaN and infinity show in the sum, which is found sooner; a sum of huge values is infinite, too
+        if not isfinite(maps.sum().item()) and not maps.isfinite().all():
+            column = int((~maps.isfinite()).flatten(2).any(2).any(0).nonzero()[0])
+            named = functions[column] if indices is None else f"class {sorted({row[column] for row in indices})}"
+            where = f"layer {quoted(merge_layers(layers).name)}" if layers[0].name else "the model"
+            raise MapError(
+                f"expected finite heat from {where} for {named}, "
+                "got NaN or infinity; check the weights and the input, or use float32"
+            )
+    return found[0] if isinstance(method, str) else found
+
+
+def _rerun(model: nn.Module, modules: Modules, inputs: Inputs, cotangents: Callable[[Tensor], Tensor]) -> Rerun:
+    """Runs these inputs again, under the autocast that is on now, whichever is on when a part is called."""
     rerun = Rerun(
         lambda: inputs.images,
         lambda images, found: record(model, inputs.repeated(images), found, modules),
@@ -108,27 +128,10 @@ def heatmaps(
             model, inputs.repeated(images), [(found, edit)], modules, times
         ),
     )
-    rerun = _computing_as_now(rerun, inputs.images.device.type)
-    signals = signals_of(recordings, layers, methods, rerun, linear=not functions, classes=indices)
-    found = tuple(fused_maps(signals, one) for one in methods)
-    for maps in found:
-        # NaN and infinity show in the sum, which is found sooner; a sum of huge values is infinite, too
-        if not isfinite(maps.sum().item()) and not maps.isfinite().all():
-            column = int((~maps.isfinite()).flatten(2).any(2).any(0).nonzero()[0])
-            named = functions[column] if indices is None else f"class {indices[:, column].unique().tolist()}"
-            where = f"layer {quoted(merge_layers(layers).name)}" if layers[0].name else "the model"
-            raise MapError(
-                f"expected finite heat from {where} for {named}, "
-                "got NaN or infinity; check the weights and the input, or use float32"
-            )
-    return found[0] if isinstance(method, str) else found
-
-
-def _computing_as_now(rerun: Rerun, device: str) -> Rerun:
-    """The same, under the autocast that is on now, whichever is on when a part is called."""
+    device = inputs.images.device.type
     if not torch.is_autocast_enabled(device):  # and nothing here switches it on
         return rerun
-    now = torch.autocast(device, torch.get_autocast_dtype(device), torch.is_autocast_enabled(device))
+    now = torch.autocast(device, torch.get_autocast_dtype(device))
     return Rerun(**{part.name: now(getattr(rerun, part.name)) for part in fields(rerun)})
 
 
@@ -187,8 +190,8 @@ def channel_contributions(
     return torch.cat(contributions, dim=2), torch.cat(means, dim=1)
 
 
-def class_table(classes: Any, images: int, heads: int) -> Tensor:
-    """`classes` in any accepted form as a table `[B, K]` of indices that the model has.
+def class_table(classes: Any, images: int, heads: int) -> ClassTable:
+    """`classes` in any accepted form as a table of indices that the model has.
 
     Raises: ClassError, also for fractions, booleans and masks, which are no indices.
     """
@@ -213,7 +216,7 @@ def class_table(classes: Any, images: int, heads: int) -> Tensor:
         raise ClassError(f"expected whole numbers as class indices, got {quoted(classes)}; name classes by index")
     if outside := [index for index in indices if not 0 <= index < heads]:
         raise ClassError(f"expected a class index from 0 to {heads - 1}, got {outside[0]}")
-    return torch.tensor(indices).view(images, -1)
+    return table
 
 
 def _as_lists(classes: Any) -> Any:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import chain
 from operator import is_
@@ -35,24 +34,76 @@ def changed_by_forward(model: nn.Module) -> frozenset[str]:
     return frozenset(_changed.get(model, ()))
 
 
-@contextmanager
-def left_as_found(model: nn.Module, modules: Modules, marked: Sequence[nn.Module]) -> Iterator[None]:
-    """Restore every changed attribute, buffer and collection of `modules`, and random generators, after the block.
+class LeftAsFound:
+    """Restores every changed attribute, buffer and collection of modules, and random generators, after the block.
 
     marked: those of the modules that `marked()` told.
     PyTorch's own modules keep nothing in eval mode and are skipped. If another thread runs a forward without
     `lock_of(model)` meanwhile, its caches may be lost.
     """
-    generators = _generators(modules)
-    random = [generator.get_state() for generator in generators]
-    before = _Snapshot(_may_keep(modules, marked))
-    try:
-        yield
-    finally:
-        if changed := before.restore():
-            _changed.setdefault(model, set()).update(changed)
-        for generator, state in zip(generators, random, strict=True):
+
+    def __init__(self, model: nn.Module, modules: Modules, marked: Sequence[nn.Module]) -> None:
+        self._model = model
+        self._random = [(generator, generator.get_state()) for generator in _generators(modules)]
+        self._attributes = _may_keep(modules, marked)
+        self._collections: list[Any] = [*self._attributes]
+        self._empty: list[Any] = []
+        self._tensors: list[tuple[Tensor, int, Tensor | None]] = []
+        for values in self._attributes:
+            for name in own_names(tuple(values)):
+                if type(value := values[name]) in _KEPT:
+                    self._keep(value, depth=2)
+        self._copies = [collection.copy() for collection in self._collections]
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *error: object) -> None:
+        if self._has_changed():
+            _changed.setdefault(self._model, set()).update(self._restore_collections())
+        self._restore_tensors()
+        for generator, state in self._random:
             generator.set_state(state)  # sooner done than it is compared
+
+    def _keep(self, value: Any, depth: int) -> None:
+        if type(value) is not Tensor:
+            if not value:  # as most are
+                self._empty.append(value)
+                return
+            self._collections.append(value)
+            for item in tuple(_contents(value)) if depth else ():
+                if type(item) in _KEPT:
+                    self._keep(item, depth - 1)
+        elif not value.is_inference():
+            copied = value.detach().clone() if value.nbytes <= MOST_BYTES and not value.is_meta else None
+            self._tensors.append((value, value._version, copied))
+
+    def _has_changed(self) -> bool:
+        """Whether any collection has other contents: all are compared in one go, which takes half the time."""
+        if any(self._empty) or [*map(len, self._collections)] != [*map(len, self._copies)]:
+            return True
+        found, before = (chain.from_iterable(map(_contents, each)) for each in (self._collections, self._copies))
+        return not all(map(is_, found, before))
+
+    def _restore_collections(self) -> set[Any]:
+        """Restore the attributes and collections; return the names of the attributes that had changed."""
+        for collection in filter(None, self._empty):
+            collection.clear()
+        changed = set[Any]()
+        for number, (found, before) in enumerate(zip(self._collections, self._copies, strict=True)):
+            if _differ(found, before):
+                names = _restore(found, before)
+                changed |= names if number < len(self._attributes) else set()
+        return changed
+
+    def _restore_tensors(self) -> None:
+        for tensor, version, before in self._tensors:
+            if tensor._version != version:
+                if before is None:
+                    log.warning("a forward overwrites a tensor %s that a module keeps", list(tensor.shape))
+                else:
+                    with torch.no_grad():
+                        tensor.detach_().copy_(before) if tensor.grad_fn is not None else tensor.copy_(before)
 
 
 def _may_keep(modules: Modules, marked: Sequence[nn.Module]) -> list[dict[str, Any]]:
@@ -79,60 +130,6 @@ def _generators(modules: Sequence[nn.Module]) -> list[torch.Generator]:
     if weight is None or not weight.is_cuda:
         return [torch.default_generator]
     return [torch.default_generator, torch.cuda.default_generators[weight.get_device()]]
-
-
-class _Snapshot:
-    """The attributes of modules, and the contents of the collections and tensors among them."""
-
-    def __init__(self, attributes: Sequence[dict[str, Any]]) -> None:
-        self._attributes = attributes
-        self._collections: list[Any] = [*self._attributes]
-        self._tensors: list[tuple[Tensor, int, Tensor | None]] = []
-        for values in attributes:
-            for name in own_names(tuple(values)):
-                if type(value := values[name]) in _KEPT:
-                    self._keep(value, depth=2)
-        self._copies = [collection.copy() for collection in self._collections]
-
-    def _keep(self, value: Any, depth: int) -> None:
-        if type(value) is not Tensor:
-            self._collections.append(value)
-            if value and depth:  # most are empty
-                for item in tuple(_contents(value)):
-                    if type(item) in _KEPT:
-                        self._keep(item, depth - 1)
-        elif not value.is_inference():
-            copied = value.detach().clone() if value.nbytes <= MOST_BYTES and not value.is_meta else None
-            self._tensors.append((value, value._version, copied))
-
-    def restore(self) -> set[Any]:
-        """Restore the modules; return the names of the attributes that had changed."""
-        changed = self._restore_collections() if self._has_changed() else set[Any]()
-        for tensor, version, before in self._tensors:
-            if tensor._version != version:
-                if before is None:
-                    log.warning("a forward overwrites a tensor %s that a module keeps", list(tensor.shape))
-                else:
-                    with torch.no_grad():
-                        tensor.detach_().copy_(before) if tensor.grad_fn is not None else tensor.copy_(before)
-        return changed
-
-    def _has_changed(self) -> bool:
-        """Whether any collection has other contents: all are compared in one go, which takes half the time."""
-        if [*map(len, self._collections)] != [*map(len, self._copies)]:
-            return True
-        full = (filter(None, each) for each in (self._collections, self._copies))  # most are empty
-        found, before = (chain.from_iterable(map(_contents, each)) for each in full)
-        return not all(map(is_, found, before))
-
-    def _restore_collections(self) -> set[Any]:
-        """Restore the attributes and collections; return the names of the attributes that had changed."""
-        changed = set[Any]()
-        for number, (found, before) in enumerate(zip(self._collections, self._copies, strict=True)):
-            if _differ(found, before):
-                names = _restore(found, before)
-                changed |= names if number < len(self._attributes) else set()
-        return changed
 
 
 def _contents(collection: Any) -> Iterable[Any]:

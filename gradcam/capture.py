@@ -113,32 +113,29 @@ def _record(
             return
         tensor = _differentiable(output, layer)
         if not whole:
-            torch.set_grad_enabled(True)  # until the surrounding no_grad() ends
+            torch.set_grad_enabled(True)  # until the block around the forward ends
         found = _Begun(*begin(tensor), tensor, tensor._version)
 
     def forward() -> Tensor:
         nonlocal calls, found
         calls, found = 0, None
-        with torch.enable_grad() if whole else torch.no_grad():
+        with torch.set_grad_enabled(whole):
             copies = inputs.copied()
             return run_model(
                 running, copies.with_images(copies.images.requires_grad_().clone()) if whole else copies
             )
 
-    with ExitStack() as hooks:
-        hooks.callback(module.register_forward_hook(keep).remove)
-        outputs = hooks.enter_context(_outputs_of(running, earlier)) if earlier else None
+    with module.register_forward_hook(keep), _outputs_of(running, earlier) if earlier else nullcontext({}) as early:
         logits, ends_in = read_logits(model, inputs, forward)
     if found is None:
         raise _never_ran(layer)
-    if len(found.values) != len(inputs.images):
+    if found.values.shape[0] != inputs.count:
         raise LayerError(
-            f"expected maps for {len(inputs.images)} image(s) from layer {quoted(layer.name)}, got "
+            f"expected maps for {inputs.count} image(s) from layer {quoted(layer.name)}, got "
             f"{len(found.values)}; pass one image at a time, or name another layer"
         )
     _check_graph(logits, found, layer, begin)
-    early = outputs.get(earlier.call) if earlier and outputs is not None else None
-    return Recording(model, logits, found.values, found.edge, ends_in, early)
+    return Recording(model, logits, found.values, found.edge, ends_in, early.get(earlier.call) if earlier else None)
 
 
 @dataclass(frozen=True, eq=False)

@@ -185,7 +185,8 @@ def explanations(
     rerun = _rerun(classifier, forward, lambda logits: _cotangents_with_functions(targets, scores.targets, logits))
     rerun = replace(rerun, on_forwards=on_forwards)
     is_linear = all(target.is_class for row in scores.targets for target in row)
-    signals = signals_of(forward.recordings, forward.layers, methods, rerun, linear=is_linear)
+    wanted = rerun.cotangents(forward.recordings[0].logits)
+    signals = signals_of(forward.recordings, forward.layers, methods, wanted, rerun, linear=is_linear)
     seconds = forward.seconds + (time.perf_counter() - started) / len(forward.photos)
     maps = [_timed(signals, method) for method in methods]
     return [

@@ -67,6 +67,11 @@ class Inputs:
     def images(self) -> Tensor:
         return self.args[self.at] if isinstance(self.at, int) else self.kwargs[self.at]
 
+    @property
+    def count(self) -> int:
+        """How many images there are, B."""
+        return self.images.shape[0]  # sooner had than `len`, which asks more of a tensor
+
     def with_images(self, images: Tensor) -> Inputs:
         """The same inputs with other images."""
         if isinstance(self.at, int):
@@ -75,13 +80,13 @@ class Inputs:
 
     def repeated(self, images: Tensor) -> Inputs:
         """Other images, `[n · B, C, H, W]`, and n times what else these B inputs hold."""
-        times = len(images) // len(self.images)
+        times = len(images) // self.count
         repeated = self if times == 1 else self.each(lambda value: value.repeat(times, *[1] * (value.ndim - 1)))
         return repeated.with_images(images)
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Inputs:
         """The same inputs, after `change` of every tensor that has an entry for each image."""
-        count = len(self.images)
+        count = self.count
 
         def changed(value: Any) -> Any:
             return change(value) if isinstance(value, Tensor) and value.ndim and len(value) == count else value

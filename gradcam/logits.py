@@ -53,7 +53,7 @@ def run_model(model: nn.Module, inputs: Inputs, times: int = 1) -> Tensor:
         kind = GraphTooShort if _WANTS_GRAPH.search(str(error)) else ModelError
         shape, advice = list(inputs.images.shape), advice_on(inputs.images, model)
         raise kind(f"the model failed on a batch {shape}: {reason}{advice}") from error
-    return class_scores(output, len(inputs.images) * times, inputs.output)
+    return class_scores(output, inputs.count * times, inputs.output)
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def read_logits(
     times: as for `run_model`, which `forward` calls.
     A model with such an end runs three times in its first forward here, and once in every later one.
     """
-    endings, images = _endings.setdefault(model, {}), len(inputs.images) * times
+    endings, images = _endings.setdefault(model, {}), inputs.count * times
     if endings and (known := endings.pop(inputs.key, None)):
         logits = known.logits(forward, images)
         if logits is not None:

@@ -8,14 +8,14 @@ import pickle
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
-from gradcam.as_found import clone_in_eval_mode, left_as_found
+from gradcam.as_found import LeftAsFound, clone_in_eval_mode
 from gradcam.errors import ModelError, check_kind, quoted
 from gradcam.modules import Modules
 
@@ -87,12 +87,14 @@ def _is_quantised(module: nn.Module) -> bool:
     return hasattr(module, "zero_point") or any(isinstance(value, torch.ScriptObject) for value in values)
 
 
-@contextmanager
-def _eager(marked: Sequence[nn.Module]) -> Iterator[None]:
+def _eager(marked: Sequence[nn.Module]) -> AbstractContextManager[None]:
     """Run modules made by `torch.compile` or `.compile()` as plain Python, so that hooks act."""
-    if not any(module._compiled_call_impl or type(module).__name__ == "OptimizedModule" for module in marked):
-        yield
-        return
+    is_compiled = any(one._compiled_call_impl or type(one).__name__ == "OptimizedModule" for one in marked)
+    return _forced_eager() if is_compiled else nullcontext()
+
+
+@contextmanager
+def _forced_eager() -> Iterator[None]:
     with _stance.guard:
         _stance.users += 1
         if _stance.users == 1:  # PyTorch keeps one stance for the whole process
@@ -143,13 +145,13 @@ def borrow(model: nn.Module, modules: Modules, use: Callable[[nn.Module], _T]) -
         marked = modules.marked()
         trained = [module for module in marked if module.training]
         if not trained:
-            with left_as_found(model, modules, marked), _eager(marked):
+            with LeftAsFound(model, modules, marked), _eager(marked):
                 return use(model)
         try:
             return _use_clone(model, modules, use)
         except ReachesOriginal:
             log.info("%s holds modules that no clone can have, its mode is switched", type(model).__name__)
-        with left_as_found(model, modules, marked), _eager(marked):
+        with LeftAsFound(model, modules, marked), _eager(marked):
             try:
                 for module in trained:
                     module.training = False
@@ -175,7 +177,7 @@ def _use_clone(model: nn.Module, modules: Modules, use: Callable[[nn.Module], _T
         for module in modules:
             guards.callback(module.register_forward_pre_hook(refuse).remove)
         marked = cloned.marked()
-        with left_as_found(model, cloned, marked), _eager(marked):
+        with LeftAsFound(model, cloned, marked), _eager(marked):
             return use(clone)
 
 

@@ -71,7 +71,7 @@ def as_rows(value: Any, images: int) -> Tensor | None:
         return None
     if images == 1 and value.ndim <= 1:
         return value.reshape(1, -1)
-    if value.ndim == 0 or len(value) != images:
+    if value.ndim == 0 or value.shape[0] != images:
         return None
     if value.ndim == 2:
         return value

@@ -22,7 +22,7 @@ from gradcam.layers import input_as_layer
 from gradcam.layers.graph import before_linear, edge_after_pooling, holds_the_same, shape_at
 from gradcam.layers.layouts import place_dims, to_grid
 from gradcam.methods import Method, Signals
-from gradcam.types import TargetLayer
+from gradcam.types import ClassTable, TargetLayer
 
 IMAGES_TOGETHER = 16
 """Images in one forward of a method that needs many."""
@@ -47,9 +47,9 @@ class Rerun:
 
     images: prepares them once more, `[B, channels, H, W]`. record: runs a forward of others, of whose batch B is a
         part. trace: runs one with autograd on from the images on; the second argument is `ends` of `capture.trace`.
-    cotangents: of other logits `[B, C]`, as for `signals_of`. layers: those of `candidate_layers`.
-    logits_with: those of a forward of others in which the layer's output is changed; the last argument is `times`
-        of `capture.logits_with`. on_forwards: see there.
+    cotangents: the gradients `[K, B, C]` of the scores at other logits `[B, C]`. layers: those of
+        `candidate_layers`. logits_with: those of a forward of others in which the layer's output is changed; the
+        last argument is `times` of `capture.logits_with`. on_forwards: see there.
     """
 
     images: Callable[[], Tensor]
@@ -73,20 +73,17 @@ def signals_of(
     recordings: Sequence[Recording],
     layers: Sequence[TargetLayer],
     methods: Sequence[Method],
+    wanted: Tensor | ClassTable,
     rerun: Rerun,
     *,
     linear: bool = True,
-    classes: Tensor | None = None,
 ) -> list[LayerSignals]:
-    """The signals of each layer, for scores whose gradients at the logits `rerun.cotangents` gives: `[K, B, C]`,
-    one-hot for a class, +1 and −1 for a contrast.
+    """The signals of each layer.
 
-    methods: all that will read the signals. linear: whether each score is a weighted sum of logits, so that these
-        gradients are the same for all logits.
-    classes: `[B, K]`, where each score is the logit of a class.
+    methods: all that will read the signals. wanted, rerun: as for `LayerSignals`. linear: whether each score is a
+        weighted sum of logits, so that its gradients at the logits are the same for all logits.
     """
     keep = any("gradients" in method.needs for method in methods)
-    wanted = rerun.cotangents(recordings[0].logits) if classes is None else classes
     found = [
         LayerSignals(recording, wanted, layer, keep, rerun, linear)
         for recording, layer in zip(recordings, layers, strict=True)
@@ -103,34 +100,31 @@ def signals_of(
 class LayerSignals(Signals):
     """The `Signals` of one layer; see there what each part is.
 
-    wanted: the cotangents `[K, B, C]` of the scores, as for `signals_of`, or the classes `[B, K]` whose logits the
-        scores are. keep: whether gradients stay in memory once their mean is known, because a method will read all
-        of them; without it, they are computed again.
+    wanted: the gradients of the scores at the logits, `[K, B, C]`, one-hot for a class, +1 and −1 for a contrast;
+        or the classes whose logits the scores are.
+    keep: whether gradients stay in memory once their mean is known, because a method will read all of them; without
+        it, they are computed again.
     rerun: None where no method will run the model again. linear: as for `signals_of`.
     measured: by layer and number of images, whether the model's end runs by itself; shared with all made of these.
     """
 
     recording: Recording
-    wanted: Tensor
+    wanted: Tensor | ClassTable
     layer: TargetLayer
     keep: bool = False
     rerun: Rerun | None = None
     linear: bool = True
     measured: dict[tuple[str, int, int], bool] = field(default_factory=dict)
 
-    @property
-    def _are_classes(self) -> bool:
-        return not self.wanted.is_floating_point()
-
     @cached_property
     def cotangents(self) -> Tensor:
         """`[K, B, C]`; of classes they are seldom read, and made when they are."""
-        return one_hot(self.wanted, self.recording.logits) if self._are_classes else self.wanted
+        return self.wanted if isinstance(self.wanted, Tensor) else one_hot(self.wanted, self.recording.logits)
 
     @property
     def count(self) -> int:
         """How many scores there are, K."""
-        return self.wanted.shape[1 if self._are_classes else 0]
+        return len(self.wanted if isinstance(self.wanted, Tensor) else self.wanted[0])
 
     @cached_property
     def images(self) -> Tensor:
@@ -186,7 +180,7 @@ class LayerSignals(Signals):
         for number, one in zip(self.counted(count), images, strict=True):
             rerun = replace(self._rerun.part(number, count), images=partial(_same, one))
             recording = rerun.record(one, self.layer)
-            wanted = self.wanted if self._are_classes else rerun.cotangents(recording.logits)
+            wanted = rerun.cotangents(recording.logits) if isinstance(self.wanted, Tensor) else self.wanted
             yield replace(self, recording=recording, wanted=wanted, keep=False, rerun=rerun)
 
     def at_input(self, images: Tensor) -> LayerSignals:
@@ -462,10 +456,9 @@ class LayerSignals(Signals):
 def scores_are_linear(recordings: Sequence[Recording], layers: Sequence[TargetLayer]) -> bool:
     """Whether the logits are one linear layer of the layers' spatial means, so that its weights tell the
     contributions to any class without another pass."""
-    logits = recordings[0].logits
-    classes = logits.new_zeros(len(logits), 1, dtype=torch.int64)
+    first_class = [[0]] * len(recordings[0].logits)
     pairs = zip(recordings, layers, strict=True)
-    return all(LayerSignals(recording, classes, layer)._head_is_linear for recording, layer in pairs)
+    return all(LayerSignals(recording, first_class, layer)._head_is_linear for recording, layer in pairs)
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:
@@ -491,7 +484,7 @@ def mean_and_spread(output: Tensor, layer: TargetLayer) -> tuple[Tensor, Tensor]
     return mean, spread
 
 
-def one_hot(classes: Tensor, logits: Tensor) -> Tensor:
-    """Cotangents `[K, B, C]` that pick `classes` `[B, K]` out of the logits `[B, C]`."""
-    cotangents = logits.new_zeros(classes.shape[1], *logits.shape)
-    return cotangents.scatter_(2, classes.to(logits.device).T.unsqueeze(2), 1)
+def one_hot(classes: ClassTable, logits: Tensor) -> Tensor:
+    """Cotangents `[K, B, C]` that pick the classes out of the logits `[B, C]`."""
+    picked = torch.tensor(classes, device=logits.device).T.unsqueeze(2)
+    return logits.new_zeros(len(picked), *logits.shape).scatter_(2, picked, 1)

@@ -184,6 +184,9 @@ An `int` is always an index; a `str` is a name, or an index where no class is so
 TargetLike: TypeAlias = Target | Callable[[Any], Any]
 """A target, or a function that becomes a `PythonTarget`."""
 
+ClassTable: TypeAlias = list[list[int]]
+"""Classes by index, a list of K for each of B images."""
+
 
 @dataclass(frozen=True)
 class ScoredTarget:

@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from gradcam.errors import ModelError, is_out_of_memory, quoted
 from gradcam.nodes import MOVES, RESHAPES, operation
+from gradcam.types import ClassTable
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,18 +91,20 @@ def edge_after_pooling(leaf: Tensor, dims: tuple[int, ...], logits: Tensor) -> G
     readers = _readers(logits.grad_fn) if dims and logits.grad_fn is not None else {}
     node = next((node for node in readers if getattr(node, "variable", None) is leaf), None)
     edge: GradientEdge | None = None
-    while node is not None and (edge is None or len(shape_at(edge)) == leaf.ndim):  # else there are no places left
+    has_places = True
+    while node is not None and has_places:
         reading = readers.get(node, [])
         node = reading[0] if len(reading) == 1 and _keeps_sums(reading[0], leaf.ndim, dims) else None
         edge = GradientEdge(node, 0) if node is not None else edge
+        has_places = getattr(node, "_saved_keepdim", True)  # not behind a mean that drops its dimensions
     return edge
 
 
-def before_linear(logits: Tensor, wanted: Tensor) -> tuple[GradientEdge, Tensor] | None:
+def before_linear(logits: Tensor, wanted: Tensor | ClassTable) -> tuple[GradientEdge, Tensor] | None:
     """The edge of the input of the linear layer that computes the logits, and the cotangents there, `[K, B, …]`.
 
-    logits: `[B, C]`. wanted: cotangents of the logits, `[K, B, C]`, most of them zero; or whole numbers `[B, K]`,
-        the classes whose logits are the scores: their weights are the cotangents.
+    logits: `[B, C]`. wanted: cotangents of the logits, `[K, B, C]`, most of them zero; or the classes whose logits
+        the scores are: their weights are the cotangents.
     Only the weights of these classes are read, while a backward would read those of all. None if no linear layer
     computes the logits.
     """
@@ -114,9 +117,10 @@ def before_linear(logits: Tensor, wanted: Tensor) -> tuple[GradientEdge, Tensor]
     if source is None or weight is None or type(weight) is not Tensor:
         return None
     edge, rows = GradientEdge(source, output), weight.detach().t()
-    if not wanted.is_floating_point():
-        classes = wanted.t().to(rows.device)
-        return edge, rows.index_select(0, classes.flatten()).view(*classes.shape, -1)
+    if not isinstance(wanted, Tensor):
+        classes = [index for column in zip(*wanted, strict=True) for index in column]
+        read = torch.tensor(classes, device=rows.device)
+        return edge, rows.index_select(0, read).view(-1, len(wanted), rows.shape[1])
     read = wanted.any((0, 1)).nonzero().squeeze(1)
     # indexing by brackets takes longer
     return edge, wanted.index_select(2, read) @ rows.index_select(0, read)
@@ -154,9 +158,10 @@ def shape_at(edge: GradientEdge) -> tuple[int, ...]:
 
 def _keeps_sums(node: Node, dimensions: int, dims: tuple[int, ...]) -> bool:
     """Whether the sum of a node's gradients over `dims` is the same on both of its sides."""
-    if operation(node) in {"MaxPool2DWithIndices", "AdaptiveAvgPool2D"}:
+    name = operation(node)
+    if name in {"MaxPool2DWithIndices", "AdaptiveAvgPool2D"}:
         return (dimensions, dims) == (4, (2, 3))
-    return operation(node) in ("Clone", "Copy") or _averaged(node, dimensions) == dims
+    return name in ("Clone", "Copy") or _averaged(node, dimensions) == dims
 
 
 def _averaged(node: Node, dimensions: int) -> tuple[int, ...] | None:
