@@ -1,4 +1,7 @@
-"""`python -m benchmarks folding`: Grad-CAM on a folded copy beside the bare eager forward, in fresh processes."""
+"""`python -m benchmarks folding`: Grad-CAM beside the bare eager forward, in fresh processes.
+
+On a copy of the model with folded BatchNorm, and of a small model by its own modules.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,11 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from benchmarks.contenders import bare, build, channels_last, folded
+from benchmarks.contenders import Contender, bare, build, channels_last, folded, ours
 from gradcam import load_classifier, resolve_target_layer
 
 BUNDLED = "bundled/tf_efficientnet_lite0"
+FOLDED = channels_last(folded)
 
 
 def bundled() -> nn.Module:
@@ -37,12 +41,15 @@ def timm_mobilenet() -> nn.Module:
 
 @dataclass(frozen=True)
 class Case:
-    """A model and so many photos a forward. most: the ratio that is aimed at."""
+    """A model and so many photos a forward. most: the ratio that is aimed at. by: what explains it."""
 
     name: str
     model: Callable[[], nn.Module]
     photos: int
     most: float
+    by: Contender = FOLDED
+    classes: int = 1
+    threads: int = 1
 
 
 CASES = {
@@ -51,6 +58,8 @@ CASES = {
     "mobilenet": Case("MobileNetV3-L of torchvision (untrained, seed 0)", lambda: build("MobileNetV3-L"), 1, 0.87),
     "mobilenet-timm": Case("MobileNetV3-L of timm (untrained, seed 0)", timm_mobilenet, 1, 0.87),
     "resnet": Case("ResNet-50 (untrained, seed 0)", lambda: build("ResNet-50"), 1, 0.80),
+    "lite0-itself": Case("EfficientNet-Lite0, by its own modules", bundled, 1, 1.08, ours, 5),
+    "lite0-itself-2": Case("EfficientNet-Lite0, by its own modules", bundled, 1, 1.08, ours, 5, 2),
 }
 
 
@@ -67,7 +76,8 @@ def main(arguments: list[str], machine: dict[str, str]) -> None:
         return
     processes = [_in_a_fresh_process(options.cases, options.rounds) for _ in range(options.processes)]
     ratios = {name: [found[name] for found in processes] for name in options.cases}
-    result = {"machine": machine | {"threads": "1"}, "rounds": options.rounds, "ratios": ratios}
+    del machine["threads"]  # each case has its own
+    result = {"machine": machine, "rounds": options.rounds, "ratios": ratios}
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "folding.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     (options.out / "FOLDING.md").write_text(markdown(result), encoding="utf-8")
@@ -75,10 +85,10 @@ def main(arguments: list[str], machine: dict[str, str]) -> None:
 
 
 def ratio(case: Case, rounds: int) -> float:
-    """Median over rounds of Grad-CAM's time, for one class, to the bare forward's; both on one thread."""
-    torch.set_num_threads(1)
+    """Median over rounds of Grad-CAM's time to the bare forward's, both on so many threads."""
+    torch.set_num_threads(case.threads)
     pixels = torch.randn(case.photos, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    forward, explain = (_work(contender, case, pixels) for contender in (bare, channels_last(folded)))
+    forward, explain = (_work(contender, case, pixels) for contender in (bare, case.by))
     order, draw, found = [forward, explain], random.Random(0), []
     for number in range(rounds + 2):  # the first two warm up
         draw.shuffle(order)
@@ -90,7 +100,7 @@ def ratio(case: Case, rounds: int) -> float:
 
 def _work(contender: Any, case: Case, pixels: Tensor) -> Callable[[], object]:
     model = case.model()
-    return contender(model, pixels, [7], resolve_target_layer(model))
+    return contender(model, pixels, range(case.classes), resolve_target_layer(model))
 
 
 def _seconds(work: Callable[[], object]) -> float:
@@ -107,21 +117,23 @@ def _in_a_fresh_process(cases: Sequence[str], rounds: int) -> dict[str, float]:
 
 def markdown(result: dict[str, Any]) -> str:
     lines = [
-        "# Below the forward",
+        "# Beside the forward",
         "",
         f"{', '.join(f'{name} {value}' for name, value in result['machine'].items())}.",
         "",
-        "Grad-CAM of one class, on the copy of the model in which BatchNorm is folded into convolutions, as a "
-        "ratio to a bare eager `inference_mode` forward of the model as its library built it: 224×224, float32. "
+        "Grad-CAM, on the copy of the model in which BatchNorm is folded into convolutions or by its own modules, "
+        "as a ratio to a bare eager `inference_mode` forward of the model as its library built it: 224×224, "
+        "float32. "
         f"Each process takes the median of {result['rounds']} rounds, and the table the median of fresh processes.",
         "",
-        "| model | photos | ratio | each process | aimed at |",
-        "|---|--:|--:|---|--:|",
+        "| model | photos | classes | threads | ratio | each process | aimed at |",
+        "|---|--:|--:|--:|--:|---|--:|",
     ]
     for name, found in result["ratios"].items():
         case = CASES[name]
-        each = " · ".join(f"{value:.2f}" for value in sorted(found))
+        each = " · ".join(f"{value:.3f}" for value in sorted(found))
         lines.append(
-            f"| {case.name} | {case.photos} | {statistics.median(found):.2f} | {each} | ≤ {case.most:.2f} |"
+            f"| {case.name} | {case.photos} | {case.classes} | {case.threads} | {statistics.median(found):.3f} "
+            f"| {each} | ≤ {case.most:.2f} |"
         )
     return "\n".join([*lines, ""])

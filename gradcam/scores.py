@@ -67,7 +67,7 @@ def class_scores(output: Any, images: int, which: Output = None) -> Tensor:
 
 def as_rows(value: Any, images: int) -> Tensor | None:
     """A tensor as class scores `[B, C]` of `images` images; None where it cannot be read so."""
-    if not isinstance(value, Tensor) or not value.is_floating_point() or value.numel() == 0:
+    if not isinstance(value, Tensor) or not value.is_floating_point() or 0 in value.shape:
         return None
     if images == 1 and value.ndim <= 1:
         return value.reshape(1, -1)

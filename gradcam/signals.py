@@ -342,7 +342,7 @@ class LayerSignals(Signals):
 
     @property
     def _precision(self) -> torch.dtype:
-        return torch.promote_types(self.recording.activation.dtype, torch.float32)
+        return torch.float64 if self.recording.activation.dtype == torch.float64 else torch.float32
 
     @cached_property
     def _pooled_edge(self) -> GradientEdge | None:

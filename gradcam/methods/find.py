@@ -49,7 +49,9 @@ def known_method(name: str) -> Method | None:
 
 def find_methods(names: str | Sequence[str]) -> tuple[Method, ...]:
     """One row, or several in their order, each once. Raises: OptionError, also if there is none."""
-    found = [find_method(name) for name in (names if isinstance(names, list | tuple) else [str(names)])]
+    if not isinstance(names, list | tuple):
+        return (find_method(str(names)),)
+    found = [find_method(name) for name in names]
     if not found:
         raise OptionError(f"expected at least one method, got none; use {GRADCAM.name}")
     return tuple({method.name: method for method in found}.values())
