@@ -176,7 +176,7 @@ def channel_contributions(
 ) -> tuple[Tensor, Tensor]:
     """Each channel's share of each score, cₖ = Σ over places of αₖAₖ, and the mean of Aₖ over places.
 
-    cotangents: `[K, B, C]`, as for `signals_of`.
+    cotangents: the gradients of the scores at the logits, `[K, B, C]`.
     Returns: contributions `[B, K, channels]` and means `[B, channels]`; the channels of several layers are
         concatenated; float32, or float64 for a float64 model.
     """
