@@ -26,6 +26,40 @@ MOST_BYTES = 1 << 20
 _KEPT = frozenset({dict, OrderedDict, defaultdict, list, set, deque, Tensor})
 """Types of values that can be changed in place."""
 
+_LIBRARIES = ("torch.nn.", "torchvision.", "timm.", "gradcam.")
+"""How the names of files begin whose classes keep nothing on a module but themselves."""
+
+KEEP_NOTHING = frozenset(
+    {
+        "gradcam.models.devices.PointwiseConv2d",
+        "timm.layers.activations.GELU",
+        "timm.layers.adaptive_avgmax_pool",
+        "timm.layers.conv2d_same.Conv2dSame",
+        "timm.layers.conv_bn_act",
+        "timm.layers.drop",
+        "timm.layers.linear",
+        "timm.layers.mlp",
+        "timm.layers.norm",
+        "timm.layers.squeeze_excite",
+        "timm.models._efficientnet_blocks",
+        "timm.models.convnext.ConvNeXtBlock",
+        "timm.models.regnet.Bottleneck",
+        "timm.models.resnet.BasicBlock",
+        "timm.models.resnet.Bottleneck",
+        "torchvision.models.convnext",
+        "torchvision.models.densenet._DenseLayer",
+        "torchvision.models.efficientnet",
+        "torchvision.models.mobilenetv2",
+        "torchvision.models.mobilenetv3",
+        "torchvision.models.regnet",
+        "torchvision.models.resnet.BasicBlock",
+        "torchvision.models.resnet.Bottleneck",
+        "torchvision.ops.misc",
+        "torchvision.ops.stochastic_depth",
+    }
+)
+"""Files and classes of these libraries in which no forward changes a module; a test reads their source."""
+
 _changed: weakref.WeakKeyDictionary[nn.Module, set[str]] = weakref.WeakKeyDictionary()
 
 
@@ -38,7 +72,8 @@ class LeftAsFound:
     """Restores every changed attribute, buffer and collection of modules, and random generators, after the block.
 
     marked: those of the modules that `marked()` told.
-    PyTorch's own modules keep nothing in eval mode and are skipped. If another thread runs a forward without
+    PyTorch's own modules keep nothing in eval mode and are skipped. So are common blocks of timm and torchvision in
+    a model without hooks and without other libraries' modules. If another thread runs a forward without
     `lock_of(model)` meanwhile, its caches may be lost.
     """
 
@@ -107,21 +142,30 @@ class LeftAsFound:
 
 
 def _may_keep(modules: Modules, marked: Sequence[nn.Module]) -> list[dict[str, Any]]:
-    """The attributes of the modules whose forward, or a hook on it, may change something."""
-    hooked = [one for one in marked if _is_quiet(type(one)) and (one._forward_hooks or one._forward_pre_hooks)]
-    return [*(modules.attributes[number] for number in _not_quiet(modules.kinds)), *map(vars, hooked)]
+    """The attributes of the modules that a forward, or a hook, may change."""
+    touched = [one for one in marked if one._forward_hooks or one._forward_pre_hooks or "forward" in vars(one)]
+    watched = _watched(modules.kinds, is_untouched=not touched)
+    own = (vars(one) for one in touched if _keeps_nothing(type(one), is_known=False))
+    return [*(modules.attributes[number] for number in watched), *own]
 
 
 @lru_cache(256)
-def _not_quiet(kinds: tuple[type[nn.Module], ...]) -> tuple[int, ...]:
-    """The positions of the kinds whose forward may change something."""
-    return tuple(number for number, kind in enumerate(kinds) if not _is_quiet(kind))
+def _watched(kinds: tuple[type[nn.Module], ...], *, is_untouched: bool) -> tuple[int, ...]:
+    """The positions of the kinds that a forward may change. is_untouched: whether no module has a hook or a forward
+    of its own, which may keep something on any other module, as may classes of other libraries."""
+    is_known = is_untouched and all(kind.__module__.startswith(_LIBRARIES) for kind in kinds)
+    return tuple(number for number, kind in enumerate(kinds) if not _keeps_nothing(kind, is_known=is_known))
 
 
 @lru_cache(4096)
-def _is_quiet(kind: type) -> bool:
-    """Whether no forward changes such modules: PyTorch's own, and every library's norms, fixed in eval mode."""
-    return kind.__module__.startswith("torch.nn.") or issubclass(kind, _NormBase)
+def _keeps_nothing(kind: type, *, is_known: bool) -> bool:
+    """Whether no forward changes such modules: PyTorch's own, and every library's norms, fixed in eval mode.
+
+    is_known: whether all that runs is code of `_LIBRARIES`.
+    """
+    if kind.__module__.startswith("torch.nn.") or issubclass(kind, _NormBase):
+        return True
+    return is_known and not KEEP_NOTHING.isdisjoint((kind.__module__, f"{kind.__module__}.{kind.__qualname__}"))
 
 
 def _generators(modules: Sequence[nn.Module]) -> list[torch.Generator]:

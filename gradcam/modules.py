@@ -31,9 +31,9 @@ class Modules(tuple[nn.Module, ...]):
         return [module.__dict__ for module in self]
 
     def marked(self) -> list[nn.Module]:
-        """Those that may be in training mode, have a hook around their forward or be compiled: seldom any.
+        """Those that may be in training mode, have a hook or a forward of their own or be compiled: seldom any.
 
-        All three are asked in one go, for after a forward most of the time is spent on reading the modules at all.
+        All of this is asked in one go, for after a forward most of the time is spent on reading the modules at all.
         A class that computes its `training`, as of a compiled module, keeps none itself and is among them.
         """
         return [
@@ -43,6 +43,7 @@ class Modules(tuple[nn.Module, ...]):
             or own["_forward_pre_hooks"]
             or own.get("training", True)
             or "_compiled_call_impl" in own
+            or "forward" in own
         ]
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import copy
+import inspect
+import textwrap
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -14,7 +18,7 @@ from torch import Tensor, nn
 from transformers import LevitConfig, LevitForImageClassification
 
 from gradcam import heatmaps, resolve_target_layer
-from gradcam.as_found import clone_in_eval_mode
+from gradcam.as_found import KEEP_NOTHING, clone_in_eval_mode
 from gradcam.types import TargetLayer
 
 LAYER = TargetLayer("conv", (8, 8), 4, "by hand")
@@ -213,3 +217,90 @@ def test_a_training_loop_in_another_thread_never_finds_eval_mode_nor_spoils_a_gr
         stop.set()
         thread.join()
     assert wrong == []
+
+
+def changes(method: ast.AST) -> Iterator[str]:
+    """What a method changes, apart from its own names."""
+    collections = {*dir(list), *dir(dict), *dir(set)} - {*dir(tuple), "copy", "get", "items", "keys", "values"}
+    for node in ast.walk(method):
+        if isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load):
+            yield ast.unparse(node)
+        if isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)
+            in_place = name.endswith("_") and not name.endswith("__")
+            if in_place or name in collections or name in {"setattr", "vars"} or name.startswith("register_"):
+                yield ast.unparse(node)
+
+
+def modules_of(entry: str) -> list[type[nn.Module]]:
+    """The class of this name, or all classes of modules in the file of this name."""
+    try:
+        file = import_module(entry)
+    except ModuleNotFoundError:
+        path, _, name = entry.rpartition(".")
+        return [getattr(import_module(path), name)]
+    kinds = [kind for kind in vars(file).values() if isinstance(kind, type) and kind.__module__ == entry]
+    return [kind for kind in kinds if issubclass(kind, nn.Module)]
+
+
+@pytest.mark.parametrize("entry", sorted(KEEP_NOTHING))
+def test_no_forward_of_these_blocks_changes_a_module(entry: str) -> None:
+    elsewhere = {"__init__", "over", "reset_parameters", "init_weights", "zero_init_last", "_load_from_state_dict"}
+    kinds = modules_of(entry)
+    assert kinds
+    for kind in kinds:
+        for base in kind.__mro__[: kind.__mro__.index(nn.Module)]:
+            if base.__module__.startswith("torch.nn."):
+                continue
+            (source,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
+            assert isinstance(source, ast.ClassDef)
+            for method in source.body:
+                if isinstance(method, ast.FunctionDef) and method.name not in elsewhere:
+                    assert not [*changes(method)], f"{base.__qualname__}.{method.name}"
+
+
+class Noting(nn.Module):
+    """Keeps something on another module."""
+
+    def __init__(self, on: nn.Module) -> None:
+        super().__init__()
+        self.on = [on]
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.on[0].noted = x
+        return x
+
+
+def note_in_a_module(model: nn.Module, block: nn.Module) -> None:
+    model.global_pool = nn.Sequential(model.get_submodule("global_pool"), Noting(block)).eval()
+
+
+def note_in_a_hook(model: nn.Module, block: nn.Module) -> None:
+    model.get_submodule("conv_head").register_forward_hook(
+        lambda module, _, output: setattr(block, "noted", output)
+    )
+
+
+def note_in_a_forward(model: nn.Module, block: nn.Module) -> None:
+    head = model.get_submodule("conv_head")
+    forward = head.forward
+
+    def noting(x: Tensor) -> Tensor:
+        block.noted = head.noted = x
+        return forward(x)
+
+    head.forward = noting
+
+
+@pytest.mark.parametrize("note", [note_in_a_module, note_in_a_hook, note_in_a_forward])
+def test_what_other_code_keeps_on_blocks_of_a_library_goes(note: Callable[[nn.Module, nn.Module], None]) -> None:
+    model = timm.create_model("tf_efficientnet_lite0").eval()
+    block, images = model.get_submodule("blocks.0.0"), torch.randn(1, 3, 64, 64)
+    plain = heatmaps(model, images, 0, "bn2")
+    note(model, block)
+    model(images)
+    assert "noted" in vars(block)  # this is where it is kept
+    for module in model.modules():
+        vars(module).pop("noted", None)
+    assert torch.equal(heatmaps(model, images, 0, "bn2"), plain)
+    assert not [name for name, module in model.named_modules() if "noted" in vars(module)]
