@@ -223,6 +223,6 @@ def _as_lists(classes: Any) -> Any:
     """Numbers of any library, and collections of them, as plain numbers and lists."""
     if isinstance(classes, (Tensor, np.ndarray, np.generic)):
         return classes.tolist()
-    if isinstance(classes, Sequence) and not isinstance(classes, (str, bytes)):
-        return [_as_lists(entry) for entry in classes]
-    return classes
+    if isinstance(classes, (int, str, bytes)) or not isinstance(classes, Sequence):
+        return classes
+    return [_as_lists(entry) for entry in classes]

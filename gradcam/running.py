@@ -60,7 +60,7 @@ def unwrapped(model: nn.Module) -> tuple[nn.Module, Modules]:
     while (name := _WRAPPERS.get(type(model).__name__)) and (inner := getattr(model, name, None)) is not None:
         model = inner
     modules = Modules.of(model)
-    if not any(map(_needs_a_look, set(modules.kinds))):
+    if not _any_needs_a_look(modules.kinds):
         return model, modules
     for module in modules:
         if isinstance(module, torch.jit.ScriptModule):
@@ -74,6 +74,11 @@ def unwrapped(model: nn.Module) -> tuple[nn.Module, Modules]:
                 "pass the model before quantisation"
             )
     return model, modules
+
+
+@lru_cache(256)
+def _any_needs_a_look(kinds: tuple[type[nn.Module], ...]) -> bool:
+    return any(map(_needs_a_look, kinds))
 
 
 @lru_cache(4096)
