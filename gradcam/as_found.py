@@ -34,6 +34,7 @@ KEEP_NOTHING = frozenset(
         "gradcam.models.devices.PointwiseConv2d",
         "timm.layers.activations.GELU",
         "timm.layers.adaptive_avgmax_pool",
+        "timm.layers.classifier",
         "timm.layers.conv2d_same.Conv2dSame",
         "timm.layers.conv_bn_act",
         "timm.layers.drop",
@@ -42,18 +43,21 @@ KEEP_NOTHING = frozenset(
         "timm.layers.norm",
         "timm.layers.squeeze_excite",
         "timm.models._efficientnet_blocks",
-        "timm.models.convnext.ConvNeXtBlock",
-        "timm.models.regnet.Bottleneck",
-        "timm.models.resnet.BasicBlock",
-        "timm.models.resnet.Bottleneck",
+        "timm.models.convnext",
+        "timm.models.efficientnet.EfficientNet",
+        "timm.models.mobilenetv3.MobileNetV3",
+        "timm.models.regnet",
+        "timm.models.resnet",
         "torchvision.models.convnext",
         "torchvision.models.densenet._DenseLayer",
+        "torchvision.models.densenet._Transition",
+        "torchvision.models.densenet.DenseNet",
         "torchvision.models.efficientnet",
         "torchvision.models.mobilenetv2",
         "torchvision.models.mobilenetv3",
         "torchvision.models.regnet",
-        "torchvision.models.resnet.BasicBlock",
-        "torchvision.models.resnet.Bottleneck",
+        "torchvision.models.resnet",
+        "torchvision.models.vgg",
         "torchvision.ops.misc",
         "torchvision.ops.stochastic_depth",
     }
@@ -72,8 +76,8 @@ class LeftAsFound:
     """Restores every changed attribute, buffer and collection of modules, and random generators, after the block.
 
     marked: those of the modules that `marked()` told.
-    PyTorch's own modules keep nothing in eval mode and are skipped. So are common blocks of timm and torchvision in
-    a model without hooks and without other libraries' modules. If another thread runs a forward without
+    PyTorch's own modules keep nothing in eval mode and are skipped. So are common modules of timm and torchvision
+    in a model without hooks and without other libraries' modules. If another thread runs a forward without
     `lock_of(model)` meanwhile, its caches may be lost.
     """
 
@@ -144,15 +148,25 @@ class LeftAsFound:
 def _may_keep(modules: Modules, marked: Sequence[nn.Module]) -> list[dict[str, Any]]:
     """The attributes of the modules that a forward, or a hook, may change."""
     touched = [one for one in marked if one._forward_hooks or one._forward_pre_hooks or "forward" in vars(one)]
-    watched = _watched(modules.kinds, is_untouched=not touched)
+    is_untouched = not touched and _methods(modules.kinds[0]).isdisjoint(modules.attributes[0])
+    watched = _watched(modules.kinds, is_untouched=is_untouched)
     own = (vars(one) for one in touched if _keeps_nothing(type(one), is_known=False))
     return [*(modules.attributes[number] for number in watched), *own]
 
 
 @lru_cache(256)
+def _methods(kind: type[nn.Module]) -> frozenset[str]:
+    """The names of a class's methods; a model may have others in their place, such as its own `forward_features`."""
+    return frozenset(name for name in dir(kind) if callable(getattr(kind, name, None)))
+
+
+@lru_cache(256)
 def _watched(kinds: tuple[type[nn.Module], ...], *, is_untouched: bool) -> tuple[int, ...]:
-    """The positions of the kinds that a forward may change. is_untouched: whether no module has a hook or a forward
-    of its own, which may keep something on any other module, as may classes of other libraries."""
+    """The positions of the kinds that a forward may change.
+
+    is_untouched: whether no module has a hook or a forward of its own, nor the model another method of its own.
+        These may keep something on any module, as may other libraries' classes.
+    """
     is_known = is_untouched and all(kind.__module__.startswith(_LIBRARIES) for kind in kinds)
     return tuple(number for number, kind in enumerate(kinds) if not _keeps_nothing(kind, is_known=is_known))
 
