@@ -156,7 +156,7 @@ def _may_keep(modules: Modules, marked: Sequence[nn.Module]) -> list[dict[str, A
 
 @lru_cache(256)
 def _methods(kind: type[nn.Module]) -> frozenset[str]:
-    """The names of a class's methods; a model may have others in their place, such as its own `forward_features`."""
+    """The names of a class's methods; a model may have others in their place, such as a `forward_features`."""
     return frozenset(name for name in dir(kind) if callable(getattr(kind, name, None)))
 
 
