@@ -198,6 +198,8 @@ def class_table(classes: Any, images: int, heads: int) -> ClassTable:
     listed = _as_lists(classes)
     if not isinstance(listed, list):
         listed = [listed]
+    if listed and all(type(index) is int and 0 <= index < heads for index in listed):  # as most are
+        return [listed] * images
     is_table = any(isinstance(row, list) for row in listed)
     table = listed if is_table else [listed] * images
     widths = {len(row) if isinstance(row, list) else -1 for row in table}

@@ -44,6 +44,9 @@ class Inputs:
         """
         if isinstance(batch, Inputs):
             return batch
+        if isinstance(batch, Tensor) and at is None and output is None:  # as most are
+            _check_images(batch, model, several=False)
+            return cls((batch,), {}, 0)
         several = isinstance(batch, (tuple, list, Mapping))
         entries = batch.items() if isinstance(batch, Mapping) else enumerate(batch if several else [batch])
         given: dict[int | str, Any] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any, Self
 
 from torch import nn
@@ -17,18 +17,16 @@ class Modules(tuple[nn.Module, ...]):
     kinds: their types. attributes: the dictionaries that hold their attributes.
     """
 
+    kinds: tuple[type[nn.Module], ...]
+    attributes: list[dict[str, Any]]
+
     @classmethod
     def of(cls, model: nn.Module) -> Self:
         is_usual = type(model).modules is nn.Module.modules  # a class may list modules that it does not register
-        return cls(_add_below(model, {model: None}) if is_usual else model.modules())
-
-    @cached_property
-    def kinds(self) -> tuple[type[nn.Module], ...]:
-        return tuple(map(type, self))
-
-    @cached_property
-    def attributes(self) -> list[dict[str, Any]]:
-        return [module.__dict__ for module in self]
+        found = cls(_add_below(model, {model: None}) if is_usual else model.modules())
+        found.kinds = tuple(map(type, found))
+        found.attributes = [module.__dict__ for module in found]
+        return found
 
     def marked(self) -> list[nn.Module]:
         """Those that may be in training mode, have a hook or a forward of their own or be compiled: seldom any.

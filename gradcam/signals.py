@@ -155,12 +155,12 @@ class LayerSignals(Signals):
         for cotangent in self.cotangents.split(1):
             shares = full_gradients(self._trace, cotangent)
             placed = (at_places(*share, self.layer, images, (size[0], size[1])) for share in shares)
-            yield (share[0].to(self._precision) for share in placed if share is not None)
+            yield (self._precise(share[0]) for share in placed if share is not None)
 
     @cached_property
     def guided_gradients(self) -> Tensor:
         each = [guided_gradients(self._trace, cotangent) for cotangent in self.cotangents.split(1)]
-        return torch.cat(each).to(self._precision)
+        return self._precise(torch.cat(each))
 
     def stages(self) -> Iterator[LayerSignals]:
         try:
@@ -252,7 +252,7 @@ class LayerSignals(Signals):
     def _scores(self, logits: Tensor) -> Tensor:
         """The scores `[K, B, n]` in logits `[n, B, classes]`. Raises: MethodError if they are no weighted sums."""
         self._check_linear("a method of gradients")
-        cotangents, logits = (part.detach().to(self._precision) for part in (self.cotangents, logits))
+        cotangents, logits = (self._precise(part.detach()) for part in (self.cotangents, logits))
         is_read = (cotangents != 0).any(0)  # other logits may be −∞, as of classes that a model rules out
         return torch.einsum("kbc,nbc->kbn", cotangents, logits.where(is_read, 0))
 
@@ -264,14 +264,14 @@ class LayerSignals(Signals):
 
     @cached_property
     def activation(self) -> Tensor:
-        return to_grid(self.recording.activation.detach(), self.layer).to(self._precision)
+        return self._precise(to_grid(self.recording.activation.detach(), self.layer))
 
     @cached_property
     def alpha(self) -> Tensor:
         """If the scores see the activation only through spatial pooling, the gradient is taken after the pooling,
         and nothing of the grid's size is computed; the weights of a linear head are that gradient."""
         if self._head_is_linear and self._start[1].shape[2] == self.activation.shape[1]:  # else places are left
-            return self._start[1].to(self._precision) / prod(self.layer.grid)
+            return self._precise(self._start[1]) / prod(self.layer.grid)
         return self._from_gradients(self._mean)
 
     @cached_property
@@ -291,7 +291,7 @@ class LayerSignals(Signals):
             return torch.zeros_like(self.gradients)
         start, cotangents = self._start
         grids = [to_grid(self._second(start, cotangent), self.layer) for cotangent in cotangents]
-        return torch.stack(grids).to(self._precision)
+        return self._precise(torch.stack(grids))
 
     @cached_property
     def has_linear_head(self) -> bool:
@@ -343,6 +343,11 @@ class LayerSignals(Signals):
     @property
     def _precision(self) -> torch.dtype:
         return torch.float64 if self.recording.activation.dtype == torch.float64 else torch.float32
+
+    def _precise(self, tensor: Tensor) -> Tensor:
+        """The tensor in this precision; most are."""
+        precision = self._precision
+        return tensor if tensor.dtype == precision else tensor.to(precision)
 
     @cached_property
     def _pooled_edge(self) -> GradientEdge | None:
@@ -420,7 +425,7 @@ class LayerSignals(Signals):
         has_places = gradient.ndim == self.recording.activation.ndim + 1  # none after a mean
         summed_dims = tuple(dim + 1 for dim in dims) if has_places else ()
         if all(gradient.shape[dim] == 1 for dim in summed_dims):  # as after a pooling to one place
-            summed = gradient.squeeze(summed_dims).to(self._precision)
+            summed = self._precise(gradient.squeeze(summed_dims))
         else:
             summed = gradient.sum(summed_dims, dtype=self._precision)
         return summed / prod(self.layer.grid)
@@ -429,7 +434,7 @@ class LayerSignals(Signals):
         """Gradients as `_chunks` yields them, taken on to the layer's own edge, `[K, B, C, h, w]`."""
         if self._pooled_edge is not None:
             (gradient,) = differentiate(self._pooled_edge, gradient, [self.recording.gradient_edge])
-        return self._on_grid(gradient).to(self._precision)
+        return self._precise(self._on_grid(gradient))
 
     def _on_grid(self, gradient: Tensor) -> Tensor:
         return to_grid(gradient.flatten(0, 1), self.layer).unflatten(0, gradient.shape[:2])
