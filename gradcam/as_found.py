@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.module import _has_any_global_hook
 
 from gradcam.modules import Modules, own_names
 
@@ -148,7 +149,8 @@ class LeftAsFound:
 def _may_keep(modules: Modules, marked: Sequence[nn.Module]) -> list[dict[str, Any]]:
     """The attributes of the modules that a forward, or a hook, may change."""
     touched = [one for one in marked if one._forward_hooks or one._forward_pre_hooks or "forward" in vars(one)]
-    is_untouched = not touched and _methods(modules.kinds[0]).isdisjoint(modules.attributes[0])
+    has_own_methods = not _methods(modules.kinds[0]).isdisjoint(modules.attributes[0])
+    is_untouched = not (touched or has_own_methods or _has_any_global_hook())
     watched = _watched(modules.kinds, is_untouched=is_untouched)
     own = (vars(one) for one in touched if _keeps_nothing(type(one), is_known=False))
     return [*(modules.attributes[number] for number in watched), *own]
@@ -164,8 +166,8 @@ def _methods(kind: type[nn.Module]) -> frozenset[str]:
 def _watched(kinds: tuple[type[nn.Module], ...], *, is_untouched: bool) -> tuple[int, ...]:
     """The positions of the kinds that a forward may change.
 
-    is_untouched: whether no module has a hook or a forward of its own, nor the model another method of its own.
-        These may keep something on any module, as may other libraries' classes.
+    is_untouched: whether no module has a hook or a forward of its own, nor the model another method of its own,
+        nor PyTorch a hook on all modules. These may keep something on any module, as may other libraries' classes.
     """
     is_known = is_untouched and all(kind.__module__.startswith(_LIBRARIES) for kind in kinds)
     return tuple(number for number, kind in enumerate(kinds) if not _keeps_nothing(kind, is_known=is_known))

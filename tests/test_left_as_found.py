@@ -15,6 +15,7 @@ import pytest
 import timm
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import _global_forward_hooks, register_module_forward_hook
 from transformers import LevitConfig, LevitForImageClassification
 
 from gradcam import heatmaps, resolve_target_layer
@@ -322,7 +323,20 @@ def note_in_a_method(model: nn.Module, block: nn.Module) -> None:
     model.forward_features = noting
 
 
-@pytest.mark.parametrize("note", [note_in_a_module, note_in_a_hook, note_in_a_forward, note_in_a_method])
+def note_in_a_hook_on_all(model: nn.Module, block: nn.Module) -> None:
+    register_module_forward_hook(lambda module, _, output: setattr(block, "noted", output))
+
+
+@pytest.fixture
+def without_hooks_on_all() -> Iterator[None]:
+    yield
+    _global_forward_hooks.clear()
+
+
+@pytest.mark.usefixtures("without_hooks_on_all")
+@pytest.mark.parametrize(
+    "note", [note_in_a_module, note_in_a_hook, note_in_a_forward, note_in_a_method, note_in_a_hook_on_all]
+)
 def test_what_other_code_keeps_on_modules_of_a_library_goes(note: Callable[[nn.Module, nn.Module], None]) -> None:
     model = timm.create_model("tf_efficientnet_lite0").eval()
     block, images = model.get_submodule("blocks.0.0"), torch.randn(1, 3, 64, 64)
