@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import weakref
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import chain
-from operator import is_
+from operator import attrgetter, is_
 from types import MethodType
 from typing import Any
 
@@ -149,25 +149,55 @@ class LeftAsFound:
 def _may_keep(modules: Modules, marked: Sequence[nn.Module]) -> list[dict[str, Any]]:
     """The attributes of the modules that a forward, or a hook, may change."""
     touched = [one for one in marked if one._forward_hooks or one._forward_pre_hooks or "forward" in vars(one)]
-    has_own_methods = not _methods(modules.kinds[0]).isdisjoint(modules.attributes[0])
-    is_untouched = not (touched or has_own_methods or _has_any_global_hook())
+    is_untouched = not (touched or _has_any_global_hook() or _has_other_methods(modules))
     watched = _watched(modules.kinds, is_untouched=is_untouched)
     own = (vars(one) for one in touched if _keeps_nothing(type(one), is_known=False))
     return [*(modules.attributes[number] for number in watched), *own]
 
 
+def _has_other_methods(modules: Modules) -> bool:
+    """Whether a method of a class in `KEEP_NOTHING` was replaced, in one of the modules or in the class."""
+    in_modules, in_classes = _methods(modules.kinds)
+    for number, name in in_modules:
+        if name in modules.attributes[number]:
+            return True
+    return not _are_of_libraries(tuple(read(kind) for kind, read in in_classes))
+
+
 @lru_cache(256)
-def _methods(kind: type[nn.Module]) -> frozenset[str]:
-    """The names of a class's methods; a model may have others in their place, such as a `forward_features`."""
-    return frozenset(name for name in dir(kind) if callable(getattr(kind, name, None)))
+def _methods(
+    kinds: tuple[type[nn.Module], ...],
+) -> tuple[list[tuple[int, str]], list[tuple[type[nn.Module], Callable[[Any], Any]]]]:
+    """The methods of the kinds in `KEEP_NOTHING`: position and name for each module, a reader of all for each kind.
+
+    A module's own forward is seen by `Modules.marked`.
+    """
+    names: dict[type[nn.Module], list[str]] = {}
+    for kind in {kind for kind in kinds if _is_in_table(kind)}:
+        bases = kind.__mro__[: kind.__mro__.index(nn.Module)]
+        found = {name for base in bases for name, value in vars(base).items() if callable(value)}
+        names[kind] = sorted(name for name in found if not name.startswith("__"))
+    in_modules = [(n, name) for n, kind in enumerate(kinds) for name in names.get(kind, ()) if name != "forward"]
+    return in_modules, [(kind, attrgetter(*names[kind], "forward")) for kind in names]
+
+
+@lru_cache(256)
+def _are_of_libraries(methods: tuple[tuple[Any, ...], ...]) -> bool:
+    """Whether the code of all of these is of `_LIBRARIES`, whatever name it bears."""
+    files = [getattr(one, "__globals__", {}).get("__name__", "") for each in methods for one in each]
+    return all(file.startswith(_LIBRARIES) for file in files)
+
+
+def _is_in_table(kind: type) -> bool:
+    return not KEEP_NOTHING.isdisjoint((kind.__module__, f"{kind.__module__}.{kind.__qualname__}"))
 
 
 @lru_cache(256)
 def _watched(kinds: tuple[type[nn.Module], ...], *, is_untouched: bool) -> tuple[int, ...]:
     """The positions of the kinds that a forward may change.
 
-    is_untouched: whether no module has a hook or a forward of its own, nor the model another method of its own,
-        nor PyTorch a hook on all modules. These may keep something on any module, as may other libraries' classes.
+    is_untouched: whether no module has a hook or a forward of its own, no method of these kinds was replaced, and
+        PyTorch has no hook on all modules. These may keep something on any module, as may other libraries' classes.
     """
     is_known = is_untouched and all(kind.__module__.startswith(_LIBRARIES) for kind in kinds)
     return tuple(number for number, kind in enumerate(kinds) if not _keeps_nothing(kind, is_known=is_known))
@@ -181,7 +211,7 @@ def _keeps_nothing(kind: type, *, is_known: bool) -> bool:
     """
     if kind.__module__.startswith("torch.nn.") or issubclass(kind, _NormBase):
         return True
-    return is_known and not KEEP_NOTHING.isdisjoint((kind.__module__, f"{kind.__module__}.{kind.__qualname__}"))
+    return is_known and _is_in_table(kind)
 
 
 def _generators(modules: Sequence[nn.Module]) -> list[torch.Generator]:

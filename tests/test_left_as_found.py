@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import functools
 import inspect
 import textwrap
 import threading
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+from timm.models._efficientnet_blocks import DepthwiseSeparableConv
 from torch import Tensor, nn
 from torch.nn.modules.module import _global_forward_hooks, register_module_forward_hook
 from transformers import LevitConfig, LevitForImageClassification
@@ -327,24 +329,46 @@ def note_in_a_hook_on_all(model: nn.Module, block: nn.Module) -> None:
     register_module_forward_hook(lambda module, _, output: setattr(block, "noted", output))
 
 
+def note_in_a_class(model: nn.Module, block: nn.Module) -> None:
+    forward = type(block).forward
+
+    @functools.wraps(forward)
+    def noting(self: Any, x: Tensor) -> Tensor:
+        self.noted = x
+        return forward(self, x)
+
+    type(block).forward = noting
+
+
 @pytest.fixture
-def without_hooks_on_all() -> Iterator[None]:
+def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(DepthwiseSeparableConv, "forward", DepthwiseSeparableConv.forward)
     yield
     _global_forward_hooks.clear()
 
 
-@pytest.mark.usefixtures("without_hooks_on_all")
-@pytest.mark.parametrize(
-    "note", [note_in_a_module, note_in_a_hook, note_in_a_forward, note_in_a_method, note_in_a_hook_on_all]
-)
-def test_what_other_code_keeps_on_modules_of_a_library_goes(note: Callable[[nn.Module, nn.Module], None]) -> None:
-    model = timm.create_model("tf_efficientnet_lite0").eval()
-    block, images = model.get_submodule("blocks.0.0"), torch.randn(1, 3, 64, 64)
-    plain = heatmaps(model, images, 0, "bn2")
-    note(model, block)
+NOTES = [note_in_a_module, note_in_a_hook, note_in_a_hook_on_all]
+NOTES += [note_in_a_forward, note_in_a_method, note_in_a_class]
+
+
+@pytest.mark.usefixtures("as_before")
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("note", NOTES)
+def test_what_other_code_keeps_on_modules_of_a_library_goes(
+    note: Callable[[nn.Module, nn.Module], None], inside: bool
+) -> None:
+    network = timm.create_model("tf_efficientnet_lite0").eval()
+    model = nn.Sequential(network).eval() if inside else network
+    block, images, layer = (
+        network.get_submodule("blocks.0.0"),
+        torch.randn(1, 3, 64, 64),
+        "0.bn2" if inside else "bn2",
+    )
+    plain = heatmaps(model, images, 0, layer)
+    note(network, block)
     model(images)
     assert "noted" in vars(block)  # this is where it is kept
     for module in model.modules():
         vars(module).pop("noted", None)
-    assert torch.equal(heatmaps(model, images, 0, "bn2"), plain)
+    assert torch.equal(heatmaps(model, images, 0, layer), plain)
     assert not [name for name, module in model.named_modules() if "noted" in vars(module)]
